@@ -1,0 +1,68 @@
+"""Image generation with a local FLUX pipeline, recorded, searchable and repeatable.
+
+Names load when they are first used: importing imagen_nb imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagen_nb.errors import (
+        BackendError,
+        Cancelled,
+        ConfigError,
+        ImagenError,
+        StorageError,
+        UsageError,
+    )
+    from imagen_nb.picture import Picture, Pictures
+    from imagen_nb.record import Record
+    from imagen_nb.shortcuts import configure, generate, sweep
+    from imagen_nb.studio import Studio
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BackendError": "errors",
+    "Cancelled": "errors",
+    "ConfigError": "errors",
+    "ImagenError": "errors",
+    "Picture": "picture",
+    "Pictures": "picture",
+    "Record": "record",
+    "StorageError": "errors",
+    "Studio": "studio",
+    "UsageError": "errors",
+    "configure": "shortcuts",
+    "generate": "shortcuts",
+    "sweep": "shortcuts",
+}
+
+__all__ = [
+    "BackendError",
+    "Cancelled",
+    "ConfigError",
+    "ImagenError",
+    "Picture",
+    "Pictures",
+    "Record",
+    "StorageError",
+    "Studio",
+    "UsageError",
+    "__version__",
+    "configure",
+    "generate",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'imagen_nb' has no attribute {name!r}")
+    return getattr(import_module(f"imagen_nb.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

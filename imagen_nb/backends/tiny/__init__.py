@@ -1,0 +1,25 @@
+"""The embedded FLUX: a FluxPipeline with its own small weights, beside this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagen_nb.backends.flux import FluxBackend
+from imagen_nb.backends.models import Model
+from imagen_nb.request import Defaults, Limits
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+FLUX_TINY = Model(
+    name="flux-tiny-local",
+    source=str(WEIGHTS),
+    defaults=Defaults(steps=6, guidance=0.0, width=128, height=128, max_sequence_length=16),
+    limits=Limits(64, 256, 16, max_sequence_length=16),
+    licence="Apache-2.0",
+    batch=8,
+)
+
+
+def tiny() -> FluxBackend:
+    """The embedded FLUX, not yet loaded: no download, draws simple scenes of 128 × 128 pixels."""
+    return FluxBackend(FLUX_TINY)

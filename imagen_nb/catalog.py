@@ -1,0 +1,280 @@
+"""The catalog: a SQLite index of every picture in an output folder, and what the cloud has of it.
+
+The sidecars are the truth; whatever is lost here, `imagen reindex` brings back from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from imagen_nb.errors import StorageError
+from imagen_nb.output import Kept
+from imagen_nb.record import COLUMNS, Record
+
+CLOUD_STATES = ("pending", "synced", "off", "failed")
+_BUSY_S = 30  # seconds to wait for other processes that write
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transaction; never edited
+    (
+        """
+        CREATE TABLE images (
+          id TEXT PRIMARY KEY,
+          owner_user_id TEXT,
+          prompt TEXT NOT NULL,
+          prompt_hash TEXT,
+          backend TEXT NOT NULL,
+          model TEXT, seed INTEGER, steps INTEGER, width INTEGER, height INTEGER,
+          latency_ms INTEGER,
+          cost_usd_estimate REAL,
+          storage_path TEXT NOT NULL,
+          sidecar TEXT NOT NULL,        -- JSON, as in the file
+          tags TEXT NOT NULL,           -- JSON array
+          created_at TEXT NOT NULL,     -- UTC, always with microseconds: sorts as text
+          path TEXT NOT NULL UNIQUE,    -- below the output folder, with forward slashes
+          sidecar_path TEXT NOT NULL,
+          cloud_state TEXT NOT NULL CHECK (cloud_state IN ('pending', 'synced', 'off', 'failed')),
+          cloud_error TEXT,
+          updated_at TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX images_created_idx ON images (created_at DESC, id)",
+        "CREATE INDEX images_pending_idx ON images (created_at) WHERE cloud_state = 'pending'",
+    ),
+)
+_NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
+_KEPT_ON_UPDATE = {"id", "cloud_state", "cloud_error"}  # what the cloud has, no file can tell
+_SAVE = (
+    f"INSERT INTO images ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+    " ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in _KEPT_ON_UPDATE)
+)
+_INHERITED: list[sqlite3.Connection] = []  # of a parent process: neither to be used nor closed
+
+
+class CatalogDamagedError(StorageError):
+    """The catalog's file is no whole SQLite database; the pictures are not touched by that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture in the catalog. Paths are absolute."""
+
+    record: Record
+    path: Path
+    sidecar_path: Path
+    cloud_state: str
+    cloud_error: str | None = None
+
+
+class Catalog:
+    """The catalog of one folder, for any number of threads and processes.
+
+    One connection behind a lock, as SQLite lets one write at a time anyway; a forked process
+    opens its own. What `add` returned from is there for every other reader.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Opens nothing yet: the file is made by the first picture, or the first question."""
+        self.folder = Path(os.path.abspath(Path(folder).expanduser()))
+        self.path = self.folder / ".imagen" / "catalog.sqlite3"
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: int | None = None  # inode
+        self._process = os.getpid()
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """The open connection, for one statement or one `BEGIN IMMEDIATE … COMMIT`.
+
+        A transaction that an exception leaves open is rolled back. Raises `StorageError` for what
+        SQLite cannot do.
+        """
+        if self._process != os.getpid():
+            _INHERITED.extend([self._connection] if self._connection else [])
+            self._forget()
+        with self._lock, _explained(self.path):
+            connection = self._opened()
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.rollback()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection and self._file != _inode(self.path):
+            self.close()  # the folder was removed, or a damaged catalog put aside
+        if not self._connection:
+            self._connection = _open(self.path)
+            self._file = _inode(self.path)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection and self._process == os.getpid():
+                self._connection.close()
+                self._connection = None
+
+    def add(self, kept: Kept, cloud_state: str) -> None:
+        """Enter a picture. Entering it again updates it, but for what the cloud has of it."""
+        self.add_many([(kept, cloud_state)])
+
+    def add_many(self, pictures: Iterable[tuple[Kept, str]]) -> None:
+        """Enter many pictures in one transaction: all of them or none."""
+        rows = [self._row(kept, state) for kept, state in pictures]
+        with self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            save(connection, rows)
+            connection.execute("COMMIT")
+
+    def get(self, id: UUID | str) -> Entry | None:
+        """The picture with this id."""
+        return next(iter(self._select("WHERE id = ?", str(id))), None)
+
+    def by_path(self, path: Path | str) -> Entry | None:
+        """The picture in this file, PNG or sidecar. A relative path may start at the folder."""
+        name = str(path).removesuffix(".json")
+        for full in (os.path.abspath(name), os.path.abspath(self.folder / name)):
+            if Path(full).is_relative_to(self.folder):
+                below = Path(full).relative_to(self.folder).as_posix()
+                return next(iter(self._select("WHERE path = ?", below)), None)
+        return None
+
+    def latest(self, n: int) -> list[Entry]:
+        """The newest `n` pictures, newest first."""
+        return self._select("ORDER BY created_at DESC, id LIMIT ?", n)
+
+    def pending(self) -> list[Entry]:
+        """The pictures that still wait for the cloud, oldest first."""
+        return self._select("WHERE cloud_state = 'pending' ORDER BY created_at, id")
+
+    def counts(self) -> dict[str, int]:
+        """How many pictures there are: "total", and by cloud state."""
+        with self.connection() as connection:
+            rows = connection.execute("SELECT cloud_state, count(*) FROM images GROUP BY 1")
+            found: dict[str, int] = dict(rows.fetchall())
+        states = {state: found.get(state, 0) for state in CLOUD_STATES}
+        return {"total": sum(states.values()), **states}
+
+    def _select(self, rest: str, *values: str | int) -> list[Entry]:
+        columns = "sidecar, path, sidecar_path, cloud_state, cloud_error"
+        with self.connection() as connection:
+            rows = connection.execute(f"SELECT {columns} FROM images {rest}", values).fetchall()
+        return [
+            Entry(Record.from_sidecar(sidecar), self.folder / path, self.folder / beside, *cloud)
+            for sidecar, path, beside, *cloud in rows
+        ]
+
+    def _row(self, kept: Kept, state: str) -> tuple[Any, ...]:
+        names = [
+            path.relative_to(self.folder).as_posix() for path in (kept.path, kept.sidecar_path)
+        ]
+        return to_row(kept.record, kept.record.to_sidecar(), names[0], names[1], state)
+
+
+def to_row(
+    record: Record, sidecar: str, path: str, sidecar_path: str, state: str
+) -> tuple[Any, ...]:
+    """The values of a row, given the record and the text of its sidecar."""
+    special = {
+        "id": str(record.id),
+        "owner_user_id": record.owner_user_id and str(record.owner_user_id),
+        "sidecar": sidecar,
+        "tags": json.dumps(record.tags, ensure_ascii=False),
+        "created_at": _as_text(record.created_at),
+    }
+    columns = (special[name] if name in special else getattr(record, name) for name in COLUMNS)
+    return (*columns, path, sidecar_path, state, None, _as_text(datetime.now(UTC)))
+
+
+def save(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert or update rows (of `to_row`) inside the caller's transaction."""
+    at, id_at = _NAMES.index("path"), _NAMES.index("id")
+    replaced = [(row[at], row[id_at]) for row in rows]
+    connection.executemany("DELETE FROM images WHERE path = ? AND id <> ?", replaced)
+    connection.executemany(_SAVE, rows)
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost rows, no sidecar
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    def version() -> int:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    while (done := version()) < len(_MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if version() == done:  # no other process did it while we waited
+                for statement in _MIGRATIONS[done]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {done + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+    if done > len(_MIGRATIONS):
+        raise StorageError(
+            f"the catalog {path} was made by a newer imagen_nb (schema {done}): update imagen_nb"
+        )
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def damaged(path: Path, why: str) -> CatalogDamagedError:
+    """The error for a catalog that only a rebuild can help."""
+    return CatalogDamagedError(
+        f"the catalog {path} is damaged ({why}): rebuild it with `imagen reindex`"
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what SQLite says into one line that says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # locked, full, read-only
+        raise StorageError(
+            f"cannot use the catalog {path}: {error}: see that its folder can be written to"
+        ) from error
+    except sqlite3.IntegrityError:
+        raise  # a mistake in this program
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, str(error)) from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot use the catalog {path}: {error.strerror}: choose another folder"
+        ) from error

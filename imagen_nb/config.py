@@ -1,0 +1,241 @@
+"""Settings: arguments over environment over imagen.yaml over defaults; secrets never print."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from imagen_nb.config_file import Line, Problem, nearest, read_yaml
+from imagen_nb.errors import ConfigError
+
+CloudSync = Literal["auto", "on", "off"]
+PreviewChoice = Literal["auto", "on", "off"]
+
+ENVIRONMENT = {  # names that other programs use too, or that people type
+    "output.cloud_sync": "IMAGEN_CLOUD_SYNC",
+    "supabase.url": "SUPABASE_URL",
+    "supabase.key": "SUPABASE_KEY",
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class OutputSettings(_Part):
+    """Where pictures are kept, and whether they are copied to the cloud."""
+
+    dir: Path = Path("~/imagen")
+    cloud_sync: CloudSync = "auto"
+
+    @field_validator("cloud_sync", mode="before")
+    @classmethod
+    def _yaml_switch(cls, value: Any) -> Any:
+        """YAML 1.1 reads a bare on or off as a boolean."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+class SupabaseSettings(_Part):
+    """The user's own Supabase."""
+
+    url: str | None = None
+    key: SecretStr | None = None
+    email: str | None = None
+    password: SecretStr | None = None
+
+
+class Settings(_Part):
+    """Everything that can be configured. `sources`: where each value that is no default came from."""
+
+    backend: str | dict[str, Any] = "auto"
+    steps: int | None = None
+    width: int | None = None
+    height: int | None = None
+    guidance: float | None = None
+    tags: tuple[str, ...] = ()
+    output: OutputSettings = OutputSettings()
+    supabase: SupabaseSettings = SupabaseSettings()
+    owner_user_id: UUID | None = None
+    preview: PreviewChoice = "auto"
+    sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @field_validator("backend")
+    @classmethod
+    def _has_type(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, dict) and not isinstance(value.get("type"), str):
+            raise ValueError(
+                "expected a name or a mapping with `type`, e.g. {type: flux, model: /models/mine}"
+            )
+        return value
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("preview", mode="before")
+    @classmethod
+    def _yaml_switch(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    def backend_choice(self) -> tuple[str, dict[str, Any]]:
+        """The backend's name and its options."""
+        if isinstance(self.backend, str):
+            return self.backend, {}
+        options = dict(self.backend)
+        return options.pop("type"), options
+
+    def shown(self) -> Iterator[tuple[str, str, str]]:
+        """Every key, its value as text (secrets masked) and where the value came from."""
+        for key in keys():
+            value: Any = self
+            for part in key.split("."):
+                value = getattr(value, part)
+            yield key, "" if value is None else str(value), self.sources.get(key, "default")
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Every key, dotted: backend, output.dir, …"""
+    found = []
+    for name, field in model.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            found += keys(part, f"{name}.")
+        elif name != "sources":
+            found.append(prefix + name)
+    return found
+
+
+def environment_name(key: str) -> str:
+    """The environment variable of a key, e.g. IMAGEN_OUTPUT_DIR."""
+    return ENVIRONMENT.get(key, "IMAGEN_" + key.upper().replace(".", "_"))
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file in force: $IMAGEN_CONFIG, or ~/.config/imagen.yaml."""
+    if named := environ.get("IMAGEN_CONFIG"):
+        return Path(named).expanduser()
+    base = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "imagen.yaml"
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings in force. `arguments` is nested as the file is; None values count as not given.
+
+    Raises `ConfigError` for the first thing that cannot be used, naming file, line and key.
+    """
+    layers = _layers(arguments or {}, path, environ)
+    settings, problems = _merged(layers)
+    if problems:
+        raise ConfigError(str(problems[0]))
+    assert settings is not None
+    return settings
+
+
+def validate(path: Path) -> list[Problem]:
+    """Every problem of one file, in the order of its lines; empty when it is good."""
+    values, lines, problems = read_yaml(path)
+    if problems:
+        return problems
+    return _merged([_Layer(str(path), _flat(values), lines)])[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    source: str
+    values: dict[str, Any]
+    lines: Mapping[str, Line]
+
+    def problem(self, key: str, expected: str) -> Problem:
+        return Problem(self.source, self.lines.get(key), key, expected)
+
+
+def _layers(
+    arguments: Mapping[str, Any], path: Path | None, environ: Mapping[str, str]
+) -> list[_Layer]:
+    """Weakest first: file, environment, arguments."""
+    layers = []
+    file = path or config_path(environ)
+    named = path is not None or bool(environ.get("IMAGEN_CONFIG"))
+    if named or file.exists():
+        values, lines, problems = read_yaml(file)
+        if problems:
+            raise ConfigError(str(problems[0]))
+        layers.append(_Layer(str(file), _flat(values), lines))
+    for key in keys():
+        if value := environ.get(environment_name(key)):
+            layers.append(_Layer(f"${environment_name(key)}", {key: value}, {}))
+    given = {key: value for key, value in _flat(arguments).items() if value is not None}
+    return [*layers, _Layer("argument", given, {})]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as dotted keys; `backend` and unknown mappings stay whole."""
+    groups = {key.partition(".")[0] for key in keys() if "." in key}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if not prefix and name in groups and isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
+    known, merged, owner = set(keys()), {}, {}
+    groups = {key.partition(".")[0] for key in known if "." in key}
+    problems = []
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key in groups and value is None:  # a group with all its lines commented out
+                continue
+            if key not in known and key not in groups:
+                problems.append(layer.problem(key, f"unknown key{nearest(key, known)}"))
+                continue
+            merged[key], owner[key] = value, layer
+    try:
+        settings = Settings.model_validate(_nested(merged))
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            key = _owned_key(item["loc"], owner)
+            found = owner[key].problem(key, _expected(key, item["msg"]))
+            if str(found) not in map(str, problems):
+                problems.append(found)
+        return None, sorted(problems, key=lambda p: p.line.number if p.line else 0)
+    sources = {key: layer.source for key, layer in owner.items()}
+    return settings.model_copy(update={"sources": sources}), problems
+
+
+def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, _Layer]) -> str:
+    dotted = [str(part) for part in location]
+    full = ".".join(dotted[:2])
+    return full if full in owner else dotted[0]
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        group, dot, name = key.rpartition(".")
+        (nested.setdefault(group, {}) if dot else nested)[name] = value
+    return nested
+
+
+def _expected(key: str, message: str) -> str:
+    choices = {"output.cloud_sync": get_args(CloudSync), "preview": get_args(PreviewChoice)}
+    if key in choices:
+        return f"expected {', '.join(choices[key])}"
+    return message.removeprefix("Value error, ").replace("Input should be", "expected")

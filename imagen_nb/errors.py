@@ -1,0 +1,39 @@
+"""Errors: one tree, each message one line that says what happened, to what, and what to do.
+
+ImagenError
+├── UsageError (also a ValueError)   a bad argument
+│   └── ConfigError                  a bad configuration file or value
+├── BackendError                     weights missing, cannot load, cannot draw
+├── StorageError                     folder not writable, disk full, torn file
+└── Cancelled                        the user stopped the drawing
+"""
+
+from __future__ import annotations
+
+
+class ImagenError(Exception):
+    """Base of every error imagen_nb raises on purpose. `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UsageError(ImagenError, ValueError):
+    """A bad argument: nothing was drawn and nothing written."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used; the message names file, line and key where known."""
+
+
+class BackendError(ImagenError):
+    """A backend cannot load or draw."""
+
+
+class StorageError(ImagenError):
+    """A picture, sidecar or catalog cannot be written or read."""
+
+
+class Cancelled(ImagenError):  # noqa: N818 - it is no fault
+    """Drawing was cancelled; pictures finished before stay kept."""

@@ -1,0 +1,260 @@
+"""The files of a picture: their names, the PNG with its metadata, and the sidecar beside it."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import hashlib
+import itertools
+import os
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from imagen_nb.atomic import flush_folder, move_new, sweep, temporary_name, write_whole, written
+from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.faults import reach
+from imagen_nb.record import Record
+
+SLUG_LENGTH = 40
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ Iptc4xmpExt:DigitalSourceType=
+"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
+</rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EFBIG: "choose a folder that takes files of this size",
+}
+_TORN = (OSError, ValueError, SyntaxError, zlib.error, Image.DecompressionBombError)
+
+
+def slug(prompt: str) -> str:
+    """The prompt as a part of a file name: a-z, 0-9 and single dashes, at most 40 characters."""
+    folded = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
+    dashed = re.sub(r"[^a-z0-9]+", "-", "".join(folded).lower()).strip("-")
+    return dashed[:SLUG_LENGTH].rstrip("-") or "untitled"
+
+
+def sidecar_of(path: Path) -> Path:
+    """The sidecar beside a PNG."""
+    return path.with_name(path.name + ".json")
+
+
+def storage_path(day: datetime.date, stem: str) -> str:
+    """Where the cloud keeps a file named `stem`: "<day>/<the rest of the name>.png"."""
+    prefix = f"{day.isoformat()}-"
+    name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
+    return f"{day.isoformat()}/{name}.png"
+
+
+def encode_png(image: Image.Image, record: Record) -> bytes:
+    """The PNG file, with the record, the common `parameters` text and "made by a model" in XMP."""
+    info = PngInfo()
+    for keyword, text in record.to_png_text().items():
+        info.add_text(keyword, text)
+    info.add_itxt("XML:com.adobe.xmp", _XMP)
+    buffer = BytesIO()
+    # Run-length matching: at level 1 it is both faster and smaller on pictures than the default.
+    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=info)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture on disk. `reused`: the very picture was there already, nothing was written."""
+
+    path: Path
+    sidecar_path: Path
+    record: Record
+    reused: bool = False
+
+
+@dataclass(slots=True)
+class _Namesakes:
+    """The files whose names begin alike: what each shows, and the first number not looked at."""
+
+    showing: dict[str, list[Path]] = field(default_factory=dict)
+    next: int = 1
+
+
+class Output:
+    """A folder of pictures. A name once given is never written again, whoever else writes there.
+
+    A file appears under its name only when it is whole and flushed: PNG first, sidecar second.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Clears temporary files of processes that died; creates nothing."""
+        if "\0" in str(folder):
+            raise UsageError(f"a folder's name cannot hold a NUL character: {str(folder)!r}")
+        self.folder = Path(os.path.abspath(Path(folder).expanduser()))
+        self._known: dict[str, _Namesakes] = {}  # or each picture would read all its namesakes
+        sweep(self.folder)
+
+    def prepare(self) -> None:
+        """Make the folder. Raises `StorageError` when it cannot be made or written to."""
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = temporary_name(self.folder)
+            try:
+                probe.touch(exist_ok=False)
+            finally:
+                probe.unlink(missing_ok=True)
+
+    def keep(
+        self, image: Image.Image, record: Record, day: datetime.date, stem: str | None = None
+    ) -> Kept:
+        """Write the picture and its sidecar under the next free name.
+
+        The same picture again (all that decides the pixels, and the pixels) is the same file: what
+        is there is returned. `stem` stands for "<day>-<slug>-<seed>" when given. Raises
+        `StorageError`, with nothing left behind, when the folder is full or cannot be written.
+        """
+        stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
+        with explained(self.folder):
+            if same := self._find_same(stem, image, record):
+                return same
+            png = encode_png(image, record)
+            facts = {"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)}
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with written(self.folder, png) as temporary:
+                reach("before-png")
+                path = self._claim(stem, temporary, image, record)
+                if isinstance(path, Kept):
+                    return path
+                reach("after-png")
+                facts["storage_path"] = storage_path(day, path.stem)
+                return self._add_sidecar(path, record.model_copy(update=facts))
+
+    def _claim(self, stem: str, png: Path, image: Image.Image, record: Record) -> Path | Kept:
+        """Give the file the first name that nobody has; or find the same picture, just kept."""
+        for number in itertools.count(self._look(stem).next):
+            path = self.folder / _numbered(stem, number)
+            if sidecar_of(path).exists() and not path.exists():
+                continue  # left of a picture that was removed: not ours to replace
+            try:
+                move_new(png, path)
+                return path
+            except FileExistsError:
+                if same := self._find_same(stem, image, record):
+                    return same
+        raise AssertionError("numbers do not end")
+
+    def _add_sidecar(self, path: Path, record: Record) -> Kept:
+        sidecar = sidecar_of(path)
+        try:
+            write_whole(sidecar, record.to_sidecar().encode())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        reach("after-sidecar")
+        flush_folder(self.folder)
+        return Kept(path, sidecar, record)
+
+    def _find_same(self, stem: str, image: Image.Image, record: Record) -> Kept | None:
+        """The file that holds this very picture, its sidecar restored if a crash prevented it."""
+        for path in self._look(stem).showing.get(record.decides(), ()):
+            if not _same_pixels(path, image):
+                continue
+            with suppress(StorageError):  # removed since we looked
+                found = read_record(path)
+                if not sidecar_of(path).exists():
+                    write_whole(sidecar_of(path), found.to_sidecar().encode())
+                return Kept(path, sidecar_of(path), found, reused=True)
+        return None
+
+    def _look(self, stem: str) -> _Namesakes:
+        """What is known of the namesakes, those included that came since the last look."""
+        if len(self._known) > 1000:
+            self._known.clear()
+        if not _taken(self.folder / _numbered(stem, 1)):  # new, or all were removed
+            self._known.pop(stem, None)
+        known = self._known.setdefault(stem, _Namesakes())
+        while _taken(path := self.folder / _numbered(stem, known.next)):
+            with suppress(StorageError):  # torn or not ours: the name is taken all the same
+                known.showing.setdefault(read_record(path).decides(), []).append(path)
+            known.next += 1
+        return known
+
+
+def read_record(path: Path | str) -> Record:
+    """The record of a picture, given its PNG or its sidecar: from the sidecar if it is whole.
+
+    Otherwise from the PNG's own chunk. Raises `StorageError` when neither can be read.
+    """
+    path = Path(path)
+    sidecar = path if path.suffix == ".json" else sidecar_of(path)
+    try:
+        return Record.from_sidecar(sidecar.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, StorageError):
+        return record_in_png(sidecar.with_suffix(""))
+
+
+def record_in_png(path: Path) -> Record:
+    """The record inside a whole PNG of ours, completed with what is known of the file itself.
+
+    Raises `StorageError` when the file is not there, torn, or not drawn by imagen_nb.
+    """
+    try:
+        data = path.read_bytes()
+        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            text = image.info.get("imagen_nb")
+    except _TORN as error:
+        reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
+        raise StorageError(f"cannot read the picture {path}: {reason}") from error
+    if not isinstance(text, str):
+        raise StorageError(f"no record of imagen_nb in {path}: another program made it")
+    record = Record.from_sidecar(text)
+    facts = {
+        "storage_path": storage_path(_day_of(path, record), path.stem),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+    }
+    return record.model_copy(update=facts)
+
+
+def _numbered(stem: str, number: int) -> str:
+    return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
+
+
+def _taken(path: Path) -> bool:
+    return path.exists() or sidecar_of(path).exists()
+
+
+def _same_pixels(path: Path, image: Image.Image) -> bool:
+    try:
+        with Image.open(path, formats=["PNG"]) as kept:
+            same_shape = kept.size == image.size and kept.mode == image.mode
+            return same_shape and kept.tobytes() == image.tobytes()
+    except _TORN:
+        return False
+
+
+def _day_of(path: Path, record: Record) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(path.name[:10])
+    except ValueError:
+        return record.created_at.astimezone().date()
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turns what the system says about the folder into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "choose a folder that can be written to")
+        reason = error.strerror or str(error)
+        raise StorageError(f"cannot keep pictures in {folder}: {reason}: {remedy}") from error

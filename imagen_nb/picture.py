@@ -1,0 +1,129 @@
+"""What drawing gives back: one kept picture, or several with a contact sheet."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from imagen_nb.record import COLUMNS, Record
+from imagen_nb.request import Axis
+from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, contact_sheet, img_tag
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Picture:
+    """One picture on disk. `cloud`: pending, synced, off, or failed with the reason.
+
+    In a notebook it shows as a thumbnail of a few kilobytes, never as the full PNG.
+    """
+
+    record: Record
+    path: Path
+    sidecar_path: Path
+    cloud: str
+
+    @property
+    def image(self) -> Image:
+        """The picture itself, read from its file: RGB, (width, height) pixels."""
+        from PIL import Image
+
+        with Image.open(self.path) as file:
+            return file.convert("RGB")
+
+    def __repr__(self) -> str:
+        return f"<Picture {self.path.name} {summary(self.record)}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        caption = html.escape(f"{self.path.name} · {summary(self.record)}")
+        tag = img_tag(self.image, self.record.prompt)
+        return {"text/plain": repr(self), "text/html": f"{tag}<br><small>{caption}</small>"}
+
+
+class Pictures(Sequence[Picture]):
+    """Pictures in order, with the axes along which they vary; shows as a contact sheet."""
+
+    def __init__(self, pictures: Sequence[Picture], axes: Sequence[Axis] = ()) -> None:
+        self._pictures = tuple(pictures)
+        self.axes = tuple(axes)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+    def __getitem__(self, index: int | slice) -> Picture | Pictures:
+        if isinstance(index, slice):
+            return Pictures(self._pictures[index])
+        return self._pictures[index]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self._pictures)
+
+    def __repr__(self) -> str:
+        varying = " × ".join(f"{len(axis.values)} {axis.name}" for axis in self.axes)
+        return f"<Pictures: {len(self)}{f' ({varying})' if varying else ''}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        if not self._pictures:
+            return {"text/plain": repr(self)}
+        prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
+        page = self.contact_sheet(cell=96)
+        tag = img_tag(page, f"contact sheet: {prompts[:500]}", side=max(page.size))
+        return {"text/plain": repr(self), "text/html": f"{tag}<br><small>{html.escape(repr(self))}</small>"}
+
+    def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
+        """The first pictures (at most 200) on one page; a grid's axes are its headings.
+
+        The fastest axis runs to the right; the others, combined, run down.
+        """
+        shown = self._pictures[:MAX_CELLS]
+        across = self.axes[-1] if self.axes else None
+        if columns is None:
+            columns = len(across.values) if across else min(8, max(1, len(shown)))
+        labels = self._labels(columns) if across and columns == len(across.values) else Labels()
+        return contact_sheet([picture.image for picture in shown], columns, labels, cell)
+
+    def _labels(self, columns: int) -> Labels:
+        across, down = self.axes[-1], self.axes[:-1]
+        firsts = self._pictures[:MAX_CELLS:columns]
+        rows = ["\n".join(_label(axis.name, picture.record) for axis in down) for picture in firsts]
+        heads = [_label(across.name, picture.record) for picture in self._pictures[:columns]]
+        return Labels(heads, rows)
+
+    def frame(self) -> pd.DataFrame:
+        """The columns of imagen.images, then `local_path` and `cloud`, one row a picture."""
+        import pandas as pd
+
+        rows = [
+            {**picture.record.to_row(), "local_path": str(picture.path), "cloud": picture.cloud}
+            for picture in self
+        ]
+        frame = pd.DataFrame(rows, columns=[*COLUMNS, "local_path", "cloud"])
+        whole = {name: "Int64" for name in ("seed", "steps", "width", "height", "latency_ms")}
+        frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True, format="ISO8601").astype(
+            "datetime64[us, UTC]"
+        )
+        text = {name: "str" for name in ("id", "prompt", "prompt_hash", "storage_path", "local_path")}
+        return frame.astype({**whole, **text, "cost_usd_estimate": "float64"})
+
+
+def summary(record: Record) -> str:
+    """One line: what a person wants to know of a picture besides its prompt."""
+    size = f"{record.width}×{record.height}"
+    return f"{record.backend} {size} seed {record.seed} · {record.steps} steps · {record.latency_ms} ms"
+
+
+def _label(axis: str, record: Record) -> str:
+    if axis == "size":
+        return f"{record.width}×{record.height}"
+    value = getattr(record, axis)
+    return str(value) if axis == "prompt" else f"{axis} {value:g}" if axis == "guidance" else f"{axis} {value}"

@@ -1,0 +1,316 @@
+"""What to draw: complete, validated requests, and the grids and wildcards they come from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.errors import UsageError
+
+MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
+MAX_GRID = 100_000  # pictures in one sweep: more is a slip of the finger
+_MAX_DEPTH = 20  # braces within braces
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a model is drawn with when the user does not say: sizes in pixels."""
+
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    max_sequence_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model accepts: sides in pixels, each a multiple of `multiple`."""
+
+    min_side: int
+    max_side: int
+    multiple: int
+    max_steps: int = 200
+    max_sequence_length: int = 512
+    max_guidance: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One picture to draw, every field as it will be used. Sizes in pixels."""
+
+    prompt: str
+    seed: int
+    steps: int
+    width: int
+    height: int
+    guidance: float
+    max_sequence_length: int
+    tags: tuple[str, ...] = ()
+
+
+def resolve(
+    prompt: str,
+    *,
+    defaults: Defaults,
+    limits: Limits,
+    seed: int | None = None,
+    steps: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    guidance: float | None = None,
+    max_sequence_length: int | None = None,
+    tags: Iterable[str] = (),
+) -> Request:
+    """A complete request: what is None comes from `defaults`, a seed of None is drawn by lot.
+
+    Raises `UsageError` with the nearest allowed value when something cannot be drawn.
+    """
+    length = _or(max_sequence_length, defaults.max_sequence_length)
+    return Request(
+        prompt=checked_prompt(prompt),
+        seed=random_seed() if seed is None else _integer("seed", seed, 0, MAX_SEED),
+        steps=_integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
+        width=_side("width", _or(width, defaults.width), limits),
+        height=_side("height", _or(height, defaults.height), limits),
+        guidance=_guidance(_or(guidance, defaults.guidance), limits),
+        max_sequence_length=_integer("max_sequence_length", length, 1, limits.max_sequence_length),
+        tags=checked_tags(tags),
+    )
+
+
+def random_seed() -> int:
+    """A fresh seed below 2^32: short enough to read aloud."""
+    return secrets.randbelow(2**32)
+
+
+def checked_prompt(prompt: object) -> str:
+    """The prompt itself. Raises `UsageError` when it is blank or is not text that can be kept."""
+    if not isinstance(prompt, str):
+        raise UsageError(f"the prompt must be text, not {type(prompt).__name__}")
+    if not prompt.strip():
+        raise UsageError("the prompt is empty: say what to draw")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the prompt has half a character (lone surrogate) at position {error.start}: remove it"
+        ) from None
+    return prompt
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """The tags, stripped, each once, in their order. Raises `UsageError` for what is no tag."""
+    if isinstance(tags, str):
+        tags = (tags,)
+    names = [tag.strip() if isinstance(tag, str) else tag for tag in tags]
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise UsageError(f"a tag must be a line of text that is not empty, not {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
+    if not low <= number <= high:
+        raise UsageError(f"{name} must be from {low} to {high}, not {number}")
+    return number
+
+
+def _side(name: str, value: Any, limits: Limits) -> int:
+    side = _integer(name, value, limits.min_side, limits.max_side)
+    if below := side % limits.multiple:
+        near = f"{side - below} or {side - below + limits.multiple}"
+        raise UsageError(f"{name} must be a multiple of {limits.multiple}, not {side}: try {near}")
+    return side
+
+
+def _guidance(value: Any, limits: Limits) -> float:
+    if isinstance(value, (bool, str)):
+        raise UsageError(f"guidance must be a number, not {value!r}")
+    try:
+        guidance = float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"guidance must be a number, not {value!r}") from None
+    if not (math.isfinite(guidance) and 0 <= guidance <= limits.max_guidance):
+        raise UsageError(f"guidance must be from 0 to {limits.max_guidance:g}, not {guidance:g}")
+    return guidance
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One thing that varies in a grid, with its values in order."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The requests of a sweep in order, and the axes that vary, slowest first."""
+
+    requests: tuple[Request, ...]
+    axes: tuple[Axis, ...]
+
+
+def grid(
+    prompts: str | Iterable[str],
+    *,
+    defaults: Defaults,
+    limits: Limits,
+    seeds: int | Iterable[int] | None = None,
+    steps: int | Iterable[int] | None = None,
+    guidance: float | Iterable[float] | None = None,
+    size: tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+    max_sequence_length: int | None = None,
+    tags: Iterable[str] = (),
+) -> Grid:
+    """Every combination: prompt slowest, then size, steps, guidance, and seed fastest.
+
+    Alternatives in prompts expand in order (`expand`). Without seeds one random seed serves the
+    whole grid, so that only what was asked to vary varies.
+    """
+    given = [prompts] if isinstance(prompts, str) else list(prompts)
+    texts = [text for prompt in given for text in expand(checked_prompt(prompt))]
+    axes = (
+        Axis("prompt", tuple(texts)),
+        Axis("size", _sizes(size)),
+        Axis("steps", _values(steps)),
+        Axis("guidance", _values(guidance)),
+        Axis("seed", _values(seeds) if seeds is not None else (random_seed(),)),
+    )
+    count = math.prod(len(axis.values) for axis in axes)
+    if not count:
+        raise UsageError("nothing to draw: one of the lists of the sweep is empty")
+    if count > MAX_GRID:
+        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_GRID:,}: split it")
+    kept = tuple(tags)
+    requests = [
+        resolve(
+            prompt, defaults=defaults, limits=limits, seed=seed, steps=step_count,
+            width=width, height=height, guidance=strength,
+            max_sequence_length=max_sequence_length, tags=kept,
+        )
+        for prompt, (width, height), step_count, strength, seed in itertools.product(
+            *(axis.values for axis in axes)
+        )
+    ]  # fmt: skip
+    return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        raise UsageError(f"expected a number or a list of numbers, not {value!r}")
+    return tuple(value) if isinstance(value, Iterable) else (value,)
+
+
+def _sizes(size: Any) -> tuple[Any, ...]:
+    if size is None:
+        return ((None, None),)
+    pairs = (size,) if _is_pair(size) else tuple(size) if isinstance(size, Iterable) else (size,)
+    for pair in pairs:
+        if not _is_pair(pair):
+            raise UsageError(f"a size is a pair (width, height) in pixels, not {pair!r}")
+    return tuple(tuple(pair) for pair in pairs)
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and not isinstance(value, str)
+        and not isinstance(value[0], Sequence)
+    )
+
+
+def expand(prompt: str) -> list[str]:
+    r"""Alternatives in braces, in order: "{red|blue} boat" -> ["red boat", "blue boat"].
+
+    Several groups multiply, the leftmost slowest; groups nest; `\{`, `\|` and `\}` are plain text.
+    Raises `UsageError` for a brace without its partner.
+    """
+    texts, end = _alternatives(prompt, 0, depth=0)
+    if end != len(prompt):
+        raise UsageError(f"'}}' without '{{' at character {end + 1} of the prompt: write \\}}")
+    return texts
+
+
+def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
+    """All readings from `at` to the brace that closes this group (or the end), and its place."""
+    done: list[str] = []
+    current = [""]
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and text[at + 1 : at + 2] in ("{", "|", "}"):
+            current, at = [prefix + text[at + 1] for prefix in current], at + 2
+        elif char == "{":
+            if depth == _MAX_DEPTH:
+                raise UsageError(f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{")
+            inner, close = _alternatives(text, at + 1, depth + 1)
+            if close == len(text):
+                raise UsageError(
+                    f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
+                )
+            current, at = (
+                [prefix + choice for prefix in current for choice in inner],
+                close + 1,
+            )
+            if len(current) > MAX_GRID:
+                raise UsageError(f"the prompt has more than {MAX_GRID:,} alternatives: use fewer")
+        elif char == "}":
+            break
+        elif char == "|" and depth:
+            done, current, at = done + current, [""], at + 1
+        else:
+            end = next((i for i in range(at + 1, len(text)) if text[i] in "\\{|}"), len(text))
+            current, at = [prefix + text[at:end] for prefix in current], end
+    return done + current, at
+
+
+def parse_ints(text: str) -> list[int]:
+    """ "1..4,12" -> [1, 2, 3, 4, 12]. Raises `UsageError` for anything else."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dots, last = part.strip().partition("..")
+        try:
+            low, high = int(first), int(last if dots else first)
+        except ValueError:
+            raise UsageError(f"expected numbers like 1..8 or 2,4,8, not {text!r}") from None
+        if high < low or high - low >= MAX_GRID:
+            raise UsageError(f"the range {part.strip()} is empty or too long: write it low..high")
+        numbers += range(low, high + 1)
+    return numbers
+
+
+def parse_floats(text: str) -> list[float]:
+    """ "0,3.5" -> [0.0, 3.5]. Raises `UsageError` for anything else."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"expected numbers like 0,3.5, not {text!r}") from None
+
+
+def parse_sizes(text: str) -> list[tuple[int, int]]:
+    """ "128x128,192x128" -> [(128, 128), (192, 128)]. Raises `UsageError` for anything else."""
+    sizes = []
+    for part in text.split(","):
+        width, _, height = part.strip().lower().partition("x")
+        try:
+            sizes.append((int(width), int(height)))
+        except ValueError:
+            raise UsageError(f"expected sizes like 128x128,192x128, not {text!r}") from None
+    return sizes

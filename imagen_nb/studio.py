@@ -1,0 +1,258 @@
+"""Studio: configuration, backend, output and catalog, wired; the only place that knows them all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from imagen_nb.backends import Backend, Drawn, Progress, make_backend
+from imagen_nb.backends.auto import choose
+from imagen_nb.catalog import Catalog
+from imagen_nb.config import Settings, load_settings
+from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.faults import reach
+from imagen_nb.output import Output
+from imagen_nb.picture import Picture, Pictures
+from imagen_nb.progress import Bar, say
+from imagen_nb.record import Record
+from imagen_nb.request import Grid, Request, checked_prompt, checked_tags, grid, resolve
+
+WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """One output folder with its catalog; `name` when the user named the file itself."""
+
+    output: Output
+    catalog: Catalog
+    name: str | None = None
+
+
+class Studio:
+    """One session. Invariant: a picture is on disk and in the catalog before a call returns it.
+
+    Args:
+        settings: nested as imagen.yaml is, or whole Settings; they win over environment and file.
+        config: the configuration file, instead of $IMAGEN_CONFIG or ~/.config/imagen.yaml.
+
+    Raises:
+        ConfigError: for a setting that cannot be used.
+    """
+
+    def __init__(
+        self, settings: Settings | Mapping[str, Any] | None = None, *, config: Path | None = None
+    ) -> None:
+        whole = isinstance(settings, Settings)
+        self.settings = settings if whole else load_settings(settings, config)
+        self._backends: dict[str, Backend] = {}
+        self._homes: dict[Path, _Home] = {}
+        self._lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
+        self._cancel = threading.Event()
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        steps: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        guidance: float | None = None,
+        backend: str | None = None,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
+        output: str | Path | None = None,
+        progress: Progress | bool | None = None,
+        **backend_options: Any,
+    ) -> Picture:
+        """Draw one picture and keep it: PNG, sidecar and catalog entry are there when it returns.
+
+        Args:
+            prompt: what to draw.
+            seed: 0 … 2^53-1; None draws one by lot. The same request with the same seed is the
+                same picture.
+            steps: denoising steps; None is the model's own number.
+            width: pixels; None is the model's own size.
+            height: pixels, as width.
+            guidance: guidance scale; None is the model's own.
+            backend: a name of `imagen models`, or auto; None is the configured one.
+            tags: labels to find it by.
+            cloud: False marks it never to be copied to the cloud; None follows the configuration.
+            output: a folder, or a file ending in .png, instead of the configured folder.
+            progress: called after each step; True or False shows or hides the bar.
+            **backend_options: max_sequence_length, and what the backend itself takes (model=…).
+
+        Raises:
+            UsageError: for arguments that cannot be drawn; nothing was done.
+            BackendError: when the model is missing or the picture came out broken.
+            StorageError: when it cannot be kept (disk full, folder not writable).
+            Cancelled: after `cancel()`.
+        """
+        checked_prompt(prompt)
+        chosen, length = self._backend(backend, backend_options)
+        request = resolve(
+            prompt, defaults=chosen.defaults, limits=chosen.limits, seed=seed,
+            steps=self._or("steps", steps), width=self._or("width", width),
+            height=self._or("height", height), guidance=self._or("guidance", guidance),
+            max_sequence_length=length, tags=self._tags(tags),
+        )  # fmt: skip
+        return self._drawn(chosen, [request], cloud, output, progress)[0]
+
+    def sweep(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        seeds: int | Iterable[int] | None = None,
+        steps: int | Iterable[int] | None = None,
+        guidance: float | Iterable[float] | None = None,
+        size: tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+        backend: str | None = None,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
+        output: str | Path | None = None,
+        progress: Progress | bool | None = None,
+        **backend_options: Any,
+    ) -> Pictures:
+        """Draw every combination of the lists and keep them: prompt slowest, seed fastest.
+
+        Alternatives in prompts, `{red|blue} boat`, expand in order. Arguments and errors are those
+        of `generate`, each a value or a list of values; `size` is (width, height) in pixels.
+        """
+        chosen, length = self._backend(backend, backend_options)
+        sides = self._or("width", None), self._or("height", None)
+        configured = tuple(side or getattr(chosen.defaults, name) for side, name in zip(
+            sides, ("width", "height"), strict=True))  # fmt: skip
+        wanted: Grid = grid(
+            prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
+            steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
+            size=configured if size is None else size, max_sequence_length=length,
+            tags=self._tags(tags),
+        )  # fmt: skip
+        pictures = self._drawn(chosen, wanted.requests, cloud, output, progress)
+        return Pictures(pictures, wanted.axes)
+
+    def cancel(self) -> None:
+        """Stop the drawing that is under way at its next step; callable from any thread."""
+        self._cancel.set()
+
+    def catalog(self, output: str | Path | None = None) -> Catalog:
+        """The catalog of an output folder, the configured one by default."""
+        return self._home(output).catalog
+
+    def close(self) -> None:
+        """Finish what is being written and close the catalogs."""
+        self._writer.shutdown(wait=True)
+        for home in self._homes.values():
+            home.catalog.close()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _or(self, name: str, value: Any) -> Any:
+        return getattr(self.settings, name) if value is None else value
+
+    def _tags(self, tags: Iterable[str]) -> tuple[str, ...]:
+        return checked_tags((*self.settings.tags, *checked_tags(tags)))
+
+    def _backend(
+        self, name: str | None, options: Mapping[str, Any]
+    ) -> tuple[Backend, int | None]:
+        """The backend, made once for each name and options, and the wanted sequence length."""
+        given = dict(options)
+        length = given.pop("max_sequence_length", None)
+        configured, configured_options = self.settings.backend_choice()
+        if name is None or name == configured:
+            name, given = configured, configured_options | given
+        key = f"{name} {sorted(given.items())}"
+        with self._lock:
+            if key not in self._backends:
+                self._backends[key] = self._made(name, given)
+            return self._backends[key], length
+
+    def _made(self, name: str, options: dict[str, Any]) -> Backend:
+        if name == "auto":
+            name, why = choose()
+            if why:
+                say(why)
+        try:
+            return make_backend(name, **options)
+        except TypeError:
+            wrong = ", ".join(sorted(options)) or "nothing"
+            raise UsageError(f"backend {name} does not take these options: {wrong}") from None
+
+    def _home(self, output: str | Path | None) -> _Home:
+        place = Path(self.settings.output.dir if output is None else output).expanduser()
+        is_file = output is not None and place.suffix.lower() == ".png"
+        folder = (place.parent if is_file else place).absolute()
+        with self._lock:
+            if folder not in self._homes:
+                self._homes[folder] = _Home(Output(folder), Catalog(folder))
+            home = self._homes[folder]
+        return _Home(home.output, home.catalog, place.stem) if is_file else home
+
+    def _drawn(
+        self, backend: Backend, requests: Sequence[Request], cloud: bool | None,
+        output: str | Path | None, progress: Progress | bool | None,
+    ) -> list[Picture]:  # fmt: skip
+        """Draw and keep; the next picture is denoised while the last ones are written."""
+        home = self._home(output)
+        state = self._cloud_state(cloud)
+        self._cancel = threading.Event()
+        writing: list[Future[Picture]] = []
+        with _listener(requests, progress) as listen:
+            try:
+                for drawn in backend.draw(requests, listen, self._cancel):
+                    writing.append(self._writer.submit(_keep, drawn, backend, home, state))
+                    if len(writing) > WAITING:
+                        writing[-WAITING].result()  # a full disk stops the drawing too
+            finally:
+                for written in writing:
+                    written.exception()  # wait: what was drawn before an error stays kept
+        if len(writing) != len(requests):
+            raise BackendError(f"{backend.name} drew {len(writing)} of {len(requests)} pictures")
+        return [written.result() for written in writing]
+
+    def _cloud_state(self, cloud: bool | None) -> str:
+        wanted = self.settings.output.cloud_sync != "off" if cloud is None else cloud
+        return "pending" if wanted else "off"
+
+
+def _keep(drawn: Drawn, backend: Backend, home: _Home, cloud_state: str) -> Picture:
+    """Files first, catalog after; the record is made from the very request that was drawn."""
+    request, details = drawn.request, dict(drawn.details)
+    now = datetime.now().astimezone()
+    versions = {"imagen_nb": version("imagen_nb"), **details.pop("versions", {})}
+    record = Record(
+        prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
+        steps=request.steps, width=request.width, height=request.height,
+        guidance=request.guidance, max_sequence_length=request.max_sequence_length,
+        tags=request.tags, latency_ms=drawn.latency_ms, cost_usd_estimate=backend.cost_usd(request),
+        created_at=now, versions=versions, cloud=cloud_state != "off", **details,
+    )  # fmt: skip
+    kept = home.output.keep(drawn.image, record, now.date(), home.name)
+    home.catalog.add(kept, cloud_state)
+    reach("after-catalog")
+    return Picture(kept.record, kept.path, kept.sidecar_path, cloud_state)
+
+
+@contextmanager
+def _listener(
+    requests: Sequence[Request], progress: Progress | bool | None
+) -> Iterator[Progress | None]:
+    if callable(progress):
+        yield progress
+        return
+    with Bar(sum(request.steps for request in requests), progress) as bar:
+        yield None if bar.silent else bar
