@@ -16,7 +16,6 @@ from pathlib import Path
 from imagen_nb.faults import reach
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # folders may be shared
-_LEFT_OVER = re.compile(r"\.imagen-.*\.(tmp|claim)")
 _TEMPORARY = re.compile(r"\.imagen-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.tmp")
 _FORGOTTEN_S = 24 * 3600  # seconds; what is this old belongs to nobody, on whatever machine
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -89,10 +88,11 @@ def flush_folder(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove temporary files of dead processes of this machine, and forgotten ones of any."""
     with suppress(OSError):  # no folder yet, or not ours to clear: then there is nothing to do
-        for name in [name for name in os.listdir(folder) if _LEFT_OVER.fullmatch(name)]:
+        for name in [name for name in os.listdir(folder) if name.startswith(".imagen-")]:
             path = folder / name
             with suppress(FileNotFoundError):  # its owner, or another sweep, was faster
-                if _owner_died(name) or time.time() - path.stat().st_mtime > _FORGOTTEN_S:
+                forgotten = time.time() - path.stat().st_mtime > _FORGOTTEN_S
+                if _owner_died(name) or (forgotten and name.endswith((".tmp", ".claim"))):
                     path.unlink()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import errno
 import hashlib
-import itertools
 import os
 import re
+import threading
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -100,6 +100,7 @@ class Output:
             raise UsageError(f"a folder's name cannot hold a NUL character: {str(folder)!r}")
         self.folder = Path(os.path.abspath(Path(folder).expanduser()))
         self._known: dict[str, _Namesakes] = {}  # or each picture would read all its namesakes
+        self._lock = threading.Lock()
         sweep(self.folder)
 
     def prepare(self) -> None:
@@ -123,7 +124,8 @@ class Output:
         """
         stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
         with explained(self.folder):
-            if same := self._find_same(stem, image, record):
+            _, same = self._search(stem, image, record)
+            if same:
                 return same
             png = encode_png(image, record)
             facts = {"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)}
@@ -139,17 +141,18 @@ class Output:
 
     def _claim(self, stem: str, png: Path, image: Image.Image, record: Record) -> Path | Kept:
         """Give the file the first name that nobody has; or find the same picture, just kept."""
-        for number in itertools.count(self._look(stem).next):
+        number = 0
+        while True:
+            free, same = self._search(stem, image, record)
+            if same:
+                return same
+            number = max(free, number + 1)  # a name can be taken and yet not be there to read
             path = self.folder / _numbered(stem, number)
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
-            try:
+            with suppress(FileExistsError):
                 move_new(png, path)
                 return path
-            except FileExistsError:
-                if same := self._find_same(stem, image, record):
-                    return same
-        raise AssertionError("numbers do not end")
 
     def _add_sidecar(self, path: Path, record: Record) -> Kept:
         sidecar = sidecar_of(path)
@@ -162,30 +165,35 @@ class Output:
         flush_folder(self.folder)
         return Kept(path, sidecar, record)
 
-    def _find_same(self, stem: str, image: Image.Image, record: Record) -> Kept | None:
-        """The file that holds this very picture, its sidecar restored if a crash prevented it."""
-        for path in self._look(stem).showing.get(record.decides(), ()):
+    def _search(self, stem: str, image: Image.Image, record: Record) -> tuple[int, Kept | None]:
+        """The first number that seems free, and the file that holds this very picture, if any.
+
+        A sidecar that a crash prevented is restored.
+        """
+        free, paths = self._look(stem, record.decides())
+        for path in paths:
             if not _same_pixels(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
                 found = read_record(path)
                 if not sidecar_of(path).exists():
                     write_whole(sidecar_of(path), found.to_sidecar().encode())
-                return Kept(path, sidecar_of(path), found, reused=True)
-        return None
+                return free, Kept(path, sidecar_of(path), found, reused=True)
+        return free, None
 
-    def _look(self, stem: str) -> _Namesakes:
-        """What is known of the namesakes, those included that came since the last look."""
-        if len(self._known) > 1000:
-            self._known.clear()
-        if not _taken(self.folder / _numbered(stem, 1)):  # new, or all were removed
-            self._known.pop(stem, None)
-        known = self._known.setdefault(stem, _Namesakes())
-        while _taken(path := self.folder / _numbered(stem, known.next)):
-            with suppress(StorageError):  # torn or not ours: the name is taken all the same
-                known.showing.setdefault(read_record(path).decides(), []).append(path)
-            known.next += 1
-        return known
+    def _look(self, stem: str, showing: str) -> tuple[int, list[Path]]:
+        """The first free number, and the files below it of which the records are as wanted."""
+        with self._lock:
+            if len(self._known) > 1000:
+                self._known.clear()
+            if not _taken(self.folder / _numbered(stem, 1)):  # new, or all were removed
+                self._known.pop(stem, None)
+            known = self._known.setdefault(stem, _Namesakes())
+            while _taken(path := self.folder / _numbered(stem, known.next)):
+                with suppress(StorageError):  # torn or not ours: the name is taken all the same
+                    known.showing.setdefault(read_record(path).decides(), []).append(path)
+                known.next += 1
+            return known.next, list(known.showing.get(showing, ()))
 
 
 def read_record(path: Path | str) -> Record:

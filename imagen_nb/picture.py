@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from imagen_nb.atomic import write_whole
 from imagen_nb.record import COLUMNS, Record
 from imagen_nb.request import Axis
 from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, contact_sheet, img_tag
@@ -91,6 +93,15 @@ class Pictures(Sequence[Picture]):
             columns = len(across.values) if across else min(8, max(1, len(shown)))
         labels = self._labels(columns) if across and columns == len(across.values) else Labels()
         return contact_sheet([picture.image for picture in shown], columns, labels, cell)
+
+    def save_contact_sheet(self) -> Path:
+        """Write the contact sheet beside the first picture, as `<its name>-sheet.png`."""
+        first = self._pictures[0].path
+        buffer = io.BytesIO()
+        self.contact_sheet().save(buffer, "PNG")
+        path = first.with_name(f"{first.stem}-sheet.png")
+        write_whole(path, buffer.getvalue())
+        return path
 
     def _labels(self, columns: int) -> Labels:
         across, down = self.axes[-1], self.axes[:-1]

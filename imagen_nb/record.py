@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from imagen_nb.errors import StorageError
+from imagen_nb.request import MAX_SEED
 
 SCHEMA_VERSION = 1
 
@@ -65,7 +66,13 @@ def new_id() -> UUID:
 
 
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time beyond the calendar") from None
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]  # what a BIGINT holds
 
 
 class Record(BaseModel):
@@ -84,11 +91,11 @@ class Record(BaseModel):
     prompt: str
     backend: str
     model: str | None = None
-    seed: int
-    steps: int
-    width: int
-    height: int
-    latency_ms: int | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+    steps: Count
+    width: Count
+    height: Count
+    latency_ms: Count | None = None
     cost_usd_estimate: float | None = None
     storage_path: str | None = None
     tags: tuple[str, ...] = ()
@@ -106,7 +113,7 @@ class Record(BaseModel):
     memory_plan: dict[str, Any] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     sha256: str | None = None
-    bytes: int | None = None
+    bytes: Count | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     cloud: bool = True
 
@@ -135,7 +142,7 @@ class Record(BaseModel):
             raise StorageError(f"not the record of a picture: {where}: {first['msg']}") from None
 
     def to_row(self) -> dict[str, Any]:
-        """The row of imagen.images: exactly `COLUMNS`, JSON values; `sidecar` is the whole record."""
+        """The row of imagen.images: exactly `COLUMNS`; JSON values; `sidecar` is all of it."""
         snapshot = self.snapshot()
         return {name: snapshot if name == "sidecar" else snapshot[name] for name in COLUMNS}
 

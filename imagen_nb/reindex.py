@@ -16,7 +16,7 @@ from imagen_nb.errors import StorageError
 from imagen_nb.output import explained, record_in_png
 from imagen_nb.record import Record
 
-_BATCH = 1000  # rows in one transaction, and between two calls of `progress`
+_BATCH = 5000  # rows in one transaction, and between two calls of `progress`
 
 
 @dataclass(frozen=True, slots=True)

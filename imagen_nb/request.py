@@ -11,10 +11,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.errors import UsageError
+from imagen_nb.notation import (
+    MAX_MANY,
+    escape,
+    expand,
+    parse_floats,
+    parse_ints,
+    parse_sizes,
+)
+
+__all__ = [
+    "MAX_SEED",
+    "Axis",
+    "Defaults",
+    "Grid",
+    "Limits",
+    "Request",
+    "checked_prompt",
+    "checked_tags",
+    "escape",
+    "expand",
+    "grid",
+    "parse_floats",
+    "parse_ints",
+    "parse_sizes",
+    "random_seed",
+    "resolve",
+]
 
 MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
-MAX_GRID = 100_000  # pictures in one sweep: more is a slip of the finger
-_MAX_DEPTH = 20  # braces within braces
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +136,7 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     names = [tag.strip() if isinstance(tag, str) else tag for tag in tags]
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise UsageError(f"a tag must be a line of text that is not empty, not {name!r}")
+            raise UsageError(f"a tag must be a line of text that is not empty, not {_shown(name)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -125,30 +150,44 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
     except TypeError:
         number = None
     if number is None:
-        raise UsageError(f"{name} must be a whole number, not {value!r}")
+        raise UsageError(f"{name} must be a whole number, not {_shown(value)}")
     if not low <= number <= high:
-        raise UsageError(f"{name} must be from {low} to {high}, not {number}")
+        raise UsageError(f"{name} must be from {low} to {high}, not {_shown(number)}")
     return number
 
 
 def _side(name: str, value: Any, limits: Limits) -> int:
     side = _integer(name, value, limits.min_side, limits.max_side)
     if below := side % limits.multiple:
-        near = f"{side - below} or {side - below + limits.multiple}"
-        raise UsageError(f"{name} must be a multiple of {limits.multiple}, not {side}: try {near}")
+        near = (side - below, side - below + limits.multiple)
+        allowed = " or ".join(str(n) for n in near if limits.min_side <= n <= limits.max_side)
+        raise UsageError(
+            f"{name} must be a multiple of {limits.multiple}, not {side}: try {allowed}"
+        )
     return side
 
 
 def _guidance(value: Any, limits: Limits) -> float:
-    if isinstance(value, (bool, str)):
-        raise UsageError(f"guidance must be a number, not {value!r}")
     try:
-        guidance = float(value)
+        guidance = None if isinstance(value, (bool, str)) else float(value)
+    except OverflowError:
+        guidance = math.inf
     except (TypeError, ValueError):
-        raise UsageError(f"guidance must be a number, not {value!r}") from None
+        guidance = None
+    if guidance is None:
+        raise UsageError(f"guidance must be a number, not {_shown(value)}")
     if not (math.isfinite(guidance) and 0 <= guidance <= limits.max_guidance):
         raise UsageError(f"guidance must be from 0 to {limits.max_guidance:g}, not {guidance:g}")
-    return guidance
+    return guidance + 0.0  # no negative zero
+
+
+def _shown(value: object) -> str:
+    """The value on one short line, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +235,8 @@ def grid(
     count = math.prod(len(axis.values) for axis in axes)
     if not count:
         raise UsageError("nothing to draw: one of the lists of the sweep is empty")
-    if count > MAX_GRID:
-        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_GRID:,}: split it")
+    if count > MAX_MANY:
+        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it")
     kept = tuple(tags)
     requests = [
         resolve(
@@ -214,7 +253,7 @@ def grid(
 
 def _values(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
-        raise UsageError(f"expected a number or a list of numbers, not {value!r}")
+        raise UsageError(f"expected a number or a list of numbers, not {_shown(value)}")
     return tuple(value) if isinstance(value, Iterable) else (value,)
 
 
@@ -224,7 +263,7 @@ def _sizes(size: Any) -> tuple[Any, ...]:
     pairs = (size,) if _is_pair(size) else tuple(size) if isinstance(size, Iterable) else (size,)
     for pair in pairs:
         if not _is_pair(pair):
-            raise UsageError(f"a size is a pair (width, height) in pixels, not {pair!r}")
+            raise UsageError(f"a size is a pair (width, height) in pixels, not {_shown(pair)}")
     return tuple(tuple(pair) for pair in pairs)
 
 
@@ -235,82 +274,3 @@ def _is_pair(value: Any) -> bool:
         and not isinstance(value, str)
         and not isinstance(value[0], Sequence)
     )
-
-
-def expand(prompt: str) -> list[str]:
-    r"""Alternatives in braces, in order: "{red|blue} boat" -> ["red boat", "blue boat"].
-
-    Several groups multiply, the leftmost slowest; groups nest; `\{`, `\|` and `\}` are plain text.
-    Raises `UsageError` for a brace without its partner.
-    """
-    texts, end = _alternatives(prompt, 0, depth=0)
-    if end != len(prompt):
-        raise UsageError(f"'}}' without '{{' at character {end + 1} of the prompt: write \\}}")
-    return texts
-
-
-def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
-    """All readings from `at` to the brace that closes this group (or the end), and its place."""
-    done: list[str] = []
-    current = [""]
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and text[at + 1 : at + 2] in ("{", "|", "}"):
-            current, at = [prefix + text[at + 1] for prefix in current], at + 2
-        elif char == "{":
-            if depth == _MAX_DEPTH:
-                raise UsageError(f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{")
-            inner, close = _alternatives(text, at + 1, depth + 1)
-            if close == len(text):
-                raise UsageError(
-                    f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
-                )
-            current, at = (
-                [prefix + choice for prefix in current for choice in inner],
-                close + 1,
-            )
-            if len(current) > MAX_GRID:
-                raise UsageError(f"the prompt has more than {MAX_GRID:,} alternatives: use fewer")
-        elif char == "}":
-            break
-        elif char == "|" and depth:
-            done, current, at = done + current, [""], at + 1
-        else:
-            end = next((i for i in range(at + 1, len(text)) if text[i] in "\\{|}"), len(text))
-            current, at = [prefix + text[at:end] for prefix in current], end
-    return done + current, at
-
-
-def parse_ints(text: str) -> list[int]:
-    """ "1..4,12" -> [1, 2, 3, 4, 12]. Raises `UsageError` for anything else."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dots, last = part.strip().partition("..")
-        try:
-            low, high = int(first), int(last if dots else first)
-        except ValueError:
-            raise UsageError(f"expected numbers like 1..8 or 2,4,8, not {text!r}") from None
-        if high < low or high - low >= MAX_GRID:
-            raise UsageError(f"the range {part.strip()} is empty or too long: write it low..high")
-        numbers += range(low, high + 1)
-    return numbers
-
-
-def parse_floats(text: str) -> list[float]:
-    """ "0,3.5" -> [0.0, 3.5]. Raises `UsageError` for anything else."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"expected numbers like 0,3.5, not {text!r}") from None
-
-
-def parse_sizes(text: str) -> list[tuple[int, int]]:
-    """ "128x128,192x128" -> [(128, 128), (192, 128)]. Raises `UsageError` for anything else."""
-    sizes = []
-    for part in text.split(","):
-        width, _, height = part.strip().lower().partition("x")
-        try:
-            sizes.append((int(width), int(height)))
-        except ValueError:
-            raise UsageError(f"expected sizes like 128x128,192x128, not {text!r}") from None
-    return sizes

@@ -16,7 +16,7 @@ from imagen_nb.backends import Backend, Drawn, Progress, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog
 from imagen_nb.config import Settings, load_settings
-from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.errors import BackendError
 from imagen_nb.faults import reach
 from imagen_nb.output import Output
 from imagen_nb.picture import Picture, Pictures
@@ -125,16 +125,14 @@ class Studio:
         """Draw every combination of the lists and keep them: prompt slowest, seed fastest.
 
         Alternatives in prompts, `{red|blue} boat`, expand in order. Arguments and errors are those
-        of `generate`, each a value or a list of values; `size` is (width, height) in pixels.
+        of `generate`, each a value or a list of values; `size` is (width, height) in pixels, either
+        of them None for the model's own.
         """
         chosen, length = self._backend(backend, backend_options)
-        sides = self._or("width", None), self._or("height", None)
-        configured = tuple(side or getattr(chosen.defaults, name) for side, name in zip(
-            sides, ("width", "height"), strict=True))  # fmt: skip
         wanted: Grid = grid(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
             steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
-            size=configured if size is None else size, max_sequence_length=length,
+            size=(self.settings.width, self.settings.height) if size is None else size, max_sequence_length=length,
             tags=self._tags(tags),
         )  # fmt: skip
         pictures = self._drawn(chosen, wanted.requests, cloud, output, progress)
@@ -186,11 +184,7 @@ class Studio:
             name, why = choose()
             if why:
                 say(why)
-        try:
-            return make_backend(name, **options)
-        except TypeError:
-            wrong = ", ".join(sorted(options)) or "nothing"
-            raise UsageError(f"backend {name} does not take these options: {wrong}") from None
+        return make_backend(name, **options)
 
     def _home(self, output: str | Path | None) -> _Home:
         place = Path(self.settings.output.dir if output is None else output).expanduser()
@@ -199,6 +193,7 @@ class Studio:
         with self._lock:
             if folder not in self._homes:
                 self._homes[folder] = _Home(Output(folder), Catalog(folder))
+                self._homes[folder].output.prepare()  # better to hear of it before drawing
             home = self._homes[folder]
         return _Home(home.output, home.catalog, place.stem) if is_file else home
 

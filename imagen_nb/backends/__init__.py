@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request import Defaults, Limits, Request
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One finished picture and how it was drawn. `latency_ms`: milliseconds spent on this picture."""
+    """One finished picture and how it was drawn. `latency_ms`: milliseconds spent on this one."""
 
     request: Request
     image: Image
@@ -92,9 +93,49 @@ def backend_names() -> list[str]:
 def make_backend(name: str, **options: Any) -> Backend:
     """The backend registered as `name`, not yet loaded.
 
-    Raises `UsageError` naming the known backends when there is none of that name.
+    Raises `UsageError` naming the known backends when there is none of that name, or the known
+    options when it does not take these.
     """
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        backend: Backend = entry.load()(**options)
+        factory = entry.load()
+        _check_options(name, inspect.signature(factory), options)
+        backend: Backend = factory(**options)
         return backend
     raise UsageError(f"unknown backend {name!r}: use one of {', '.join(backend_names())}, or auto")
+
+
+def _check_options(name: str, takes: inspect.Signature, options: dict[str, Any]) -> None:
+    try:
+        takes.bind(**options)
+    except TypeError:
+        known = ", ".join(takes.parameters) or "no options"
+        given = ", ".join(sorted(options)) or "none"
+        raise UsageError(f"backend {name} takes {known}, and was given {given}") from None
+
+
+def listed_backends() -> list[dict[str, Any]]:
+    """A row for each registered backend; `reason` says why one cannot draw here, and the remedy."""
+    return [_listed(name) for name in backend_names()]
+
+
+def _listed(name: str) -> dict[str, Any]:
+    row = {"name": name, "model": None, "width": None, "height": None, "steps": None}
+    try:
+        backend = make_backend(name)
+    except ImagenError as error:  # one that cannot be made without options
+        return row | {"available": False, "reason": str(error)}
+    state, defaults = backend.availability(), backend.defaults
+    sizes = {"width": defaults.width, "height": defaults.height, "steps": defaults.steps}
+    found = {"available": state.available, "reason": state.reason}
+    return row | {"model": backend.model} | sizes | found
+
+
+def described(name: str, **options: Any) -> str:
+    """What draws when `name` (auto, too) is configured, in one line, with the reason if nothing."""
+    if name == "auto":
+        from imagen_nb.backends.auto import choose
+
+        name, why = choose()
+        return f"auto: {why or name}"
+    state = make_backend(name, **options).availability()
+    return name if state.available else f"{name}: {state.reason}"

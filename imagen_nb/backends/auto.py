@@ -15,10 +15,11 @@ def choose() -> tuple[str, str]:
     import torch  # 2 s: only when there are weights that a GPU could draw with
 
     if not torch.cuda.is_available():
-        return "flux-tiny-local", _tiny("there is no GPU")
+        return "flux-tiny-local", _tiny("there is no GPU for FLUX.1-schnell")
     memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9
     if memory_gb < OFFLOADED_GB:
-        return "flux-tiny-local", _tiny(f"the GPU has {memory_gb:.0f} GB, less than {OFFLOADED_GB:g}")
+        short = f"the GPU has {memory_gb:.0f} GB, and FLUX.1-schnell needs {OFFLOADED_GB:g}"
+        return "flux-tiny-local", _tiny(short)
     return FLUX_SCHNELL.name, ""
 
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagen_nb.errors import BackendError
 from imagen_nb.request import Defaults, Limits
 
 SCHNELL = Defaults(steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256)
 DEV = Defaults(steps=28, guidance=3.5, width=1024, height=1024, max_sequence_length=512)
-LARGE = Limits(min_side=64, max_side=2048, multiple=16)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model: where its weights are and how it is drawn with.
 
-    `source`: a folder of diffusers layout or a Hugging Face id. `download_gb`, `memory_gb`: of
-    weights, 0 when they are there anyway. `batch`: pictures denoised together. `cpu_dtype`: what
-    a CPU draws with; a GPU draws with bfloat16.
+    `source`: a folder of diffusers layout or a Hugging Face id. `title`: what records call the
+    model, when that is not the id or the folder's name. `download_gb`: what fetching it takes, 0
+    when not known; `memory_gb`: of weights as they are drawn with. `batch`: pictures denoised
+    together, 1 where one picture keeps the machine busy by itself. `cpu_dtype`: what a CPU draws
+    with; a GPU draws with bfloat16.
     """
 
     name: str
     source: str
     defaults: Defaults
     limits: Limits
-    licence: str = "unknown"
+    licence: str = ""
+    title: str = ""
     download_gb: float = 0.0
     memory_gb: float = 0.0
     gated: bool = False
@@ -40,14 +40,20 @@ class Model:
         path = Path(self.source).expanduser()
         return path if path.is_absolute() or path.exists() else None
 
+    @property
+    def recorded(self) -> str:
+        """What records call the model: never a path of this machine."""
+        return self.title or (self.folder.name if self.folder else self.source)
 
+
+# In float32, the fast type of most CPUs, these two would need 67 GB: they stay in bfloat16.
 FLUX_SCHNELL = Model(
     name="flux-schnell-local",
     source="black-forest-labs/FLUX.1-schnell",
     defaults=SCHNELL,
     limits=Limits(64, 2048, 16, max_sequence_length=256),
     licence="Apache-2.0",
-    download_gb=33.7,
+    download_gb=34.1,
     memory_gb=33.7,
     cpu_dtype="bfloat16",
 )
@@ -55,44 +61,10 @@ FLUX_DEV = Model(
     name="flux-dev-local",
     source="black-forest-labs/FLUX.1-dev",
     defaults=DEV,
-    limits=LARGE,
+    limits=Limits(64, 2048, 16),
     licence="FLUX.1 [dev] Non-Commercial License",
-    download_gb=33.7,
+    download_gb=34.1,
     memory_gb=33.7,
     gated=True,
     cpu_dtype="bfloat16",
 )
-
-
-def custom_model(source: str) -> Model:
-    """The row of a folder or Hugging Face id of FLUX layout; a folder's own configuration decides.
-
-    Raises `BackendError` when the folder is no FLUX pipeline.
-    """
-    row = Model(name="flux", source=source, defaults=DEV, limits=LARGE, cpu_dtype="float32")
-    if row.folder is None:
-        if source.count("/") != 1 or source.startswith((".", "/", "~")):
-            raise BackendError(f"there is no folder {source}: name a folder or a Hugging Face id")
-        return row
-    vae, transformer = (_component(row.folder, part) for part in ("vae", "transformer"))
-    # As FluxPipeline counts: the VAE halves once less than it has levels, and patches are 2 × 2.
-    multiple = 2 ** (len(vae["block_out_channels"]) - 1) * 2
-    base = DEV if transformer.get("guidance_embeds") else SCHNELL
-    native = int(vae.get("sample_size", 1024))
-    side = max(multiple, native - native % multiple)
-    defaults = Defaults(base.steps, base.guidance, side, side, base.max_sequence_length)
-    limits = Limits(multiple, 2048, multiple, max_sequence_length=base.max_sequence_length)
-    return Model("flux", str(row.folder.absolute()), defaults, limits)
-
-
-def _component(folder: Path, part: str) -> dict[str, object]:
-    try:
-        if not (folder / "model_index.json").is_file():
-            raise FileNotFoundError("no model_index.json")
-        config: dict[str, object] = json.loads((folder / part / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BackendError(
-            f"{folder} is no folder of FLUX layout ({part}: {error}): save one with "
-            "FluxPipeline.save_pretrained"
-        ) from None
-    return config

@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import AutoencoderKL
     from PIL.Image import Image
     from torch import Tensor
 
-SAMPLES, SIDE = 16, 8  # latents decoded for the fit, each SIDE × SIDE
+SAMPLES, SIDE, BLOCKS = 16, 8, 4  # pictures for the fit, SIDE² latents each, BLOCKS² colours each
+LONGEST = 128  # pixels of the longer side, up to which a small picture is enlarged
 
 
-@dataclass(frozen=True, slots=True)
 class Preview:
-    """RGB = latents · matrix, the matrix (channels + 1, 3) fitted to the model's own VAE."""
+    """RGB = latents · matrix. The matrix is fitted at the first picture, on the thread that asks.
 
-    matrix: Tensor
-    factor: int
+    The fit uses a copy of the VAE and drops it: the drawing thread is not waited for, nor held up.
+    """
 
-    @classmethod
-    def fitted(cls, pipeline: FluxPipeline) -> Preview:
-        """Least squares between smooth random latents and what the VAE decodes them to."""
-        import torch
-        from torch.nn.functional import adaptive_avg_pool2d, interpolate
-
-        channels, vae = pipeline.transformer.config.in_channels // 4, pipeline.vae
-        noise = torch.randn(SAMPLES, channels, 2, 2, generator=torch.Generator().manual_seed(0))
-        latents = interpolate(noise, (SIDE, SIDE), mode="bilinear")
-        device = pipeline._execution_device
-        scaled = latents / vae.config.scaling_factor + vae.config.shift_factor
-        with torch.no_grad():
-            decoded = vae.decode(scaled.to(device, vae.dtype)).sample.float().cpu()
-        pixels = adaptive_avg_pool2d((decoded / 2 + 0.5).clamp(0, 1), SIDE)
-        matrix = torch.linalg.lstsq(_with_one(_flat(latents)), _flat(pixels)).solution
-        return cls(matrix, pipeline.vae_scale_factor)
+    def __init__(self, load_vae: Callable[[], AutoencoderKL]) -> None:
+        self._load_vae = load_vae
+        self._lock = threading.Lock()
+        self._fitted: tuple[Tensor, int] | None = None
 
     def image(self, packed: Tensor, width: int, height: int) -> Image:
-        """Packed latents (tokens, channels · 4) -> RGB, one pixel for each latent position."""
+        """Packed latents (tokens, channels · 4) of a picture of width × height pixels -> RGB."""
         from PIL import Image
 
-        rows, columns = height // self.factor, width // self.factor
-        latents = _unpack(packed.float().cpu(), rows, columns)
-        colours = (_with_one(latents) @ self.matrix).clamp(0, 1)
-        pixels: Any = (colours.view(rows, columns, 3) * 255).byte().numpy()
-        return Image.fromarray(pixels)
+        matrix, factor = self._fit()
+        rows, columns = height // factor, width // factor
+        colours = (_with_one(unpack(packed.float().cpu(), rows, columns)) @ matrix).clamp(0, 1)
+        pixels: Any = (colours.view(rows, columns, 3) * 255).round().byte().numpy()
+        small, scale = Image.fromarray(pixels), max(1, LONGEST // max(rows, columns))
+        return small.resize((columns * scale, rows * scale), Image.Resampling.BILINEAR)
+
+    def _fit(self) -> tuple[Tensor, int]:
+        with self._lock:
+            if self._fitted is None:
+                self._fitted = fit(self._load_vae())
+            return self._fitted
+
+
+def fit(vae: AutoencoderKL) -> tuple[Tensor, int]:
+    """The matrix (channels + 1, 3) nearest to what a VAE decodes, and the VAE's scale factor.
+
+    Least squares over pictures of coloured blocks, encoded and decoded again: such latents are like
+    those of pictures (of random ones the VAE makes mud, and colours come out wrong), and blocks
+    hold every colour at its full strength.
+    """
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    colours = torch.rand(SAMPLES, 3, BLOCKS, BLOCKS, generator=torch.Generator().manual_seed(0))
+    block = SIDE * factor // BLOCKS
+    pictures = colours.repeat_interleave(block, 2).repeat_interleave(block, 3)
+    with torch.no_grad():
+        latents = vae.encode(pictures * 2 - 1).latent_dist.mode()
+        decoded = vae.decode(latents).sample
+    scaled = (latents - vae.config.shift_factor) * vae.config.scaling_factor
+    pixels = adaptive_avg_pool2d((decoded / 2 + 0.5).clamp(0, 1), SIDE)
+    return torch.linalg.lstsq(_with_one(_flat(scaled)), _flat(pixels)).solution, factor
+
+
+def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
+    """FLUX's 2 × 2 patches (tokens, C·4) -> (rows·columns, C)."""
+    patches = packed.view(rows // 2, columns // 2, -1, 2, 2)
+    return patches.permute(0, 3, 1, 4, 2).reshape(rows * columns, -1)
 
 
 def _flat(latents: Tensor) -> Tensor:
@@ -57,9 +81,3 @@ def _with_one(flat: Tensor) -> Tensor:
     import torch
 
     return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
-
-
-def _unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
-    """FLUX's 2 × 2 patches (tokens, C·4) -> (rows·columns, C)."""
-    patches = packed.view(rows // 2, columns // 2, -1, 2, 2)
-    return patches.permute(0, 3, 1, 4, 2).reshape(rows * columns, -1)

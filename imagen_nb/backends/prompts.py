@@ -6,44 +6,52 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imagen_nb.backends.loading import quietly
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
     from diffusers import FluxPipeline
     from torch import Tensor
 
-CAPACITY = 64  # prompts; T5's embeddings of one are 2–4 MB for the large models
+CAPACITY = 64  # prompts; T5's embeddings of one are 2-4 MB for the large models
 
 
 class PromptCache:
-    """The last `CAPACITY` prompts as (embeddings (1, L, D), pooled (1, P))."""
+    """The prompts used last, as (embeddings (L, D), pooled (P,)); at most `CAPACITY` of them."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, int], tuple[Tensor, Tensor]] = OrderedDict()
 
     def encoded(self, pipeline: FluxPipeline, batch: Sequence[Request]) -> tuple[Tensor, Tensor]:
-        """Embeddings of a batch's prompts: (B, L, D) and (B, P).
+        """Embeddings of a batch's prompts: (B, L, D) and (B, P); those not known go together.
 
-        Each prompt is encoded alone: beside others its last bits could differ.
+        All requests of a batch have one `max_sequence_length`, L.
         """
         import torch
 
-        pairs = [self._one(pipeline, request) for request in batch]
-        return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        keys = [(request.prompt, request.max_sequence_length) for request in batch]
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if new:
+            self._known.update(zip(new, _encode(pipeline, new), strict=True))
+        pairs = [self._known[key] for key in keys]
+        self._forget_oldest(keys)
+        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
-    def _one(self, pipeline: FluxPipeline, request: Request) -> tuple[Tensor, Tensor]:
-        import torch
+    def _forget_oldest(self, used: Sequence[tuple[str, int]]) -> None:
+        for key in used:
+            self._known.move_to_end(key)
+        while len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
 
-        key = request.prompt, request.max_sequence_length
-        if key not in self._known:
-            with torch.no_grad():
-                embeds, pooled, _ = pipeline.encode_prompt(
-                    prompt=request.prompt,
-                    prompt_2=None,
-                    max_sequence_length=request.max_sequence_length,
-                )
-            self._known[key] = embeds, pooled
-            if len(self._known) > CAPACITY:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        return self._known[key]
+
+def _encode(pipeline: FluxPipeline, keys: Sequence[tuple[str, int]]) -> list[tuple[Tensor, Tensor]]:
+    import torch
+
+    with torch.no_grad(), quietly():
+        embeds, pooled, _ = pipeline.encode_prompt(
+            prompt=[prompt for prompt, _ in keys],
+            prompt_2=None,
+            max_sequence_length=keys[0][1],
+        )
+    # Clones: a view would keep the whole batch's memory for as long as one prompt is known.
+    return [(one.clone(), its.clone()) for one, its in zip(embeds, pooled, strict=True)]

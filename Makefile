@@ -1,0 +1,31 @@
+# All set-up happens in .venv; a second run finds it done. PYTHON chooses the interpreter.
+PYTHON ?= python3
+PIP := .venv/bin/pip --disable-pip-version-check --quiet
+STAMP := .venv/.installed
+
+.PHONY: demo test lint format clean
+
+demo: $(STAMP)
+	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --output demo-out
+	.venv/bin/imagen status --output demo-out
+
+test: $(STAMP)
+	.venv/bin/python -m pytest
+
+lint: $(STAMP)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: $(STAMP)
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv dist demo-out
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt hatchling editables
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
+	touch $(STAMP)

@@ -1,0 +1,56 @@
+"""Sweeps / a plain loop of pipeline calls, on the embedded FLUX; both draw, only ours also keeps.
+
+    python bench/sweep.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import count
+
+import torch
+from diffusers import FluxPipeline
+from timing import compare
+
+from imagen_nb import Studio
+from imagen_nb.backends.tiny import FLUX_TINY
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+PROMPTS = [f"a {colour} {thing}" for colour in COLOURS for thing in ("boat", "house")]
+
+
+def main() -> None:
+    pipeline = FluxPipeline.from_pretrained(FLUX_TINY.source, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"backend": FLUX_TINY.name, "output": {"dir": tempfile.mkdtemp("imagen-bench")}}
+    fresh = count()
+    with Studio(settings) as studio:
+        for prompts, seeds in ((PROMPTS[:1], 32), (PROMPTS, 4)):
+
+            def ours(prompts: list[str] = prompts, seeds: int = seeds) -> None:
+                first = next(fresh) * seeds
+                studio.sweep(prompts, seeds=range(first, first + seeds))
+
+            def theirs(prompts: list[str] = prompts, seeds: int = seeds) -> None:
+                first = next(fresh) * seeds
+                for prompt in prompts:
+                    for seed in range(first, first + seeds):
+                        draw(pipeline, prompt, seed)
+
+            compare(f"{len(prompts)} prompts × {seeds} seeds", ours, theirs, "≤ 0.667", rounds=5)
+
+
+def draw(pipeline: FluxPipeline, prompt: str, seed: int) -> None:
+    pipeline(
+        prompt,
+        width=FLUX_TINY.defaults.width,
+        height=FLUX_TINY.defaults.height,
+        num_inference_steps=FLUX_TINY.defaults.steps,
+        guidance_scale=FLUX_TINY.defaults.guidance,
+        max_sequence_length=FLUX_TINY.defaults.max_sequence_length,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The noise that a picture begins with: it follows from the seed alone, on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imagen_nb.request import Request
+
+if TYPE_CHECKING:
+    from diffusers import FluxPipeline
+    from torch import Generator, Tensor
+
+
+def generators(batch: Sequence[Request]) -> list[Generator]:
+    """One fresh generator for each picture; on the CPU, whatever the pictures are drawn on."""
+    import torch
+
+    return [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
+
+
+def first_latents(pipeline: FluxPipeline, batch: Sequence[Request], like: Tensor) -> Tensor:
+    """A batch's noise as the pipeline itself makes it: packed (B, tokens, channels · 4)."""
+    latents, _ = pipeline.prepare_latents(
+        len(batch),
+        pipeline.transformer.config.in_channels // 4,
+        batch[0].height,
+        batch[0].width,
+        like.dtype,
+        like.device,
+        generators(batch),
+    )
+    noise: Tensor = latents
+    return noise

@@ -1,0 +1,55 @@
+"""`imagen config init`, `validate` and `show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.terminal import print_table, safe
+
+app = typer.Typer(help="Write, check and show the configuration.")
+
+File = Annotated[Path | None, typer.Option("--config", help="The file; ~/.config/imagen.yaml.")]
+
+
+@app.command()
+def init(
+    config: File = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented configuration file."""
+    from imagen_nb.config import config_path
+    from imagen_nb.config_file import write_template
+
+    path = config or config_path()
+    write_template(path, force=force)
+    print(path)
+
+
+@app.command()
+def validate(config: File = None) -> None:
+    """Check the configuration file: each problem with its line, key and what is expected."""
+    from imagen_nb.config import config_path
+    from imagen_nb.config import validate as check
+
+    path = config or config_path()
+    problems = check(path)
+    for problem in problems:
+        print(safe(str(problem)))
+    if problems:
+        raise typer.Exit(1)
+    print(f"{path}: good")
+
+
+@app.command()
+def show(config: File = None, as_json: options.Json = False) -> None:
+    """Show every value in force and where it came from; secrets are masked."""
+    rows = list(options.settings_of(config).shown())
+    if as_json:
+        print(json.dumps([{"key": k, "value": v, "source": s} for k, v, s in rows], indent=2))
+        return
+    print_table(("key", "value", "source"), rows)

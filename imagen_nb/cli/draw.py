@@ -1,0 +1,130 @@
+"""`imagen generate` and `imagen sweep`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.cli.options import Switch, settings_of
+from imagen_nb.errors import UsageError
+from imagen_nb.terminal import show_picture
+
+if TYPE_CHECKING:
+    from imagen_nb.config import Settings
+    from imagen_nb.picture import Picture, Pictures
+
+Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
+MAX_COUNT = 10_000
+
+
+def generate(
+    prompt: Prompt,
+    seed: Annotated[int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    count: Annotated[int, typer.Option(help="How many, of consecutive seeds.")] = 1,
+    backend: options.Backend = None,
+    tag: options.Tag = None,
+    output: options.Output = None,
+    config: options.Config = None,
+    no_cloud: options.NoCloud = False,
+    cloud_sync: options.CloudSync = None,
+    preview: options.Preview = None,
+    as_json: options.Json = False,
+) -> None:
+    """Draw a picture and keep it with all that is needed to draw it again."""
+    from imagen_nb.request import escape, random_seed
+    from imagen_nb.studio import Studio
+
+    if not 1 <= count <= MAX_COUNT:
+        raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
+    text = read_prompt(prompt)
+    settings = drawing_settings(config, cloud_sync, preview)
+    first = random_seed() if seed is None else seed
+    with Studio(settings) as studio:
+        pictures = studio.sweep(
+            escape(text),
+            seeds=range(first, first + count),
+            steps=steps,
+            guidance=guidance,
+            size=(settings.width if width is None else width, settings.height if height is None else height),
+            backend=backend,
+            tags=tag or (),
+            cloud=False if no_cloud else None,
+            output=output,
+        )
+        report(pictures, as_json)
+        for picture in pictures[:4]:
+            show_picture(picture.image, settings.preview)
+
+
+def sweep(
+    prompt: Annotated[list[str], typer.Argument(help="Prompts; {red|blue} stands for each in turn.")],
+    seeds: Annotated[str | None, typer.Option(help="Like 1..8 or 3,5,11.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Like 2,4,8.")] = None,
+    guidance: Annotated[str | None, typer.Option(help="Like 0,3.5.")] = None,
+    size: Annotated[str | None, typer.Option(help="Like 128x128,192x128 (width x height).")] = None,
+    backend: options.Backend = None,
+    tag: options.Tag = None,
+    output: options.Output = None,
+    config: options.Config = None,
+    no_cloud: options.NoCloud = False,
+    cloud_sync: options.CloudSync = None,
+    preview: options.Preview = None,
+    as_json: options.Json = False,
+) -> None:
+    """Draw every combination, keep each picture, and a contact sheet with labelled axes."""
+    from imagen_nb.request import parse_floats, parse_ints, parse_sizes
+    from imagen_nb.studio import Studio
+
+    settings = drawing_settings(config, cloud_sync, preview)
+    with Studio(settings) as studio:
+        pictures = studio.sweep(
+            [read_prompt(text) for text in prompt],
+            seeds=parse_ints(seeds) if seeds is not None else None,
+            steps=parse_ints(steps) if steps is not None else None,
+            guidance=parse_floats(guidance) if guidance is not None else None,
+            size=parse_sizes(size) if size is not None else None,
+            backend=backend,
+            tags=tag or (),
+            cloud=False if no_cloud else None,
+            output=output,
+        )
+        sheet = pictures.save_contact_sheet()
+        report(pictures, as_json, sheet)
+        show_picture(pictures.contact_sheet(), settings.preview)
+
+
+def read_prompt(prompt: str) -> str:
+    """The prompt itself, or standard input for -."""
+    return sys.stdin.read().strip() if prompt == "-" else prompt
+
+
+def drawing_settings(config: Path | None, sync: Switch | None, preview: str | None) -> Settings:
+    """The settings in force for a command that draws."""
+    output = {"cloud_sync": sync.value if sync else None}
+    return settings_of(config, output=output, preview=preview)
+
+
+def report(pictures: Iterable[Picture] | Pictures, as_json: bool, sheet: Path | None = None) -> None:
+    """What was drawn, on stdout: paths for people and pipes, whole records for programs."""
+    if as_json:
+        rows = [
+            {**picture.record.snapshot(), "path": str(picture.path), "cloud": picture.cloud}
+            for picture in pictures
+        ]
+        print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
+        return
+    for picture in pictures:
+        print(picture.path)
+        print(f"sidecar: {picture.sidecar_path}")
+    if sheet:
+        print(f"contact sheet: {sheet}")

@@ -1,0 +1,82 @@
+"""`imagen models`, `imagen status` and `imagen reindex`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.cli.options import settings_of
+from imagen_nb.terminal import complain, print_table
+
+Folder = Annotated[Path | None, typer.Option("--output", help="Instead of the configured folder.")]
+
+
+def models(as_json: options.Json = False) -> None:
+    """List the backends: which can draw here, and what the others lack."""
+    from imagen_nb.backends import listed_backends
+
+    rows = listed_backends()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(
+        ("backend", "available", "native size", "steps", "note"),
+        [
+            (
+                row["name"],
+                "yes" if row["available"] else "no",
+                f"{row['width']}×{row['height']}" if row["width"] else "",
+                str(row["steps"] or ""),
+                row["reason"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def status(config: options.Config = None, output: Folder = None, as_json: options.Json = False) -> None:
+    """Show the configuration in force, what draws, and what the catalog holds."""
+    from imagen_nb.backends import described
+    from imagen_nb.catalog import Catalog
+
+    settings = settings_of(config, output={"dir": output})
+    name, given = settings.backend_choice()
+    folder = settings.output.dir.expanduser()
+    facts = {
+        "backend": described(name, **given),
+        "output": str(folder),
+        "cloud_sync": settings.output.cloud_sync,
+        "pictures": Catalog(folder).counts() if folder.is_dir() else {"total": 0},
+        "configuration": sorted(set(settings.sources.values()) - {"argument"}) or ["defaults"],
+    }
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    counts = facts["pictures"]
+    assert isinstance(counts, dict)
+    said = ", ".join(f"{number} {state}" for state, number in counts.items() if state != "total")
+    facts["pictures"] = f"{counts['total']}{f' ({said})' if said else ''}"
+    facts["configuration"] = ", ".join(facts["configuration"])
+    print_table(("what", "now"), [(name, str(value)) for name, value in facts.items()])
+
+
+def reindex(
+    folder: Annotated[Path | None, typer.Argument(help="Output folder; the configured one.")] = None,
+    config: options.Config = None,
+) -> None:
+    """Rebuild a folder's catalog from its sidecars."""
+    from imagen_nb.progress import counting
+    from imagen_nb.reindex import reindex as rebuild
+
+    place = folder or settings_of(config).output.dir
+    with counting("reading") as progress:
+        found = rebuild(place, progress)
+    print(f"{found.found} pictures: {found.added} entered, {found.removed} removed")
+    for path in found.rebuilt:
+        complain(f"{path}: sidecar restored from its picture")
+    for path in found.torn:
+        complain(f"{path}: torn, and its picture has no record; left as it is")

@@ -1,0 +1,42 @@
+"""The options that commands share, each written once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from imagen_nb.config import Settings
+
+
+class Switch(str, Enum):
+    """auto, on or off."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+Config = Annotated[
+    Path | None, typer.Option(help="Configuration file instead of ~/.config/imagen.yaml.")
+]
+Backend = Annotated[str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")]
+Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
+Output = Annotated[Path | None, typer.Option(help="Folder (or, for one picture, file) to keep it in.")]
+NoCloud = Annotated[bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")]
+CloudSync = Annotated[Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")]
+Preview = Annotated[
+    str | None,
+    typer.Option(help="Show the picture in the terminal: auto, on or off.", metavar="auto|on|off"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON, for programs.")]
+
+
+def settings_of(config: Path | None, **arguments: Any) -> Settings:
+    """The settings in force, with the command's own arguments on top."""
+    from imagen_nb.config import load_settings
+
+    return load_settings(arguments, config)

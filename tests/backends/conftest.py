@@ -1,0 +1,89 @@
+"""Folders of FLUX layout for the tests, each written once."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import flux_layout
+import pytest
+from huggingface_hub import constants
+
+from imagen_nb.backends.flux import FluxBackend, custom
+
+
+@pytest.fixture(scope="session")
+def schnell_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = flux_layout.new_pipeline(guidance_embeds=False)
+    return flux_layout.saved(tmp_path_factory.mktemp("layout") / "schnell-like", pipeline)
+
+
+@pytest.fixture(scope="session")
+def dev_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = flux_layout.new_pipeline(guidance_embeds=True)
+    return flux_layout.saved(tmp_path_factory.mktemp("layout") / "dev-like", pipeline)
+
+
+@pytest.fixture(params=["schnell", "dev"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Each layout in turn."""
+    path: Path = request.getfixturevalue(f"{request.param}_folder")
+    return path
+
+
+@pytest.fixture
+def schnell_like(schnell_folder: Path) -> FluxBackend:
+    return custom(str(schnell_folder))
+
+
+@pytest.fixture
+def dev_like(dev_folder: Path) -> FluxBackend:
+    return custom(str(dev_folder))
+
+
+@pytest.fixture
+def copied(schnell_folder: Path, tmp_path: Path) -> Path:
+    """A folder of its own, to break."""
+    return Path(shutil.copytree(schnell_folder, tmp_path / "broken"))
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hugging Face cache."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def fetched(hub_cache: Path) -> Callable[[str, Path], Path]:
+    """Puts a folder into the cache as `hf download` would have, under a Hugging Face id."""
+
+    def fetch(model: str, folder: Path) -> Path:
+        place = hub_cache / f"models--{model.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text("0123abcd")
+        return Path(shutil.copytree(folder, place / "snapshots" / "0123abcd"))
+
+    return fetch
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What diffusers and transformers log, which are set to tell all."""
+    from diffusers.utils import logging as diffusers
+    from transformers.utils import logging as transformers
+
+    records: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = records.append  # type: ignore[method-assign]
+    before = [(library, library.get_verbosity()) for library in (diffusers, transformers)]
+    for library, _ in before:
+        library.set_verbosity_info()
+        library.enable_progress_bar()
+        library.add_handler(listener)
+    yield records
+    for library, verbosity in before:
+        library.set_verbosity(verbosity)
+        library.remove_handler(listener)

@@ -1,0 +1,91 @@
+"""The registry finds backends by entry point; `auto` chooses and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from imagen_nb.backends import backend_names, described, listed_backends, make_backend
+from imagen_nb.backends.auto import choose
+from imagen_nb.errors import ImagenError, UsageError
+
+OURS = {"flux", "flux-dev-local", "flux-schnell-local", "flux-tiny-local"}
+
+
+class TestRegistry:
+    def test_our_backends_are_registered(self) -> None:
+        assert set(backend_names()) >= OURS
+
+    @pytest.mark.parametrize("name", sorted(OURS - {"flux"}))
+    def test_each_is_made_by_its_name_and_not_loaded(self, name: str) -> None:
+        backend = make_backend(name)
+        assert backend.name == name
+        assert backend.limits.min_side <= backend.defaults.width <= backend.limits.max_side
+        assert backend.defaults.max_sequence_length <= backend.limits.max_sequence_length
+
+    def test_a_folder_is_an_option(self, schnell_folder: Path) -> None:
+        assert make_backend("flux", model=str(schnell_folder)).model == "schnell-like"
+
+    def test_an_unknown_name_is_answered_with_the_known_ones(self) -> None:
+        with pytest.raises(UsageError, match=r"flux-tiny-local.*or auto"):
+            make_backend("flux-hasty")
+
+    def test_an_unknown_option_is_answered_with_the_known_ones(self) -> None:
+        with pytest.raises(UsageError, match="backend flux takes model, and was given modle"):
+            make_backend("flux", modle="x")
+        with pytest.raises(UsageError, match="takes no options"):
+            make_backend("flux-tiny-local", model="x")
+
+    def test_the_list_says_what_is_missing(self, hub_cache: Path) -> None:
+        rows = {row["name"]: row for row in listed_backends()}
+        assert set(rows) >= OURS
+        assert not rows["flux-dev-local"]["available"]
+        assert "hf download" in rows["flux-dev-local"]["reason"]
+        assert "model=" in rows["flux"]["reason"]
+        assert len({frozenset(row) for row in rows.values()}) == 1  # the same columns in all
+
+    def test_a_backend_is_described_in_one_line(self, hub_cache: Path) -> None:
+        assert described("auto").startswith("auto: drawing with flux-tiny-local")
+        assert described("flux-schnell-local").startswith("flux-schnell-local: the weights of")
+        with pytest.raises(ImagenError, match="unknown backend"):
+            described("flux-hasty")
+
+
+class TestAuto:
+    """No GPU is needed: what torch says of one is set, what lies in the cache is real."""
+
+    @pytest.fixture
+    def schnell_is_here(self, fetched: Callable[[str, Path], Path], schnell_folder: Path) -> None:
+        fetched("black-forest-labs/FLUX.1-schnell", schnell_folder)
+
+    def gpu(self, monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+        card = SimpleNamespace(total_memory=int(gigabytes * 1e9))
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gigabytes > 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+
+    def test_without_weights_it_is_the_embedded_model_and_says_so(self, hub_cache: Path) -> None:
+        name, why = choose()
+        assert name == "flux-tiny-local"
+        assert "weights of FLUX.1-schnell are not on this machine" in why
+        assert "\n" not in why
+
+    @pytest.mark.usefixtures("schnell_is_here")
+    @pytest.mark.parametrize(("gigabytes", "reason"), [(0, "no GPU"), (8, "has 8 GB")])
+    def test_without_a_gpu_that_holds_it_it_is_the_embedded_model(
+        self, gigabytes: float, reason: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.gpu(monkeypatch, gigabytes)
+        name, why = choose()
+        assert name == "flux-tiny-local"
+        assert reason in why
+
+    @pytest.mark.usefixtures("schnell_is_here")
+    def test_with_weights_and_such_a_gpu_it_is_schnell_and_there_is_nothing_to_say(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.gpu(monkeypatch, 24.4)
+        assert choose() == ("flux-schnell-local", "")

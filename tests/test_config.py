@@ -1,0 +1,136 @@
+"""Settings: precedence for each key, problems with file and line, and secrets that never print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagen_nb.config import environment_name, keys, load_settings, validate
+from imagen_nb.config_file import TEMPLATE, write_template
+from imagen_nb.errors import ConfigError
+
+UUIDS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]
+VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, as argument
+    "backend": ("flux-a", "flux-b", "flux-c"),
+    "steps": (1, 2, 3),
+    "width": (64, 128, 192),
+    "height": (64, 128, 192),
+    "guidance": (1.0, 2.5, 3.0),
+    "tags": (("a",), ("b",), ("c",)),
+    "output.dir": (Path("/a"), Path("/b"), Path("/c")),
+    "output.cloud_sync": ("on", "off", "auto"),
+    "supabase.url": ("https://a", "https://b", "https://c"),
+    "supabase.key": ("key-a", "key-b", "key-c"),
+    "supabase.email": ("a@a", "b@b", "c@c"),
+    "supabase.password": ("pw-a", "pw-b", "pw-c"),
+    "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
+    "preview": ("on", "off", "auto"),
+}
+
+
+def test_every_key_has_a_precedence_case() -> None:
+    assert set(VALUES) == set(keys())
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_arguments_win_over_environment_over_file(key: str, tmp_path: Path) -> None:
+    in_file, in_environment, as_argument = VALUES[key]
+    file = tmp_path / "imagen.yaml"
+    group, _, name = key.rpartition(".")
+    written = list(in_file) if key == "tags" else in_file
+    file.write_text(f"{group}:\n  {name}: {written}\n" if group else f"{name}: {written}\n")
+    text = ",".join(in_environment) if key == "tags" else str(in_environment)
+    environ = {environment_name(key): text}
+    argument = {group: {name: as_argument}} if group else {name: as_argument}
+    assert _value(load_settings(None, file, {}), key) == str(in_file)
+    assert _value(load_settings(None, file, environ), key) == str(in_environment)
+    assert _value(load_settings(argument, file, environ), key) == str(as_argument)
+    sources = [
+        load_settings(*layers).sources[key]
+        for layers in ((None, file, {}), (None, file, environ), (argument, file, environ))
+    ]
+    assert sources == [str(file), f"${environment_name(key)}", "argument"]
+
+
+def _value(settings: Any, key: str) -> str:
+    for part in key.split("."):
+        settings = getattr(settings, part)
+    return settings.get_secret_value() if hasattr(settings, "get_secret_value") else str(settings)
+
+
+def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
+    settings = load_settings(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert settings.backend_choice() == ("auto", {})
+    assert settings.sources == {}
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="imagen config init"):
+        load_settings(None, tmp_path / "none.yaml", {})
+
+
+def test_a_bare_off_means_off(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("output:\n  cloud_sync: off\npreview: on\n")
+    settings = load_settings(None, file, {})
+    assert (settings.output.cloud_sync, settings.preview) == ("off", "on")
+
+
+def test_a_backend_may_be_a_mapping(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("backend: {type: flux, model: /models/mine}\n")
+    assert load_settings(None, file, {}).backend_choice() == ("flux", {"model": "/models/mine"})
+
+
+def test_every_problem_is_named_with_its_line_and_the_nearest_key(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("stepz: 4\noutput:\n  cloud_sync: maybe\n  folder: x\nwidth: wide\n")
+    said = [str(problem) for problem in validate(file)]
+    assert said == [
+        f"{file}:1: stepz: unknown key; did you mean steps?",
+        f"{file}:3: output.cloud_sync: expected auto, on, off",
+        *[line for line in said if ":4: output.folder: unknown key" in line],
+        *[line for line in said if ":5: width: expected a valid integer" in line],
+    ]
+    assert len(said) == 4
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "\tb: 1\n", "- 1\n", "just text\n", "a: 'x\n"])
+def test_what_is_no_mapping_is_one_problem(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text(text)
+    (problem,) = validate(file)
+    assert str(problem).startswith(f"{file}:")
+    assert "\n" not in str(problem)
+
+
+def test_secrets_never_print(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("supabase:\n  key: sb_secret_abc\n  password: hunter22\n  url: [1]\n")
+    problems = " ".join(str(problem) for problem in validate(file))
+    file.write_text("supabase:\n  key: sb_secret_abc\n  password: hunter22\n")
+    settings = load_settings(None, file, {})
+    shown = repr(settings) + str(settings) + str(list(settings.shown())) + problems
+    assert "sb_secret_abc" not in shown
+    assert "hunter22" not in shown
+    assert "****" in shown
+
+
+def test_the_template_is_valid_and_names_every_key(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "imagen.yaml"
+    write_template(file)
+    assert validate(file) == []
+    assert all(f"#{key.rpartition('.')[2]}:" in TEMPLATE for key in keys())
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_template_never_overwrites_without_force(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("steps: 3\n")
+    with pytest.raises(ConfigError, match="--force"):
+        write_template(file)
+    assert file.read_text() == "steps: 3\n"
+    write_template(file, force=True)
+    assert file.read_text() == TEMPLATE

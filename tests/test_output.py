@@ -1,0 +1,521 @@
+"""Files: names, what is in them, and that nothing is lost, overwritten or half there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imagen_nb import atomic
+from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.output import (
+    Kept,
+    Output,
+    encode_png,
+    read_record,
+    record_in_png,
+    sidecar_of,
+    slug,
+    storage_path,
+)
+from imagen_nb.record import Record
+
+DAY = date(2026, 5, 11)
+Make = Callable[..., Record]
+Draw = Callable[..., Image.Image]
+
+SCRIPT_HEAD = """
+import datetime, os, sys, time
+from pathlib import Path
+from PIL import Image
+from imagen_nb.output import Output
+from imagen_nb.record import Record
+
+def draw(shade):
+    return Image.new("RGB", (64, 64), (shade, 0, 0))
+
+def record(steps, prompt="a boat"):
+    return Record(prompt=prompt, backend="b", seed=11, steps=steps, width=64, height=64)
+
+def keep(folder, shade, steps, prompt="a boat"):
+    return Output(folder).keep(draw(shade), record(steps, prompt), datetime.date(2026, 5, 11))
+"""
+
+
+def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """A real Python process that runs the script with those arguments."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT_HEAD + textwrap.dedent(script), *map(str, arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """What the process printed. It must have ended well."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def assert_whole(path: Path) -> Record:
+    """The picture and its sidecar are whole and agree; gives the record."""
+    record = Record.from_sidecar(sidecar_of(path).read_text(encoding="utf-8"))
+    assert record_in_png(path) == record
+    return record
+
+
+# Names
+
+
+def test_the_name_of_the_contract() -> None:
+    prompt = "a tiny lighthouse on a stormy cliff, photo"
+    assert f"{DAY}-{slug(prompt)}-11.png" == (
+        "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11.png"
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "part"),
+    [
+        ("Crème brûlée", "creme-brulee"),
+        ("CAFÉ — au lait!", "cafe-au-lait"),
+        ("ＦＵＬＬ width ²", "full-width-2"),
+        ("İstanbul ﬁsh ™", "istanbul-fish-tm"),
+        ("🏠🌊", "untitled"),
+        ("a 🏠 by the 🌊", "a-by-the"),
+        ("בית לבן", "untitled"),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}gnp.exe", "gnp-exe"),
+        ("", "untitled"),
+        ("---", "untitled"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("C:\\Windows\\con", "c-windows-con"),
+        ("nul\0byte", "nul-byte"),
+        ("a" * 10_000, "a" * 40),
+        ("a" * 39 + " boat", "a" * 39),
+        ("a" * 40 + " boat", "a" * 40),
+        ("x\n\ty", "x-y"),
+        ("\ud83d", "untitled"),
+    ],
+)
+def test_the_prompt_becomes_a_part_of_a_name(prompt: str, part: str) -> None:
+    assert slug(prompt) == part
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_a_slug_is_always_safe_short_and_the_same_in_any_case(prompt: str) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug(prompt))
+    assert len(slug(prompt)) <= 40
+    assert slug(slug(prompt)) == slug(prompt)
+
+
+@pytest.mark.parametrize("prompt", ["con", "NUL", "com1", "aux.txt", "LPT9"])
+def test_names_that_windows_reserves_never_stand_alone(
+    prompt: str, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    path = Output(folder).keep(make_image(), make_record(prompt=prompt), DAY).path
+    assert path.name.startswith("2026-05-11-")
+    assert path.name.split(".")[0].lower() not in {"con", "nul", "com1", "aux", "lpt9"}
+
+
+@pytest.mark.parametrize(
+    "prompt", ["../../etc/passwd", "/etc/passwd", "a\0b", "x" * 10_000, "🏠" * 99]
+)
+def test_no_prompt_leads_out_of_the_folder(
+    prompt: str, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    kept = Output(folder).keep(make_image(), make_record(prompt=prompt), DAY)
+    assert names(folder.parent) == ["pictures"]
+    assert kept.path.parent == folder
+    assert len(kept.sidecar_path.name) < 100
+    assert assert_whole(kept.path).prompt == prompt
+
+
+def test_the_path_in_the_cloud_follows_the_name_of_the_file() -> None:
+    assert storage_path(DAY, "2026-05-11-a-boat-11-2") == "2026-05-11/a-boat-11-2.png"
+    assert storage_path(DAY, "My Boat ü") == "2026-05-11/my-boat-u.png"
+
+
+# What is in the files
+
+
+def test_a_picture_is_kept_with_its_sidecar(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    kept = Output(folder).keep(make_image(), make_record(), DAY)
+    assert names(folder) == [kept.path.name, kept.sidecar_path.name]
+    assert kept.path.name == "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11.png"
+    assert kept.sidecar_path.name == kept.path.name + ".json"
+    assert not kept.reused
+    record = assert_whole(kept.path)
+    assert record == kept.record
+    assert record.bytes == kept.path.stat().st_size
+    assert record.storage_path == "2026-05-11/a-tiny-lighthouse-on-a-stormy-cliff-phot-11.png"
+
+
+def test_the_pixels_come_back_as_they_were(folder: Path, make_record: Make) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    kept = Output(folder).keep(Image.fromarray(pixels), make_record(width=80, height=48), DAY)
+    with Image.open(kept.path) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_other_tools_find_their_text_and_the_mark_of_a_model(
+    tmp_path: Path, make_record: Make, make_image: Draw
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(encode_png(make_image(), make_record(prompt="ein Löwe, 家 🏠")))
+    with Image.open(path) as image:
+        assert image.info["parameters"].startswith("ein Löwe, 家 🏠\nSteps: 4, Sampler: ")
+        assert json.loads(image.info["imagen_nb"])["prompt"] == "ein Löwe, 家 🏠"
+        packet = image.info["XML:com.adobe.xmp"]
+    description = ET.fromstring(packet[packet.index("<x:") : packet.rindex("<?")])[0][0]
+    assert description.attrib["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == (
+        "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    )
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_no_prompt_tears_the_png(tmp_path_factory: Any, prompt: str) -> None:
+    path = tmp_path_factory.mktemp("any") / "2026-05-11-x.png"
+    record = Record(prompt=prompt, backend="b", seed=1, steps=1, width=4, height=4)
+    path.write_bytes(encode_png(Image.new("RGB", (4, 4)), record))
+    assert record_in_png(path).prompt == prompt
+
+
+def test_a_record_is_read_from_the_sidecar_the_png_or_either_name(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    kept = Output(folder).keep(make_image(), make_record(), DAY)
+    assert read_record(kept.path) == read_record(kept.sidecar_path) == kept.record
+    kept.sidecar_path.write_text("{ torn")
+    assert read_record(kept.path) == read_record(kept.sidecar_path) == kept.record
+    kept.sidecar_path.unlink()
+    assert read_record(str(kept.path)) == kept.record
+
+
+def test_a_picture_that_was_renamed_is_still_known(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    kept = Output(folder).keep(make_image(), make_record(), DAY)
+    moved = kept.path.rename(folder / "holiday.png")
+    assert read_record(moved).id == kept.record.id
+
+
+def test_torn_foreign_and_missing_files_are_one_clear_line(
+    tmp_path: Path, make_record: Make, make_image: Draw
+) -> None:
+    whole = encode_png(make_image(), make_record())
+    contents = {"empty": b"", "text": b"hello", "cut": whole[:-40], "header": whole[:20]}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+    make_image().save(tmp_path / "foreign.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in [*contents, "foreign", "folder", "missing"]:
+        with pytest.raises(StorageError, match=name) as caught:
+            read_record(tmp_path / f"{name}.png")
+        assert "\n" not in str(caught.value)
+
+
+# Never overwritten
+
+
+def test_other_settings_get_the_next_number_and_overwrite_nothing(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    kept = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2, 3)]
+    stem = "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11"
+    assert [k.path.name for k in kept] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
+    assert kept[1].record.storage_path == f"2026-05-11/{stem[11:]}-2.png"
+    assert [assert_whole(k.path).steps for k in kept] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["another session", "the same session"])
+def test_the_same_picture_again_is_the_same_file(
+    fresh: bool, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    first = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2)]
+    before = names(folder)
+    again = (Output(folder) if fresh else output).keep(make_image(2), make_record(steps=2), DAY)
+    assert again == Kept(first[1].path, first[1].sidecar_path, first[1].record, reused=True)
+    assert names(folder) == before
+
+
+def test_the_same_settings_with_other_pixels_are_another_picture(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    paths = [output.keep(make_image(shade), make_record(), DAY).path for shade in (1, 2, 1, 2)]
+    assert paths[:2] == paths[2:]
+    assert len(set(paths)) == 2
+
+
+def test_the_same_pixels_with_other_settings_are_another_picture(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    kept = [output.keep(make_image(), make_record(prompt=p), DAY) for p in ("A boat", "a boat")]
+    assert kept[0].path != kept[1].path
+    assert kept[0].path.name.lower() != kept[1].path.name.lower()
+
+
+def test_long_prompts_that_begin_alike_do_not_get_slower_with_each(
+    folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(
+        "imagen_nb.output.read_record", lambda path: read.append(path) or read_record(path)
+    )
+    output, image = Output(folder), make_image()
+    for n in range(50):
+        output.keep(image, make_record(prompt=f"{'the same beginning ' * 5}{n}"), DAY)
+    assert len(read) <= 50
+    assert len(names(folder)) == 100
+
+
+def test_files_of_others_are_never_overwritten(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    folder.mkdir()
+    stem = folder / "2026-05-11-a-boat-11"
+    taken = {f"{stem}.png": b"a picture of mine", f"{stem}-2.png.json": b"an orphan"}
+    for name, content in taken.items():
+        Path(name).write_bytes(content)
+    (folder / "2026-05-11-a-boat-11-3.png").symlink_to("nowhere")
+    kept = Output(folder).keep(make_image(), make_record(prompt="a boat"), DAY)
+    assert kept.path.name == "2026-05-11-a-boat-11-4.png"
+    assert all(Path(name).read_bytes() == content for name, content in taken.items())
+
+
+def test_a_name_of_ones_own_is_numbered_like_any_other(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    kept = [output.keep(make_image(n), make_record(steps=n), DAY, "My Boat") for n in (1, 2)]
+    assert [k.path.name for k in kept] == ["My Boat.png", "My Boat-2.png"]
+    assert [k.record.storage_path for k in kept] == [
+        "2026-05-11/my-boat.png", "2026-05-11/my-boat-2.png",
+    ]  # fmt: skip
+
+
+def test_after_everything_was_removed_names_begin_anew(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = Output(folder)
+    first = output.keep(make_image(), make_record(), DAY)
+    first.path.unlink()
+    first.sidecar_path.unlink()
+    folder.rmdir()
+    assert output.keep(make_image(), make_record(), DAY).path == first.path
+
+
+def test_processes_that_keep_the_same_name_at_once_lose_nothing(folder: Path) -> None:
+    script = """
+        folder, me, go = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+        output = Output(folder)
+        print("ready", flush=True)
+        while not go.exists():
+            time.sleep(0.001)
+        for n in range(10):
+            kept = output.keep(draw(me), record(1 + 10 * me + n), datetime.date(2026, 5, 11))
+            print(kept.path.name, kept.record.id)
+            same = output.keep(draw(200), record(500 + n), datetime.date(2026, 5, 11))
+            print("same", n, same.path.name, same.record.id)
+    """
+    go = folder.with_name("go")
+    processes = [start(script, folder, me, go) for me in range(5)]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    go.touch()
+    lines = [line.split() for process in processes for line in finished(process).splitlines()]
+    own = {line[0]: line[1] for line in lines if line[0] != "same"}
+    shared = {tuple(line[1:]) for line in lines if line[0] == "same"}
+    assert len(own) == 50  # each its own name
+    assert len(shared) == 10  # drawn five times, kept once, with one id
+    pictures = [name for name in names(folder) if name.endswith(".png")]
+    assert len(pictures) == 60
+    assert len(names(folder)) == 120
+    for name in pictures:
+        record = assert_whole(folder / name)
+        if name in own:
+            assert str(record.id) == own[name]
+
+
+def test_where_files_cannot_be_linked_names_are_claimed_all_the_same(
+    folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "this file system has no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    output = Output(folder)
+    (folder).mkdir()
+    (folder / ".imagen-2026-05-11-a-boat-11-2.png.claim").touch()  # another process is at it
+    kept = [output.keep(make_image(n), make_record(prompt="a boat", steps=n), DAY) for n in (1, 2)]
+    assert [k.path.name for k in kept] == ["2026-05-11-a-boat-11.png", "2026-05-11-a-boat-11-3.png"]
+    again = Output(folder).keep(make_image(1), make_record(prompt="a boat", steps=1), DAY)
+    assert again.reused
+    assert len(names(folder)) == 5
+
+
+# Crashes
+
+POINTS = ["before-flush:1", "before-png", "after-png", "before-flush:2", "after-sidecar"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_crash_leaves_a_whole_picture_or_nothing_that_looks_like_one(
+    point: str, folder: Path
+) -> None:
+    process = start("keep(sys.argv[1], 7, 4)", folder, IMAGEN_FAULTS=point)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    pictures = [name for name in names(folder) if not name.startswith(".")]
+    for name in pictures:
+        if name.endswith(".png"):
+            assert record_in_png(folder / name).steps == 4
+    assert ("2026-05-11-a-boat-11.png" in pictures) == (point not in POINTS[:2])
+    assert ("2026-05-11-a-boat-11.png.json" in pictures) == (point == "after-sidecar")
+
+    finished(
+        start("assert keep(sys.argv[1], 7, 4).path.name == '2026-05-11-a-boat-11.png'", folder)
+    )
+    assert names(folder) == ["2026-05-11-a-boat-11.png", "2026-05-11-a-boat-11.png.json"]
+    assert_whole(folder / "2026-05-11-a-boat-11.png")
+
+
+def test_temporary_files_of_the_living_and_of_other_machines_stay(folder: Path) -> None:
+    folder.mkdir()
+    mine = atomic.temporary_name(folder)
+    elsewhere = folder / ".imagen-00000000-1-ab.tmp"
+    forgotten = folder / ".imagen-00000000-1-cd.tmp"
+    foreign = folder / ".imagen-notes"
+    for path in (mine, elsewhere, forgotten, foreign):
+        path.touch()
+    for path in (forgotten, foreign):
+        os.utime(path, (0, 0))
+    Output(folder)
+    assert set(folder.iterdir()) == {mine, elsewhere, foreign}
+
+
+# Folders that cannot be written, and full disks
+
+
+def test_a_folder_below_a_file_is_refused_in_one_line(
+    tmp_path: Path, make_record: Make, make_image: Draw
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "pictures"):
+        output = Output(place)
+        for attempt in (output.prepare, lambda o=output: o.keep(make_image(), make_record(), DAY)):
+            with pytest.raises(StorageError, match=r"cannot keep pictures in .*: choose") as caught:
+                attempt()
+            assert "\n" not in str(caught.value)
+            assert str(place) in str(caught.value)
+    assert names(tmp_path) == ["file"]
+
+
+def test_preparing_makes_the_folder_and_leaves_nothing_in_it(folder: Path) -> None:
+    output = Output(folder / "deep")
+    assert not folder.exists()
+    output.prepare()
+    output.prepare()
+    assert names(folder / "deep") == []
+
+
+def test_a_folder_with_nul_in_its_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        Output("pic\0tures")
+
+
+@pytest.mark.parametrize("limit", [0, 50, 400])
+def test_a_file_that_may_not_grow_leaves_nothing_behind(limit: int, folder: Path) -> None:
+    script = """
+        import resource
+        folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+        from imagen_nb.errors import StorageError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            keep(folder, 1, 4)
+        except StorageError as error:
+            print(error)
+    """
+    message = finished(start(script, folder, limit))
+    assert re.fullmatch(r"cannot keep pictures in .*: File too large: choose .*\n", message)
+    assert names(folder) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Real disks of so many pages of 4 kB; skips where they cannot be mounted."""
+    mounted: list[Path] = []
+
+    def mount(pages: int) -> Path:
+        place = tmp_path / f"disk{pages}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={pages * 4}k", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            pytest.skip(f"no mount command: {error}")
+        if done.returncode:
+            pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_on_a_full_disk_a_picture_is_whole_or_not_there(
+    small_disk: Callable[[int], Path], make_record: Make
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image, record = Image.fromarray(pixels), make_record(width=64, height=64)
+    pages = math.ceil(len(encode_png(image, record)) / 4096)
+    for size in range(pages - 1, pages + 2):  # too small for the PNG, the sidecar, just enough
+        disk = small_disk(size)
+        if size <= pages:
+            with pytest.raises(StorageError, match="No space left on device: free some space"):
+                Output(disk).keep(image, record, DAY)
+            assert names(disk) == []
+        else:
+            assert_whole(Output(disk).keep(image, record, DAY).path)
+
+
+def test_writing_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    atomic.write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        atomic.write_whole(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    atomic.write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["x.json"]

@@ -1,0 +1,109 @@
+"""The package as users get it: wheel, sdist, and what importing it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = "imagen_nb/backends/tiny/weights"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return {"wheel": wheel, "sdist": sdist}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> None:
+    names = zipfile.ZipFile(built["wheel"]).namelist()
+    assert f"{WEIGHTS}/model_index.json" in names
+    assert f"{WEIGHTS}/transformer/diffusion_pytorch_model.safetensors" in names
+    assert "imagen_nb/py.typed" in names
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "tools/"))]
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_what_the_tests_need(built: dict[str, Path]) -> None:
+    names = {name.partition("/")[2] for name in tarfile.open(built["sdist"]).getnames()}
+    wanted = {f"{WEIGHTS}/model_index.json", "tests/conftest.py", "constraints.txt", "LICENSE"}
+    assert wanted <= names
+
+
+@pytest.mark.slow
+def test_the_wheel_works_with_the_source_out_of_reach(
+    built: dict[str, Path], tmp_path: Path
+) -> None:
+    """The dependencies come from this environment; imagen_nb itself from the wheel only."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "venv")}))
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--no-deps", "--quiet", str(built["wheel"])]
+    subprocess.run(install, check=True)
+    # A path file would run this environment's own .pth files, the editable install among them.
+    dependencies = sysconfig.get_path("purelib")
+    environment = {"PYTHONPATH": f"{site}:{dependencies}", "HOME": str(tmp_path)}
+    code = "import imagen_nb; print(imagen_nb.__file__); print(imagen_nb.__version__)"
+    done = subprocess.run(
+        [str(python), "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(str(tmp_path / "venv")), done.stderr
+    command = [str(tmp_path / "venv" / "bin" / "imagen"), "generate", "a red boat", "--steps", "1"]
+    drawn = subprocess.run(
+        [*command, "--backend", "flux-tiny-local", "--output", str(tmp_path / "out")],
+        env=environment, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, imagen_nb\n"
+        "print([m for m in ('torch', 'diffusers', 'pandas', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import imagen_nb
+
+    assert all(getattr(imagen_nb, name) is not None for name in imagen_nb.__all__)
+    with pytest.raises(AttributeError, match="nothing_like_that"):
+        imagen_nb.nothing_like_that  # noqa: B018
+
+
+def test_the_conda_environment_asks_for_what_the_package_does() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (pip,) = (item["pip"] for item in conda if isinstance(item, dict))
+    renamed = {"pytorch": "torch"}
+    listed = set()
+    for item in [*(item for item in conda if isinstance(item, str)), *pip]:
+        name, bound, version = item.partition(">=")
+        listed.add(renamed.get(name, name).replace("_", "-") + bound + version)
+    wanted = {*project["dependencies"], f"python{project['requires-python']}"}
+    assert listed - {"pip", "-e ."} == wanted
+
+
+def test_the_version_is_written_the_same_everywhere() -> None:
+    import imagen_nb
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == imagen_nb.__version__
+    assert f"## {imagen_nb.__version__}" in (ROOT / "CHANGELOG.md").read_text()
