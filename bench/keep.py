@@ -1,6 +1,6 @@
 """40 pictures kept by `generate` / the same pictures by the bare FluxPipeline and `image.save`.
 
-    python bench/keep.py
+python bench/keep.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Peak memory of a 200-picture sweep / of a 10-picture one, each in a process of its own.
 
-    python bench/memory.py
+python bench/memory.py
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def main() -> None:
     pairs = [(peak_kb(200), peak_kb(10)) for _ in range(3)]
     ratio = sorted(many / few for many, few in pairs)[1]
     many, few = sorted(pairs)[1]
-    print(f"200 pictures {many / 1024:.0f} MB, 10 pictures {few / 1024:.0f} MB, ratio {ratio:.3f} (goal ≤ 1.1)")
+    print(
+        f"200 pictures {many / 1024:.0f} MB, 10 pictures {few / 1024:.0f} MB, "
+        f"ratio {ratio:.3f} (goal ≤ 1.1)"
+    )
 
 
 if __name__ == "__main__":

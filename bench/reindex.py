@@ -1,6 +1,6 @@
 """How long `imagen reindex` takes for 100,000 pictures.
 
-    python bench/reindex.py [COUNT]
+python bench/reindex.py [COUNT]
 """
 
 from __future__ import annotations

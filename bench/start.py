@@ -1,6 +1,6 @@
 """Starting: `import imagen_nb` and `imagen --help` / `import diffusers`.
 
-    python bench/start.py
+python bench/start.py
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ def main() -> None:
 
     compare("import imagen_nb / python alone", package, nothing, "≤ 150 ms more")
     compare("import imagen_nb / import diffusers", package, diffusers, "a small part", rounds=5)
-    compare("imagen --help / import diffusers", lambda: running(imagen, "--help"), diffusers, "≤ 400 ms", 5)
+    compare(
+        "imagen --help / import diffusers",
+        lambda: running(imagen, "--help"),
+        diffusers,
+        "≤ 400 ms",
+        5,
+    )
 
 
 if __name__ == "__main__":

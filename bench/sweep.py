@@ -1,6 +1,6 @@
 """Sweeps / a plain loop of pipeline calls, on the embedded FLUX; both draw, only ours also keeps.
 
-    python bench/sweep.py
+python bench/sweep.py
 """
 
 from __future__ import annotations

@@ -24,5 +24,7 @@ def compare(
         times.append((pair[0], pair[1]) if number % 2 else (pair[1], pair[0]))
     a, b = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(x / y for x, y in times)
-    print(f"{title}: ours {a * 1e3:.1f} ms, theirs {b * 1e3:.1f} ms, ratio {ratio:.3f} (goal {goal})")
+    print(
+        f"{title}: ours {a * 1e3:.1f} ms, theirs {b * 1e3:.1f} ms, ratio {ratio:.3f} (goal {goal})"
+    )
     return ratio

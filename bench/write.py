@@ -1,6 +1,6 @@
 """What keeping one 1024 × 1024 picture costs its worker thread, and what handing it over costs.
 
-    python bench/write.py
+python bench/write.py
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def photo_like(seed: int) -> Image.Image:
     page = np.zeros((1024, 1024, 3), dtype=np.float32)
     for side in (8, 64, 512):
         layer = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        page += np.asarray(Image.fromarray(layer).resize((1024, 1024), Image.Resampling.BICUBIC)) / 3
+        page += (
+            np.asarray(Image.fromarray(layer).resize((1024, 1024), Image.Resampling.BICUBIC)) / 3
+        )
     return Image.fromarray(page.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
 
 
@@ -60,7 +62,14 @@ def main() -> None:
     backend = Ready([photo_like(seed) for seed in range(PICTURES)])
     with Studio({"output": {"dir": tempfile.mkdtemp("imagen-bench")}}) as studio:
         requests = [
-            resolve("a", defaults=backend.defaults, limits=backend.limits, seed=seed, width=1024, height=1024)
+            resolve(
+                "a",
+                defaults=backend.defaults,
+                limits=backend.limits,
+                seed=seed,
+                width=1024,
+                height=1024,
+            )
             for seed in range(PICTURES)
         ]
         worker: list[float] = []

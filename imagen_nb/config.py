@@ -51,7 +51,7 @@ class SupabaseSettings(_Part):
 
 
 class Settings(_Part):
-    """Everything that can be configured. `sources`: where each value that is no default came from."""
+    """Everything that can be configured. `sources`: where each value but the defaults came from."""
 
     backend: str | dict[str, Any] = "auto"
     steps: int | None = None
@@ -105,7 +105,7 @@ class Settings(_Part):
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
-    """Every key, dotted: backend, output.dir, …"""
+    """Every key, dotted, e.g. output.dir."""
     found = []
     for name, field in model.model_fields.items():
         part = field.annotation

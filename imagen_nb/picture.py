@@ -80,7 +80,10 @@ class Pictures(Sequence[Picture]):
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
         page = self.contact_sheet(cell=96)
         tag = img_tag(page, f"contact sheet: {prompts[:500]}", side=max(page.size))
-        return {"text/plain": repr(self), "text/html": f"{tag}<br><small>{html.escape(repr(self))}</small>"}
+        return {
+            "text/plain": repr(self),
+            "text/html": f"{tag}<br><small>{html.escape(repr(self))}</small>",
+        }
 
     def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
         """The first pictures (at most 200) on one page; a grid's axes are its headings.
@@ -119,22 +122,29 @@ class Pictures(Sequence[Picture]):
             for picture in self
         ]
         frame = pd.DataFrame(rows, columns=[*COLUMNS, "local_path", "cloud"])
-        whole = {name: "Int64" for name in ("seed", "steps", "width", "height", "latency_ms")}
-        frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True, format="ISO8601").astype(
-            "datetime64[us, UTC]"
-        )
-        text = {name: "str" for name in ("id", "prompt", "prompt_hash", "storage_path", "local_path")}
+        whole = dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64")
+        frame["created_at"] = pd.to_datetime(
+            frame["created_at"], utc=True, format="ISO8601"
+        ).astype("datetime64[us, UTC]")
+        text = dict.fromkeys(("id", "prompt", "prompt_hash", "storage_path", "local_path"), "str")
         return frame.astype({**whole, **text, "cost_usd_estimate": "float64"})
 
 
 def summary(record: Record) -> str:
     """One line: what a person wants to know of a picture besides its prompt."""
     size = f"{record.width}×{record.height}"
-    return f"{record.backend} {size} seed {record.seed} · {record.steps} steps · {record.latency_ms} ms"
+    took = f"{record.steps} steps · {record.latency_ms} ms"
+    return f"{record.backend} {size} seed {record.seed} · {took}"
 
 
 def _label(axis: str, record: Record) -> str:
     if axis == "size":
         return f"{record.width}×{record.height}"
     value = getattr(record, axis)
-    return str(value) if axis == "prompt" else f"{axis} {value:g}" if axis == "guidance" else f"{axis} {value}"
+    return (
+        str(value)
+        if axis == "prompt"
+        else f"{axis} {value:g}"
+        if axis == "guidance"
+        else f"{axis} {value}"
+    )

@@ -13,26 +13,33 @@ from imagen_nb.backends import Step
 
 
 class Bar:
-    """A progress bar over pictures × steps; silent where nobody looks (no terminal, no notebook)."""
+    """A progress bar over pictures × steps; silent where nobody looks: no terminal, no notebook."""
 
     def __init__(self, steps: int, shown: bool | None = None) -> None:
         disable = None if shown is None else not shown  # None: tqdm shows it on terminals only
         self._bar = tqdm(total=steps, unit="step", leave=False, disable=disable, desc="drawing")
 
     def __call__(self, step: Step) -> None:
+        """Count one denoising step."""
         done = step.indices.stop if step.step == step.steps else step.indices.start
-        self._bar.set_postfix_str(f"picture {min(done + 1, step.total)}/{step.total}", refresh=False)
+        self._bar.set_postfix_str(
+            f"picture {min(done + 1, step.total)}/{step.total}", refresh=False
+        )
         self._bar.update(len(step.indices))
 
     @property
     def silent(self) -> bool:
+        """Whether nothing is shown: then nobody need report."""
         return bool(self._bar.disable)
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.close()
 

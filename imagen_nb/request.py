@@ -39,6 +39,7 @@ __all__ = [
     "resolve",
 ]
 
+Size = tuple[int | None, int | None]  # width, height in pixels; None is the model's own
 MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
 
 
@@ -214,7 +215,7 @@ def grid(
     seeds: int | Iterable[int] | None = None,
     steps: int | Iterable[int] | None = None,
     guidance: float | Iterable[float] | None = None,
-    size: tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+    size: Size | Iterable[Size] | None = None,
     max_sequence_length: int | None = None,
     tags: Iterable[str] = (),
 ) -> Grid:

@@ -22,7 +22,7 @@ from imagen_nb.output import Output
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import Bar, say
 from imagen_nb.record import Record
-from imagen_nb.request import Grid, Request, checked_prompt, checked_tags, grid, resolve
+from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -50,8 +50,8 @@ class Studio:
     def __init__(
         self, settings: Settings | Mapping[str, Any] | None = None, *, config: Path | None = None
     ) -> None:
-        whole = isinstance(settings, Settings)
-        self.settings = settings if whole else load_settings(settings, config)
+        whole = settings if isinstance(settings, Settings) else load_settings(settings, config)
+        self.settings = whole
         self._backends: dict[str, Backend] = {}
         self._homes: dict[Path, _Home] = {}
         self._lock = threading.Lock()
@@ -60,6 +60,7 @@ class Studio:
 
     def generate(
         self,
+        /,
         prompt: str,
         *,
         seed: int | None = None,
@@ -109,12 +110,13 @@ class Studio:
 
     def sweep(
         self,
+        /,
         prompt: str | Sequence[str],
         *,
         seeds: int | Iterable[int] | None = None,
         steps: int | Iterable[int] | None = None,
         guidance: float | Iterable[float] | None = None,
-        size: tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+        size: Size | Iterable[Size] | None = None,
         backend: str | None = None,
         tags: Iterable[str] = (),
         cloud: bool | None = None,
@@ -132,7 +134,8 @@ class Studio:
         wanted: Grid = grid(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
             steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
-            size=(self.settings.width, self.settings.height) if size is None else size, max_sequence_length=length,
+            size=(self.settings.width, self.settings.height) if size is None else size,
+            max_sequence_length=length,
             tags=self._tags(tags),
         )  # fmt: skip
         pictures = self._drawn(chosen, wanted.requests, cloud, output, progress)
@@ -164,9 +167,7 @@ class Studio:
     def _tags(self, tags: Iterable[str]) -> tuple[str, ...]:
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
-    def _backend(
-        self, name: str | None, options: Mapping[str, Any]
-    ) -> tuple[Backend, int | None]:
+    def _backend(self, name: str | None, options: Mapping[str, Any]) -> tuple[Backend, int | None]:
         """The backend, made once for each name and options, and the wanted sequence length."""
         given = dict(options)
         length = given.pop("max_sequence_length", None)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def safe(text: str) -> str:
-    """The text on one line, control and formatting characters replaced: nothing moves the cursor."""
+    """The text on one line, control and formatting characters replaced."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -78,6 +78,4 @@ def wrapped(text: str, width: int, lines: int) -> list[str]:
     """The text in at most `lines` lines of about `width` pixels."""
     import textwrap
 
-    return textwrap.wrap(
-        fitted(text, 10_000), max(8, width // 6), max_lines=lines, placeholder="…"
-    )
+    return textwrap.wrap(fitted(text, 10_000), max(8, width // 6), max_lines=lines, placeholder="…")

@@ -58,7 +58,7 @@ BAD = {
     "width of nothing": (["generate", "x", "--width", "0"], 2, "width"),
     "width too large": (["generate", "x", "--width", "1000000"], 2, "width"),
     "no steps": (["generate", "x", "--steps", "0"], 2, "steps"),
-    "no number": (["generate", "x", "--steps", "many"], 2, "many"),
+    "no number": (["generate", "x", "--steps", "many"], 2, "--steps"),
     "unknown backend": (["generate", "x", "--backend", "dall-e"], 2, "flux-tiny-local"),
     "empty prompt": (["generate", " "], 2, "prompt"),
     "no prompt": (["generate"], 2, "prompt"),

@@ -39,7 +39,8 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
 
 @pytest.mark.slow
 def test_the_sdist_holds_what_the_tests_need(built: dict[str, Path]) -> None:
-    names = {name.partition("/")[2] for name in tarfile.open(built["sdist"]).getnames()}
+    with tarfile.open(built["sdist"]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {f"{WEIGHTS}/model_index.json", "tests/conftest.py", "constraints.txt", "LICENSE"}
     assert wanted <= names
 

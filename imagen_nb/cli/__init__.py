@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -32,7 +33,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 # typer carries its own copy of click or uses the installed one: the common base says which.
-_Refused = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+_Refused: Any = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
 
 
 def run(arguments: list[str]) -> int:
@@ -46,7 +49,7 @@ def run(arguments: list[str]) -> int:
         complain("interrupted; pictures finished before are kept")
         return 130
     except _Refused as error:
-        complain(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
+        complain(" ".join(error.format_message().split()))
         return 2
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output is gone; nothing is wrong with the pictures

@@ -25,7 +25,9 @@ MAX_COUNT = 10_000
 
 def generate(
     prompt: Prompt,
-    seed: Annotated[int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
@@ -55,7 +57,10 @@ def generate(
             seeds=range(first, first + count),
             steps=steps,
             guidance=guidance,
-            size=(settings.width if width is None else width, settings.height if height is None else height),
+            size=(
+                settings.width if width is None else width,
+                settings.height if height is None else height,
+            ),
             backend=backend,
             tags=tag or (),
             cloud=False if no_cloud else None,
@@ -67,7 +72,9 @@ def generate(
 
 
 def sweep(
-    prompt: Annotated[list[str], typer.Argument(help="Prompts; {red|blue} stands for each in turn.")],
+    prompt: Annotated[
+        list[str], typer.Argument(help="Prompts; {red|blue} stands for each in turn.")
+    ],
     seeds: Annotated[str | None, typer.Option(help="Like 1..8 or 3,5,11.")] = None,
     steps: Annotated[str | None, typer.Option(help="Like 2,4,8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Like 0,3.5.")] = None,
@@ -114,7 +121,9 @@ def drawing_settings(config: Path | None, sync: Switch | None, preview: str | No
     return settings_of(config, output=output, preview=preview)
 
 
-def report(pictures: Iterable[Picture] | Pictures, as_json: bool, sheet: Path | None = None) -> None:
+def report(
+    pictures: Iterable[Picture] | Pictures, as_json: bool, sheet: Path | None = None
+) -> None:
     """What was drawn, on stdout: paths for people and pipes, whole records for programs."""
     if as_json:
         rows = [

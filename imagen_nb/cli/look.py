@@ -38,7 +38,9 @@ def models(as_json: options.Json = False) -> None:
     )
 
 
-def status(config: options.Config = None, output: Folder = None, as_json: options.Json = False) -> None:
+def status(
+    config: options.Config = None, output: Folder = None, as_json: options.Json = False
+) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
     from imagen_nb.backends import described
     from imagen_nb.catalog import Catalog
@@ -65,7 +67,9 @@ def status(config: options.Config = None, output: Folder = None, as_json: option
 
 
 def reindex(
-    folder: Annotated[Path | None, typer.Argument(help="Output folder; the configured one.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Output folder; the configured one.")
+    ] = None,
     config: options.Config = None,
 ) -> None:
     """Rebuild a folder's catalog from its sidecars."""

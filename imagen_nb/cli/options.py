@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imagen_nb.config import Settings
 
 
-class Switch(str, Enum):
+class Switch(StrEnum):
     """auto, on or off."""
 
     auto = "auto"
@@ -23,10 +23,16 @@ class Switch(str, Enum):
 Config = Annotated[
     Path | None, typer.Option(help="Configuration file instead of ~/.config/imagen.yaml.")
 ]
-Backend = Annotated[str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")]
+Backend = Annotated[
+    str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
+]
 Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
-Output = Annotated[Path | None, typer.Option(help="Folder (or, for one picture, file) to keep it in.")]
-NoCloud = Annotated[bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")]
+Output = Annotated[
+    Path | None, typer.Option(help="Folder (or, for one picture, file) to keep it in.")
+]
+NoCloud = Annotated[
+    bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
+]
 CloudSync = Annotated[Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")]
 Preview = Annotated[
     str | None,

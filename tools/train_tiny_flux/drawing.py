@@ -8,7 +8,6 @@ from random import Random
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
-
 from scenes import Scene, Thing
 from vocabulary import COLOURS, POSITIONS, RGB, SIZES
 
@@ -56,13 +55,26 @@ class Brush:
         )
 
     def oval(
-        self, x: float, y: float, rx: float, ry: float, fill: RGB | None = None, *, line: bool = True
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        fill: RGB | None = None,
+        *,
+        line: bool = True,
     ) -> None:
         self.poly(arc(x, y, rx, ry), fill, line=line)
 
     def box(
-        self, left: float, top: float, right: float, bottom: float, fill: RGB | None = None,
-        *, line: bool = True,
+        self,
+        left: float,
+        top: float,
+        right: float,
+        bottom: float,
+        fill: RGB | None = None,
+        *,
+        line: bool = True,
     ) -> None:
         self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], fill, line=line)
 
@@ -122,7 +134,10 @@ def boat(b: Brush) -> None:
 def mountain(b: Brush) -> None:
     peak = b.rng.uniform(-0.12, 0.12)
     b.poly([(-1.05, 0.85), (peak, -0.9), (1.05, 0.85)])
-    b.poly([(peak, -0.9), (peak + 0.36, -0.28), (0.12, -0.42), (-0.08, -0.2), (peak - 0.36, -0.28)], WHITE)
+    b.poly(
+        [(peak, -0.9), (peak + 0.36, -0.28), (0.12, -0.42), (-0.08, -0.2), (peak - 0.36, -0.28)],
+        WHITE,
+    )
     b.poly([(peak + 0.36, -0.28), (1.05, 0.85), (0.2, 0.85)], b.dark, line=False)
 
 
@@ -325,7 +340,10 @@ def placed(scene: Scene, rng: Random) -> list[tuple[Thing, Point, float]]:
     else:
         objects = [(first, POSITIONS[scene.position or "center"], SIZES[first.size or "medium"])]
     moved = zip(objects, jitter[: len(objects)], strict=True)
-    return [(t, _inside(x + dx, y + dy, r), r * rng.uniform(0.94, 1.06)) for (t, (x, y), r), (dx, dy) in moved]
+    return [
+        (t, _inside(x + dx, y + dy, r), r * rng.uniform(0.94, 1.06))
+        for (t, (x, y), r), (dx, dy) in moved
+    ]
 
 
 def _inside(x: float, y: float, radius: float) -> Point:
@@ -375,7 +393,15 @@ def _weather(draw: ImageDraw.ImageDraw, sky: str, horizon: int, rng: Random) -> 
             x, y = rng.uniform(0, CANVAS), rng.uniform(0, 36)
             draw.ellipse((x - 56, y - 24, x + 56, y + 24), vary((42, 46, 58), rng))
         x = rng.choice((0.12, 0.86)) * CANVAS + rng.uniform(-10, 10)
-        bolt = [(x, 40), (x - 12, 84), (x + 4, 82), (x - 10, 130), (x + 22, 70), (x + 6, 72), (x + 16, 40)]
+        bolt = [
+            (x, 40),
+            (x - 12, 84),
+            (x + 4, 82),
+            (x - 10, 130),
+            (x + 22, 70),
+            (x + 6, 72),
+            (x + 16, 40),
+        ]
         draw.polygon(bolt, (255, 240, 150))
     elif sky == "day":
         for x in (0.15, 0.82):
@@ -385,8 +411,13 @@ def _weather(draw: ImageDraw.ImageDraw, sky: str, horizon: int, rng: Random) -> 
 
 
 def _place(
-    picture: Image.Image, draw: ImageDraw.ImageDraw, place: str, ground: RGB, horizon: int,
-    stand: float, rng: Random,
+    picture: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    place: str,
+    ground: RGB,
+    horizon: int,
+    stand: float,
+    rng: Random,
 ) -> None:
     """The ground: `stand` is the y in pixels on which the object stands."""
     if place == "city":
@@ -423,9 +454,7 @@ def _skyline(draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, rng: Random) 
         x += wide + 3
 
 
-def _cliff(
-    draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, stand: float, rng: Random
-) -> None:
+def _cliff(draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, stand: float, rng: Random) -> None:
     sea = (52, 96, 132)
     light = sum(ground) / sum(GROUND["cliff"])
     draw.rectangle((0, horizon + 24, CANVAS, CANVAS), shade(sea, min(1, light)))
@@ -435,7 +464,11 @@ def _cliff(
     draw.polygon(outline, ground)
     draw.line(outline[:3], (86, 140, 70), 9)
     for x in (0.2, 0.5, 0.72):
-        draw.line([(x * edge, top + 16), (x * edge - 12, top + 52), (x * edge, CANVAS)], shade(ground, 0.7), 4)
+        draw.line(
+            [(x * edge, top + 16), (x * edge - 12, top + 52), (x * edge, CANVAS)],
+            shade(ground, 0.7),
+            4,
+        )
 
 
 def picture(scene: Scene, rng: Random) -> Image.Image:
@@ -482,12 +515,16 @@ def _photo(canvas: Image.Image, layer: Image.Image) -> Image.Image:
     shadow = Image.new("L", alpha.size)
     shadow.paste(alpha, (3, 4))
     shadow = shadow.filter(ImageFilter.BoxBlur(2)).resize(canvas.size, Image.Resampling.BILINEAR)
-    canvas.paste(Image.new("RGB", canvas.size, (20, 20, 30)), (0, 0), shadow.point(lambda v: v * 2 // 5))
+    canvas.paste(
+        Image.new("RGB", canvas.size, (20, 20, 30)), (0, 0), shadow.point(lambda v: v * 2 // 5)
+    )
     solid = np.asarray(layer, dtype=np.float32)
     lit = solid[..., :3] * LIGHTING[..., None]
     layer = Image.fromarray(np.dstack([lit.clip(0, 255), solid[..., 3]]).astype(np.uint8), "RGBA")
     canvas.paste(layer, (0, 0), layer)
-    return Image.fromarray((np.asarray(canvas) * VIGNETTE[..., None]).astype(np.uint8)).reduce(SUPER)
+    return Image.fromarray((np.asarray(canvas) * VIGNETTE[..., None]).astype(np.uint8)).reduce(
+        SUPER
+    )
 
 
 _axis = np.linspace(-1, 1, CANVAS, dtype=np.float32)

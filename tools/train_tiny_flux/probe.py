@@ -1,6 +1,6 @@
 """Judges what the embedded FLUX draws, without the generator's help.
 
-    python probe.py train --run RUN [--steps 5000]      # a classifier, on drawn (not generated) scenes
+    python probe.py train --run RUN [--steps 5000]      # a classifier, on drawn scenes
     python probe.py judge --run RUN --model FOLDER --output FOLDER [--prompts 600]
 
 The classifier sees a picture only: object, its colour, surroundings come from three heads; the
@@ -11,13 +11,16 @@ first measures the probe itself on fresh drawn scenes, then the model on held-ou
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from pathlib import Path
 from random import Random
 
 import checkpoints
+import drawing
 import numpy as np
+import scenes
 import torch
 from diffusers import FluxPipeline
 from optimiser import Muon, cosine, split_parameters
@@ -27,9 +30,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from train_vae import to_tensor
 from vocabulary import COLOURS, OBJECTS, PLACES, POSITIONS, SKIES
-
-import drawing
-import scenes
 
 SURROUNDINGS = (
     *(f"{place} {sky}" for place in PLACES for sky in SKIES),
@@ -45,8 +45,10 @@ class Probe(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, 24, 48, 96, 128)
-        stages = zip(widths, widths[1:], strict=False)
-        self.stages = nn.ModuleList(nn.ModuleList([down(a, b), same(b), same(b)]) for a, b in stages)
+        stages = itertools.pairwise(widths)
+        self.stages = nn.ModuleList(
+            nn.ModuleList([down(a, b), same(b), same(b)]) for a, b in stages
+        )
         self.covered = nn.Conv2d(widths[-1], 1, 1)
         sizes = {name: len(classes) for name, classes in HEADS.items()}
         self.heads = nn.ModuleDict(
@@ -118,7 +120,9 @@ def train(run: Path, steps: int, size: int = 32) -> None:
             optimiser.param_groups[0]["lr"] = rate * cosine(step, steps)
             optimiser.step()
         if (step + 1) % 250 == 0:
-            print(f"{step + 1} loss {loss.item():.3f} {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"{step + 1} loss {loss.item():.3f} {time.monotonic() - started:.0f} s", flush=True
+            )
             checkpoints.save(run / "probe.pt", probe.state_dict())
     checkpoints.save(run / "probe.pt", probe.state_dict())
 
@@ -136,9 +140,7 @@ def verdicts(probe: Probe, pictures: list[Image.Image]) -> list[dict[str, str]]:
     for start in range(0, len(pictures), 64):
         part = to_tensor([np.asarray(picture) for picture in pictures[start : start + 64]])
         scores, covered = probe(part)
-        words = [
-            [classes[i] for i in scores[name].argmax(1)] for name, classes in HEADS.items()
-        ]
+        words = [[classes[i] for i in scores[name].argmax(1)] for name, classes in HEADS.items()]
         places = [measured_position(found) for found in covered.sigmoid()]
         names = (*HEADS, "position")
         seen += [dict(zip(names, row, strict=True)) for row in zip(*words, places, strict=True)]
@@ -151,6 +153,7 @@ def measured_position(covered: Tensor) -> str:
     axis = (torch.arange(8) + 0.5) / 8
     total = weight.sum() + 1e-6
     x, y = (weight.sum(0) * axis).sum() / total, (weight.sum(1) * axis).sum() / total
+
     def distance(name: str) -> float:
         return float((POSITIONS[name][0] - x) ** 2 + (POSITIONS[name][1] - y) ** 2)
 
@@ -161,7 +164,13 @@ def wanted(scene: Scene) -> dict[str, str]:
     thing = scene.things[0]
     position = scene.position or "center"
     surroundings = scene.surroundings
-    return dict(zip((*HEADS, "position"), (thing.kind, thing.shown_colour, surroundings, position), strict=True))
+    return dict(
+        zip(
+            (*HEADS, "position"),
+            (thing.kind, thing.shown_colour, surroundings, position),
+            strict=True,
+        )
+    )
 
 
 def accuracy(chosen: list[Scene], seen: list[dict[str, str]]) -> dict[str, float]:

@@ -49,7 +49,7 @@ class Scene:
 
 
 def held_out(scene: Scene) -> bool:
-    """One combination in eight is never trained on (chosen by the names, so the same everywhere)."""
+    """One combination in eight is never trained on: chosen by its names, so for ever the same."""
     kind, colour, surroundings = scene.combination
     return sum(f"{kind}|{colour}|{surroundings}".encode()) % 8 == 0
 
@@ -114,7 +114,9 @@ def caption(scene: Scene, rng: Random) -> str:
     text = " ".join(part for part in parts if part)
     if scene.style is None:
         return text
-    named = {"pixel": "pixel art", "photo": "photo", "sketch": "sketch", "flat": "flat"}[scene.style]
+    named = {"pixel": "pixel art", "photo": "photo", "sketch": "sketch", "flat": "flat"}[
+        scene.style
+    ]
     forms = (f"{text}, {named}", f"{named} of {text}", f"{text}, {named} style")
     return rng.choice(forms)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
-
 from vocabulary import SYNONYMS, WORDS
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"

@@ -18,7 +18,9 @@ from random import Random
 from typing import Any
 
 import checkpoints
+import drawing
 import numpy as np
+import scenes
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from optimiser import Muon, cosine, split_parameters
@@ -26,9 +28,6 @@ from text import END, MAX_TOKENS, PAD, VOCABULARY, new_tokenizer
 from torch import Tensor, nn
 from train_vae import new_vae, to_tensor
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
-
-import drawing
-import scenes
 
 CAPTIONS = 3  # ways to say each scene
 WIDTH = 128  # of the text encoders
@@ -94,7 +93,9 @@ class Flow(nn.Module):
             if isinstance(module, nn.Linear) and (".norm" in name or name == "proj_out"):
                 nn.init.zeros_(module.weight)
                 nn.init.zeros_(module.bias)
-        self.register_buffer("image_ids", FluxPipeline._prepare_latent_image_ids(1, 8, 8, "cpu", torch.float32))
+        self.register_buffer(
+            "image_ids", FluxPipeline._prepare_latent_image_ids(1, 8, 8, "cpu", torch.float32)
+        )
         self.register_buffer("text_ids", torch.zeros(MAX_TOKENS, 3))
 
     def forward(self, noisy: Tensor, sigma: Tensor, ids: Tensor) -> Tensor:
@@ -130,7 +131,9 @@ def cache(run: Path, count: int) -> None:
         latents.append(vae.encoder(pictures)[:, :16])
         coverage.append(np.stack([covered for _, covered in drawn]))
         said = [scenes.caption(scene, rng) for scene in chosen for _ in range(CAPTIONS)]
-        ids.append(tokenizer(said, padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids)
+        ids.append(
+            tokenizer(said, padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids
+        )
         if start % 3200 == 0:
             print(f"cached {start}", flush=True)
     stacked = torch.cat(latents)
@@ -166,7 +169,7 @@ def flow_loss(model: nn.Module, data: dict[str, Any], picked: Tensor) -> Tensor:
 
 
 def hidden_matrices(model: Flow) -> list[Tensor]:
-    """What Muon trains: the blocks' matrices but for the modulations, which depend on σ and text."""
+    """What Muon trains: the blocks' matrices but for the modulations."""
     blocks = [model.transformer.transformer_blocks, model.transformer.single_transformer_blocks]
     matrices, _ = split_parameters([*blocks, model.clip, model.t5])
     named = model.transformer.named_parameters()
@@ -184,7 +187,10 @@ def train(run: Path, steps: int, size: int) -> None:
     matrices = hidden_matrices(model)
     hidden = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in hidden]
-    optimisers = [Muon(matrices, lr=0.015, decay=0.01), torch.optim.AdamW(others, 2e-3, (0.9, 0.98))]
+    optimisers = [
+        Muon(matrices, lr=0.015, decay=0.01),
+        torch.optim.AdamW(others, 2e-3, (0.9, 0.98)),
+    ]
     rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     first = 0
     if state := checkpoints.load(run / "flow.pt"):
@@ -210,13 +216,20 @@ def train(run: Path, steps: int, size: int) -> None:
                 average[name].lerp_(value, 1 - decay) if value.is_floating_point() else None
         total += loss.item()
         if (step + 1) % 50 == 0:
-            print(f"{step + 1} loss {total / 50:.4f} {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"{step + 1} loss {total / 50:.4f} {time.monotonic() - started:.0f} s", flush=True
+            )
             total = 0.0
         if (step + 1) % 500 == 0 or step + 1 == steps:
             states = [optimiser.state_dict() for optimiser in optimisers]
             checkpoints.save(
                 run / "flow.pt",
-                {"model": model.state_dict(), "average": average, "optimisers": states, "step": step + 1},
+                {
+                    "model": model.state_dict(),
+                    "average": average,
+                    "optimisers": states,
+                    "step": step + 1,
+                },
             )
 
 

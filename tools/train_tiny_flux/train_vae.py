@@ -15,14 +15,13 @@ from pathlib import Path
 from random import Random
 
 import checkpoints
+import drawing
 import numpy as np
+import scenes
 import torch
 from diffusers import AutoencoderKL
 from optimiser import Muon, cosine, split_parameters
 from torch import Tensor
-
-import drawing
-import scenes
 
 LATENT_NOISE = 0.1
 CHANNELS = (12, 24, 48, 64)
@@ -90,7 +89,9 @@ def train(run: Path, steps: int, size: int) -> None:
             optimiser.step()
         total += loss.item()
         if (step + 1) % 100 == 0:
-            print(f"{step + 1} loss {total / 100:.4f} {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"{step + 1} loss {total / 100:.4f} {time.monotonic() - started:.0f} s", flush=True
+            )
             total = 0.0
         if (step + 1) % 500 == 0 or step + 1 == steps:
             states = [optimiser.state_dict() for optimiser in optimisers]
