@@ -36,6 +36,15 @@ def difference(one: Drawn, other: Drawn) -> int:
     return int(np.abs(pixels(one).astype(int) - pixels(other).astype(int)).max())
 
 
+def count_frees(backend: FluxBackend, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows when the pipeline sends offloaded weights home; does so only on a GPU, called anywhere."""
+    freed: list[str] = []
+    pipeline = backend._loaded()
+    free = pipeline.maybe_free_model_hooks
+    monkeypatch.setattr(pipeline, "maybe_free_model_hooks", lambda: (freed.append("freed"), free()))
+    return freed
+
+
 class TestPixels:
     def test_the_same_seed_gives_the_same_pixels(self, folder: Path) -> None:
         first, second = custom(str(folder)), custom(str(folder))
@@ -236,24 +245,29 @@ class TestProgress:
 
     @pytest.mark.parametrize("kind", [LookupError, RuntimeError, KeyboardInterrupt])
     def test_what_a_listener_raises_passes_and_the_backend_stays_usable(
-        self, kind: type[BaseException], schnell_like: FluxBackend
+        self,
+        kind: type[BaseException],
+        schnell_like: FluxBackend,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def broken(step: Step) -> None:
             raise kind("no such widget")
 
-        request = request_for(schnell_like)
+        request, freed = request_for(schnell_like), count_frees(schnell_like, monkeypatch)
         with pytest.raises(kind, match="no such widget") as error:
             draw(schnell_like, request, progress=broken)
         assert error.traceback[-1].name == "broken"  # whoever wrote it sees where
+        assert freed == ["freed"]
         assert len(draw(schnell_like, request)) == 1
 
 
 class TestCancel:
     def test_it_stops_at_the_next_step_and_the_backend_stays_usable(
-        self, schnell_like: FluxBackend
+        self, schnell_like: FluxBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         request = request_for(schnell_like, steps=5)
         before = draw(schnell_like, request)[0]
+        freed = count_frees(schnell_like, monkeypatch)
         cancel, steps = Event(), list[Step]()
 
         def listen(step: Step) -> None:
@@ -262,7 +276,7 @@ class TestCancel:
 
         with pytest.raises(Cancelled, match="cancelled"):
             list(schnell_like.draw([request], listen, cancel))
-        assert len(steps) == 1
+        assert (len(steps), freed) == (1, ["freed"])
         assert difference(before, draw(schnell_like, request)[0]) == 0
 
     def test_set_beforehand_nothing_is_drawn(self, schnell_like: FluxBackend) -> None:

@@ -35,8 +35,8 @@ class Brush:
         self.dark, self.light = shade(colour, 0.62), shade(colour, 1.45)
         self.outline: RGB | None = shade(colour, 0.5)
         self.width = 3
-        self.stretch = rng.uniform(0.92, 1.08)
-        self.tilt = math.radians(rng.uniform(-4, 4))
+        self.stretch = rng.uniform(0.95, 1.05)
+        self.tilt = math.radians(rng.uniform(-2.5, 2.5))
 
     def at(self, point: Point) -> Point:
         x, y = point[0] * self.stretch, point[1] / self.stretch
@@ -44,7 +44,7 @@ class Brush:
         cx, cy = self.centre
         return cx + self.radius * (x * cos - y * sin), cy + self.radius * (x * sin + y * cos)
 
-    def near(self, value: float, share: float = 0.12) -> float:
+    def near(self, value: float, share: float = 0.08) -> float:
         """The value, varied a little: no two houses are alike."""
         return value * self.rng.uniform(1 - share, 1 + share)
 
@@ -321,7 +321,7 @@ GROUND: dict[str, RGB] = {
 
 def placed(scene: Scene, rng: Random) -> list[tuple[Thing, Point, float]]:
     """Each object with its centre and radius, in picture widths."""
-    jitter = [(rng.uniform(-0.03, 0.03), rng.uniform(-0.03, 0.03)) for _ in range(3)]
+    jitter = [(rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)) for _ in range(3)]
     if not scene.things:
         return []
     first = scene.things[0]

@@ -74,8 +74,8 @@ def train(run: Path, steps: int, size: int) -> None:
     first = 0
     if state := checkpoints.load(run / "vae.pt"):
         vae.load_state_dict(state["vae"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=False):
+            optimiser.load_state_dict(saved)  # none after `restore.py`: they begin afresh
         first = state["step"]
     started, total = time.monotonic(), 0.0
     for step in range(first, steps):
