@@ -10,9 +10,9 @@ import re
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -194,6 +194,17 @@ class Output:
                     known.showing.setdefault(read_record(path).decides(), []).append(path)
                 known.next += 1
             return known.next, list(known.showing.get(showing, ()))
+
+
+def with_tags(kept: Kept, tags: Iterable[str]) -> Kept:
+    """The same picture with these tags too, in its sidecar first. The PNG is never rewritten."""
+    merged = tuple(dict.fromkeys((*kept.record.tags, *tags)))
+    if merged == kept.record.tags:
+        return kept
+    record = kept.record.model_copy(update={"tags": merged})
+    with explained(kept.path.parent):
+        write_whole(kept.sidecar_path, record.to_sidecar().encode())
+    return replace(kept, record=record)
 
 
 def read_record(path: Path | str) -> Record:

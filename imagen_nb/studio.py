@@ -18,7 +18,7 @@ from imagen_nb.catalog import Catalog
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError
 from imagen_nb.faults import reach
-from imagen_nb.output import Output
+from imagen_nb.output import Output, with_tags
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import Bar, say
 from imagen_nb.record import Record
@@ -238,8 +238,12 @@ def _keep(drawn: Drawn, backend: Backend, home: _Home, cloud_state: str) -> Pict
         created_at=now, versions=versions, cloud=cloud_state != "off", **details,
     )  # fmt: skip
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
+    if kept.reused:
+        kept = with_tags(kept, request.tags)
     home.catalog.add(kept, cloud_state)
     reach("after-catalog")
+    if kept.reused and (entry := home.catalog.get(kept.record.id)):
+        cloud_state = entry.cloud_state  # what the cloud has of it, adding again does not change
     return Picture(kept.record, kept.path, kept.sidecar_path, cloud_state)
 
 

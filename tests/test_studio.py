@@ -40,6 +40,14 @@ def test_the_same_request_again_is_the_same_file(studio) -> None:
     assert again.record.id == first.record.id
 
 
+def test_the_same_request_with_other_tags_gathers_them(studio) -> None:
+    studio.generate("a pink house", seed=5, tags=["first"], cloud=False)
+    again = studio.generate("a pink house", seed=5, tags=["second"])
+    assert read_record(again.path).tags == ("first", "second")
+    assert studio.catalog().get(again.record.id).record.tags == ("first", "second")
+    assert again.cloud == "off"
+
+
 def test_other_steps_never_overwrite(studio) -> None:
     first = studio.generate("a green tree", seed=5)
     before = first.path.read_bytes()
