@@ -137,7 +137,7 @@ class TestOfTheEmbeddedModel:
         request = request_for(backend, "a red house in the snow", steps=FLUX_TINY.defaults.steps)
         picture = draw(backend, request, progress=steps.append)[0].image
         # Latents of the first step are five parts noise of six: shown as they are, about 0.5.
-        assert likeness(shown(steps[0]), picture) > 0.6
+        assert likeness(shown(steps[0]), picture) > 0.85
 
     def test_it_is_fitted_once(self, vae: AutoencoderKL) -> None:
         loads: list[AutoencoderKL] = []
