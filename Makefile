@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: demo test lint format clean
 
 demo: $(STAMP)
-	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --output demo-out
+	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --output demo-out --preview on
 	.venv/bin/imagen status --output demo-out
 
 test: $(STAMP)

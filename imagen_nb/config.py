@@ -6,22 +6,67 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
-from imagen_nb.config_file import Line, Problem, nearest, read_yaml
+from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 
 CloudSync = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
 
+EXPECTED = {  # said of a value that cannot be used
+    "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}",
+    "steps": "a whole number, 1 or more",
+    "width": "a whole number of pixels, 1 or more",
+    "height": "a whole number of pixels, 1 or more",
+    "guidance": "a number, 0 or more",
+    "tags": "words, as in [tests, blue]",
+    "output.dir": "a folder",
+    "output.cloud_sync": ", ".join(get_args(CloudSync)),
+    "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
+    "preview": ", ".join(get_args(PreviewChoice)),
+}
 ENVIRONMENT = {  # names that other programs use too, or that people type
     "output.cloud_sync": "IMAGEN_CLOUD_SYNC",
     "supabase.url": "SUPABASE_URL",
     "supabase.key": "SUPABASE_KEY",
 }
+
+
+def _no_switch(value: Any) -> Any:
+    """YAML reads yes and no as booleans, and a boolean would pass for 1 or 0."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
+def _switch(value: Any) -> Any:
+    """YAML 1.1 reads a bare on or off as a boolean."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _reachable(folder: Path) -> Path:
+    try:
+        folder.expanduser()
+    except RuntimeError:  # ~nobody
+        raise ValueError("there is no such home folder") from None
+    return folder
+
+
+_Count = Annotated[int, BeforeValidator(_no_switch), Field(ge=1)]
+_Strength = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -31,14 +76,8 @@ class _Part(BaseModel):
 class OutputSettings(_Part):
     """Where pictures are kept, and whether they are copied to the cloud."""
 
-    dir: Path = Path("~/imagen")
-    cloud_sync: CloudSync = "auto"
-
-    @field_validator("cloud_sync", mode="before")
-    @classmethod
-    def _yaml_switch(cls, value: Any) -> Any:
-        """YAML 1.1 reads a bare on or off as a boolean."""
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    dir: Annotated[Path, AfterValidator(_reachable)] = Path("~/imagen")
+    cloud_sync: Annotated[CloudSync, BeforeValidator(_switch)] = "auto"
 
 
 class SupabaseSettings(_Part):
@@ -54,24 +93,22 @@ class Settings(_Part):
     """Everything that can be configured. `sources`: where each value but the defaults came from."""
 
     backend: str | dict[str, Any] = "auto"
-    steps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    guidance: float | None = None
+    steps: _Count | None = None
+    width: _Count | None = None
+    height: _Count | None = None
+    guidance: _Strength | None = None
     tags: tuple[str, ...] = ()
     output: OutputSettings = OutputSettings()
     supabase: SupabaseSettings = SupabaseSettings()
     owner_user_id: UUID | None = None
-    preview: PreviewChoice = "auto"
+    preview: Annotated[PreviewChoice, BeforeValidator(_switch)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("backend")
     @classmethod
     def _has_type(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
         if isinstance(value, dict) and not isinstance(value.get("type"), str):
-            raise ValueError(
-                "expected a name or a mapping with `type`, e.g. {type: flux, model: /models/mine}"
-            )
+            raise ValueError("no type")
         return value
 
     @field_validator("tags", mode="before")
@@ -82,11 +119,6 @@ class Settings(_Part):
             if isinstance(value, str)
             else value
         )
-
-    @field_validator("preview", mode="before")
-    @classmethod
-    def _yaml_switch(cls, value: Any) -> Any:
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     def backend_choice(self) -> tuple[str, dict[str, Any]]:
         """The backend's name and its options."""
@@ -124,9 +156,9 @@ def environment_name(key: str) -> str:
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The configuration file in force: $IMAGEN_CONFIG, or ~/.config/imagen.yaml."""
     if named := environ.get("IMAGEN_CONFIG"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "imagen.yaml"
+    return Path(os.path.expanduser(base)) / "imagen.yaml"  # which keeps ~ where there is no home
 
 
 def load_settings(
@@ -134,7 +166,7 @@ def load_settings(
     path: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The settings in force. `arguments` is nested as the file is; None values count as not given.
+    """The settings in force. `arguments` is nested as the file is; what is empty is not given.
 
     Raises `ConfigError` for the first thing that cannot be used, naming file, line and key.
     """
@@ -161,7 +193,7 @@ class _Layer:
     lines: Mapping[str, Line]
 
     def problem(self, key: str, expected: str) -> Problem:
-        return Problem(self.source, self.lines.get(key), key, expected)
+        return Problem(self.source, self.lines.get(key), shown(key), expected)
 
 
 def _layers(
@@ -179,8 +211,7 @@ def _layers(
     for key in keys():
         if value := environ.get(environment_name(key)):
             layers.append(_Layer(f"${environment_name(key)}", {key: value}, {}))
-    given = {key: value for key, value in _flat(arguments).items() if value is not None}
-    return [*layers, _Layer("argument", given, {})]
+    return [*layers, _Layer("argument", _flat(arguments), {})]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -196,28 +227,34 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
-    known, merged, owner = set(keys()), {}, {}
-    groups = {key.partition(".")[0] for key in known if "." in key}
+    """The settings of all layers together, or None with what is wrong in them."""
+    known = set(keys())
+    merged: dict[str, Any] = {}
+    owner: dict[str, _Layer] = {}
     problems = []
     for layer in layers:
         for key, value in layer.values.items():
-            if key in groups and value is None:  # a group with all its lines commented out
-                continue
-            if key not in known and key not in groups:
-                problems.append(layer.problem(key, f"unknown key{nearest(key, known)}"))
-                continue
-            merged[key], owner[key] = value, layer
+            if key in known and value not in (None, ""):
+                merged[key], owner[key] = value, layer
+            elif key not in known and (expected := _misplaced(key, value, known)):
+                problems.append(layer.problem(key, expected))
     try:
         settings = Settings.model_validate(_nested(merged))
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            key = _owned_key(item["loc"], owner)
-            found = owner[key].problem(key, _expected(key, item["msg"]))
-            if str(found) not in map(str, problems):
-                problems.append(found)
+        wrong = dict.fromkeys(_owned_key(item["loc"], owner) for item in error.errors())
+        problems += [owner[key].problem(key, _expected(key)) for key in wrong]
         return None, sorted(problems, key=lambda p: p.line.number if p.line else 0)
     sources = {key: layer.source for key, layer in owner.items()}
     return settings.model_copy(update={"sources": sources}), problems
+
+
+def _misplaced(key: str, value: Any, known: set[str]) -> str:
+    """What to say of a key that is none; nothing when it is a group, its lines commented out."""
+    if key in {name.partition(".")[0] for name in known if "." in name}:
+        return "expected indented lines of `key: value` below it" if value is not None else ""
+    if ":" in key:
+        return "expected a space after the colon"
+    return f"unknown key{nearest(shown(key), known)}"
 
 
 def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, _Layer]) -> str:
@@ -234,8 +271,5 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _expected(key: str, message: str) -> str:
-    choices = {"output.cloud_sync": get_args(CloudSync), "preview": get_args(PreviewChoice)}
-    if key in choices:
-        return f"expected {', '.join(choices[key])}"
-    return message.removeprefix("Value error, ").replace("Input should be", "expected")
+def _expected(key: str) -> str:
+    return f"expected {EXPECTED.get(key, 'text')}"

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from imagen_nb.atomic import move_new, written
 from imagen_nb.errors import ConfigError
 
 TEMPLATE = """\
 # imagen_nb: every key is optional. Arguments win over the environment, that over this file.
+# Each key has its variable: IMAGEN_ and the key, as in IMAGEN_STEPS or IMAGEN_OUTPUT_DIR; those in
+# brackets are named otherwise. What is empty counts as not given.
 
 # What draws: auto, flux-tiny-local, flux-schnell-local, flux-dev-local, or your own folder of
-# FLUX layout as {type: flux, model: /path/to/folder}. `imagen models` lists them. [$IMAGEN_BACKEND]
+# FLUX layout as {type: flux, model: /path/to/folder}. `imagen models` lists them.
 #backend: auto
 
 # How to draw when you do not say; without these the model's own defaults hold.
@@ -33,7 +37,7 @@ TEMPLATE = """\
 #preview: auto
 
 output:
-  # Where pictures, their sidecars and the catalog are kept. [$IMAGEN_OUTPUT_DIR]
+  # Where pictures, their sidecars and the catalog are kept.
   #dir: ~/imagen
   # Copy pictures to your Supabase: auto (when it is configured), on, off. [$IMAGEN_CLOUD_SYNC]
   #cloud_sync: auto
@@ -72,40 +76,79 @@ class Problem:
         return f"{where}: {self.key}: {self.expected}" if self.key else f"{where}: {self.expected}"
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that names the place of a value that looks like a date or number and is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:  # its text would show what was written, which may be a secret
+            what = "a date or number that cannot be: put text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Problem]]:
     """The file's values, the line of each dotted key, and what keeps it from being read."""
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         missing = "there is no such file; `imagen config init` writes one"
         return {}, {}, [Problem(str(path), None, "", missing)]
     except (OSError, UnicodeDecodeError) as error:
-        return {}, {}, [Problem(str(path), None, "", f"cannot be read ({error})")]
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        return {}, {}, [Problem(str(path), None, "", f"cannot be read: {reason}")]
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        return {}, {}, [_broken(path, error)]
+        return {}, {}, [_broken(path, text, error)]
+    except RecursionError:
+        return {}, {}, [Problem(str(path), None, "", "no YAML: nested too deeply")]
     if values is None:
         return {}, {}, []
     if not isinstance(values, dict):
         return {}, {}, [Problem(str(path), Line(1), "", "expected lines of `key: value`")]
-    return {str(key): value for key, value in values.items()}, dict(_lines(node)), []
+    lines, problems = _lines(path, node)
+    return {str(key): value for key, value in values.items()}, lines, problems
 
 
-def _broken(path: Path, error: yaml.YAMLError) -> Problem:
+def _broken(path: Path, text: str, error: yaml.YAMLError) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):  # it counts characters
+        line = text.count("\n", 0, error.position) + 1
+        return Problem(str(path), Line(line), "", "no YAML: a character that text cannot have")
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "cannot be read"
     column = f" at column {mark.column + 1}" if mark else ""
     return Problem(str(path), Line(mark.line + 1) if mark else None, "", f"no YAML: {what}{column}")
 
 
-def _lines(node: Any, prefix: str = "") -> Iterable[tuple[str, Line]]:
+def _lines(path: Path, node: yaml.Node | None) -> tuple[dict[str, Line], list[Problem]]:
+    """Where each key stands, and the keys that stand there twice, of which YAML keeps the last."""
+    lines: dict[str, Line] = {}
+    problems = []
+    for key, line in _keys(node):
+        if first := lines.get(key):
+            twice = f"stands in line {first.number} already: keep one of the two"
+            problems.append(Problem(str(path), line, shown(key), twice))
+        lines.setdefault(key, line)
+    return lines, problems
+
+
+def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, Line]]:
+    """Dotted keys, two levels deep as the settings are (an alias may hold itself)."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
-        dotted = f"{prefix}{key.value}"
-        yield dotted, Line(key.start_mark.line + 1)
-        yield from _lines(value, f"{dotted}.")
+        yield f"{prefix}{key.value}", Line(key.start_mark.line + 1)
+        if not prefix:
+            yield from _keys(value, f"{key.value}.")
+
+
+def shown(key: str) -> str:
+    """A key as far as it looks like one: after a forgotten space, the rest may be a secret."""
+    name = re.match(r"[\w.-]{0,60}", key)
+    start = name.group() if name else ""
+    return key if start == key else f"{start}…"
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
@@ -118,22 +161,18 @@ def nearest(key: str, known: Iterable[str]) -> str:
 
 
 def write_template(path: Path, *, force: bool = False) -> None:
-    """Write the commented template, readable by its owner only.
+    """Write the commented template, readable by its owner only; a link is followed.
 
-    Raises `ConfigError` when the file is there already, unless `force`.
+    Raises `ConfigError` when the file is there already, unless `force`, or cannot be written.
     """
-    if path.exists() and not force:
-        raise ConfigError(f"{path} is there already: add --force to overwrite it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(TEMPLATE)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with written(target.parent, TEMPLATE.encode()) as partial:
+            partial.chmod(0o600)
+            (os.replace if force else move_new)(partial, target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}): choose another place"
-        ) from None
+        if target.is_file() and not force:
+            raise ConfigError(f"{path} is there already: add --force to overwrite it") from None
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{path} cannot be written ({reason}): choose another place") from None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +24,30 @@ def complain(message: str) -> None:
     print(f"imagen: {safe(message)}", file=sys.stderr, flush=True)
 
 
+def accept_any_text() -> None:
+    """Let stdout and stderr print any text: bytes of paths as they were, what they lack as ?."""
+    codecs.register_error("imagen", _unprintable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="imagen")
+
+
+def _unprintable(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    codes = map(ord, error.object[error.start : error.end])
+    escaped = (code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else ord("?") for code in codes)
+    return bytes(escaped), error.end
+
+
+def abandon_stdout() -> None:
+    """Drop what stdout still holds: it cannot be written, and Python would complain at its exit."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout; plain columns when stdout is no terminal."""
     from rich.console import Console
@@ -34,11 +62,27 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def show_picture(image: Image, choice: str) -> None:
-    """The picture on stderr, as the terminal best can; `choice`: auto (terminals only), on, off."""
-    if choice == "off" or (choice == "auto" and not sys.stderr.isatty()):
-        return
-    from rich.console import Console
-    from textual_image.renderable import Image as Renderable  # asks the terminal what it can
+def shows_pictures(choice: str) -> bool:
+    """Whether to show pictures; `choice`: on, off, or auto: where a terminal can be asked how."""
+    if choice != "auto":
+        return choice == "on"
+    if os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ:
+        return False
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # asking goes through all three
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        return False
+    return os.get_terminal_size(sys.stdout.fileno()).columns > 0  # 0: nobody looks at it
 
-    Console(stderr=True).print(Renderable(image, width=48, height="auto"))
+
+def show_picture(image: Image) -> None:
+    """The picture on stderr, as the terminal best can: pixels, coloured cells, or characters."""
+    import logging
+
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # it warns of plain terminals
+    try:
+        from rich.console import Console
+        from textual_image.renderable import Image as Renderable  # asks the terminal what it can
+
+        Console(stderr=True).print(Renderable(image, width=48, height="auto"))
+    except Exception as error:  # no terminal's oddity may fail a command whose picture is kept
+        complain(f"no preview: this terminal cannot be asked what it shows ({error!r})")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagen_nb.config import environment_name, keys, load_settings, validate
 from imagen_nb.config_file import TEMPLATE, write_template
@@ -92,9 +96,73 @@ def test_every_problem_is_named_with_its_line_and_the_nearest_key(tmp_path: Path
         f"{file}:1: stepz: unknown key; did you mean steps?",
         f"{file}:3: output.cloud_sync: expected auto, on, off",
         *[line for line in said if ":4: output.folder: unknown key" in line],
-        *[line for line in said if ":5: width: expected a valid integer" in line],
+        *[line for line in said if ":5: width: expected a whole number" in line],
     ]
     assert len(said) == 4
+
+
+REFUSED = {  # what stands in the file: the line, and what is said of it
+    "a group with a value": ("supabase: 5\n", 1, "supabase: expected indented lines"),
+    "a switch for a number": ("steps: yes\n", 1, "steps: expected a whole number, 1 or more"),
+    "steps below one": ("width: 64\nsteps: 0\n", 2, "steps: expected a whole number, 1 or more"),
+    "guidance of nothing": ("guidance: .nan\n", 1, "guidance: expected a number, 0 or more"),
+    "a backend that is no name": ("backend: 3\n", 1, "backend: expected a name, or a mapping"),
+    "a backend without type": (
+        "backend: {model: x}\n",
+        1,
+        "backend: expected a name, or a mapping",
+    ),
+    "a home of nobody": ("output: {dir: ~nouser/x}\n", 1, "output.dir: expected a folder"),
+    "a key given twice": ("steps: 1\n\nsteps: 2\n", 3, "steps: stands in line 1 already"),
+    "an impossible date": ("tags: 2020-99-99\n", 1, "a date or number that cannot be"),
+    "a number without end": (f"steps: {'9' * 5000}\n", 1, "a date or number that cannot be"),
+    "a NUL": ("steps: 1\ntags: \0\n", 2, "a character that text cannot have"),
+    "an object of Python": ("steps: !!python/object:os.system x\n", 1, "constructor"),
+    "a tag of itself": ("supabase: &x {url: *x}\n", 1, "supabase.url: expected text"),
+    "a forgotten space": ("supabase: {key:sb_secret_abc}\n", 1, "expected a space after the colon"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_used_is_one_line_that_says_where_and_why(
+    text: str, line: int, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text(text)
+    (problem,) = validate(file)
+    assert str(problem).startswith(f"{file}:{line}: ")
+    assert says in str(problem)
+    assert "sb_secret" not in str(problem)
+    with pytest.raises(ConfigError, match=re.escape(str(problem))):
+        load_settings(None, file, {"SUPABASE_KEY": "key"})
+
+
+@given(
+    st.text()
+    | st.lists(
+        st.tuples(st.sampled_from([*keys(), "output", "supabase"]), st.text("019.-:{}[]&*!~ \nax")),
+        max_size=4,
+    ).map(lambda lines: "".join(f"{key.partition('.')[0]}: {value}\n" for key, value in lines))
+)
+def test_any_text_is_either_settings_or_problems_of_one_line(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "imagen.yaml")
+        file.write_bytes(text.encode(errors="surrogatepass"))
+        problems = [str(problem) for problem in validate(file)]
+        assert all(problem.isprintable() for problem in problems)
+        if problems:
+            with pytest.raises(ConfigError, match=re.escape(problems[0])):
+                load_settings(None, file, {})
+        else:
+            load_settings(None, file, {})
+
+
+def test_what_is_empty_is_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("steps:\noutput:\n  dir:\nsupabase:\nowner_user_id: ''\n")
+    settings = load_settings({"width": None}, file, {"IMAGEN_BACKEND": ""})
+    assert validate(file) == []
+    assert (settings.sources, settings.steps, settings.backend) == ({}, None, "auto")
 
 
 @pytest.mark.parametrize("text", ["a: [1\n", "\tb: 1\n", "- 1\n", "just text\n", "a: 'x\n"])
@@ -134,3 +202,19 @@ def test_the_template_never_overwrites_without_force(tmp_path: Path) -> None:
     assert file.read_text() == "steps: 3\n"
     write_template(file, force=True)
     assert file.read_text() == TEMPLATE
+
+
+def test_the_template_goes_where_a_link_points(tmp_path: Path) -> None:
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "dotfiles.yaml")
+    write_template(tmp_path / "link.yaml")
+    assert (tmp_path / "link.yaml").is_symlink()
+    assert (tmp_path / "dotfiles.yaml").read_text() == TEMPLATE
+
+
+def test_a_template_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "imagen.yaml", tmp_path / "folder"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with pytest.raises(ConfigError, match="choose another place"):
+            write_template(place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = "imagen_nb/backends/tiny/weights"
@@ -63,7 +65,11 @@ def test_the_wheel_works_with_the_source_out_of_reach(
         [str(python), "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.startswith(str(tmp_path / "venv")), done.stderr
-    command = [str(tmp_path / "venv" / "bin" / "imagen"), "generate", "a red boat", "--steps", "1"]
+    imagen = str(tmp_path / "venv" / "bin" / "imagen")
+    told = subprocess.run([imagen, "--help"], env=environment, cwd=tmp_path, capture_output=True)
+    assert (told.returncode, told.stderr) == (0, b"")
+    assert b"generate" in told.stdout
+    command = [imagen, "generate", "a red boat", "--steps", "1"]
     drawn = subprocess.run(
         [*command, "--backend", "flux-tiny-local", "--output", str(tmp_path / "out")],
         env=environment, cwd=tmp_path, capture_output=True, text=True,
@@ -75,7 +81,7 @@ def test_the_wheel_works_with_the_source_out_of_reach(
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, imagen_nb\n"
-        "print([m for m in ('torch', 'diffusers', 'pandas', 'pydantic') if m in sys.modules])"
+        "print([m for m in ('torch', 'diffusers', 'pandas', 'pydantic', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -100,6 +106,15 @@ def test_the_conda_environment_asks_for_what_the_package_does() -> None:
         listed.add(renamed.get(name, name).replace("_", "-") + bound + version)
     wanted = {*project["dependencies"], f"python{project['requires-python']}"}
     assert listed - {"pip", "-e ."} == wanted
+
+
+def test_every_direct_dependency_has_a_tried_version_within_its_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()[2:]]
+    tried = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(tried[canonicalize_name(wanted.name)]), text
 
 
 def test_the_version_is_written_the_same_everywhere() -> None:

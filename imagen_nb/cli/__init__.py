@@ -9,7 +9,9 @@ import typer
 
 from imagen_nb.cli import config, draw, look
 from imagen_nb.errors import ImagenError
-from imagen_nb.terminal import complain
+from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
+
+INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
 app = typer.Typer(
     name="imagen",
@@ -29,6 +31,7 @@ app.add_typer(config.app, name="config")
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit code 0: done, 1: failed, 2: wrong usage, 130: interrupted."""
+    accept_any_text()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -40,18 +43,36 @@ _Refused: Any = next(
 
 def run(arguments: list[str]) -> int:
     """Run the command and give its exit code; every failure is one line on stderr."""
+    code = _run(arguments)
+    if code == INTERRUPTED:
+        complain("interrupted; pictures finished before are kept")
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = app(arguments or ["--help"], prog_name="imagen", standalone_mode=False)
+        sys.stdout.flush()
     except ImagenError as error:
         complain(str(error))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; pictures finished before are kept")
-        return 130
+    except (KeyboardInterrupt, typer.Abort):  # some versions of typer return the code themselves
+        return INTERRUPTED
     except _Refused as error:
         complain(" ".join(error.format_message().split()))
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output is gone; nothing is wrong with the pictures
+    except BrokenPipeError:  # whoever read our output is gone: nothing to say, and nobody to hear
+        abandon_stdout()
+        return 1
+    except OSError as error:
+        abandon_stdout()
+        complain(_explained(error))
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _explained(error: OSError) -> str:
+    """What storage did not report itself: mostly a full or closed stdout, which has no name."""
+    if error.errno is None:
+        return str(error)
+    return f"{error.filename or 'the result cannot be written'}: {error.strerror}"

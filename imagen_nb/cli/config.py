@@ -13,7 +13,10 @@ from imagen_nb.terminal import print_table, safe
 
 app = typer.Typer(help="Write, check and show the configuration.")
 
-File = Annotated[Path | None, typer.Option("--config", help="The file; ~/.config/imagen.yaml.")]
+File = Annotated[
+    Path | None,
+    typer.Option("--config", help="The file; ~/.config/imagen.yaml.", callback=options.expanded),
+]
 
 
 @app.command()

@@ -13,7 +13,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import Switch, settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.terminal import show_picture
+from imagen_nb.terminal import show_picture, shows_pictures
 
 if TYPE_CHECKING:
     from imagen_nb.config import Settings
@@ -67,8 +67,8 @@ def generate(
             output=output,
         )
         report(pictures, as_json)
-        for picture in pictures[:4]:
-            show_picture(picture.image, settings.preview)
+        for picture in pictures[:4] if shows_pictures(settings.preview) else ():
+            show_picture(picture.image)
 
 
 def sweep(
@@ -107,12 +107,18 @@ def sweep(
         )
         sheet = pictures.save_contact_sheet()
         report(pictures, as_json, sheet)
-        show_picture(pictures.contact_sheet(), settings.preview)
+        if shows_pictures(settings.preview):
+            show_picture(pictures.contact_sheet())
 
 
 def read_prompt(prompt: str) -> str:
-    """The prompt itself, or standard input for -."""
-    return sys.stdin.read().strip() if prompt == "-" else prompt
+    """The prompt itself, or standard input for -. Raises `UsageError` for what is no prompt."""
+    from imagen_nb.request import checked_prompt
+
+    try:
+        return checked_prompt(sys.stdin.read().strip() if prompt == "-" else prompt)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not text in {error.encoding}") from None
 
 
 def drawing_settings(config: Path | None, sync: Switch | None, preview: str | None) -> Settings:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
 from imagen_nb.terminal import complain, print_table
-
-Folder = Annotated[Path | None, typer.Option("--output", help="Instead of the configured folder.")]
 
 
 def models(as_json: options.Json = False) -> None:
@@ -39,36 +38,47 @@ def models(as_json: options.Json = False) -> None:
 
 
 def status(
-    config: options.Config = None, output: Folder = None, as_json: options.Json = False
+    config: options.Config = None, output: options.Folder = None, as_json: options.Json = False
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
     from imagen_nb.backends import described
-    from imagen_nb.catalog import Catalog
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()
     folder = settings.output.dir.expanduser()
-    facts = {
+    counts, latest = kept_in(folder)
+    facts: dict[str, Any] = {
         "backend": described(name, **given),
         "output": str(folder),
         "cloud_sync": settings.output.cloud_sync,
-        "pictures": Catalog(folder).counts() if folder.is_dir() else {"total": 0},
+        "pictures": counts,
+        "latest": latest,
         "configuration": sorted(set(settings.sources.values()) - {"argument"}) or ["defaults"],
     }
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    counts = facts["pictures"]
-    assert isinstance(counts, dict)
     said = ", ".join(f"{number} {state}" for state, number in counts.items() if state != "total")
     facts["pictures"] = f"{counts['total']}{f' ({said})' if said else ''}"
-    facts["configuration"] = ", ".join(facts["configuration"])
-    print_table(("what", "now"), [(name, str(value)) for name, value in facts.items()])
+    rows = {name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()}
+    print_table(("what", "now"), list(rows.items()))
+
+
+def kept_in(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """How many pictures a folder's catalog holds, and the last one's path; makes no catalog."""
+    from imagen_nb.catalog import Catalog
+
+    catalog = Catalog(folder)
+    if not catalog.path.exists():
+        return {"total": 0}, []
+    with closing(catalog):
+        return catalog.counts(), [str(entry.path) for entry in catalog.latest(1)]
 
 
 def reindex(
     folder: Annotated[
-        Path | None, typer.Argument(help="Output folder; the configured one.")
+        Path | None,
+        typer.Argument(help="Output folder; the configured one.", callback=options.expanded),
     ] = None,
     config: options.Config = None,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imagen_nb.errors import UsageError
+
 if TYPE_CHECKING:
     from imagen_nb.config import Settings
 
@@ -20,15 +22,29 @@ class Switch(StrEnum):
     off = "off"
 
 
+def expanded(path: Path | None) -> Path | None:
+    """The path with a leading ~ resolved. Raises `UsageError` for the home of nobody."""
+    try:
+        return path.expanduser() if path else None
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no such home folder") from None
+
+
 Config = Annotated[
-    Path | None, typer.Option(help="Configuration file instead of ~/.config/imagen.yaml.")
+    Path | None,
+    typer.Option(help="Configuration file instead of ~/.config/imagen.yaml.", callback=expanded),
 ]
 Backend = Annotated[
     str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
 ]
 Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
 Output = Annotated[
-    Path | None, typer.Option(help="Folder (or, for one picture, file) to keep it in.")
+    Path | None,
+    typer.Option(help="Folder (or, for one picture, file) to keep it in.", callback=expanded),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--output", help="Instead of the configured folder.", callback=expanded),
 ]
 NoCloud = Annotated[
     bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
