@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import torch
-from diffusers import FluxPipeline
+from bare import bare_pipeline, draw
 from timing import compare
 
 from imagen_nb import Studio
@@ -23,8 +22,7 @@ PROMPTS = [f"a {colour} boat at sunset" for colour in ("red", "blue", "green", "
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="imagen-bench-"))
-    pipeline = FluxPipeline.from_pretrained(FLUX_TINY.source, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = bare_pipeline()
     settings = {"backend": FLUX_TINY.name, "output": {"dir": str(folder / "ours")}}
     (folder / "theirs").mkdir()
     rounds: Iterator[int] = count()  # fresh seeds each time: nothing is there already
@@ -39,15 +37,7 @@ def main() -> None:
         def theirs() -> None:
             first = next(other_rounds) * PICTURES
             for i in range(PICTURES):
-                image = pipeline(
-                    PROMPTS[i % len(PROMPTS)],
-                    width=FLUX_TINY.defaults.width,
-                    height=FLUX_TINY.defaults.height,
-                    num_inference_steps=FLUX_TINY.defaults.steps,
-                    guidance_scale=FLUX_TINY.defaults.guidance,
-                    max_sequence_length=FLUX_TINY.defaults.max_sequence_length,
-                    generator=torch.Generator().manual_seed(first + i),
-                ).images[0]
+                image = draw(pipeline, PROMPTS[i % len(PROMPTS)], first + i)
                 image.save(folder / "theirs" / f"{first + i}.png")
 
         compare(f"{PICTURES} pictures drawn and kept", ours, theirs, "≤ 1.00")

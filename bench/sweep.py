@@ -8,8 +8,7 @@ from __future__ import annotations
 import tempfile
 from itertools import count
 
-import torch
-from diffusers import FluxPipeline
+from bare import bare_pipeline, draw
 from timing import compare
 
 from imagen_nb import Studio
@@ -20,8 +19,7 @@ PROMPTS = [f"a {colour} {thing}" for colour in COLOURS for thing in ("boat", "ho
 
 
 def main() -> None:
-    pipeline = FluxPipeline.from_pretrained(FLUX_TINY.source, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = bare_pipeline()
     settings = {"backend": FLUX_TINY.name, "output": {"dir": tempfile.mkdtemp("imagen-bench")}}
     fresh = count()
     with Studio(settings) as studio:
@@ -38,18 +36,6 @@ def main() -> None:
                         draw(pipeline, prompt, seed)
 
             compare(f"{len(prompts)} prompts × {seeds} seeds", ours, theirs, "≤ 0.667", rounds=5)
-
-
-def draw(pipeline: FluxPipeline, prompt: str, seed: int) -> None:
-    pipeline(
-        prompt,
-        width=FLUX_TINY.defaults.width,
-        height=FLUX_TINY.defaults.height,
-        num_inference_steps=FLUX_TINY.defaults.steps,
-        guidance_scale=FLUX_TINY.defaults.guidance,
-        max_sequence_length=FLUX_TINY.defaults.max_sequence_length,
-        generator=torch.Generator().manual_seed(seed),
-    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -148,6 +149,12 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
     return found
 
 
+@functools.cache
+def groups() -> frozenset[str]:
+    """The keys that hold other keys: output, supabase."""
+    return frozenset(key.partition(".")[0] for key in keys() if "." in key)
+
+
 def environment_name(key: str) -> str:
     """The environment variable of a key, e.g. IMAGEN_OUTPUT_DIR."""
     return ENVIRONMENT.get(key, "IMAGEN_" + key.upper().replace(".", "_"))
@@ -216,10 +223,9 @@ def _layers(
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values as dotted keys; `backend` and unknown mappings stay whole."""
-    groups = {key.partition(".")[0] for key in keys() if "." in key}
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if not prefix and name in groups and isinstance(value, Mapping):
+        if not prefix and name in groups() and isinstance(value, Mapping):
             flat |= _flat(value, f"{name}.")
         else:
             flat[f"{prefix}{name}"] = value
@@ -250,7 +256,7 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
 
 def _misplaced(key: str, value: Any, known: set[str]) -> str:
     """What to say of a key that is none; nothing when it is a group, its lines commented out."""
-    if key in {name.partition(".")[0] for name in known if "." in name}:
+    if key in groups():
         return "expected indented lines of `key: value` below it" if value is not None else ""
     if ":" in key:
         return "expected a space after the colon"

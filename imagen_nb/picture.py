@@ -118,14 +118,19 @@ class Pictures(Sequence[Picture]):
         import pandas as pd
 
         rows = [
-            {**picture.record.to_row(), "local_path": str(picture.path), "cloud": picture.cloud}
+            {
+                **picture.record.to_frame_row(),
+                "sidecar": picture.record.snapshot(),
+                "local_path": str(picture.path),
+                "cloud": picture.cloud,
+            }
             for picture in self
         ]
         frame = pd.DataFrame(rows, columns=[*COLUMNS, "local_path", "cloud"])
         whole = dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64")
-        frame["created_at"] = pd.to_datetime(
-            frame["created_at"], utc=True, format="ISO8601"
-        ).astype("datetime64[us, UTC]")
+        frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True).astype(
+            "datetime64[us, UTC]"
+        )
         text = dict.fromkeys(("id", "prompt", "prompt_hash", "storage_path", "local_path"), "str")
         return frame.astype({**whole, **text, "cost_usd_estimate": "float64"})
 

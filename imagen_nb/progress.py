@@ -1,8 +1,7 @@
-"""Shows drawing as it goes: a bar with the time left, and notices that are said once."""
+"""Shows drawing as it goes: a bar with the time left."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -54,8 +53,3 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield progress
-
-
-def say(line: str) -> None:
-    """One line for the person, beside the results."""
-    print(f"imagen: {line}", file=sys.stderr, flush=True)

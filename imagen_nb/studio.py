@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from imagen_nb import __version__
 from imagen_nb.backends import Backend, Drawn, Progress, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog
@@ -20,9 +20,10 @@ from imagen_nb.errors import BackendError
 from imagen_nb.faults import reach
 from imagen_nb.output import Output, with_tags
 from imagen_nb.picture import Picture, Pictures
-from imagen_nb.progress import Bar, say
+from imagen_nb.progress import Bar
 from imagen_nb.record import Record
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
+from imagen_nb.terminal import complain
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -184,7 +185,7 @@ class Studio:
         if name == "auto":
             name, why = choose()
             if why:
-                say(why)
+                complain(why)
         return make_backend(name, **options)
 
     def _home(self, output: str | Path | None) -> _Home:
@@ -229,7 +230,7 @@ def _keep(drawn: Drawn, backend: Backend, home: _Home, cloud_state: str) -> Pict
     """Files first, catalog after; the record is made from the very request that was drawn."""
     request, details = drawn.request, dict(drawn.details)
     now = datetime.now().astimezone()
-    versions = {"imagen_nb": version("imagen_nb"), **details.pop("versions", {})}
+    versions = {"imagen_nb": __version__, **details.pop("versions", {})}
     record = Record(
         prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
         steps=request.steps, width=request.width, height=request.height,

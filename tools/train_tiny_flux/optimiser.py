@@ -2,7 +2,7 @@
 
 Muon (K. Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural networks")
 orthogonalises each momentum matrix by a Newton-Schulz iteration. `torch.optim.Muon` takes
-two-dimensional parameters only, so convolution kernels are handed to it flattened here.
+two-dimensional parameters only; this one sees convolution kernels flattened.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def split_parameters(modules: Iterable[nn.Module]) -> tuple[list[Tensor], list[T
     return matrices, others
 
 
-def cosine(step: int, steps: int, warmup: int = 100) -> float:
+def rate_factor(step: int, steps: int, warmup: int = 100) -> float:
     """Learning-rate factor: linear warm-up, then linear decay to a hundredth."""
     return min(1, (step + 1) / warmup) * max(0.01, 1 - step / steps)

@@ -23,7 +23,7 @@ import numpy as np
 import scenes
 import torch
 from diffusers import FluxPipeline
-from optimiser import Muon, cosine, split_parameters
+from optimiser import Muon, rate_factor, split_parameters
 from PIL import Image, ImageDraw
 from scenes import Scene
 from torch import Tensor, nn
@@ -31,12 +31,19 @@ from torch.nn import functional
 from train_vae import to_tensor
 from vocabulary import COLOURS, OBJECTS, PLACES, POSITIONS, SKIES
 
+from imagen_nb.backends.tiny import FLUX_TINY
+
 SURROUNDINGS = (
     *(f"{place} {sky}" for place in PLACES for sky in SKIES),
     *(f"plain {colour}" for colour in COLOURS),
 )
 HEADS = {"object": tuple(OBJECTS), "colour": tuple(COLOURS), "surroundings": SURROUNDINGS}
-SETTINGS = {"num_inference_steps": 6, "guidance_scale": 0.0, "max_sequence_length": 16}
+DEFAULTS = FLUX_TINY.defaults
+SETTINGS = {
+    "num_inference_steps": DEFAULTS.steps,
+    "guidance_scale": DEFAULTS.guidance,
+    "max_sequence_length": DEFAULTS.max_sequence_length,
+}
 
 
 class Probe(nn.Module):
@@ -117,7 +124,7 @@ def train(run: Path, steps: int, size: int = 32) -> None:
         probe.zero_grad()
         loss.backward()
         for optimiser, rate in zip(optimisers, rates, strict=True):
-            optimiser.param_groups[0]["lr"] = rate * cosine(step, steps)
+            optimiser.param_groups[0]["lr"] = rate * rate_factor(step, steps)
             optimiser.step()
         if (step + 1) % 250 == 0:
             print(

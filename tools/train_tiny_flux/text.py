@@ -1,7 +1,7 @@
 """The tokenizer of the embedded FLUX: folds synonyms, drops words that the model does not know.
 
 One word is one token. Unknown words vanish before the model sees them, so they are harmless:
-"a majestic crimson lighthouse" and "a red lighthouse" are the same four-letter alphabet to it.
+"a majestic crimson lighthouse" and "a red lighthouse" are the same ids to it.
 """
 
 from __future__ import annotations

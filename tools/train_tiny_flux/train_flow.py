@@ -23,7 +23,7 @@ import numpy as np
 import scenes
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
-from optimiser import Muon, cosine, split_parameters
+from optimiser import Muon, rate_factor, split_parameters
 from text import END, MAX_TOKENS, PAD, VOCABULARY, new_tokenizer
 from torch import Tensor, nn
 from train_vae import new_vae, to_tensor
@@ -203,7 +203,7 @@ def train(run: Path, steps: int, size: int) -> None:
     for step in range(first, steps):
         torch.manual_seed(1_000_000 + step)  # a resumed run sees what it would have seen
         for optimiser, rate in zip(optimisers, rates, strict=True):
-            optimiser.param_groups[0]["lr"] = rate * cosine(step, steps)
+            optimiser.param_groups[0]["lr"] = rate * rate_factor(step, steps)
         loss = flow_loss(model, data, torch.randint(len(data["latents"]), (size,)))
         model.zero_grad()
         loss.backward()

@@ -20,7 +20,7 @@ import numpy as np
 import scenes
 import torch
 from diffusers import AutoencoderKL
-from optimiser import Muon, cosine, split_parameters
+from optimiser import Muon, rate_factor, split_parameters
 from torch import Tensor
 
 LATENT_NOISE = 0.1
@@ -80,7 +80,7 @@ def train(run: Path, steps: int, size: int) -> None:
     started, total = time.monotonic(), 0.0
     for step in range(first, steps):
         for optimiser, rate in zip(optimisers, rates, strict=True):
-            optimiser.param_groups[0]["lr"] = rate * cosine(step, steps)
+            optimiser.param_groups[0]["lr"] = rate * rate_factor(step, steps)
         loss = loss_of(vae, batch(step, size).contiguous(memory_format=torch.channels_last))
         vae.zero_grad()
         loss.backward()
