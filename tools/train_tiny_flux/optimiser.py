@@ -13,25 +13,31 @@ import torch
 from torch import Tensor, nn
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     """The nearest (semi-)orthogonal matrix, roughly: four quintic Newton-Schulz steps."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).to(dtype)
     for _ in range(4):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; kernels (out, in, h, w) are seen as (out, in·h·w)."""
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
+        self.dtype = dtype  # of the orthogonalisation
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -43,7 +49,8 @@ class Muon(torch.optim.Optimizer):
                 buffer = state.setdefault("momentum", torch.zeros_like(p))
                 buffer.lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(buffer, group["momentum"]).flatten(1)
-                update = orthogonal(update) * max(1, update.shape[0] / update.shape[1]) ** 0.5
+                scale = max(1, update.shape[0] / update.shape[1]) ** 0.5
+                update = orthogonal(update, self.dtype) * scale
                 p.mul_(1 - group["lr"] * group["decay"])
                 p.add_(update.view_as(p), alpha=-group["lr"])
 
