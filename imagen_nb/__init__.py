@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagen_nb.cloud.sync import SyncReport
     from imagen_nb.errors import (
         BackendError,
         Cancelled,
+        CloudError,
         ConfigError,
         ImagenError,
         StorageError,
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     )
     from imagen_nb.picture import Picture, Pictures
     from imagen_nb.record import Record
-    from imagen_nb.shortcuts import configure, generate, sweep
+    from imagen_nb.shortcuts import configure, generate, pending, sweep, sync
     from imagen_nb.studio import Studio
 
 __version__ = "0.1.0"
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BackendError": "errors",
     "Cancelled": "errors",
+    "CloudError": "errors",
     "ConfigError": "errors",
     "ImagenError": "errors",
     "Picture": "picture",
@@ -34,15 +37,19 @@ _HOMES = {
     "Record": "record",
     "StorageError": "errors",
     "Studio": "studio",
+    "SyncReport": "cloud.sync",
     "UsageError": "errors",
     "configure": "shortcuts",
     "generate": "shortcuts",
+    "pending": "shortcuts",
     "sweep": "shortcuts",
+    "sync": "shortcuts",
 }
 
 __all__ = [
     "BackendError",
     "Cancelled",
+    "CloudError",
     "ConfigError",
     "ImagenError",
     "Picture",
@@ -50,11 +57,14 @@ __all__ = [
     "Record",
     "StorageError",
     "Studio",
+    "SyncReport",
     "UsageError",
     "__version__",
     "configure",
     "generate",
+    "pending",
     "sweep",
+    "sync",
 ]
 
 

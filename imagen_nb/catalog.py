@@ -49,6 +49,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transactio
         "CREATE INDEX images_created_idx ON images (created_at DESC, id)",
         "CREATE INDEX images_pending_idx ON images (created_at) WHERE cloud_state = 'pending'",
     ),
+    (
+        "ALTER TABLE images ADD COLUMN sender TEXT",  # whose lease it is under, see outbox.py
+        "CREATE INDEX images_sender_idx ON images (sender) WHERE sender IS NOT NULL",
+        "CREATE INDEX images_failed_idx ON images (created_at) WHERE cloud_state = 'failed'",
+    ),
 )
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
 _KEPT_ON_UPDATE = {"id", "cloud_state", "cloud_error"}  # what the cloud has, no file can tell
@@ -73,6 +78,12 @@ class Entry:
     sidecar_path: Path
     cloud_state: str
     cloud_error: str | None = None
+
+    @property
+    def cloud(self) -> str:
+        """What the cloud has of it: pending, synced, off, or "failed: <the reason>"."""
+        failed = self.cloud_state == "failed"
+        return f"failed: {self.cloud_error}" if failed else self.cloud_state
 
 
 class Catalog:
@@ -141,7 +152,7 @@ class Catalog:
 
     def get(self, id: UUID | str) -> Entry | None:
         """The picture with this id."""
-        return next(iter(self._select("WHERE id = ?", str(id))), None)
+        return next(iter(self.select("WHERE id = ?", str(id))), None)
 
     def by_path(self, path: Path | str) -> Entry | None:
         """The picture in this file, PNG or sidecar. A relative path may start at the folder."""
@@ -149,16 +160,16 @@ class Catalog:
         for full in (os.path.abspath(name), os.path.abspath(self.folder / name)):
             if Path(full).is_relative_to(self.folder):
                 below = Path(full).relative_to(self.folder).as_posix()
-                return next(iter(self._select("WHERE path = ?", below)), None)
+                return next(iter(self.select("WHERE path = ?", below)), None)
         return None
 
     def latest(self, n: int) -> list[Entry]:
         """The newest `n` pictures, newest first."""
-        return self._select("ORDER BY created_at DESC, id LIMIT ?", n)
+        return self.select("ORDER BY created_at DESC, id LIMIT ?", n)
 
     def pending(self) -> list[Entry]:
         """The pictures that still wait for the cloud, oldest first."""
-        return self._select("WHERE cloud_state = 'pending' ORDER BY created_at, id")
+        return self.select("WHERE cloud_state = 'pending' ORDER BY created_at, id")
 
     def counts(self) -> dict[str, int]:
         """How many pictures there are: "total", and by cloud state."""
@@ -168,7 +179,8 @@ class Catalog:
         states = {state: found.get(state, 0) for state in CLOUD_STATES}
         return {"total": sum(states.values()), **states}
 
-    def _select(self, rest: str, *values: str | int) -> list[Entry]:
+    def select(self, rest: str, *values: str | int) -> list[Entry]:
+        """The entries of `SELECT … FROM images <rest>`; what users gave is in `values` only."""
         columns = "sidecar, path, sidecar_path, cloud_state, cloud_error"
         with self.connection() as connection:
             rows = connection.execute(f"SELECT {columns} FROM images {rest}", values).fetchall()
@@ -193,10 +205,10 @@ def to_row(
         "owner_user_id": record.owner_user_id and str(record.owner_user_id),
         "sidecar": sidecar,
         "tags": json.dumps(record.tags, ensure_ascii=False),
-        "created_at": _as_text(record.created_at),
+        "created_at": as_text(record.created_at),
     }
     columns = (special[name] if name in special else getattr(record, name) for name in COLUMNS)
-    return (*columns, path, sidecar_path, state, None, _as_text(datetime.now(UTC)))
+    return (*columns, path, sidecar_path, state, None, as_text(datetime.now(UTC)))
 
 
 def save(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -207,7 +219,8 @@ def save(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Non
     connection.executemany(_SAVE, rows)
 
 
-def _as_text(moment: datetime) -> str:
+def as_text(moment: datetime) -> str:
+    """A time as the catalog writes it: UTC, with microseconds, so that it sorts as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 

@@ -36,6 +36,7 @@ EXPECTED = {  # said of a value that cannot be used
     "tags": "words, as in [tests, blue]",
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSync)),
+    "supabase.exit_seconds": "seconds, 0 or more",
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
 }
@@ -43,6 +44,7 @@ ENVIRONMENT = {  # names that other programs use too, or that people type
     "output.cloud_sync": "IMAGEN_CLOUD_SYNC",
     "supabase.url": "SUPABASE_URL",
     "supabase.key": "SUPABASE_KEY",
+    "supabase.database_url": "SUPABASE_DB_URL",
 }
 
 
@@ -88,6 +90,8 @@ class SupabaseSettings(_Part):
     key: SecretStr | None = None
     email: str | None = None
     password: SecretStr | None = None
+    database_url: SecretStr | None = None
+    exit_seconds: _Strength = 5.0
 
 
 class Settings(_Part):

@@ -48,6 +48,10 @@ supabase:
   #key:
   #email:
   #password:
+  # [$SUPABASE_DB_URL] The database itself, for `imagen db migrate` only: postgresql://…
+  #database_url:
+  # How long Python may wait at its exit for the last pictures to go up, in seconds.
+  #exit_seconds: 5
 
 # Whose pictures these are, when the key is a secret one. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;

@@ -5,6 +5,7 @@ ImagenError
 │   └── ConfigError                  a bad configuration file or value
 ├── BackendError                     weights missing, cannot load, cannot draw
 ├── StorageError                     folder not writable, disk full, torn file
+├── CloudError                       Supabase cannot be reached, refuses, or rejects a picture
 └── Cancelled                        the user stopped the drawing
 """
 
@@ -33,6 +34,10 @@ class BackendError(ImagenError):
 
 class StorageError(ImagenError):
     """A picture, sidecar or catalog cannot be written or read."""
+
+
+class CloudError(ImagenError):
+    """Something about the copy in the cloud. No picture is lost: it waits in the outbox."""
 
 
 class Cancelled(ImagenError):  # noqa: N818 - it is no fault

@@ -22,9 +22,13 @@ from PIL.PngImagePlugin import PngInfo
 from imagen_nb.atomic import flush_folder, move_new, sweep, temporary_name, write_whole, written
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.faults import reach
+from imagen_nb.paths import absolute
 from imagen_nb.record import Record
 
 SLUG_LENGTH = 40
+_OTHER_KINDS = frozenset(
+    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .jxl .svg .tif .tiff .webp".split()
+)
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -56,6 +60,25 @@ def storage_path(day: datetime.date, stem: str) -> str:
     prefix = f"{day.isoformat()}-"
     name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
     return f"{day.isoformat()}/{name}.png"
+
+
+def destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
+    """The folder that `named` is, or that of the file it names and the file's name without .png.
+
+    What is there as a folder is one, whatever its name. Raises `UsageError` for files of another
+    kind than PNG, and for one file that should hold several pictures.
+    """
+    path = absolute(named)
+    kind = path.suffix.lower()
+    if os.path.isdir(path) or kind not in _OTHER_KINDS | {".png"}:
+        return path, None
+    if kind != ".png":
+        raise UsageError(
+            f"pictures are PNG, {path.name} is not: name it {path.stem}.png, or give a folder"
+        )
+    if pictures > 1:
+        raise UsageError(f"{path.name} names one picture, and these are {pictures}: give a folder")
+    return path.parent, path.stem
 
 
 def encode_png(image: Image.Image, record: Record) -> bytes:
@@ -96,9 +119,7 @@ class Output:
 
     def __init__(self, folder: Path | str) -> None:
         """Clears temporary files of processes that died; creates nothing."""
-        if "\0" in str(folder):
-            raise UsageError(f"a folder's name cannot hold a NUL character: {str(folder)!r}")
-        self.folder = Path(os.path.abspath(Path(folder).expanduser()))
+        self.folder = absolute(folder)
         self._known: dict[str, _Namesakes] = {}  # or each picture would read all its namesakes
         self._lock = threading.Lock()
         sweep(self.folder)
@@ -194,6 +215,20 @@ class Output:
                     known.showing.setdefault(read_record(path).decides(), []).append(path)
                 known.next += 1
             return known.next, list(known.showing.get(showing, ()))
+
+
+def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
+    """Write a page of pictures under the next free name; the same page again is the same file."""
+    number = 1
+    with explained(folder), written(folder, png) as temporary:
+        while True:
+            path = folder / _numbered(stem, number)
+            with suppress(FileExistsError):
+                move_new(temporary, path)
+                return path
+            if path.is_file() and path.read_bytes() == png:
+                return path
+            number += 1
 
 
 def with_tags(kept: Kept, tags: Iterable[str]) -> Kept:

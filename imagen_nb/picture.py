@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from imagen_nb.atomic import write_whole
+from imagen_nb.errors import UsageError
+from imagen_nb.output import keep_sheet
 from imagen_nb.record import COLUMNS, Record
 from imagen_nb.request import Axis
 from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, contact_sheet, img_tag
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from imagen_nb.catalog import Catalog
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Picture:
-    """One picture on disk. `cloud`: pending, synced, off, or failed with the reason.
+    """One picture on disk.
 
     In a notebook it shows as a thumbnail of a few kilobytes, never as the full PNG.
     """
@@ -29,7 +32,19 @@ class Picture:
     record: Record
     path: Path
     sidecar_path: Path
-    cloud: str
+    catalog: Catalog
+
+    @property
+    def cloud(self) -> str:
+        """What the cloud has of it by now: pending, synced, off, or "failed: <the reason>"."""
+        entry = self.catalog.get(self.record.id)
+        if entry is None:
+            return "unknown: it is not in the catalog, see `imagen reindex`"
+        return (
+            f"failed: {entry.cloud_error}"
+            if entry.cloud_error and entry.cloud_state == "failed"
+            else entry.cloud_state
+        )
 
     @property
     def image(self) -> Image:
@@ -98,13 +113,17 @@ class Pictures(Sequence[Picture]):
         return contact_sheet([picture.image for picture in shown], columns, labels, cell)
 
     def save_contact_sheet(self) -> Path:
-        """Write the contact sheet beside the first picture, as `<its name>-sheet.png`."""
+        """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
+
+        Another page of that name is never overwritten: this one gets the next free `-2`, `-3` ….
+        Raises `UsageError` when there are no pictures and `StorageError` when it cannot be kept.
+        """
+        if not self._pictures:
+            raise UsageError("no pictures, so no contact sheet")
         first = self._pictures[0].path
         buffer = io.BytesIO()
         self.contact_sheet().save(buffer, "PNG")
-        path = first.with_name(f"{first.stem}-sheet.png")
-        write_whole(path, buffer.getvalue())
-        return path
+        return keep_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
 
     def _labels(self, columns: int) -> Labels:
         across, down = self.axes[-1], self.axes[:-1]

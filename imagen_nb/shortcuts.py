@@ -56,3 +56,5 @@ def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
 
 generate = _shortcut(Studio.generate)
 sweep = _shortcut(Studio.sweep)
+sync = _shortcut(Studio.sync)
+pending = _shortcut(Studio.pending)

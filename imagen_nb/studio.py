@@ -1,29 +1,37 @@
-"""Studio: configuration, backend, output and catalog, wired; the only place that knows them all."""
+"""Studio: configuration, backend, output, catalog and cloud, wired; it alone knows them all."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from imagen_nb import __version__
 from imagen_nb.backends import Backend, Drawn, Progress, make_backend
 from imagen_nb.backends.auto import choose
-from imagen_nb.catalog import Catalog
+from imagen_nb.catalog import Catalog, Entry
+from imagen_nb.cloud.sync import SyncReport
+from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError
 from imagen_nb.faults import reach
-from imagen_nb.output import Output, with_tags
+from imagen_nb.outbox import Outbox, waiting_frame
+from imagen_nb.output import Output, destination, with_tags
+from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import Bar
 from imagen_nb.record import Record
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 from imagen_nb.terminal import complain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -43,18 +51,26 @@ class Studio:
     Args:
         settings: nested as imagen.yaml is, or whole Settings; they win over environment and file.
         config: the configuration file, instead of $IMAGEN_CONFIG or ~/.config/imagen.yaml.
+        background: copy pictures to the cloud by itself, after they are drawn; otherwise only
+            `sync` does.
 
     Raises:
         ConfigError: for a setting that cannot be used.
     """
 
     def __init__(
-        self, settings: Settings | Mapping[str, Any] | None = None, *, config: Path | None = None
+        self,
+        settings: Settings | Mapping[str, Any] | None = None,
+        *,
+        config: Path | None = None,
+        background: bool = True,
     ) -> None:
         whole = settings if isinstance(settings, Settings) else load_settings(settings, config)
         self.settings = whole
         self._backends: dict[str, Backend] = {}
         self._homes: dict[Path, _Home] = {}
+        self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
+        self._uplink = Uplink(whole, background=background)
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
         self._cancel = threading.Event()
@@ -89,7 +105,8 @@ class Studio:
             backend: a name of `imagen models`, or auto; None is the configured one.
             tags: labels to find it by.
             cloud: False marks it never to be copied to the cloud; None follows the configuration.
-            output: a folder, or a file ending in .png, instead of the configured folder.
+            output: a folder, or a file ending in .png, instead of the configured folder. A file
+                of that name is not overwritten: the next one is called -2.
             progress: called after each step; True or False shows or hides the bar.
             **backend_options: max_sequence_length, and what the backend itself takes (model=…).
 
@@ -146,13 +163,69 @@ class Studio:
         """Stop the drawing that is under way at its next step; callable from any thread."""
         self._cancel.set()
 
+    def sync(
+        self,
+        timeout: float | None = None,
+        *,
+        pictures: Iterable[Picture | UUID | str] | None = None,
+        include_private: Iterable[Picture | UUID | str] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SyncReport:
+        """Copy what waits to the cloud, and wait for it.
+
+        Args:
+            timeout: seconds; what is not sent by then stays pending. None waits for all.
+            pictures: only these (or their ids).
+            include_private: pictures made with the cloud switched off that shall go up after all.
+            progress: called with (done, total) now and then.
+
+        Raises:
+            UsageError: when no Supabase is configured.
+        """
+        catalogs = self._catalogs()
+        named = [_id_of(one) for one in include_private]
+        for catalog in catalogs if named else ():
+            Outbox(catalog).include(named)
+        wanted = None if pictures is None else [*map(_id_of, pictures), *named]
+        return self._uplink.sync(catalogs, wanted, timeout=timeout, progress=progress)
+
+    def copies(self, cloud: bool | None = None) -> bool:
+        """Whether pictures drawn with this `cloud` argument are copied to a Supabase."""
+        return self._uplink.can(cloud)
+
+    def verify(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Read back what the cloud has of this session's folders; a line for each difference.
+
+        Every row must be there, and every object be byte for byte the file here. Raises
+        `CloudError` when the cloud cannot be reached.
+        """
+        return self._uplink.verify(self._catalogs(), progress=progress)
+
+    def waiting(self) -> list[Entry]:
+        """The pictures that wait for the cloud, with the last error of each, oldest first."""
+        return [
+            entry
+            for catalog in self._catalogs()
+            for entry in catalog.select(
+                "WHERE cloud_state IN ('pending', 'failed') ORDER BY created_at, id"
+            )
+        ]
+
+    def pending(self) -> pd.DataFrame:
+        """The pictures that wait for the cloud: id, created_at, prompt, local_path, state, error.
+
+        `state` is pending or failed; `error` what happened the last time, if anything did.
+        """
+        return waiting_frame(self.waiting())
+
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""
         return self._home(output).catalog
 
     def close(self) -> None:
-        """Finish what is being written and close the catalogs."""
+        """Finish what is being written, give the cloud its last seconds, close the catalogs."""
         self._writer.shutdown(wait=True)
+        self._uplink.close()
         for home in self._homes.values():
             home.catalog.close()
 
@@ -161,6 +234,12 @@ class Studio:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _catalogs(self) -> list[Catalog]:
+        """Those of this session: of the configured folder, and of others it drew into."""
+        self._home(None)
+        with self._lock:
+            return [home.catalog for home in self._homes.values()]
 
     def _or(self, name: str, value: Any) -> Any:
         return getattr(self.settings, name) if value is None else value
@@ -184,50 +263,64 @@ class Studio:
     def _made(self, name: str, options: dict[str, Any]) -> Backend:
         if name == "auto":
             name, why = choose()
-            if why:
-                complain(why)
+            backend = make_backend(name, **options)
+            self._reasons[id(backend)] = why
+            return backend
         return make_backend(name, **options)
 
-    def _home(self, output: str | Path | None) -> _Home:
-        place = Path(self.settings.output.dir if output is None else output).expanduser()
-        is_file = output is not None and place.suffix.lower() == ".png"
-        folder = (place.parent if is_file else place).absolute()
+    def _home(self, output: str | Path | None, pictures: int = 1) -> _Home:
+        if output is None:
+            folder, name = absolute(self.settings.output.dir), None
+        else:
+            folder, name = destination(output, pictures)
         with self._lock:
             if folder not in self._homes:
-                self._homes[folder] = _Home(Output(folder), Catalog(folder))
-                self._homes[folder].output.prepare()  # better to hear of it before drawing
-            home = self._homes[folder]
-        return _Home(home.output, home.catalog, place.stem) if is_file else home
+                home = _Home(Output(folder), Catalog(folder))
+                home.output.prepare()  # better to hear of it before drawing
+                self._homes[folder] = home
+            return replace(self._homes[folder], name=name)
 
     def _drawn(
         self, backend: Backend, requests: Sequence[Request], cloud: bool | None,
         output: str | Path | None, progress: Progress | bool | None,
     ) -> list[Picture]:  # fmt: skip
         """Draw and keep; the next picture is denoised while the last ones are written."""
-        home = self._home(output)
-        state = self._cloud_state(cloud)
+        home = self._home(output, len(requests))
+        if why := self._reasons.pop(id(backend), ""):
+            complain(why)
+        self._uplink.warn(cloud)
+        facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
-        with _listener(requests, progress) as listen:
+        with _listener(requests, progress) as listen, self._uplink.drawing():
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
-                    writing.append(self._writer.submit(_keep, drawn, backend, home, state))
+                    writing.append(self._writer.submit(_keep, drawn, home, facts))
                     if len(writing) > WAITING:
                         writing[-WAITING].result()  # a full disk stops the drawing too
             finally:
                 for written in writing:
                     written.exception()  # wait: what was drawn before an error stays kept
+                done = [written.result() for written in writing if not written.exception()]
+                if done:
+                    self._uplink.drawn(home.catalog, [one.record.id for one in done], cloud)
         if len(writing) != len(requests):
             raise BackendError(f"{backend.name} drew {len(writing)} of {len(requests)} pictures")
         return [written.result() for written in writing]
 
-    def _cloud_state(self, cloud: bool | None) -> str:
-        wanted = self.settings.output.cloud_sync != "off" if cloud is None else cloud
-        return "pending" if wanted else "off"
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the records of one call have in common."""
+
+    backend: Backend
+    owner: UUID | None
+    cloud: bool
 
 
-def _keep(drawn: Drawn, backend: Backend, home: _Home, cloud_state: str) -> Picture:
+def _keep(drawn: Drawn, home: _Home, facts: _Facts) -> Picture:
     """Files first, catalog after; the record is made from the very request that was drawn."""
+    backend = facts.backend
     request, details = drawn.request, dict(drawn.details)
     now = datetime.now().astimezone()
     versions = {"imagen_nb": __version__, **details.pop("versions", {})}
@@ -236,16 +329,18 @@ def _keep(drawn: Drawn, backend: Backend, home: _Home, cloud_state: str) -> Pict
         steps=request.steps, width=request.width, height=request.height,
         guidance=request.guidance, max_sequence_length=request.max_sequence_length,
         tags=request.tags, latency_ms=drawn.latency_ms, cost_usd_estimate=backend.cost_usd(request),
-        created_at=now, versions=versions, cloud=cloud_state != "off", **details,
+        created_at=now, versions=versions, cloud=facts.cloud, owner_user_id=facts.owner, **details,
     )  # fmt: skip
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
     if kept.reused:
         kept = with_tags(kept, request.tags)
-    home.catalog.add(kept, cloud_state)
+    home.catalog.add(kept, "pending" if facts.cloud else "off")
     reach("after-catalog")
-    if kept.reused and (entry := home.catalog.get(kept.record.id)):
-        cloud_state = entry.cloud_state  # what the cloud has of it, adding again does not change
-    return Picture(kept.record, kept.path, kept.sidecar_path, cloud_state)
+    return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
+
+
+def _id_of(picture: Picture | UUID | str) -> str:
+    return str(picture.record.id if isinstance(picture, Picture) else picture)
 
 
 @contextmanager

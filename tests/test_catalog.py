@@ -100,7 +100,7 @@ def test_other_programs_find_the_columns_of_imagen_images(
     catalog.add(kept, "pending")
     names = [name for _, name, *_ in rows(folder, "PRAGMA table_info(images)")]
     assert names == [
-        *COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at",
+        *COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender",
     ]  # fmt: skip
     (row,) = rows(folder, f"SELECT {', '.join(COLUMNS)} FROM images")
     found = dict(zip(COLUMNS, row, strict=True))

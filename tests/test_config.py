@@ -29,6 +29,8 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "supabase.key": ("key-a", "key-b", "key-c"),
     "supabase.email": ("a@a", "b@b", "c@c"),
     "supabase.password": ("pw-a", "pw-b", "pw-c"),
+    "supabase.database_url": ("postgresql://a", "postgresql://b", "postgresql://c"),
+    "supabase.exit_seconds": (1.0, 2.5, 3.0),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagen_nb.paths import expanded
 from imagen_nb.request import Defaults, Limits
 
 SCHNELL = Defaults(steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256)
@@ -36,8 +37,11 @@ class Model:
 
     @property
     def folder(self) -> Path | None:
-        """The weights' folder when `source` is one, None for a Hugging Face id."""
-        path = Path(self.source).expanduser()
+        """The weights' folder when `source` is one, None for a Hugging Face id.
+
+        Raises `UsageError` when it lies in the home of nobody.
+        """
+        path = expanded(self.source)
         return path if path.is_absolute() or path.exists() else None
 
     @property

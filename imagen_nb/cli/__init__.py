@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from imagen_nb.cli import config, draw, look
+from imagen_nb.cli import config, db, draw, look
+from imagen_nb.cli.sync import sync
 from imagen_nb.errors import ImagenError
 from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
 
@@ -24,9 +25,11 @@ app = typer.Typer(
 app.command()(draw.generate)
 app.command()(draw.sweep)
 app.command()(look.models)
+app.command()(sync)
 app.command()(look.status)
 app.command()(look.reindex)
 app.add_typer(config.app, name="config")
+app.add_typer(db.app, name="db")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.terminal import print_table, safe
+from imagen_nb.terminal import complain, print_table, safe
+
+if TYPE_CHECKING:
+    from imagen_nb.config import Settings
 
 app = typer.Typer(help="Write, check and show the configuration.")
 
@@ -34,18 +38,43 @@ def init(
 
 
 @app.command()
-def validate(config: File = None) -> None:
+def validate(
+    config: File = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also sign in, and check table, bucket and policies.")
+    ] = False,
+) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
-    from imagen_nb.config import config_path
+    from imagen_nb.cloud.check import warnings
+    from imagen_nb.config import config_path, load_settings
     from imagen_nb.config import validate as check
 
     path = config or config_path()
     problems = check(path)
     for problem in problems:
-        print(safe(str(problem)))
+        print(safe(str(problem)), file=sys.stderr)
     if problems:
         raise typer.Exit(1)
+    settings = load_settings(path=path)
+    for warning in warnings(settings, path):
+        complain(warning)
     print(f"{path}: good")
+    if online:
+        ask_server(settings)
+
+
+def ask_server(settings: Settings) -> None:
+    """What the server says, a line each; exit code 1 when something is wrong."""
+    from imagen_nb.cloud.check import ask
+
+    good = True
+    for finding in ask(settings):
+        print(f"{finding.what}: {'wrong' if finding.trouble else 'good'}")
+        if finding.trouble:
+            good = False
+            complain(f"{finding.what}: {finding.trouble}")
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()

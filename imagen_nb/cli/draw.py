@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +12,13 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import Switch, settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.terminal import show_picture, shows_pictures
+from imagen_nb.terminal import complain, show_picture, shows_pictures
 
 if TYPE_CHECKING:
+    from imagen_nb.catalog import Entry
     from imagen_nb.config import Settings
-    from imagen_nb.picture import Picture, Pictures
+    from imagen_nb.picture import Pictures
+    from imagen_nb.studio import Studio
 
 Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
 MAX_COUNT = 10_000
@@ -51,7 +52,7 @@ def generate(
     text = read_prompt(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
     first = random_seed() if seed is None else seed
-    with Studio(settings) as studio:
+    with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             escape(text),
             seeds=range(first, first + count),
@@ -63,10 +64,10 @@ def generate(
             ),
             backend=backend,
             tags=tag or (),
-            cloud=False if no_cloud else None,
+            cloud=(cloud := False if no_cloud else None),
             output=output,
         )
-        report(pictures, as_json)
+        report(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
             show_picture(picture.image)
 
@@ -93,7 +94,7 @@ def sweep(
     from imagen_nb.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
-    with Studio(settings) as studio:
+    with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             [read_prompt(text) for text in prompt],
             seeds=parse_ints(seeds) if seeds is not None else None,
@@ -102,11 +103,11 @@ def sweep(
             size=parse_sizes(size) if size is not None else None,
             backend=backend,
             tags=tag or (),
-            cloud=False if no_cloud else None,
+            cloud=(cloud := False if no_cloud else None),
             output=output,
         )
         sheet = pictures.save_contact_sheet()
-        report(pictures, as_json, sheet)
+        report(studio, pictures, cloud, as_json, sheet)
         if shows_pictures(settings.preview):
             show_picture(pictures.contact_sheet())
 
@@ -128,18 +129,41 @@ def drawing_settings(config: Path | None, sync: Switch | None, preview: str | No
 
 
 def report(
-    pictures: Iterable[Picture] | Pictures, as_json: bool, sheet: Path | None = None
+    studio: Studio,
+    pictures: Pictures,
+    cloud: bool | None,
+    as_json: bool,
+    sheet: Path | None = None,
 ) -> None:
-    """What was drawn, on stdout: paths for people and pipes, whole records for programs."""
+    """What was drawn, on stdout: paths for people and pipes, whole records for programs.
+
+    Paths come first and at once; then what the cloud has, as soon as it has it.
+    """
+    if not as_json:
+        for picture in pictures:
+            print(picture.path)
+            print(f"sidecar: {picture.sidecar_path}")
+        if sheet:
+            print(f"contact sheet: {sheet}")
+        sys.stdout.flush()
+    entries = copied(studio, pictures, cloud)
     if as_json:
         rows = [
-            {**picture.record.snapshot(), "path": str(picture.path), "cloud": picture.cloud}
-            for picture in pictures
+            {**entry.record.snapshot(), "path": str(entry.path), "cloud": entry.cloud}
+            for entry in entries
         ]
         print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
         return
-    for picture in pictures:
-        print(picture.path)
-        print(f"sidecar: {picture.sidecar_path}")
-    if sheet:
-        print(f"contact sheet: {sheet}")
+    for entry in entries:
+        if entry.cloud == "synced":
+            record = entry.record
+            print(f"cloud: imagen.images.id={record.id} storage_path={record.storage_path}")
+
+
+def copied(studio: Studio, pictures: Pictures, cloud: bool | None) -> list[Entry]:
+    """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
+    if studio.copies(cloud):
+        result = studio.sync(pictures=pictures)
+        for why in filter(None, [result.trouble, *(why for _, why in result.failed)]):
+            complain(f"cloud sync: {why}; the picture is kept, `imagen sync` tries again")
+    return [entry for picture in pictures if (entry := picture.catalog.get(picture.record.id))]

@@ -11,6 +11,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
+from imagen_nb.paths import expanded
 from imagen_nb.terminal import complain, print_table
 
 
@@ -45,14 +46,16 @@ def status(
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()
-    folder = settings.output.dir.expanduser()
-    counts, latest = kept_in(folder)
+    folder = expanded(settings.output.dir)
+    counts, latest, errors = kept_in(folder)
     facts: dict[str, Any] = {
         "backend": described(name, **given),
         "output": str(folder),
         "cloud_sync": settings.output.cloud_sync,
         "pictures": counts,
         "latest": latest,
+        "supabase": settings.supabase.url or "not configured",
+        "last errors": errors,
         "configuration": sorted(set(settings.sources.values()) - {"argument"}) or ["defaults"],
     }
     if as_json:
@@ -64,15 +67,20 @@ def status(
     print_table(("what", "now"), list(rows.items()))
 
 
-def kept_in(folder: Path) -> tuple[dict[str, int], list[str]]:
-    """How many pictures a folder's catalog holds, and the last one's path; makes no catalog."""
+def kept_in(folder: Path) -> tuple[dict[str, int], list[str], list[str]]:
+    """What a folder's catalog counts, the last picture, the last errors; makes no catalog."""
     from imagen_nb.catalog import Catalog
 
     catalog = Catalog(folder)
     if not catalog.path.exists():
-        return {"total": 0}, []
+        return {"total": 0}, [], []
     with closing(catalog):
-        return catalog.counts(), [str(entry.path) for entry in catalog.latest(1)]
+        troubled = catalog.select(
+            "WHERE cloud_error IS NOT NULL AND cloud_state IN ('pending', 'failed')"
+            " ORDER BY created_at DESC LIMIT 20"
+        )
+        errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
+        return catalog.counts(), [str(entry.path) for entry in catalog.latest(1)], [*errors]
 
 
 def reindex(

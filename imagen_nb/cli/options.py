@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagen_nb.errors import UsageError
+from imagen_nb import paths
 
 if TYPE_CHECKING:
     from imagen_nb.config import Settings
@@ -23,11 +23,8 @@ class Switch(StrEnum):
 
 
 def expanded(path: Path | None) -> Path | None:
-    """The path with a leading ~ resolved. Raises `UsageError` for the home of nobody."""
-    try:
-        return path.expanduser() if path else None
-    except RuntimeError:
-        raise UsageError(f"{path}: there is no such home folder") from None
+    """An option's path with a leading ~ resolved, if the option is given."""
+    return paths.expanded(path) if path else None
 
 
 Config = Annotated[

@@ -1,0 +1,76 @@
+"""`imagen db migrate` and `imagen db status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.errors import UsageError
+from imagen_nb.terminal import complain, print_table
+
+if TYPE_CHECKING:
+    from imagen_nb.cloud.migrate import Migration
+
+app = typer.Typer(help="Prepare the database of your Supabase.")
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="What Supabase's dashboard shows under Connect; $SUPABASE_DB_URL, which no other"
+        " user of this machine sees."
+    ),
+]
+
+
+@app.command()
+def migrate(
+    database_url: Url = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be applied.")
+    ] = False,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Apply the migrations that are missing."""
+    from imagen_nb.cloud import migrate as database
+
+    url = _url_of(database_url, config)
+    done = database.migrate(url, dry_run=dry_run, tell=complain)
+    state = "pending" if dry_run else "applied"
+    if as_json or done:
+        _show(((file, state) for file in done), as_json)
+    else:
+        print("nothing to do: every migration is applied")
+
+
+@app.command()
+def status(
+    database_url: Url = None, config: options.Config = None, as_json: options.Json = False
+) -> None:
+    """List the migrations: applied, pending, or altered since they were applied."""
+    from imagen_nb.cloud import migrate as database
+
+    _show(database.status(_url_of(database_url, config)), as_json)
+
+
+def _url_of(database_url: str | None, config: Path | None) -> str:
+    settings = options.settings_of(config, supabase={"database_url": database_url})
+    if settings.supabase.database_url is None:
+        raise UsageError(
+            "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows under "
+            "Connect, Session pooler (with the database's password), or give --database-url"
+        )
+    return settings.supabase.database_url.get_secret_value()
+
+
+def _show(rows: Iterable[tuple[Migration, str]], as_json: bool) -> None:
+    shown = [{"version": file.version, "name": file.name, "state": state} for file, state in rows]
+    if as_json:
+        print(json.dumps(shown, indent=2))
+        return
+    print_table(("version", "name", "state"), [tuple(row.values()) for row in shown])

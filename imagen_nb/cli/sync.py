@@ -1,0 +1,100 @@
+"""`imagen sync`: send what waits for the cloud, or list it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.cli.options import settings_of
+from imagen_nb.terminal import complain, print_table
+
+if TYPE_CHECKING:
+    from imagen_nb.catalog import Entry
+    from imagen_nb.cloud.sync import SyncReport
+
+
+def sync(
+    include_private: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Send this picture too, made with the cloud off; may be repeated."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what waits; send nothing.")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read back what the cloud has, and compare.")
+    ] = False,
+    output: options.Folder = None,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Copy pictures that wait to your Supabase; `--verify` reads the copies back."""
+    from imagen_nb.progress import counting
+    from imagen_nb.studio import Studio
+
+    settings = settings_of(config, output={"dir": output})
+    with Studio(settings, background=False) as studio:
+        if dry_run:
+            list_waiting(studio.waiting(), as_json)
+            return
+        with counting("syncing") as progress:
+            report = studio.sync(timeout, include_private=include_private or (), progress=progress)
+        wrong: Sequence[str] = ()
+        if verify:
+            with counting("verifying") as progress:
+                wrong = studio.verify(progress=progress)
+        say(report, wrong, verify, as_json)
+    if report.trouble or report.failed or wrong:
+        raise typer.Exit(1)
+
+
+def list_waiting(entries: Sequence[Entry], as_json: bool) -> None:
+    """What a sync would send."""
+    rows = [
+        {
+            "id": str(entry.record.id),
+            "path": str(entry.path),
+            "state": entry.cloud_state,
+            "error": entry.cloud_error,
+        }
+        for entry in entries
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(
+        ("id", "picture", "state", "last error"),
+        [(str(r["id"]), str(r["path"]), str(r["state"]), r["error"] or "") for r in rows],
+    )
+
+
+def say(report: SyncReport, wrong: Sequence[str], verified: bool, as_json: bool) -> None:
+    """What a sync did: figures on stdout, what went wrong on stderr."""
+    if as_json:
+        facts = {
+            "synced": report.synced,
+            "failed": [{"id": id, "error": why} for id, why in report.failed],
+            "pending": report.pending,
+            "trouble": report.trouble,
+            "seconds": round(report.seconds, 3),
+            **({"wrong": list(wrong)} if verified else {}),
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    print(
+        f"{report.synced} synced, {len(report.failed)} failed, {report.pending} pending"
+        f" ({report.seconds:.1f} s)"
+    )
+    if verified and not wrong:
+        print("every copy is byte for byte the picture here")
+    for line in (*(f"{id}: {why}" for id, why in report.failed), *wrong):
+        complain(line)
+    if report.trouble:
+        complain(f"cloud sync: {report.trouble}")

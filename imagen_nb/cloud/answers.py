@@ -1,0 +1,152 @@
+"""What Supabase's answers mean for a picture on its way up: wait, give up on it, or ask the user.
+
+CloudError
+├── Unreachable   passes by itself: torn connections, time-outs, 5xx, 429
+├── Refused       concerns every picture: key, sign-in, rights, missing bucket or table
+└── Rejected      concerns this picture: too large, wrong type, broken row
+    ├── Taken     there is an object at its path already
+    └── Missing   there is none
+"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from imagen_nb.errors import CloudError
+
+BUCKET = "imagen-generated"
+_MESSAGE_LENGTH = 200  # characters; answers may be whole pages of HTML
+
+
+class Unreachable(CloudError):  # noqa: N818 - it says how, not what
+    """It may work later. `retry_after`: seconds that the server asked for."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Refused(CloudError):  # noqa: N818 - it says how, not what
+    """Nothing goes up until the user, or who runs the server, changes something."""
+
+
+class Rejected(CloudError):  # noqa: N818 - it says how, not what
+    """This picture does not go up as it is; others may."""
+
+
+class Taken(Rejected):
+    """There is an object at this path."""
+
+
+class Missing(Rejected):
+    """There is no object at this path, as far as this user may know."""
+
+
+class Busy(httpx.TransportError):
+    """Raised by `refuse_busy`, through whichever library sent the request."""
+
+    def __init__(self, status: int, retry_after: float | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.retry_after = status, retry_after
+
+
+def refuse_busy(response: httpx.Response) -> None:
+    """An httpx response hook: 429 and 5xx are errors that pass, whatever their body says."""
+    if response.status_code == 429 or response.status_code >= 500:
+        raise Busy(response.status_code, _seconds(response))
+
+
+def _seconds(response: httpx.Response) -> float | None:
+    """Retry-After (RFC 9110 §10.2.3): seconds, or a date, counted from the answer's own Date."""
+    said = response.headers.get("retry-after", "")
+    if said.isdigit():
+        return float(said)
+    try:
+        now = parsedate_to_datetime(response.headers.get("date", ""))
+        return max(0.0, (parsedate_to_datetime(said) - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+_REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
+    "401": "check supabase.key",
+    "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
+    "PGRST125": "is supabase.url the project's address?",
+    "PGRST205": "the table imagen.images is missing: run `imagen db migrate`",
+    "PGRST300": "the server has no JWT secret",
+    "PGRST301": "check supabase.key",
+    "PGRST302": "a publishable key needs supabase.email and supabase.password",
+    "PGRST303": "the session has run out",
+    "42P01": "the table imagen.images is missing: run `imagen db migrate`",
+    "3F000": "the schema imagen is missing: run `imagen db migrate`",
+    "23503": "owner_user_id is no user of this project",
+    "42501": "no right to do that: run `imagen db migrate`, and with a publishable key sign in "
+    "(supabase.email, supabase.password)",
+}
+_OF_THE_PICTURE = {"400", "413", "415", "422"}
+
+
+def understood(error: Exception) -> CloudError:
+    """What an error of supabase, httpx or their parsers means, as one line that says what to do."""
+    from postgrest import APIError
+    from storage3.exceptions import StorageApiError
+    from supabase_auth.errors import AuthApiError, AuthError, AuthRetryableError
+
+    if isinstance(error, CloudError):
+        return error
+    if isinstance(error, Busy):
+        what = "asks to be left alone for a while" if error.status == 429 else "is in trouble"
+        return Unreachable(f"Supabase {what} (HTTP {error.status})", error.retry_after)
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return Refused("supabase.url is no address: it looks like https://your-project.supabase.co")
+    if isinstance(error, httpx.HTTPError):
+        return Unreachable(f"Supabase cannot be reached: {_short(error) or type(error).__name__}")
+    if isinstance(error, StorageApiError):
+        return _of_storage(str(error.status), str(error.message))
+    if isinstance(error, APIError):
+        return _of_table(str(error.code), str(error.message))
+    if isinstance(error, AuthRetryableError):
+        return Unreachable(f"signing in to Supabase failed: {_short(error)}")
+    if isinstance(error, AuthApiError) and error.status != 401:
+        return Refused(f"sign-in refused ({_short(error)}): check supabase.email and .password")
+    if isinstance(error, AuthError):
+        return Refused(f"sign-in refused ({_short(error)}): check supabase.key and supabase.url")
+    return Unreachable("the answer is not Supabase's: is supabase.url the project's address?")
+
+
+def _of_storage(status: str, message: str) -> CloudError:
+    """Storage answers 400 on the wire; what it means stands in the body (`status`)."""
+    said = f"storage says {status} {_short(message)}"
+    if status == "409":
+        return Taken(said)
+    if status == "429" or status.startswith("5"):
+        return Unreachable(said)
+    if "bucket not found" in message.lower():
+        return Refused(f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`")
+    if status == "404":
+        return Missing(said)
+    if status in _OF_THE_PICTURE:
+        return Rejected(said)
+    return Refused(f"{said}: {_REMEDIES.get('42501' if status == '403' else status, _UNKNOWN)}")
+
+
+def _of_table(code: str, message: str) -> CloudError:
+    said = f"the database says {code} {_short(message)}"
+    if code in _REMEDIES:
+        return Refused(f"{said}: {_REMEDIES[code]}")
+    if code.startswith(("5", "08", "40", "53", "57", "PGRST0")) and code != "54000":
+        return Unreachable(said)
+    if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
+        return Rejected(said)
+    return Refused(f"{said}: {_UNKNOWN}")
+
+
+_UNKNOWN = "check supabase.url, supabase.key and `imagen db status`"
+
+
+def _short(said: Any) -> str:
+    """The first of what a server said, on one line."""
+    return " ".join(str(said).split())[:_MESSAGE_LENGTH]

@@ -1,0 +1,310 @@
+"""One user's Supabase: signing in, and the few requests that imagen_nb makes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from imagen_nb.cloud.answers import (
+    BUCKET,
+    Missing,
+    Refused,
+    Rejected,
+    Unreachable,
+    refuse_busy,
+    understood,
+)
+
+if TYPE_CHECKING:
+    from postgrest import SyncPostgrestClient
+    from pydantic import SecretStr
+    from storage3 import SyncStorageClient
+    from supabase import Client
+
+    from imagen_nb.config import Settings
+
+DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
+CONNECTIONS = 16  # of the one HTTP client, for all threads
+_MAX_SIGNED = 1000  # paths that Storage signs in one request
+_ATTEMPTS = 5
+_LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
+_RENEW_S = 60.0  # sign in again this long before the session runs out
+_TIMEOUT = httpx.Timeout(60, connect=10)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How to sign in. With an e-mail the owner is who signs in, otherwise `owner`."""
+
+    url: str
+    key: SecretStr
+    email: str | None = None
+    password: SecretStr | None = None
+    owner: UUID | None = None
+
+
+def account_of(settings: Settings) -> Account | None:
+    """The account that the settings name, or None when there is none."""
+    part = settings.supabase
+    if not part.url or not part.key:
+        return None
+    return Account(part.url, part.key, part.email, part.password, settings.owner_user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One sign-in. Threads may go on using an old one while a new one is made."""
+
+    storage: SyncStorageClient
+    tables: SyncPostgrestClient
+    owner: UUID
+    folder: str  # what the paths of this owner's objects begin with
+    ends: float | None  # by time.monotonic(): a clock set back keeps no session alive
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What Storage knows of an object. `md5` where its etag is one."""
+
+    size: int
+    md5: str | None
+
+
+class Cloud:
+    """A user's bucket and table, for any number of threads over one HTTP/1.1 client.
+
+    What passes is tried again, with growing and jittered waits; a session is renewed before it
+    runs out, and once when it is refused. Every error is a `CloudError`.
+    """
+
+    def __init__(self, account: Account) -> None:
+        """Neither connects nor imports supabase: the first request does."""
+        self._account = account
+        self._session: _Session | None = None
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._http = httpx.Client(
+            http2=False,
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            event_hooks={"response": [refuse_busy]},
+        )
+
+    def close(self) -> None:
+        """End the connections; a wait between two attempts ends too."""
+        self._closing.set()
+        self._http.close()
+
+    def owner(self) -> tuple[UUID, str]:
+        """Whose pictures go up, and the folder that they must lie in ("" for any)."""
+        return self._ask(lambda session: (session.owner, session.folder))
+
+    def upload(self, path: str, png: bytes) -> None:
+        """Make an object. Raises `Taken` when there is one at this path."""
+        # supabase-py would say text/plain, which the bucket refuses.
+        options: Any = {"content-type": "image/png", "upsert": "false"}
+        self._ask(lambda session: session.storage.from_(BUCKET).upload(path, png, options))
+
+    def stored(self, path: str) -> Stored | None:
+        """What is at this path, as far as this user may know."""
+        try:
+            return self._ask(lambda session: _told(session.storage.from_(BUCKET).info(path)))
+        except Missing:
+            return None
+
+    def insert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Rows of imagen.images, all or none of them; those there already stay as they are.
+
+        Raises `Rejected` when a row cannot be, or its id belongs to another picture.
+        """
+        written = self._ask(partial(_upserted, rows=list(rows)))
+        new = {row["id"] for row in written}
+        old = {row["id"]: row["storage_path"] for row in rows if row["id"] not in new}
+        there = self.paths(list(old)) if old else {}
+        if strange := [id for id, path in old.items() if there.get(id) != path]:
+            raise Rejected(f"another row of imagen.images has the id {strange[0]}")
+
+    def paths(self, ids: Sequence[str]) -> dict[str, str]:
+        """The `storage_path` of each of these rows that is there, by id."""
+        rows: list[Any] = self._ask(
+            lambda session: (
+                session.tables.from_("images")
+                .select("id,storage_path")
+                .in_("id", list(ids))
+                .execute()
+                .data
+            )
+        )
+        return {row["id"]: row["storage_path"] for row in rows}
+
+    def code_of_insert(self, row: dict[str, Any]) -> str | None:
+        """The database's error code for a row that it must refuse; None when it took it."""
+        from postgrest import APIError
+
+        def insert(session: _Session) -> str | None:
+            try:
+                session.tables.from_("images").insert({**row, "prompt": None}).execute()
+            except APIError as error:
+                return error.code
+            return None
+
+        return self._ask(insert)
+
+    def may_upload(self, path: str) -> None:
+        """Ask for the right to make this object, without making it. Raises what `upload` would."""
+        self._ask(lambda session: session.storage.from_(BUCKET).create_signed_upload_url(path))
+
+    def signed_urls(self, paths: Sequence[str], expires_in: int = DAY_S) -> dict[str, str | None]:
+        """A URL for each path that anybody can read for `expires_in` seconds; None where not."""
+        found: dict[str, str | None] = dict.fromkeys(paths)
+        for start in range(0, len(paths), _MAX_SIGNED):
+            part = list(paths[start : start + _MAX_SIGNED])
+            for item in self._ask(partial(_signed, paths=part, expires_in=expires_in)):
+                found[str(item["path"])] = None if item["error"] else str(item["signedURL"])
+        return found
+
+    def read(self, url: str) -> bytes:
+        """What a signed URL gives."""
+
+        def get(session: _Session) -> bytes:
+            answer = self._http.get(url)
+            if answer.is_error:
+                raise Rejected(f"the signed URL answers HTTP {answer.status_code}")
+            return answer.content
+
+        return self._ask(get)
+
+    def _ask(self, request: Callable[[_Session], T]) -> T:
+        attempts = Retrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=_wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        answer: T = attempts(self._once, request)
+        return answer
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise Unreachable("the session is over; what is left goes up at the next sync")
+
+    def _once(self, request: Callable[[_Session], T]) -> T:
+        session = self._signed_in()
+        try:
+            return self._said(lambda: request(session))
+        except Refused:
+            if session.ends is None:  # a key is not renewed by asking again
+                raise
+        renewed = self._signed_in(instead_of=session)
+        return self._said(lambda: request(renewed))
+
+    def _said(self, request: Callable[[], T]) -> T:
+        from postgrest import APIError
+        from storage3.exceptions import StorageApiError
+        from supabase_auth.errors import AuthError
+
+        try:
+            return request()
+        except (httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError) as error:
+            raise understood(error) from None  # whose text may hold what was sent
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # not Supabase's JSON
+            raise understood(error) from None
+        except RuntimeError as error:
+            if self._closing.is_set():  # httpx says so of a closed client
+                raise Unreachable("the session is over") from None
+            raise error
+
+    def _signed_in(self, instead_of: _Session | None = None) -> _Session:
+        with self._lock:
+            session = self._session
+            stale = session is None or session is instead_of
+            if stale or (session and session.ends and time.monotonic() > session.ends - _RENEW_S):
+                self._session = session = self._said(self._sign_in)
+            assert session is not None
+            return session
+
+    def _sign_in(self) -> _Session:
+        account, owner, ends = self._account, self._account.owner, None
+        client = _new_client(account, self._http)
+        if account.email:
+            began = time.monotonic()
+            owner, seconds = _user(client, account)
+            ends = began + seconds
+        if owner is None:
+            raise Refused("owner_user_id is not set: a secret key needs to know whose they are")
+        folder = f"{owner}/" if account.email else ""
+        return _Session(client.storage, client.schema("imagen"), owner, folder, ends)
+
+
+def _told(info: dict[str, Any]) -> Stored:
+    etag = str(info.get("etag") or "").strip('"')
+    is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
+    return Stored(int(info["size"]), etag if is_md5 else None)
+
+
+def _upserted(session: _Session, rows: list[dict[str, Any]]) -> list[Any]:
+    """The rows that were not there before."""
+    table = session.tables.from_("images")
+    return [*table.upsert(rows, on_conflict="id", ignore_duplicates=True).execute().data]
+
+
+def _signed(session: _Session, paths: list[str], expires_in: int) -> list[Any]:
+    return [*session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)]
+
+
+def _new_client(account: Account, http: httpx.Client) -> Client:
+    from supabase import create_client
+    from supabase.lib.client_options import SyncClientOptions
+
+    options = SyncClientOptions(
+        auto_refresh_token=False,  # a timer thread; `_signed_in` renews instead
+        persist_session=False,
+        httpx_client=http,
+        postgrest_client_retry=False,  # it would wait on top of ours
+    )
+    return create_client(account.url, account.key.get_secret_value(), options)
+
+
+def _user(client: Client, account: Account) -> tuple[UUID, float]:
+    """Sign in: who that is, and for how many seconds it holds."""
+    if account.password is None:
+        raise Refused("supabase.password is not set: signing in with an e-mail needs it")
+    session = client.auth.sign_in_with_password(
+        {"email": account.email or "", "password": account.password.get_secret_value()}
+    ).session
+    if session is None:
+        raise Refused("signed in without a session: confirm the e-mail address first")
+    owner = UUID(session.user.id)
+    if account.owner and account.owner != owner:
+        raise Refused(f"owner_user_id is {account.owner}, but {owner} signed in: remove it")
+    return owner, float(session.expires_in)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Unreachable) and (error.retry_after or 0) <= _LONGEST_WAIT_S
+
+
+_growing = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, Unreachable) else None
+    return max(asked or 0.0, _growing(state))

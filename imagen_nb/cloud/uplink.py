@@ -1,0 +1,140 @@
+"""What a session has to do with the cloud: whether pictures go there, in the background or now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from uuid import UUID
+
+from imagen_nb.catalog import Catalog
+from imagen_nb.cloud.client import Cloud, account_of
+from imagen_nb.cloud.sync import SyncReport, Turn, drain
+from imagen_nb.cloud.verify import differences
+from imagen_nb.cloud.worker import Worker
+from imagen_nb.config import Settings
+from imagen_nb.errors import UsageError
+from imagen_nb.outbox import WAITING, Outbox
+from imagen_nb.terminal import complain
+
+NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"
+_POLL_S = 0.1  # between two looks at pictures that another sender holds
+_OTHERS_S = 30.0  # how long to wait for such pictures
+
+
+class Uplink:
+    """The settings' account, with a worker in the background once there is something to send.
+
+    Invariant: with sync off, and as long as nothing is to be sent, there is no client at all.
+    """
+
+    def __init__(self, settings: Settings, *, background: bool = True) -> None:
+        self._settings = settings
+        self._account = account_of(settings)
+        self._background = background
+        self._worker: Worker | None = None
+
+    def wants(self, cloud: bool | None) -> bool:
+        """Whether a picture is to go up: the call's own word, or the configured one."""
+        return self._settings.output.cloud_sync != "off" if cloud is None else cloud
+
+    def can(self, cloud: bool | None) -> bool:
+        """Whether it is to go up, and there is somewhere to."""
+        return self._account is not None and self.wants(cloud)
+
+    def warn(self, cloud: bool | None) -> None:
+        """Say it when pictures were to go up and there is nowhere to."""
+        insists = cloud or (cloud is None and self._settings.output.cloud_sync == "on")
+        if insists and self._account is None:
+            complain(f"cloud sync is on, but {NOT_SET}")
+
+    def drawing(self) -> AbstractContextManager[None]:
+        """Around every drawing: the background stays out of its way."""
+        return self._worker.drawing() if self._worker else nullcontext()
+
+    def drawn(self, catalog: Catalog, ids: Sequence[UUID], cloud: bool | None) -> None:
+        """These pictures are kept: send them, now or a little later. Takes microseconds."""
+        if not (self._account and self._background and self.wants(cloud)):
+            return
+        if self._worker is None:
+            self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
+        off = self._settings.output.cloud_sync == "off"
+        # Switched off, nothing goes up but what a call named.
+        self._worker.notify(catalog, [str(id) for id in ids] if off else None)
+
+    def sync(
+        self,
+        catalogs: Iterable[Catalog],
+        ids: Sequence[UUID | str] | None = None,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SyncReport:
+        """Send what waits (or those of `ids` that do), and wait for it, `timeout` seconds at most.
+
+        Raises `UsageError` when there is nowhere to send it.
+        """
+        if self._account is None:
+            raise UsageError(f"nowhere to sync to: {NOT_SET}")
+        turn = Turn()
+        timer = threading.Timer(timeout, turn.stop) if timeout is not None else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        report = SyncReport()
+        try:
+            with closing(Cloud(self._account)) as cloud:
+                for catalog in catalogs:
+                    report += _send(catalog, cloud, ids, turn, progress)
+        finally:
+            if timer:
+                timer.cancel()
+        return report
+
+    def verify(
+        self,
+        catalogs: Iterable[Catalog],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[str]:
+        """What differs between the synced pictures of these catalogs and their copies."""
+        if self._account is None:
+            raise UsageError(f"nothing to compare with: {NOT_SET}")
+        with closing(Cloud(self._account)) as cloud:
+            entries = [e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")]
+            return differences(entries, cloud, progress)
+
+    def close(self) -> None:
+        """Let the worker finish, for as long as the settings allow."""
+        if self._worker:
+            self._worker.close()
+            self._worker = None
+
+
+def _send(
+    catalog: Catalog,
+    cloud: Cloud,
+    ids: Sequence[UUID | str] | None,
+    turn: Turn,
+    progress: Callable[[int, int], None] | None,
+) -> SyncReport:
+    """Drain; then wait for what other senders, mostly our own worker, have under way."""
+    outbox = Outbox(catalog)
+    wanted = outbox.waiting(WAITING) if ids is None else [str(id) for id in ids]
+    report = drain(catalog, cloud, wanted, turn=turn, progress=progress)
+    until = time.monotonic() + _OTHERS_S
+    while not report.trouble and turn.lasts() and time.monotonic() < until:
+        left = set(wanted) & set(outbox.waiting(["pending"]))
+        if not left:
+            break
+        time.sleep(_POLL_S)
+        more = drain(catalog, cloud, sorted(left), turn=turn)
+        report = SyncReport(
+            report.synced + more.synced,
+            report.failed + more.failed,
+            more.pending,
+            more.trouble,
+            report.seconds + more.seconds,
+        )
+    return report

@@ -1,0 +1,183 @@
+"""The outbox: the pictures of a catalog that wait for the cloud, each leased to one sender at most.
+
+A lease is a lock file that its process holds: when the process dies, however it dies, the system
+frees the lock, and the next sender takes over what was leased. No clock is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from filelock import FileLock, Timeout
+
+from imagen_nb.atomic import write_whole
+from imagen_nb.catalog import Catalog, Entry, as_text
+from imagen_nb.output import explained
+from imagen_nb.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WAITING = ("pending", "failed")  # what a sync tries
+_ERROR_LENGTH = 500  # characters
+
+
+class Outbox:
+    """What of a catalog waits for the cloud."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._leases = catalog.path.parent / "leases"
+
+    def waiting(self, states: Sequence[str] = WAITING) -> list[str]:
+        """The ids of the pictures in these states, oldest first."""
+        marks = ", ".join("?" * len(states))
+        with self.catalog.connection() as connection:
+            rows = connection.execute(
+                f"SELECT id FROM images WHERE cloud_state IN ({marks}) ORDER BY created_at, id",
+                tuple(states),
+            )
+            return [id for (id,) in rows]
+
+    def include(self, ids: Iterable[UUID | str]) -> list[str]:
+        """Let pictures made with the cloud switched off go up after all. Gives those changed."""
+        changed = []
+        for entry in filter(None, map(self.catalog.get, ids)):
+            if entry.cloud_state == "off":
+                record = entry.record.model_copy(update={"cloud": True})
+                self._rewrite(entry, record, "pending")
+                changed.append(str(record.id))
+        return changed
+
+    @contextmanager
+    def lease(self) -> Iterator[Lease]:
+        """Be a sender, until the end of the block or of the process."""
+        with explained(self._leases):
+            self._leases.mkdir(parents=True, exist_ok=True)
+            lock = self._lock(name := secrets.token_hex(8))
+            lock.acquire(blocking=False)
+        try:
+            self._take_from_the_dead()
+            yield Lease(self, name)
+        finally:
+            self._free(name)
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _lock(self, name: str) -> FileLock:
+        # Not thread-local: the lease is the process's, whichever thread gives it back.
+        return FileLock(self._leases / f"{name}.lock", thread_local=False)
+
+    def _take_from_the_dead(self) -> None:
+        with self.catalog.connection() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT sender FROM images WHERE sender IS NOT NULL"
+            ).fetchall()
+        for (name,) in rows:
+            lock = self._lock(name)
+            with suppress(Timeout), lock.acquire(blocking=False):  # Timeout: its holder lives
+                self._free(name)
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _free(self, name: str) -> None:
+        with self.catalog.connection() as connection:
+            connection.execute("UPDATE images SET sender = NULL WHERE sender = ?", (name,))
+
+    def _rewrite(self, entry: Entry, record: Record, state: str) -> None:
+        """Sidecar first, catalog second, as when a picture is kept."""
+        text = record.to_sidecar()
+        with explained(self.catalog.folder):
+            write_whole(entry.sidecar_path, text.encode())
+        owner = record.owner_user_id and str(record.owner_user_id)
+        with self.catalog.connection() as connection:
+            connection.execute(
+                "UPDATE images SET owner_user_id = ?, storage_path = ?, tags = ?, sidecar = ?,"
+                " cloud_state = ?, updated_at = ? WHERE id = ?",
+                (owner, record.storage_path, json.dumps(record.tags, ensure_ascii=False), text,
+                 state, _now(), str(record.id)),
+            )  # fmt: skip
+
+
+class Lease:
+    """A sender's hold on pictures. Invariant: what it holds, no other living sender holds."""
+
+    def __init__(self, outbox: Outbox, name: str) -> None:
+        self._outbox, self._name = outbox, name
+
+    def claim(self, ids: Sequence[str]) -> list[Entry]:
+        """Those of these pictures that still wait and that nobody else holds."""
+        marks = ", ".join("?" * len(ids))
+        catalog = self._outbox.catalog
+        with catalog.connection() as connection:
+            connection.execute(
+                f"UPDATE images SET sender = ? WHERE id IN ({marks}) AND sender IS NULL"
+                " AND cloud_state IN ('pending', 'failed')",
+                (self._name, *ids),
+            )
+        return catalog.select(f"WHERE sender = ? AND id IN ({marks})", self._name, *ids)
+
+    def assign(self, entry: Entry, owner: UUID, storage_path: str) -> Entry:
+        """Note down whose the picture is and where it goes, before it goes there."""
+        record = entry.record.model_copy(
+            update={"owner_user_id": owner, "storage_path": storage_path}
+        )
+        if record != entry.record:
+            self._outbox._rewrite(entry, record, entry.cloud_state)
+        return Entry(record, entry.path, entry.sidecar_path, entry.cloud_state)
+
+    def acknowledge(self, entries: Iterable[Entry]) -> None:
+        """The cloud has these, files and rows."""
+        self._settle(entries, "synced", None)
+
+    def reject(self, entry: Entry, why: str) -> None:
+        """This one cannot go up as it is; the next `sync` tries again."""
+        self._settle([entry], "failed", why)
+
+    def release(self, entries: Iterable[Entry], why: str | None = None) -> None:
+        """Leave these for another time."""
+        note = "cloud_error = ?, " if why else ""
+        values = [
+            (*([why[:_ERROR_LENGTH]] if why else []), str(entry.record.id), self._name)
+            for entry in entries
+        ]
+        self._write(f"UPDATE images SET {note}sender = NULL WHERE id = ? AND sender = ?", values)
+
+    def _settle(self, entries: Iterable[Entry], state: str, why: str | None) -> None:
+        note = why and why[:_ERROR_LENGTH]
+        self._write(
+            "UPDATE images SET cloud_state = ?, cloud_error = ?, sender = NULL, updated_at = ?"
+            " WHERE id = ? AND sender = ?",
+            [(state, note, _now(), str(entry.record.id), self._name) for entry in entries],
+        )
+
+    def _write(self, statement: str, values: Sequence[tuple[str | None, ...]]) -> None:
+        with self._outbox.catalog.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(statement, values)
+            connection.execute("COMMIT")
+
+
+def waiting_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """These pictures with what keeps them from the cloud, one row each."""
+    import pandas as pd
+
+    rows = [
+        (str(entry.record.id), entry.record.created_at, entry.record.prompt, str(entry.path),
+         entry.cloud_state, entry.cloud_error)
+        for entry in entries
+    ]  # fmt: skip
+    text = ("id", "prompt", "local_path", "state", "error")
+    frame = pd.DataFrame(rows, columns=["id", "created_at", *text[1:]])
+    frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True)
+    return frame.astype({**dict.fromkeys(text, "str"), "created_at": "datetime64[us, UTC]"})
+
+
+def _now() -> str:
+    return as_text(datetime.now(UTC))

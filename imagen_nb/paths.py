@@ -1,0 +1,23 @@
+"""Paths as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imagen_nb.errors import UsageError
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with a leading ~ resolved. Raises `UsageError` for the home of nobody."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no such home folder") from None
+
+
+def absolute(path: Path | str) -> Path:
+    """The path from the root, without ~ and .. in it. Raises `UsageError` for what is no path."""
+    if "\0" in str(path):
+        raise UsageError(f"a path cannot hold a NUL character: {str(path)!r}")
+    return Path(os.path.abspath(expanded(path)))
