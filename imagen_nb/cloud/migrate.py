@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
 
 import imagen_nb
 from imagen_nb.errors import CloudError
@@ -108,11 +107,9 @@ def migrate(
             if state == "altered":
                 tell(f"{file.path.name}: applied with other statements than it has now; left so")
         pending = [file for file, state in standing if state == "pending"]
-        return (
-            pending
-            if dry_run
-            else [file for file in pending if _apply(connection, file, lock_timeout)]
-        )
+        if dry_run:
+            return pending
+        return [file for file in pending if _apply(connection, file, lock_timeout)]
 
 
 def _apply(connection: Connection, file: Migration, lock_timeout: str) -> bool:
@@ -230,8 +227,7 @@ def _unreachable(said: str, address: dict[str, str]) -> str:
     """Why there is no connection, without the password."""
     reason = _first_line(said).removeprefix("connection failed: ")
     if password := address.get("password"):
-        for secret in (password, unquote(password)):
-            reason = reason.replace(secret, "***")
+        reason = reason.replace(password, "***")
     if "password authentication failed" in reason:
         reason += ": Supabase's dashboard resets it under Database, Settings"
     elif re.fullmatch(r"db\.\w+\.supabase\.co", address.get("host", "")):

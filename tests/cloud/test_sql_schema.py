@@ -1,0 +1,306 @@
+"""The migrations themselves: exact columns and indexes, safe to run twice, the API shows the schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
+from psycopg.types.json import Json
+
+from imagen_nb.cloud.migrate import migrate, migrations
+from imagen_nb.record import COLUMNS, Record
+
+SCHEMAS = "pgrst.db_schemas"
+
+
+@pytest.fixture(scope="module")
+def migrated() -> Iterator[psycopg.Connection]:
+    """As the superuser; what a test changes it undoes."""
+    with fresh_database(MIGRATED) as database, database.connect() as connection:
+        yield connection
+
+
+def test_the_table_has_exactly_these_columns(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = 'imagen.images'::regclass AND attnum > 0 ORDER BY attnum
+        """
+    ).fetchall()
+    assert found == [
+        ("id", "uuid", True, "gen_random_uuid()"),
+        ("owner_user_id", "uuid", True, None),
+        ("prompt", "text", True, None),
+        ("prompt_hash", "text", False, None),
+        ("backend", "text", True, None),
+        ("model", "text", False, None),
+        ("seed", "bigint", False, None),
+        ("steps", "integer", False, None),
+        ("width", "integer", False, None),
+        ("height", "integer", False, None),
+        ("latency_ms", "integer", False, None),
+        ("cost_usd_estimate", "numeric(10,6)", False, None),
+        ("storage_path", "text", True, None),
+        ("sidecar", "jsonb", False, None),
+        ("tags", "text[]", False, "'{}'::text[]"),
+        ("created_at", "timestamp with time zone", False, "now()"),
+    ]
+    assert tuple(name for name, *_ in found) == COLUMNS
+
+
+def test_the_table_has_exactly_these_indexes_and_keys(migrated: psycopg.Connection) -> None:
+    indexes = migrated.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'imagen'"
+    ).fetchall()
+    keys = migrated.execute(
+        """
+        SELECT pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE conrelid = 'imagen.images'::regclass AND contype <> 'n' ORDER BY 1
+        """
+    ).fetchall()
+    assert {name: definition.partition(" USING ")[2] for name, definition in indexes} == {
+        "images_pkey": "btree (id)",
+        "imagen_images_owner_created_idx": "btree (owner_user_id, created_at DESC)",
+        "imagen_images_backend_idx": "btree (backend)",
+        "imagen_images_tags_idx": "gin (tags)",
+    }
+    assert keys == [
+        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
+        ("PRIMARY KEY (id)",),
+    ]
+
+
+def test_a_record_becomes_a_row(migrated: psycopg.Connection, make_record: Any) -> None:
+    record: Record = make_record(owner_user_id=OWNER, storage_path="2026-05-11/a-11.png")
+    row = record.to_row()
+    values = [Json(value) if name == "sidecar" else value for name, value in row.items()]
+    marks = ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO imagen.images ({', '.join(row)}) VALUES ({marks})"
+    with migrated.transaction(force_rollback=True):
+        migrated.execute(insert.encode(), values)
+        seen = migrated.execute("SELECT seed, tags, sidecar FROM imagen.images").fetchone()
+    assert seen == (11, [], row["sidecar"])
+
+
+def test_later_tables_get_the_same_grants_and_nothing_for_anon(
+    migrated: psycopg.Connection,
+) -> None:
+    with migrated.transaction(force_rollback=True):
+        migrated.execute("SET LOCAL ROLE migrator")
+        migrated.execute("CREATE TABLE imagen.later (id INT)")
+        rights = migrated.execute(
+            """
+            SELECT rolname, privilege
+            FROM unnest(ARRAY['anon', 'authenticated', 'service_role']) AS r (rolname),
+              unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
+            WHERE has_table_privilege(rolname, 'imagen.later', privilege)
+            """
+        ).fetchall()
+    assert set(rights) == {
+        *(("authenticated", right) for right in ("SELECT", "INSERT")),
+        *(("service_role", right) for right in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+    }
+
+
+def snapshot(connection: psycopg.Connection) -> dict[str, list[Any]]:
+    """Everything that the migrations touch."""
+    queries = {
+        "policies": "SELECT * FROM pg_policies ORDER BY 1, 2, 3",
+        "relations": """
+            SELECT relname, relkind, relacl, relrowsecurity, relowner::regrole::text FROM pg_class
+            WHERE relnamespace IN ('imagen'::regnamespace, 'storage'::regnamespace) ORDER BY 1
+            """,
+        "columns": """
+            SELECT attname, atttypid, attacl FROM pg_attribute
+            WHERE attrelid = 'imagen.images'::regclass ORDER BY attnum
+            """,
+        "indexes": "SELECT * FROM pg_indexes WHERE schemaname = 'imagen' ORDER BY indexname",
+        "constraints": """
+            SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE connamespace = 'imagen'::regnamespace ORDER BY 1
+            """,
+        "schemas": "SELECT nspname, nspacl FROM pg_namespace ORDER BY 1",
+        "defaults": """
+            SELECT defaclnamespace::regnamespace::text, defaclobjtype, defaclacl
+            FROM pg_default_acl ORDER BY 1, 2
+            """,
+        "buckets": "SELECT * FROM storage.buckets",
+        "settings": "SELECT * FROM pg_db_role_setting ORDER BY 1, 2",
+    }
+    return {name: connection.execute(query.encode()).fetchall() for name, query in queries.items()}
+
+
+def run_all(connection: psycopg.Connection) -> None:
+    """As who migrates would."""
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE migrator")
+        for file in migrations():
+            for statement in file.statements:
+                connection.execute(statement.encode())
+
+
+def test_running_all_twice_changes_nothing(database: Database) -> None:
+    migrate(database.url)
+    with database.connect() as connection:
+        before = snapshot(connection)
+        run_all(connection)
+        after = snapshot(connection)
+    assert _sorted_grants(after) == _sorted_grants(before)
+    assert len(before["policies"]) == 6
+
+
+def _sorted_grants(value: Any) -> Any:
+    """Grants are listed in the order in which they were made, which means nothing."""
+    if isinstance(value, dict):
+        return {key: _sorted_grants(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sorted_grants(item) for item in value]
+    if isinstance(value, str) and value.startswith("{") and "=" in value:
+        return sorted(value.strip("{}").split(","))
+    return value
+
+
+def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -> None:
+    migrate(database.url)
+    with database.connect() as connection:
+        before = _sorted_grants(snapshot(connection))
+        connection.execute("GRANT ALL ON imagen.images TO anon, authenticated")
+        connection.execute("UPDATE storage.buckets SET public = TRUE, file_size_limit = NULL")
+        connection.execute("ALTER POLICY imagen_images_select ON imagen.images USING (TRUE)")
+        assert _sorted_grants(snapshot(connection)) != before
+        run_all(connection)
+        after = _sorted_grants(snapshot(connection))
+    assert after == before
+
+
+def test_the_files_ask_no_more_of_storage_than_hosted_supabase_allows() -> None:
+    """There postgres owns neither table: it may make policies and rows, not ALTER and COMMENT."""
+    statements = [_bare(text) for file in migrations() for text in file.statements]
+    theirs = [text for text in statements if re.search(r"(ON|TABLE|INTO) storage\.", text)]
+    allowed = ("CREATE POLICY imagen_generated_", "DROP POLICY IF EXISTS imagen_generated_")
+    assert len(theirs) == 7
+    assert all(text.startswith((*allowed, "INSERT INTO storage.buckets")) for text in theirs)
+    assert not [text for text in statements if re.match(r"(COMMENT|BEGIN|COMMIT|VACUUM)", text)]
+
+
+def test_every_statement_has_its_reason_or_follows_one_that_has() -> None:
+    for file in migrations():
+        assert file.statements[0].startswith("--"), file.path.name
+
+
+def _bare(statement: str) -> str:
+    return " ".join(re.sub(r"--[^\n]*", "", statement).split())
+
+
+def exposed(connection: psycopg.Connection) -> dict[str, str]:
+    """The setting by where it stands: for all databases, or for this one."""
+    rows = connection.execute(
+        """
+        SELECT CASE setdatabase WHEN 0 THEN 'all' ELSE 'this' END, split_part(entry, '=', 2)
+        FROM pg_db_role_setting, unnest(setconfig) AS entry
+        WHERE setrole = 'authenticator'::regrole AND split_part(entry, '=', 1) = 'pgrst.db_schemas'
+          AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        """
+    )
+    return dict(rows.fetchall())
+
+
+USUAL = "public, graphql_public, imagen"
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "here", "expected"),
+    [
+        pytest.param(None, None, {"all": USUAL}, id="absent"),
+        pytest.param("", None, {"all": USUAL}, id="empty"),
+        pytest.param("public", None, {"all": "public, imagen"}, id="one"),
+        pytest.param("api,public", None, {"all": "api,public, imagen"}, id="no spaces"),
+        pytest.param(" api , public ", None, {"all": " api , public, imagen"}, id="many spaces"),
+        pytest.param('my app, "Odd"', None, {"all": 'my app, "Odd", imagen'}, id="odd names"),
+        pytest.param("it's", None, {"all": "it's, imagen"}, id="an apostrophe"),
+        pytest.param("public,", None, {"all": "public, imagen"}, id="a comma too many"),
+        pytest.param("public, imagen", None, {"all": "public, imagen"}, id="there, last"),
+        pytest.param("imagen,public", None, {"all": "imagen,public"}, id="there, first"),
+        pytest.param("a, imagen , b", None, {"all": "a, imagen , b"}, id="there, within"),
+        pytest.param("imagen2, my_imagen", None, {"all": "imagen2, my_imagen, imagen"}, id="like it"),
+        pytest.param("Imagen", None, {"all": "Imagen, imagen"}, id="another by its case"),
+        pytest.param(None, "api", {"this": "api, imagen"}, id="this database only"),
+        pytest.param("public", "api", {"all": "public", "this": "api, imagen"}, id="both"),
+        pytest.param("imagen", "api", {"all": "imagen", "this": "api, imagen"}, id="both, one has it"),
+        pytest.param("public", "imagen", {"all": "public", "this": "imagen"}, id="both, this has it"),
+    ],
+)  # fmt: skip
+def test_exposing_keeps_what_is_there(
+    migrated: psycopg.Connection,
+    everywhere: str | None,
+    here: str | None,
+    expected: dict[str, str],
+) -> None:
+    this = f"IN DATABASE {migrated.info.dbname}"
+    with migrated.transaction(force_rollback=True):
+        for place, value in (("", everywhere), (this, here)):
+            if value is not None:
+                text = value.replace("'", "''")
+                change = f"ALTER ROLE authenticator {place} SET {SCHEMAS} = '{text}'"
+                migrated.execute(change.encode())
+        run_all(migrated)
+        assert exposed(migrated) == expected
+        run_all(migrated)
+        assert exposed(migrated) == expected
+
+
+def test_a_schema_that_does_not_exist_is_not_exposed(migrated: psycopg.Connection) -> None:
+    with migrated.transaction(force_rollback=True):
+        migrated.execute("DROP SCHEMA graphql_public")
+        run_all(migrated)
+        assert exposed(migrated) == {"all": "public, imagen"}
+
+
+def test_other_settings_and_other_databases_stay(migrated: psycopg.Connection) -> None:
+    elsewhere = "ALTER ROLE authenticator IN DATABASE postgres SET pgrst.db_schemas = 'x'"
+    with migrated.transaction(force_rollback=True):
+        migrated.execute("ALTER ROLE authenticator SET statement_timeout = '8s'")
+        migrated.execute(elsewhere.encode())
+        run_all(migrated)
+        kept = migrated.execute("SELECT setconfig FROM pg_db_role_setting").fetchall()
+    assert sorted(entry for (config,) in kept for entry in config) == [
+        f"{SCHEMAS}={USUAL}",
+        f"{SCHEMAS}=x",
+        "statement_timeout=8s",
+    ]
+
+
+def test_who_had_no_list_is_told_what_the_api_shows_now(database: Database) -> None:
+    said: list[str] = []
+    migrate(database.url, tell=said.append)
+    (warning,) = said
+    assert warning.startswith("the database warns: the API now shows the schemas public, graphql")
+
+
+def test_who_had_a_list_is_told_nothing(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("ALTER ROLE authenticator SET pgrst.db_schemas = 'public'")
+    said: list[str] = []
+    migrate(database.url, tell=said.append)
+    assert said == []
+
+
+def test_the_api_is_told_to_look_again(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("LISTEN pgrst")
+        migrate(database.url)
+        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=2)]
+    assert heard == ["reload config", "reload schema"]
+
+
+def test_without_an_authenticator_the_rest_is_applied(migrated: psycopg.Connection) -> None:
+    """Small servers have no such role."""
+    with migrated.transaction(force_rollback=True):
+        migrated.execute("ALTER ROLE authenticator RENAME TO hidden")
+        run_all(migrated)
+        assert migrated.execute("SELECT FROM pg_db_role_setting").rowcount == 0
