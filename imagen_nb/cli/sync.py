@@ -93,7 +93,7 @@ def say(report: SyncReport, wrong: Sequence[str], verified: bool, as_json: bool)
         f" ({report.seconds:.1f} s)"
     )
     if verified and not wrong:
-        print("every copy is byte for byte the picture here")
+        print("every copy, read back by its signed URL, is byte for byte the picture here")
     for line in (*(f"{id}: {why}" for id, why in report.failed), *wrong):
         complain(line)
     if report.trouble:

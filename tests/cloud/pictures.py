@@ -14,6 +14,7 @@ from imagen_nb.catalog import Catalog
 from imagen_nb.cloud import client
 from imagen_nb.cloud.client import Account, Cloud
 from imagen_nb.cloud.sync import SyncReport, drain
+from imagen_nb.faults import reach
 from imagen_nb.output import Output
 from imagen_nb.record import Record
 
@@ -29,6 +30,7 @@ def render(folder: Path, count: int, first: int = 0, prompt: str = "a boat") -> 
             image.putpixel((0, 0), (seed % 256, seed // 256, len(prompt)))
             record = Record(prompt=prompt, backend="b", seed=seed, steps=4, width=24, height=16)
             catalog.add(output.keep(image, record, DAY), "pending")
+            reach("after-catalog")
 
 
 def sync(folder: Path, account: Account) -> SyncReport:

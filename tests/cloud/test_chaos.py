@@ -146,7 +146,7 @@ def start(folder: Path, account: Account, count: int, fault: str = "") -> subpro
 
 
 BOUNDARIES = (
-    "before-flush", "before-png", "after-png", "after-sidecar",  # while a picture is kept
+    "before-flush", "before-png", "after-png", "after-sidecar", "after-catalog",  # keeping
     "before-upload", "after-upload", "after-verify", "before-row", "after-row", "after-ack",
 )  # fmt: skip
 

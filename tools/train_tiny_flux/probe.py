@@ -103,11 +103,15 @@ def soften(pictures: Tensor) -> Tensor:
     return torch.lerp(pictures, blurred, share) + noise
 
 
-def train(run: Path, steps: int, size: int = 32) -> None:
+def train(run: Path, steps: int, mixed: bool, size: int = 32) -> None:
     torch.manual_seed(0)
     probe = Probe().to(memory_format=torch.channels_last)
     matrices, others = split_parameters([probe])
-    optimisers = [Muon(matrices, lr=0.02, decay=0.01), torch.optim.AdamW(others, lr=2e-3)]
+    precision = torch.bfloat16 if mixed else torch.float32
+    optimisers = [
+        Muon(matrices, lr=0.02, decay=0.01, dtype=precision),
+        torch.optim.AdamW(others, lr=2e-3),
+    ]
     rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     started = time.monotonic()
     for step in range(steps):
@@ -117,10 +121,11 @@ def train(run: Path, steps: int, size: int = 32) -> None:
         pictures = soften(to_tensor([np.asarray(picture) for picture, _ in drawn]))
         covered = torch.from_numpy(np.stack([share for _, share in drawn]))
         truth = torch.tensor([labels(scene) for scene in chosen]).T
-        scores, found = probe(pictures.contiguous(memory_format=torch.channels_last))
-        loss = functional.binary_cross_entropy_with_logits(found, covered)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            scores, found = probe(pictures.contiguous(memory_format=torch.channels_last))
+        loss = functional.binary_cross_entropy_with_logits(found.float(), covered)
         for score, wanted in zip(scores.values(), truth, strict=True):
-            loss = loss + functional.cross_entropy(score, wanted, label_smoothing=0.02)
+            loss = loss + functional.cross_entropy(score.float(), wanted, label_smoothing=0.02)
         probe.zero_grad()
         loss.backward()
         for optimiser, rate in zip(optimisers, rates, strict=True):
@@ -245,11 +250,12 @@ if __name__ == "__main__":
     parser.add_argument("stage", choices=("train", "judge"))
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--bf16", action="store_true", help="as in train_flow.py")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--prompts", type=int, default=600)
     options = parser.parse_args()
     if options.stage == "train":
-        train(options.run, options.steps)
+        train(options.run, options.steps, options.bf16)
     else:
         judge(options.run, options.model, options.output, options.prompts)
