@@ -5,9 +5,15 @@ STAMP := .venv/.installed
 
 .PHONY: demo test lint format clean
 
+DEMO := --config demo-out/imagen.yaml --output demo-out
+
 demo: $(STAMP)
-	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --output demo-out --preview on
-	.venv/bin/imagen status --output demo-out
+	mkdir -p demo-out
+	.venv/bin/imagen supabase start --folder demo-out/supabase --configure --force --config demo-out/imagen.yaml
+	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --preview on $(DEMO)
+	.venv/bin/imagen sync --verify $(DEMO)
+	.venv/bin/imagen status $(DEMO)
+	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
 test: $(STAMP)
 	.venv/bin/python -m pytest

@@ -32,7 +32,7 @@ __all__ = ["FaultProxy", "account", "fill", "running"]
 def running() -> Iterator[LocalSupabase]:
     """A fresh local Supabase, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="imagen-bench-") as folder:
-        server = start(folder=Path(folder))
+        server = start(folder=Path(folder), with_parent=True)
         try:
             yield server
         finally:

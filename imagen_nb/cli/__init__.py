@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from imagen_nb.cli import config, db, draw, look
+from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.sync import sync
 from imagen_nb.errors import ImagenError
 from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
@@ -30,6 +30,7 @@ app.command()(look.status)
 app.command()(look.reindex)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
+app.add_typer(supabase.app, name="supabase")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,102 @@
+"""`imagen supabase start`, `stop`, `status`: a Supabase on this machine, to try and test with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.terminal import complain, print_table
+
+if TYPE_CHECKING:
+    from imagen_nb.cloud.local import LocalSupabase
+
+app = typer.Typer(help="Run a Supabase of your own on this machine, to try and test with.")
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where its data are, instead of ~/.local/share/imagen/supabase.",
+        callback=options.expanded,
+    ),
+]
+
+
+@app.command()
+def start(
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="A PostgreSQL of yours, as its superuser, instead of the embedded one."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Instead of any free one.", min=1, max=65535)
+    ] = None,
+    configure: Annotated[
+        bool, typer.Option("--configure", help="Write it into the configuration file.")
+    ] = False,
+    config: options.Config = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace another Supabase in the configuration file.")
+    ] = False,
+    folder: Folder = None,
+) -> None:
+    """Start it, or find it running, and print what to put into the configuration."""
+    from imagen_nb.cloud import local
+    from imagen_nb.cloud.local.configure import lines_for
+
+    running = local.status(folder)
+    supabase = local.start(folder, database_url=database_url, port=port, tell=complain)
+    complain(f"Supabase {'runs' if running else 'started'} at {supabase.url}")
+    if configure:
+        _configure(supabase, config, force)
+    else:
+        print(lines_for(supabase), end="")
+
+
+@app.command()
+def stop(folder: Folder = None) -> None:
+    """Stop it; its data stay."""
+    from imagen_nb.cloud import local
+
+    print("stopped" if local.stop(folder) else "it was not running")
+
+
+@app.command()
+def status(folder: Folder = None, as_json: options.Json = False) -> None:
+    """Say whether it runs, and where. Exit code 1 when it does not."""
+    from imagen_nb.cloud import local
+
+    supabase = local.status(folder)
+    shown = _described(supabase) if supabase else {"running": False}
+    if as_json:
+        print(json.dumps(shown, indent=2))
+    elif supabase:
+        print_table(("key", "value"), [(key, str(value)) for key, value in shown.items()])
+    else:
+        print("not running: `imagen supabase start`")
+    if not supabase:
+        raise typer.Exit(1)
+
+
+def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
+    """All but the secrets, which stand in the folder's state.json."""
+    return {
+        "running": True,
+        "url": supabase.url,
+        "email": supabase.email,
+        "owner_user_id": supabase.user_id,
+        "database": "PostgreSQL" if supabase.database_url else "embedded",
+        "folder": str(supabase.folder),
+    }
+
+
+def _configure(supabase: LocalSupabase, config: Path | None, force: bool) -> None:
+    from imagen_nb.cloud.local.configure import configure
+    from imagen_nb.config import config_path
+
+    path = config or config_path()
+    configure(path, supabase, force=force)
+    print(path)

@@ -1,0 +1,125 @@
+"""Writing the local Supabase into imagen.yaml, line by line: what else stands there stays."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from imagen_nb.cloud.local.state import LocalSupabase, write_private
+from imagen_nb.config_file import TEMPLATE, read_yaml
+from imagen_nb.errors import ConfigError
+
+_GROUP = "supabase"
+_OTHER_ACCOUNT = ("email", "password")  # of another way to sign in, which would go first
+
+
+def lines_for(supabase: LocalSupabase) -> str:
+    """What to put into the configuration."""
+    return (
+        f"{_GROUP}:\n  url: {supabase.url}\n  key: {supabase.service_key}\n"
+        f"owner_user_id: {supabase.user_id}\n"
+    )
+
+
+def configure(path: Path, supabase: LocalSupabase, *, force: bool = False) -> None:
+    """Name the local Supabase in a configuration file, which gets mode 0600.
+
+    Raises `ConfigError` when it names another Supabase (unless `force`), or cannot be edited.
+    """
+    path = Path(os.path.realpath(path))
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else TEMPLATE
+    before = _values(path) if path.exists() else {}
+    group = before.get(_GROUP)
+    other = group.get("url") if isinstance(group, dict) else None
+    if other and not _is_local(str(other)) and not force:
+        raise ConfigError(f"{path} names another Supabase already: add --force to replace it")
+    edited = _edited(text, supabase)
+    if _read(edited) != _wanted(before, supabase):
+        raise ConfigError(f"{path} cannot be edited safely: put the printed lines into it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, edited.encode())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost")
+
+
+def _values(path: Path) -> dict[str, object]:
+    values, _, problems = read_yaml(path)
+    if problems:
+        raise ConfigError(str(problems[0]))
+    return values
+
+
+def _read(text: str) -> object:
+    """What the text says; nothing when it is no YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def _wanted(before: dict[str, object], supabase: LocalSupabase) -> dict[str, object]:
+    """What the file should say afterwards; groups whose lines are all comments say nothing."""
+    group = before.get(_GROUP)
+    kept = dict(group) if isinstance(group, dict) else {}
+    for name in _OTHER_ACCOUNT:
+        kept.pop(name, None)
+    wanted = kept | {"url": supabase.url, "key": supabase.service_key}
+    empty = {} if before else {"output": None}  # the template's own
+    return empty | before | {_GROUP: wanted, "owner_user_id": supabase.user_id}
+
+
+def _edited(text: str, supabase: LocalSupabase) -> str:
+    lines = text.splitlines()
+    if not any(re.match(rf"{_GROUP}\s*:", line) for line in lines):
+        lines += ["", f"{_GROUP}:"]
+    for name, value in (("url", supabase.url), ("key", supabase.service_key)):
+        _set_in_group(lines, name, value)
+    for name in _OTHER_ACCOUNT:
+        _remove_in_group(lines, name)
+    _set_on_top(lines, "owner_user_id", supabase.user_id)
+    return "\n".join(lines) + "\n"
+
+
+def _group(lines: list[str]) -> range:
+    """The lines of the group below its own: indented, empty, or comments."""
+    first = next(i for i, line in enumerate(lines) if re.match(rf"{_GROUP}\s*:", line)) + 1
+    end = first
+    while end < len(lines) and (not lines[end].strip() or lines[end][0] in " \t#"):
+        end += 1
+    return range(first, end)
+
+
+def _set_in_group(lines: list[str], name: str, value: str) -> None:
+    group = _group(lines)
+    indents = (re.match(r"( +)[\w-]+\s*:", lines[i]) for i in group)
+    indent = next((found[1] for found in indents if found), "  ")
+    for pattern in (rf" +{name}\s*:", rf" +#\s*{name}\s*:"):
+        for i in group:
+            if re.match(pattern, lines[i]):
+                lines[i] = f"{indent}{name}: {value}"
+                return
+    lines.insert(group.start, f"{indent}{name}: {value}")
+
+
+def _remove_in_group(lines: list[str], name: str) -> None:
+    for i in reversed(_group(lines)):
+        if re.match(rf" +{name}\s*:", lines[i]):
+            del lines[i]
+
+
+def _set_on_top(lines: list[str], name: str, value: str) -> None:
+    for pattern in (rf"{name}\s*:", rf"#\s*{name}\s*:"):
+        for i, line in enumerate(lines):
+            if re.match(pattern, line):
+                lines[i] = f"{name}: {value}"
+                return
+    lines.append(f"{name}: {value}")

