@@ -68,10 +68,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'imagen_nb' has no attribute {name!r}")
-    return getattr(import_module(f"imagen_nb.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a type checker would let every misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'imagen_nb' has no attribute {name!r}")
+        return getattr(import_module(f"imagen_nb.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

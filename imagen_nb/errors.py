@@ -11,11 +11,32 @@ ImagenError
 
 from __future__ import annotations
 
+import traceback
+from itertools import takewhile
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
 
 class ImagenError(Exception):
-    """Base of every error imagen_nb raises on purpose. `exit_code` is what the command returns."""
+    """Base of every error imagen_nb raises on purpose. `exit_code` is what the command returns.
+
+    A notebook shows the message and the user's own line, not the way through this package, which
+    `traceback.print_exc()` still has.
+    """
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it."""
+        from imagen_nb.terminal import safe
+
+        frames = traceback.extract_tb(self.__traceback__)
+        own = [*takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)]
+        said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self))}"]
+        if own:
+            said.append(f"line {own[-1].lineno}: {safe(own[-1].line or '')}")
+        return said
 
 
 class UsageError(ImagenError, ValueError):

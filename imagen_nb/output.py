@@ -26,9 +26,10 @@ from imagen_nb.paths import absolute
 from imagen_nb.record import Record
 
 SLUG_LENGTH = 40
-_OTHER_KINDS = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .jxl .svg .tif .tiff .webp".split()
-)
+_OTHER_KINDS = {  # names that mean a file, and not one of ours
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".svg", ".tif", ".tiff",
+    ".webp",
+}  # fmt: skip
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -38,6 +39,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EFBIG: "choose a folder that takes files of this size",
 }
 _TORN = (OSError, ValueError, SyntaxError, zlib.error, Image.DecompressionBombError)

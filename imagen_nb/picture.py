@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,22 @@ from imagen_nb.errors import UsageError
 from imagen_nb.output import keep_sheet
 from imagen_nb.record import COLUMNS, Record
 from imagen_nb.request import Axis
-from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, contact_sheet, img_tag
+from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, captioned, contact_sheet, img_tag
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
     from imagen_nb.catalog import Catalog
+
+_SHOWN_CELL, _SHOWN_PIXELS = 96, 400_000  # of a sheet in a notebook: each side, all cells together
+_PLURALS = {
+    "prompt": "prompts",
+    "size": "sizes",
+    "steps": "step counts",
+    "guidance": "guidances",
+    "seed": "seeds",
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,9 +67,9 @@ class Picture:
         return f"<Picture {self.path.name} {summary(self.record)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        caption = html.escape(f"{self.path.name} · {summary(self.record)}")
         tag = img_tag(self.image, self.record.prompt)
-        return {"text/plain": repr(self), "text/html": f"{tag}<br><small>{caption}</small>"}
+        page = captioned(tag, f"{self.path.name} · {summary(self.record)}")
+        return {"text/plain": repr(self), "text/html": page}
 
 
 class Pictures(Sequence[Picture]):
@@ -86,19 +95,23 @@ class Pictures(Sequence[Picture]):
         return iter(self._pictures)
 
     def __repr__(self) -> str:
-        varying = " × ".join(f"{len(axis.values)} {axis.name}" for axis in self.axes)
-        return f"<Pictures: {len(self)}{f' ({varying})' if varying else ''}>"
+        return f"<Pictures: {self._summary()}>"
+
+    def _summary(self) -> str:
+        varying = " × ".join(f"{len(axis.values)} {_PLURALS[axis.name]}" for axis in self.axes)
+        return f"{len(self)}{f' ({varying})' if varying else ''}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         if not self._pictures:
             return {"text/plain": repr(self)}
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
-        page = self.contact_sheet(cell=96)
+        shown = min(len(self), MAX_CELLS)
+        page = self.contact_sheet(cell=min(_SHOWN_CELL, math.isqrt(_SHOWN_PIXELS // shown)))
         tag = img_tag(page, f"contact sheet: {prompts[:500]}", side=max(page.size))
-        return {
-            "text/plain": repr(self),
-            "text/html": f"{tag}<br><small>{html.escape(repr(self))}</small>",
-        }
+        caption = f"pictures: {self._summary()}"
+        if shown < len(self):
+            caption += f", of which the first {shown} are shown"
+        return {"text/plain": repr(self), "text/html": captioned(tag, caption)}
 
     def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
         """The first pictures (at most 200) on one page; a grid's axes are its headings.
@@ -126,7 +139,10 @@ class Pictures(Sequence[Picture]):
         return keep_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
 
     def _labels(self, columns: int) -> Labels:
-        across, down = self.axes[-1], self.axes[:-1]
+        across = self.axes[-1]
+        down = sorted(
+            self.axes[:-1], key=lambda axis: axis.name == "prompt"
+        )  # long: cut at the end
         firsts = self._pictures[:MAX_CELLS:columns]
         rows = ["\n".join(_label(axis.name, picture.record) for axis in down) for picture in firsts]
         heads = [_label(across.name, picture.record) for picture in self._pictures[:columns]]
@@ -163,7 +179,7 @@ def summary(record: Record) -> str:
 
 def _label(axis: str, record: Record) -> str:
     if axis == "size":
-        return f"{record.width}×{record.height}"
+        return f"{record.width}x{record.height}"  # the font of the page has no ×
     value = getattr(record, axis)
     return (
         str(value)

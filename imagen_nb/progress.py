@@ -1,18 +1,47 @@
-"""Shows drawing as it goes: a bar with the time left."""
+"""Shows drawing as it goes, where somebody looks: a bar with the time left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import TracebackType
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from imagen_nb.backends import Step
+from imagen_nb.backends import Progress, Step
+from imagen_nb.live import Live, in_notebook
+from imagen_nb.request import Request
+
+with warnings.catch_warnings():
+    # The libraries that draw load it, and then it warns of bars, which our notebooks do not have.
+    warnings.simplefilter("ignore")
+    import_module("tqdm.auto")
+
+
+@contextmanager
+def listener(
+    requests: Sequence[Request], progress: Progress | bool | None, previews: bool = True
+) -> Iterator[Progress | None]:
+    """Who hears of each step, if anybody: the caller's own function, the notebook, or a bar.
+
+    `progress`: a function, True or False to show or hide the bar, None where somebody looks;
+    `previews`: whether a notebook shows the picture as it grows.
+    """
+    steps = sum(request.steps for request in requests)
+    if callable(progress):
+        yield progress
+    elif in_notebook() and progress is not False:
+        with Live(steps, previews) as live:
+            yield live
+    else:
+        with Bar(steps, progress) as bar:
+            yield None if bar.silent else bar
 
 
 class Bar:
-    """A progress bar over pictures × steps; silent where nobody looks: no terminal, no notebook."""
+    """A progress bar over pictures × steps; silent where nobody looks: no terminal."""
 
     def __init__(self, steps: int, shown: bool | None = None) -> None:
         disable = None if shown is None else not shown  # None: tqdm shows it on terminals only
@@ -20,10 +49,7 @@ class Bar:
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""
-        done = step.indices.stop if step.step == step.steps else step.indices.start
-        self._bar.set_postfix_str(
-            f"picture {min(done + 1, step.total)}/{step.total}", refresh=False
-        )
+        self._bar.set_postfix_str(step.place, refresh=False)
         self._bar.update(len(step.indices))
 
     @property

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.output import Output, destination, with_tags
 from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
-from imagen_nb.progress import Bar
+from imagen_nb.progress import listener
 from imagen_nb.record import Record
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 from imagen_nb.terminal import complain
@@ -107,7 +106,8 @@ class Studio:
             cloud: False marks it never to be copied to the cloud; None follows the configuration.
             output: a folder, or a file ending in .png, instead of the configured folder. A file
                 of that name is not overwritten: the next one is called -2.
-            progress: called after each step; True or False shows or hides the bar.
+            progress: called after each step; True or False shows or hides the bar, which in a
+                notebook has a small picture of what is being drawn (`preview: off` leaves it out).
             **backend_options: max_sequence_length, and what the backend itself takes (model=…).
 
         Raises:
@@ -229,6 +229,10 @@ class Studio:
         for home in self._homes.values():
             home.catalog.close()
 
+    def __repr__(self) -> str:
+        name, _ = self.settings.backend_choice()
+        return f"<Studio {name}, {self.settings.output.dir}>"
+
     def __enter__(self) -> Studio:
         return self
 
@@ -292,7 +296,8 @@ class Studio:
         facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
-        with _listener(requests, progress) as listen, self._uplink.drawing():
+        previews = self.settings.preview != "off"
+        with listener(requests, progress, previews) as listen, self._uplink.drawing():
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
                     writing.append(self._writer.submit(_keep, drawn, home, facts))
@@ -341,14 +346,3 @@ def _keep(drawn: Drawn, home: _Home, facts: _Facts) -> Picture:
 
 def _id_of(picture: Picture | UUID | str) -> str:
     return str(picture.record.id if isinstance(picture, Picture) else picture)
-
-
-@contextmanager
-def _listener(
-    requests: Sequence[Request], progress: Progress | bool | None
-) -> Iterator[Progress | None]:
-    if callable(progress):
-        yield progress
-        return
-    with Bar(sum(request.steps for request in requests), progress) as bar:
-        yield None if bar.silent else bar

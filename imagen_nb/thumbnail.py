@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 THUMBNAIL = 256  # pixels of the longer side
 CELL = 160
 MARGIN, LINE = 6, 14  # pixels around a cell, of a line of text
+LEGIBLE = 96  # pixels of a cell that a heading fits above, however small its picture
 MAX_CELLS = 200
 
 
@@ -38,7 +40,13 @@ def webp(image: Image, side: int = THUMBNAIL) -> bytes:
 def img_tag(image: Image, alt: str, side: int = THUMBNAIL) -> str:
     """An HTML image with the thumbnail inside it; `alt` is untrusted text."""
     data = base64.b64encode(webp(image, side)).decode()
-    return f'<img src="data:image/webp;base64,{data}" alt="{html.escape(alt)}">'
+    source = f"data:image/webp;base64,{data}"
+    return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width:100%">'
+
+
+def captioned(tag: str, caption: str) -> str:
+    """The HTML image with a line below it; `caption` is untrusted text."""
+    return f"<div>{tag}<br><small>{html.escape(caption)}</small></div>"
 
 
 def contact_sheet(
@@ -49,6 +57,7 @@ def contact_sheet(
     from PIL import ImageDraw
 
     labels = labels or Labels()
+    cell = min(cell, max(LEGIBLE, *(side for image in images for side in image.size)))
     pitch = cell + MARGIN
     rows = -(-len(images) // columns)
     left = 110 if any(labels.rows) else MARGIN
@@ -68,14 +77,20 @@ def contact_sheet(
 
 
 def fitted(text: str, width: int) -> str:
-    """The text cut to about `width` pixels, control characters shown as spaces."""
+    """The text cut to about `width` pixels; accents, which the font lacks, are left out."""
     room = max(1, width // 6)
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    plain = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    line = " ".join("".join(c if c.isprintable() else " " for c in plain).split())
     return line if len(line) <= room else line[: room - 1] + "…"
 
 
 def wrapped(text: str, width: int, lines: int) -> list[str]:
-    """The text in at most `lines` lines of about `width` pixels."""
+    """The text in at most `lines` lines of about `width` pixels; its own lines stay apart."""
     import textwrap
 
-    return textwrap.wrap(fitted(text, 10_000), max(8, width // 6), max_lines=lines, placeholder="…")
+    room = max(8, width // 6)
+    parts = [textwrap.wrap(fitted(part, 10_000), room) for part in text.splitlines()]
+    found = [line for part in parts for line in part]
+    if len(found) <= lines:
+        return found
+    return [*found[: lines - 1], fitted(" ".join(found[lines - 1 :]), width)]

@@ -28,7 +28,9 @@ from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.output import (
     Kept,
     Output,
+    destination,
     encode_png,
+    keep_sheet,
     read_record,
     record_in_png,
     sidecar_of,
@@ -452,6 +454,62 @@ def test_preparing_makes_the_folder_and_leaves_nothing_in_it(folder: Path) -> No
 def test_a_folder_with_nul_in_its_name_is_refused() -> None:
     with pytest.raises(UsageError, match="NUL"):
         Output("pic\0tures")
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^~nouser/x: there is no such home folder$"):
+        Output("~nouser/x")
+
+
+class TestDestination:
+    def test_a_folder_is_a_folder(self, folder: Path) -> None:
+        assert destination(folder) == (folder, None)
+        assert destination(folder / "v1.5", 3) == (folder / "v1.5", None)
+
+    @pytest.mark.parametrize("name", ["mine.png", "mine.PNG"])
+    def test_a_png_is_a_file(self, name: str, folder: Path) -> None:
+        assert destination(folder / name) == (folder, "mine")
+
+    def test_home_is_resolved(self) -> None:
+        assert destination("~/x.png") == (Path.home(), "x")
+
+    @pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.webp", "x.tiff"])
+    def test_files_of_other_kinds_are_refused_with_the_name_to_use(self, name: str) -> None:
+        with pytest.raises(UsageError, match=rf"{name} is not: name it x\.png, or give a folder"):
+            destination(name)
+
+    def test_one_file_for_several_pictures_is_refused(self) -> None:
+        with pytest.raises(UsageError, match=r"x\.png names one picture, and these are 3"):
+            destination("x.png", 3)
+
+    @pytest.mark.parametrize("name", ["x.jpg", "x.png"])
+    def test_a_folder_that_is_there_is_one_whatever_its_name(self, name: str, folder: Path) -> None:
+        (folder / name).mkdir(parents=True)
+        assert destination(folder / name, 3) == (folder / name, None)
+
+
+class TestSheets:
+    def test_a_sheet_is_never_overwritten(self, tmp_path: Path) -> None:
+        first, second = (keep_sheet(tmp_path, "a-sheet", page) for page in (b"one", b"two"))
+        assert [first.name, second.name] == ["a-sheet.png", "a-sheet-2.png"]
+        assert [first.read_bytes(), second.read_bytes()] == [b"one", b"two"]
+
+    def test_the_same_sheet_again_is_the_same_file(self, tmp_path: Path) -> None:
+        for page in (b"one", b"two"):
+            keep_sheet(tmp_path, "a-sheet", page)
+        assert keep_sheet(tmp_path, "a-sheet", b"two").name == "a-sheet-2.png"
+        assert {path.name for path in tmp_path.iterdir()} == {"a-sheet.png", "a-sheet-2.png"}
+
+    def test_a_full_disk_is_one_line_and_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left on device: free some space"):
+            keep_sheet(tmp_path, "a-sheet", b"one")
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("limit", [0, 50, 400])

@@ -93,6 +93,37 @@ def test_a_named_file_is_that_file(studio, tmp_path: Path) -> None:
     assert read_record(picture.path).prompt == "a ring"
 
 
+def test_an_output_that_cannot_be_meant_is_refused_before_drawing(studio, tmp_path: Path) -> None:
+    with pytest.raises(im.UsageError, match="pictures are PNG"):
+        studio.generate("a ring", output=tmp_path / "mine.jpg")
+    with pytest.raises(im.UsageError, match="give a folder"):
+        studio.sweep("a ring", seeds=[1, 2], output=tmp_path / "mine.png")
+    with pytest.raises(im.UsageError, match="no such home folder"):
+        studio.generate("a ring", output="~nouser/x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_auto_says_what_it_chose_once_and_only_when_it_draws(tmp_path: Path, capsys) -> None:
+    with im.Studio({"backend": "auto", "output": {"dir": str(tmp_path)}, "steps": 1}) as studio:
+        with pytest.raises(im.UsageError, match="steps"):
+            studio.generate("a ring", steps=0)
+        assert capsys.readouterr().err == ""
+        studio.generate("a ring", seed=1)
+        assert capsys.readouterr().err.startswith("imagen: drawing with flux-tiny-local")
+        studio.generate("a ring", seed=2)
+        assert capsys.readouterr().err == ""
+
+
+def test_another_contact_sheet_of_the_same_name_is_not_overwritten(studio, tmp_path: Path) -> None:
+    def sheet(*seeds: int) -> Path:
+        return studio.sweep("a cup", seeds=seeds, output=tmp_path).save_contact_sheet()
+
+    first, again, other = sheet(1, 2), sheet(1, 2), sheet(1, 3)
+    assert (again, other.name) == (first, f"{first.stem}-2.png")
+    with pytest.raises(im.UsageError, match="no pictures"):
+        im.Pictures([]).save_contact_sheet()
+
+
 def test_cloud_off_marks_the_picture(studio, tmp_path: Path) -> None:
     picture = studio.generate("a fish", seed=1, cloud=False, output=tmp_path)
     assert picture.cloud == "off"

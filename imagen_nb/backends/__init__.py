@@ -42,6 +42,16 @@ class Step:
     seconds_left: float
     preview: Callable[[int], Image] | None = None
 
+    @property
+    def place(self) -> str:
+        """What is being drawn: "step 2 of 6", "picture 3 of 8" or "pictures 1 to 8 of 40"."""
+        first, last = self.indices.start + 1, self.indices.stop
+        if self.total == 1:
+            return f"step {self.step} of {self.steps}"
+        if first == last:
+            return f"picture {first} of {self.total}"
+        return f"pictures {first} to {last} of {self.total}"
+
 
 Progress = Callable[[Step], None]
 

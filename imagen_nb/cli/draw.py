@@ -122,10 +122,10 @@ def read_prompt(prompt: str) -> str:
         raise UsageError(f"standard input is not text in {error.encoding}") from None
 
 
-def drawing_settings(config: Path | None, sync: Switch | None, preview: str | None) -> Settings:
+def drawing_settings(config: Path | None, sync: Switch | None, preview: Switch | None) -> Settings:
     """The settings in force for a command that draws."""
     output = {"cloud_sync": sync.value if sync else None}
-    return settings_of(config, output=output, preview=preview)
+    return settings_of(config, output=output, preview=preview.value if preview else None)
 
 
 def report(

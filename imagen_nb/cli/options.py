@@ -48,8 +48,7 @@ NoCloud = Annotated[
 ]
 CloudSync = Annotated[Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")]
 Preview = Annotated[
-    str | None,
-    typer.Option(help="Show the picture in the terminal: auto, on or off.", metavar="auto|on|off"),
+    Switch | None, typer.Option(help="Show the picture in the terminal: auto, on or off.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON, for programs.")]
 

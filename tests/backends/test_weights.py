@@ -150,6 +150,10 @@ class TestFolders:
         assert source in str(error.value)
         assert "\n" not in str(error.value)
 
+    def test_a_folder_in_the_home_of_nobody_is_one_line(self) -> None:
+        with pytest.raises(UsageError, match=r"^~nouser/model: there is no such home folder$"):
+            custom("~nouser/model")
+
     def test_without_a_model_the_message_says_what_to_give(self) -> None:
         with pytest.raises(UsageError, match="model="):
             custom()

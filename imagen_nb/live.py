@@ -1,0 +1,109 @@
+"""Drawing as it goes, in a notebook: a bar, the time left and a small picture, in one place."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+from importlib import import_module
+from types import TracebackType
+from typing import Any
+
+from imagen_nb.backends import Step
+from imagen_nb.terminal import complain
+from imagen_nb.thumbnail import img_tag
+
+INTERVAL_S = 0.25  # between two looks; shorter drawings show nothing at all
+SIDE = 128  # pixels of the small picture's longer side: one or two kilobytes
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook's kernel; loads nothing to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class Live:
+    """Shows the latest step in place, on a thread of its own: drawing waits for nothing of it.
+
+    Invariant: after `close` nothing more is shown, and what was shown is empty, so that a saved
+    notebook keeps none of it.
+    """
+
+    def __init__(self, steps: int, previews: bool = True) -> None:
+        self._steps, self._done = steps, 0
+        self._previews = previews
+        self._latest: Step | None = None
+        self._handle: Any = None
+        self._closed = threading.Event()
+        self._showing = threading.Lock()
+        cell = contextvars.copy_context()  # which cell of the notebook the display belongs to
+        self._thread = threading.Thread(target=cell.run, args=(self._watch,), name="imagen-live")
+
+    def __call__(self, step: Step) -> None:
+        """Note one denoising step."""
+        self._done += len(step.indices)
+        self._latest = step
+
+    def _watch(self) -> None:
+        shown: object = ...  # not even that nothing is drawn yet
+        while not self._closed.wait(INTERVAL_S):
+            step = self._latest
+            if step is not shown:
+                self._show(self._page(step))
+                shown = step
+
+    def _page(self, step: Step | None) -> str:
+        bar = f'<progress max="{self._steps}" value="{self._done}"></progress>'
+        if step is None:
+            return f"<div>{bar} <small>getting ready to draw</small></div>"
+        left = f"<small>{step.place}, {clock(step.seconds_left)} left</small>"
+        return f"<div>{bar} {left}{self._picture(step)}</div>"
+
+    def _picture(self, step: Step) -> str:
+        if not (self._previews and step.preview):
+            return ""
+        try:
+            return "<br>" + img_tag(step.preview(step.indices.start), "preview", SIDE)
+        except Exception as error:  # whatever keeps it from showing, the drawing goes on
+            self._previews = False
+            complain(f"no preview of the drawing: {error!r}")
+            return ""
+
+    def _show(self, page: str) -> None:
+        data = {"text/html": page, "text/plain": ""}
+        with self._showing:
+            if self._closed.is_set():
+                return
+            if self._handle:
+                self._handle.update(data, raw=True)
+            else:
+                display = import_module("IPython.display").display
+                self._handle = display(data, raw=True, display_id=True)
+
+    def close(self) -> None:
+        """Take away what is shown. The thread ends by itself, at the latest after one preview."""
+        self._closed.set()
+        with self._showing:
+            self._latest = None  # and with it the latents of the preview
+            if self._handle:
+                self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+    def __enter__(self) -> Live:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them, e.g. 1:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"

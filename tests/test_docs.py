@@ -1,0 +1,135 @@
+"""What the documents say is so: examples run, commands exist, generated pages are fresh."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+
+import imagen_nb as im
+from imagen_nb import shortcuts
+from imagen_nb.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def cli_docs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("cli_docs", ROOT / "tools" / "cli_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def typed() -> list[list[str]]:
+    """The commands of README, as words: those in blocks and those within sentences."""
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    found = [line.removeprefix("$ ") for line in lines]
+    found += re.findall(r"`((?:imagen|make) [^`]+)`", README)
+    split = [shlex.split(line, comments=True) for line in found if "…" not in line]
+    return [words for words in split if words and words[0] in ("imagen", "make")]
+
+
+class TestCommandPage:
+    def test_it_is_what_the_command_says(self, cli_docs: ModuleType) -> None:
+        said = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+        assert said == cli_docs.page(), "docs/cli.md is stale: run python tools/cli_docs.py"
+
+    def test_every_command_and_every_option_says_what_it_is_for(self, cli_docs: ModuleType) -> None:
+        silent = []
+        for path, context in cli_docs.all_commands():
+            silent += [] if context.command.help else [path]
+            parameters = context.command.params
+            silent += [f"{path} {it.name}" for it in parameters if not getattr(it, "help", None)]
+        assert silent == []
+
+
+class TestReadme:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("code", blocks("python"))
+    def test_its_python_runs(
+        self, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_BACKEND", "flux-tiny-local")
+        monkeypatch.setattr(shortcuts, "_default", None)
+        monkeypatch.chdir(tmp_path)
+        names: dict[str, Any] = {}
+        exec(compile(code, "README.md", "exec"), names)
+        shortcuts.studio().close()
+        made = [value for value in names.values() if isinstance(value, (im.Picture, im.Pictures))]
+        assert made
+        assert all(str(Path.home()) in str(p.path) for p in made if isinstance(p, im.Picture))
+
+    def test_it_has_commands_and_python(self) -> None:
+        assert len(blocks("python")) >= 1
+        assert len(typed()) >= 10
+
+    @pytest.mark.parametrize("words", typed(), ids=" ".join)
+    def test_its_commands_exist_with_their_options(self, words: list[str]) -> None:
+        program, *rest = words
+        if program == "make":
+            assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
+            return
+        assert program == "imagen"
+        command = typer.main.get_command(app)
+        while rest and rest[0] in getattr(command, "commands", {}):
+            name = rest.pop(0)
+            command = command.commands[name]  # type: ignore[attr-defined]
+        assert not getattr(command, "commands", None), f"no such command: {words}"
+        command.make_context("imagen", rest).close()  # raises for what it does not know
+
+    def test_its_links_lead_somewhere(self) -> None:
+        links = re.findall(r"\]\(([^)#]+)", README)
+        assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+class TestPublicNames:
+    """`__all__`, the lazy names and the typed imports are one list, and the typed file uses it."""
+
+    def test_all_is_every_name_that_loads_and_the_version(self) -> None:
+        assert sorted(im.__all__) == sorted([*im._HOMES, "__version__"])
+        assert dir(im) == sorted(im.__all__)
+
+    def test_what_a_type_checker_sees_is_what_loads(self) -> None:
+        tree = ast.parse(Path(im.__file__).read_text(encoding="utf-8"))
+        typed_names = {
+            alias.name: str(node.module).removeprefix("imagen_nb.")
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("imagen_nb.")
+            for alias in node.names
+        }
+        assert typed_names == im._HOMES
+
+    def test_nothing_public_lives_beside_them(self) -> None:
+        modules = {path.stem for path in Path(im.__file__).parent.iterdir()}
+        names = {name for name in vars(im) if not name.startswith("_")} - modules
+        assert names - set(im.__all__) == {"annotations", "import_module", "TYPE_CHECKING", "Any"}
+
+    def test_the_typed_file_uses_every_public_name(self) -> None:
+        assert set(used_names()) >= set(im.__all__)
+
+    def test_every_public_name_is_documented(self) -> None:
+        documented = [getattr(im, name).__doc__ for name in im.__all__ if name != "__version__"]
+        assert all(documented)
+
+
+def used_names() -> Iterator[str]:
+    tree = ast.parse((ROOT / "tests" / "typing" / "api.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "im":
+            yield node.attr

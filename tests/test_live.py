@@ -1,0 +1,232 @@
+"""In a notebook: a bar and a growing picture while drawing, and nothing of them afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from PIL import Image
+
+from imagen_nb import live
+from imagen_nb.backends import Step
+from imagen_nb.live import Live, clock, in_notebook
+from imagen_nb.progress import Bar, listener
+
+CELLS = {
+    "start": "import imagen_nb as im; im.configure(backend='flux-tiny-local', output={'dir': 'out'})",
+    "one": "print('before'); im.generate('a red boat', seed=1)",
+    "many": "im.sweep('a red boat', seeds=range(8), steps=60)",
+    "hidden": "im.sweep('a red boat', seeds=range(8), steps=61, progress=False);",
+    "no picture": "im.configure(backend='flux-tiny-local', output={'dir': 'out'}, preview='off')\n"
+    "im.sweep('a red boat', seeds=range(8), steps=62);",
+    "mistake": "x = 1\nim.generate('a red boat', width=130)",
+}
+BUDGET = 40_000  # bytes: what one saved notebook with all of these may take
+
+
+class Watched(NotebookClient):
+    """Notes what the kernel sends to be shown, for each cell."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.shown: dict[int, list[dict[str, Any]]] = {}
+
+    def process_message(self, message: Any, cell: Any, index: int) -> Any:
+        if message["msg_type"] in ("display_data", "update_display_data"):
+            self.shown.setdefault(index, []).append(message["content"]["data"])
+        return super().process_message(message, cell, index)
+
+
+class Ran:
+    """A notebook that was executed: what was shown meanwhile, and what is saved."""
+
+    def __init__(self, folder: Path) -> None:
+        cells = [nbformat.v4.new_code_cell(code) for code in CELLS.values()]
+        self.book = nbformat.v4.new_notebook(cells=cells)
+        client = Watched(self.book, timeout=600, allow_errors=True)
+        client.execute(cwd=str(folder), env={**os.environ, "HOME": str(folder)})
+        self.places = list(CELLS)
+        self.client = client
+
+    def pages(self, cell: str) -> list[str]:
+        return [data["text/html"] for data in self.client.shown.get(self.places.index(cell), [])]
+
+    def saved(self, cell: str) -> list[Any]:
+        return list(self.book.cells[self.places.index(cell)].outputs)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return Ran(tmp_path_factory.mktemp("notebook"))
+
+
+@pytest.mark.slow
+class TestInAKernel:
+    def test_the_growing_picture_is_shown_in_place_with_the_time_left(self, ran: Ran) -> None:
+        grown = [page for page in ran.pages("many") if 'alt="preview"' in page]
+        assert grown
+        assert re.search(r"pictures 1 to 8 of 8, \d+:\d\d left", grown[0])
+        assert len(set(grown)) == len(grown)
+        assert max(map(len, grown)) < 8_000
+
+    def test_a_drawing_without_a_bar_shows_nothing(self, ran: Ran) -> None:
+        assert ran.pages("hidden") == []
+
+    def test_with_the_preview_off_there_is_a_bar_alone(self, ran: Ran) -> None:
+        pages = ran.pages("no picture")
+        assert any("<progress" in page for page in pages)
+        assert not any("<img" in page for page in pages)
+
+    @pytest.mark.parametrize("cell", ["one", "many", "no picture"])
+    def test_the_saved_notebook_keeps_none_of_it(self, cell: str, ran: Ran) -> None:
+        left = [output for output in ran.saved(cell) if output.output_type == "display_data"]
+        assert [output.data for output in left] == [{"text/html": "", "text/plain": ""}] * len(left)
+
+    def test_what_the_cell_printed_and_its_result_stay(self, ran: Ran) -> None:
+        kinds = [output.output_type for output in ran.saved("one")]
+        assert (kinds[0], kinds[-1]) == ("stream", "execute_result")
+
+    def test_nothing_is_said_on_stderr(self, ran: Ran) -> None:
+        said = [o for cell in ran.book.cells for o in cell.outputs if o.get("name") == "stderr"]
+        assert said == []
+
+    def test_a_mistake_is_the_message_and_the_users_own_line(self, ran: Ran) -> None:
+        (error,) = ran.saved("mistake")
+        assert error.ename == "UsageError"
+        first, second = error.traceback
+        assert first.endswith("width must be a multiple of 16, not 130: try 128 or 144")
+        assert second == "line 2: im.generate('a red boat', width=130)"
+
+    def test_the_saved_notebook_is_small(self, ran: Ran) -> None:
+        assert len(nbformat.writes(ran.book)) < BUDGET
+        assert "image/png" not in json.dumps(ran.book)
+
+
+class Screen:
+    """Stands where IPython shows things; notes them."""
+
+    def __init__(self) -> None:
+        self.pages: list[str] = []
+
+    def display(self, data: dict[str, str], **how: Any) -> Screen:
+        assert how == {"raw": True, "display_id": True}
+        self.pages.append(data["text/html"])
+        return self
+
+    def update(self, data: dict[str, str], **how: Any) -> None:
+        self.pages.append(data["text/html"])
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    seen = Screen()
+    monkeypatch.setattr(live, "import_module", lambda name: seen)
+    return seen
+
+
+def ended(number: int, preview: Any = None) -> Step:
+    return Step(range(1), 3, number, 100, 65.0, preview)
+
+
+def small(index: int) -> Image.Image:
+    return Image.new("RGB", (16, 16), "red")
+
+
+def quiet(thread: threading.Thread) -> None:
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_however_fast_the_steps_come_few_are_shown(screen: Screen) -> None:
+    started = time.monotonic()
+    with Live(100) as shown:
+        for number in range(60):
+            shown(ended(number, small))
+            time.sleep(0.01)
+    looks = (time.monotonic() - started) / live.INTERVAL_S
+    assert 1 < len(screen.pages) <= looks + 1
+    assert "picture 1 of 3, 1:05 left" in screen.pages[0]
+    assert screen.pages[-1] == ""
+
+
+def test_a_short_drawing_shows_nothing_at_all(screen: Screen) -> None:
+    with Live(1) as shown:
+        shown(ended(1, small))
+    quiet(shown._thread)
+    assert screen.pages == []
+
+
+def test_before_the_first_step_it_says_that_it_gets_ready(screen: Screen) -> None:
+    with Live(6):
+        time.sleep(3 * live.INTERVAL_S)
+    assert "getting ready" in screen.pages[0]
+    assert len(screen.pages) == 2
+
+
+def test_a_preview_that_comes_too_late_is_not_shown(screen: Screen) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(index: int) -> Image.Image:
+        asked.set()
+        assert answer.wait(30)
+        return small(index)
+
+    with Live(6) as shown:
+        shown(ended(1, slow))
+        assert asked.wait(30)
+    answer.set()
+    quiet(shown._thread)
+    assert screen.pages == []
+
+
+def test_a_preview_that_fails_is_said_once_and_the_bar_goes_on(screen: Screen, capsys) -> None:
+    def broken(index: int) -> Image.Image:
+        raise RuntimeError("no memory")
+
+    with Live(6) as shown:
+        for number in range(1, 4):
+            shown(ended(number, broken))
+            time.sleep(2 * live.INTERVAL_S)
+    assert capsys.readouterr().err.count("no preview of the drawing: RuntimeError") == 1
+    assert sum("<progress" in page for page in screen.pages) > 1
+
+
+@pytest.mark.parametrize(
+    ("progress", "previews", "kind"),
+    [
+        (None, True, Live),
+        (True, False, Live),
+        (False, True, type(None)),
+        (print, True, type(print)),
+    ],
+)
+def test_a_notebook_has_the_live_display_unless_told_otherwise(
+    progress: Any, previews: bool, kind: type, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="here"))
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    with listener([], progress, previews) as listen:
+        assert isinstance(listen, kind)
+
+
+def test_elsewhere_there_is_a_bar_on_request_and_nothing_where_nobody_looks() -> None:
+    assert not in_notebook()
+    with listener([], True) as listen:
+        assert isinstance(listen, Bar)
+    with listener([], None) as listen:
+        assert listen is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3600, "60:00")])
+def test_seconds_are_shown_as_people_read_them(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

@@ -1,0 +1,113 @@
+"""Small pictures and sheets: legible headings, few bytes, nothing of the prompt as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen_nb.picture import Picture, Pictures
+from imagen_nb.record import Record
+from imagen_nb.request import Axis
+from imagen_nb.thumbnail import Labels, captioned, contact_sheet, fitted, img_tag, wrapped
+
+
+def noise(side: int, seed: int = 0) -> Image.Image:
+    """Harder to compress than any picture."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, make_record: Callable[..., Record]) -> Callable[..., Picture]:
+    """A picture on disk, as far as showing it goes."""
+
+    def make(image: Image.Image, **fields: object) -> Picture:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.png"
+        image.save(path)
+        return Picture(make_record(**fields), path, path, None)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_a_thumbnail_of_a_large_picture_is_small() -> None:
+    assert len(img_tag(Image.effect_mandelbrot((1024, 1024), (-2, -1, 1, 1), 50), "x")) < 20_000
+
+
+def test_text_around_a_picture_is_never_html() -> None:
+    page = captioned(img_tag(noise(8), '"><script>'), "<b>bold</b>")
+    assert "<script>" not in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a boat", "a boat"),
+        ("a\tboat\n", "a boat"),
+        ("café noir", "cafe noir"),
+        ("x" * 20, "x" * 9 + "…"),
+    ],
+)
+def test_a_heading_is_one_line_that_the_font_can_write(text: str, shown: str) -> None:
+    assert fitted(text, 60) == shown
+
+
+def test_the_lines_of_a_heading_stay_apart() -> None:
+    assert wrapped("steps 4\na red boat at sunset", 60, 5) == ["steps 4", "a red boat", "at sunset"]
+
+
+def test_a_long_heading_is_cut_at_its_end() -> None:
+    lines = wrapped("steps 4\n" + "a very long prompt " * 9, 60, 3)
+    assert len(lines) == 3
+    assert lines[0] == "steps 4"
+    assert lines[-1].endswith("…")
+
+
+def test_cells_are_no_larger_than_their_pictures_but_hold_a_heading() -> None:
+    assert contact_sheet([noise(128)], 1, cell=160).width < 160
+    assert contact_sheet([noise(16)], 1, cell=160).width > 90
+    assert contact_sheet([noise(1024)], 1, Labels(), cell=160).width > 160
+
+
+def test_rows_of_a_sheet_say_what_varies_before_the_prompt(kept: Callable[..., Picture]) -> None:
+    prompts = ["a boat", "a house"]
+    grid = [
+        kept(noise(16), prompt=prompt, steps=steps, seed=seed)
+        for prompt in prompts
+        for steps in (1, 2)
+        for seed in (1, 2)
+    ]
+    axes = [Axis("prompt", tuple(prompts)), Axis("steps", (1, 2)), Axis("seed", (1, 2))]
+    labels = Pictures(grid, axes)._labels(2)
+    assert labels.columns == ["seed 1", "seed 2"]
+    assert labels.rows[:2] == ["steps 1\na boat", "steps 2\na boat"]
+
+
+def test_many_pictures_say_what_varies_and_how_many_are_shown(
+    kept: Callable[..., Picture],
+) -> None:
+    one = kept(noise(64))
+    pictures = Pictures(
+        [one] * 250, [Axis("size", ((8, 8), (8, 16))), Axis("seed", tuple(range(125)))]
+    )
+    assert repr(pictures) == "<Pictures: 250 (2 sizes × 125 seeds)>"
+    page = pictures._repr_mimebundle_()["text/html"]
+    assert "pictures: 250 (2 sizes × 125 seeds), of which the first 200 are shown" in page
+
+
+def test_a_sheet_in_a_notebook_has_a_limit_however_many_pictures(
+    kept: Callable[..., Picture],
+) -> None:
+    few, many = (
+        len(
+            Pictures([kept(noise(128, seed)) for seed in range(count)])._repr_mimebundle_()[
+                "text/html"
+            ]
+        )
+        for count in (40, 200)
+    )
+    assert many < 1.2 * few

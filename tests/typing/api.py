@@ -1,0 +1,90 @@
+"""The public API as a user writes it. Nobody runs this: `mypy --strict` checks that it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pandas as pd
+from PIL.Image import Image
+
+import imagen_nb as im
+
+version: str = im.__version__
+
+# One picture, with as little or as much said as one likes.
+picture: im.Picture = im.generate("a red boat")
+picture = im.generate(
+    "a red boat",
+    seed=11,
+    steps=4,
+    width=128,
+    height=128,
+    guidance=0.0,
+    backend="flux-tiny-local",
+    tags=["try"],
+    cloud=False,
+    output="pictures",
+    progress=False,
+    max_sequence_length=16,
+)
+picture = im.generate(prompt="a red boat", output=Path("boat.png"), progress=print, model="a/b")
+image: Image = picture.image
+path: Path = picture.path
+sidecar: Path = picture.sidecar_path
+state: str = picture.cloud
+record: im.Record = picture.record
+identity: UUID = record.id
+labels: tuple[str, ...] = record.tags
+
+# Many pictures.
+pictures: im.Pictures = im.sweep("a {red|blue} boat", seeds=range(4), steps=[2, 4])
+pictures = im.sweep(["a boat", "a house"], seeds=3, guidance=[0.0, 3.5], size=(128, 128))
+pictures = im.sweep("a boat", size=[(128, 128), (192, None)], tags=("a", "b"), cloud=None)
+several: Sequence[im.Picture] = pictures
+one: im.Picture = pictures[0]
+some: im.Pictures = pictures[1:3]
+sheet: Image = pictures.contact_sheet(columns=4, cell=96)
+saved: Path = pictures.save_contact_sheet()
+frame: pd.DataFrame = pictures.frame()
+
+# The cloud.
+report: im.SyncReport = im.sync()
+report = im.sync(
+    timeout=5.0, pictures=[picture, identity, str(identity)], include_private=[picture]
+)
+waiting: pd.DataFrame = im.pending()
+
+# A session of one's own.
+studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})
+with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as own:
+    picture = own.generate("a red boat")
+    pictures = own.sweep("a red boat", seeds=[1, 2])
+    report = own.sync()
+    waiting = own.pending()
+    own.cancel()
+own.close()
+
+# Errors: one tree.
+errors: list[type[im.ImagenError]] = [
+    im.BackendError,
+    im.Cancelled,
+    im.CloudError,
+    im.ConfigError,
+    im.StorageError,
+    im.UsageError,
+]
+try:
+    im.generate("")
+except im.UsageError as error:
+    code: int = error.exit_code
+    bad_value: ValueError = error
+
+# What must not pass: each of these lines is an error of the type checker.
+im.generate("a boat", seed="11")  # type: ignore[arg-type]
+im.generate("a boat", 11)  # type: ignore[call-arg]
+im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
+picture.path = path  # type: ignore[misc]
+im.sync(timeout="5")  # type: ignore[arg-type]
+im.nothing_like_that()  # type: ignore[attr-defined]
