@@ -72,7 +72,8 @@ def ask_server(settings: Settings) -> None:
         print(f"{finding.what}: {'wrong' if finding.trouble else 'good'}")
         if finding.trouble:
             good = False
-            complain(f"{finding.what}: {finding.trouble}")
+            missing = f" (missing: {finding.migration})" if finding.migration else ""
+            complain(f"{finding.what}: {finding.trouble}{missing}")
     if not good:
         raise typer.Exit(1)
 

@@ -86,6 +86,7 @@ _REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
     "42501": "no right to do that: run `imagen db migrate`, and with a publishable key sign in "
     "(supabase.email, supabase.password)",
 }
+_NO_BUCKET = ("bucket not found", "related resource does not exist")  # before and while writing
 _OF_THE_PICTURE = {"400", "413", "415", "422"}
 
 
@@ -124,7 +125,7 @@ def _of_storage(status: str, message: str) -> CloudError:
         return Taken(said)
     if status == "429" or status.startswith("5"):
         return Unreachable(said)
-    if "bucket not found" in message.lower():
+    if any(sign in message.lower() for sign in _NO_BUCKET):
         return Refused(f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`")
     if status == "404":
         return Missing(said)

@@ -16,6 +16,14 @@ from imagen_nb.config import Settings
 from imagen_nb.errors import CloudError
 
 FIND_OWNER = "SELECT id, email FROM auth.users;"
+_SIGNS = {  # in what the server says, of the migration that was not applied
+    "PGRST106": "imagen_expose",
+    "PGRST205": "imagen_images",
+    "42P01": "imagen_images",
+    "3F000": "imagen_images",
+    "no bucket": "imagen_bucket",
+}
+_NOT_NULL, _NO_RIGHT = "23502", "42501"  # PostgreSQL's codes
 _SECRETS = ("supabase.key", "supabase.password", "supabase.database_url")
 
 
@@ -57,10 +65,14 @@ def others_read(file: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing asked of the server. `trouble`: what is wrong, and what to do; None when good."""
+    """One thing asked of the server. `trouble`: what is wrong, and what to do; None when good.
+
+    `migration`: the name of the one in `sql/` that would have made it, if one is missing.
+    """
 
     what: str
     trouble: str | None
+    migration: str | None = None
 
 
 def ask(settings: Settings) -> Iterator[Finding]:
@@ -70,19 +82,27 @@ def ask(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", "supabase.url and supabase.key are not set")
         return
     with closing(Cloud(account)) as cloud:
-        signed_in = _finding("sign-in", lambda: cloud.owner())
-        yield signed_in
+        yield (signed_in := _finding("sign-in", cloud.owner))
         if signed_in.trouble:
             return
-        yield (seen := _finding("schema and table", lambda: cloud.paths([str(uuid4())])))
-        if not seen.trouble:
-            yield _finding("table policies", lambda: _table_policies(cloud))
-        yield _finding("bucket and its policies", lambda: _bucket_policies(cloud))
+        table = _finding("schema and table", lambda: cloud.paths([str(uuid4())]), "imagen_grants")
+        yield table
+        if not table.trouble:
+            policies = "imagen_row_level_security"
+            yield _finding("table policies", lambda: _table_policies(cloud), policies)
+        yield _finding(
+            "bucket and its policies", lambda: _bucket_policies(cloud), "imagen_bucket_policies"
+        )
 
 
-def _finding(what: str, question: Callable[[], object]) -> Finding:
+def _finding(what: str, question: Callable[[], object], migration: str | None = None) -> Finding:
+    """`migration`: what is missing when nothing in the answer tells it more exactly."""
     try:
         question()
+    except Refused as error:
+        said = str(error)
+        told = (name for sign, name in _SIGNS.items() if sign in said)
+        return Finding(what, said, next(told, migration))
     except CloudError as error:
         return Finding(what, str(error))
     return Finding(what, None)
@@ -116,6 +136,3 @@ def _bucket_policies(cloud: Cloud) -> None:
     except CloudError:
         return
     raise Refused("uploads to other users' folders are not refused: run `imagen db migrate`")
-
-
-_NOT_NULL, _NO_RIGHT = "23502", "42501"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+from fault_proxy import FaultProxy
+from server_state import ServerState
 
 from imagen_nb.cloud import local
 from imagen_nb.cloud.local import LocalSupabase
@@ -68,3 +70,18 @@ def local_supabase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoUser
         yield TwoUsers(**values, other=second_user(started))
     finally:
         local.stop(folder)
+
+
+@pytest.fixture
+def server(local_supabase: TwoUsers) -> Iterator[ServerState]:
+    """The same, emptied, as its secret key sees it."""
+    with closing(ServerState(local_supabase.url, local_supabase.service_key)) as state:
+        state.clear()
+        yield state
+
+
+@pytest.fixture
+def proxy(local_supabase: TwoUsers) -> Iterator[FaultProxy]:
+    """A way to it that breaks when it is told to."""
+    with FaultProxy(local_supabase.url) as proxy:
+        yield proxy

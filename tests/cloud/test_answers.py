@@ -43,6 +43,7 @@ def table(code: str | None, message: str = "said so") -> APIError:
         (storage("409"), Taken, "409"),
         (storage("404", "Object not found"), Missing, "404"),
         (storage("404", "Bucket not found"), Refused, "imagen db migrate"),
+        (storage("404", "The related resource does not exist"), Refused, "no bucket"),
         (storage("413"), Rejected, "413"),
         (storage("415"), Rejected, "415"),
         (storage("400"), Rejected, "400"),

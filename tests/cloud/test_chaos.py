@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,6 @@ from imagen_nb.record import Record
 from imagen_nb.reindex import reindex
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def server(local_supabase: Any) -> Iterator[ServerState]:
-    with closing(ServerState(local_supabase.url, local_supabase.service_key)) as state:
-        state.clear()
-        yield state
-
-
-@pytest.fixture
-def proxy(local_supabase: Any) -> Iterator[FaultProxy]:
-    with FaultProxy(local_supabase.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,6 @@ import imagen_nb as im
 from imagen_nb.cli import run
 from imagen_nb.cloud import uplink
 from imagen_nb.errors import UsageError
-
-
-@pytest.fixture
-def server(local_supabase: Any) -> Iterator[ServerState]:
-    with closing(ServerState(local_supabase.url, local_supabase.service_key)) as state:
-        state.clear()
-        yield state
-
-
-@pytest.fixture
-def proxy(local_supabase: Any) -> Iterator[FaultProxy]:
-    with FaultProxy(local_supabase.url) as proxy:
-        yield proxy
-
 
 Configure = Callable[..., dict[str, Any]]
 

@@ -1,0 +1,103 @@
+"""`imagen config validate --online` against a database that lacks one thing after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import npm_as_at_home
+from postgres import cluster
+from pydantic import SecretStr
+
+from imagen_nb.cloud import local
+from imagen_nb.cloud.check import Finding, ask
+from imagen_nb.cloud.local import LocalSupabase
+from imagen_nb.config import Settings, SupabaseSettings
+
+INSERT_OWN = "imagen_images_insert"
+DAMAGE = {  # what a user finds wrong: the statement, and the migration that is named
+    "a table that is not there": ("ALTER TABLE imagen.images RENAME TO gone", "imagen_images"),
+    "no right to read rows": (
+        "REVOKE SELECT ON imagen.images FROM authenticated", "imagen_grants",
+    ),
+    "no right to add rows": (
+        f"DROP POLICY {INSERT_OWN} ON imagen.images", "imagen_row_level_security",
+    ),
+    "rows for everybody": (
+        "CREATE POLICY loose ON imagen.images FOR INSERT TO authenticated WITH CHECK (TRUE)",
+        "imagen_row_level_security",
+    ),
+    "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
+    "no right to upload": (
+        "DROP POLICY imagen_generated_insert ON storage.objects", "imagen_bucket_policies",
+    ),
+    "everybody's folders": (
+        "CREATE POLICY loose ON storage.objects FOR INSERT TO authenticated WITH CHECK (TRUE)",
+        "imagen_bucket_policies",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def supabase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSupabase]:
+    folder = tmp_path_factory.mktemp("checked")
+    with cluster().connect("postgres") as admin, npm_as_at_home():
+        admin.execute("CREATE ROLE check_admin SUPERUSER LOGIN PASSWORD 'x'")
+        admin.execute("CREATE DATABASE checked OWNER check_admin")
+        url = f"postgresql://check_admin:x@127.0.0.1:{cluster().port}/checked"
+        try:
+            yield local.start(folder, database_url=url, with_parent=True)
+        finally:
+            local.stop(folder)
+            admin.execute("DROP DATABASE checked WITH (FORCE)")
+            admin.execute("DROP ROLE check_admin")
+            admin.execute("ALTER ROLE authenticator RESET ALL")
+
+
+@pytest.fixture
+def found(supabase: LocalSupabase) -> Callable[[], list[Finding]]:
+    """What a signed-in user hears."""
+    settings = Settings(
+        supabase=SupabaseSettings(
+            url=supabase.url,
+            key=SecretStr(supabase.anon_key),
+            email=supabase.email,
+            password=SecretStr(supabase.password),
+        )
+    )
+    return lambda: list(ask(settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_is_missing_is_named(
+    what: str, found: Any, supabase: LocalSupabase, tmp_path: Path
+) -> None:
+    statement, migration = DAMAGE[what]
+    assert [finding.trouble for finding in found()] == [None] * 4
+    assert supabase.database_url
+    with psycopg.connect(supabase.database_url, autocommit=True) as database:
+        database.execute(statement.encode())
+        try:
+            wrong = [finding for finding in found() if finding.trouble]
+        finally:
+            repair(database, what)
+    assert [finding.migration for finding in wrong] == [migration], wrong
+    assert wrong[0].trouble
+    assert "imagen db migrate" in wrong[0].trouble
+
+
+def repair(database: psycopg.Connection[Any], what: str) -> None:
+    """As it was: every migration may run twice."""
+    from imagen_nb.cloud.migrate import migrations
+
+    if what == "a table that is not there":
+        database.execute("ALTER TABLE imagen.gone RENAME TO images")
+    for table in ("imagen.images", "storage.objects"):
+        database.execute(f"DROP POLICY IF EXISTS loose ON {table}".encode())
+    for migration in migrations():
+        for statement in migration.statements:
+            database.execute(statement.encode())
