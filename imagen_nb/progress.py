@@ -22,18 +22,22 @@ with warnings.catch_warnings():
 
 @contextmanager
 def listener(
-    requests: Sequence[Request], progress: Progress | bool | None, previews: bool = True
+    requests: Sequence[Request],
+    progress: Progress | bool | None,
+    previews: bool = True,
+    loaded: bool = False,
 ) -> Iterator[Progress | None]:
     """Who hears of each step, if anybody: the caller's own function, the notebook, or a bar.
 
     `progress`: a function, True or False to show or hide the bar, None where somebody looks;
-    `previews`: whether a notebook shows the picture as it grows.
+    `previews`: whether a notebook shows the picture as it grows; `loaded`: the model has drawn
+    before, so that the first step comes soon.
     """
     steps = sum(request.steps for request in requests)
     if callable(progress):
         yield progress
     elif in_notebook() and progress is not False:
-        with Live(steps, previews) as live:
+        with Live(steps, previews, loaded) as live:
             yield live
     else:
         with Bar(steps, progress) as bar:

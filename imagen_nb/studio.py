@@ -68,6 +68,7 @@ class Studio:
         self.settings = whole
         self._backends: dict[str, Backend] = {}
         self._homes: dict[Path, _Home] = {}
+        self._loaded: set[int] = set()  # what has drawn before, by id()
         self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
         self._uplink = Uplink(whole, background=background)
         self._lock = threading.Lock()
@@ -296,10 +297,13 @@ class Studio:
         facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
-        previews = self.settings.preview != "off"
-        with listener(requests, progress, previews) as listen, self._uplink.drawing():
+        shown = listener(
+            requests, progress, self.settings.preview != "off", id(backend) in self._loaded
+        )
+        with shown as listen, self._uplink.drawing():
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
+                    self._loaded.add(id(backend))
                     writing.append(self._writer.submit(_keep, drawn, home, facts))
                     if len(writing) > WAITING:
                         writing[-WAITING].result()  # a full disk stops the drawing too

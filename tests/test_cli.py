@@ -229,7 +229,10 @@ def test_a_full_disk_is_one_line_and_leaves_no_picture(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) -> None:
-    arguments = [*MAIN, *DRAW, "--count", "5000", "--output", str(tmp_path)]
+    # What was started in the background ignores Ctrl-C, and its children inherit that.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    arguments = [*MAIN[:-1], f"{heard}; {MAIN[-1]}"]
+    arguments += [*DRAW, "--count", "5000", "--output", str(tmp_path)]
     drawing = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not list(tmp_path.glob("*.json")) and drawing.poll() is None:
         time.sleep(0.05)

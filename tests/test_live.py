@@ -173,6 +173,22 @@ def test_before_the_first_step_it_says_that_it_gets_ready(screen: Screen) -> Non
     assert len(screen.pages) == 2
 
 
+def test_with_a_loaded_model_a_short_drawing_starts_no_thread(screen: Screen) -> None:
+    with Live(1, loaded=True) as shown:
+        shown(ended(1, small))
+    assert shown._thread.ident is None
+    assert screen.pages == []
+
+
+def test_with_a_loaded_model_a_long_drawing_is_shown(screen: Screen) -> None:
+    with Live(100, loaded=True) as shown:
+        for number in range(80):
+            shown(ended(number, small))
+            time.sleep(0.01)
+    assert 'alt="preview"' in screen.pages[0]
+    assert screen.pages[-1] == ""
+
+
 def test_a_preview_that_comes_too_late_is_not_shown(screen: Screen) -> None:
     asked, answer = threading.Event(), threading.Event()
 
