@@ -26,6 +26,7 @@ lint: $(STAMP)
 format: $(STAMP)
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	.venv/bin/python tools/cli_docs.py
 
 clean:
 	rm -rf .venv dist demo-out

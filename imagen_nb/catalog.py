@@ -19,6 +19,7 @@ from uuid import UUID
 
 from imagen_nb.errors import StorageError
 from imagen_nb.output import Kept
+from imagen_nb.paths import absolute
 from imagen_nb.record import COLUMNS, Record
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
@@ -95,7 +96,7 @@ class Catalog:
 
     def __init__(self, folder: Path | str) -> None:
         """Opens nothing yet: the file is made by the first picture, or the first question."""
-        self.folder = Path(os.path.abspath(Path(folder).expanduser()))
+        self.folder = absolute(folder)
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
         self._forget()
 

@@ -33,7 +33,7 @@ TEMPLATE = """\
 # Tags that every picture gets.
 #tags: []
 
-# Show pictures in terminals that can: auto, on, off.
+# Show pictures in terminals that can, and as they grow in notebooks: auto, on, off.
 #preview: auto
 
 output:

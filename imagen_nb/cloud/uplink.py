@@ -73,10 +73,12 @@ class Uplink:
     ) -> SyncReport:
         """Send what waits (or those of `ids` that do), and wait for it, `timeout` seconds at most.
 
-        Raises `UsageError` when there is nowhere to send it.
+        Raises `UsageError` when there is nowhere to send it, or the timeout is none.
         """
         if self._account is None:
             raise UsageError(f"nowhere to sync to: {NOT_SET}")
+        if timeout is not None and not timeout >= 0:
+            raise UsageError(f"the timeout must be 0 seconds or more, not {timeout}")
         turn = Turn()
         timer = threading.Timer(timeout, turn.stop) if timeout is not None else None
         if timer:

@@ -257,6 +257,11 @@ def test_the_command_keeps_the_picture_when_the_server_is_down(
     assert_nothing_lost([folder], server, 1)
 
 
+def test_a_timeout_that_is_none_is_refused(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sync", "--timeout", "-1", "--config", config]) == 2
+    assert "timeout must be 0 seconds or more" in capsys.readouterr().err
+
+
 def test_the_command_without_the_cloud_says_nothing_of_it(
     config: str, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
 ) -> None:

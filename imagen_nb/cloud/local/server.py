@@ -30,6 +30,7 @@ from imagen_nb.cloud.local.state import (
 )
 from imagen_nb.cloud.migrate import migrations
 from imagen_nb.errors import CloudError, UsageError
+from imagen_nb.paths import expanded
 
 _READY_S = 180.0  # until a server that does not answer has failed to start
 _STEP_S = 0.1
@@ -108,7 +109,7 @@ def status(folder: Path | None = None) -> LocalSupabase | None:
 
 
 def _absolute(folder: Path | None) -> Path:
-    return (folder or default_folder()).expanduser().resolve()
+    return expanded(folder or default_folder()).resolve()
 
 
 @contextmanager
