@@ -43,7 +43,8 @@ def theirs(folder: Path, to: Account) -> None:
     for entry in Catalog(folder).pending():
         path = f"plain-{uuid4()}/{entry.path.name}"
         bucket.upload(path, entry.path.read_bytes(), {"content-type": "image/png"})
-        row = entry.record.to_row() | {"owner_user_id": str(to.owner), "storage_path": path}
+        own = {"id": str(uuid4()), "owner_user_id": str(to.owner), "storage_path": path}
+        row = entry.record.to_row() | own
         table.insert(row).execute()
 
 
