@@ -47,10 +47,12 @@ def sync(
         with counting("syncing") as progress:
             report = studio.sync(timeout, include_private=include_private or (), progress=progress)
         wrong: Sequence[str] = ()
+        copies = None
         if verify:
             with counting("verifying") as progress:
                 wrong = studio.verify(progress=progress)
-        say(report, wrong, verify, as_json)
+            copies = studio.catalog().counts()["synced"]
+        say(report, wrong, copies, as_json)
     if report.trouble or report.failed or wrong:
         raise typer.Exit(1)
 
@@ -75,8 +77,11 @@ def list_waiting(entries: Sequence[Entry], as_json: bool) -> None:
     )
 
 
-def say(report: SyncReport, wrong: Sequence[str], verified: bool, as_json: bool) -> None:
-    """What a sync did: figures on stdout, what went wrong on stderr."""
+def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool) -> None:
+    """What a sync did: figures on stdout, what went wrong on stderr.
+
+    `copies`: how many were read back; None when none were to be.
+    """
     if as_json:
         facts = {
             "synced": report.synced,
@@ -84,7 +89,7 @@ def say(report: SyncReport, wrong: Sequence[str], verified: bool, as_json: bool)
             "pending": report.pending,
             "trouble": report.trouble,
             "seconds": round(report.seconds, 3),
-            **({"wrong": list(wrong)} if verified else {}),
+            **({} if copies is None else {"verified": copies, "wrong": list(wrong)}),
         }
         print(json.dumps(facts, indent=2))
         return
@@ -92,8 +97,11 @@ def say(report: SyncReport, wrong: Sequence[str], verified: bool, as_json: bool)
         f"{report.synced} synced, {len(report.failed)} failed, {report.pending} pending"
         f" ({report.seconds:.1f} s)"
     )
-    if verified and not wrong:
-        print("every copy, read back by its signed URL, is byte for byte the picture here")
+    if copies is not None:
+        print(
+            f"{copies - len(wrong)} of {copies} copies, read back by signed URLs,"
+            " are byte for byte the pictures here"
+        )
     for line in (*(f"{id}: {why}" for id, why in report.failed), *wrong):
         complain(line)
     if report.trouble:

@@ -224,7 +224,7 @@ def test_the_command_waits_for_its_picture_and_says_where_it_is(
     assert sidecar == f"sidecar: {path}.json"
     assert cloud == f"cloud: imagen.images.id={row['id']} storage_path={row['storage_path']}"
     assert run(["sync", "--verify", "--config", config]) == 0
-    assert "is byte for byte the picture here" in capsys.readouterr().out
+    assert "1 of 1 copies, read back by signed URLs" in capsys.readouterr().out
     server.client.storage.from_("imagen-generated").remove([row["storage_path"]])
     assert run(["sync", "--verify", "--config", config]) == 1
     assert "no object" in capsys.readouterr().err
