@@ -60,13 +60,16 @@ class Worker:
             if self._process != os.getpid():  # threads do not survive a fork
                 self._forget()
             self._seen.add(catalog)
-            named = self._waiting.get(catalog, [])
-            self._waiting[catalog] = None if ids is None or named is None else [*named, *ids]
+            self._want(catalog, ids)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="imagen-worker")
                 self._thread.start()
                 atexit.register(self.close)
             self._wake.notify_all()
+
+    def _want(self, catalog: Catalog, ids: list[str] | None) -> None:
+        named = self._waiting.get(catalog, [])
+        self._waiting[catalog] = None if ids is None or named is None else [*named, *ids]
 
     def close(self) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
@@ -122,7 +125,7 @@ class Worker:
             if left:  # in trouble, interrupted by a render, or being sent by another process
                 went_on = went_on and report.synced > 0
                 with self._wake:
-                    self._waiting.setdefault(catalog, ids)
+                    self._want(catalog, ids)  # beside what was drawn meanwhile
         return went_on
 
     def _sent(
@@ -156,8 +159,9 @@ class Worker:
 
 
 def _report_failed(report: SyncReport) -> None:
-    for _, why in report.failed[:1]:
-        more = f" (and {len(report.failed) - 1} more)" if len(report.failed) > 1 else ""
+    if report.failed:
+        (_, why), *others = report.failed
+        more = f" (and {len(others)} more)" if others else ""
         complain(f"cloud sync: {why}{more}: `imagen sync` tries again")
 
 
