@@ -10,20 +10,18 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from supabase_server import FaultProxy, running
-from timing import seconds
+from timing import compare
 
 from imagen_nb import Studio
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cloud.local import LocalSupabase
-
-ROUNDS = 7
 
 
 def settings(server: LocalSupabase, url: str, folder: Path, sync: str) -> dict[str, Any]:
@@ -56,24 +54,7 @@ def settled(studio: Studio) -> None:
         time.sleep(0.1)
 
 
-def compare(
-    on: Callable[[], None], off: Callable[[], None], settle: Callable[[], None]
-) -> tuple[float, tuple[float, float]]:
-    """Median of on / off, and both medians in seconds."""
-    on(), settle(), off()
-    pairs = []
-    for number in range(ROUNDS):  # who goes first changes
-        first, second = (on, off) if number % 2 else (off, on)
-        pair = []
-        for work in (first, second):
-            pair.append(seconds(work))
-            settle()
-        pairs.append((pair[0], pair[1]) if number % 2 else (pair[1], pair[0]))
-    ratio = median(a / b for a, b in pairs)
-    return ratio, (median(a for a, _ in pairs), median(b for _, b in pairs))
-
-
-def run(server: LocalSupabase, url: str, title: str, pictures: int) -> None:
+def run(server: LocalSupabase, url: str, delay: str, pictures: int) -> None:
     rounds: Iterator[int] = count()
     with tempfile.TemporaryDirectory(prefix="imagen-bench-") as folder:
         on, off = (Studio(settings(server, url, Path(folder), sync)) for sync in ("on", "off"))
@@ -82,12 +63,11 @@ def run(server: LocalSupabase, url: str, title: str, pictures: int) -> None:
             def draw(studio: Studio) -> None:
                 first = next(rounds) * pictures
                 for seed in range(first, first + pictures):
-                    studio.generate(f"a red boat, {title}", seed=seed)
+                    studio.generate(f"a red boat, {delay}", seed=seed)
 
-            ratio, times = compare(lambda: draw(on), lambda: draw(off), lambda: settled(on))
-            print(
-                f"{pictures} pictures, {title}: sync on {times[0]:.2f} s, off {times[1]:.2f} s,"
-                f" ratio {ratio:.3f} (goal ≤ 1.03)"
+            title = f"{pictures} pictures, sync on / off, {delay}"
+            compare(
+                title, lambda: draw(on), lambda: draw(off), "≤ 1.03", settle=lambda: settled(on)
             )
             print(f"on the caller's thread: {on_the_callers_thread(on):.3f} ms (goal ≤ 2)")
         waiting = Studio(settings(server, url, Path(folder), "on"), background=False)

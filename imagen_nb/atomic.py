@@ -15,6 +15,7 @@ from pathlib import Path
 
 from imagen_nb.faults import reach
 
+PRIVATE = 0o600  # the mode of files with secrets in them
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # folders may be shared
 _TEMPORARY = re.compile(r"\.imagen-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.tmp")
 _FORGOTTEN_S = 24 * 3600  # seconds; what is this old belongs to nobody, on whatever machine
@@ -27,11 +28,14 @@ def temporary_name(folder: Path) -> Path:
 
 
 @contextmanager
-def written(folder: Path, data: bytes) -> Iterator[Path]:
-    """A temporary file with `data`, flushed; at the end it is gone, unless it was renamed."""
+def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
+    """A temporary file with `data`, flushed; at the end it is gone, unless it was renamed.
+
+    `mode`: who may read and write it, from its first moment on, as far as the umask lets them.
+    """
     path = temporary_name(folder)
     try:
-        with path.open("xb") as file:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             reach("before-flush")
             file.flush()
@@ -41,9 +45,9 @@ def written(folder: Path, data: bytes) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file so that it is whole or not there at all, replacing what had its name."""
-    with written(path.parent, data) as temporary:
+    with written(path.parent, data, mode) as temporary:
         os.replace(temporary, path)
 
 

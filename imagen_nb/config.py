@@ -23,6 +23,7 @@ from pydantic import (
 
 from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
+from imagen_nb.paths import expanded
 
 CloudSync = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
@@ -61,10 +62,7 @@ def _switch(value: Any) -> Any:
 
 
 def _reachable(folder: Path) -> Path:
-    try:
-        folder.expanduser()
-    except RuntimeError:  # ~nobody
-        raise ValueError("there is no such home folder") from None
+    expanded(folder)  # raises for ~nobody; the setting stays as it was written
     return folder
 
 

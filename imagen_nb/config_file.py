@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from imagen_nb.atomic import move_new, written
+from imagen_nb.atomic import PRIVATE, move_new, written
 from imagen_nb.errors import ConfigError
 
 TEMPLATE = """\
@@ -172,8 +172,7 @@ def write_template(path: Path, *, force: bool = False) -> None:
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with written(target.parent, TEMPLATE.encode()) as partial:
-            partial.chmod(0o600)
+        with written(target.parent, TEMPLATE.encode(), PRIVATE) as partial:
             (os.replace if force else move_new)(partial, target)
     except OSError as error:
         if target.is_file() and not force:

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from importlib import import_module
-from types import TracebackType
 from typing import Any
 
 from imagen_nb.backends import Step
@@ -101,12 +100,7 @@ class Live:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

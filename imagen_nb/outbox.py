@@ -6,7 +6,6 @@ frees the lock, and the next sender takes over what was leased. No clock is aske
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,9 +16,8 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.atomic import write_whole
 from imagen_nb.catalog import Catalog, Entry, as_text
-from imagen_nb.output import explained
+from imagen_nb.output import Kept, amended, explained
 from imagen_nb.record import Record
 
 if TYPE_CHECKING:
@@ -38,22 +36,30 @@ class Outbox:
 
     def waiting(self, states: Sequence[str] = WAITING) -> list[str]:
         """The ids of the pictures in these states, oldest first."""
-        marks = ", ".join("?" * len(states))
         with self.catalog.connection() as connection:
             rows = connection.execute(
-                f"SELECT id FROM images WHERE cloud_state IN ({marks}) ORDER BY created_at, id",
+                f"SELECT id FROM images WHERE cloud_state IN ({_marks(states)})"
+                " ORDER BY created_at, id",
                 tuple(states),
             )
             return [id for (id,) in rows]
+
+    def entries(self) -> list[Entry]:
+        """What waits, with the last error of each, oldest first."""
+        return self.catalog.select(
+            f"WHERE cloud_state IN ({_marks(WAITING)}) ORDER BY created_at, id", *WAITING
+        )
 
     def include(self, ids: Iterable[UUID | str]) -> list[str]:
         """Let pictures made with the cloud switched off go up after all. Gives those changed."""
         changed = []
         for entry in filter(None, map(self.catalog.get, ids)):
             if entry.cloud_state == "off":
-                record = entry.record.model_copy(update={"cloud": True})
-                self._rewrite(entry, record, "pending")
-                changed.append(str(record.id))
+                self._amend(entry, entry.record.model_copy(update={"cloud": True}))
+                changed.append(str(entry.record.id))
+        with self.catalog.connection() as connection:
+            statement = "UPDATE images SET cloud_state = 'pending' WHERE id = ?"
+            connection.executemany(statement, [(id,) for id in changed])
         return changed
 
     @contextmanager
@@ -90,19 +96,10 @@ class Outbox:
         with self.catalog.connection() as connection:
             connection.execute("UPDATE images SET sender = NULL WHERE sender = ?", (name,))
 
-    def _rewrite(self, entry: Entry, record: Record, state: str) -> None:
+    def _amend(self, entry: Entry, record: Record) -> None:
         """Sidecar first, catalog second, as when a picture is kept."""
-        text = record.to_sidecar()
-        with explained(self.catalog.folder):
-            write_whole(entry.sidecar_path, text.encode())
-        owner = record.owner_user_id and str(record.owner_user_id)
-        with self.catalog.connection() as connection:
-            connection.execute(
-                "UPDATE images SET owner_user_id = ?, storage_path = ?, tags = ?, sidecar = ?,"
-                " cloud_state = ?, updated_at = ? WHERE id = ?",
-                (owner, record.storage_path, json.dumps(record.tags, ensure_ascii=False), text,
-                 state, _now(), str(record.id)),
-            )  # fmt: skip
+        kept = amended(Kept(entry.path, entry.sidecar_path, entry.record), record)
+        self.catalog.add(kept, entry.cloud_state)
 
 
 class Lease:
@@ -113,15 +110,14 @@ class Lease:
 
     def claim(self, ids: Sequence[str]) -> list[Entry]:
         """Those of these pictures that still wait and that nobody else holds."""
-        marks = ", ".join("?" * len(ids))
         catalog = self._outbox.catalog
         with catalog.connection() as connection:
             connection.execute(
-                f"UPDATE images SET sender = ? WHERE id IN ({marks}) AND sender IS NULL"
-                " AND cloud_state IN ('pending', 'failed')",
-                (self._name, *ids),
+                f"UPDATE images SET sender = ? WHERE id IN ({_marks(ids)}) AND sender IS NULL"
+                f" AND cloud_state IN ({_marks(WAITING)})",
+                (self._name, *ids, *WAITING),
             )
-        return catalog.select(f"WHERE sender = ? AND id IN ({marks})", self._name, *ids)
+        return catalog.select(f"WHERE sender = ? AND id IN ({_marks(ids)})", self._name, *ids)
 
     def assign(self, entry: Entry, owner: UUID, storage_path: str) -> Entry:
         """Note down whose the picture is and where it goes, before it goes there."""
@@ -129,7 +125,7 @@ class Lease:
             update={"owner_user_id": owner, "storage_path": storage_path}
         )
         if record != entry.record:
-            self._outbox._rewrite(entry, record, entry.cloud_state)
+            self._outbox._amend(entry, record)
         return Entry(record, entry.path, entry.sidecar_path, entry.cloud_state)
 
     def acknowledge(self, entries: Iterable[Entry]) -> None:
@@ -177,6 +173,11 @@ def waiting_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["id", "created_at", *text[1:]])
     frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True)
     return frame.astype({**dict.fromkeys(text, "str"), "created_at": "datetime64[us, UTC]"})
+
+
+def _marks(values: Sequence[str]) -> str:
+    """A place in a statement for each value."""
+    return ", ".join("?" * len(values))
 
 
 def _now() -> str:

@@ -170,7 +170,7 @@ class Output:
             if same:
                 return same
             number = max(free, number + 1)  # a name can be taken and yet not be there to read
-            path = self.folder / _numbered(stem, number)
+            path = self.folder / numbered(stem, number)
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
             with suppress(FileExistsError):
@@ -209,10 +209,10 @@ class Output:
         with self._lock:
             if len(self._known) > 1000:
                 self._known.clear()
-            if not _taken(self.folder / _numbered(stem, 1)):  # new, or all were removed
+            if not _taken(self.folder / numbered(stem, 1)):  # new, or all were removed
                 self._known.pop(stem, None)
             known = self._known.setdefault(stem, _Namesakes())
-            while _taken(path := self.folder / _numbered(stem, known.next)):
+            while _taken(path := self.folder / numbered(stem, known.next)):
                 with suppress(StorageError):  # torn or not ours: the name is taken all the same
                     known.showing.setdefault(read_record(path).decides(), []).append(path)
                 known.next += 1
@@ -224,7 +224,7 @@ def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
     number = 1
     with explained(folder), written(folder, png) as temporary:
         while True:
-            path = folder / _numbered(stem, number)
+            path = folder / numbered(stem, number)
             with suppress(FileExistsError):
                 move_new(temporary, path)
                 return path
@@ -238,7 +238,11 @@ def with_tags(kept: Kept, tags: Iterable[str]) -> Kept:
     merged = tuple(dict.fromkeys((*kept.record.tags, *tags)))
     if merged == kept.record.tags:
         return kept
-    record = kept.record.model_copy(update={"tags": merged})
+    return amended(kept, kept.record.model_copy(update={"tags": merged}))
+
+
+def amended(kept: Kept, record: Record) -> Kept:
+    """The same picture with this record in its sidecar. Raises `StorageError`."""
     with explained(kept.path.parent):
         write_whole(kept.sidecar_path, record.to_sidecar().encode())
     return replace(kept, record=record)
@@ -281,7 +285,8 @@ def record_in_png(path: Path) -> Record:
     return record.model_copy(update=facts)
 
 
-def _numbered(stem: str, number: int) -> str:
+def numbered(stem: str, number: int) -> str:
+    """The name of the `number`th file of this stem: x.png, x-2.png, x-3.png and so on."""
     return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
 
 

@@ -16,6 +16,16 @@ def expanded(path: Path | str) -> Path:
         raise UsageError(f"{path}: there is no such home folder") from None
 
 
+def user_folder(variable: str, usual: str) -> Path:
+    """The folder of imagen in one of the user's base folders: $`variable`, or `usual`."""
+    return expanded(os.environ.get(variable) or usual) / "imagen"
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/imagen, or ~/.cache/imagen: what can be fetched again."""
+    return user_folder("XDG_CACHE_HOME", "~/.cache")
+
+
 def absolute(path: Path | str) -> Path:
     """The path from the root, without ~ and .. in it. Raises `UsageError` for what is no path."""
     if "\0" in str(path):

@@ -49,11 +49,7 @@ class Picture:
         entry = self.catalog.get(self.record.id)
         if entry is None:
             return "unknown: it is not in the catalog, see `imagen reindex`"
-        return (
-            f"failed: {entry.cloud_error}"
-            if entry.cloud_error and entry.cloud_state == "failed"
-            else entry.cloud_state
-        )
+        return entry.cloud
 
     @property
     def image(self) -> Image:

@@ -204,13 +204,7 @@ class Studio:
 
     def waiting(self) -> list[Entry]:
         """The pictures that wait for the cloud, with the last error of each, oldest first."""
-        return [
-            entry
-            for catalog in self._catalogs()
-            for entry in catalog.select(
-                "WHERE cloud_state IN ('pending', 'failed') ORDER BY created_at, id"
-            )
-        ]
+        return [entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()]
 
     def pending(self) -> pd.DataFrame:
         """The pictures that wait for the cloud: id, created_at, prompt, local_path, state, error.

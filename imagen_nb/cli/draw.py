@@ -52,6 +52,7 @@ def generate(
     text = read_prompt(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
     first = random_seed() if seed is None else seed
+    cloud = False if no_cloud else None
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             escape(text),
@@ -64,7 +65,7 @@ def generate(
             ),
             backend=backend,
             tags=tag or (),
-            cloud=(cloud := False if no_cloud else None),
+            cloud=cloud,
             output=output,
         )
         report(studio, pictures, cloud, as_json)
@@ -94,6 +95,7 @@ def sweep(
     from imagen_nb.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
+    cloud = False if no_cloud else None
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             [read_prompt(text) for text in prompt],
@@ -103,7 +105,7 @@ def sweep(
             size=parse_sizes(size) if size is not None else None,
             backend=backend,
             tags=tag or (),
-            cloud=(cloud := False if no_cloud else None),
+            cloud=cloud,
             output=output,
         )
         sheet = pictures.save_contact_sheet()

@@ -75,10 +75,7 @@ def kept_in(folder: Path) -> tuple[dict[str, int], list[str], list[str]]:
     if not catalog.path.exists():
         return {"total": 0}, [], []
     with closing(catalog):
-        troubled = catalog.select(
-            "WHERE cloud_error IS NOT NULL AND cloud_state IN ('pending', 'failed')"
-            " ORDER BY created_at DESC LIMIT 20"
-        )
+        troubled = catalog.select("WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20")
         errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
         return catalog.counts(), [str(entry.path) for entry in catalog.latest(1)], [*errors]
 

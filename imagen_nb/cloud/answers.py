@@ -30,7 +30,14 @@ class Unreachable(CloudError):  # noqa: N818 - it says how, not what
 
 
 class Refused(CloudError):  # noqa: N818 - it says how, not what
-    """Nothing goes up until the user, or who runs the server, changes something."""
+    """Nothing goes up until the user, or who runs the server, changes something.
+
+    `migration`: the name of the one in `sql/` that is missing, where the answer tells it.
+    """
+
+    def __init__(self, message: str, migration: str | None = None) -> None:
+        super().__init__(message)
+        self.migration = migration
 
 
 class Rejected(CloudError):  # noqa: N818 - it says how, not what
@@ -86,6 +93,12 @@ _REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
     "42501": "no right to do that: run `imagen db migrate`, and with a publishable key sign in "
     "(supabase.email, supabase.password)",
 }
+_MIGRATIONS = {  # by code: what was not applied
+    "PGRST106": "imagen_expose",
+    "PGRST205": "imagen_images",
+    "42P01": "imagen_images",
+    "3F000": "imagen_images",
+}
 _NO_BUCKET = ("bucket not found", "related resource does not exist")  # before and while writing
 _OF_THE_PICTURE = {"400", "413", "415", "422"}
 
@@ -126,7 +139,8 @@ def _of_storage(status: str, message: str) -> CloudError:
     if status == "429" or status.startswith("5"):
         return Unreachable(said)
     if any(sign in message.lower() for sign in _NO_BUCKET):
-        return Refused(f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`")
+        said = f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`"
+        return Refused(said, "imagen_bucket")
     if status == "404":
         return Missing(said)
     if status in _OF_THE_PICTURE:
@@ -137,8 +151,8 @@ def _of_storage(status: str, message: str) -> CloudError:
 def _of_table(code: str, message: str) -> CloudError:
     said = f"the database says {code} {_short(message)}"
     if code in _REMEDIES:
-        return Refused(f"{said}: {_REMEDIES[code]}")
-    if code.startswith(("5", "08", "40", "53", "57", "PGRST0")) and code != "54000":
+        return Refused(f"{said}: {_REMEDIES[code]}", _MIGRATIONS.get(code))
+    if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
         return Unreachable(said)
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
         return Rejected(said)

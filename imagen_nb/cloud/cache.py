@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path, PurePosixPath
 
 from imagen_nb.atomic import write_whole
 from imagen_nb.cloud.answers import Missing
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.output import explained, slug
-from imagen_nb.paths import expanded
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/imagen/pictures, or ~/.cache/imagen/pictures."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return expanded(base) / "imagen" / "pictures"
+from imagen_nb.paths import cache_folder
 
 
 def cached_path(folder: Path, storage_path: str) -> Path:
@@ -32,9 +25,10 @@ def cached_path(folder: Path, storage_path: str) -> Path:
 def fetch(cloud: Cloud, storage_path: str, folder: Path | None = None) -> Path:
     """The object's file in the cache, read from the cloud if it is not there yet.
 
+    `folder`: ~/.cache/imagen/pictures unless given.
     Raises `CloudError` when it cannot be read, `StorageError` when it cannot be written.
     """
-    path = cached_path(folder or cache_folder(), storage_path)
+    path = cached_path(folder or cache_folder() / "pictures", storage_path)
     if path.exists():
         return path
     url = cloud.signed_urls([storage_path])[storage_path]

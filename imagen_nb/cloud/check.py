@@ -16,13 +16,6 @@ from imagen_nb.config import Settings
 from imagen_nb.errors import CloudError
 
 FIND_OWNER = "SELECT id, email FROM auth.users;"
-_SIGNS = {  # in what the server says, of the migration that was not applied
-    "PGRST106": "imagen_expose",
-    "PGRST205": "imagen_images",
-    "42P01": "imagen_images",
-    "3F000": "imagen_images",
-    "no bucket": "imagen_bucket",
-}
 _NOT_NULL, _NO_RIGHT = "23502", "42501"  # PostgreSQL's codes
 _SECRETS = ("supabase.key", "supabase.password", "supabase.database_url")
 
@@ -100,9 +93,7 @@ def _finding(what: str, question: Callable[[], object], migration: str | None = 
     try:
         question()
     except Refused as error:
-        said = str(error)
-        told = (name for sign, name in _SIGNS.items() if sign in said)
-        return Finding(what, said, next(told, migration))
+        return Finding(what, str(error), error.migration or migration)
     except CloudError as error:
         return Finding(what, str(error))
     return Finding(what, None)

@@ -222,14 +222,15 @@ class Cloud:
 
         try:
             return request()
-        except (httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError) as error:
+        except (
+            *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
+            *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
+        ) as error:
             raise understood(error) from None  # whose text may hold what was sent
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # not Supabase's JSON
-            raise understood(error) from None
-        except RuntimeError as error:
+        except RuntimeError:
             if self._closing.is_set():  # httpx says so of a closed client
                 raise Unreachable("the session is over") from None
-            raise error
+            raise
 
     def _signed_in(self, instead_of: _Session | None = None) -> _Session:
         with self._lock:

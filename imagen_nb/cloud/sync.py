@@ -19,7 +19,8 @@ from imagen_nb.cloud.answers import Rejected, Taken
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.faults import reach
-from imagen_nb.outbox import WAITING, Lease, Outbox
+from imagen_nb.outbox import Lease, Outbox
+from imagen_nb.output import numbered
 
 SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS = 16  # pictures whose rows are written in one request
@@ -99,7 +100,7 @@ def drain(
     another process is sending are left to it. `progress(done, total)` is called now and then.
     """
     outbox, began, turn = Outbox(catalog), time.monotonic(), turn or Turn()
-    wanted = outbox.waiting(WAITING) if ids is None else list(ids)
+    wanted = outbox.waiting() if ids is None else list(ids)
     tally = _Tally()
     if wanted:
         with outbox.lease() as lease:
@@ -221,10 +222,10 @@ def upload(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
     png = _file_of(entry)
     name = _below_owner(entry.record.storage_path or "")
     for number in range(1, _MAX_NAMESAKES):
-        entry = lease.assign(entry, owner, folder + _numbered(name, number))
+        entry = lease.assign(entry, owner, folder + numbered(name, number))
         if _put(entry.record.storage_path or "", png, cloud):
             return entry
-    raise Rejected(f"{name} and its numbered names are taken by other pictures")
+    raise Rejected(f"{name}.png and its numbered names are taken by other pictures")
 
 
 def _put(path: str, png: bytes, cloud: Cloud) -> bool:
@@ -259,12 +260,8 @@ def _file_of(entry: Entry) -> bytes:
 
 
 def _below_owner(storage_path: str) -> str:
-    """<day>/<name>.png, whosever folder it was assigned to before."""
-    return "/".join(storage_path.split("/")[-2:])
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name.removesuffix('.png')}-{number}.png"
+    """<day>/<name> without .png, whosever folder it was assigned to before."""
+    return "/".join(storage_path.removesuffix(".png").split("/")[-2:])
 
 
 def row_of(entry: Entry) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from uuid import UUID
 
 from imagen_nb.catalog import Catalog
@@ -15,7 +16,7 @@ from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config import Settings
 from imagen_nb.errors import UsageError
-from imagen_nb.outbox import WAITING, Outbox
+from imagen_nb.outbox import Outbox
 from imagen_nb.terminal import complain
 
 NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"
@@ -123,7 +124,7 @@ def _send(
 ) -> SyncReport:
     """Drain; then wait for what other senders, mostly our own worker, have under way."""
     outbox = Outbox(catalog)
-    wanted = outbox.waiting(WAITING) if ids is None else [str(id) for id in ids]
+    wanted = outbox.waiting() if ids is None else [str(id) for id in ids]
     report = drain(catalog, cloud, wanted, turn=turn, progress=progress)
     until = time.monotonic() + _OTHERS_S
     while not report.trouble and turn.lasts() and time.monotonic() < until:
@@ -132,11 +133,5 @@ def _send(
             break
         time.sleep(_POLL_S)
         more = drain(catalog, cloud, sorted(left), turn=turn)
-        report = SyncReport(
-            report.synced + more.synced,
-            report.failed + more.failed,
-            more.pending,
-            more.trouble,
-            report.seconds + more.seconds,
-        )
+        report = replace(report + more, pending=more.pending)
     return report

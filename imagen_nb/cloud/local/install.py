@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from filelock import FileLock
 
 from imagen_nb.cloud.local.node import Node
 from imagen_nb.errors import CloudError
+from imagen_nb.paths import cache_folder
 
 VERSION = "0.10.0"  # of @supabase/lite; package-lock.json names it and the rest, with hashes
 TEMPLATE = "database"  # in the installed folder: an empty PGlite database, to be copied
@@ -31,11 +31,6 @@ _NPM = (
     "--fetch-retries=1",
     "--fetch-retry-mintimeout=1000",
 )
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/imagen, or ~/.cache/imagen."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagen"
 
 
 def installed(node: Node, tell: Callable[[str], None]) -> Path:

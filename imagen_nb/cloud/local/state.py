@@ -8,8 +8,9 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from imagen_nb.atomic import flush_folder, temporary_name
+from imagen_nb.atomic import PRIVATE, flush_folder, write_whole
 from imagen_nb.errors import CloudError, UsageError
+from imagen_nb.paths import user_folder
 
 EMAIL = "me@localhost.test"
 _FILE = "state.json"
@@ -73,8 +74,7 @@ class State:
 
 def default_folder() -> Path:
     """$XDG_DATA_HOME/imagen/supabase, or below ~/.local/share."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "imagen" / "supabase"
+    return user_folder("XDG_DATA_HOME", "~/.local/share") / "supabase"
 
 
 def claimed(folder: Path) -> Path:
@@ -109,13 +109,5 @@ def save(folder: Path, state: State) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a whole file that nobody but its owner could read at any moment."""
-    partial = temporary_name(path.parent)
-    try:
-        with open(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        flush_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, data, PRIVATE)
+    flush_folder(path.parent)
