@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -142,16 +142,38 @@ class Cloud:
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """The `storage_path` of each of these rows that is there, by id."""
-        rows: list[Any] = self._ask(
-            lambda session: (
-                session.tables.from_("images")
-                .select("id,storage_path")
-                .in_("id", list(ids))
-                .execute()
-                .data
-            )
-        )
+        rows = self.rows([("id", f"in.({','.join(ids)})")], "id,storage_path")
         return {row["id"]: row["storage_path"] for row in rows}
+
+    def rows(
+        self,
+        filters: Sequence[tuple[str, str]],
+        columns: str = "*",
+        table: str = "images",
+        schema: str = "imagen",
+    ) -> list[Any]:
+        """Rows that meet all `filters`, at most as many as the server gives in one answer.
+
+        Filters, order and limit are PostgREST's own: ("id", "eq.…"), ("order", "created_at.desc").
+        """
+
+        def read(session: _Session) -> list[Any]:
+            tables = session.tables.schema(schema)
+            return _executed(tables.from_(table).select(columns), filters)
+
+        return self._ask(read)
+
+    def update(
+        self, values: Mapping[str, Any], filters: Sequence[tuple[str, str]], columns: str = "id"
+    ) -> list[Any]:
+        """Write `values` to the rows of imagen.images that meet all `filters`; gives those rows."""
+
+        def write(session: _Session) -> list[Any]:
+            return _executed(
+                session.tables.from_("images").update(dict(values)).select(columns), filters
+            )
+
+        return self._ask(write)
 
     def code_of_insert(self, row: dict[str, Any]) -> str | None:
         """The database's error code for a row that it must refuse; None when it took it."""
@@ -252,6 +274,12 @@ class Cloud:
             raise Refused("owner_user_id is not set: a secret key needs to know whose they are")
         folder = f"{owner}/" if account.email else ""
         return _Session(client.storage, client.schema("imagen"), owner, folder, ends)
+
+
+def _executed(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
+    for name, condition in filters:  # as they are: the builder's own methods quote too little
+        builder.request.params = builder.request.params.add(name, condition)
+    return [*builder.execute().data]
 
 
 def _told(info: dict[str, Any]) -> Stored:
