@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from imagen_nb.picture import Picture, Pictures
     from imagen_nb.record import Record
-    from imagen_nb.shortcuts import configure, generate, pending, sweep, sync
+    from imagen_nb.shortcuts import configure, generate, history, pending, sweep, sync
     from imagen_nb.studio import Studio
 
 __version__ = "0.1.0"
@@ -41,6 +41,7 @@ _HOMES = {
     "UsageError": "errors",
     "configure": "shortcuts",
     "generate": "shortcuts",
+    "history": "shortcuts",
     "pending": "shortcuts",
     "sweep": "shortcuts",
     "sync": "shortcuts",
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "configure",
     "generate",
+    "history",
     "pending",
     "sweep",
     "sync",

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,6 +123,22 @@ class Catalog:
             finally:
                 if connection.in_transaction:
                     connection.rollback()
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own for a long reading, which makes nobody wait.
+
+        Raises `StorageError` for what SQLite cannot do.
+        """
+        with self.connection():
+            pass  # the file is there, and as new as this program
+        with (
+            _explained(self.path),
+            closing(
+                sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+            ) as connection,
+        ):
+            yield connection
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection and self._file != _inode(self.path):

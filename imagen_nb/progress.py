@@ -77,3 +77,27 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield progress
+
+
+@contextmanager
+def reading(shown_after: int = 2) -> Iterator[Callable[[int], None]]:
+    """A bar for pages of which nobody knows the number: give the result each page's rows.
+
+    A short reading shows nothing.
+    """
+    disable = False if in_notebook() else None
+    pages, rows, bar = 0, 0, None
+    try:
+
+        def count(number: int) -> None:
+            nonlocal pages, rows, bar
+            pages, rows = pages + 1, rows + number
+            if pages > shown_after:
+                if bar is None:
+                    bar = tqdm(desc="reading", unit=" pictures", leave=False, disable=disable)
+                bar.update(rows - bar.n)
+
+        yield count
+    finally:
+        if bar is not None:
+            bar.close()

@@ -20,6 +20,9 @@ from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError
 from imagen_nb.faults import reach
+from imagen_nb.frames.moments import Moment
+from imagen_nb.frames.query import query
+from imagen_nb.frames.source import History
 from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.output import Output, destination, with_tags
 from imagen_nb.paths import absolute
@@ -71,6 +74,7 @@ class Studio:
         self._loaded: set[int] = set()  # what has drawn before, by id()
         self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
         self._uplink = Uplink(whole, background=background)
+        self._history = History(whole, self._catalogs, self._uplink.reader)
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
         self._cancel = threading.Event()
@@ -212,6 +216,59 @@ class Studio:
         `state` is pending or failed; `error` what happened the last time, if anything did.
         """
         return waiting_frame(self.waiting())
+
+    def history(
+        self,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        prompt: str | None = None,
+        backend: str | Iterable[str] | None = None,
+        model: str | Iterable[str] | None = None,
+        tags: str | Iterable[str] | None = None,
+        any_tags: str | Iterable[str] | None = None,
+        seed: int | Iterable[int] | None = None,
+        size: str | tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+        ids: str | UUID | Iterable[str | UUID] | None = None,
+        limit: int | None = None,
+        source: str = "auto",
+        sidecar: bool = False,
+    ) -> pd.DataFrame:
+        """Every picture ever made that meets all conditions, newest first, one row each.
+
+        The columns are those of imagen.images, then `local_path` and `cloud` (pending, synced, off
+        or "failed: <the reason>"). `df.imagen` looks at, compares, tags and repeats them.
+
+        Args:
+            since: the first moment: a datetime, a date, or text such as "7d", "2 weeks",
+                "2026-05-11", "yesterday". Times without a zone are local.
+            until: the last moment, as since; a date is included whole.
+            prompt: words that must all occur, in any case, also within words; "an exact phrase" in
+                quotation marks; -without.
+            backend: a name, or several of which one must be it; likewise model.
+            model: see backend.
+            tags: labels that must all be there.
+            any_tags: labels of which one must be there.
+            seed: a seed, or several.
+            size: (width, height) in pixels or "128x128", or several.
+            ids: only these.
+            limit: at most so many, the newest.
+            source: cloud, local (this machine's catalog), merged (the cloud and what of this
+                machine is not there yet), or auto: the cloud where it is configured and answers,
+                else local, and a line on stderr says which.
+            sidecar: fetch the whole records too, as dicts in the column `sidecar`; else it is None.
+
+        Raises:
+            UsageError: for a condition that is none.
+            CloudError: when source is cloud or merged and it cannot be read.
+        """
+        from imagen_nb.frames.schema import framed
+
+        wanted = query(
+            since=since, until=until, prompt=prompt, backend=backend, model=model, tags=tags,
+            any_tags=any_tags, seed=seed, size=size, ids=ids, limit=limit,
+        )  # fmt: skip
+        return framed(self._history.table(wanted, source, sidecar=sidecar))
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""

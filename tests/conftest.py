@@ -13,6 +13,8 @@ from PIL import Image
 
 from imagen_nb.record import Record
 
+pytest_plugins = ["supabase_fixtures"]  # in tests/cloud
+
 settings.register_profile("imagen", deadline=None)  # machines are busy; speed is bench's to judge
 settings.load_profile("imagen")
 

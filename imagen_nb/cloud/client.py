@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
 CONNECTIONS = 16  # of the one HTTP client, for all threads
 _MAX_SIGNED = 1000  # paths that Storage signs in one request
-_ATTEMPTS = 5
+ATTEMPTS = 5  # at one request
 _LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
 _RENEW_S = 60.0  # sign in again this long before the session runs out
 _TIMEOUT = httpx.Timeout(60, connect=10)
@@ -93,9 +93,10 @@ class Cloud:
     runs out, and once when it is refused. Every error is a `CloudError`.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, attempts: int = ATTEMPTS) -> None:
         """Neither connects nor imports supabase: the first request does."""
         self._account = account
+        self._attempts = attempts
         self._session: _Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -215,7 +216,7 @@ class Cloud:
     def _ask(self, request: Callable[[_Session], T]) -> T:
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(self._attempts),
             wait=_wait,
             sleep=self._sleep,
             reraise=True,

@@ -20,6 +20,7 @@ from imagen_nb.outbox import Outbox
 from imagen_nb.terminal import complain
 
 NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"
+_ATTEMPTS_TO_READ = 3
 _POLL_S = 0.1  # between two looks at pictures that another sender holds
 _OTHERS_S = 30.0  # how long to wait for such pictures
 
@@ -35,6 +36,7 @@ class Uplink:
         self._account = account_of(settings)
         self._background = background
         self._worker: Worker | None = None
+        self._reader: Cloud | None = None
 
     def wants(self, cloud: bool | None) -> bool:
         """Whether a picture is to go up: the call's own word, or the configured one."""
@@ -43,6 +45,15 @@ class Uplink:
     def can(self, cloud: bool | None) -> bool:
         """Whether it is to go up, and there is somewhere to."""
         return self._account is not None and self.wants(cloud)
+
+    def reader(self) -> Cloud | None:
+        """Where to read from, one for the session; None when no Supabase is configured.
+
+        It tries less often than a sender does: somebody waits for it.
+        """
+        if self._reader is None and self._account is not None:
+            self._reader = Cloud(self._account, attempts=_ATTEMPTS_TO_READ)
+        return self._reader
 
     def warn(self, cloud: bool | None) -> None:
         """Say it when pictures were to go up and there is nowhere to."""
@@ -110,6 +121,9 @@ class Uplink:
 
     def close(self) -> None:
         """Let the worker finish, for as long as the settings allow."""
+        if self._reader:
+            self._reader.close()
+            self._reader = None
         if self._worker:
             self._worker.close()
             self._worker = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -60,7 +61,10 @@ class FaultProxy:
     """Listens on 127.0.0.1. `choose(method, path)` names the fault of each request, or None.
 
     `seen` counts what was done to requests; `delay` is added before each answer, in seconds.
+    `max_rows` makes every answer as short as a server with that setting (db-max-rows) does.
     """
+
+    max_rows: int | None = None
 
     def __init__(self, upstream: str, choose: Choose | None = None, delay: float = 0.0) -> None:
         self.upstream = urlsplit(upstream)
@@ -115,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.proxy.max_rows and self.command == "GET":
+            self.path = re.sub(r"(?<=[?&]limit=)\d+", self._at_most, self.path)
         self.proxy.requests.append((self.command, self.path))
         fault = self.proxy.choose(self.command, self.path)
         if self.proxy.down:
@@ -130,6 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.status or 500, [*fault.headers], fault.body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve  # noqa: N815
+
+    def _at_most(self, asked: re.Match[str]) -> str:
+        return str(min(int(asked[0]), self.proxy.max_rows or 0))
 
     def _cut(self, fault: Fault, body: bytes) -> None:
         if fault.cut == "during":

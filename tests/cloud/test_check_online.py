@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import npm_as_at_home
 from postgres import cluster
 from pydantic import SecretStr
+from supabase_fixtures import npm_as_at_home
 
 from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, ask

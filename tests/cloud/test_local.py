@@ -20,8 +20,8 @@ import psutil
 import psycopg
 import pytest
 import yaml
-from conftest import TwoUsers, npm_as_at_home
 from postgres import cluster
+from supabase_fixtures import TwoUsers, npm_as_at_home
 
 from imagen_nb.cli import run
 from imagen_nb.cloud import local

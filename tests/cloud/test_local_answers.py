@@ -17,12 +17,12 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
-from conftest import TwoUsers
 from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 from supabase_auth.errors import AuthApiError
+from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud.answers import BUCKET
 from imagen_nb.cloud.local import state

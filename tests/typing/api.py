@@ -63,6 +63,7 @@ with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as ow
     pictures = own.sweep("a red boat", seeds=[1, 2])
     report = own.sync()
     waiting = own.pending()
+    found: pd.DataFrame = own.history(since="7d", size=(128, 128), source="merged")
     own.cancel()
 own.close()
 

@@ -1,0 +1,1 @@
+"""The history as DataFrames: imagen.images, or the local catalog, into pandas."""

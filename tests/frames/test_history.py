@@ -1,0 +1,254 @@
+"""The history says the same wherever it is read: catalog and cloud, row by row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from fault_proxy import FaultProxy
+from histories import NOW, entered, inserted, records, settings
+from server_state import ServerState
+from supabase_fixtures import TwoUsers
+
+from imagen_nb.errors import CloudError, UsageError
+from imagen_nb.frames.schema import NAMES
+from imagen_nb.studio import Studio
+
+
+@pytest.fixture(scope="module")
+def both(local_supabase: TwoUsers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A Studio of which catalog and cloud hold the same pictures, and the cloud a stranger's."""
+    folder = tmp_path_factory.mktemp("both")
+    rows = records(local_supabase.user_id)
+    with closing(ServerState(local_supabase.url, local_supabase.service_key)) as server:
+        server.clear()
+        inserted(server, rows)
+        stranger = records(local_supabase.other.id)
+        inserted(server, [r.model_copy(update={"id": uuid.uuid4()}) for r in stranger[:40]])
+    with Studio(settings(folder, local_supabase), background=False) as studio:
+        entered(studio.catalog(), rows)
+        yield studio
+        _empty(local_supabase)
+
+
+def _empty(supabase: TwoUsers) -> None:
+    with closing(ServerState(supabase.url, supabase.service_key)) as server:
+        server.clear()
+
+
+CASES: dict[str, tuple[dict[str, Any], int]] = {  # what is asked, and how many there must be
+    "everything": ({}, 120),
+    "since a span": ({"since": "2 days"}, 48),
+    "since and until times": (
+        {"since": NOW - dt.timedelta(hours=50), "until": NOW - dt.timedelta(hours=20)},
+        30,
+    ),
+    "until a moment of a row": ({"until": NOW - dt.timedelta(hours=60, microseconds=1)}, 60),
+    "one word": ({"prompt": "boat"}, 42),
+    "words in any order and case": ({"prompt": "BOAT red"}, 30),
+    "a phrase": ({"prompt": '"red boat"'}, 18),
+    "a word and not another": ({"prompt": "boat -red"}, 12),
+    "not a phrase": ({"prompt": '-"red boat"'}, 102),
+    "only what is not": ({"prompt": "-a"}, 24),
+    "a percent sign": ({"prompt": "100%"}, 6),
+    "an underscore": ({"prompt": "red_boat"}, 6),
+    "a backslash": ({"prompt": "back\\slash"}, 6),
+    "a star": ({"prompt": "star*"}, 0),
+    "a star by itself": ({"prompt": "*"}, 12),
+    "not a star": ({"prompt": "star -*"}, 6),
+    "a lone quotation mark": ({"prompt": '"red'}, 6),
+    "brackets and commas": ({"prompt": "commas, (brackets), {braces}"}, 6),
+    "an operator": ({"prompt": "eq.red"}, 6),
+    "an operator with a star": ({"prompt": "not.ilike.*red*"}, 6),
+    "SQL": ({"prompt": "'); DROP TABLE"}, 6),
+    "umlauts in another case": ({"prompt": "ÜBERGRÖSSE Éclair"}, 6),
+    "sharp s stays": ({"prompt": "größe"}, 6),
+    "not an umlaut": ({"prompt": "bergr -übergröße"}, 6),
+    "a dotted capital I": ({"prompt": "İstanbul"}, 6),
+    "Cyrillic": ({"prompt": "КРЕЙСЕР"}, 6),
+    "after a NUL": ({"prompt": "inside"}, 6),
+    "a NUL": ({"prompt": "nul \0 inside"}, 6),
+    "an emoji": ({"prompt": "🚤"}, 6),
+    "no such word": ({"prompt": "submarine"}, 0),
+    "a backend": ({"backend": "flux-tiny-local"}, 40),
+    "a backend with quotes": ({"backend": 'odd,"name"'}, 40),
+    "two backends": ({"backend": ["b(c)", "flux-tiny-local"]}, 80),
+    "no backend of several": ({"backend": []}, 0),
+    "a model": ({"model": "FLUX.1-schnell"}, 60),
+    "a tag": ({"tags": "keeper"}, 40),
+    "all of two tags": ({"tags": ["keeper", "rating:5"]}, 20),
+    "any of two tags": ({"any_tags": ["rating:5", "x{y}"]}, 40),
+    "a tag with comma and quotes": ({"tags": 'a,"b"'}, 20),
+    "a tag with a backslash": ({"tags": "back\\slash"}, 20),
+    "a tag of other letters": ({"any_tags": ["naïve ☃"]}, 20),
+    "tags in another case": ({"tags": "KEEPER"}, 0),
+    "a seed": ({"seed": 2**53 - 2}, 1),
+    "several seeds": ({"seed": range(20)}, 10),
+    "very many seeds": ({"seed": range(2000)}, 60),
+    "a size": ({"size": (128, 192)}, 24),
+    "two sizes": ({"size": "128x128,128x192"}, 120),
+    "ids": ({"ids": [uuid.UUID(int=0x5EED0000), uuid.uuid4()]}, 1),
+    "no ids": ({"ids": []}, 0),
+    "a limit": ({"limit": 5}, 5),
+    "a limit with words": ({"prompt": "red", "limit": 4}, 4),
+    "a limit of none": ({"limit": 0}, 0),
+    "much at once": (
+        {"prompt": "red -night", "tags": "keeper", "size": (128, 128), "since": "7d",
+         "backend": ["b(c)", 'odd,"name"'], "seed": range(3000), "limit": 2},
+        2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cloud_and_catalog_agree_row_by_row(both: Studio, case: str) -> None:
+    asked, count = CASES[case]
+    here = both.history(**asked, source="local", sidecar=True)
+    there = both.history(**asked, source="cloud", sidecar=True)
+    assert len(here) == count
+    here["prompt"] = here["prompt"].str.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    pd.testing.assert_frame_equal(
+        here.drop(columns="sidecar"), there.drop(columns="sidecar"), check_categorical=False
+    )
+    assert [r["sha256"] for r in here["sidecar"]] == [r["sha256"] for r in there["sidecar"]]
+
+
+@pytest.mark.parametrize("source", ["local", "cloud", "merged"])
+@pytest.mark.parametrize("asked", [{}, {"prompt": "no such thing"}])
+def test_every_source_has_the_same_columns_and_types(
+    both: Studio, source: str, asked: dict[str, Any]
+) -> None:
+    frame = both.history(**asked, source=source)
+    assert tuple(frame.columns) == NAMES
+    types = {name: str(kind) for name, kind in frame.dtypes.items()}
+    assert types == {
+        **dict.fromkeys(NAMES, "str"),
+        **dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64"),
+        "backend": "category",
+        "model": "category",
+        "cost_usd_estimate": "float64",
+        "created_at": "datetime64[us, UTC]",
+        "tags": "object",
+        "sidecar": "object",
+    }
+    assert isinstance(frame.index, pd.RangeIndex)
+
+
+def test_seeds_keep_every_digit_and_tags_are_lists_of_their_own(both: Studio) -> None:
+    frame = both.history(source="cloud")
+    assert frame["seed"].max() == 2**53 - 2
+    assert frame["latency_ms"].isna().sum() == 18
+    assert frame["tags"].map(type).eq(list).all()
+    frame["tags"].iloc[0].append("mine")
+    assert sum("mine" in tags for tags in frame["tags"]) == 1
+
+
+def test_sidecars_are_only_fetched_when_asked_for(
+    both: Studio, local_supabase: TwoUsers, proxy: FaultProxy
+) -> None:
+    folder = both.settings.output.dir
+    with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
+        assert studio.history(source="cloud")["sidecar"].isna().all()
+        assert not any("sidecar" in path for _, path in proxy.requests)
+        assert studio.history(source="cloud", sidecar=True)["sidecar"].map(type).eq(dict).all()
+        assert any("sidecar" in path for _, path in proxy.requests)
+
+
+def test_newest_first_with_the_id_deciding_between_equals(both: Studio) -> None:
+    frame = both.history(source="cloud")
+    keys = [*zip(frame["created_at"], frame["id"], strict=True)]
+    assert keys == sorted(keys, reverse=True)
+    assert frame["created_at"].duplicated().sum() == 80
+
+
+def test_auto_says_which_source_it_took_and_why(
+    both: Studio, local_supabase: TwoUsers, proxy: FaultProxy, capsys: pytest.CaptureFixture[str],
+    folder: Path,
+) -> None:  # fmt: skip
+    with Studio({"output": {"dir": str(folder)}}) as studio:
+        assert studio.history().empty
+        assert "from this machine's catalog: no Supabase is configured" in capsys.readouterr().err
+        assert not folder.joinpath(".imagen").exists()
+    own = settings(both.settings.output.dir, local_supabase, proxy.url)
+    with Studio(own, background=False) as studio:
+        assert len(studio.history()) == 120
+        assert capsys.readouterr().err == "imagen: history: from the cloud\n"
+        assert len(studio.history()) == 120
+        assert capsys.readouterr().err == ""
+        proxy.down = True
+        assert len(studio.history(limit=7)) == 7
+        said = capsys.readouterr().err
+        assert said.startswith("imagen: history: from this machine's catalog, the cloud")
+        assert said.count("\n") == 1
+        with pytest.raises(CloudError):
+            studio.history(source="cloud")
+
+
+def test_a_refused_key_is_said_and_the_catalog_read(
+    both: Studio, local_supabase: TwoUsers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = settings(both.settings.output.dir, local_supabase)
+    own["supabase"]["password"] = "not that one"
+    with Studio(own, background=False) as studio:
+        assert len(studio.history(seed=0)) == 1
+    said = capsys.readouterr().err
+    assert "from this machine's catalog, the cloud does not answer" in said
+    assert "not that one" not in said
+
+
+def test_merged_has_what_is_not_in_the_cloud_yet(
+    both: Studio, local_supabase: TwoUsers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = records(local_supabase.user_id)
+    new = [
+        row.model_copy(update={"id": uuid.uuid4(), "created_at": NOW, "storage_path": "x"})
+        for row in own[:3]
+    ]
+    with Studio(settings(tmp_path, local_supabase), background=False) as studio:
+        catalog = studio.catalog()
+        for state, row in zip(("pending", "failed", "off"), new, strict=True):
+            entered(catalog, [row.model_copy(update={"seed": 5000 + len(state)})], state)
+        entered(catalog, own[3:5])
+        frame = studio.history(source="merged")
+        assert len(frame) == 123
+        assert set(frame["cloud"].iloc[:3]) == {"pending", "failed: None", "off"}
+        assert frame["local_path"].notna().sum() == 5
+        assert frame["id"].is_unique
+        assert len(studio.history(source="merged", limit=4)) == 4
+        assert len(studio.history(source="local")) == 5
+        assert len(studio.history(source="cloud")) == 120
+        capsys.readouterr()
+        studio.history()
+        assert "3 pictures here are not in it: source='merged'" in capsys.readouterr().err
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"since": "last tuesday"}, "since must be a date, a time, or a span"),
+    ({"until": 7}, "until must be a date"),
+    ({"size": 128}, "size must be (width, height)"),
+    ({"size": "128"}, "expected sizes like 128x128"),
+    ({"seed": "eleven"}, "seed must be a whole number"),
+    ({"seed": -1}, "seed must be 0 or more"),
+    ({"limit": -1}, "limit must be 0 or more"),
+    ({"ids": ["abc"]}, "an id is a UUID"),
+    ({"prompt": ["a", "b"]}, "prompt must be words"),
+    ({"tags": "two\nlines"}, "a tag must be a line of text"),
+    ({"backend": 3}, "backend must be a name"),
+    ({"source": "disk"}, "source must be one of auto, cloud, local, merged"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), BAD)
+def test_a_condition_that_is_none_is_refused_in_one_line(
+    folder: Path, asked: dict[str, Any], said: str
+) -> None:
+    with Studio({"output": {"dir": str(folder)}}) as studio, pytest.raises(UsageError) as error:
+        studio.history(**{"source": "local", **asked})
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,70 @@
+"""Reading pages: every row once, whatever the server's cap and whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from fault_proxy import FaultProxy
+from histories import inserted, many, settings
+from server_state import ServerState
+from supabase_fixtures import TwoUsers
+
+from imagen_nb.studio import Studio
+
+
+@pytest.mark.parametrize("cap", [1000, 100, 7])
+@pytest.mark.parametrize("burst", [False, True])
+def test_nothing_is_lost_or_doubled_under_any_cap(
+    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path, cap: int,
+    burst: bool,
+) -> None:  # fmt: skip
+    """Rows of one moment (a batch, an import) are more than one page."""
+    rows = many(local_supabase.user_id, 2300 if cap > 7 else 240, burst)
+    inserted(server, rows)
+    proxy.max_rows = cap
+    wanted = sorted(((r.created_at, str(r.id)) for r in rows), reverse=True)
+    with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
+        frame = studio.history(source="cloud")
+        assert frame["id"].tolist() == [id for _, id in wanted]
+        some = studio.history(source="cloud", limit=cap + 3)
+        assert some["id"].tolist() == frame["id"].tolist()[: cap + 3]
+        few = frame["id"].sample(150, random_state=1).tolist()
+        assert set(studio.history(source="cloud", ids=few)["id"]) == set(few)
+
+
+def test_rows_that_arrive_meanwhile_disturb_nothing(
+    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path
+) -> None:
+    rows = many(local_supabase.user_id, 600, burst=False)
+    inserted(server, rows)
+    later = many(local_supabase.user_id, 400, burst=False)
+    proxy.max_rows, proxy.delay = 50, 0.01
+    over = threading.Event()
+
+    def insert() -> None:
+        for start in range(0, 400, 20):
+            inserted(server, later[start : start + 20])
+        over.set()
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
+        while not over.is_set():
+            ids = studio.history(source="cloud")["id"]
+            assert ids.is_unique
+            assert {str(row.id) for row in rows} <= set(ids)
+        thread.join()
+        assert len(studio.history(source="cloud")) == 1000
+
+
+def test_limit_stops_early(
+    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path
+) -> None:
+    inserted(server, many(local_supabase.user_id, 1500, burst=False))
+    proxy.max_rows = 100
+    with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
+        assert len(studio.history(source="cloud", limit=250)) == 250
+    reads = [path for method, path in proxy.requests if method == "GET" and "/images" in path]
+    assert len(reads) == 3
