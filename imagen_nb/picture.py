@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import UsageError
 from imagen_nb.output import keep_sheet
-from imagen_nb.record import COLUMNS, Record
+from imagen_nb.record import Record
 from imagen_nb.request import Axis
 from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, captioned, contact_sheet, img_tag
 
@@ -145,25 +146,20 @@ class Pictures(Sequence[Picture]):
         return Labels(heads, rows)
 
     def frame(self) -> pd.DataFrame:
-        """The columns of imagen.images, then `local_path` and `cloud`, one row a picture."""
-        import pandas as pd
+        """One row a picture in the columns and types of `Studio.history`, sidecars included."""
+        from imagen_nb.frames.schema import framed, table_of
 
         rows = [
             {
-                **picture.record.to_frame_row(),
-                "sidecar": picture.record.snapshot(),
+                **picture.record.to_row(),
+                "sidecar": json.dumps(picture.record.snapshot()),
                 "local_path": str(picture.path),
                 "cloud": picture.cloud,
             }
             for picture in self
         ]
-        frame = pd.DataFrame(rows, columns=[*COLUMNS, "local_path", "cloud"])
-        whole = dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64")
-        frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True).astype(
-            "datetime64[us, UTC]"
-        )
-        text = dict.fromkeys(("id", "prompt", "prompt_hash", "storage_path", "local_path"), "str")
-        return frame.astype({**whole, **text, "cost_usd_estimate": "float64"})
+        names = rows[0] if rows else ()
+        return framed(table_of({name: [row[name] for row in rows] for name in names}, len(rows)))
 
 
 def summary(record: Record) -> str:

@@ -146,13 +146,6 @@ class Record(BaseModel):
         snapshot = self.snapshot()
         return {name: snapshot if name == "sidecar" else snapshot[name] for name in COLUMNS}
 
-    def to_frame_row(self) -> dict[str, Any]:
-        """The row of a DataFrame: the columns but for `sidecar`, then the rest; Python values."""
-        values = {**self.model_dump(), "id": str(self.id), "tags": list(self.tags)}
-        values["owner_user_id"] = self.owner_user_id and str(self.owner_user_id)
-        first = {name: values.pop(name) for name in COLUMNS if name != "sidecar"}
-        return first | values
-
     def to_png_text(self) -> dict[str, str]:
         """PNG text chunks by keyword: the common web-UI form, and the record itself.
 

@@ -150,15 +150,6 @@ def test_no_control_character_of_a_prompt_reaches_a_png_chunk(prompt: str) -> No
     assert Record.from_sidecar(chunks["imagen_nb"]).prompt == prompt
 
 
-def test_a_frame_row_holds_python_values_columns_first(make_record: Make) -> None:
-    row = make_record(tags=("sea",)).to_frame_row()
-    assert list(row)[:15] == [name for name in COLUMNS if name != "sidecar"]
-    assert isinstance(row["id"], str)
-    assert isinstance(row["created_at"], datetime)
-    assert row["tags"] == ["sea"]
-    assert row["guidance"] == 0.0
-
-
 class Odd:
     def __str__(self) -> str:
         return "something odd"
