@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from rich.console import RichCast
 
 
 def safe(text: str) -> str:
@@ -48,7 +49,7 @@ def abandon_stdout() -> None:
         os.close(null)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str | RichCast]]) -> None:
     """A table on stdout; plain columns when stdout is no terminal."""
     from rich.console import Console
     from rich.table import Table
@@ -58,7 +59,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(safe(cell)) for cell in row))
+        table.add_row(*(Text(safe(c)) if isinstance(c, str) else c for c in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
@@ -74,15 +75,34 @@ def shows_pictures(choice: str) -> bool:
     return os.get_terminal_size(sys.stdout.fileno()).columns > 0  # 0: nobody looks at it
 
 
-def show_picture(image: Image) -> None:
-    """The picture on stderr, as the terminal best can: pixels, coloured cells, or characters."""
+def small_picture(path: str | None) -> RichCast | str:
+    """A picture for a cell of a table; nothing when there is none on this machine."""
+    from PIL import Image
+
+    if not isinstance(path, str) or not os.path.exists(path):
+        return ""
+    try:
+        with Image.open(path) as file:
+            return _renderable(file.convert("RGB"), 12)
+    except (OSError, SyntaxError):  # torn, or no picture
+        return ""
+
+
+def _renderable(image: Image, width: int) -> RichCast:
     import logging
 
     logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # it warns of plain terminals
+    from textual_image.renderable import Image as Renderable  # asks the terminal what it can
+
+    made: RichCast = Renderable(image, width=width, height="auto")
+    return made
+
+
+def show_picture(image: Image) -> None:
+    """The picture on stderr, as the terminal best can: pixels, coloured cells, or characters."""
     try:
         from rich.console import Console
-        from textual_image.renderable import Image as Renderable  # asks the terminal what it can
 
-        Console(stderr=True).print(Renderable(image, width=48, height="auto"))
+        Console(stderr=True).print(_renderable(image, 48))
     except Exception as error:  # no terminal's oddity may fail a command whose picture is kept
         complain(f"no preview: this terminal cannot be asked what it shows ({error!r})")

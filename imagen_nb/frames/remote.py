@@ -7,7 +7,6 @@ its last key, (created_at, id), and a part ends where a page is empty.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.quoting import any_of, array
 from imagen_nb.frames.query import Query
-from imagen_nb.frames.schema import empty, newest_first, table_of
+from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
 from imagen_nb.progress import reading
 from imagen_nb.record import COLUMNS
 
@@ -248,9 +247,7 @@ def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
         rows = [row for row in rows if row["seed"] in seeds]
     columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
     columns["cost_usd_estimate"] = [_number(value) for value in columns["cost_usd_estimate"]]
-    columns["sidecar"] = [
-        None if value is None else json.dumps(value) for value in columns["sidecar"]
-    ]
+    columns["sidecar"] = as_json(columns["sidecar"])
     return table_of(columns, len(rows))
 
 

@@ -124,6 +124,11 @@ def _dict(text: str | None) -> Any:
 _MADE: dict[str, Callable[[Any], Any]] = {"tags": _list, "sidecar": _dict}
 
 
+def as_json(values: Iterable[Any]) -> list[str | None]:
+    """Each value as JSON text; None stays."""
+    return [None if value is None else json.dumps(value) for value in values]
+
+
 def require(frame: pd.DataFrame, *columns: str) -> None:
     """Raises `UsageError` naming those of these columns that the frame lacks."""
     lacking = [name for name in columns if name not in frame.columns]

@@ -55,6 +55,7 @@ report = im.sync(
     timeout=5.0, pictures=[picture, identity, str(identity)], include_private=[picture]
 )
 waiting: pd.DataFrame = im.pending()
+history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
 
 # A session of one's own.
 studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})

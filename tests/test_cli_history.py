@@ -1,0 +1,152 @@
+"""`imagen history`: the same filters as in Python, formats for people and for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from imagen_nb.cli import run
+from imagen_nb.cli.filters import Filters
+from imagen_nb.studio import Studio
+
+IMAGEN = str(Path(sys.executable).with_name("imagen"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-five small pictures, one of which has an evil prompt and two tags."""
+    folder = tmp_path_factory.mktemp("drawn")
+    settings = {"backend": "flux-tiny-local", "output": {"dir": str(folder)}, "steps": 1}
+    with Studio(settings) as studio:
+        studio.sweep("a moon", seeds=range(24), progress=False)
+        prompt = 'evil \x1b[31mred\x1b[0m ",\n\u202eprompt'
+        studio.generate(prompt, seed=99, tags=["keeper", 'a,"b"'], progress=False)
+    return folder
+
+
+@pytest.fixture
+def asked(drawn: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command and gives what it printed on stdout."""
+
+    def ask(*arguments: str) -> str:
+        assert run(["history", "--output", str(drawn), *arguments]) == 0
+        return capsys.readouterr().out
+
+    return ask
+
+
+def test_the_filters_are_those_of_python_in_the_same_words() -> None:
+    known = set(inspect.signature(Studio.history).parameters) - {"self", "sidecar"}
+    plural = {"tag": "tags", "any_tag": "any_tags", "id": "ids"}  # repeated on the command line
+    assert {plural.get(f.name, f.name) for f in fields(Filters)} == known
+
+
+def test_a_table_shows_the_newest_and_says_that_there_are_more(drawn: Path, capsys) -> None:
+    assert run(["history", "--output", str(drawn)]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1 + 20
+    assert "the newest 20 are shown: --limit N shows more" in said.err
+    assert run(["history", "--output", str(drawn), "--limit", "25"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1 + 25
+    assert "are shown" not in said.err
+
+
+def test_a_prompt_cannot_write_on_the_terminal(asked) -> None:
+    table = asked("--prompt", "evil")
+    assert "\x1b" not in table
+    assert "\u202e" not in table
+    assert "keeper" in table
+
+
+def test_json_and_lines_hold_the_rows(asked) -> None:
+    rows = json.loads(asked("--json"))
+    assert [row["seed"] for row in rows] == [99, *reversed(range(24))]
+    lines = [json.loads(line) for line in asked("--format", "jsonl").splitlines()]
+    assert lines == rows
+    assert rows[0]["tags"] == ["keeper", 'a,"b"']
+    assert rows[0]["owner_user_id"] is None
+    assert json.loads(asked("--json", "--prompt", "nothing like that")) == []
+    (whole,) = json.loads(asked("--json", "--seed", "99", "--sidecar"))
+    assert whole["sidecar"]["versions"]["torch"]
+
+
+def test_csv_and_parquet_can_be_read_back(drawn: Path, asked) -> None:
+    table = pd.read_csv(io.StringIO(asked("--format", "csv")))
+    assert len(table) == 25
+    assert json.loads(table["tags"][0]) == ["keeper", 'a,"b"']
+    command = [IMAGEN, "history", "--format", "parquet"]
+    done = subprocess.run([*command, "--output", str(drawn)], capture_output=True, check=True)
+    frame = pd.read_parquet(io.BytesIO(done.stdout))
+    with Studio({"output": {"dir": str(drawn)}}) as studio:
+        wanted = studio.history(source="local")
+    pd.testing.assert_frame_equal(
+        frame.drop(columns=["tags", "sidecar"]), wanted.drop(columns=["tags", "sidecar"])
+    )
+
+
+def test_ids_are_one_a_line(asked) -> None:
+    ids = asked("--format", "ids", "--limit", "3").split()
+    assert asked("--json", *(part for id in ids for part in ("--id", id))).count('"id"') == 3
+
+
+def test_filters_narrow(asked) -> None:
+    def seeds(*arguments: str) -> list[int]:
+        return [row["seed"] for row in json.loads(asked("--json", *arguments))]
+
+    assert seeds("--seed", "3..5,99") == [99, 5, 4, 3]
+    assert seeds("--tag", "keeper", "--tag", 'a,"b"') == [99]
+    assert seeds("--any-tag", "nothing", "--any-tag", "keeper") == [99]
+    assert seeds("--since", "1h", "--until", "today", "--limit", "2") == [99, 23]
+    assert seeds("--until", "yesterday") == []
+    assert seeds("--size", "128x128", "--prompt", "moon", "--limit", "1") == [23]
+    assert seeds("--backend", "nobody") == []
+
+
+MISTAKES = {
+    "since": ["--since", "whenever"],
+    "numbers like": ["--seed", "x"],
+    "UUID": ["--id", "x"],
+    "limit": ["--limit", "-3"],
+}
+
+
+@pytest.mark.parametrize("said", MISTAKES)
+def test_a_mistake_is_one_line(drawn: Path, capsys, said: str) -> None:
+    assert run(["history", "--output", str(drawn), *MISTAKES[said]]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path) -> None:
+    termios = pytest.importorskip("termios")
+    terminal, side = os.openpty()
+    termios.tcsetwinsize(side, (60, 160))
+    arguments = ["--preview", "on", "--limit", "2", "--output", str(drawn)]
+    environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    started = subprocess.Popen(
+        [IMAGEN, "history", *arguments], stdin=side, stdout=side, stderr=side,
+        env={**os.environ, **environment}, start_new_session=True,
+    )  # fmt: skip
+    os.close(side)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side
+        while some := os.read(terminal, 65536):
+            shown += some
+    os.close(terminal)
+    assert started.wait() == 0
+    text = shown.decode()
+    assert "a moon" in text
+    assert text.count("▀") + text.count("▄") > 40  # half cells, as this terminal knows no pixels
