@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
+BROWSER := .venv/.browser
 
 .PHONY: demo test lint format clean
 
@@ -15,7 +16,7 @@ demo: $(STAMP)
 	.venv/bin/imagen status $(DEMO)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
-test: $(STAMP)
+test: $(STAMP) $(BROWSER)
 	.venv/bin/python -m pytest
 
 lint: $(STAMP)
@@ -36,3 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt hatchling editables
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(STAMP)
+
+# Tests that look at pages run in Chromium; where there is none they are skipped, and say so.
+$(BROWSER): $(STAMP)
+	command -v chromium > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no Chromium: its tests will be skipped"
+	touch $(BROWSER)
