@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import imagen_nb
+from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.errors import CloudError
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ _HISTORY = (  # the Supabase CLI's own words, so that both may come first
     b" (version TEXT NOT NULL PRIMARY KEY)",
     b"ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements TEXT[]",
     b"ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name TEXT",
-)
-_UNREADABLE = (
-    "the database URL cannot be read: it looks like postgresql://user:password@host:5432/postgres, "
-    "and in the password @ is written %40, / %2F, : %3A, % %25"
 )
 
 
@@ -170,13 +167,13 @@ def _connected(
         import psycopg
     except ImportError:
         raise CloudError("migrations need psycopg: pip install 'imagen_nb[postgres]'") from None
-    address = _address(url)
+    address = parts(url)
     try:
         connection = psycopg.connect(
             url, autocommit=True, prepare_threshold=None, connect_timeout=10
         )
     except psycopg.Error as error:
-        raise CloudError(_unreachable(str(error), address)) from None
+        raise CloudError(unreachable(str(error), address)) from None
     with connection:
         connection.add_notice_handler(lambda notice: _pass_on(notice, tell))
         yield connection
@@ -200,40 +197,5 @@ def _explained(what: str) -> Iterator[None]:
     except psycopg.errors.LockNotAvailable:
         raise CloudError(f"{what}: the database is busy with its tables: try again") from None
     except psycopg.Error as error:
-        said = error.diag.message_primary or _first_line(str(error))
+        said = error.diag.message_primary or first_line(str(error))
         raise CloudError(f"{what}: {said}") from None
-
-
-def _address(url: str) -> dict[str, str]:
-    """The parts of the URL. No message of libpq about them passes: they may quote the password."""
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
-    scheme, _, rest = url.partition("://")
-    authority = re.split("[/?]", rest, maxsplit=1)[0]
-    escaped = authority.count("@") == rest.count("@") <= 1  # else one belongs to the password
-    if scheme not in ("postgresql", "postgres") or not escaped:
-        raise CloudError(_UNREADABLE)
-    try:
-        parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except (psycopg.Error, ValueError):
-        raise CloudError(_UNREADABLE) from None
-    if not re.fullmatch(r"[\d,]*", parts.get("port", "")):
-        raise CloudError(_UNREADABLE)
-    return parts
-
-
-def _unreachable(said: str, address: dict[str, str]) -> str:
-    """Why there is no connection, without the password."""
-    reason = _first_line(said).removeprefix("connection failed: ")
-    if password := address.get("password"):
-        reason = reason.replace(password, "***")
-    if "password authentication failed" in reason:
-        reason += ": Supabase's dashboard resets it under Database, Settings"
-    elif re.fullmatch(r"db\.\w+\.supabase\.co", address.get("host", "")):
-        reason += ": that address needs IPv6; the one of the session pooler does not"
-    return f"the database cannot be reached: {reason}"
-
-
-def _first_line(text: str) -> str:
-    return " ".join((text.strip().splitlines() or ["no reason given"])[0].split())

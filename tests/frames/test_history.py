@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from fault_proxy import FaultProxy
-from histories import NOW, entered, inserted, records, settings
+from histories import CASES, NOW, entered, inserted, records, settings
 from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
@@ -40,70 +39,6 @@ def both(local_supabase: TwoUsers, tmp_path_factory: pytest.TempPathFactory) -> 
 def _empty(supabase: TwoUsers) -> None:
     with closing(ServerState(supabase.url, supabase.service_key)) as server:
         server.clear()
-
-
-CASES: dict[str, tuple[dict[str, Any], int]] = {  # what is asked, and how many there must be
-    "everything": ({}, 120),
-    "since a span": ({"since": "2 days"}, 48),
-    "since and until times": (
-        {"since": NOW - dt.timedelta(hours=50), "until": NOW - dt.timedelta(hours=20)},
-        30,
-    ),
-    "until a moment of a row": ({"until": NOW - dt.timedelta(hours=60, microseconds=1)}, 60),
-    "one word": ({"prompt": "boat"}, 42),
-    "words in any order and case": ({"prompt": "BOAT red"}, 30),
-    "a phrase": ({"prompt": '"red boat"'}, 18),
-    "a word and not another": ({"prompt": "boat -red"}, 12),
-    "not a phrase": ({"prompt": '-"red boat"'}, 102),
-    "only what is not": ({"prompt": "-a"}, 24),
-    "a percent sign": ({"prompt": "100%"}, 6),
-    "an underscore": ({"prompt": "red_boat"}, 6),
-    "a backslash": ({"prompt": "back\\slash"}, 6),
-    "a star": ({"prompt": "star*"}, 0),
-    "a star by itself": ({"prompt": "*"}, 12),
-    "not a star": ({"prompt": "star -*"}, 6),
-    "a lone quotation mark": ({"prompt": '"red'}, 6),
-    "brackets and commas": ({"prompt": "commas, (brackets), {braces}"}, 6),
-    "an operator": ({"prompt": "eq.red"}, 6),
-    "an operator with a star": ({"prompt": "not.ilike.*red*"}, 6),
-    "SQL": ({"prompt": "'); DROP TABLE"}, 6),
-    "umlauts in another case": ({"prompt": "ÜBERGRÖSSE Éclair"}, 6),
-    "sharp s stays": ({"prompt": "größe"}, 6),
-    "not an umlaut": ({"prompt": "bergr -übergröße"}, 6),
-    "a dotted capital I": ({"prompt": "İstanbul"}, 6),
-    "Cyrillic": ({"prompt": "КРЕЙСЕР"}, 6),
-    "after a NUL": ({"prompt": "inside"}, 6),
-    "a NUL": ({"prompt": "nul \0 inside"}, 6),
-    "an emoji": ({"prompt": "🚤"}, 6),
-    "no such word": ({"prompt": "submarine"}, 0),
-    "a backend": ({"backend": "flux-tiny-local"}, 40),
-    "a backend with quotes": ({"backend": 'odd,"name"'}, 40),
-    "two backends": ({"backend": ["b(c)", "flux-tiny-local"]}, 80),
-    "no backend of several": ({"backend": []}, 0),
-    "a model": ({"model": "FLUX.1-schnell"}, 60),
-    "a tag": ({"tags": "keeper"}, 40),
-    "all of two tags": ({"tags": ["keeper", "rating:5"]}, 20),
-    "any of two tags": ({"any_tags": ["rating:5", "x{y}"]}, 40),
-    "a tag with comma and quotes": ({"tags": 'a,"b"'}, 20),
-    "a tag with a backslash": ({"tags": "back\\slash"}, 20),
-    "a tag of other letters": ({"any_tags": ["naïve ☃"]}, 20),
-    "tags in another case": ({"tags": "KEEPER"}, 0),
-    "a seed": ({"seed": 2**53 - 2}, 1),
-    "several seeds": ({"seed": range(20)}, 10),
-    "very many seeds": ({"seed": range(2000)}, 60),
-    "a size": ({"size": (128, 192)}, 24),
-    "two sizes": ({"size": "128x128,128x192"}, 120),
-    "ids": ({"ids": [uuid.UUID(int=0x5EED0000), uuid.uuid4()]}, 1),
-    "no ids": ({"ids": []}, 0),
-    "a limit": ({"limit": 5}, 5),
-    "a limit with words": ({"prompt": "red", "limit": 4}, 4),
-    "a limit of none": ({"limit": 0}, 0),
-    "much at once": (
-        {"prompt": "red -night", "tags": "keeper", "size": (128, 128), "since": "7d",
-         "backend": ["b(c)", 'odd,"name"'], "seed": range(3000), "limit": 2},
-        2,
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
