@@ -120,6 +120,13 @@ def test_control_characters_never_reach_the_terminal(capsys) -> None:
     assert "\x1b" not in capsys.readouterr().err
 
 
+def test_the_version_is_said(capsys) -> None:
+    from imagen_nb import __version__
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"imagen_nb {__version__}\n"
+
+
 def test_models_lists_each_backend_with_the_reason(capsys) -> None:
     assert run(["models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from imagen_nb import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.history import history
 from imagen_nb.cli.sync import sync
@@ -21,7 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Draw pictures with a local FLUX pipeline, keep them, find them again.",
 )
 app.command()(draw.generate)
 app.command()(draw.sweep)
@@ -33,6 +33,18 @@ app.command()(look.reindex)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(supabase.app, name="supabase")
+
+
+@app.callback(invoke_without_command=True)
+def imagen(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and nothing else.")
+    ] = False,
+) -> None:
+    """Draw pictures with a local FLUX pipeline, keep them, find them again."""
+    if version:
+        print(f"imagen_nb {__version__}")
+        raise typer.Exit
 
 
 def main(arguments: list[str] | None = None) -> None:
