@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     )
     from imagen_nb.picture import Picture, Pictures
     from imagen_nb.record import Record
-    from imagen_nb.shortcuts import configure, generate, history, pending, sweep, sync
+    from imagen_nb.shortcuts import (
+        configure,
+        generate,
+        history,
+        pending,
+        reproduce,
+        sweep,
+        sync,
+    )
     from imagen_nb.studio import Studio
 
 __version__ = "0.1.0"
@@ -43,6 +51,7 @@ _HOMES = {
     "generate": "shortcuts",
     "history": "shortcuts",
     "pending": "shortcuts",
+    "reproduce": "shortcuts",
     "sweep": "shortcuts",
     "sync": "shortcuts",
 }
@@ -65,6 +74,7 @@ __all__ = [
     "generate",
     "history",
     "pending",
+    "reproduce",
     "sweep",
     "sync",
 ]
@@ -80,3 +90,6 @@ if not TYPE_CHECKING:  # or a type checker would let every misspelt name pass
 
 def __dir__() -> list[str]:
     return __all__
+
+
+import_module("imagen_nb.frames.hook").when_pandas_is_there()  # for df.imagen

@@ -162,6 +162,16 @@ class Output:
                 facts["storage_path"] = storage_path(day, path.stem)
                 return self._add_sidecar(path, record.model_copy(update=facts))
 
+    def found(self, record: Record, day: datetime.date, stem: str | None = None) -> Kept | None:
+        """The picture of this day that was drawn from just what decides this one's pixels."""
+        stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
+        with explained(self.folder):
+            for path in self._look(stem, record.decides())[1]:
+                with suppress(StorageError):  # removed since we looked
+                    if path.exists():
+                        return Kept(path, sidecar_of(path), read_record(path), reused=True)
+        return None
+
     def _claim(self, stem: str, png: Path, image: Image.Image, record: Record) -> Path | Kept:
         """Give the file the first name that nobody has; or find the same picture, just kept."""
         number = 0

@@ -37,12 +37,17 @@ class Picture:
     """One picture on disk.
 
     In a notebook it shows as a thumbnail of a few kilobytes, never as the full PNG.
+
+    Of a picture that was drawn again, `identical` says whether its pixels are the original's (None:
+    there is nothing to compare with) and `differs` what was not as it was then.
     """
 
     record: Record
     path: Path
     sidecar_path: Path
     catalog: Catalog
+    identical: bool | None = None
+    differs: tuple[str, ...] = ()
 
     @property
     def cloud(self) -> str:

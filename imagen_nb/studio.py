@@ -15,25 +15,30 @@ from imagen_nb import __version__
 from imagen_nb.backends import Backend, Drawn, Progress, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog, Entry
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
-from imagen_nb.errors import BackendError
+from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.faults import reach
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
+from imagen_nb.originals import original
 from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.output import Output, destination, with_tags
+from imagen_nb.output import Kept, Output, destination, with_tags
 from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
+from imagen_nb.repeat import Alike, differences, identical, wanted
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from imagen_nb.originals import What
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -82,8 +87,9 @@ class Studio:
     def generate(
         self,
         /,
-        prompt: str,
+        prompt: str | None = None,
         *,
+        like: What | None = None,
         seed: int | None = None,
         steps: int | None = None,
         width: int | None = None,
@@ -93,6 +99,7 @@ class Studio:
         tags: Iterable[str] = (),
         cloud: bool | None = None,
         output: str | Path | None = None,
+        again: bool = True,
         progress: Progress | bool | None = None,
         **backend_options: Any,
     ) -> Picture:
@@ -100,6 +107,8 @@ class Studio:
 
         Args:
             prompt: what to draw.
+            like: start from this picture (all that `reproduce` takes) and change what else is
+                given. Its tags are not taken.
             seed: 0 … 2^53-1; None draws one by lot. The same request with the same seed is the
                 same picture.
             steps: denoising steps; None is the model's own number.
@@ -111,6 +120,8 @@ class Studio:
             cloud: False marks it never to be copied to the cloud; None follows the configuration.
             output: a folder, or a file ending in .png, instead of the configured folder. A file
                 of that name is not overwritten: the next one is called -2.
+            again: False gives a picture of today with these very settings, where there is one,
+                instead of drawing it again.
             progress: called after each step; True or False shows or hides the bar, which in a
                 notebook has a small picture of what is being drawn (`preview: off` leaves it out).
             **backend_options: max_sequence_length, and what the backend itself takes (model=…).
@@ -121,6 +132,20 @@ class Studio:
             StorageError: when it cannot be kept (disk full, folder not writable).
             Cancelled: after `cancel()`.
         """
+        if like is not None:
+            one = original(like, self._catalogs(), self.reader())
+            given = {
+                "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
+                "guidance": guidance, **backend_options,
+            }  # fmt: skip
+            name, same = backend or one.record.backend, backend in (None, one.record.backend)
+            more = self._model_of(one.record, backend_options) if same else {}
+            return self.generate(
+                **wanted(one.record, given, same), **more, backend=name, tags=tags, cloud=cloud,
+                output=output, again=again, progress=progress,
+            )  # fmt: skip
+        if prompt is None:
+            raise UsageError("nothing to draw: give a prompt, or like= a picture")
         checked_prompt(prompt)
         chosen, length = self._backend(backend, backend_options)
         request = resolve(
@@ -129,7 +154,64 @@ class Studio:
             height=self._or("height", height), guidance=self._or("guidance", guidance),
             max_sequence_length=length, tags=self._tags(tags),
         )  # fmt: skip
-        return self._drawn(chosen, [request], cloud, output, progress)[0]
+        return self._drawn(chosen, [request], cloud, output, progress, again)[0]
+
+    def reproduce(
+        self,
+        what: What,
+        /,
+        *,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
+        output: str | Path | None = None,
+        progress: Progress | bool | None = None,
+        **backend_options: Any,
+    ) -> Picture:
+        """Draw a picture again, from all that is recorded of it, and compare.
+
+        With the same backend, versions and device the pixels are identical, and `.identical` says
+        so; otherwise a line on stderr, and `.differs`, say what is not as it was.
+
+        Args:
+            what: an id (or its first 8 digits), a row of a history, a PNG, a sidecar, a Record or a
+                Picture. A PNG is enough by itself.
+            tags: see `generate`; the original's are not taken.
+            cloud: see `generate`.
+            output: see `generate`.
+            progress: see `generate`.
+            **backend_options: what the record does not say, such as the folder of a model.
+
+        Raises:
+            UsageError: for what is no picture, or is nowhere to be found.
+            BackendError: when its model is not here.
+            StorageError: for a file without a record.
+            CloudError: when it is to be looked up in the cloud, and that cannot be read.
+        """
+        one = original(what, self._catalogs(), self.reader())
+        record = one.record
+        given = {**self._model_of(record, backend_options), **backend_options}
+        backend, _ = self._backend(record.backend, given)
+        place = Alike(backend, record.batch_size, record.batch_index)
+        request = resolve(
+            record.prompt, defaults=backend.defaults, limits=backend.limits, seed=record.seed,
+            steps=record.steps, width=record.width, height=record.height, guidance=record.guidance,
+            max_sequence_length=record.max_sequence_length, tags=self._tags(tags),
+        )  # fmt: skip
+        picture = self._drawn(place, [request], cloud, output, progress)[0]
+        same = identical(one, picture.image, self.reader())
+        differs = differences(record, place.drawn_with)
+        if differs:
+            complain(f"reproduce: {'; '.join(differs)}")
+        elif same is False:
+            complain("reproduce: other pixels, and nothing recorded is why: another processor?")
+        return replace(picture, identical=same, differs=differs)
+
+    def _model_of(self, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What says which model, for the backend that draws with any."""
+        if record.backend != "flux" or "model" in given:
+            return {}
+        name, options = self.settings.backend_choice()
+        return {} if name == "flux" and options.get("model") else {"model": record.model}
 
     def sweep(
         self,
@@ -144,6 +226,7 @@ class Studio:
         tags: Iterable[str] = (),
         cloud: bool | None = None,
         output: str | Path | None = None,
+        again: bool = True,
         progress: Progress | bool | None = None,
         **backend_options: Any,
     ) -> Pictures:
@@ -154,15 +237,15 @@ class Studio:
         of them None for the model's own.
         """
         chosen, length = self._backend(backend, backend_options)
-        wanted: Grid = grid(
+        combined: Grid = grid(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
             steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
             size=(self.settings.width, self.settings.height) if size is None else size,
             max_sequence_length=length,
             tags=self._tags(tags),
         )  # fmt: skip
-        pictures = self._drawn(chosen, wanted.requests, cloud, output, progress)
-        return Pictures(pictures, wanted.axes)
+        pictures = self._drawn(chosen, combined.requests, cloud, output, progress, again)
+        return Pictures(pictures, combined.axes)
 
     def cancel(self) -> None:
         """Stop the drawing that is under way at its next step; callable from any thread."""
@@ -270,6 +353,10 @@ class Studio:
         )  # fmt: skip
         return framed(self._history.table(wanted, source, sidecar=sidecar))
 
+    def reader(self) -> Cloud | None:
+        """The cloud, to read from: one for the session; None when no Supabase is configured."""
+        return self._uplink.reader()
+
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""
         return self._home(output).catalog
@@ -338,14 +425,25 @@ class Studio:
 
     def _drawn(
         self, backend: Backend, requests: Sequence[Request], cloud: bool | None,
-        output: str | Path | None, progress: Progress | bool | None,
+        output: str | Path | None, progress: Progress | bool | None, again: bool = True,
     ) -> list[Picture]:  # fmt: skip
-        """Draw and keep; the next picture is denoised while the last ones are written."""
+        """Draw and keep; unless `again`, only what was not drawn today. In the requests' order."""
         home = self._home(output, len(requests))
         if why := self._reasons.pop(id(backend), ""):
             complain(why)
         self._uplink.warn(cloud)
         facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
+        there = {} if again else _drawn_today(requests, home, facts)
+        missing = [request for place, request in enumerate(requests) if place not in there]
+        new = iter(self._drawn_new(missing, home, facts, cloud, progress) if missing else ())
+        return [there.get(place) or next(new) for place in range(len(requests))]
+
+    def _drawn_new(
+        self, requests: Sequence[Request], home: _Home, facts: _Facts, cloud: bool | None,
+        progress: Progress | bool | None,
+    ) -> list[Picture]:  # fmt: skip
+        """Draw and keep; the next picture is denoised while the last ones are written."""
+        backend = facts.backend
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
         shown = listener(
@@ -380,23 +478,42 @@ class _Facts:
 
 def _keep(drawn: Drawn, home: _Home, facts: _Facts) -> Picture:
     """Files first, catalog after; the record is made from the very request that was drawn."""
-    backend = facts.backend
-    request, details = drawn.request, dict(drawn.details)
+    details = dict(drawn.details)
     now = datetime.now().astimezone()
     versions = {"imagen_nb": __version__, **details.pop("versions", {})}
-    record = Record(
+    more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
+    record = _record(drawn.request, facts, **more)
+    kept = home.output.keep(drawn.image, record, now.date(), home.name)
+    return _entered(kept, drawn.request, home, facts)
+
+
+def _record(request: Request, facts: _Facts, **more: Any) -> Record:
+    """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
+    backend = facts.backend
+    return Record(
         prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
         steps=request.steps, width=request.width, height=request.height,
         guidance=request.guidance, max_sequence_length=request.max_sequence_length,
-        tags=request.tags, latency_ms=drawn.latency_ms, cost_usd_estimate=backend.cost_usd(request),
-        created_at=now, versions=versions, cloud=facts.cloud, owner_user_id=facts.owner, **details,
+        tags=request.tags, cost_usd_estimate=backend.cost_usd(request), cloud=facts.cloud,
+        owner_user_id=facts.owner, **more,
     )  # fmt: skip
-    kept = home.output.keep(drawn.image, record, now.date(), home.name)
+
+
+def _entered(kept: Kept, request: Request, home: _Home, facts: _Facts) -> Picture:
     if kept.reused:
         kept = with_tags(kept, request.tags)
     home.catalog.add(kept, "pending" if facts.cloud else "off")
     reach("after-catalog")
     return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
+
+
+def _drawn_today(requests: Sequence[Request], home: _Home, facts: _Facts) -> dict[int, Picture]:
+    """Those of the requests, by place, whose pictures are there already."""
+    today = datetime.now().astimezone().date()
+    kept = [home.output.found(_record(request, facts), today, home.name) for request in requests]
+    return {
+        place: _entered(one, requests[place], home, facts) for place, one in enumerate(kept) if one
+    }
 
 
 def _id_of(picture: Picture | UUID | str) -> str:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 THUMBNAIL = 256  # pixels of the longer side
 CELL = 160
 MARGIN, LINE = 6, 14  # pixels around a cell, of a line of text
 LEGIBLE = 96  # pixels of a cell that a heading fits above, however small its picture
 MAX_CELLS = 200
+_LETTERS = 10  # pixels
+_CAPTION_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +57,74 @@ def captioned(tag: str, caption: str) -> str:
 
 
 def contact_sheet(
-    images: Sequence[Image], columns: int, labels: Labels | None = None, cell: int = CELL
+    images: Sequence[Image],
+    columns: int,
+    labels: Labels | None = None,
+    cell: int = CELL,
+    captions: Sequence[str] = (),
 ) -> Image:
-    """The pictures on one page, row by row, each at most `cell` pixels wide and high."""
+    """The pictures on one page, row by row, each at most `cell` pixels wide and high.
+
+    `captions`: up to three lines below each.
+    """
     from PIL import Image as Images
     from PIL import ImageDraw
 
     labels = labels or Labels()
     cell = min(cell, max(LEGIBLE, *(side for image in images for side in image.size)))
+    below = [wrapped(text, cell, _CAPTION_LINES) for text in captions]
     pitch = cell + MARGIN
+    drop = pitch + LINE * max(map(len, below), default=0)
     rows = -(-len(images) // columns)
     left = 110 if any(labels.rows) else MARGIN
     top = LINE + 2 * MARGIN if any(labels.columns) else MARGIN
-    page = Images.new("RGB", (left + columns * pitch, top + rows * pitch), "white")
+    page = Images.new("RGB", (left + columns * pitch, top + rows * drop), "white")
     pen = ImageDraw.Draw(page)
+    pen.font = font()
     for column, text in enumerate(labels.columns):
         pen.text((left + column * pitch, MARGIN), fitted(text, cell), fill="black")
     for row, text in enumerate(labels.rows):
-        for number, part in enumerate(wrapped(text, left - MARGIN, cell // LINE)):
-            pen.text((MARGIN, top + row * pitch + number * LINE), part, fill="black")
+        parts = wrapped(text, left - MARGIN, cell // LINE)
+        _write(pen, (MARGIN, top + row * drop), parts)
     for place, image in enumerate(images):
         small = image.convert("RGB")
         small.thumbnail((cell, cell))
-        page.paste(small, (left + place % columns * pitch, top + place // columns * pitch))
+        corner = (left + place % columns * pitch, top + place // columns * drop)
+        page.paste(small, corner)
+        if place < len(below):
+            _write(pen, (corner[0], corner[1] + small.height + 1), below[place])
     return page
+
+
+def _write(pen: ImageDraw, corner: tuple[int, int], lines: Sequence[str]) -> None:
+    for number, line in enumerate(lines):
+        pen.text((corner[0], corner[1] + number * LINE), line, fill="black")
+
+
+def blank(text: str, side: int) -> Image:
+    """A grey square with a text in it, for a picture that cannot be had."""
+    from PIL import Image as Images
+    from PIL import ImageDraw
+
+    page = Images.new("RGB", (side, side), "#d0d0d0")
+    pen = ImageDraw.Draw(page)
+    pen.font = font()
+    _write(pen, (4, 4), wrapped(text, side - 8, max(1, (side - 8) // LINE)))
+    return page
+
+
+@functools.cache
+def font() -> FreeTypeFont | ImageFont:
+    """That of matplotlib, which has the letters of most of Europe; else Pillow's own."""
+    from PIL import ImageFont
+
+    spec = find_spec("matplotlib")  # which is not loaded for it
+    places = spec.submodule_search_locations if spec else None
+    for place in places or ():
+        path = os.path.join(place, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+        if os.path.exists(path):
+            return ImageFont.truetype(path, _LETTERS)
+    return ImageFont.load_default()
 
 
 def fitted(text: str, width: int) -> str:

@@ -169,7 +169,13 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
     own = {"tag", "no_cloud", "cloud_sync", "config", "preview", "as_json"}
     own |= {"count"} if command == "generate" else set()
-    assert arguments - options == {"self", "tags", "cloud", "progress", "backend_options"}
+    assert arguments - options - {"like"} == {
+        "self",
+        "tags",
+        "cloud",
+        "progress",
+        "backend_options",
+    }
     assert options - arguments == own
 
 

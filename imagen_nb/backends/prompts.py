@@ -23,16 +23,16 @@ class PromptCache:
         self._known: OrderedDict[tuple[str, int], tuple[Tensor, Tensor]] = OrderedDict()
 
     def encoded(self, pipeline: FluxPipeline, batch: Sequence[Request]) -> tuple[Tensor, Tensor]:
-        """Embeddings of a batch's prompts: (B, L, D) and (B, P); those not known go together.
+        """Embeddings of a batch's prompts: (B, L, D) and (B, P).
 
         All requests of a batch have one `max_sequence_length`, L.
         """
         import torch
 
         keys = [(request.prompt, request.max_sequence_length) for request in batch]
-        new = [key for key in dict.fromkeys(keys) if key not in self._known]
-        if new:
-            self._known.update(zip(new, _encode(pipeline, new), strict=True))
+        for key in keys:
+            if key not in self._known:
+                self._known[key] = _encode(pipeline, *key)
         pairs = [self._known[key] for key in keys]
         self._forget_oldest(keys)
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
@@ -44,14 +44,12 @@ class PromptCache:
             self._known.popitem(last=False)
 
 
-def _encode(pipeline: FluxPipeline, keys: Sequence[tuple[str, int]]) -> list[tuple[Tensor, Tensor]]:
+def _encode(pipeline: FluxPipeline, prompt: str, length: int) -> tuple[Tensor, Tensor]:
+    """One prompt by itself: among others its last bits would depend on how many they are."""
     import torch
 
     with torch.no_grad(), quietly():
         embeds, pooled, _ = pipeline.encode_prompt(
-            prompt=[prompt for prompt, _ in keys],
-            prompt_2=None,
-            max_sequence_length=keys[0][1],
+            prompt=[prompt], prompt_2=None, max_sequence_length=length
         )
-    # Clones: a view would keep the whole batch's memory for as long as one prompt is known.
-    return [(one.clone(), its.clone()) for one, its in zip(embeds, pooled, strict=True)]
+    return embeds[0], pooled[0]

@@ -10,6 +10,7 @@ import typer
 from imagen_nb import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.history import history
+from imagen_nb.cli.repeat import reproduce
 from imagen_nb.cli.sync import sync
 from imagen_nb.errors import ImagenError
 from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(draw.generate)
 app.command()(draw.sweep)
 app.command()(history)
+app.command()(reproduce)
 app.command()(look.models)
 app.command()(sync)
 app.command()(look.status)

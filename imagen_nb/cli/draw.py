@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +19,13 @@ from imagen_nb.terminal import complain, show_picture, shows_pictures
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
     from imagen_nb.config import Settings
-    from imagen_nb.picture import Pictures
+    from imagen_nb.picture import Picture
     from imagen_nb.studio import Studio
 
 Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Draw even what was drawn today with these settings.")
+]
 MAX_COUNT = 10_000
 
 
@@ -37,6 +42,7 @@ def generate(
     backend: options.Backend = None,
     tag: options.Tag = None,
     output: options.Output = None,
+    again: Again = False,
     config: options.Config = None,
     no_cloud: options.NoCloud = False,
     cloud_sync: options.CloudSync = None,
@@ -52,7 +58,7 @@ def generate(
     text = read_prompt(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
     first = random_seed() if seed is None else seed
-    cloud = False if no_cloud else None
+    cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             escape(text),
@@ -67,7 +73,9 @@ def generate(
             tags=tag or (),
             cloud=cloud,
             output=output,
+            again=again,
         )
+        say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
             show_picture(picture.image)
@@ -84,6 +92,7 @@ def sweep(
     backend: options.Backend = None,
     tag: options.Tag = None,
     output: options.Output = None,
+    again: Again = False,
     config: options.Config = None,
     no_cloud: options.NoCloud = False,
     cloud_sync: options.CloudSync = None,
@@ -95,7 +104,7 @@ def sweep(
     from imagen_nb.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
-    cloud = False if no_cloud else None
+    cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             [read_prompt(text) for text in prompt],
@@ -107,11 +116,22 @@ def sweep(
             tags=tag or (),
             cloud=cloud,
             output=output,
+            again=again,
         )
+        say_what_was_there(pictures, began, again)
         sheet = pictures.save_contact_sheet()
         report(studio, pictures, cloud, as_json, sheet)
         if shows_pictures(settings.preview):
             show_picture(pictures.contact_sheet())
+
+
+def say_what_was_there(pictures: Sequence[Picture], began: datetime, again: bool) -> None:
+    """A line on stderr when pictures of today were given instead of being drawn."""
+    old = [picture for picture in pictures if picture.record.created_at < began]
+    if again or not old:
+        return
+    what = str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
+    complain(f"drawn today already: {what} (--again draws anew)")
 
 
 def read_prompt(prompt: str) -> str:
@@ -132,7 +152,7 @@ def drawing_settings(config: Path | None, sync: Switch | None, preview: Switch |
 
 def report(
     studio: Studio,
-    pictures: Pictures,
+    pictures: Sequence[Picture],
     cloud: bool | None,
     as_json: bool,
     sheet: Path | None = None,
@@ -162,7 +182,7 @@ def report(
             print(f"cloud: imagen.images.id={record.id} storage_path={record.storage_path}")
 
 
-def copied(studio: Studio, pictures: Pictures, cloud: bool | None) -> list[Entry]:
+def copied(studio: Studio, pictures: Sequence[Picture], cloud: bool | None) -> list[Entry]:
     """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
     if studio.copies(cloud):
         result = studio.sync(pictures=pictures)

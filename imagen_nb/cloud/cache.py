@@ -2,40 +2,147 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagen_nb.atomic import write_whole
-from imagen_nb.cloud.answers import Missing
+from imagen_nb.atomic import PRIVATE, sweep, write_whole
+from imagen_nb.cloud.answers import Missing, Rejected
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.output import explained, slug
 from imagen_nb.paths import cache_folder
 
+LARGEST = 50 * 2**20  # bytes of one picture: what the bucket takes
+LIMIT = 2 * 2**30  # bytes of all pictures in the cache
+_LOOKS = 64  # how often the folder is looked through while as much as its limit is written
 
-def cached_path(folder: Path, storage_path: str) -> Path:
-    """Where in the cache an object lies, or would.
 
-    A row of the cloud can say anything: its path becomes a hash and a slug, so that no `..`, no
-    root and no reserved name is left to reach outside `folder`.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A picture of the cloud as its row describes it.
+
+    `sha256` (hexadecimal) and `size` (bytes) are None where the record does not tell them.
     """
-    digest = hashlib.sha256(storage_path.encode(errors="surrogatepass")).hexdigest()
-    return folder / f"{slug(PurePosixPath(storage_path).stem)}-{digest[:16]}.png"
+
+    id: str
+    storage_path: str
+    sha256: str | None = None
+    size: int | None = None
+
+    @property
+    def largest(self) -> int:
+        """How many bytes may come, at most."""
+        return LARGEST if self.size is None else min(self.size, LARGEST)
+
+    def check(self, data: bytes) -> None:
+        """Raises `Rejected` when these bytes are not the picture."""
+        if self.sha256 is not None and hashlib.sha256(data).hexdigest() != self.sha256:
+            raise Rejected(
+                f"what lies at {self.storage_path} is not the picture of its row: another sha256"
+            )
 
 
-def fetch(cloud: Cloud, storage_path: str, folder: Path | None = None) -> Path:
-    """The object's file in the cache, read from the cloud if it is not there yet.
+def fetch(cloud: Cloud, wanted: Wanted) -> bytes:
+    """The picture's file: from the user's cache, or read from the cloud and kept there.
 
-    `folder`: ~/.cache/imagen/pictures unless given.
-    Raises `CloudError` when it cannot be read, `StorageError` when it cannot be written.
+    Raises `CloudError` when it cannot be read or is another one, `StorageError` when it cannot be
+    kept.
     """
-    path = cached_path(folder or cache_folder() / "pictures", storage_path)
-    if path.exists():
-        return path
-    url = cloud.signed_urls([storage_path])[storage_path]
+    return _cache(cache_folder() / "pictures").fetch(cloud, wanted)
+
+
+def cached(wanted: Wanted) -> bytes | None:
+    """The picture's file if it is in the user's cache, and whole."""
+    return _cache(cache_folder() / "pictures").get(wanted)
+
+
+def read(cloud: Cloud, wanted: Wanted, url: str | None = None) -> bytes:
+    """The picture's file as the cloud has it, checked; `url`: signed before. Raises `CloudError`.
+
+    Never more than the row says is read, nor more than `LARGEST` bytes.
+    """
     if url is None:
-        raise Missing(f"there is no object {storage_path}, or no right to read it")
-    data = cloud.read(url)
-    with explained(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-    return path
+        url = cloud.signed_urls([wanted.storage_path])[wanted.storage_path]
+    if url is None:
+        raise Missing(f"there is no object {wanted.storage_path}, or no right to read it")
+    data = cloud.read(url, wanted.largest)
+    wanted.check(data)
+    return data
+
+
+class Cache:
+    """A folder of pictures; the least recently used go when together they take too much room.
+
+    Threads and processes may share it: files appear whole, and what one removes another fetches
+    again. Invariant: only bytes that were checked are in it, and at most `limit` of them, but for
+    what was written since the last look (a 64th of it for each process).
+    """
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        """Creates nothing."""
+        self.folder, self.limit = folder, limit
+        self._unlooked = limit  # bytes written since the last look
+        self._lock = threading.Lock()
+
+    def path(self, wanted: Wanted) -> Path:
+        """Where the picture lies, or would.
+
+        A row of the cloud can say anything: it becomes a hash and a slug, so that no `..`, no root
+        and no reserved name is left to reach outside the folder. The id is in the hash: two
+        projects may have a picture each at one path.
+        """
+        named = f"{wanted.id}\n{wanted.storage_path}".encode(errors="surrogatepass")
+        stem = slug(PurePosixPath(wanted.storage_path).stem)
+        return self.folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:16]}.png"
+
+    def get(self, wanted: Wanted) -> bytes | None:
+        """The picture, from now on the most recently used; None when it is not there whole."""
+        path = self.path(wanted)
+        with suppress(OSError, Rejected):
+            data = path.read_bytes()
+            wanted.check(data)
+            with suppress(OSError):  # of another user, or removed meanwhile
+                os.utime(path)
+            return data
+        return None
+
+    def fetch(self, cloud: Cloud, wanted: Wanted) -> bytes:
+        """The picture, read from the cloud if it is not there yet."""
+        data = self.get(wanted)
+        if data is None:
+            data = read(cloud, wanted)
+            self._put(self.path(wanted), data)
+        return data
+
+    def _put(self, path: Path, data: bytes) -> None:
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data, PRIVATE)
+        with self._lock:
+            self._unlooked += len(data)
+            if self._unlooked * _LOOKS < self.limit:
+                return
+            self._unlooked = 0
+        self._make_room()
+
+    def _make_room(self) -> None:
+        sweep(self.folder)
+        found = []
+        for entry in os.scandir(self.folder):
+            with suppress(OSError):  # another process makes room, too
+                stat = entry.stat(follow_symlinks=False)
+                found.append((stat.st_mtime_ns, stat.st_size, entry.path))
+        left = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if left <= self.limit:
+                return
+            with suppress(OSError):
+                os.unlink(path)
+            left -= size
+
+
+_cache = functools.cache(Cache)

@@ -44,6 +44,7 @@ ATTEMPTS = 5  # at one request
 _LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
 _RENEW_S = 60.0  # sign in again this long before the session runs out
 _TIMEOUT = httpx.Timeout(60, connect=10)
+_AS_IT_IS = {"accept-encoding": "identity"}  # or a small answer might unpack to a large one
 
 T = TypeVar("T")
 
@@ -202,14 +203,19 @@ class Cloud:
                 found[str(item["path"])] = None if item["error"] else str(item["signedURL"])
         return found
 
-    def read(self, url: str) -> bytes:
-        """What a signed URL gives."""
+    def read(self, url: str, largest: int | None = None) -> bytes:
+        """What a signed URL gives. Raises `Rejected` when that is more than `largest` bytes."""
 
         def get(session: _Session) -> bytes:
-            answer = self._http.get(url)
-            if answer.is_error:
-                raise Rejected(f"the signed URL answers HTTP {answer.status_code}")
-            return answer.content
+            with self._http.stream("GET", url, headers=_AS_IT_IS) as answer:
+                if answer.is_error:
+                    raise Rejected(f"the signed URL answers HTTP {answer.status_code}")
+                data = bytearray()
+                for part in answer.iter_raw():
+                    data += part
+                    if largest is not None and len(data) > largest:
+                        raise Rejected(f"the object is larger than it should be ({largest} bytes)")
+                return bytes(data)
 
         return self._ask(get)
 

@@ -55,6 +55,10 @@ report = im.sync(
     timeout=5.0, pictures=[picture, identity, str(identity)], include_private=[picture]
 )
 waiting: pd.DataFrame = im.pending()
+same: im.Picture = im.reproduce(frame.iloc[0], output="again", cloud=False)
+is_same: bool | None = same.identical
+why_not: tuple[str, ...] = same.differs
+other: im.Picture = im.generate(like=same, steps=8)
 history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
 
 # A session of one's own.
@@ -85,7 +89,6 @@ except im.UsageError as error:
 
 # What must not pass: each of these lines is an error of the type checker.
 im.generate("a boat", seed="11")  # type: ignore[arg-type]
-im.generate("a boat", 11)  # type: ignore[call-arg]
 im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
 im.sync(timeout="5")  # type: ignore[arg-type]

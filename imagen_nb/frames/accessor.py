@@ -1,0 +1,180 @@
+"""`df.imagen`: looks at, fetches, compares, tags and repeats the pictures of a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded for it
+    from collections.abc import Callable
+    from pathlib import Path
+    from uuid import UUID
+
+    import pandas as pd
+    from PIL.Image import Image
+
+    from imagen_nb.cloud.client import Cloud
+    from imagen_nb.frames.sheet import Gallery
+    from imagen_nb.picture import Picture
+    from imagen_nb.studio import Studio
+
+
+class Accessor:
+    """What can be done with the pictures of a frame.
+
+    The frame may be a whole history, some of its rows and columns, or one read back from a file: it
+    needs the columns that a method uses, and `UsageError` names those that it lacks. The session is
+    the default one (`imagen_nb.configure`).
+
+    Example:
+        >>> history = im.history(prompt="lighthouse", since="7d")
+        >>> history.imagen.contact_sheet(caption="{seed} · {steps}").save("lighthouses.pdf")
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def gallery(self, columns: int | None = None, size: int = 128) -> Gallery:
+        """Thumbnails for a notebook, each with its position and prompt.
+
+        At most 200 pictures and 400 kB of HTML; below them stands how many are left out. A picture
+        that cannot be had is grey and says why.
+
+        Args:
+            columns: how many side by side; as many as there is room for unless given.
+            size: pixels of a thumbnail's longer side, 16 to 1024.
+        """
+        from imagen_nb.frames.sheet import gallery
+
+        return gallery(self._frame, self._cloud, columns, size)
+
+    def contact_sheet(
+        self,
+        columns: int | None = None,
+        size: int = 160,
+        caption: str | Callable[[pd.Series[Any]], object] | None = None,
+    ) -> Image:
+        """All pictures on one page: an RGB image, to be saved as .png, .pdf, .jpg or .webp.
+
+        A picture that cannot be had is grey and says why. A page has at most 14,400 pixels a side
+        (200 inches, what PDF readers show) and 64 million in all, which are some 1,800 pictures of
+        160 pixels with captions; more are refused.
+
+        Args:
+            columns: how many side by side; 8, and more for more than 64 pictures, unless given.
+            size: pixels of a picture's longer side, 16 to 1024.
+            caption: what stands below each, in up to three lines: a column, a text with columns in
+                braces such as "{seed} · {steps}", or a function of the row.
+
+        Raises:
+            UsageError: when there are no pictures, too many for one page, or no such column.
+        """
+        from imagen_nb.frames.sheet import sheet
+
+        return sheet(self._frame, self._cloud, columns, size, caption)
+
+    def open(self, i: int | str | UUID) -> Image:
+        """One picture, by its position (as `iloc` takes it) or id.
+
+        Its file if that is on this machine; else it is downloaded once into a cache (2 GiB, the
+        least recently used go first), never more than 50 MiB, and checked against its sha256.
+
+        Raises:
+            CloudError: when it cannot be had, or is not the picture that its row describes.
+            StorageError: when its file is torn.
+        """
+        from imagen_nb.frames.places import opened
+
+        return opened(self._frame, i, self._cloud)
+
+    def download(self, folder: Path | str) -> pd.DataFrame:
+        """Every picture as a file in one folder, several at once.
+
+        The files are named "<day>-<name>.png" as they were made. What is there with the right
+        sha256 is not fetched again, so a download that was broken off goes on. No file is
+        overwritten: another one of that name makes the next name end in -2.
+
+        Returns:
+            A frame with this one's index: id, path, and reason, why there is none.
+        """
+        from imagen_nb.frames.files import download
+
+        return download(self._frame, folder, self._cloud)
+
+    def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
+        """A URL for each picture, by which anybody can read it for `expires_in` seconds.
+
+        It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index label.
+        """
+        from imagen_nb.frames.links import signed_urls
+
+        return signed_urls(self._frame, expires_in, self._cloud)
+
+    def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
+        """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
+        from imagen_nb.frames.places import at
+
+        return self._studio.reproduce(self._frame.iloc[at(self._frame, i)], **options)
+
+    def tag(self, *names: str) -> None:
+        """Add these tags to every picture of the frame; as `imagen_nb.tag`."""
+        self._studio.tag(self._frame, *names)
+
+    def untag(self, *names: str) -> None:
+        """Take these tags from every picture of the frame; as `imagen_nb.untag`."""
+        self._studio.untag(self._frame, *names)
+
+    def diff(self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False) -> pd.DataFrame:
+        """The fields in which two pictures differ, by their positions or ids.
+
+        Fields are the columns, and what the records have besides (guidance, versions.torch …): from
+        the column `sidecar`, or the file beside a picture on this machine.
+
+        Args:
+            i: one picture.
+            j: the other.
+            all: also the fields in which any two pictures differ: ids, times, paths, hashes.
+
+        Returns:
+            One row a field, one column a picture.
+        """
+        from imagen_nb.frames.compare import diff
+
+        return diff(self._frame, i, j, all=all)
+
+    def duplicates(self, near: int = 0) -> pd.DataFrame:
+        """The rows of pictures that are there more than once, with the column `group`.
+
+        Args:
+            near: 0 compares the files (sha256). A picture drawn again is another file, for its id
+                is inside; `near=1` finds it: up to 24 bits in which the perceptual hashes (of 64
+                bits) may differ. Any two pictures of a group are that near (complete linkage).
+                Needs the extra `similar`; each picture is looked at once, and remembered.
+        """
+        from imagen_nb.frames.alike import duplicates
+
+        return duplicates(self._frame, near, self._cloud)
+
+    def with_usage(self) -> pd.DataFrame:
+        """The frame with what its prompts were used for, by the table `mai.imagen_usage`.
+
+        That table is another program's and only read. `uses` counts its rows of the same
+        prompt_hash, `usage_cost_usd` adds up their cost, where a column is known for it; it is NaN
+        where there is no use.
+
+        Raises:
+            CloudError: when there is no such table, or it cannot be read.
+        """
+        from imagen_nb.frames.usage import with_usage
+
+        url = self._studio.settings.supabase.database_url
+        return with_usage(self._frame, self._cloud, url)
+
+    @property
+    def _studio(self) -> Studio:
+        from imagen_nb.shortcuts import studio
+
+        return studio()
+
+    @property
+    def _cloud(self) -> Cloud | None:
+        return self._studio.reader()

@@ -1,0 +1,37 @@
+"""Values of a frame's rows as they were, wherever the frame has been: a CSV, a Parquet file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def text(value: object) -> str:
+    """The text, or "" for what is none: None, NaN, NA."""
+    return value if isinstance(value, str) else ""
+
+
+def sidecar(value: object) -> dict[str, Any] | None:
+    """A sidecar as plain values, from a dict or from JSON; None when it is neither."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return plain(value) if isinstance(value, Mapping) else None
+
+
+def plain(value: Any) -> Any:
+    """The value with arrays as lists, numpy's numbers as Python's, and None for what is missing."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers
+        return plain(value.tolist())
+    return None if _missing(value) else value
+
+
+def _missing(value: Any) -> bool:
+    return type(value).__name__ in ("NAType", "NaTType") or value != value

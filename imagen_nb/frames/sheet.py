@@ -1,0 +1,197 @@
+"""The pictures of a frame to look at: one page of them all, or a gallery in a notebook."""
+
+from __future__ import annotations
+
+import html
+import math
+import string
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.frames.parallel import THREADS, each
+from imagen_nb.frames.places import Place, decoded, described, places
+from imagen_nb.frames.rows import plain
+from imagen_nb.terminal import safe
+from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet, img_tag
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+    Caption = str | Callable[[pd.Series[Any]], object] | None
+
+LONGEST = 14_400  # pixels of a page's side: a larger one PDF readers do not show
+AREA = 64_000_000  # pixels of a page: 192 MB while it is made
+SIZES = (16, 1024)  # of a picture on a page
+SHOWN = 200  # pictures of a gallery
+WEIGHT = 400_000  # bytes of its HTML, which the notebook keeps
+_LETTERS = 300  # of a prompt
+
+
+def sheet(
+    frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size: int, caption: Caption
+) -> Image:
+    """The pictures on one page, as `Accessor.contact_sheet` says."""
+    found = places(frame)
+    if not found:
+        raise UsageError("no pictures, so no contact sheet")
+    side = _side(size)
+    texts = captions(frame, caption)
+    across = _columns(columns, len(found))
+    _fits(len(found), across, side)
+    small = _small(described(found, cloud), cloud, side, "reading pictures")
+    return contact_sheet(small, across, cell=side, captions=texts)
+
+
+def _side(size: int) -> int:
+    smallest, largest = SIZES
+    if not (isinstance(size, int) and smallest <= size <= largest):
+        raise UsageError(f"size is in pixels, {smallest} to {largest}, not {size!r}")
+    return size
+
+
+def _columns(columns: int | None, count: int) -> int:
+    if columns is None:
+        return min(count, max(8, math.isqrt(count - 1) + 1))
+    if not (isinstance(columns, int) and columns >= 1):
+        raise UsageError(f"columns must be a whole number, 1 or more, not {columns!r}")
+    return min(columns, count)
+
+
+def _fits(count: int, columns: int, side: int) -> None:
+    """Raises `UsageError` when the page would be too large; before a picture was read."""
+    pitch = max(side, LEGIBLE) + MARGIN
+    width, height = columns * pitch, -(-count // columns) * (pitch + 3 * LINE)
+    if max(width, height) > LONGEST or width * height > AREA:
+        raise UsageError(
+            f"a page of {count} pictures in {columns} columns would have {width}×{height} pixels: "
+            "take fewer of them (`df.head(200)`) or a smaller size"
+        )
+
+
+def _small(
+    found: Sequence[Place], cloud: Cloud | None, side: int, what: str | None = None
+) -> list[Image]:
+    """Each picture, at most `side` pixels wide and high; a grey one with the reason where none."""
+
+    def small(place: Place) -> Image:
+        image = decoded(place, cloud).convert("RGB")
+        image.thumbnail((side, side))
+        return image
+
+    made = each(found, small, what)
+    return [blank(str(one), side) if isinstance(one, ImagenError) else one for one in made]
+
+
+def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
+    """The text below each picture. Raises `UsageError` for a column that is not there."""
+    if caption is None:
+        return []
+    if callable(caption):
+        return [_shown(caption(row)) for _, row in frame.iterrows()]
+    if caption in frame.columns:
+        return [_shown(value) for value in frame[caption]]
+    names = _names(caption)
+    if lacking := [name for name in names if name not in frame.columns]:
+        raise UsageError(
+            f"no column {', '.join(lacking)} for the caption: there are {', '.join(frame.columns)}"
+        )
+    if not names:
+        raise UsageError(
+            f"caption names a column, or is a text such as '{{seed}} · {{steps}}', not {caption!r}"
+        )
+    rows = zip(*(frame[name] for name in names), strict=True)
+    try:
+        return [caption.format(**dict(zip(names, map(_value, row), strict=True))) for row in rows]
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UsageError(f"the caption {caption!r} does not fit the columns: {error}") from None
+
+
+def _names(caption: str) -> list[str]:
+    """The columns that a format string names."""
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(caption) if name is not None]
+    except ValueError as error:
+        raise UsageError(f"the caption {caption!r} is no format string: {error}") from None
+    return [*dict.fromkeys(name.partition(".")[0].partition("[")[0] for name in fields)]
+
+
+class _Nothing(str):
+    """A missing value: nothing, however it is to be formatted."""
+
+    def __format__(self, wanted: str) -> str:
+        return ""
+
+
+def _value(value: object) -> object:
+    """What `str.format` gets: lists as words, missing values as nothing, the rest as it is."""
+    found = plain(value)
+    if found is None:
+        return _Nothing()
+    return ", ".join(map(str, found)) if isinstance(found, list) else found
+
+
+def _shown(value: object) -> str:
+    return str(_value(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Thumbnails in a notebook: plain HTML that stays when the notebook is saved."""
+
+    shown: int
+    total: int
+    page: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return self.page
+
+
+def gallery(frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size: int) -> Gallery:
+    """The pictures as `Accessor.gallery` says."""
+    side = _side(size)
+    across = "auto-fill" if columns is None else _columns(columns, max(1, len(frame)))
+    wanted = described(places(frame.iloc[:SHOWN]), cloud)
+    cells = [*_within(WEIGHT, _cells(frame, wanted, cloud, side))]
+    style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
+    said = f"{len(frame)} pictures"
+    if len(cells) < len(frame):
+        said = (
+            f"the first {len(cells)} of {len(frame)} pictures; {len(frame) - len(cells)} are left "
+            f"out: see df.iloc[{len(cells)}:], or a smaller size"
+        )
+    page = f'<div style="{style}">{"".join(cells)}</div><small>{html.escape(said)}</small>'
+    return Gallery(len(cells), len(frame), page)
+
+
+def _cells(
+    frame: pd.DataFrame, wanted: Sequence[Place], cloud: Cloud | None, side: int
+) -> Iterator[str]:
+    """One after another: the rest is not read when there is no room for it."""
+    prompts = [*map(_shown, frame["prompt"])] if "prompt" in frame.columns else [""] * len(frame)
+    for start in range(0, len(wanted), THREADS):
+        part = wanted[start : start + THREADS]
+        for number, image in enumerate(_small(part, cloud, side), start):
+            yield _cell(image, number, prompts[number], side)
+
+
+def _cell(image: Image, number: int, prompt: str, side: int) -> str:
+    line = safe(prompt[:_LETTERS])
+    cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    return (
+        f'<figure style="margin:0" title="{html.escape(line)}">{img_tag(image, line, side)}'
+        f'<figcaption style="{cut}"><small>{number} · {html.escape(line)}</small></figcaption>'
+        "</figure>"
+    )
+
+
+def _within(weight: int, cells: Iterator[str]) -> Iterator[str]:
+    """As many as weigh no more together."""
+    for cell in cells:
+        weight -= len(cell.encode())
+        if weight < 0:
+            return
+        yield cell

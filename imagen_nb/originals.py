@@ -1,0 +1,149 @@
+"""What people point at when they want a picture again: an id, a row, a file, a picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from imagen_nb.catalog import Catalog, Entry
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import UsageError
+from imagen_nb.frames.rows import plain, sidecar
+from imagen_nb.output import read_record
+from imagen_nb.paths import absolute
+from imagen_nb.picture import Picture
+from imagen_nb.record import COLUMNS, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    What = Picture | Record | UUID | str | Path | pd.Series[Any]
+
+_PREFIX = re.compile(r"[0-9a-fA-F-]{8,36}")
+_MANY = 2  # as many as tell that a prefix is not enough
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A picture as it was drawn. `path`: its file, where one is known on this machine."""
+
+    record: Record
+    path: Path | None = None
+
+
+def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
+    """The picture that is meant.
+
+    An id (or its first 8 digits or more) is looked up in the catalogs, then in the cloud. A PNG is
+    enough by itself: its record is inside.
+
+    Raises `UsageError` for what is no picture or is nowhere, `StorageError` for a file without a
+    record, and `CloudError`.
+    """
+    if isinstance(what, Picture):
+        return Original(what.record, what.path)
+    if isinstance(what, Record):
+        known = _here([what.id, what.id], catalogs)
+        return Original(what, known.path if known else None)
+    if isinstance(what, UUID):
+        return _by_id(str(what), catalogs, cloud)
+    if isinstance(what, str) and _PREFIX.fullmatch(what):
+        return _by_id(what, catalogs, cloud)
+    if isinstance(what, (str, Path)):
+        return _in_file(absolute(what))
+    if hasattr(what, "index") and "id" in what:
+        return _in_row(what, catalogs, cloud)
+    raise UsageError(
+        "expected a picture: an id, a row of `im.history()`, a PNG, a sidecar or a Picture,"
+        f" not {type(what).__name__}"
+    )
+
+
+def _in_file(path: Path) -> Original:
+    if not path.suffix:
+        raise UsageError(f"{path.name} is neither an id of 8 digits or more nor a file")
+    picture = path.with_suffix("") if path.suffix == ".json" else path
+    return Original(read_record(path), picture if picture.exists() else None)
+
+
+def _by_id(text: str, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
+    bounds = _bounds(text)
+    found = _here(bounds, catalogs) or (_in_cloud(bounds, cloud) if cloud else None)
+    if found is None:
+        places = "in this machine's catalog or the cloud" if cloud else "in this machine's catalog"
+        raise UsageError(f"there is no picture {text} {places}")
+    return found
+
+
+def _bounds(prefix: str) -> list[UUID]:
+    """The lowest and the highest id that begins like this."""
+    digits = prefix.replace("-", "")
+    if len(digits) < 8 or len(digits) > 32:
+        raise UsageError(f"an id has 32 digits, of which 8 or more must be given, not {prefix!r}")
+    return [UUID(digits.ljust(32, fill)) for fill in "0f"]
+
+
+def _only(found: Sequence[Original]) -> Original | None:
+    if len({one.record.id for one in found}) > 1:
+        raise UsageError("several pictures have ids that begin like this: give more digits")
+    return found[0] if found else None
+
+
+def _here(bounds: Sequence[UUID], catalogs: Iterable[Catalog]) -> Original | None:
+    entries: list[Entry] = []
+    for catalog in catalogs:
+        if catalog.path.exists():
+            values = (str(bounds[0]), str(bounds[1]), _MANY)
+            entries += catalog.select("WHERE id >= ? AND id <= ? LIMIT ?", *values)
+    return _only([Original(entry.record, entry.path) for entry in entries])
+
+
+def _in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
+    owner, _ = cloud.owner()
+    low, high = bounds
+    filters = [("owner_user_id", f"eq.{owner}"), ("id", f"gte.{low}"), ("id", f"lte.{high}")]
+    rows = cloud.rows([*filters, ("limit", str(_MANY))], "id,sidecar")
+    return _only([Original(_record(row["sidecar"], row["id"])) for row in rows])
+
+
+def _record(sidecar: object, id: str) -> Record:
+    try:
+        return Record.model_validate(sidecar)
+    except ValidationError:
+        raise UsageError(
+            f"the row {id} in the cloud has no record of imagen_nb in `sidecar`: another program"
+            " wrote it"
+        ) from None
+
+
+def _in_row(row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
+    """A row by its own record, or by its id; where that is known nowhere, by its columns."""
+    path = row.get("local_path")
+    known = Path(path) if isinstance(path, str) and Path(path).exists() else None
+    if told := sidecar(row.get("sidecar")):
+        return Original(_record(told, row["id"]), known)
+    try:
+        found = _by_id(str(row["id"]), catalogs, cloud)
+        return Original(found.record, found.path or known)
+    except UsageError:
+        if known:
+            return Original(read_record(known), known)
+        return Original(_of_columns(row))
+
+
+def _of_columns(row: Any) -> Record:
+    names = [name for name in COLUMNS if name in row.index and name in Record.model_fields]
+    values = {name: plain(row[name]) for name in names}
+    try:
+        return Record.model_validate({n: v for n, v in values.items() if v is not None})
+    except ValidationError as error:
+        lacking = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        raise UsageError(
+            f"the picture {row['id']} is known nowhere, and its row does not say: {lacking}"
+        ) from None
