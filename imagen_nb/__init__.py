@@ -25,10 +25,15 @@ if TYPE_CHECKING:
         configure,
         generate,
         history,
+        keep,
         pending,
+        rate,
+        reject,
         reproduce,
         sweep,
         sync,
+        tag,
+        untag,
     )
     from imagen_nb.studio import Studio
 
@@ -50,10 +55,15 @@ _HOMES = {
     "configure": "shortcuts",
     "generate": "shortcuts",
     "history": "shortcuts",
+    "keep": "shortcuts",
     "pending": "shortcuts",
+    "rate": "shortcuts",
+    "reject": "shortcuts",
     "reproduce": "shortcuts",
     "sweep": "shortcuts",
     "sync": "shortcuts",
+    "tag": "shortcuts",
+    "untag": "shortcuts",
 }
 
 __all__ = [
@@ -73,10 +83,15 @@ __all__ = [
     "configure",
     "generate",
     "history",
+    "keep",
     "pending",
+    "rate",
+    "reject",
     "reproduce",
     "sweep",
     "sync",
+    "tag",
+    "untag",
 ]
 
 

@@ -11,14 +11,16 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from filelock import FileLock
+
 from imagen_nb.errors import StorageError
-from imagen_nb.output import Kept
+from imagen_nb.output import Kept, amended, explained
 from imagen_nb.paths import absolute
 from imagen_nb.record import COLUMNS, Record
 
@@ -54,6 +56,19 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transactio
         "ALTER TABLE images ADD COLUMN sender TEXT",  # whose lease it is under, see outbox.py
         "CREATE INDEX images_sender_idx ON images (sender) WHERE sender IS NOT NULL",
         "CREATE INDEX images_failed_idx ON images (created_at) WHERE cloud_state = 'failed'",
+    ),
+    (
+        "DROP INDEX images_created_idx",
+        "CREATE INDEX images_created_idx ON images (created_at, id)",  # read backwards
+        """
+        CREATE TABLE tag_changes (      -- what the rows in the cloud are still to learn
+          id TEXT NOT NULL,             -- of the picture, which may be another machine's
+          tag TEXT NOT NULL,
+          present INTEGER NOT NULL,     -- 1: added, 0: removed
+          made_at TEXT NOT NULL,        -- UTC
+          PRIMARY KEY (id, tag)
+        ) STRICT
+        """,
     ),
 )
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
@@ -125,6 +140,30 @@ class Catalog:
                     connection.rollback()
 
     @contextmanager
+    def amending(self) -> Iterator[None]:
+        """While this holds, nobody else changes a sidecar of the folder, in any process.
+
+        Read, change and write within it. Not to be entered twice by one thread.
+        """
+        with explained(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.parent / "amend.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def amend(self, entry: Entry, **values: Any) -> Entry:
+        """Write these fields to a picture's sidecar, then here; other changes meanwhile stay."""
+        with self.amending():
+            now = self.get(entry.record.id) or entry
+            record = now.record.model_copy(update=values)
+            kept = amended(Kept(now.path, now.sidecar_path, now.record), record)
+            self.add(kept, now.cloud_state)
+        return replace(now, record=record)
+
+    @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for a long reading, which makes nobody wait.
 
@@ -182,7 +221,7 @@ class Catalog:
 
     def latest(self, n: int) -> list[Entry]:
         """The newest `n` pictures, newest first."""
-        return self.select("ORDER BY created_at DESC, id LIMIT ?", n)
+        return self.select("ORDER BY created_at DESC, id DESC LIMIT ?", n)
 
     def pending(self) -> list[Entry]:
         """The pictures that still wait for the cloud, oldest first."""

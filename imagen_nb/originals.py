@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
+from imagen_nb.frames.query import is_id
 from imagen_nb.frames.rows import plain, sidecar
+from imagen_nb.frames.schema import require
 from imagen_nb.output import read_record
 from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture
@@ -63,6 +65,25 @@ def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Or
         "expected a picture: an id, a row of `im.history()`, a PNG, a sidecar or a Picture,"
         f" not {type(what).__name__}"
     )
+
+
+def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[str]:
+    """The ids of all pictures that are meant: one, a frame of them, or any number of these.
+
+    Raises what `original` does.
+    """
+    if hasattr(what, "columns"):  # a DataFrame
+        require(what, "id")
+        return [*map(str, what["id"])]
+    if isinstance(what, (Picture, Record)):
+        return [str(what.record.id if isinstance(what, Picture) else what.id)]
+    if hasattr(what, "index") and not isinstance(what, (str, list, tuple, Sequence)):  # a row
+        return [str(what["id"])]
+    if isinstance(what, UUID) or (isinstance(what, str) and len(what) == 36 and is_id(what)):
+        return [str(what).lower()]
+    if isinstance(what, Iterable) and not isinstance(what, (str, Path)):
+        return [id for one in what for id in ids_of(one, catalogs, cloud)]
+    return [str(original(what, catalogs, cloud).record.id)]
 
 
 def _in_file(path: Path) -> Original:

@@ -17,8 +17,7 @@ from uuid import UUID
 from filelock import FileLock, Timeout
 
 from imagen_nb.catalog import Catalog, Entry, as_text
-from imagen_nb.output import Kept, amended, explained
-from imagen_nb.record import Record
+from imagen_nb.output import explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ class Outbox:
         changed = []
         for entry in filter(None, map(self.catalog.get, ids)):
             if entry.cloud_state == "off":
-                self._amend(entry, entry.record.model_copy(update={"cloud": True}))
+                self.catalog.amend(entry, cloud=True)
                 changed.append(str(entry.record.id))
         with self.catalog.connection() as connection:
             statement = "UPDATE images SET cloud_state = 'pending' WHERE id = ?"
@@ -96,11 +95,6 @@ class Outbox:
         with self.catalog.connection() as connection:
             connection.execute("UPDATE images SET sender = NULL WHERE sender = ?", (name,))
 
-    def _amend(self, entry: Entry, record: Record) -> None:
-        """Sidecar first, catalog second, as when a picture is kept."""
-        kept = amended(Kept(entry.path, entry.sidecar_path, entry.record), record)
-        self.catalog.add(kept, entry.cloud_state)
-
 
 class Lease:
     """A sender's hold on pictures. Invariant: what it holds, no other living sender holds."""
@@ -121,12 +115,10 @@ class Lease:
 
     def assign(self, entry: Entry, owner: UUID, storage_path: str) -> Entry:
         """Note down whose the picture is and where it goes, before it goes there."""
-        record = entry.record.model_copy(
-            update={"owner_user_id": owner, "storage_path": storage_path}
-        )
-        if record != entry.record:
-            self._outbox._amend(entry, record)
-        return Entry(record, entry.path, entry.sidecar_path, entry.cloud_state)
+        if (entry.record.owner_user_id, entry.record.storage_path) == (owner, storage_path):
+            return entry
+        catalog = self._outbox.catalog
+        return catalog.amend(entry, owner_user_id=owner, storage_path=storage_path)
 
     def acknowledge(self, entries: Iterable[Entry]) -> None:
         """The cloud has these, files and rows."""

@@ -10,7 +10,7 @@ import re
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -241,14 +241,6 @@ def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
             if path.is_file() and path.read_bytes() == png:
                 return path
             number += 1
-
-
-def with_tags(kept: Kept, tags: Iterable[str]) -> Kept:
-    """The same picture with these tags too, in its sidecar first. The PNG is never rewritten."""
-    merged = tuple(dict.fromkeys((*kept.record.tags, *tags)))
-    if merged == kept.record.tags:
-        return kept
-    return amended(kept, kept.record.model_copy(update={"tags": merged}))
 
 
 def amended(kept: Kept, record: Record) -> Kept:

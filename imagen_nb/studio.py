@@ -15,6 +15,7 @@ from imagen_nb import __version__
 from imagen_nb.backends import Backend, Drawn, Progress, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog, Entry
+from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import SyncReport
 from imagen_nb.cloud.uplink import Uplink
@@ -24,15 +25,16 @@ from imagen_nb.faults import reach
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
-from imagen_nb.originals import original
+from imagen_nb.originals import ids_of, original
 from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.output import Kept, Output, destination, with_tags
+from imagen_nb.output import Kept, Output, destination, read_record
 from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
 from imagen_nb.repeat import Alike, differences, identical, wanted
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
+from imagen_nb.tagging import KEEPER, REJECT, Change, apply, change, queue, rated
 from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
@@ -353,6 +355,75 @@ class Studio:
         )  # fmt: skip
         return framed(self._history.table(wanted, source, sidecar=sidecar))
 
+    def tag(self, what: Any, /, *names: str) -> int:
+        """Add tags to pictures: here at once, in the cloud when it can be reached.
+
+        A rating (`rating:1` to `rating:5`) replaces the one before; `keeper` and `reject` replace
+        each other. Gives the number of pictures.
+
+        Args:
+            what: a picture in any form that `reproduce` takes, a history (all its rows), or any
+                number of these.
+            *names: the tags.
+
+        Raises:
+            UsageError: for what is no tag or no picture.
+            StorageError: when a sidecar cannot be written.
+        """
+        return self._retag(what, change(add=names))
+
+    def untag(self, what: Any, /, *names: str) -> int:
+        """Take tags from pictures; as `tag`."""
+        return self._retag(what, change(remove=names))
+
+    def rate(self, what: Any, /, stars: int | None) -> int:
+        """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`; None unrates them."""
+        return self._retag(what, rated(stars))
+
+    def keep(self, what: Any, /) -> int:
+        """Tag pictures `keeper`; they are no longer `reject`."""
+        return self.tag(what, KEEPER)
+
+    def reject(self, what: Any, /) -> int:
+        """Tag pictures `reject`; they are no longer `keeper`."""
+        return self.tag(what, REJECT)
+
+    def named(self, what: Any, /) -> list[str]:
+        """The ids of the pictures that are meant, in any form that `tag` takes."""
+        return [*dict.fromkeys(ids_of(what, self._catalogs(), self.reader()))]
+
+    def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The tags of those of these pictures that are on this machine."""
+        wanted = [*ids]
+        entries = [entry for c in self._catalogs() for entry in filter(None, map(c.get, wanted))]
+        return {str(entry.record.id): entry.record.tags for entry in entries}
+
+    def _retag(self, what: Any, wanted: Change) -> int:
+        catalogs, cloud = self._catalogs(), self.reader()
+        ids = dict.fromkeys(ids_of(what, catalogs, cloud))
+        left = set(ids)
+        for catalog in catalogs:
+            left -= set(apply(catalog, [id for id in ids if id in left], wanted))
+        if left:  # of another machine
+            self._must_be_in_the_cloud(sorted(left))
+            queue(catalogs[0], left, wanted)
+        for catalog in catalogs:
+            self._uplink.tagged(catalog)
+        return len(ids)
+
+    def _must_be_in_the_cloud(self, ids: Sequence[str]) -> None:
+        """Raises `UsageError` for ids that are nowhere; a cloud out of reach is asked later."""
+        cloud = self.reader()
+        if cloud is None:
+            raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
+        try:
+            for start in range(0, len(ids), 100):
+                part = ids[start : start + 100]
+                if lacking := set(part) - set(cloud.paths(part)):
+                    raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")
+        except Unreachable:
+            return
+
     def reader(self) -> Cloud | None:
         """The cloud, to read from: one for the session; None when no Supabase is configured."""
         return self._uplink.reader()
@@ -500,10 +571,11 @@ def _record(request: Request, facts: _Facts, **more: Any) -> Record:
 
 
 def _entered(kept: Kept, request: Request, home: _Home, facts: _Facts) -> Picture:
-    if kept.reused:
-        kept = with_tags(kept, request.tags)
     home.catalog.add(kept, "pending" if facts.cloud else "off")
     reach("after-catalog")
+    if kept.reused and set(request.tags) - set(kept.record.tags):
+        apply(home.catalog, [str(kept.record.id)], change(add=request.tags))
+        kept = replace(kept, record=read_record(kept.path))
     return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
 
 

@@ -12,6 +12,7 @@ from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.history import history
 from imagen_nb.cli.repeat import reproduce
 from imagen_nb.cli.sync import sync
+from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
 from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
 
@@ -28,6 +29,7 @@ app.command()(draw.generate)
 app.command()(draw.sweep)
 app.command()(history)
 app.command()(reproduce)
+app.command()(tag)
 app.command()(look.models)
 app.command()(sync)
 app.command()(look.status)

@@ -31,7 +31,8 @@ _MAX_NAMESAKES = 1000  # objects that another catalog may have under the names w
 class SyncReport:
     """What a sync did. `failed`: ids with the reason; `trouble`: why it stopped before the end.
 
-    `pending`: how many pictures still wait; `seconds`: how long it took.
+    `pending`: how many pictures still wait; `seconds`: how long it took; `tagged`: of how many
+    pictures the tags were written.
     """
 
     synced: int = 0
@@ -39,6 +40,7 @@ class SyncReport:
     pending: int = 0
     trouble: str | None = None
     seconds: float = 0.0
+    tagged: int = 0
 
     def __add__(self, other: SyncReport) -> SyncReport:
         return SyncReport(
@@ -47,6 +49,7 @@ class SyncReport:
             self.pending + other.pending,
             self.trouble or other.trouble,
             self.seconds + other.seconds,
+            self.tagged + other.tagged,
         )
 
 

@@ -12,10 +12,11 @@ from uuid import UUID
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Cloud, account_of
 from imagen_nb.cloud.sync import SyncReport, Turn, drain
+from imagen_nb.cloud.tags import push
 from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config import Settings
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.outbox import Outbox
 from imagen_nb.terminal import complain
 
@@ -67,13 +68,23 @@ class Uplink:
 
     def drawn(self, catalog: Catalog, ids: Sequence[UUID], cloud: bool | None) -> None:
         """These pictures are kept: send them, now or a little later. Takes microseconds."""
-        if not (self._account and self._background and self.wants(cloud)):
+        worker = self._in_background() if self.wants(cloud) else None
+        if worker is None:
             return
-        if self._worker is None:
-            self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
         off = self._settings.output.cloud_sync == "off"
         # Switched off, nothing goes up but what a call named.
-        self._worker.notify(catalog, [str(id) for id in ids] if off else None)
+        worker.notify(catalog, [str(id) for id in ids] if off else None)
+
+    def tagged(self, catalog: Catalog) -> None:
+        """Tags are queued here: send them a little later, unless nothing is to be sent."""
+        worker = self._in_background() if self.wants(None) else None
+        if worker:
+            worker.notify(catalog)
+
+    def _in_background(self) -> Worker | None:
+        if self._worker is None and self._account and self._background:
+            self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
+        return self._worker
 
     def sync(
         self,
@@ -148,4 +159,11 @@ def _send(
         time.sleep(_POLL_S)
         more = drain(catalog, cloud, sorted(left), turn=turn)
         report = replace(report + more, pending=more.pending)
-    return report
+    return report if report.trouble or not turn.lasts() else _tagged(report, catalog, cloud)
+
+
+def _tagged(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
+    try:
+        return replace(report, tagged=push(catalog, cloud))
+    except CloudError as error:
+        return replace(report, trouble=str(error))

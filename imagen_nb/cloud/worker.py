@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Account, Cloud
 from imagen_nb.cloud.sync import SENDERS, SyncReport, Turn, drain
+from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
 from imagen_nb.outbox import Outbox
 from imagen_nb.terminal import complain
@@ -141,6 +142,8 @@ class Worker:
         try:
             senders = self._turn.senders()
             report = drain(catalog, cloud, waiting(), turn=self._turn, senders=senders)
+            if not report.trouble and ids is None and self._turn.lasts():
+                push(catalog, cloud)
             return report, bool(waiting())
         except ImagenError as error:  # a full disk, a catalog that another program locks
             return SyncReport(trouble=str(error)), True

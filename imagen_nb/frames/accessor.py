@@ -123,6 +123,18 @@ class Accessor:
         """Take these tags from every picture of the frame; as `imagen_nb.untag`."""
         self._studio.untag(self._frame, *names)
 
+    def rate(self, stars: int | None) -> None:
+        """Rate every picture of the frame with 1 to 5 stars; None takes ratings away."""
+        self._studio.rate(self._frame, stars)
+
+    def keep(self) -> None:
+        """Tag every picture of the frame `keeper`, and no longer `reject`."""
+        self._studio.keep(self._frame)
+
+    def reject(self) -> None:
+        """Tag every picture of the frame `reject`, and no longer `keeper`."""
+        self._studio.reject(self._frame)
+
     def diff(self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False) -> pd.DataFrame:
         """The fields in which two pictures differ, by their positions or ids.
 

@@ -127,11 +127,12 @@ def _ids(value: object) -> tuple[str, ...] | None:
     try:
         return ids and tuple(dict.fromkeys(str(UUID(str(id))) for id in ids))
     except ValueError:
-        wrong = next(id for id in ids or () if not _is_id(id))
+        wrong = next(id for id in ids or () if not is_id(id))
         raise UsageError(f"an id is a UUID as in the column id, not {wrong!r}") from None
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> bool:
+    """Whether this is a UUID, or the text of one."""
     try:
         UUID(str(value))
     except ValueError:

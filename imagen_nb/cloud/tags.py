@@ -1,0 +1,81 @@
+"""Queued tags into their rows: merged tag by tag with what others wrote there.
+
+A row is only written if its tags are still those that were read; otherwise it is read again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from imagen_nb.catalog import Catalog
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.quoting import any_of, array
+from imagen_nb.faults import reach
+from imagen_nb.tagging import Queued, change_of, merged, queued, settle
+from imagen_nb.terminal import complain
+
+_CHUNK = 100  # ids in one request, whose address must stay short
+_ROUNDS = 5  # how often a row is read again that others write at the same time
+
+Tags = tuple[str, ...]
+
+
+def push(catalog: Catalog, cloud: Cloud) -> int:
+    """Write what is queued of pictures whose rows are there; how many pictures that were.
+
+    Pictures that still wait for the cloud keep their changes queued. Raises `CloudError`; what is
+    not written stays queued.
+    """
+    if not queued(catalog):
+        return 0
+    waiting = {str(e.record.id) for e in catalog.select("WHERE cloud_state <> 'synced'")}
+    changes = {id: them for id, them in queued(catalog).items() if id not in waiting}
+    ids = [*changes]
+    for start in range(0, len(ids), _CHUNK):
+        _push({id: changes[id] for id in ids[start : start + _CHUNK]}, catalog, cloud)
+    return len(ids)
+
+
+def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> None:
+    left = changes
+    for _ in range(_ROUNDS):
+        there = _read(cloud, [*left])
+        for id in set(left) - set(there):
+            complain(f"cloud sync: no row {id} to tag: its tags are dropped")
+            settle(catalog, [(id, one) for one in left[id]])
+        after = {id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()}
+        written = _write(cloud, there, after)
+        reach("after-tags")
+        settle(catalog, [(id, one) for id in written for one in left[id]])
+        merged(catalog, {id: after[id] for id in written})
+        left = {id: left[id] for id in there if id not in written}
+        if not left:
+            return
+
+
+def _read(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
+    found: dict[str, Tags | None] = {}
+    while left := [id for id in ids if id not in found]:
+        rows = cloud.rows([("id", any_of(left))], "id,tags")
+        if not rows:
+            break
+        for row in rows:
+            found[row["id"]] = None if row["tags"] is None else tuple(row["tags"])
+    return found
+
+
+def _write(cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]) -> set[str]:
+    """Rows with the same tags before and after go in one request; gives the ids that are done."""
+    groups: dict[tuple[Tags | None, Tags], list[str]] = defaultdict(list)
+    for id, tags in before.items():
+        groups[tags, after[id]].append(id)
+    done: set[str] = set()
+    for (old, new), ids in groups.items():
+        if old == new:
+            done.update(ids)
+            continue
+        same = "is.null" if old is None else f"eq.{array(old)}"
+        rows = cloud.update({"tags": [*new]}, [("id", any_of(ids)), ("tags", same)])
+        done.update(row["id"] for row in rows)
+    return done

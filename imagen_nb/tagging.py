@@ -1,0 +1,151 @@
+"""Labels on pictures: kept beside each picture at once, and queued for its row in the cloud.
+
+Ratings (`rating:1` to `rating:5`) are plain tags of which one at a time holds, as are `keeper` and
+`reject`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from imagen_nb.catalog import Catalog, Entry, as_text
+from imagen_nb.errors import UsageError
+from imagen_nb.output import Kept, amended
+from imagen_nb.request import checked_tags
+
+RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
+KEEPER, REJECT = "keeper", "reject"
+_ONE_OF = (RATINGS, (KEEPER, REJECT))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Tags to add and to take away; none is in both."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def applied(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """The tags after it, those that stay in their order."""
+        kept = [tag for tag in tags if tag not in self.removed]
+        return tuple(dict.fromkeys((*kept, *self.added)))
+
+
+def change(add: Iterable[str] = (), remove: Iterable[str] = ()) -> Change:
+    """A change in the user's words. Raises `UsageError` for what is none."""
+    added, removed = checked_tags(add), checked_tags(remove)
+    for tag in added:
+        if tag.startswith("rating:") and tag not in RATINGS:
+            raise UsageError(f"a rating is {RATINGS[0]} to {RATINGS[-1]}, not {tag}")
+    for group in _ONE_OF:
+        chosen = [tag for tag in added if tag in group]
+        if len(chosen) > 1:
+            raise UsageError(f"only one of {', '.join(chosen)} can hold: choose")
+        removed += tuple(tag for tag in group if chosen and tag not in chosen)
+    if both := set(added) & set(removed):
+        raise UsageError(f"{', '.join(sorted(both))} cannot be both added and removed")
+    if not added and not removed:
+        raise UsageError("no tags: name some")
+    return Change(added, tuple(dict.fromkeys(removed)))
+
+
+def rated(stars: int | None) -> Change:
+    """The change to this rating; None takes ratings away."""
+    if stars is None:
+        return Change(removed=RATINGS)
+    if isinstance(stars, bool) or stars not in range(1, 6):
+        raise UsageError(f"a rating is 1 to 5, or None for none, not {stars!r}")
+    return change(add=[RATINGS[stars - 1]])
+
+
+def apply(catalog: Catalog, ids: Sequence[str], wanted: Change) -> list[str]:
+    """Change these pictures of a catalog: first queued, then sidecars, then the catalog.
+
+    Gives the ids of those that the catalog has. Whatever is interrupted, the queue knows. Raises
+    `StorageError`.
+    """
+    with catalog.amending():
+        entries = catalog.select("WHERE id IN (SELECT value FROM json_each(?))", json.dumps([*ids]))
+        private = {str(e.record.id) for e in entries if e.cloud_state == "off"}
+        known = [str(entry.record.id) for entry in entries]
+        queue(catalog, [id for id in known if id not in private], wanted)
+        _rewrite(catalog, entries, wanted)
+    return known
+
+
+def queue(catalog: Catalog, ids: Iterable[str], wanted: Change) -> None:
+    """Note the change for the cloud: of changes of one tag of a picture, the last one counts."""
+    now = as_text(datetime.now(UTC))
+    tags = [(tag, 1) for tag in wanted.added] + [(tag, 0) for tag in wanted.removed]
+    rows = [(id, tag, present, now) for id in ids for tag, present in tags]
+    with catalog.connection() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO tag_changes (id, tag, present, made_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id, tag) DO UPDATE"
+            " SET present = excluded.present, made_at = excluded.made_at",
+            rows,
+        )
+        connection.execute("COMMIT")
+
+
+def _rewrite(catalog: Catalog, entries: Iterable[Entry], wanted: Change) -> None:
+    done = []
+    for entry in entries:
+        tags = wanted.applied(entry.record.tags)
+        if tags != entry.record.tags:
+            record = entry.record.model_copy(update={"tags": tags})
+            kept = Kept(entry.path, entry.sidecar_path, entry.record)
+            done.append((amended(kept, record), entry.cloud_state))
+    catalog.add_many(done)
+
+
+def merged(catalog: Catalog, tags: dict[str, tuple[str, ...]]) -> None:
+    """Take over what the cloud has of these pictures, but for what is still queued."""
+    with catalog.amending():
+        left = queued(catalog)
+        for id, there in tags.items():
+            if entry := catalog.get(id):
+                now = change_of(left.get(id, ())).applied(there)
+                whole = Change(added=now, removed=tuple(set(entry.record.tags) - set(now)))
+                _rewrite(catalog, [entry], whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One tag of one picture that waits for the cloud."""
+
+    tag: str
+    present: bool
+    made_at: str
+
+
+def queued(catalog: Catalog) -> dict[str, list[Queued]]:
+    """What waits for the cloud, by the picture's id."""
+    with catalog.connection() as connection:
+        rows = connection.execute("SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4")
+        found: dict[str, list[Queued]] = {}
+        for id, tag, present, made_at in rows:
+            found.setdefault(id, []).append(Queued(tag, bool(present), made_at))
+        return found
+
+
+def change_of(waiting: Iterable[Queued]) -> Change:
+    """The queued changes of one picture as one."""
+    parts = [*waiting]
+    return Change(
+        tuple(one.tag for one in parts if one.present),
+        tuple(one.tag for one in parts if not one.present),
+    )
+
+
+def settle(catalog: Catalog, done: Iterable[tuple[str, Queued]]) -> None:
+    """These are in the cloud: forget them, unless they were changed again meanwhile."""
+    with catalog.connection() as connection:
+        connection.executemany(
+            "DELETE FROM tag_changes WHERE id = ? AND tag = ? AND made_at = ?",
+            [(id, one.tag, one.made_at) for id, one in done],
+        )
