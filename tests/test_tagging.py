@@ -164,7 +164,7 @@ class TestCommand:
         assert capsys.readouterr().out == f"{id} sea, a, b, rating:4\n"
         assert run(["tag", id, "--remove", "sea", "--keeper", "--rating", "5", "--json", *end]) == 0
         (row,) = json.loads(capsys.readouterr().out)
-        assert row == {"id": id, "tags": ["a, b", "keeper", "rating:5"]}
+        assert row == {"id": id, "tags": ["a, b", "rating:5", "keeper"]}
         assert run(["tag", id, "--rating", "none", *end]) == 0
         assert capsys.readouterr().out == f"{id} a, b, keeper\n"
 

@@ -8,6 +8,9 @@ const OBJECT = /^\/storage\/v1\/object\/(?!(?:list|info|sign|public|upload)\/)[^
 const SAFE_NAME = /^[\w/!.*'() &$@=;:+,?-]+$/; // ASCII: what S3 takes
 const LONGEST_BATCH = 1000;
 const LONG = /\d{16}/;
+// Lite takes {} for JSON, which PGlite cannot send; no array but the empty one is below {""}.
+const EMPTY_ARRAY = /(?<==(?:not\.)?)eq\.(?:\{\}|%7B%7D)(?=&|$)/gi;
+const BELOW_ALL_OTHERS = "lt.%7B%22%22%7D";
 const UNEVEN = "the local Supabase takes missing=default only for rows that have the same columns";
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
@@ -77,7 +80,8 @@ function tokenRefused(said) {
 }
 
 /** What Lite would write otherwise than it was sent is refused, not written. */
-async function rest(request, fetch) {
+async function rest(given, fetch) {
+  const request = new Request(given.url.replaceAll(EMPTY_ARRAY, BELOW_ALL_OTHERS), given);
   if (!["POST", "PATCH", "PUT"].includes(request.method)) return fetch(request);
   const text = await request.text();
   const long = LONG.test(text) && text.match(TOKEN)?.find(isRounded);
