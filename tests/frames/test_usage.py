@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,21 +53,25 @@ def given() -> list[tuple[str, float | None]]:
     return [(sha256(PROMPTS[number]), cost) for number, cost in rows]
 
 
+_numbers = itertools.count(1)
+
+
 @contextmanager
 def database(table: str | None) -> Iterator[str]:
     """The URL of a database with (or without) such a table."""
+    name = f"usage_{next(_numbers)}"
     with cluster().connect("postgres") as admin:
-        admin.execute("CREATE ROLE usage_admin SUPERUSER LOGIN PASSWORD 'p@ss'")
-        admin.execute("CREATE DATABASE usage OWNER usage_admin")
-        url = f"postgresql://usage_admin:p%40ss@127.0.0.1:{cluster().port}/usage"
+        admin.execute(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD 'p@ss'")
+        admin.execute(f"CREATE DATABASE {name} OWNER {name}")
+        url = f"postgresql://{name}:p%40ss@127.0.0.1:{cluster().port}/{name}"
         try:
             with psycopg.connect(url) as connection:
                 if table:
                     _fill(connection, table)
             yield url
         finally:
-            admin.execute("DROP DATABASE usage WITH (FORCE)")
-            admin.execute("DROP ROLE usage_admin")
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            admin.execute(f"DROP ROLE {name}")
             admin.execute("ALTER ROLE authenticator RESET ALL")
 
 

@@ -1,0 +1,53 @@
+"""The notebooks run, say what they said when they were saved, and are small."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+_BUDGET = 200_000  # bytes of one notebook with its outputs
+
+
+def test_there_are_notebooks() -> None:
+    assert "02-review.ipynb" in [path.name for path in NOTEBOOKS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_runs_and_its_outputs_are_those_that_were_saved(path: Path, tmp_path: Path) -> None:
+    """By nbval, in a kernel of this very interpreter."""
+    kernels = tmp_path / "share" / "jupyter" / "kernels" / "python3"
+    kernels.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = {"argv": argv, "display_name": "Python 3", "language": "python"}
+    (kernels / "kernel.json").write_text(json.dumps(kernel))
+    command = [
+        sys.executable, "-m", "pytest", "--nbval", str(path), "-p", "no:cacheprovider", "-q",
+        "--nbval-sanitize-with", str(FOLDER / "sanitize.cfg"), "--nbval-cell-timeout", "300",
+        "--rootdir", str(tmp_path), "-c", os.devnull,
+    ]  # fmt: skip
+    environment = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_is_small_and_tells_nothing_of_a_machine(path: Path) -> None:
+    assert path.stat().st_size < _BUDGET
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert "widgets" not in notebook.metadata
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs
+    text = str(outputs)
+    assert not [word for word in ("/home/", "/tmp/", "/root", "Traceback") if word in text]
