@@ -133,3 +133,22 @@ def used_names() -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "im":
             yield node.attr
+
+
+class TestGuides:
+    """The guides' Python runs from top to bottom, on pictures drawn for it."""
+
+    @pytest.mark.slow
+    def test_the_history_guide_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        studio = im.configure(backend="flux-tiny-local", output={"dir": str(tmp_path)}, steps=1)
+        studio.sweep("a boat at sunset", seeds=range(3), tags=["keeper"], progress=False)
+        text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+        names: dict[str, Any] = {}
+        for code in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            exec(compile(code, "docs/history.md", "exec"), names)
+        studio.close()
+        assert len(names["df"]) == 3
+        assert names["again"].identical is True
+        assert len(names["best"]) == 3
+        assert names["first"].size == (128, 128)

@@ -56,6 +56,9 @@ def given() -> list[tuple[str, float | None]]:
 _numbers = itertools.count(1)
 
 
+_numbers = itertools.count(1)
+
+
 @contextmanager
 def database(table: str | None) -> Iterator[str]:
     """The URL of a database with (or without) such a table."""
@@ -67,7 +70,7 @@ def database(table: str | None) -> Iterator[str]:
         try:
             with psycopg.connect(url) as connection:
                 if table:
-                    _fill(connection, table)
+                    _fill(connection, name, table)
             yield url
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -75,7 +78,7 @@ def database(table: str | None) -> Iterator[str]:
             admin.execute("ALTER ROLE authenticator RESET ALL")
 
 
-def _fill(connection: psycopg.Connection, table: str) -> None:
+def _fill(connection: psycopg.Connection, name: str, table: str) -> None:
     connection.execute("CREATE SCHEMA mai")
     connection.execute("CREATE TEMPORARY TABLE given (hash text, cost numeric)")
     with connection.cursor() as cursor, cursor.copy("COPY given FROM STDIN") as copy:
@@ -85,7 +88,7 @@ def _fill(connection: psycopg.Connection, table: str) -> None:
     connection.execute("GRANT USAGE ON SCHEMA mai TO authenticated, service_role")
     connection.execute("GRANT SELECT ON mai.imagen_usage TO service_role")
     connection.execute(
-        "ALTER ROLE authenticator IN DATABASE usage SET pgrst.db_schemas = 'public,mai'"
+        f"ALTER ROLE authenticator IN DATABASE {name} SET pgrst.db_schemas = 'public,mai'"
     )
 
 
