@@ -87,6 +87,7 @@ def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: b
             "synced": report.synced,
             "failed": [{"id": id, "error": why} for id, why in report.failed],
             "pending": report.pending,
+            "tagged": report.tagged,
             "trouble": report.trouble,
             "seconds": round(report.seconds, 3),
             **({} if copies is None else {"verified": copies, "wrong": list(wrong)}),
@@ -95,6 +96,7 @@ def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: b
         return
     print(
         f"{report.synced} synced, {len(report.failed)} failed, {report.pending} pending"
+        f"{f', {report.tagged} tagged' if report.tagged else ''}"
         f" ({report.seconds:.1f} s)"
     )
     if copies is not None:

@@ -83,7 +83,9 @@ def _small(
         return image
 
     made = each(found, small, what)
-    return [blank(str(one), side) if isinstance(one, ImagenError) else one for one in made]
+    drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
+    grey = min(side, max(LEGIBLE, *drawn)) if drawn else side  # or it alone would widen every cell
+    return [blank(str(one), grey) if isinstance(one, ImagenError) else one for one in made]
 
 
 def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from imagen_nb import shortcuts
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.sheet import captions
 from imagen_nb.output import Output
@@ -173,9 +174,10 @@ def test_a_page_that_would_be_too_large_is_refused_before_a_picture_is_read(
 def test_a_picture_that_cannot_be_had_is_grey_with_the_reason(
     made: Callable[..., pd.DataFrame],
 ) -> None:
-    frame = made("a", "b")
+    frame = made("a", "b", size=(128, 128))
     Path(frame["local_path"][0]).unlink()
-    page = frame.imagen.contact_sheet(size=128)
+    page = frame.imagen.contact_sheet(size=160)
+    assert page.size == (6 + 2 * 134, 6 + 134)  # no larger than with both
     colours = {colour for _, colour in page.crop((6, 6, 134, 134)).getcolors(100_000)}
     assert {(208, 208, 208), (0, 0, 0)} <= colours
     assert page.getpixel((6 + 134, 6)) == (1, 0, 0)
@@ -253,3 +255,31 @@ def test_diff_reads_records_from_parquet_and_from_the_files_themselves(
     assert [*frame.imagen.diff(0, 0).columns] == [0, 0]
     with pytest.raises(UsageError, match="lacks id"):
         frame[["seed"]].imagen.diff(0, 1)
+
+
+def test_the_pictures_of_some_rows_are_tagged_and_rated(
+    made: Callable[..., pd.DataFrame],
+) -> None:
+    frame = made("a boat", "a house", "a cat", tags=("old",))
+    frame.iloc[[0, 2]].imagen.tag("try", "sea")
+    frame.iloc[[2]].imagen.untag("old")
+    frame.iloc[[1]].imagen.rate(4)
+    frame.iloc[[1]].imagen.keep()
+    frame.iloc[[1]].imagen.reject()
+    tags = shortcuts.studio().history(source="local").set_index("prompt")["tags"].map(set)
+    assert tags.to_dict() == {
+        "a boat": {"old", "try", "sea"},
+        "a house": {"old", "rating:4", "reject"},
+        "a cat": {"try", "sea"},
+    }
+
+
+def test_a_picture_is_drawn_again_by_its_position(
+    folder: Path, session: Callable[[Studio], Studio]
+) -> None:
+    studio = session(Studio({"backend": "flux-tiny-local", "output": {"dir": str(folder)}}))
+    studio.sweep("a red boat", seeds=[1, 2], steps=1, progress=False)
+    frame = studio.history(source="local")
+    again = frame.imagen.reproduce(1, output=folder / "again", progress=False)
+    assert again.identical
+    assert again.record.seed == frame["seed"].iloc[1]
