@@ -1,0 +1,90 @@
+"""A real JupyterLab and a real Chromium, one of each for all tests of what people see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_pages import Lab, Notebook
+from jupyter_servers import Server, started
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: $IMAGEN_TEST_SHOTS, to be looked at, or a folder of the session."""
+    named = os.environ.get("IMAGEN_TEST_SHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A JupyterLab with a home, settings and folder of its own."""
+    with started("jupyterlab", tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page that may speak to this machine only, and fails the test when it tried others."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    foreign: list[str] = []
+    errors: list[str] = []
+    page.on(
+        "request", lambda request: foreign.append(request.url) if _leaves(request.url) else None
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: (errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    yield page
+    context.close()
+    assert not foreign, "requests to foreign hosts"
+    assert not errors, "errors on the page"
+
+
+def _leaves(url: str) -> bool:
+    local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:")
+    return not url.startswith(local)
+
+
+@pytest.fixture
+def lab(jupyter: Server, page: Page) -> Iterator[Lab]:
+    """JupyterLab in the page; its kernels are ended afterwards."""
+    lab = Lab(jupyter, page)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def notebook(lab: Lab, tmp_path: Path) -> Callable[..., Notebook]:
+    """Opens a notebook of these cells, with a Studio of the embedded FLUX in a folder of its own."""
+    setup = (
+        "import imagen_nb as im\n"
+        f"studio = im.configure(backend='flux-tiny-local', output={{'dir': {str(tmp_path / 'pictures')!r}}})"
+    )
+
+    def open_(*cells: str, name: str = "test") -> Notebook:
+        return lab.open([setup, *cells], name)
+
+    return open_

@@ -1,0 +1,137 @@
+"""JupyterLab as a person uses it: notebooks opened, cells run, outputs looked at."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+from jupyter_servers import Server
+from playwright.sync_api import Locator, Page, expect
+
+_TRIES = 5  # of a key that a page which is still loading does not hear
+RUN_S = 120  # a cell that loads the libraries, on a busy machine
+_ENDED = re.compile(r"\[\d+\]:")
+_numbers = itertools.count(1)
+
+
+class Lab:
+    """One browser page on one JupyterLab. Invariant: after `close` none of its kernels runs."""
+
+    def __init__(self, server: Server, page: Page) -> None:
+        self.server, self.page = server, page
+
+    def open(self, cells: Sequence[str], name: str = "test") -> Notebook:
+        """A new notebook of these cells of code, none of them run."""
+        path = self.server.folder / f"{name}-{next(_numbers)}.ipynb"
+        code = [nbformat.v4.new_code_cell(source) for source in cells]
+        kernel = {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
+        nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=kernel), path)
+        return self.open_file(path)
+
+    def open_file(self, path: Path) -> Notebook:
+        """A notebook that is in the server's folder, when its kernel is ready."""
+        self.page.goto(
+            f"{self.server.url}/doc/tree/{path.name}?reset&token={self.server.token}",
+            wait_until="domcontentloaded",
+        )
+        notebook = Notebook(self, path)
+        notebook.wait_until_ready()
+        return notebook
+
+    def theme(self, name: str) -> None:
+        """JupyterLab Light or JupyterLab Dark, as the user's own settings say."""
+        settings = {"raw": json.dumps({"theme": name})}
+        self.api("PUT", "settings/@jupyterlab/apputils-extension:themes", "lab/api", json=settings)
+
+    def close(self) -> None:
+        """End the kernels."""
+        for session in self.api("GET", "sessions").json():
+            self.api("DELETE", f"sessions/{session['id']}")
+
+    def api(self, method: str, path: str, base: str = "api", **more: Any) -> httpx.Response:
+        """Ask the server itself."""
+        headers = {"Authorization": f"token {self.server.token}"}
+        url = f"{self.server.url}/{base}/{path}"
+        answer = httpx.request(method, url, headers=headers, timeout=60, **more)
+        return answer.raise_for_status()
+
+
+class Notebook:
+    """An open notebook in a page."""
+
+    def __init__(self, lab: Lab, path: Path) -> None:
+        self.lab, self.page, self.path = lab, lab.page, path
+
+    def wait_until_ready(self) -> None:
+        """Until the kernel is idle."""
+        idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+        expect(idle).to_be_attached(timeout=RUN_S * 1000)
+
+    def cell(self, number: int) -> Locator:
+        """A cell, counted from 0."""
+        return self.page.locator(".jp-Notebook-cell").nth(number)
+
+    def output(self, number: int) -> Locator:
+        """All that a cell has put out."""
+        return self.cell(number).locator(".jp-Cell-outputWrapper")
+
+    def run(self, number: int, seconds: float = RUN_S) -> Locator:
+        """Run one cell, wait for its end and give its output."""
+        self.start(number)
+        end = time.monotonic() + seconds
+        while not _ENDED.fullmatch(self._prompt(number)):
+            assert time.monotonic() < end, f"cell {number} did not end within {seconds} s"
+            self.page.wait_for_timeout(50)
+        return self.output(number)
+
+    def start(self, number: int) -> None:
+        """Run one cell, and wait only until JupyterLab has taken note."""
+        before = self._prompt(number)
+        for _ in range(_TRIES):
+            self.cell(number).locator(".jp-InputArea-prompt").click()
+            self.page.keyboard.press("Control+Enter")
+            for _ in range(50):
+                if self._prompt(number) != before:
+                    return
+                self.page.wait_for_timeout(50)
+        raise AssertionError(f"JupyterLab did not run cell {number}")
+
+    def run_all(self, seconds: float = RUN_S) -> None:
+        """Run every cell in order."""
+        for number in range(self.page.locator(".jp-Notebook-cell").count()):
+            self.run(number, seconds)
+
+    def save(self) -> None:
+        """Save it as it is; gives it when the file has changed."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        for _ in range(200):
+            if self.path.stat().st_mtime_ns != before:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("the notebook was not saved")
+
+    def saved(self) -> nbformat.NotebookNode:
+        """The file as it is on disk."""
+        return nbformat.read(self.path, as_version=4)
+
+    def restart_kernel(self) -> None:
+        """Restart it, as the menu does after its question; all that it knew is gone."""
+        self.lab.api("POST", f"kernels/{self._session()['kernel']['id']}/restart")
+        self.wait_until_ready()
+
+    def _session(self) -> dict[str, Any]:
+        sessions = self.lab.api("GET", "sessions").json()
+        return next(one for one in sessions if one["path"] == self.path.name)
+
+    def _prompt(self, number: int) -> str:
+        return self.cell(number).locator(".jp-InputArea-prompt").inner_text()
