@@ -15,7 +15,8 @@ import nbformat
 from jupyter_servers import Server
 from playwright.sync_api import Locator, Page, expect
 
-_TRIES = 5  # of a key that a page which is still loading does not hear
+_PATIENCE_S = 15  # until a busy machine shows that a cell runs; twice at once it must not
+_TRIES = 3  # of a key that a page which is still loading does not hear
 RUN_S = 120  # a cell that loads the libraries, on a busy machine
 _ENDED = re.compile(r"\[\d+\]:")
 _numbers = itertools.count(1)
@@ -99,7 +100,7 @@ class Notebook:
         for _ in range(_TRIES):
             self.cell(number).locator(".jp-InputArea-prompt").click()
             self.page.keyboard.press("Control+Enter")
-            for _ in range(50):
+            for _ in range(_PATIENCE_S * 20):
                 if self._prompt(number) != before:
                     return
                 self.page.wait_for_timeout(50)
