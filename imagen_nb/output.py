@@ -163,13 +163,14 @@ class Output:
                 return self._add_sidecar(path, record.model_copy(update=facts))
 
     def found(self, record: Record, day: datetime.date, stem: str | None = None) -> Kept | None:
-        """The picture of this day that was drawn from just what decides this one's pixels."""
+        """The whole picture of this day that was drawn from what decides this one's pixels."""
         stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
         with explained(self.folder):
             for path in self._look(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
-                    if path.exists():
-                        return Kept(path, sidecar_of(path), read_record(path), reused=True)
+                    found, drawn = read_record(path), record_in_png(path)
+                    if drawn.sha256 == found.sha256 and found.created_at.astimezone().date() == day:
+                        return self._again(path, found)
         return None
 
     def _claim(self, stem: str, png: Path, image: Image.Image, record: Record) -> Path | Kept:
@@ -208,11 +209,13 @@ class Output:
             if not _same_pixels(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
-                found = read_record(path)
-                if not sidecar_of(path).exists():
-                    write_whole(sidecar_of(path), found.to_sidecar().encode())
-                return free, Kept(path, sidecar_of(path), found, reused=True)
+                return free, self._again(path, read_record(path))
         return free, None
+
+    def _again(self, path: Path, record: Record) -> Kept:
+        if not sidecar_of(path).exists():
+            write_whole(sidecar_of(path), record.to_sidecar().encode())
+        return Kept(path, sidecar_of(path), record, reused=True)
 
     def _look(self, stem: str, showing: str) -> tuple[int, list[Path]]:
         """The first free number, and the files below it of which the records are as wanted."""

@@ -26,6 +26,15 @@ def cache_folder() -> Path:
     return user_folder("XDG_CACHE_HOME", "~/.cache")
 
 
+def portable(path: Path) -> str:
+    """The path for a record: below the user's home from ~, so that it names nobody."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without one
+        return str(path)
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
+
+
 def absolute(path: Path | str) -> Path:
     """The path from the root, without ~ and .. in it. Raises `UsageError` for what is no path."""
     if "\0" in str(path):

@@ -110,6 +110,7 @@ class Record(BaseModel):
     batch_index: int = 0
     dtype: str | None = None
     device: str | None = None
+    threads: int | None = None
     memory_plan: dict[str, Any] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     sha256: str | None = None

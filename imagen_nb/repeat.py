@@ -10,10 +10,20 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends import Availability, Backend, Drawn, Progress, Step
+from imagen_nb.backends import (
+    Availability,
+    Backend,
+    Drawn,
+    Progress,
+    Step,
+    backend_names,
+    made_with,
+)
+from imagen_nb.backends.loras import as_recorded
+from imagen_nb.backends.threads import threads
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.errors import CloudError, StorageError
+from imagen_nb.errors import BackendError, CloudError, StorageError
 from imagen_nb.originals import Original
 from imagen_nb.record import Record
 from imagen_nb.request import Request
@@ -23,30 +33,35 @@ if TYPE_CHECKING:
 
 _OF_THE_MODEL = ("steps", "guidance", "max_sequence_length")
 _ALWAYS = ("prompt", "seed", "width", "height")
-_SAME = ("device", "dtype", "scheduler", "batch_size")  # or the bits may be others
+_SAME = (  # or the bits may be others
+    "model", "device", "threads", "dtype", "scheduler", "batch_size", "memory_plan"
+)  # fmt: skip
+MOST = 64  # pictures of a batch
 
 
 @dataclass(slots=True)
 class Alike:
-    """A backend that draws each request where it was drawn: in a batch of `size`, at `index`.
+    """A backend that draws each request as it was drawn: in a batch of that size, at its place.
 
-    The batch is filled with the same request: what else was in it does not change its pixels.
+    The batch is filled with the same request: what else was in it does not change its pixels, but
+    its place does where several threads of a CPU share the work, and so does their number.
     `drawn_with` tells, afterwards, how it was drawn.
     """
 
     inner: Backend
-    size: int
-    index: int
+    record: Record
     drawn_with: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name, self.model = self.inner.name, self.inner.model
         self.defaults, self.limits = self.inner.defaults, self.inner.limits
+        self.made_with = made_with(self.inner)
 
     name: str = field(init=False)
     model: str = field(init=False)
     defaults: Any = field(init=False)
     limits: Any = field(init=False)
+    made_with: dict[str, Any] = field(init=False)
 
     def availability(self) -> Availability:
         """As the backend's own."""
@@ -60,18 +75,33 @@ class Alike:
         self, requests: Sequence[Request], progress: Progress | None, cancel: Event
     ) -> Iterator[Drawn]:
         """Draw each request in a batch of its like."""
+        listener = self._only(progress) if progress else None
         for request in requests:
-            listener = self._only(progress) if progress else None
-            batch = [*self.inner.draw([request] * self.size, listener, cancel)]
-            self.drawn_with = batch[self.index].details
-            yield batch[self.index]
+            with threads(self.record.threads):
+                drawn = self._one_of(self.inner.draw([request] * self._size, listener, cancel))
+            self.drawn_with = {**drawn.details, "model": self.model}
+            yield drawn
+
+    @property
+    def _size(self) -> int:
+        """What a record says is not to be trusted with the memory of the machine."""
+        size = self.record.batch_size
+        return size if 0 <= self.record.batch_index < size <= MOST else 1
+
+    def _one_of(self, batch: Iterator[Drawn]) -> Drawn:
+        """The one at the place; the first where no such batch is drawn: then none is alike."""
+        for drawn in batch:
+            like = drawn.details.get("batch_size", 1) == self._size > 1
+            if not like or drawn.details["batch_index"] == self.record.batch_index:
+                return drawn
+        raise BackendError(f"{self.name} drew nothing")
 
     def _only(self, progress: Progress) -> Progress:
         """One picture is drawn, as far as anybody sees."""
 
         def listen(step: Step) -> None:
             show = step.preview
-            mine = (lambda place: show(self.index)) if show else None
+            mine = (lambda place: show(step.indices.start)) if show else None
             progress(replace(step, indices=range(1), total=1, preview=mine))
 
         return listen
@@ -85,6 +115,31 @@ def wanted(record: Record, given: Mapping[str, Any], same_model: bool) -> dict[s
     names = (*_ALWAYS, *(_OF_THE_MODEL if same_model else ()))
     values = {name: getattr(record, name) for name in names}
     return values | {name: value for name, value in given.items() if value is not None}
+
+
+def options_of(
+    record: Record, configured: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How the backend was made: those options `given` here, as recorded, or as configured.
+
+    Raises `BackendError` when a LoRA is not here, or not as it was.
+    """
+    made = {**record.options, **given}
+    if "loras" not in given and (record.loras or "loras" in configured):
+        made["loras"] = as_recorded(record.loras) or None
+    if record.backend == "flux" and not (made.get("model") or configured.get("model")):
+        made["model"] = record.model
+    return made
+
+
+def here(name: str) -> str:
+    """The name of a record's backend. Raises `BackendError` when there is none of that name."""
+    if name not in backend_names():
+        raise BackendError(
+            f"the picture was drawn with the backend {name}, which is not installed: install it, or"
+            " draw like it with another one: generate(like=…, backend=…)"
+        )
+    return name
 
 
 def differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb import __version__
-from imagen_nb.backends import Backend, Drawn, Progress, make_backend
+from imagen_nb.backends import Backend, Drawn, Progress, made_with, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.answers import Unreachable
@@ -32,7 +32,7 @@ from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
-from imagen_nb.repeat import Alike, differences, identical, wanted
+from imagen_nb.repeat import Alike, differences, here, identical, options_of, wanted
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 from imagen_nb.tagging import KEEPER, REJECT, Change, apply, change, queue, rated
 from imagen_nb.terminal import complain
@@ -126,7 +126,9 @@ class Studio:
                 instead of drawing it again.
             progress: called after each step; True or False shows or hides the bar, which in a
                 notebook has a small picture of what is being drawn (`preview: off` leaves it out).
-            **backend_options: max_sequence_length, and what the backend itself takes (model=…).
+            **backend_options: max_sequence_length, and what the backend itself takes: model=…;
+                loras=… of the FLUX backends, a .safetensors file, a (file, weight) pair, or a list
+                of these.
 
         Raises:
             UsageError: for arguments that cannot be drawn; nothing was done.
@@ -135,15 +137,15 @@ class Studio:
             Cancelled: after `cancel()`.
         """
         if like is not None:
-            one = original(like, self._catalogs(), self.reader())
+            one = original(like, self._catalogs(), self._reader(cloud))
             given = {
                 "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
                 "guidance": guidance, **backend_options,
             }  # fmt: skip
             name, same = backend or one.record.backend, backend in (None, one.record.backend)
-            more = self._model_of(one.record, backend_options) if same else {}
+            more = self._options_of(one.record, backend_options) if same else {}
             return self.generate(
-                **wanted(one.record, given, same), **more, backend=name, tags=tags, cloud=cloud,
+                **more | wanted(one.record, given, same), backend=name, tags=tags, cloud=cloud,
                 output=output, again=again, progress=progress,
             )  # fmt: skip
         if prompt is None:
@@ -189,18 +191,17 @@ class Studio:
             StorageError: for a file without a record.
             CloudError: when it is to be looked up in the cloud, and that cannot be read.
         """
-        one = original(what, self._catalogs(), self.reader())
+        one = original(what, self._catalogs(), self._reader(cloud))
         record = one.record
-        given = {**self._model_of(record, backend_options), **backend_options}
-        backend, _ = self._backend(record.backend, given)
-        place = Alike(backend, record.batch_size, record.batch_index)
+        backend, _ = self._backend(record.backend, self._options_of(record, backend_options))
+        place = Alike(backend, record)
         request = resolve(
             record.prompt, defaults=backend.defaults, limits=backend.limits, seed=record.seed,
             steps=record.steps, width=record.width, height=record.height, guidance=record.guidance,
             max_sequence_length=record.max_sequence_length, tags=self._tags(tags),
         )  # fmt: skip
         picture = self._drawn(place, [request], cloud, output, progress)[0]
-        same = identical(one, picture.image, self.reader())
+        same = identical(one, picture.image, self._reader(cloud))
         differs = differences(record, place.drawn_with)
         if differs:
             complain(f"reproduce: {'; '.join(differs)}")
@@ -208,12 +209,13 @@ class Studio:
             complain("reproduce: other pixels, and nothing recorded is why: another processor?")
         return replace(picture, identical=same, differs=differs)
 
-    def _model_of(self, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What says which model, for the backend that draws with any."""
-        if record.backend != "flux" or "model" in given:
-            return {}
-        name, options = self.settings.backend_choice()
-        return {} if name == "flux" and options.get("model") else {"model": record.model}
+    def _options_of(self, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+        name, configured = self.settings.backend_choice()
+        return options_of(record, configured if name == here(record.backend) else {}, given)
+
+    def _reader(self, cloud: bool | None) -> Cloud | None:
+        """Where to look a picture up; with cloud=False no client is made."""
+        return None if cloud is False else self.reader()
 
     def sweep(
         self,
@@ -468,6 +470,7 @@ class Studio:
         configured, configured_options = self.settings.backend_choice()
         if name is None or name == configured:
             name, given = configured, configured_options | given
+        given = {option: value for option, value in given.items() if value is not None}
         key = f"{name} {sorted(given.items())}"
         with self._lock:
             if key not in self._backends:
@@ -500,8 +503,6 @@ class Studio:
     ) -> list[Picture]:  # fmt: skip
         """Draw and keep; unless `again`, only what was not drawn today. In the requests' order."""
         home = self._home(output, len(requests))
-        if why := self._reasons.pop(id(backend), ""):
-            complain(why)
         self._uplink.warn(cloud)
         facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
         there = {} if again else _drawn_today(requests, home, facts)
@@ -515,6 +516,8 @@ class Studio:
     ) -> list[Picture]:  # fmt: skip
         """Draw and keep; the next picture is denoised while the last ones are written."""
         backend = facts.backend
+        if why := self._reasons.pop(id(backend), ""):
+            complain(why)
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
         shown = listener(
@@ -566,7 +569,7 @@ def _record(request: Request, facts: _Facts, **more: Any) -> Record:
         steps=request.steps, width=request.width, height=request.height,
         guidance=request.guidance, max_sequence_length=request.max_sequence_length,
         tags=request.tags, cost_usd_estimate=backend.cost_usd(request), cloud=facts.cloud,
-        owner_user_id=facts.owner, **more,
+        owner_user_id=facts.owner, **made_with(backend) | more,
     )  # fmt: skip
 
 

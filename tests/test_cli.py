@@ -167,7 +167,7 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
     options = {parameter.name for parameter in known.params}
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
-    own = {"tag", "no_cloud", "cloud_sync", "config", "preview", "as_json"}
+    own = {"tag", "lora", "no_cloud", "cloud_sync", "config", "preview", "as_json"}
     own |= {"count"} if command == "generate" else set()
     assert arguments - options - {"like"} == {
         "self",

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 import nbformat
 import numpy as np
 import pytest
+from lora_files import write_lora
 from nbclient import NotebookClient
 from PIL import Image
 
+from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError, StorageError, UsageError
 from imagen_nb.picture import Picture
@@ -95,6 +97,98 @@ im.sweep("a {{red|blue}} moon", seeds=range(3), steps=2)
             again = studio.reproduce(path, output=tmp_path / str(number), progress=False)
             assert again.identical is True
             assert again.record.batch_size == 6
+
+
+class TestLoras:
+    """A picture drawn with LoRAs is repeated with the same files, or says why it cannot be."""
+
+    @pytest.fixture
+    def lora(self, tmp_path: Path) -> Path:
+        return write_lora(tmp_path / "loras" / "style.safetensors")
+
+    def test_one_and_two_with_weights(self, studio: Studio, tmp_path: Path, lora: Path) -> None:
+        other = write_lora(lora.with_name("other.safetensors"), seed=1)
+        plain = studio.generate("a red boat", seed=3, **FAST)
+        for number, loras in enumerate([lora, [(lora, 0.5), (other, -0.25)]]):
+            first = studio.generate("a red boat", seed=3, loras=loras, **FAST)
+            assert not same_pixels(first.path, plain.path)
+            assert_repeated(studio, first, first.path, tmp_path / str(number))
+
+    def test_a_sweep(self, studio: Studio, tmp_path: Path, lora: Path) -> None:
+        pictures = studio.sweep("a {red|blue} boat", seeds=[1, 2, 3], loras=lora, **FAST)
+        assert {picture.record.batch_size for picture in pictures} == {6}
+        for picture in (pictures[0], pictures[4]):
+            assert_repeated(studio, picture, picture, tmp_path / str(picture.record.id))
+
+    def test_by_the_command(self, studio: Studio, tmp_path: Path, lora: Path, capsys) -> None:
+        draw = [*TestDrawnToday.DRAW, "--lora", f"{lora}:0.5", "--output", str(tmp_path / "a")]
+        assert run([*draw, "--json"]) == 0
+        first = json.loads(capsys.readouterr().out)
+        assert first["loras"][0]["weight"] == 0.5
+        assert run(["reproduce", first["path"], "--output", str(tmp_path / "b")]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "identical: yes"
+
+    def test_one_that_is_configured_is_not_added_to_a_picture_without(
+        self, studio: Studio, tmp_path: Path, lora: Path
+    ) -> None:
+        first = studio.generate("a red boat", seed=3, **FAST)
+        backend = {"type": "flux-tiny-local", "loras": str(lora)}
+        settings = {"backend": backend, "output": {"dir": str(tmp_path / "configured")}}
+        with Studio(settings, background=False) as configured:
+            other = configured.generate("a red boat", seed=3, **FAST)
+            again = configured.reproduce(first, progress=False)
+        assert not same_pixels(other.path, first.path)
+        assert again.identical is True
+        assert again.record.loras == ()
+
+    def test_like_keeps_it_and_can_drop_it(self, studio: Studio, lora: Path) -> None:
+        first = studio.generate("a red boat", seed=3, loras=lora, **FAST)
+        kept = studio.generate(like=first, steps=3, progress=False)
+        dropped = studio.generate(like=first, loras=None, progress=False)
+        assert kept.record.loras == first.record.loras
+        assert dropped.record.loras == ()
+        assert not same_pixels(dropped.path, first.path)
+
+    def test_another_file_in_its_place_is_said_and_can_be_named(
+        self, studio: Studio, tmp_path: Path, lora: Path
+    ) -> None:
+        first = studio.generate("a red boat", seed=3, loras=lora, **FAST)
+        moved = lora.rename(lora.with_name("moved.safetensors"))
+        with pytest.raises(BackendError, match=r"cannot read the LoRA .*style\.safetensors"):
+            studio.reproduce(first)
+        write_lora(lora, seed=9)
+        with pytest.raises(BackendError, match=r"not the file .* name this one with loras="):
+            studio.reproduce(first)
+        again = studio.reproduce(first, loras=moved, output=tmp_path / "again", progress=False)
+        assert again.identical is True
+
+
+class TestThreads:
+    def test_it_is_drawn_with_as_many_as_it_was(self, studio: Studio, tmp_path: Path) -> None:
+        """Sums are split among threads: other numbers of them are other last bits."""
+        import torch
+
+        usual = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            pictures = studio.sweep("a red boat", seeds=range(3), **FAST)
+            torch.set_num_threads(2)
+            for picture in pictures:
+                assert picture.record.threads == 1
+                assert_repeated(studio, picture, picture, tmp_path / str(picture.record.seed))
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(usual)
+
+
+class TestModels:
+    def test_a_folder_below_the_home_is_found_by_whoever_has_it(
+        self, studio: Studio, tmp_path: Path
+    ) -> None:
+        shutil.copytree(FLUX_TINY.source, Path.home() / "models" / "mine")
+        first = studio.generate("a red boat", seed=3, backend="flux", model="~/models/mine", **FAST)
+        assert first.record.options == {"model": "~/models/mine"}
+        assert_repeated(studio, first, first.path, tmp_path / "again")
 
 
 class TestWhatIsLeft:
@@ -185,7 +279,7 @@ class TestWhatDiffers:
         assert again.path.exists()
         assert "device was cuda:0, is cpu" in again.differs
         assert any(line.startswith("torch was 1.0, is ") for line in again.differs)
-        assert "batch size was 300, is 8" in again.differs
+        assert "batch size was 300, is 1" in again.differs
         assert "torch was 1.0" in capsys.readouterr().err
 
     def test_other_pixels_without_a_reason_are_said(
@@ -207,7 +301,7 @@ class TestWhatDiffers:
         with pytest.raises(BackendError, match=r"FLUX.1-schnell are not on this machine"):
             studio.reproduce(away)
         gone = first.record.model_copy(update={"backend": "flux-of-next-year"})
-        with pytest.raises(UsageError, match="unknown backend"):
+        with pytest.raises(BackendError, match="flux-of-next-year, which is not installed"):
             studio.reproduce(gone)
 
 

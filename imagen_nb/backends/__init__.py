@@ -64,12 +64,15 @@ class Drawn:
     image: Image
     latency_ms: int
     details: dict[str, Any] = field(default_factory=dict)
-    """Record fields that only the backend knows: scheduler, dtype, device, batch_size, batch_index,
-    loras, memory_plan, versions."""
+    """Record fields that only the backend knows: scheduler, dtype, device, threads, batch_size,
+    batch_index, loras, memory_plan, versions."""
 
 
 class Backend(Protocol):
-    """What draws. Knows requests and pictures; nothing of files, catalogs or clouds."""
+    """What draws. Knows requests and pictures; nothing of files, catalogs or clouds.
+
+    It may have an attribute `made_with` as well, see the function of this name.
+    """
 
     name: str
     model: str
@@ -93,6 +96,14 @@ class Backend(Protocol):
         cannot be drawn; what was yielded before stays valid.
         """
         ...
+
+
+def made_with(backend: Backend) -> dict[str, Any]:
+    """Record fields that follow from how the backend was made: options, loras.
+
+    `options` are what `make_backend` takes to make it again, and no secrets: records are copied.
+    """
+    return dict(getattr(backend, "made_with", {}))
 
 
 def backend_names() -> list[str]:

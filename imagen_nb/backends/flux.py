@@ -6,20 +6,21 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Availability, Drawn, Progress
 from imagen_nb.backends.layout import custom_model
-from imagen_nb.backends.loading import load, load_vae
+from imagen_nb.backends.loaded import loaded
+from imagen_nb.backends.loras import Lora, named, need_peft, read
 from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL, Model
 from imagen_nb.backends.noise import generators
-from imagen_nb.backends.preview import Preview
 from imagen_nb.backends.prompts import PromptCache
 from imagen_nb.backends.watch import Clock, Watch
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import BackendError, Cancelled, UsageError
+from imagen_nb.paths import portable
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
@@ -27,46 +28,60 @@ if TYPE_CHECKING:
     from diffusers import FluxPipeline
     from PIL.Image import Image
 
+    from imagen_nb.backends.loras import Loras
+
     Pixels = np.ndarray[Any, np.dtype[np.float32]]
 
 BLACK = 1 / 255  # a picture with nothing above this is a failed one
 
 
-def schnell() -> FluxBackend:
+def schnell(loras: Loras | None = None) -> FluxBackend:
     """FLUX.1 [schnell], not yet loaded."""
-    return FluxBackend(FLUX_SCHNELL)
+    return FluxBackend(FLUX_SCHNELL, loras)
 
 
-def dev() -> FluxBackend:
+def dev(loras: Loras | None = None) -> FluxBackend:
     """FLUX.1 [dev], not yet loaded."""
-    return FluxBackend(FLUX_DEV)
+    return FluxBackend(FLUX_DEV, loras)
 
 
-def custom(model: str | None = None) -> FluxBackend:
+def custom(model: str | None = None, loras: Loras | None = None) -> FluxBackend:
     """Any folder or Hugging Face id of FLUX layout, not yet loaded.
 
     Raises `UsageError` without a model and `BackendError` for a folder that is no FLUX pipeline.
     """
     if not model:
         raise UsageError("the backend flux needs model=…: a folder or a Hugging Face id")
-    return FluxBackend(custom_model(str(model)))
+    row = custom_model(str(model))
+    return FluxBackend(row, loras, {"model": portable(row.folder) if row.folder else row.source})
 
 
 class FluxBackend:
-    """Draws with one FluxPipeline, loaded at the first picture.
+    """Draws with one model's FluxPipeline, with or without LoRAs; loads it at the first picture.
 
-    Invariant: the pipeline and the encoded prompts are used by whoever holds the lock, a batch at
-    a time; several threads may draw, and their batches take turns.
+    A call of `draw` takes the LoRAs' files as they are when it begins.
     """
 
-    def __init__(self, row: Model) -> None:
-        self.row = row
+    def __init__(
+        self, row: Model, loras: Loras | None = None, options: Mapping[str, str] | None = None
+    ) -> None:
+        """`options`: what records say of how the row was found.
+
+        Raises `UsageError` for loras that are none, `BackendError` for those that are not there.
+        """
+        self.row, self._options = row, dict(options or {})
+        self._named = named(loras)
+        if self._named:
+            need_peft()
+            read(self._named)
         self.name, self.model = row.name, row.recorded
         self.defaults, self.limits = row.defaults, row.limits
-        self._lock = threading.Lock()
-        self._pipeline: FluxPipeline | None = None
-        self._prompts = PromptCache()
-        self._preview = Preview(functools.partial(load_vae, row))
+        self._loaded = loaded(row)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """See `imagen_nb.backends.made_with`."""
+        return {"options": self._options, "loras": _recorded(read(self._named))}
 
     def availability(self) -> Availability:
         """Whether the weights are here; looks at files only."""
@@ -83,23 +98,25 @@ class FluxBackend:
         self, requests: Sequence[Request], progress: Progress | None, cancel: threading.Event
     ) -> Iterator[Drawn]:
         """Draw in batches of like requests; see `Backend.draw`."""
-        with self._lock:
-            pipeline = self._loaded()
-        clock, first = Clock(requests), 0
+        loras = read(self._named)
+        with self._loaded.lock:
+            self._loaded.pipeline(loras)  # what takes long, before the clock starts
+        clock, first, preview = Clock(requests), 0, self._loaded.preview
         for batch in batches(requests, self.row.batch):
             indices = range(first, first + len(batch))
-            watch = Watch(batch, indices, len(requests), clock, self._preview, progress, cancel)
-            yield from self._drawn(pipeline, batch, watch)
+            watch = Watch(batch, indices, len(requests), clock, preview, progress, cancel)
+            yield from self._drawn(batch, loras, watch)
             first = indices.stop
 
     def _drawn(
-        self, pipeline: FluxPipeline, batch: Sequence[Request], watch: Watch
+        self, batch: Sequence[Request], loras: tuple[Lora, ...], watch: Watch
     ) -> Iterator[Drawn]:
-        with self._lock:
+        with self._loaded.lock:
+            pipeline = self._loaded.pipeline(loras)
             started = time.perf_counter()
             pixels = self._pixels(pipeline, batch, watch)
             latency_ms = round((time.perf_counter() - started) * 1000 / len(batch))
-        facts = _facts(pipeline)
+        facts = _facts(pipeline) | {"loras": _recorded(loras), "options": self._options}
         for index, request in enumerate(batch):
             image = to_image(pixels[index], request)
             details = facts | {"batch_size": len(batch), "batch_index": index}
@@ -109,7 +126,7 @@ class FluxBackend:
         """One batch, denoised and decoded: (B, H, W, 3), 0…1. Leaves nothing behind if stopped."""
         watch.stop_if_cancelled()
         try:
-            return _call(pipeline, batch, watch, self._prompts)
+            return _call(pipeline, batch, watch, self._loaded.prompts)
         except (Cancelled, KeyboardInterrupt, RuntimeError) as error:
             pipeline.maybe_free_model_hooks()
             if error is watch.listeners_error:
@@ -123,11 +140,6 @@ class FluxBackend:
         except BaseException:
             pipeline.maybe_free_model_hooks()
             raise
-
-    def _loaded(self) -> FluxPipeline:
-        if self._pipeline is None:
-            self._pipeline = load(self.row)
-        return self._pipeline
 
 
 def _call(
@@ -167,13 +179,20 @@ def _shape(request: Request) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def _recorded(loras: Sequence[Lora]) -> list[dict[str, Any]]:
+    return [lora.recorded() for lora in loras]
+
+
 def _facts(pipeline: FluxPipeline) -> dict[str, Any]:
     """What a record says of the pipeline, the same for every picture."""
+    import torch
+
+    on_cpu = pipeline._execution_device.type == "cpu"
     return {
         "scheduler": type(pipeline.scheduler).__name__,
         "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
         "device": str(pipeline._execution_device),
-        "loras": [],
+        "threads": torch.get_num_threads() if on_cpu else None,
         "versions": dict(_versions()),
     }
 

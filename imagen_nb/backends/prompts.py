@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diffusers import FluxPipeline
     from torch import Tensor
 
+_Key = tuple[str, int, int]  # prompt, sequence length, threads: what the bits follow from
 CAPACITY = 64  # prompts; T5's embeddings of one are 2-4 MB for the large models
 
 
@@ -20,7 +21,7 @@ class PromptCache:
     """The prompts used last, as (embeddings (L, D), pooled (P,)); at most `CAPACITY` of them."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, int], tuple[Tensor, Tensor]] = OrderedDict()
+        self._known: OrderedDict[_Key, tuple[Tensor, Tensor]] = OrderedDict()
 
     def encoded(self, pipeline: FluxPipeline, batch: Sequence[Request]) -> tuple[Tensor, Tensor]:
         """Embeddings of a batch's prompts: (B, L, D) and (B, P).
@@ -29,15 +30,16 @@ class PromptCache:
         """
         import torch
 
-        keys = [(request.prompt, request.max_sequence_length) for request in batch]
+        threads = torch.get_num_threads()
+        keys = [(request.prompt, request.max_sequence_length, threads) for request in batch]
         for key in keys:
             if key not in self._known:
-                self._known[key] = _encode(pipeline, *key)
+                self._known[key] = _encode(pipeline, *key[:2])
         pairs = [self._known[key] for key in keys]
         self._forget_oldest(keys)
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
-    def _forget_oldest(self, used: Sequence[tuple[str, int]]) -> None:
+    def _forget_oldest(self, used: Sequence[_Key]) -> None:
         for key in used:
             self._known.move_to_end(key)
         while len(self._known) > CAPACITY:

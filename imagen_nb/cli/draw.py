@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,7 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
     count: Annotated[int, typer.Option(help="How many, of consecutive seeds.")] = 1,
     backend: options.Backend = None,
+    lora: options.Lora = None,
     tag: options.Tag = None,
     output: options.Output = None,
     again: Again = False,
@@ -74,6 +75,7 @@ def generate(
             cloud=cloud,
             output=output,
             again=again,
+            **loras(lora),
         )
         say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
@@ -90,6 +92,7 @@ def sweep(
     guidance: Annotated[str | None, typer.Option(help="Like 0,3.5.")] = None,
     size: Annotated[str | None, typer.Option(help="Like 128x128,192x128 (width x height).")] = None,
     backend: options.Backend = None,
+    lora: options.Lora = None,
     tag: options.Tag = None,
     output: options.Output = None,
     again: Again = False,
@@ -117,6 +120,7 @@ def sweep(
             cloud=cloud,
             output=output,
             again=again,
+            **loras(lora),
         )
         say_what_was_there(pictures, began, again)
         sheet = pictures.save_contact_sheet()
@@ -132,6 +136,13 @@ def say_what_was_there(pictures: Sequence[Picture], began: datetime, again: bool
         return
     what = str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
     complain(f"drawn today already: {what} (--again draws anew)")
+
+
+def loras(named: Sequence[str] | None) -> dict[str, Any]:
+    """The backend's option for `--lora`; none for backends that take none."""
+    from imagen_nb.backends.loras import parsed
+
+    return {"loras": [*map(parsed, named)]} if named else {}
 
 
 def read_prompt(prompt: str) -> str:

@@ -34,6 +34,10 @@ Config = Annotated[
 Backend = Annotated[
     str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."),
+]
 Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
 Output = Annotated[
     Path | None,

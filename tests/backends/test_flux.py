@@ -39,7 +39,7 @@ def difference(one: Drawn, other: Drawn) -> int:
 def count_frees(backend: FluxBackend, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows when the pipeline sends offloaded weights home; does so only on a GPU, called anywhere."""
     freed: list[str] = []
-    pipeline = backend._loaded()
+    pipeline = backend._loaded.pipeline()
     free = pipeline.maybe_free_model_hooks
     monkeypatch.setattr(pipeline, "maybe_free_model_hooks", lambda: (freed.append("freed"), free()))
     return freed
@@ -170,7 +170,7 @@ class TestPrompts:
     def encoded(self, backend: FluxBackend) -> list[int]:
         """A list that grows by the number of prompts of each call of the real T5."""
         calls: list[int] = []
-        backend._loaded().text_encoder_2.register_forward_hook(
+        backend._loaded.pipeline().text_encoder_2.register_forward_hook(
             lambda module, given, result: calls.append(len(given[0]))
         )
         return calls
@@ -202,7 +202,7 @@ class TestPrompts:
         calls = self.encoded(schnell_like)
         prompts = [f"boat {'a' * number}" for number in range(CAPACITY + 1)]
         draw(schnell_like, *(request_for(schnell_like, prompt, steps=1) for prompt in prompts))
-        assert len(schnell_like._prompts._known) == CAPACITY
+        assert len(schnell_like._loaded.prompts._known) == CAPACITY
         calls.clear()
         draw(schnell_like, request_for(schnell_like, prompts[1]))  # the oldest that is still known
         draw(schnell_like, request_for(schnell_like, prompts[0]))  # now known, prompts[2] is not
@@ -309,7 +309,7 @@ class TestCancel:
             if seen:  # in the second step, when the pipeline holds what the first one left
                 raise kind("out of memory, say")
 
-        transformer = schnell_like._loaded().transformer
+        transformer = schnell_like._loaded.pipeline().transformer
         hooks = [
             transformer.register_forward_pre_hook(stop),
             transformer.register_forward_hook(look),
@@ -356,7 +356,7 @@ class TestBrokenPictures:
 
     def test_what_torch_cannot_do_is_one_line(self, schnell_like: FluxBackend) -> None:
         # Weights that do not fit one another, as of a pipeline put together by hand.
-        schnell_like._loaded().transformer.context_embedder = torch.nn.Linear(5, 32)
+        schnell_like._loaded.pipeline().transformer.context_embedder = torch.nn.Linear(5, 32)
         with pytest.raises(
             BackendError, match=r"cannot draw 'a boat' \(seed 1\) at 32×32"
         ) as error:

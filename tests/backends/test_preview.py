@@ -48,9 +48,9 @@ def test_it_has_the_pictures_shape_and_is_small(schnell_like: FluxBackend) -> No
 
 def test_nothing_is_computed_unless_the_listener_asks(schnell_like: FluxBackend) -> None:
     steps = steps_of(schnell_like)
-    assert schnell_like._preview._fitted is None
+    assert schnell_like._loaded.preview._fitted is None
     shown(steps[0])
-    assert schnell_like._preview._fitted is not None
+    assert schnell_like._loaded.preview._fitted is not None
 
 
 def test_it_can_be_asked_for_on_another_thread_while_drawing(schnell_like: FluxBackend) -> None:
@@ -94,7 +94,7 @@ def test_unpacking_is_the_pipelines_own() -> None:
 
 def test_the_noise_is_made_again_as_the_pipeline_made_it(schnell_like: FluxBackend) -> None:
     given: list[torch.Tensor] = []
-    pipeline = schnell_like._loaded()
+    pipeline = schnell_like._loaded.pipeline()
     hook = pipeline.transformer.register_forward_pre_hook(
         lambda module, args, named: given.append(named["hidden_states"].clone()), with_kwargs=True
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagen_nb.backends.flux import FluxBackend
 from imagen_nb.backends.models import Model
 from imagen_nb.request import Defaults, Limits
+
+if TYPE_CHECKING:
+    from imagen_nb.backends.loras import Loras
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -22,6 +26,6 @@ FLUX_TINY = Model(
 )
 
 
-def tiny() -> FluxBackend:
+def tiny(loras: Loras | None = None) -> FluxBackend:
     """The embedded FLUX, not yet loaded: no download, draws simple scenes of 128 × 128 pixels."""
-    return FluxBackend(FLUX_TINY)
+    return FluxBackend(FLUX_TINY, loras)

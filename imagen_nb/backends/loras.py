@@ -1,0 +1,164 @@
+"""LoRA files: which ones, how strongly, whether they are still the same, and into a pipeline."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.backends.loading import quietly
+from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.paths import absolute, portable
+
+if TYPE_CHECKING:
+    from diffusers import FluxPipeline
+
+    Named = str | os.PathLike[str]
+    Loras = Named | tuple[Named, float] | Iterable[Named | tuple[Named, float]]
+
+_SUFFIX = ".safetensors"
+_FORMS = f"loras are {_SUFFIX} files, or (file, weight) pairs, or a list of these"
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A file as it is now, and how strongly it works."""
+
+    path: Path
+    weight: float
+    sha256: str
+
+    def recorded(self) -> dict[str, Any]:
+        """As records have it."""
+        return {"path": portable(self.path), "sha256": self.sha256, "weight": self.weight}
+
+
+def named(given: Any) -> tuple[tuple[Path, float], ...]:
+    """The files and weights that a user names; None names none.
+
+    Raises `UsageError` for what is neither a file's name nor a weight, and for a file named twice.
+    """
+    if given is None:
+        return ()
+    one = isinstance(given, (str, os.PathLike)) or _is_pair(given)
+    if not one and (isinstance(given, Mapping) or not isinstance(given, Iterable)):
+        raise UsageError(f"{_FORMS}, not {given!r}")
+    found = tuple(_pair(item) for item in ([given] if one else given))
+    if len({path for path, _ in found}) < len(found):
+        raise UsageError("a LoRA is named twice: give it once, with the weights added up")
+    return found
+
+
+def _is_pair(given: Any) -> bool:
+    """A file and its weight: in YAML that is a list, too."""
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
+        return False
+    return isinstance(given[1], (int, float)) and not isinstance(given[1], bool)
+
+
+def _pair(given: Any) -> tuple[Path, float]:
+    file, weight = given if _is_pair(given) else (given, 1.0)
+    if not isinstance(file, (str, os.PathLike)):
+        raise UsageError(f"{_FORMS}, not {given!r}")
+    path = absolute(Path(file))
+    if path.suffix != _SUFFIX:
+        raise UsageError(f"{_FORMS}: {path.name} is none")
+    if not math.isfinite(weight):
+        raise UsageError(f"the weight of {path.name} must be a number, not {weight}")
+    return path, float(weight)
+
+
+def parsed(text: str) -> tuple[str, float]:
+    """A file and its weight from `FILE` or `FILE:WEIGHT`."""
+    file, colon, weight = text.rpartition(":")
+    try:
+        return (file, float(weight)) if colon else (text, 1.0)
+    except ValueError:  # a colon of the name
+        return text, 1.0
+
+
+def read(names: Iterable[tuple[Path, float]]) -> tuple[Lora, ...]:
+    """The files as they are now; one is hashed again only when it changed.
+
+    Raises `BackendError` when one is not there.
+    """
+    found = []
+    for path, weight in names:
+        try:
+            facts = path.stat()
+            hash = _sha256(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BackendError(f"cannot read the LoRA {path}: {reason}") from None
+        found.append(Lora(path, weight, hash))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, *version: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def as_recorded(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    """The `loras` of a record as a user would name them.
+
+    Raises `BackendError` when one is not here, or is another file than it was.
+    """
+    pairs = [(str(record.get("path")), float(record.get("weight", 1))) for record in records]
+    for lora, record in zip(read(named(pairs)), records, strict=True):
+        if record.get("sha256") not in (None, lora.sha256):
+            raise BackendError(
+                f"the LoRA {lora.path} is not the file that the picture was drawn with (another "
+                "sha256): put that one there, or name this one with loras="
+            )
+    return pairs
+
+
+def need_peft() -> None:
+    """Raises `BackendError` where there is no peft."""
+    if find_spec("peft") is None:
+        raise BackendError('LoRAs need peft: pip install "imagen_nb[lora]"')
+
+
+def put(pipeline: FluxPipeline, loras: Sequence[Lora]) -> None:
+    """These into the pipeline instead of what it had; its own weights stay as they are.
+
+    Raises `BackendError` for a file that does not fit, and then there is none in the pipeline.
+    """
+    with quietly():
+        pipeline.unload_lora_weights(reset_to_overwritten_params=True)
+        names = [f"lora_{number}" for number in range(len(loras))]
+        for name, lora in zip(names, loras, strict=True):
+            try:
+                _load(pipeline, lora.path, name)
+            except Exception as error:  # peft, diffusers, safetensors, each with errors of its own
+                pipeline.unload_lora_weights(reset_to_overwritten_params=True)
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                raise BackendError(
+                    f"the LoRA {lora.path} does not fit this model: {reason}"
+                ) from error
+        if names:
+            pipeline.set_adapters(names, [lora.weight for lora in loras])
+
+
+def _load(pipeline: FluxPipeline, path: Path, name: str) -> None:
+    with warnings.catch_warnings():
+        # Several LoRAs at once are meant; peft warns of the second.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        pipeline.load_lora_weights(
+            str(path.parent),
+            weight_name=path.name,
+            adapter_name=name,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    if not any(name in names for names in pipeline.get_list_adapters().values()):
+        raise ValueError("none of its weights is for a layer of it")
