@@ -51,6 +51,11 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
         os.replace(temporary, path)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is being written by imagen_nb, or was when it died."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def move_new(source: Path, target: Path) -> None:
     """Give a file its name, if it is free; `FileExistsError` when another process has it."""
     try:

@@ -23,6 +23,7 @@ import yaml
 from postgres import cluster
 from supabase_fixtures import TwoUsers, npm_as_at_home
 
+from imagen_nb import atomic
 from imagen_nb.cli import run
 from imagen_nb.cloud import local
 from imagen_nb.cloud.answers import BUCKET
@@ -251,6 +252,22 @@ def test_a_folder_that_is_not_its_own_is_left_alone(tmp_path: Path, what: str) -
     with pytest.raises(UsageError, match="choose another --folder"):
         local.start(folder)
     assert folder.is_file() or os.listdir(folder) == ["thesis.txt"]
+
+
+def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its half-written file was taken for somebody's: the second start said so and exited with 2."""
+    folder, seen = tmp_path / "supabase", []
+
+    def meanwhile(point: str) -> None:
+        seen.append((state.claimed(folder), os.listdir(folder)))
+
+    monkeypatch.setattr(atomic, "reach", meanwhile)
+    state.save(state.claimed(folder), state.State(port=1))
+    ((claimed, names),) = seen
+    assert claimed == folder
+    assert [atomic.is_temporary(name) for name in names] == [True]
 
 
 def test_without_npm_one_line_says_what_to_do_and_nothing_is_half_installed(

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from imagen_nb.atomic import sweep
 from imagen_nb.cloud.local.install import TEMPLATE, installed
 from imagen_nb.cloud.local.node import find_node
 from imagen_nb.cloud.local.process import end, launch, serves
@@ -63,6 +64,7 @@ def start(
     """
     folder = claimed(_absolute(folder))
     with _locked(folder):
+        sweep(folder)  # half a state file, of a start that died
         state = load(folder) or State(database_url=database_url)
         if database_url not in (None, state.database_url):
             raise UsageError(f"{folder} belongs to another database: choose another --folder")

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from imagen_nb.atomic import PRIVATE, flush_folder, write_whole
+from imagen_nb.atomic import PRIVATE, flush_folder, is_temporary, write_whole
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.paths import user_folder
 
@@ -78,10 +78,13 @@ def default_folder() -> Path:
 
 
 def claimed(folder: Path) -> Path:
-    """The folder, made when it is not there. Raises `UsageError` when something else is in it."""
+    """The folder, made when it is not there. Raises `UsageError` when something else is in it.
+
+    Another start may be writing the first state at this moment, or have died over it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        others = set(os.listdir(folder)) - _OURS
+        others = {name for name in os.listdir(folder) if not is_temporary(name)} - _OURS
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}: choose another --folder") from None
     if others and not (folder / _FILE).exists():
