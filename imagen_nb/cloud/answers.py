@@ -32,12 +32,15 @@ class Unreachable(CloudError):  # noqa: N818 - it says how, not what
 class Refused(CloudError):  # noqa: N818 - it says how, not what
     """Nothing goes up until the user, or who runs the server, changes something.
 
-    `migration`: the name of the one in `sql/` that is missing, where the answer tells it.
+    `migration`: the name of the one in `sql/` that is missing, where the answer tells it. `code`:
+    what PostgreSQL or PostgREST calls the reason, where one of them is asked.
     """
 
-    def __init__(self, message: str, migration: str | None = None) -> None:
+    def __init__(
+        self, message: str, migration: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.migration = migration
+        self.migration, self.code = migration, code
 
 
 class Rejected(CloudError):  # noqa: N818 - it says how, not what
@@ -151,12 +154,12 @@ def _of_storage(status: str, message: str) -> CloudError:
 def _of_table(code: str, message: str) -> CloudError:
     said = f"the database says {code} {_short(message)}"
     if code in _REMEDIES:
-        return Refused(f"{said}: {_REMEDIES[code]}", _MIGRATIONS.get(code))
+        return Refused(f"{said}: {_REMEDIES[code]}", _MIGRATIONS.get(code), code)
     if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
         return Unreachable(said)
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
         return Rejected(said)
-    return Refused(f"{said}: {_UNKNOWN}")
+    return Refused(f"{said}: {_UNKNOWN}", code=code)
 
 
 _UNKNOWN = "check supabase.url, supabase.key and `imagen db status`"

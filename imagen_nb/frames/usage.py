@@ -33,10 +33,17 @@ _NAME = f"{_SCHEMA}.{_TABLE}"
 _IN_URL = 50  # hashes in one request, whose address must stay short
 _LOOKED_AT = 100  # rows that tell what the columns are
 _MISSING = f"there is no table {_NAME}, or no right to see it: nobody's usage can be joined"
-_LACKS = {  # by what of ours Supabase would lack if it said this of our own table
-    "imagen_expose": f"the API does not show the schema {_SCHEMA}: add it to the exposed schemas "
+_NO_RIGHT = (
+    f"no right to read {_NAME}: whoever runs it must GRANT USAGE ON SCHEMA {_SCHEMA} and SELECT ON "
+    f"{_NAME} TO authenticated (with a secret key: service_role)"
+)
+_LACKS = {  # by code: what Supabase's answer means where the table is not ours
+    "PGRST106": f"the API does not show the schema {_SCHEMA}: add it to the exposed schemas "
     "(Supabase's settings of the API), or set supabase.database_url",
-    "imagen_images": _MISSING,
+    "PGRST205": _MISSING,
+    "42P01": _MISSING,
+    "3F000": _MISSING,
+    "42501": _NO_RIGHT,
 }
 _NUMBERS = {"numeric", "double precision", "real", "integer", "bigint", "smallint"}
 _OTHER_UNITS = {"cent", "cents", "micro", "micros", "eur", "gbp", "jpy", "cny", "inr", "credits"}
@@ -130,7 +137,7 @@ def _rows(cloud: Cloud, filters: list[tuple[str, str]], columns: str) -> list[di
     try:
         return cloud.rows(filters, columns, _TABLE, _SCHEMA)
     except Refused as error:
-        told = _LACKS.get(error.migration or "", f"{_NAME} cannot be read: {error}")
+        told = _LACKS.get(error.code or "", f"{_NAME} cannot be read: {error}")
         raise Refused(told) from None
 
 

@@ -77,6 +77,13 @@ def test_each_answer_has_its_meaning_and_says_what_to_do(
     assert "\n" not in str(meaning)
 
 
+@pytest.mark.parametrize("code", ["42501", "PGRST205", "42703"])
+def test_a_refusal_carries_its_code(code: str) -> None:
+    meaning = understood(table(code))
+    assert isinstance(meaning, Refused)
+    assert meaning.code == code
+
+
 def test_a_page_of_html_is_no_message() -> None:
     page = "<html>\n" + "<p>bad gateway</p>\n" * 1000
     assert len(str(understood(storage("400", page)))) < 300
