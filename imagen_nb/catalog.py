@@ -210,6 +210,13 @@ class Catalog:
         """The picture with this id."""
         return next(iter(self.select("WHERE id = ?", str(id))), None)
 
+    def some(self, ids: Iterable[UUID | str]) -> list[Entry]:
+        """Those of these pictures that are here, oldest first."""
+        wanted = json.dumps([*map(str, ids)])
+        return self.select(
+            "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY created_at, id", wanted
+        )
+
     def by_path(self, path: Path | str) -> Entry | None:
         """The picture in this file, PNG or sidecar. A relative path may start at the folder."""
         name = str(path).removesuffix(".json")

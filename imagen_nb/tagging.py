@@ -6,7 +6,6 @@ Ratings (`rating:1` to `rating:5`) are plain tags of which one at a time holds, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,7 +67,7 @@ def apply(catalog: Catalog, ids: Sequence[str], wanted: Change) -> list[str]:
     `StorageError`.
     """
     with catalog.amending():
-        entries = catalog.select("WHERE id IN (SELECT value FROM json_each(?))", json.dumps([*ids]))
+        entries = catalog.some(ids)
         private = {str(e.record.id) for e in entries if e.cloud_state == "off"}
         known = [str(entry.record.id) for entry in entries]
         queue(catalog, [id for id in known if id not in private], wanted)

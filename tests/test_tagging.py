@@ -18,7 +18,7 @@ from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
 from imagen_nb.output import read_record
 from imagen_nb.studio import Studio
-from imagen_nb.tagging import queued
+from imagen_nb.tagging import change, queue, queued
 
 
 @pytest.fixture
@@ -178,6 +178,40 @@ class TestCommand:
         assert run(["tag", "-", "--add", "sea", *end]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 3
         assert set(studio.history(source="local", tags="sea")["seed"]) == {1, 2, 3}
+
+    def test_tags_that_wait_are_listed_with_their_pictures_and_counted(
+        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Of a picture that waits too, of one that is synced, and of another machine's."""
+        frame = studio.history(source="local").sort_values("seed")
+        with studio.catalog().connection() as connection:
+            connection.execute("UPDATE images SET cloud_state = 'synced' WHERE seed > 0")
+        studio.tag(frame.head(2), "sea", "a, b")
+        studio.untag(frame.iloc[1], "storm")
+        elsewhere = "00000000-0000-4000-8000-000000000000"
+        queue(studio.catalog(), [elsewhere], change(add=["far"]))
+        end = ["--output", str(folder)]
+        assert run(["sync", "--dry-run", "--json", *end]) == 0
+        first, second = frame.head(2).to_dict("records")
+        tags = {"error": None, "add": ["sea", "a, b"]}
+        rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+        assert rows == {
+            first["id"]: {"id": first["id"], "path": first["local_path"], "state": "pending",
+                          "remove": [], **tags},
+            second["id"]: {"id": second["id"], "path": second["local_path"], "state": "synced",
+                           "remove": ["storm"], **tags},
+            elsewhere: {"id": elsewhere, "path": None, "state": None, "error": None,
+                        "add": ["far"], "remove": []},
+        }  # fmt: skip
+        assert [*rows][0] == first["id"]  # what waits itself stands first
+        assert run(["sync", "--dry-run", *end]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == ["id", "picture", "state", "tags", "last", "error"]
+        assert ["+sea, +a, b, -storm" in line for line in lines[1:]] == [False, True, False]
+        assert run(["status", "--json", *end]) == 0
+        assert json.loads(capsys.readouterr().out)["tags waiting"] == 3
+        assert run(["status", *end]) == 0
+        assert "of 3 pictures" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         "mistake",

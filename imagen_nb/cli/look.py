@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,37 +48,51 @@ def status(
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()
     folder = expanded(settings.output.dir)
-    counts, latest, errors = kept_in(folder)
+    kept = kept_in(folder)
     facts: dict[str, Any] = {
         "backend": described(name, **given),
         "output": str(folder),
         "cloud_sync": settings.output.cloud_sync,
-        "pictures": counts,
-        "latest": latest,
+        "pictures": kept.counts,
+        "tags waiting": kept.tagged,
+        "latest": kept.latest,
         "supabase": settings.supabase.url or "not configured",
-        "last errors": errors,
+        "last errors": kept.errors,
         "configuration": sorted(set(settings.sources.values()) - {"argument"}) or ["defaults"],
     }
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    said = ", ".join(f"{number} {state}" for state, number in counts.items() if state != "total")
-    facts["pictures"] = f"{counts['total']}{f' ({said})' if said else ''}"
+    said = ", ".join(f"{n} {state}" for state, n in kept.counts.items() if state != "total")
+    facts["pictures"] = f"{kept.counts['total']}{f' ({said})' if said else ''}"
+    facts["tags waiting"] = f"of {kept.tagged} picture{'s' * (kept.tagged != 1)}"
     rows = {name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()}
     print_table(("what", "now"), list(rows.items()))
 
 
-def kept_in(folder: Path) -> tuple[dict[str, int], list[str], list[str]]:
-    """What a folder's catalog counts, the last picture, the last errors; makes no catalog."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a folder's catalog holds. `tagged`: pictures whose tags wait for the cloud."""
+
+    counts: dict[str, int] = field(default_factory=lambda: {"total": 0})
+    tagged: int = 0
+    latest: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def kept_in(folder: Path) -> Held:
+    """What is known of a folder: the last picture, the last errors; makes no catalog."""
     from imagen_nb.catalog import Catalog
+    from imagen_nb.tagging import queued
 
     catalog = Catalog(folder)
     if not catalog.path.exists():
-        return {"total": 0}, [], []
+        return Held()
     with closing(catalog):
         troubled = catalog.select("WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20")
         errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
-        return catalog.counts(), [str(entry.path) for entry in catalog.latest(1)], [*errors]
+        latest = [str(entry.path) for entry in catalog.latest(1)]
+        return Held(catalog.counts(), len(queued(catalog)), latest, [*errors])
 
 
 def reindex(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from imagen_nb.terminal import complain, print_table
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
     from imagen_nb.cloud.sync import SyncReport
+    from imagen_nb.studio import Studio
 
 
 def sync(
@@ -35,14 +36,14 @@ def sync(
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
-    """Copy pictures that wait to your Supabase; `--verify` reads the copies back."""
+    """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
     from imagen_nb.progress import counting
     from imagen_nb.studio import Studio
 
     settings = settings_of(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         if dry_run:
-            list_waiting(studio.waiting(), as_json)
+            list_waiting(waiting_rows(studio), as_json)
             return
         with counting("syncing") as progress:
             report = studio.sync(timeout, include_private=include_private or (), progress=progress)
@@ -57,24 +58,45 @@ def sync(
         raise typer.Exit(1)
 
 
-def list_waiting(entries: Sequence[Entry], as_json: bool) -> None:
-    """What a sync would send."""
-    rows = [
-        {
-            "id": str(entry.record.id),
-            "path": str(entry.path),
-            "state": entry.cloud_state,
-            "error": entry.cloud_error,
-        }
-        for entry in entries
-    ]
+def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
+    """What a sync would send, a row a picture: those that wait, then those whose tags do.
+
+    `path` and `state` are None where this machine does not have the picture.
+    """
+    from imagen_nb.tagging import change_of, queued
+
+    catalog = studio.catalog()
+    changes = queued(catalog)
+    rows = {str(entry.record.id): _row(entry) for entry in studio.waiting()}
+    rows |= {str(one.record.id): _row(one) for one in catalog.some(changes.keys() - rows.keys())}
+    elsewhere = {"path": None, "state": None, "error": None}
+    for id in [*rows, *(id for id in changes if id not in rows)]:
+        change = change_of(changes.get(id, ()))
+        more = {"add": [*change.added], "remove": [*change.removed]}
+        rows[id] = {"id": id, **rows.get(id, elsewhere), **more}
+    return [*rows.values()]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {"path": str(entry.path), "state": entry.cloud_state, "error": entry.cloud_error}
+
+
+def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print what a sync would send."""
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     print_table(
-        ("id", "picture", "state", "last error"),
-        [(str(r["id"]), str(r["path"]), str(r["state"]), r["error"] or "") for r in rows],
+        ("id", "picture", "state", "tags", "last error"),
+        [
+            (row["id"], row["path"] or "", row["state"] or "", _signed(row), row["error"] or "")
+            for row in rows
+        ],
     )
+
+
+def _signed(row: Mapping[str, Any]) -> str:
+    return ", ".join([*(f"+{tag}" for tag in row["add"]), *(f"-{tag}" for tag in row["remove"])])
 
 
 def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool) -> None:
