@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,9 @@ import psycopg
 import pytest
 from callers import BUCKET, OTHER, READ, SECRET, USER, Caller, acting
 from postgres import MIGRATED, OWNER, STRANGER, fresh_database
+
+from imagen_nb.frames import remote
+from imagen_nb.frames.query import query
 
 ROWS = 100_000
 FILL = f"""
@@ -108,6 +113,90 @@ def test_a_page_begins_where_the_last_one_ended(connection: psycopg.Connection) 
     query = f"{MINE} AND (created_at, id) < (%(before)s, %(id)s) {NEWEST}"
     (scan,) = (node for node in plan(connection, USER, query) if "Index Name" in node)
     assert "created_at <=" in scan["Index Cond"]
+
+
+_COMPARED = {"eq": "=", "lt": "<", "lte": "<=", "gte": ">="}
+_BELOW = re.compile(r"\(or\(created_at\.lt\.([^,]+),id\.lt\.([0-9a-f-]+)\)\)")
+
+
+class ByPostgREST:
+    """Answers `frames.remote` from PostgreSQL, under row-level security, 1,000 rows at most.
+
+    Its questions become the SQL that PostgREST makes of them; `plans` has how each is answered.
+    """
+
+    def __init__(self, connection: psycopg.Connection, caller: Caller, settings: str = "") -> None:
+        self.connection, self.caller, self.settings = connection, caller, settings
+        self.plans: list[list[dict[str, Any]]] = []
+        self._one_at_a_time = threading.Lock()
+
+    def owner(self) -> tuple[str, str]:
+        return OWNER, ""
+
+    def rows(self, filters: list[tuple[str, str]], columns: str) -> list[dict[str, Any]]:
+        sql = self._sql(filters, columns)
+        with self._one_at_a_time, acting(self.connection, self.caller):
+            self.connection.execute(self.settings.encode())
+            (explained,) = self.connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode())
+            self.plans.append([*_nodes(explained[0][0]["Plan"])])
+            found = self.connection.execute(f"SELECT to_jsonb(t) FROM ({sql}) AS t".encode())
+            return [row for (row,) in found]
+
+    def _sql(self, filters: list[tuple[str, str]], columns: str) -> str:
+        given = dict(filters)
+        order = given.pop("order").replace(".", " ")
+        limit = min(int(given.pop("limit")), 1000)
+        conditions = [self._condition(*one) for one in filters if one[0] not in ("order", "limit")]
+        where = " AND ".join(conditions)
+        return f"SELECT {columns} FROM imagen.images WHERE {where} ORDER BY {order} LIMIT {limit}"
+
+    def _condition(self, name: str, value: str) -> str:
+        if name == "and":
+            below = _BELOW.fullmatch(value)
+            assert below, value
+            return f"(created_at < '{below[1]}' OR id < '{below[2]}')"
+        operator, _, operand = value.partition(".")
+        return f"{name} {_COMPARED[operator]} '{operand}'"
+
+
+PAGED = [
+    pytest.param({"limit": 2500}, 3, 2500, id="the newest, page after page"),
+    pytest.param({}, 52, ROWS // 2, id="all, parts of the time side by side"),
+    pytest.param(
+        {"since": "2026-06-01T00:00Z", "until": "2026-06-14T00:00Z"},
+        10,
+        13 * 24 * 30 + 1,
+        id="days",
+    ),
+]
+
+
+@pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])
+@pytest.mark.parametrize(("asked", "pages", "count"), PAGED)
+def test_every_page_of_a_history_is_entered_at_its_key_by_the_owners_index(
+    connection: psycopg.Connection, caller: Caller, asked: dict[str, Any], pages: int,
+    count: int,
+) -> None:  # fmt: skip
+    api: Any = ByPostgREST(connection, caller)
+    table = remote.read(api, query(**asked))
+    assert len(set(table["id"].to_pylist())) == table.num_rows == count
+    assert len(api.plans) >= pages
+    entered = 0
+    for nodes in api.plans:
+        assert indexes(nodes) == [BY_OWNER]
+        (scan,) = (node for node in nodes if "Index Name" in node)
+        assert "owner_user_id = " in scan["Index Cond"]
+        entered += "created_at <= " in scan["Index Cond"]
+    assert entered >= pages - 2  # all but the newest page and the question for the oldest row
+
+
+def test_it_is_noticed_when_a_page_is_not_read_by_index(connection: psycopg.Connection) -> None:
+    """A planner that has no index is what a lost migration, or a filter of another form, makes."""
+    off = "SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off"
+    api: Any = ByPostgREST(connection, USER, off)
+    remote.read(api, query(limit=10))
+    with pytest.raises(AssertionError, match="Seq Scan"):
+        indexes(api.plans[0])
 
 
 def test_even_without_a_filter_the_policy_goes_by_the_owners_index(
