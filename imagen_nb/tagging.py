@@ -7,6 +7,7 @@ Ratings (`rating:1` to `rating:5`) are plain tags of which one at a time holds, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from imagen_nb.request import checked_tags
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"
+_WRITERS = 8  # sidecars written at once
 _ONE_OF = (RATINGS, (KEEPER, REJECT))
 
 
@@ -71,7 +73,7 @@ def apply(catalog: Catalog, ids: Sequence[str], wanted: Change) -> list[str]:
         private = {str(e.record.id) for e in entries if e.cloud_state == "off"}
         known = [str(entry.record.id) for entry in entries]
         queue(catalog, [id for id in known if id not in private], wanted)
-        _rewrite(catalog, entries, wanted)
+        _rewrite(catalog, [(entry, wanted.applied(entry.record.tags)) for entry in entries])
     return known
 
 
@@ -91,26 +93,33 @@ def queue(catalog: Catalog, ids: Iterable[str], wanted: Change) -> None:
         connection.execute("COMMIT")
 
 
-def _rewrite(catalog: Catalog, entries: Iterable[Entry], wanted: Change) -> None:
-    done = []
-    for entry in entries:
-        tags = wanted.applied(entry.record.tags)
-        if tags != entry.record.tags:
-            record = entry.record.model_copy(update={"tags": tags})
-            kept = Kept(entry.path, entry.sidecar_path, entry.record)
-            done.append((amended(kept, record), entry.cloud_state))
-    catalog.add_many(done)
+def _rewrite(catalog: Catalog, wanted: Iterable[tuple[Entry, tuple[str, ...]]]) -> None:
+    """Sidecars, several at once as each waits for the disk; then those that were written, here."""
+    states: dict[Future[Kept], str] = {}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for entry, tags in wanted:
+            if tags != entry.record.tags:
+                record = entry.record.model_copy(update={"tags": tags})
+                kept = Kept(entry.path, entry.sidecar_path, entry.record)
+                states[pool.submit(amended, kept, record)] = entry.cloud_state
+    catalog.add_many(
+        [(one.result(), state) for one, state in states.items() if not one.exception()]
+    )
+    for one in states:
+        one.result()  # raises what kept it from being written
 
 
 def merged(catalog: Catalog, tags: dict[str, tuple[str, ...]]) -> None:
     """Take over what the cloud has of these pictures, but for what is still queued."""
     with catalog.amending():
         left = queued(catalog)
-        for id, there in tags.items():
-            if entry := catalog.get(id):
-                now = change_of(left.get(id, ())).applied(there)
-                whole = Change(added=now, removed=tuple(set(entry.record.tags) - set(now)))
-                _rewrite(catalog, [entry], whole)
+        wanted = []
+        for entry in catalog.some(tags):
+            id = str(entry.record.id)
+            now = change_of(left.get(id, ())).applied(tags[id])
+            gone = tuple(set(entry.record.tags) - set(now))
+            wanted.append((entry, Change(now, gone).applied(entry.record.tags)))
+        _rewrite(catalog, wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from pictures import render
 
+from imagen_nb import output, tagging
 from imagen_nb.catalog import Catalog
 from imagen_nb.cli import run
-from imagen_nb.errors import UsageError
-from imagen_nb.output import read_record
+from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.output import Kept, read_record
+from imagen_nb.record import Record
 from imagen_nb.studio import Studio
 from imagen_nb.tagging import change, queue, queued
 
@@ -124,6 +126,26 @@ def test_a_picture_drawn_again_with_new_tags_has_them_queued(folder: Path) -> No
         assert [one.tag for one in waiting] == ["two"]
 
 
+def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the catalog says what the sidecars say, of those before it and after it."""
+
+    def amended(kept: Kept, record: Record) -> Kept:
+        if record.seed == 2:
+            raise StorageError("cannot keep pictures: no space")
+        return output.amended(kept, record)
+
+    monkeypatch.setattr(tagging, "amended", amended)
+    frame = studio.history(source="local")
+    with pytest.raises(StorageError, match="no space"):
+        studio.tag(frame, "sea")
+    assert [tags(studio, seed) for seed in range(5)] == [["sea"], ["sea"], [], ["sea"], ["sea"]]
+    monkeypatch.undo()
+    assert studio.tag(frame, "sea") == 5
+    assert tags(studio, 2) == ["sea"]
+
+
 TAGGER = """
 import sys
 from imagen_nb.studio import Studio
@@ -203,7 +225,7 @@ class TestCommand:
             elsewhere: {"id": elsewhere, "path": None, "state": None, "error": None,
                         "add": ["far"], "remove": []},
         }  # fmt: skip
-        assert [*rows][0] == first["id"]  # what waits itself stands first
+        assert next(iter(rows)) == first["id"]  # what waits itself stands first
         assert run(["sync", "--dry-run", *end]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].split() == ["id", "picture", "state", "tags", "last", "error"]

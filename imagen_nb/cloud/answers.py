@@ -36,9 +36,7 @@ class Refused(CloudError):  # noqa: N818 - it says how, not what
     what PostgreSQL or PostgREST calls the reason, where one of them is asked.
     """
 
-    def __init__(
-        self, message: str, migration: str | None = None, code: str | None = None
-    ) -> None:
+    def __init__(self, message: str, migration: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.migration, self.code = migration, code
 

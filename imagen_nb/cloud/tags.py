@@ -27,10 +27,10 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     Pictures that still wait for the cloud keep their changes queued. Raises `CloudError`; what is
     not written stays queued.
     """
-    if not queued(catalog):
+    if not (changes := queued(catalog)):
         return 0
-    waiting = {str(e.record.id) for e in catalog.select("WHERE cloud_state <> 'synced'")}
-    changes = {id: them for id, them in queued(catalog).items() if id not in waiting}
+    waiting = {str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"}
+    changes = {id: them for id, them in changes.items() if id not in waiting}
     ids = [*changes]
     for start in range(0, len(ids), _CHUNK):
         _push({id: changes[id] for id in ids[start : start + _CHUNK]}, catalog, cloud)

@@ -182,7 +182,7 @@ def test_a_table_that_may_not_be_read_is_said(
         "password": both.password,
     }
     session(Studio({"output": {"dir": str(folder)}, "supabase": account}, background=False))
-    with pytest.raises(CloudError, match="no right to read mai.imagen_usage") as told:
+    with pytest.raises(CloudError, match=r"no right to read mai\.imagen_usage") as told:
         frame.imagen.with_usage()
     assert "GRANT USAGE ON SCHEMA mai" in str(told.value)
     assert "imagen db migrate" not in str(told.value)  # it is another program's table
