@@ -177,14 +177,15 @@ def test_every_page_of_a_history_is_entered_at_its_key_by_the_owners_index(
     connection: psycopg.Connection, caller: Caller, asked: dict[str, Any], pages: int,
     count: int,
 ) -> None:  # fmt: skip
+    """Where the key's id is a low one, the primary key may be read beside it: id < 0442… is few."""
     api: Any = ByPostgREST(connection, caller)
     table = remote.read(api, query(**asked))
     assert len(set(table["id"].to_pylist())) == table.num_rows == count
     assert len(api.plans) >= pages
     entered = 0
     for nodes in api.plans:
-        assert indexes(nodes) == [BY_OWNER]
-        (scan,) = (node for node in nodes if "Index Name" in node)
+        assert BY_OWNER in indexes(nodes)
+        (scan,) = (node for node in nodes if node.get("Index Name") == BY_OWNER)
         assert "owner_user_id = " in scan["Index Cond"]
         entered += "created_at <= " in scan["Index Cond"]
     assert entered >= pages - 2  # all but the newest page and the question for the oldest row
