@@ -18,6 +18,7 @@ import pytest
 
 from imagen_nb.cli import run
 from imagen_nb.cli.filters import Filters
+from imagen_nb.cli.history import print_history
 from imagen_nb.studio import Studio
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
@@ -61,6 +62,18 @@ def test_a_table_shows_the_newest_and_says_that_there_are_more(drawn: Path, caps
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 1 + 25
     assert "are shown" not in said.err
+
+
+def test_a_row_of_another_program_without_numbers_has_empty_cells(
+    drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Studio({"output": {"dir": str(drawn)}}) as studio:
+        frame = studio.history(source="local", limit=2)
+    frame.loc[1, ["width", "height", "seed", "steps"]] = pd.NA
+    print_history(frame, pictures=False)
+    full, empty = capsys.readouterr().out.splitlines()[1:]
+    assert "128×128" in full
+    assert not {"<NA>", "×"} & {*empty, *empty.split()}
 
 
 def test_a_prompt_cannot_write_on_the_terminal(asked) -> None:

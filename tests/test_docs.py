@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -149,6 +150,8 @@ class TestGuides:
             exec(compile(code, "docs/history.md", "exec"), names)
         studio.close()
         assert len(names["df"]) == 3
+        sidecars = [*map(json.loads, names["back"]["sidecar"])]
+        assert sidecars == names["whole"]["sidecar"].tolist()
         assert names["again"].identical is True
         assert len(names["best"]) == 3
         assert names["first"].size == (128, 128)

@@ -82,10 +82,21 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
     made = row["created_at"].to_pydatetime().astimezone()
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
+    width, height, seed, steps = (
+        _number(row[name]) for name in ("width", "height", "seed", "steps")
+    )
     return (
-        f"{made:%Y-%m-%d %H:%M}", prompt, row["backend"], f"{row['width']}×{row['height']}",
-        str(row["seed"]), str(row["steps"]), ", ".join(row["tags"]), row["cloud"], row["id"][:8],
+        f"{made:%Y-%m-%d %H:%M}", prompt, row["backend"], f"{width}×{height}" if width else "",
+        seed, steps, ", ".join(row["tags"]), row["cloud"], row["id"][:8],
     )  # fmt: skip
+
+
+def _number(value: Any) -> str:
+    """Its digits; nothing where another program wrote none."""
+    from imagen_nb.frames.rows import plain
+
+    found = plain(value)
+    return "" if found is None else str(found)
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -98,9 +98,8 @@ def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
         return [_shown(value) for value in frame[caption]]
     names = _names(caption)
     if lacking := [name for name in names if name not in frame.columns]:
-        raise UsageError(
-            f"no column {', '.join(lacking)} for the caption: there are {', '.join(frame.columns)}"
-        )
+        there = ", ".join(map(str, frame.columns))
+        raise UsageError(f"no column {', '.join(lacking)} for the caption: there are {there}")
     if not names:
         raise UsageError(
             f"caption names a column, or is a text such as '{{seed}} · {{steps}}', not {caption!r}"
@@ -173,7 +172,8 @@ def _cells(
     frame: pd.DataFrame, wanted: Sequence[Place], cloud: Cloud | None, side: int
 ) -> Iterator[str]:
     """One after another: the rest is not read when there is no room for it."""
-    prompts = [*map(_shown, frame["prompt"])] if "prompt" in frame.columns else [""] * len(frame)
+    head = frame.iloc[: len(wanted)]
+    prompts = [*map(_shown, head["prompt"])] if "prompt" in frame.columns else [""] * len(head)
     for start in range(0, len(wanted), THREADS):
         part = wanted[start : start + THREADS]
         for number, image in enumerate(_small(part, cloud, side), start):

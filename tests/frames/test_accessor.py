@@ -132,6 +132,14 @@ def test_captions_are_columns_texts_or_functions(made: Callable[..., pd.DataFram
     assert captions(frame, None) == []
 
 
+def test_a_frame_with_columns_that_are_no_text_says_which_there_are(
+    made: Callable[..., pd.DataFrame],
+) -> None:
+    frame = made("a boat").assign(note="x").rename(columns={"note": 0})
+    with pytest.raises(UsageError, match="no column sede for the caption: there are .*, 0"):
+        frame.imagen.contact_sheet(caption="{sede}")
+
+
 @pytest.mark.parametrize(
     ("caption", "said"),
     [
