@@ -136,7 +136,7 @@ def test_a_frame_with_columns_that_are_no_text_says_which_there_are(
     made: Callable[..., pd.DataFrame],
 ) -> None:
     frame = made("a boat").assign(note="x").rename(columns={"note": 0})
-    with pytest.raises(UsageError, match="no column sede for the caption: there are .*, 0"):
+    with pytest.raises(UsageError, match=r"no column sede for the caption: there are .*, 0"):
         frame.imagen.contact_sheet(caption="{sede}")
 
 
