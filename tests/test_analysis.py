@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from imagen_nb import analysis
+from imagen_nb import analysis, axes
 from imagen_nb.errors import UsageError
+from imagen_nb.frames.moments import by_the_clock
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Axes]] = {
     "per_day": analysis.per_day,
@@ -39,11 +42,12 @@ def frame(count: int, folder: Path | None = None) -> pd.DataFrame:
         rows.append(
             {"prompt": EVIL[n % 3], "backend": ("a", "b", EVIL[0])[n % 3], "seed": n % 4,
              "steps": 4, "width": 128, "height": 128 + 64 * (n % 2), "latency_ms": 100 * n,
+             "id": f"00000000-0000-4000-8000-{n:012}", "storage_path": f"{n}.png",
              "cost_usd_estimate": 0.5, "tags": EVIL[: n % 6], "local_path": path,
              "created_at": pd.Timestamp("2026-05-11T12:00", tz="UTC") + pd.Timedelta(days=n % 10)}
         )  # fmt: skip
     columns = ["prompt", "backend", "seed", "steps", "width", "height", "latency_ms"]
-    columns += ["cost_usd_estimate", "tags", "local_path", "created_at"]
+    columns += ["cost_usd_estimate", "tags", "id", "storage_path", "local_path", "created_at"]
     made = pd.DataFrame(rows, columns=columns)
     return made.astype({"created_at": "datetime64[us, UTC]", "latency_ms": "Int64"})
 
@@ -62,19 +66,69 @@ def test_every_figure_is_drawn_of_any_frame(name: str, count: int, tmp_path: Pat
     page = drawn(ax)
     assert np.asarray(page).std() > 0
     texts = [text.get_text() for text in ax.texts]
-    assert ("no pictures" in texts) == (count == 0 or (name == "tags" and count == 1))
+    lacking = {"cost": "no costs", "tags": "no tags"}.get(name, "no pictures")
+    assert (lacking in texts) == (count == 0 or (name == "tags" and count == 1))
 
 
-def test_bars_add_up_to_the_pictures_of_each_day() -> None:
-    ax = analysis.per_day(frame(30))
-    heights = [bar.get_height() for container in ax.containers for bar in container]
-    assert sum(heights) == 30
-    assert len({round(bar.get_x(), 3) for bar in ax.containers[0]}) == 10
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_frame_read_back_from_a_file_is_drawn(name: str, tmp_path: Path) -> None:
+    df = frame(30, tmp_path)
+    df["tags"] = [json.dumps(tags) for tags in df["tags"]]
+    df.drop(columns="prompt").assign(prompt="a boat").to_csv(tmp_path / "history.csv")
+    ax = FIGURES[name](pd.read_csv(tmp_path / "history.csv"))
+    assert np.asarray(drawn(ax)).std() > 0
+    assert not [text for text in ax.texts if text.get_text().startswith("no ")]
+
+
+class TestPerDay:
+    def test_bars_add_up_to_the_pictures_of_each_day(self) -> None:
+        ax = analysis.per_day(frame(30))
+        heights = [bar.get_height() for container in ax.containers for bar in container]
+        assert sum(heights) == 30
+        assert len({round(bar.get_x(), 3) for bar in ax.containers[0]}) == 10
+
+    @pytest.mark.parametrize(
+        ("days", "title", "bars"), [(100, "day", 10), (500, "week", 10), (1500, "month", 10)]
+    )
+    def test_a_long_history_is_counted_by_weeks_or_months(
+        self, days: int, title: str, bars: int
+    ) -> None:
+        df = frame(10).assign(backend="a")
+        df["created_at"] += pd.to_timedelta(range(0, days * 10 // 9, days // 9), unit="D")[:10]
+        ax = analysis.per_day(df)
+        assert ax.get_title() == f"Pictures per {title}"
+        assert len(ax.patches) == bars
+        assert sum(bar.get_height() for bar in ax.patches) == 10
+
+    def test_days_are_those_of_the_clock_in_summer_and_winter(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        late = ["2026-07-01T22:30Z", "2026-01-01T22:30Z"]  # 00:30 in summer, 23:30 in winter
+        seen = by_the_clock(pd.Series(late))
+        monkeypatch.delenv("TZ")
+        time.tzset()
+        assert [str(moment) for moment in seen] == ["2026-07-02 00:30:00", "2026-01-01 23:30:00"]
+
+
+def test_more_backends_than_colours_are_counted_as_others() -> None:
+    ax = analysis.per_day(frame(30).assign(backend=[f"b{n}" for n in range(30)]))
+    assert len(ax.get_legend().get_texts()) == 8
+    assert sum(bar.get_height() for bar in ax.patches) == 30
+
+
+def test_latency_is_in_the_order_of_steps_and_of_pixels() -> None:
+    df = frame(30).assign(steps=[(16, 4, 8)[n % 3] for n in range(30)])
+    shown = [text.get_text() for text in analysis.latency(df, by="steps").get_yticklabels()]
+    assert [text.partition("\n")[0] for text in shown] == ["16 steps", "8 steps", "4 steps"]
+    assert {text.partition("\n")[2] for text in shown} == {"10 pictures"}
 
 
 def test_the_cost_adds_up() -> None:
     (line,) = analysis.cost(frame(30)).lines
     assert line.get_ydata()[-1] == 15.0
+    assert line.get_ydata()[0] == 0.0
 
 
 def test_tags_are_counted() -> None:
@@ -83,14 +137,49 @@ def test_tags_are_counted() -> None:
     assert len(ax.get_yticklabels()) == 5
 
 
-def test_a_grid_says_what_it_leaves_out(tmp_path: Path) -> None:
-    df = frame(30, tmp_path)
-    cells = len(df[["prompt", "height", "seed"]].drop_duplicates())
-    ax = analysis.grid(df)
-    assert f"{30 - cells} of 30 pictures are not shown" in ax.get_xlabel()
-    assert len(ax.images) == cells == 12
-    Path(df["local_path"].iloc[-1]).unlink()
-    assert len(analysis.grid(df).images) == 11
+class TestGrid:
+    def test_it_says_what_it_leaves_out(self, tmp_path: Path) -> None:
+        df = frame(30, tmp_path)
+        cells = len(df[["prompt", "backend", "height", "seed"]].drop_duplicates())
+        ax = analysis.grid(df)
+        assert f"{30 - cells} of 30 pictures are not shown" in ax.get_xlabel()
+        assert len(ax.images) == cells == 12
+
+    def test_a_picture_that_cannot_be_had_is_grey(self, tmp_path: Path) -> None:
+        df = frame(12, tmp_path)
+        Path(df["local_path"].iloc[-1]).unlink()
+        corners = [image.get_array()[0, 0].tolist() for image in analysis.grid(df).images]
+        assert len(corners) == 12
+        assert corners.count([0xD0, 0xD0, 0xD0]) == 1
+
+    def test_pictures_keep_their_shape(self, tmp_path: Path) -> None:
+        df = frame(1, tmp_path)
+        Image.new("RGB", (32, 16)).save(df["local_path"].iloc[0])
+        left, right, bottom, top = analysis.grid(df).images[0].get_extent()
+        assert (right - left) / abs(top - bottom) == pytest.approx(2)
+
+    def test_settings_are_named_where_they_differ_and_are_in_their_order(
+        self, tmp_path: Path
+    ) -> None:
+        df = frame(4, tmp_path).assign(
+            prompt="a boat", backend="b", height=128, seed=1, steps=[16, 2, 4, 2]
+        )
+        ax = analysis.grid(df)
+        assert [text.get_text() for text in ax.get_yticklabels()] == [
+            "2 steps", "4 steps", "16 steps",
+        ]  # fmt: skip
+        assert "1 of 4 pictures are not shown" in ax.get_xlabel()
+
+    def test_the_seeds_with_most_pictures_are_chosen(self, tmp_path: Path) -> None:
+        df = frame(30, tmp_path).assign(
+            prompt=[f"boat {n}" for n in range(30)], seed=[n if n < 26 else 100 for n in range(30)]
+        )
+        ax = analysis.grid(df)
+        assert [text.get_text() for text in ax.get_xticklabels()][-1] == "100"
+        assert len(ax.images) == 8
+        assert {"boat 26", "boat 29"} <= {
+            t.get_text().split(" · ")[0] for t in ax.get_yticklabels()
+        }
 
 
 def test_axes_of_ones_own_are_drawn_on() -> None:
@@ -111,3 +200,25 @@ def test_labels_are_text() -> None:
     assert analysis.label("a $b$\nc") == r"a \$b\$ c"
     assert len(analysis.label("x" * 100)) == 28
     assert "🚤" not in analysis.label("🚤 boat")
+
+
+def test_labels_have_only_letters_that_the_font_has() -> None:
+    every = "".join(map(chr, range(1, 0x3100))) + "、。「」！"
+    fig = analysis.tags(frame(1).assign(tags=[[]])).figure
+    fig.text(0, 0, analysis.label(every, 10_000), fontsize=2)
+    fig.canvas.draw()  # a glyph that lacks is a warning, and warnings are errors
+
+
+def test_a_notebook_shows_a_figure_and_a_program_keeps_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    analysis.tags(frame(3))
+    assert pyplot.get_fignums() == before
+    monkeypatch.setattr(axes, "in_notebook", lambda: True)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    ax = analysis.tags(frame(3))
+    assert pyplot.get_fignums()[-1:] == [ax.figure.number]
+    pyplot.close(ax.figure)

@@ -11,6 +11,7 @@ from imagen_nb import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.history import history
 from imagen_nb.cli.repeat import reproduce
+from imagen_nb.cli.report import report
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(draw.generate)
 app.command()(draw.sweep)
 app.command()(history)
+app.command()(report)
 app.command()(reproduce)
 app.command()(tag)
 app.command()(look.models)

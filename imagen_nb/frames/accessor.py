@@ -109,6 +109,14 @@ class Accessor:
 
         return signed_urls(self._frame, expires_in, self._cloud)
 
+    def report(
+        self, path: Path | str = "report.html", *, title: str = "Pictures", pictures: int = 1000
+    ) -> Path:
+        """Write the frame as one HTML page that needs nothing beside it; as `imagen_nb.report`."""
+        from imagen_nb.shortcuts import report
+
+        return report(self._frame, path, title=title, pictures=pictures)
+
     def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
         """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
         from imagen_nb.frames.places import at

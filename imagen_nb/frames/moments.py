@@ -1,12 +1,16 @@
-"""Moments as people say them: "7d", "2 weeks", "yesterday", a date, a time."""
+"""Moments as people say them ("7d", "2 weeks", "yesterday", a date), and as their clocks do."""
 
 from __future__ import annotations
 
 import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _UNITS = {  # in days
     "s": 1 / 86_400, "sec": 1 / 86_400, "second": 1 / 86_400,
@@ -66,3 +70,21 @@ def _before(now: datetime, number: int, unit: str) -> datetime:
             year=year, month=month, day=min(now.day, calendar.monthrange(year, month)[1])
         )
     raise ValueError(unit)
+
+
+def by_the_clock(moments: pd.Series[Any]) -> pd.Series[Any]:
+    """Moments in UTC, or as ISO text, as clocks of this machine showed them, without a zone.
+
+    Clocks change at full quarters of an hour: each is asked for once, however many moments.
+    """
+    import pandas as pd
+
+    utc = pd.to_datetime(moments, utc=True, format="ISO8601").dt.tz_localize(None)
+    quarters = utc.dt.floor("15min")
+    ahead = {quarter: _ahead(quarter) for quarter in quarters.dropna().unique()}
+    return utc + quarters.map(ahead).astype("timedelta64[us]")
+
+
+def _ahead(utc: pd.Timestamp) -> timedelta:
+    """How far the clocks of this machine were ahead of UTC."""
+    return utc.to_pydatetime().replace(tzinfo=UTC).astimezone().utcoffset() or timedelta()

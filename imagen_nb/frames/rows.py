@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 
@@ -20,6 +21,15 @@ def sidecar(value: object) -> dict[str, Any] | None:
         except ValueError:
             return None
     return plain(value) if isinstance(value, Mapping) else None
+
+
+def labels(value: object) -> list[str]:
+    """Tags as a list of text, from a list, an array or JSON; none from anything else."""
+    with suppress(ValueError):
+        found = plain(json.loads(value) if isinstance(value, str) else value)
+        if isinstance(found, list):
+            return [tag for tag in found if isinstance(tag, str)]
+    return []
 
 
 def plain(value: Any) -> Any:

@@ -42,8 +42,8 @@ def sheet(
     texts = captions(frame, caption)
     across = _columns(columns, len(found))
     _fits(len(found), across, side)
-    small = _small(described(found, cloud), cloud, side, "reading pictures")
-    return contact_sheet(small, across, cell=side, captions=texts)
+    images = small(described(found, cloud), cloud, side, "reading pictures")
+    return contact_sheet(images, across, cell=side, captions=texts)
 
 
 def _side(size: int) -> int:
@@ -72,17 +72,17 @@ def _fits(count: int, columns: int, side: int) -> None:
         )
 
 
-def _small(
+def small(
     found: Sequence[Place], cloud: Cloud | None, side: int, what: str | None = None
 ) -> list[Image]:
     """Each picture, at most `side` pixels wide and high; a grey one with the reason where none."""
 
-    def small(place: Place) -> Image:
+    def shrunk(place: Place) -> Image:
         image = decoded(place, cloud).convert("RGB")
         image.thumbnail((side, side))
         return image
 
-    made = each(found, small, what)
+    made = each(found, shrunk, what)
     drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
     grey = min(side, max(LEGIBLE, *drawn)) if drawn else side  # or it alone would widen every cell
     return [blank(str(one), grey) if isinstance(one, ImagenError) else one for one in made]
@@ -176,7 +176,7 @@ def _cells(
     prompts = [*map(_shown, head["prompt"])] if "prompt" in frame.columns else [""] * len(head)
     for start in range(0, len(wanted), THREADS):
         part = wanted[start : start + THREADS]
-        for number, image in enumerate(_small(part, cloud, side), start):
+        for number, image in enumerate(small(part, cloud, side), start):
             yield _cell(image, number, prompts[number], side)
 
 

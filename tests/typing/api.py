@@ -62,6 +62,7 @@ tagged: int = im.tag(frame, "sea", "keeper") + im.untag([picture, "3f1c9a52"], "
 rated: int = im.rate(picture, 5) + im.rate(path, None) + im.keep(frame.iloc[0]) + im.reject(id)
 other: im.Picture = im.generate(like=same, steps=8)
 history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
+page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
 # A session of one's own.
 studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})

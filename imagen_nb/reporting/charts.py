@@ -1,0 +1,79 @@
+"""The report's figures: those of `analysis`, as pictures within the page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imagen_nb import analysis
+from imagen_nb.axes import SIZE, unshown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from imagen_nb.cloud.client import Cloud
+
+_HEAVY = 250_000  # bytes of SVG; what has more is made of pixels
+_GRID = (8.5, 9.5)  # inches
+
+CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
+    "Bars: pictures over time, by backend.": analysis.per_day,
+    "Boxes: seconds that a picture took, by backend.": analysis.latency,
+    "Boxes: seconds that a picture took, by size.": partial(analysis.latency, by="size"),
+    "Boxes: seconds that a picture took, by number of steps.": partial(
+        analysis.latency, by="steps"
+    ),
+    "Line: what all pictures cost so far.": analysis.cost,
+    "Bars: the most frequent tags.": analysis.tags,
+}
+
+
+def charts(df: pd.DataFrame) -> str:
+    """The figures that need no pictures, as HTML."""
+    return f'<div class="charts">\n{"".join(_charts(df))}</div>\n'
+
+
+def _charts(df: pd.DataFrame) -> Iterator[str]:
+    for said, draw in CHARTS.items():
+        ax = draw(df, ax=unshown(SIZE))
+        svg = _svg(ax)
+        if len(svg) <= _HEAVY:
+            yield _img("chart", f"{said} The tables have the numbers.", "svg+xml", svg)
+        else:
+            yield _img("chart", f"{said} The tables have the numbers.", "webp", _webp(ax))
+
+
+def grid(df: pd.DataFrame, cloud: Cloud | None) -> str:
+    """The pictures by seeds and settings, as HTML."""
+    ax = analysis.grid(df, unshown(_GRID), cloud)
+    return _img("grid", "Pictures in a grid: seeds across, settings down.", "webp", _webp(ax))
+
+
+def _svg(ax: Axes) -> bytes:
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "imagen", "svg.fonttype": "path"}):
+        ax.figure.get_figure(root=True).savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None}
+        )
+    return buffer.getvalue()
+
+
+def _webp(ax: Axes) -> bytes:
+    from PIL import Image
+
+    buffer, small = io.BytesIO(), io.BytesIO()
+    ax.figure.get_figure(root=True).savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    Image.open(buffer).convert("RGB").save(small, "WEBP", quality=80)
+    return small.getvalue()
+
+
+def _img(kind: str, alt: str, type: str, data: bytes) -> str:
+    source = f"data:image/{type};base64,{base64.b64encode(data).decode()}"
+    return f'<img class="{kind}" alt="{html.escape(alt)}" src="{source}">\n'

@@ -1,0 +1,114 @@
+"""The report as a file: one page of HTML that loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagen_nb import __version__
+from imagen_nb.atomic import write_whole
+from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.frames.schema import require
+from imagen_nb.paths import absolute
+from imagen_nb.reporting import charts, tables
+from imagen_nb.reporting.text import bidi, escaped, section
+from imagen_nb.reporting.thumbnails import thumbnails
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imagen_nb.cloud.client import Cloud
+
+PICTURES = 1000  # that a report shows unless told
+WEIGHT = 4_900_000  # bytes of a page
+_COLUMNS = (
+    "id", "prompt", "backend", "model", "seed", "steps", "width", "height", "latency_ms",
+    "cost_usd_estimate", "storage_path", "tags", "created_at", "local_path",
+)  # fmt: skip
+_MARK = '<meta name="generator" content="imagen_nb '
+_BEGINNING = 2000  # bytes of a page in which the mark is
+
+
+def write(
+    df: pd.DataFrame, path: Path | str, cloud: Cloud | None, title: str, pictures: int
+) -> Path:
+    """Write the report as `imagen_nb.report` says."""
+    require(df, *_COLUMNS)
+    if pictures < 0:
+        raise UsageError(f"pictures must be 0 or more, not {pictures}")
+    target = absolute(path)
+    _free(target)
+    page = made(df, cloud, title, pictures)
+    try:
+        write_whole(target.resolve(), page.encode())  # a link stays one
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror}") from None
+    return target
+
+
+def _free(target: Path) -> None:
+    """Raises when there is what a report must not replace: anything but a report."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: name a file in it, such as {target}/report.html")
+    try:
+        if target.exists() and not _replaceable(target):
+            raise UsageError(
+                f"{target} is there, and no report of imagen: choose another name, or remove it"
+            )
+    except OSError as error:
+        raise StorageError(f"cannot read {target}: {error.strerror}") from None
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether it is an earlier report, or empty."""
+    if not target.is_file():
+        return False
+    with open(target, "rb") as file:
+        beginning = file.read(_BEGINNING)
+    return not beginning or _MARK.encode() in beginning
+
+
+def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> str:
+    """The page."""
+    before = [
+        _head(title),
+        _summary(df, title),
+        tables.totals(df),
+        section("Figures", charts.charts(df)),
+    ]
+    if pictures and len(df):
+        before.append(section("Seeds and settings", charts.grid(df, cloud)))
+    before += [
+        tables.by_model(df), tables.latencies(df), tables.costs(df), tables.by_tag(df),
+        tables.by_prompt(df),
+    ]  # fmt: skip
+    end = "</main>\n</body>\n</html>\n"
+    room = WEIGHT - sum(len(part.encode()) for part in [*before, end])
+    return "".join([*before, thumbnails(df, cloud, pictures, room), end])
+
+
+def _head(title: str) -> str:
+    """Only this very style applies, only pictures within the page load, and no script runs."""
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{_MARK}{__version__}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
+    )
+
+
+def _summary(df: pd.DataFrame, title: str) -> str:
+    now = datetime.now().astimezone()
+    count = f"{len(df):,} picture{'s' if len(df) != 1 else ''}" if len(df) else "no pictures"
+    return f"<h1>{bidi(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"

@@ -1,0 +1,140 @@
+"""The report's tables: what there is in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.axes import kinds
+from imagen_nb.frames.moments import by_the_clock
+from imagen_nb.frames.rows import labels
+from imagen_nb.reporting.text import section, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 20  # rows of a table
+_PARTS = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "slowest": 1.0}
+
+
+def totals(df: pd.DataFrame) -> str:
+    """All pictures together."""
+    times = by_the_clock(df["created_at"]).dropna()
+    seconds = df["latency_ms"].dropna().sum() / 1000
+    tagged = int((df["tags"].map(labels).map(len) > 0).sum())
+    rows = [
+        ("pictures", f"{len(df):,}"),
+        ("different prompts", f"{df['prompt'].nunique():,}"),
+        ("backends", f"{df['backend'].nunique():,}"),
+        ("first", f"{times.min():%Y-%m-%d %H:%M}" if len(times) else ""),
+        ("last", f"{times.max():%Y-%m-%d %H:%M}" if len(times) else ""),
+        ("time drawn", _span(float(seconds))),
+        ("cost", _dollars(df["cost_usd_estimate"].sum())),
+        ("with tags", f"{tagged:,}"),
+        *_states(df),
+    ]
+    return section("All pictures", table(("",), ("",), rows))
+
+
+def _states(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
+    """How many are in the cloud, wait, and so on, where the frame tells."""
+    if "cloud" not in df.columns:
+        return
+    states = df["cloud"].fillna("unknown").astype(str).str.partition(":")[0]
+    for state, count in states.value_counts().items():
+        yield f"cloud: {state}", f"{count:,}"
+
+
+def by_model(df: pd.DataFrame) -> str:
+    """Backends and models."""
+    groups = _texts(df, "backend", "model").assign(cost=df["cost_usd_estimate"])
+    found = groups.groupby(["backend", "model"])["cost"].agg(["size", "sum"])
+    found = found.sort_values("size", ascending=False)
+    rows = [
+        (*names, f"{count:,}", f"{count / len(df):.0%}", _dollars(spent))
+        for names, count, spent in zip(found.index, found["size"], found["sum"], strict=True)
+    ]
+    return _section(
+        "Backends and models", ("backend", "model"), ("pictures", "share", "cost"), rows
+    )
+
+
+def latencies(df: pd.DataFrame) -> str:
+    """Percentiles of the seconds that one picture took, for each backend, size and steps."""
+    known = df[df["latency_ms"].notna()]
+    groups = _texts(known, "backend").assign(
+        size=kinds(known, "size"),
+        steps=kinds(known, "steps"),
+        seconds=known["latency_ms"].astype(float) / 1000,
+    )
+    rows = [
+        (*names, f"{len(part):,}", *(f"{part.quantile(q):.2f}" for q in _PARTS.values()))
+        for names, part in groups.groupby(["backend", "size", "steps"])["seconds"]
+    ]
+    rows.sort(key=lambda row: -int(row[3].replace(",", "")))
+    return _section(
+        "Latency, seconds a picture", ("backend", "size", "steps"), ("pictures", *_PARTS), rows
+    )
+
+
+def by_prompt(df: pd.DataFrame) -> str:
+    """The prompts with most pictures."""
+    seeds = df.assign(prompt=df["prompt"].fillna("")).groupby("prompt")["seed"]
+    found = seeds.agg(["size", "nunique"]).sort_values("size", ascending=False, kind="stable")
+    rows = [
+        (prompt, f"{count:,}", f"{different:,}")
+        for prompt, count, different in found.itertuples(name=None)
+    ]
+    return _section("Prompts", ("prompt",), ("pictures", "seeds"), rows)
+
+
+def by_tag(df: pd.DataFrame) -> str:
+    """The tags of most pictures."""
+    counts = df["tags"].map(labels).explode().dropna().value_counts()
+    rows = [(tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()]
+    return _section("Tags", ("tag",), ("pictures", "share"), rows)
+
+
+def costs(df: pd.DataFrame) -> str:
+    """What each month cost, the last ones first."""
+    paid = df[df["cost_usd_estimate"].fillna(0) > 0]
+    months = by_the_clock(paid["created_at"]).dt.strftime("%Y-%m")
+    found = paid["cost_usd_estimate"].groupby(months).agg(["size", "sum"])
+    found["all"] = found["sum"].cumsum()
+    rows = [
+        (month, f"{count:,}", _dollars(spent), _dollars(so_far))
+        for month, count, spent, so_far in found[::-1].itertuples(name=None)
+    ]
+    return _section("Cost", ("month",), ("pictures", "cost", "so far"), rows)
+
+
+def _section(
+    title: str, texts: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[object]]
+) -> str:
+    """The first rows as a table, and how many there are besides."""
+    if not rows:
+        return section(title, "<p>none</p>")
+    left = len(rows) - _MOST
+    more = f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>" if left > 0 else ""
+    return section(title, table(texts, numbers, rows[:_MOST]), more)
+
+
+def _texts(df: pd.DataFrame, *names: str) -> Any:
+    """These columns as text; what is not known is nothing."""
+    columns = df[[*names]].astype(object)
+    return columns.where(columns.notna(), "").astype(str)
+
+
+def _span(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return (
+        f"{seconds:.1f} s"
+        if minutes < 2
+        else f"{minutes:.1f} min"
+        if hours < 2
+        else f"{hours:,.1f} h"
+    )
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 10 else f"${amount:.4f}" if amount else "$0"
