@@ -6,11 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 from PIL import Image
 
+from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.record import Record
 
 pytest_plugins = ["supabase_fixtures"]  # in tests/cloud
@@ -73,3 +77,58 @@ def make_image() -> Callable[..., Image.Image]:
 def folder(tmp_path: Path) -> Path:
     """Where the pictures go; not there yet."""
     return tmp_path / "pictures"
+
+
+EVIL = (
+    "<img src=x onerror=alert(1)>",
+    '"><script>window.ran = true</script><style>*{background:url(//127.0.0.1:9/)}</style>',
+    "\u202eright to left \u2066 שלום",
+    "مرحبا قارب أحمر",
+    "x" * 10_000,
+    "👩\u200d👩\u200d👧 boats 🚤",
+    "a nul \0, and\nnew\r\nlines",
+    "&" * 500 + "'\"" * 500,
+    "$\\frac{",
+    "",
+)
+
+
+@pytest.fixture
+def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
+    """A history of so many pictures whose texts would like to be more than text.
+
+    `noise`: pixels of a side of the pictures, which then are files of pure noise.
+    """
+
+    def make(count: int, noise: int | None = None) -> pd.DataFrame:
+        rng = np.random.default_rng(11)
+        paths: list[str | None] = [None] * count
+        for number in range(count if noise else 0):
+            paths[number] = str(tmp_path / f"{number}.png")
+            pixels = rng.integers(0, 256, (noise, noise, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(paths[number], compress_level=0)
+        table = table_of(
+            {
+                "id": [str(UUID(int=number)) for number in range(count)],
+                "prompt": [EVIL[number % len(EVIL)] for number in range(count)],
+                "backend": [EVIL[number % 3] for number in range(count)],
+                "model": [None if number % 2 else EVIL[1] for number in range(count)],
+                "seed": [number % 5 for number in range(count)],
+                "steps": [4 + number % 3 for number in range(count)],
+                "width": [noise or 128] * count,
+                "height": [noise or 128] * count,
+                "latency_ms": [None if number % 7 == 0 else number for number in range(count)],
+                "cost_usd_estimate": [(None, 0.0, 0.003)[number % 3] for number in range(count)],
+                "storage_path": [f"2026-05-11/{number}.png" for number in range(count)],
+                "tags": [list(EVIL[: number % 3]) for number in range(count)],
+                "created_at": [
+                    f"2026-05-{11 + number % 9}T12:00:00+00:00" for number in range(count)
+                ],
+                "local_path": paths,
+                "cloud": [("synced", "failed: <b>")[number % 2] for number in range(count)],
+            },
+            count,
+        )
+        return framed(table)
+
+    return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -77,14 +78,12 @@ def by_the_clock(moments: pd.Series[Any]) -> pd.Series[Any]:
 
     Clocks change at full quarters of an hour: each is asked for once, however many moments.
     """
+    import numpy as np
     import pandas as pd
 
     utc = pd.to_datetime(moments, utc=True, format="ISO8601").dt.tz_localize(None)
-    quarters = utc.dt.floor("15min")
-    ahead = {quarter: _ahead(quarter) for quarter in quarters.dropna().unique()}
-    return utc + quarters.map(ahead).astype("timedelta64[us]")
-
-
-def _ahead(utc: pd.Timestamp) -> timedelta:
-    """How far the clocks of this machine were ahead of UTC."""
-    return utc.to_pydatetime().replace(tzinfo=UTC).astimezone().utcoffset() or timedelta()
+    codes, quarters = pd.factorize(utc.dt.floor("15min"))
+    seconds = quarters.astype("datetime64[s]").astype("int64").tolist()
+    ahead = [time.localtime(second).tm_gmtoff for second in seconds]
+    by_moment = np.array([*ahead, 0])[codes]  # the last one is for what is no moment
+    return utc + pd.to_timedelta(by_moment, unit="s").as_unit("us")

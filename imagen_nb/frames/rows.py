@@ -25,11 +25,12 @@ def sidecar(value: object) -> dict[str, Any] | None:
 
 def labels(value: object) -> list[str]:
     """Tags as a list of text, from a list, an array or JSON; none from anything else."""
+    found = value
     with suppress(ValueError):
-        found = plain(json.loads(value) if isinstance(value, str) else value)
-        if isinstance(found, list):
-            return [tag for tag in found if isinstance(tag, str)]
-    return []
+        found = json.loads(value) if isinstance(value, str) else value
+    if hasattr(found, "tolist"):  # an array of numpy's
+        found = found.tolist()
+    return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
 
 
 def plain(value: Any) -> Any:

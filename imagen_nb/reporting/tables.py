@@ -40,7 +40,7 @@ def _states(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
     """How many are in the cloud, wait, and so on, where the frame tells."""
     if "cloud" not in df.columns:
         return
-    states = df["cloud"].fillna("unknown").astype(str).str.partition(":")[0]
+    states = df["cloud"].fillna("unknown").map(lambda state: str(state).partition(":")[0])
     for state, count in states.value_counts().items():
         yield f"cloud: {state}", f"{count:,}"
 
@@ -67,11 +67,13 @@ def latencies(df: pd.DataFrame) -> str:
         steps=kinds(known, "steps"),
         seconds=known["latency_ms"].astype(float) / 1000,
     )
+    by = groups.groupby(["backend", "size", "steps"])["seconds"]
+    counts = by.size().sort_values(ascending=False, kind="stable")
+    parts = by.quantile([*_PARTS.values()]).unstack().loc[counts.index]
     rows = [
-        (*names, f"{len(part):,}", *(f"{part.quantile(q):.2f}" for q in _PARTS.values()))
-        for names, part in groups.groupby(["backend", "size", "steps"])["seconds"]
+        (*names, f"{count:,}", *(f"{part:.2f}" for part in found))
+        for names, count, found in zip(counts.index, counts, parts.to_numpy(), strict=True)
     ]
-    rows.sort(key=lambda row: -int(row[3].replace(",", "")))
     return _section(
         "Latency, seconds a picture", ("backend", "size", "steps"), ("pictures", *_PARTS), rows
     )
