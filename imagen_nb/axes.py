@@ -83,10 +83,15 @@ def legend(ax: Axes) -> Axes:
 def kinds(df: pd.DataFrame, by: str) -> pd.Series[Any]:
     """The pictures' values of a column; sizes as 128×192, steps as 4 steps."""
     if by == "size":
-        return df["width"].astype(str) + "×" + df["height"].astype(str)
+        return _whole(df["width"]) + "×" + _whole(df["height"])
     if by == "steps":
-        return df["steps"].astype(str) + " steps"
+        steps = _whole(df["steps"])
+        return steps + steps.map({"1": " step"}).fillna(" steps")
     return df[by]
+
+
+def _whole(numbers: pd.Series[Any]) -> pd.Series[str]:
+    return numbers.astype("Int64").astype(str)
 
 
 def few(names: pd.Series[Any]) -> pd.Series[Any]:

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 import typer
 
 import imagen_nb as im
-from imagen_nb import shortcuts
+from imagen_nb import analysis, shortcuts
 from imagen_nb.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -139,19 +139,53 @@ def used_names() -> Iterator[str]:
 class TestGuides:
     """The guides' Python runs from top to bottom, on pictures drawn for it."""
 
-    @pytest.mark.slow
-    def test_the_history_guide_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def ran(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+        """Runs a guide, and gives the names that it has in the end."""
         monkeypatch.chdir(tmp_path)
         studio = im.configure(backend="flux-tiny-local", output={"dir": str(tmp_path)}, steps=1)
         studio.sweep("a boat at sunset", seeds=range(3), tags=["keeper"], progress=False)
-        text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
-        names: dict[str, Any] = {}
-        for code in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            exec(compile(code, "docs/history.md", "exec"), names)
+
+        def run(name: str) -> dict[str, Any]:
+            text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+            names: dict[str, Any] = {}
+            for code in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+                exec(compile(code, name, "exec"), names)
+            return names
+
+        yield run
         studio.close()
+
+    @pytest.mark.slow
+    def test_the_history_guide_runs(self, ran: Callable[..., Any]) -> None:
+        names = ran("history.md")
         assert len(names["df"]) == 3
         sidecars = [*map(json.loads, names["back"]["sidecar"])]
         assert sidecars == names["whole"]["sidecar"].tolist()
         assert names["again"].identical is True
         assert len(names["best"]) == 3
         assert names["first"].size == (128, 128)
+
+    @pytest.mark.slow
+    def test_the_analysis_guide_runs(self, ran: Callable[..., Any], tmp_path: Path) -> None:
+        names = ran("analysis.md")
+        assert len(names["df"]) == 3
+        assert len(names["ax"].images) == 3
+        assert (tmp_path / "days.svg").read_text().startswith("<?xml")
+        assert (tmp_path / "report.html").stat().st_size > 50_000
+        assert (tmp_path / "keepers.html").exists()
+
+    @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+    def test_its_links_lead_somewhere(self, page: Path) -> None:
+        links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        there = [link for link in links if "://" not in link]
+        assert [link for link in there if not (page.parent / link).exists()] == []
+
+    def test_every_figure_is_in_the_analysis_guide_with_a_small_picture(self) -> None:
+        text = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
+        figures = [name for name in analysis.__all__ if name.islower() and name != "label"]
+        assert len(figures) == 5
+        for name in figures:
+            assert f"analysis.{name}(" in text
+            assert (ROOT / "docs" / "analysis" / f"{name}.png").stat().st_size <= 60_000
+            assert f"](analysis/{name}.png)" in text
