@@ -40,6 +40,7 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `UsageError` when the frame lacks created_at or backend.
     """
     require(df, "created_at", "backend")
+    df = df.reset_index(drop=True)  # a frame put together from several has rows of one label
     times = by_the_clock(df["created_at"])
     days = (times.max() - times.min()).days if times.notna().any() else 0
     _, unit, width, start = [span for span in _SPANS if span[0] <= days][-1]
@@ -71,7 +72,7 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
         raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
     require(df, "latency_ms", *(("width", "height") if by == "size" else (by,)))
     ax = axes(ax, f"Latency by {by}", "seconds a picture", "")
-    known = df[df["latency_ms"].notna()]
+    known = df[df["latency_ms"].notna()].reset_index(drop=True)
     if known.empty:
         return nothing(ax)
     seconds = known["latency_ms"].astype(float) / 1000
@@ -95,7 +96,7 @@ def cost(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     require(df, "created_at", "cost_usd_estimate")
     ax = axes(ax, "Cost", "", "US dollars, in all")
-    known = df[df["cost_usd_estimate"].fillna(0) > 0]
+    known = df[df["cost_usd_estimate"].fillna(0) > 0].reset_index(drop=True)
     if known.empty:
         return nothing(ax, "no costs")
     times = by_the_clock(known["created_at"]).sort_values()

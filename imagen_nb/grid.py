@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ACROSS, _CELLS = 8, 64  # seeds, and pictures, at most
 _SIDE = 192  # pixels of a picture
 _HALF = 0.47  # of a cell
-_AND = "\x1f"  # between settings: the unit separator, which no text has
+_AND = "\x1f"  # between settings: the unit separator, which hardly any text has
 
 
 def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -> Axes:

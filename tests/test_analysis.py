@@ -80,6 +80,17 @@ def test_a_frame_read_back_from_a_file_is_drawn(name: str, tmp_path: Path) -> No
     assert not [text for text in ax.texts if text.get_text().startswith("no ")]
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_frame_put_together_from_two_is_drawn(name: str, tmp_path: Path) -> None:
+    twice = pd.concat([frame(12, tmp_path)] * 2)
+    ax = FIGURES[name](twice)
+    assert np.asarray(drawn(ax)).std() > 0
+    if name == "cost":
+        assert ax.lines[0].get_ydata()[-1] == 12.0
+    if name == "per_day":
+        assert sum(bar.get_height() for bar in ax.patches) == 24
+
+
 class TestPerDay:
     def test_bars_add_up_to_the_pictures_of_each_day(self) -> None:
         ax = analysis.per_day(frame(30))

@@ -156,7 +156,7 @@ def gallery(frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size:
     side = _side(size)
     across = "auto-fill" if columns is None else _columns(columns, max(1, len(frame)))
     wanted = described(places(frame.iloc[:SHOWN]), cloud)
-    cells = [*_within(WEIGHT, _cells(frame, wanted, cloud, side))]
+    cells = [*within(WEIGHT, _cells(frame, wanted, cloud, side))]
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
     said = f"{len(frame)} pictures"
     if len(cells) < len(frame):
@@ -190,7 +190,7 @@ def _cell(image: Image, number: int, prompt: str, side: int) -> str:
     )
 
 
-def _within(weight: int, cells: Iterator[str]) -> Iterator[str]:
+def within(weight: int, cells: Iterator[str]) -> Iterator[str]:
     """As many as weigh no more together."""
     for cell in cells:
         weight -= len(cell.encode())

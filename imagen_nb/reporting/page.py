@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-PICTURES = 1000  # that a report shows unless told
 WEIGHT = 4_900_000  # bytes of a page
 _COLUMNS = (
     "id", "prompt", "backend", "model", "seed", "steps", "width", "height", "latency_ms",
@@ -43,7 +43,7 @@ def write(
     _free(target)
     page = made(df, cloud, title, pictures)
     try:
-        write_whole(target.resolve(), page.encode())  # a link stays one
+        write_whole(Path(os.path.realpath(target)), page.encode())  # a link stays one
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror}") from None
     return target

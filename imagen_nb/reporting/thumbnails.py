@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, decoded, described, places
+from imagen_nb.frames.sheet import within
 from imagen_nb.reporting.text import bidi, escaped, section
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _SIZES = (  # pixels of the longer side, quality of WebP: from the best to what 
 )  # fmt: skip
 _QUICK = 2  # WebP's method: a third of the time for 3 % more bytes
 _PROMPT, _BACKEND = 100, 40  # letters
+_MARKUP = 100  # bytes around picture and texts
 
 
 def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) -> str:
@@ -30,32 +32,41 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
     shown = df.iloc[:most]
     if shown.empty:
         return ""
-    share = weight // len(shown) - 1
-    found = described(places(shown), cloud)
-    rows = [*zip(found, shown.to_dict("records"), strict=True)]
-    cells = each(rows, lambda row: _cell(row[0], row[1], cloud, share), "reading pictures")
-    kept = [*_within(weight, (cell for cell in cells if isinstance(cell, str)))]
+    share = weight // len(shown)
+    rows = shown.to_dict("records")
+    captions = [_caption(row) for row in rows]
+    alts = [escaped(row["prompt"], _PROMPT) for row in rows]
+    rooms = [
+        (share - len((caption + alt).encode()) - _MARKUP) * 3 // 4  # base64 has 4 letters for 3
+        for caption, alt in zip(captions, alts, strict=True)
+    ]
+    work = [*zip(described(places(shown), cloud), rooms, strict=True)]
+    made = each(work, lambda one: _encoded(decoded(one[0], cloud), one[1]), "reading pictures")
+    cells = map(_cell, made, alts, captions)
+    kept = [*within(weight, cells)]
     said = ""
     if len(kept) < len(df):
         said = f"<p>The first {len(kept):,} of {len(df):,} pictures.</p>\n"
     return section("Pictures", said, f'<div class="pictures">\n{"".join(kept)}</div>')
 
 
-def _cell(place: Place, row: Mapping[Any, Any], cloud: Cloud | None, share: int) -> str:
-    """One picture with what it was drawn from; a grey box with the reason where there is none."""
-    facts = f"seed {row['seed']} · {row['steps']} steps · {row['width']}×{row['height']}"
-    caption = (
+def _caption(row: Mapping[Any, Any]) -> str:
+    """What a picture was drawn from."""
+    facts = f"seed {row['seed']} · steps {row['steps']} · {row['width']}×{row['height']}"
+    return (
         f"<figcaption><b>{bidi(row['prompt'], _PROMPT)}</b>"
         f"<small>{escaped(facts)} · {bidi(row['backend'], _BACKEND)}</small></figcaption>"
     )
-    try:
-        image = decoded(place, cloud)
-    except ImagenError as error:
-        return f'<figure><div class="none">{escaped(error, 120)}</div>{caption}</figure>\n'
-    alt = escaped(row["prompt"], _PROMPT)
-    frame = f'<figure><img alt="{alt}" src="data:image/webp;base64,">{caption}</figure>\n'
-    data = _encoded(image, (share - len(frame.encode())) * 3 // 4 - 3)
-    return frame.replace('base64,">', f'base64,{base64.b64encode(data).decode()}">', 1)
+
+
+def _cell(made: bytes | ImagenError, alt: str, caption: str) -> str:
+    """One picture with its caption; a grey box with the reason where there is none."""
+    if isinstance(made, ImagenError):
+        shown = f'<div class="none">{escaped(made, 120)}</div>'
+    else:
+        data = base64.b64encode(made).decode()
+        shown = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'
+    return f"<figure>{shown}{caption}</figure>\n"
 
 
 def _encoded(image: Image, room: int) -> bytes:
@@ -70,12 +81,3 @@ def _encoded(image: Image, room: int) -> bytes:
         if len(data) <= room:
             break
     return data
-
-
-def _within(weight: int, cells: Iterator[str]) -> Iterator[str]:
-    """As many as weigh no more together."""
-    for cell in cells:
-        weight -= len(cell.encode())
-        if weight < 0:
-            return
-        yield cell

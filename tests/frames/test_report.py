@@ -139,6 +139,13 @@ class TestPage:
             im.report(df, target)
         assert not target.exists()
 
+    def test_a_frame_put_together_from_two_is_a_page(
+        self, evil_history: Make, target: Path
+    ) -> None:
+        df = evil_history(6, noise=16)
+        read = Read(im.report(pd.concat([df, df.iloc[::-1]]), target))
+        assert len(read.all("figure")) == 12
+
     def test_the_accessor_writes_it_too(self, evil_history: Make, target: Path) -> None:
         assert evil_history(3).imagen.report(target, title="Three") == target
         assert "Three" in Read(target).text
