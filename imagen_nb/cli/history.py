@@ -80,14 +80,17 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    made = row["created_at"].to_pydatetime().astimezone()
+    from imagen_nb.frames.rows import plain
+
+    made = plain(row["created_at"])
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
     width, height, seed, steps = (
         _number(row[name]) for name in ("width", "height", "seed", "steps")
     )
     return (
-        f"{made:%Y-%m-%d %H:%M}", prompt, row["backend"], f"{width}×{height}" if width else "",
-        seed, steps, ", ".join(row["tags"]), row["cloud"], row["id"][:8],
+        f"{made.astimezone():%Y-%m-%d %H:%M}" if made else "", prompt, row["backend"],
+        f"{width}×{height}" if width else "", seed, steps, ", ".join(row["tags"]),
+        row["cloud"], row["id"][:8],
     )  # fmt: skip
 
 
@@ -103,8 +106,8 @@ def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows as JSON values: times in ISO 8601, what is missing as None."""
     for start in range(0, len(frame), _CHUNK):
         chunk = frame.iloc[start : start + _CHUNK]
-        times = [moment.isoformat() for moment in chunk["created_at"]]
-        plain = chunk.astype(object).where(chunk.notna(), None).assign(created_at=times)
+        times = [moment.isoformat() for moment in chunk["created_at"].astype(object)]
+        plain = chunk.assign(created_at=times).astype(object).where(chunk.notna(), None)
         yield from plain.to_dict("records")  # type: ignore[misc]
 
 

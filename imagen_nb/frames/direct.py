@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -55,17 +56,29 @@ def read(
         )
     if query.nothing:
         return empty()
-    text = statement(query, owner, sidecar).as_string(None)
-    found = _fetched(database_url, text)
-    columns = {name: found.column(name) for name in found.column_names}
-    whole = table_of(columns, found.num_rows)
-    if not query.words:
-        return whole
-    return _found(whole, query.words).slice(0, query.limit)
+    import pyarrow as pa
+
+    with _connected(database_url) as cursor:
+        tables = [_table(cursor, statement(query, owner, sidecar))]
+        if query.ever and not (query.limit and tables[0].num_rows >= query.limit):
+            tables.append(_table(cursor, statement(query, owner, sidecar, timed=False)))
+    whole = pa.concat_tables(tables)
+    return (_found(whole, query.words) if query.words else whole).slice(0, query.limit)
 
 
-def statement(query: Query, owner: UUID | None, sidecar: bool) -> sql.Composed:
+def _table(cursor: Any, question: sql.Composed) -> pa.Table:
+    cursor.execute(question.as_string(None))
+    found = cursor.fetch_arrow_table()
+    return table_of({name: found.column(name) for name in found.column_names}, found.num_rows)
+
+
+def statement(
+    query: Query, owner: UUID | None, sidecar: bool, *, timed: bool = True
+) -> sql.Composed:
     """The question with what users gave as quoted literals.
+
+    Rows without a time, which other programs may write, are asked for by themselves (`timed`):
+    among the others the index on created_at could not give them last.
 
     ADBC reads a statement with parameters row by row, and one without through COPY.
     """
@@ -79,14 +92,15 @@ def statement(query: Query, owner: UUID | None, sidecar: bool) -> sql.Composed:
         )
         for name in COLUMNS
     ]
-    conditions = [*_conditions(query, owner)]
+    known = sql.SQL("created_at IS NOT NULL" if timed else "created_at IS NULL")
+    conditions = [sql.Composed([known]), *_conditions(query, owner)]
     limit = None if query.words else query.limit
     return sql.SQL(
         "SELECT {names} FROM imagen.images{where} ORDER BY images.created_at DESC, images.id DESC"
         "{limit}"
     ).format(
         names=sql.SQL(", ").join(names),
-        where=sql.SQL(" WHERE " if conditions else "") + sql.SQL(" AND ").join(conditions),
+        where=sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions),
         limit=sql.SQL("" if limit is None else f" LIMIT {limit:d}"),
     )
 
@@ -142,7 +156,8 @@ def _found(table: pa.Table, words: Words) -> pa.Table:
     return table.filter(pa.array(found, pa.bool_()))
 
 
-def _fetched(database_url: SecretStr, text: str) -> pa.Table:
+@contextmanager
+def _connected(database_url: SecretStr) -> Iterator[Any]:
     import adbc_driver_manager
     from adbc_driver_postgresql import dbapi
 
@@ -154,8 +169,7 @@ def _fetched(database_url: SecretStr, text: str) -> pa.Table:
             dbapi.connect(_with(url, timeout)) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(text)
-            return cursor.fetch_arrow_table()
+            yield cursor
     except adbc_driver_manager.Error as error:
         raise _understood(error, address) from None  # whose text may hold the URL
 

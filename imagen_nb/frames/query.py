@@ -43,6 +43,11 @@ class Query:
         lists = (self.backends, self.models, self.any_tags, self.seeds, self.sizes, self.ids)
         return self.limit == 0 or () in lists
 
+    @property
+    def ever(self) -> bool:
+        """Whether rows are wanted whatever their time, those without one included."""
+        return self.since is None and self.until is None
+
 
 def query(
     *,

@@ -2,11 +2,13 @@
 
 A server gives at most so many rows in an answer (1,000 as hosted Supabase is set up, perhaps fewer)
 and does not say that there are more. So nothing is counted: after each page the next one begins at
-its last key, (created_at, id), and a part ends where a page is empty.
+its last key, (created_at, id), and a part ends where a page is empty. Rows without a time, which
+other programs may write, come last, by their ids.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,7 @@ _PAGE = 10_000  # rows asked for in one answer, where the server gives as many
 _IN_URL = 100  # ids or seeds in one request, whose address must stay short
 
 Filter = tuple[str, str]
+_TIMED: Filter = ("created_at", "not.is.null")
 
 
 def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
@@ -113,64 +116,75 @@ class _Source:
         """Some requests for some ids each, several at once."""
         chunks = [ids[start : start + _IN_URL] for start in range(0, len(ids), _IN_URL)]
         with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(lambda chunk: [*self._pages([("id", any_of(chunk))])], chunks)
+            found = pool.map(lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks)
             return [self._counted(page) for pages in found for page in pages]
 
     def serially(self) -> list[pa.Table]:
         """Page after page, no more than the limit needs."""
         tables: list[pa.Table] = []
-        for page in self._pages([], self.query.limit):
+        for page in itertools.chain(self._dated(), self._undated()):
             tables.append(self._counted(page))
             if sum(table.num_rows for table in tables) >= (self.query.limit or 0):
                 break
         return tables
 
-    def _pages(self, more: list[Filter], limit: int | None = None) -> Iterator[_Page]:
-        page = self._page(_Part(), more, limit)
+    def _dated(self) -> Iterator[pa.Table]:
+        page = self._page(_Part(), self.query.limit)
         while page:
-            yield page
-            page = self._page(_Part(page.last), more, limit)
+            yield page.table
+            page = self._page(_Part(page.last), self.query.limit)
+
+    def _undated(self) -> Iterator[pa.Table]:
+        return self._by_id(("created_at", "is.null")) if self.query.ever else iter(())
+
+    def _by_id(self, among: Filter) -> Iterator[pa.Table]:
+        below: list[Filter] = []
+        while rows := self._rows([among, *below, ("order", "id.desc")], _PAGE):
+            yield table(rows, self.query)
+            below = [("id", f"lt.{rows[-1]['id']}")]
 
     def side_by_side(self) -> list[pa.Table]:
         """All pages: a part of the time that is long is divided while there are idle readers."""
-        first, oldest = self._page(_Part()), self._oldest()
-        if first is None or oldest is None:
-            return [self._counted(first)] if first else []
-        pages: list[_Page] = [first]
         with ThreadPoolExecutor(_READERS) as pool:
-            under_way = {pool.submit(self._page, part) for part in _rest(first, oldest, _READERS)}
-            while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for page in filter(None, map(Future.result, done)):
-                    pages.append(page)
-                    self._counted(page)
-                    idle = max(1, _READERS - len(under_way))
-                    under_way |= {
-                        pool.submit(self._page, part) for part in _rest(page, oldest, idle)
-                    }
-        pages.sort(key=lambda page: (page.last.moment, page.last.id), reverse=True)
-        return [page.table for page in pages]
+            undated = pool.submit(lambda: [*self._undated()])
+            first, oldest = self._page(_Part()), self._oldest()
+            pages = self._divided(first, oldest, pool) if first and oldest else []
+            return [page.table for page in pages] + [*map(self._counted, undated.result())]
 
-    def _counted(self, page: _Page) -> pa.Table:
-        self.count(page.table.num_rows)
-        return page.table
+    def _divided(self, first: _Page, oldest: datetime, pool: ThreadPoolExecutor) -> list[_Page]:
+        pages: list[_Page] = []
+        under_way: set[Future[_Page | None]] = set()
+        done: list[_Page] = [first]
+        while done or under_way:
+            for page in done:
+                pages.append(page)
+                self._counted(page.table)
+                idle = max(1, _READERS - len(under_way))
+                under_way |= {pool.submit(self._page, part) for part in _rest(page, oldest, idle)}
+            ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            done = [*filter(None, map(Future.result, ended))]
+        return sorted(pages, key=lambda page: (page.last.moment, page.last.id), reverse=True)
 
-    def _page(
-        self, part: _Part, more: Sequence[Filter] = (), limit: int | None = None
-    ) -> _Page | None:
+    def _counted(self, table: pa.Table) -> pa.Table:
+        self.count(table.num_rows)
+        return table
+
+    def _page(self, part: _Part, limit: int | None = None) -> _Page | None:
         """The newest rows of a part; None when there is none."""
         narrowed = bool(self.query.words) or _many_seeds(self.query)
         fewer = _PAGE if limit is None or narrowed else min(limit, _PAGE)
-        columns = ",".join(name for name in COLUMNS if name != "sidecar" or self.sidecar)
-        order = [("order", "created_at.desc,id.desc"), ("limit", str(fewer))]
-        rows = self.cloud.rows([*self.filters, *more, *part.filters, *order], columns)
+        rows = self._rows([_TIMED, *part.filters, ("order", "created_at.desc,id.desc")], fewer)
         if not rows:
             return None
         newest, last = (_Key(row["created_at"], row["id"]) for row in (rows[0], rows[-1]))
         return _Page(part, table(rows, self.query), last, newest.moment - last.moment)
 
+    def _rows(self, more: Sequence[Filter], most: int) -> list[dict[str, Any]]:
+        columns = ",".join(name for name in COLUMNS if name != "sidecar" or self.sidecar)
+        return self.cloud.rows([*self.filters, *more, ("limit", str(most))], columns)
+
     def _oldest(self) -> datetime | None:
-        order = [("order", "created_at.asc,id.asc"), ("limit", "1")]
+        order = [_TIMED, ("order", "created_at.asc,id.asc"), ("limit", "1")]
         rows = self.cloud.rows([*self.filters, *order], "id,created_at")
         return _Key(rows[0]["created_at"], rows[0]["id"]).moment if rows else None
 

@@ -155,6 +155,8 @@ class ByPostgREST:
             below = _BELOW.fullmatch(value)
             assert below, value
             return f"(created_at < '{below[1]}' OR id < '{below[2]}')"
+        if value in ("is.null", "not.is.null"):
+            return f"{name} IS {value.removesuffix('is.null').replace('.', ' ')}NULL"
         operator, _, operand = value.partition(".")
         return f"{name} {_COMPARED[operator]} '{operand}'"
 

@@ -80,6 +80,24 @@ def test_the_database_and_the_catalog_agree_row_by_row(studio: Studio, case: str
     assert [s["seed"] for s in there["sidecar"]] == there["seed"].tolist()
 
 
+def test_rows_without_a_time_come_last(filled: Database) -> None:
+    url, owner = SecretStr(_as_superuser(filled)), uuid.UUID(OWNER)
+    bare = "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, created_at)"
+    with closing(filled.connect()) as admin:
+        for _ in range(2):
+            admin.execute(f"{bare} VALUES (%s, 'bare', 'b', 'x', NULL)", [OWNER])
+        try:
+            times = direct.read(url, query(), owner=owner)["created_at"]
+            assert [time is None for time in times.to_pylist()] == [False] * 120 + [True] * 2
+            for limit, rows in ((120, 120), (121, 121), (500, 122)):
+                table = direct.read(url, query(limit=limit), owner=owner)
+                assert (table.num_rows, table["created_at"].null_count) == (rows, rows - 120)
+            assert direct.read(url, query(prompt="bare"), owner=owner).num_rows == 2
+            assert direct.read(url, query(since="100 days"), owner=owner).num_rows == 120
+        finally:
+            admin.execute("DELETE FROM imagen.images WHERE created_at IS NULL")
+
+
 def test_with_the_database_alone_everybodys_rows_come(filled: Database) -> None:
     table = direct.read(SecretStr(_as_superuser(filled)), query())
     assert set(table["owner_user_id"].to_pylist()) == {OWNER, STRANGER}
