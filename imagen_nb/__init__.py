@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imagen_nb.cloud.sync import SyncReport
+    from imagen_nb.cloud.outcome import SyncReport
     from imagen_nb.errors import (
         BackendError,
         Cancelled,
@@ -51,7 +51,7 @@ _HOMES = {
     "Record": "record",
     "StorageError": "errors",
     "Studio": "studio",
-    "SyncReport": "cloud.sync",
+    "SyncReport": "cloud.outcome",
     "UsageError": "errors",
     "configure": "shortcuts",
     "generate": "shortcuts",

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import UsageError
+from imagen_nb.markup import bidi, escaped
 from imagen_nb.output import keep_sheet
 from imagen_nb.record import Record
 from imagen_nb.request import Axis
-from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, captioned, contact_sheet, img_tag
+from imagen_nb.terminal import safe
+from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, blank, captioned, contact_sheet, img_tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from imagen_nb.catalog import Catalog
 
 _SHOWN_CELL, _SHOWN_PIXELS = 96, 400_000  # of a sheet in a notebook: each side, all cells together
+_UNREADABLE = (OSError, SyntaxError)  # what Pillow raises of files that are gone or torn
 _PLURALS = {
     "prompt": "prompts",
     "size": "sizes",
@@ -66,11 +69,10 @@ class Picture:
             return file.convert("RGB")
 
     def __repr__(self) -> str:
-        return f"<Picture {self.path.name} {summary(self.record)}>"
+        return f"<Picture {safe(f'{self.path.name} {summary(self.record)}')}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        tag = img_tag(self.image, self.record.prompt)
-        page = captioned(tag, f"{self.path.name} · {summary(self.record)}")
+        page = captioned(_shown(self), f"{self.path.name} · {summary(self.record)}")
         return {"text/plain": repr(self), "text/html": page}
 
 
@@ -109,7 +111,7 @@ class Pictures(Sequence[Picture]):
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
         shown = min(len(self), MAX_CELLS)
         page = self.contact_sheet(cell=min(_SHOWN_CELL, math.isqrt(_SHOWN_PIXELS // shown)))
-        tag = img_tag(page, f"contact sheet: {prompts[:500]}", side=max(page.size))
+        tag = img_tag(page, f"contact sheet: {prompts}", side=max(page.size))
         caption = f"pictures: {self._summary()}"
         if shown < len(self):
             caption += f", of which the first {shown} are shown"
@@ -118,14 +120,15 @@ class Pictures(Sequence[Picture]):
     def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
         """The first pictures (at most 200) on one page; a grid's axes are its headings.
 
-        The fastest axis runs to the right; the others, combined, run down.
+        The fastest axis runs to the right; the others, combined, run down. A picture that cannot be
+        read is grey and says why.
         """
         shown = self._pictures[:MAX_CELLS]
         across = self.axes[-1] if self.axes else None
         if columns is None:
             columns = len(across.values) if across else min(8, max(1, len(shown)))
         labels = self._labels(columns) if across and columns == len(across.values) else Labels()
-        return contact_sheet([picture.image for picture in shown], columns, labels, cell)
+        return contact_sheet([_image_or_grey(picture) for picture in shown], columns, labels, cell)
 
     def save_contact_sheet(self) -> Path:
         """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
@@ -165,6 +168,25 @@ class Pictures(Sequence[Picture]):
         ]
         names = rows[0] if rows else ()
         return framed(table_of({name: [row[name] for row in rows] for name in names}, len(rows)))
+
+
+def _shown(picture: Picture) -> str:
+    """The thumbnail as HTML, or why there is none: a cell shows what it can."""
+    try:
+        return img_tag(picture.image, picture.record.prompt)
+    except _UNREADABLE as error:
+        return f"{bidi(picture.record.prompt)}<br>{escaped(_why(error))}"
+
+
+def _image_or_grey(picture: Picture) -> Image:
+    try:
+        return picture.image
+    except _UNREADABLE as error:
+        return blank(_why(error), CELL)
+
+
+def _why(error: Exception) -> str:
+    return f"cannot be shown: {getattr(error, 'strerror', None) or 'no whole picture'}"
 
 
 def summary(record: Record) -> str:

@@ -17,7 +17,7 @@ from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.sync import SyncReport
+from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import html
 import io
 import os
 import unicodedata
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from imagen_nb.markup import bidi, escaped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +24,8 @@ CELL = 160
 MARGIN, LINE = 6, 14  # pixels around a cell, of a line of text
 LEGIBLE = 96  # pixels of a cell that a heading fits above, however small its picture
 MAX_CELLS = 200
+WEIGHT = 12_000  # bytes of a thumbnail; a larger picture may have as many for each of its pixels
+_QUALITIES = (80, 60, 40, 20, 5)
 _LETTERS = 10  # pixels
 _CAPTION_LINES = 3
 
@@ -36,24 +39,33 @@ class Labels:
 
 
 def webp(image: Image, side: int = THUMBNAIL) -> bytes:
-    """The picture as WebP, its longer side at most `side` pixels."""
+    """The picture as WebP, its longer side at most `side` pixels.
+
+    Whatever it shows it weighs at most `WEIGHT`, or as much for each pixel: the quality, and then
+    the size, go down until it does.
+    """
     small = image.convert("RGB")
     small.thumbnail((side, side))
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80)
-    return buffer.getvalue()
+    most = max(WEIGHT, WEIGHT * small.width * small.height // THUMBNAIL**2)
+    while True:
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            small.save(buffer, "WEBP", quality=quality)
+            if buffer.tell() <= most:
+                return buffer.getvalue()
+        small.thumbnail((max(small.size) // 2, max(small.size) // 2))
 
 
 def img_tag(image: Image, alt: str, side: int = THUMBNAIL) -> str:
     """An HTML image with the thumbnail inside it; `alt` is untrusted text."""
     data = base64.b64encode(webp(image, side)).decode()
     source = f"data:image/webp;base64,{data}"
-    return f'<img src="{source}" alt="{html.escape(alt)}" style="max-width:100%">'
+    return f'<img src="{source}" alt="{escaped(alt)}" style="max-width:100%">'
 
 
 def captioned(tag: str, caption: str) -> str:
     """The HTML image with a line below it; `caption` is untrusted text."""
-    return f"<div>{tag}<br><small>{html.escape(caption)}</small></div>"
+    return f"<div>{tag}<br><small>{bidi(caption)}</small></div>"
 
 
 def contact_sheet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from PIL import Image
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.record import Record
 from imagen_nb.request import Axis
-from imagen_nb.thumbnail import Labels, captioned, contact_sheet, fitted, img_tag, wrapped
+from imagen_nb.thumbnail import (
+    WEIGHT,
+    Labels,
+    captioned,
+    contact_sheet,
+    fitted,
+    img_tag,
+    webp,
+    wrapped,
+)
 
 
 def noise(side: int, seed: int = 0) -> Image.Image:
@@ -35,6 +45,21 @@ def kept(tmp_path: Path, make_record: Callable[..., Record]) -> Callable[..., Pi
 
 def test_a_thumbnail_of_a_large_picture_is_small() -> None:
     assert len(img_tag(Image.effect_mandelbrot((1024, 1024), (-2, -1, 1, 1), 50), "x")) < 20_000
+
+
+@pytest.mark.parametrize("side", [64, 128, 256, 700])
+def test_a_thumbnail_has_a_limit_whatever_it_shows(side: int) -> None:
+    most = WEIGHT * max(1, side**2 / 256**2)
+    assert len(webp(noise(700), side)) <= most
+    assert len(webp(noise(2000).crop((0, 0, 2000, 60)), side)) <= most
+
+
+def test_a_hundred_pictures_in_a_notebook_weigh_less_than_two_megabytes(
+    kept: Callable[..., Picture],
+) -> None:
+    """Of the worst there is: noise, and prompts without end."""
+    one = kept(noise(1024), prompt="\U0001f6a4" * 10_000)._repr_mimebundle_()
+    assert len(json.dumps(one)) < 20_000
 
 
 def test_text_around_a_picture_is_never_html() -> None:
@@ -110,4 +135,4 @@ def test_a_sheet_in_a_notebook_has_a_limit_however_many_pictures(
         )
         for count in (40, 200)
     )
-    assert many < 1.2 * few
+    assert max(few, many) < 110_000

@@ -14,7 +14,7 @@ from imagen_nb.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
-    from imagen_nb.cloud.sync import SyncReport
+    from imagen_nb.cloud.outcome import SyncReport
     from imagen_nb.studio import Studio
 
 
@@ -116,11 +116,7 @@ def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: b
         }
         print(json.dumps(facts, indent=2))
         return
-    print(
-        f"{report.synced} synced, {len(report.failed)} failed, {report.pending} pending"
-        f"{f', {report.tagged} tagged' if report.tagged else ''}"
-        f" ({report.seconds:.1f} s)"
-    )
+    print(report.summary)
     if copies is not None:
         print(
             f"{copies - len(wrong)} of {copies} copies, read back by signed URLs,"

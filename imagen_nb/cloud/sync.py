@@ -17,6 +17,7 @@ from typing import Any
 from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.answers import Rejected, Taken
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.faults import reach
 from imagen_nb.outbox import Lease, Outbox
@@ -25,32 +26,6 @@ from imagen_nb.output import numbered
 SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS = 16  # pictures whose rows are written in one request
 _MAX_NAMESAKES = 1000  # objects that another catalog may have under the names we want
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What a sync did. `failed`: ids with the reason; `trouble`: why it stopped before the end.
-
-    `pending`: how many pictures still wait; `seconds`: how long it took; `tagged`: of how many
-    pictures the tags were written.
-    """
-
-    synced: int = 0
-    failed: tuple[tuple[str, str], ...] = ()
-    pending: int = 0
-    trouble: str | None = None
-    seconds: float = 0.0
-    tagged: int = 0
-
-    def __add__(self, other: SyncReport) -> SyncReport:
-        return SyncReport(
-            self.synced + other.synced,
-            self.failed + other.failed,
-            self.pending + other.pending,
-            self.trouble or other.trouble,
-            self.seconds + other.seconds,
-            self.tagged + other.tagged,
-        )
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Cloud, account_of
-from imagen_nb.cloud.sync import SyncReport, Turn, drain
+from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync import Turn, drain
 from imagen_nb.cloud.tags import push
 from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Account, Cloud
-from imagen_nb.cloud.sync import SENDERS, SyncReport, Turn, drain
+from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync import SENDERS, Turn, drain
 from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
 from imagen_nb.outbox import Outbox

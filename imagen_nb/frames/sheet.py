@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import string
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.parallel import THREADS, each
 from imagen_nb.frames.places import Place, decoded, described, places
 from imagen_nb.frames.rows import plain
-from imagen_nb.terminal import safe
+from imagen_nb.markup import bidi, escaped
 from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet, img_tag
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ AREA = 64_000_000  # pixels of a page: 192 MB while it is made
 SIZES = (16, 1024)  # of a picture on a page
 SHOWN = 200  # pictures of a gallery
 WEIGHT = 400_000  # bytes of its HTML, which the notebook keeps
-_LETTERS = 300  # of a prompt
 
 
 def sheet(
@@ -164,7 +162,7 @@ def gallery(frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size:
             f"the first {len(cells)} of {len(frame)} pictures; {len(frame) - len(cells)} are left "
             f"out: see df.iloc[{len(cells)}:], or a smaller size"
         )
-    page = f'<div style="{style}">{"".join(cells)}</div><small>{html.escape(said)}</small>'
+    page = f'<div style="{style}">{"".join(cells)}</div><small>{escaped(said)}</small>'
     return Gallery(len(cells), len(frame), page)
 
 
@@ -181,11 +179,10 @@ def _cells(
 
 
 def _cell(image: Image, number: int, prompt: str, side: int) -> str:
-    line = safe(prompt[:_LETTERS])
     cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     return (
-        f'<figure style="margin:0" title="{html.escape(line)}">{img_tag(image, line, side)}'
-        f'<figcaption style="{cut}"><small>{number} · {html.escape(line)}</small></figcaption>'
+        f'<figure style="margin:0" title="{escaped(prompt)}">{img_tag(image, prompt, side)}'
+        f'<figcaption style="{cut}"><small>{number} · {bidi(prompt)}</small></figcaption>'
         "</figure>"
     )
 

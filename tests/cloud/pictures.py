@@ -13,7 +13,8 @@ from tenacity import wait_random
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud import client
 from imagen_nb.cloud.client import Account, Cloud
-from imagen_nb.cloud.sync import SyncReport, drain
+from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync import drain
 from imagen_nb.faults import reach
 from imagen_nb.output import Output
 from imagen_nb.record import Record

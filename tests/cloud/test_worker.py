@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Account, Cloud
-from imagen_nb.cloud.sync import SyncReport
+from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.worker import Worker
 
 

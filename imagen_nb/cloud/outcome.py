@@ -1,0 +1,78 @@
+"""SyncReport: what a sync did, as figures, a few lines of text, or a small table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.markup import bidi, escaped, legible
+
+_LISTED = 20  # failed pictures that are named
+_REASON = 300  # letters
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a sync did. `failed`: ids with the reason; `trouble`: why it stopped before the end.
+
+    `pending`: how many pictures still wait; `seconds`: how long it took; `tagged`: of how many
+    pictures the tags were written. In a notebook it shows as a line, with a table of what failed.
+    """
+
+    synced: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    pending: int = 0
+    trouble: str | None = None
+    seconds: float = 0.0
+    tagged: int = 0
+
+    def __add__(self, other: SyncReport) -> SyncReport:
+        return SyncReport(
+            self.synced + other.synced,
+            self.failed + other.failed,
+            self.pending + other.pending,
+            self.trouble or other.trouble,
+            self.seconds + other.seconds,
+            self.tagged + other.tagged,
+        )
+
+    @property
+    def summary(self) -> str:
+        """The figures on one line."""
+        tagged = f", {self.tagged} tagged" if self.tagged else ""
+        figures = f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
+        return f"{figures}{tagged} ({self.seconds:.1f} s)"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": "\n".join(self._lines()), "text/html": self._page()}
+
+    def _lines(self) -> Iterator[str]:
+        yield self.summary
+        if self.trouble:
+            yield f"stopped: {legible(self.trouble, _REASON)}"
+        for id, why in self.failed[:_LISTED]:
+            yield f"{legible(id)}: {legible(why, _REASON)}"
+        if left := self._unnamed():
+            yield left
+
+    def _page(self) -> str:
+        parts = [f"<div>{escaped(self.summary)}</div>"]
+        if self.trouble:
+            parts.append(f"<div><b>stopped:</b> {bidi(self.trouble, _REASON)}</div>")
+        if self.failed:
+            rows = "".join(
+                f"<tr><td><code>{bidi(id)}</code></td>"
+                f'<td style="text-align:left">{bidi(why, _REASON)}</td></tr>'
+                for id, why in self.failed[:_LISTED]
+            )
+            head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
+            parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+        if left := self._unnamed():
+            parts.append(f"<div>{escaped(left)}</div>")
+        return f"<div>{''.join(parts)}</div>"
+
+    def _unnamed(self) -> str:
+        """What is said of failed pictures past those that are named."""
+        left = len(self.failed) - _LISTED
+        return f"and {left} more: imagen_nb.pending() lists all" if left > 0 else ""

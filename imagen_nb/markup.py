@@ -1,0 +1,29 @@
+"""Untrusted text as HTML: one line, cut, and nothing that reaches beyond itself."""
+
+from __future__ import annotations
+
+import html
+
+PROMPT = 300  # letters of a prompt that are shown
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # scripts and emoji need them
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+
+
+def legible(text: object, most: int = PROMPT) -> str:
+    """The text as one line of at most `most` letters, not yet escaped.
+
+    Control characters, and those that steer the text around them, are replaced.
+    """
+    line = " ".join(str(text)[: 4 * most].split())
+    plain = "".join(c if c.isprintable() or c in _JOINERS else _UNSEEN for c in line)
+    return plain if len(plain) <= most else plain[: most - 1].rstrip(_JOINERS) + "…"
+
+
+def escaped(text: object, most: int = PROMPT) -> str:
+    """The same, for an element or an attribute."""
+    return html.escape(legible(text, most))
+
+
+def bidi(text: object, most: int = PROMPT) -> str:
+    """The same as an element: what is written to the left moves nothing beside it."""
+    return f"<bdi>{escaped(text, most)}</bdi>"
