@@ -110,4 +110,14 @@ def __dir__() -> list[str]:
     return __all__
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext imagen_nb` calls."""
+    import_module("imagen_nb.magic").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext imagen_nb` calls."""
+    import_module("imagen_nb.magic").unload(shell)
+
+
 import_module("imagen_nb.frames.hook").when_pandas_is_there()  # for df.imagen

@@ -62,6 +62,15 @@ def rated(stars: int | None) -> Change:
     return change(add=[RATINGS[stars - 1]])
 
 
+def known_tags(catalog: Catalog) -> list[str]:
+    """Every tag of a picture in the catalog, sorted; makes no catalog."""
+    if not catalog.path.exists():
+        return []
+    with catalog.connection() as connection:
+        rows = connection.execute("SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1")
+        return [tag for (tag,) in rows]
+
+
 def apply(catalog: Catalog, ids: Sequence[str], wanted: Change) -> list[str]:
     """Change these pictures of a catalog: first queued, then sidecars, then the catalog.
 

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 # typer carries its own copy of click or uses the installed one: the common base says which.
-_Refused: Any = next(
+Refused: Any = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
 )
 
@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):  # some versions of typer return the code themselves
         return INTERRUPTED
-    except _Refused as error:
+    except Refused as error:
         complain(" ".join(error.format_message().split()))
         return 2
     except BrokenPipeError:  # whoever read our output is gone: nothing to say, and nobody to hear

@@ -19,7 +19,7 @@ from imagen_nb.terminal import complain, show_picture, shows_pictures
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
     from imagen_nb.config import Settings
-    from imagen_nb.picture import Picture
+    from imagen_nb.picture import Picture, Pictures
     from imagen_nb.studio import Studio
 
 Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
@@ -51,25 +51,20 @@ def generate(
     as_json: options.Json = False,
 ) -> None:
     """Draw a picture and keep it with all that is needed to draw it again."""
-    from imagen_nb.request import escape, random_seed
     from imagen_nb.studio import Studio
 
-    if not 1 <= count <= MAX_COUNT:
-        raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
     text = read_prompt(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
-    first = random_seed() if seed is None else seed
     cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
-        pictures = studio.sweep(
-            escape(text),
-            seeds=range(first, first + count),
+        pictures = of_consecutive_seeds(
+            studio,
+            text,
+            seed,
+            count,
+            (width, height),
             steps=steps,
             guidance=guidance,
-            size=(
-                settings.width if width is None else width,
-                settings.height if height is None else height,
-            ),
             backend=backend,
             tags=tag or (),
             cloud=cloud,
@@ -81,6 +76,31 @@ def generate(
         report(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
             show_picture(picture.image)
+
+
+def of_consecutive_seeds(
+    studio: Studio,
+    prompt: str,
+    seed: int | None,
+    count: int,
+    size: tuple[int | None, int | None],
+    **more: Any,
+) -> Pictures:
+    """`count` pictures of one prompt, whose braces are braces; `more` is of `Studio.sweep`.
+
+    The first has `seed` (None: by lot); `size` is (width, height) in pixels, None as configured.
+    """
+    from imagen_nb.request import escape, random_seed
+
+    if not 1 <= count <= MAX_COUNT:
+        raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
+    first = random_seed() if seed is None else seed
+    configured = (studio.settings.width, studio.settings.height)
+    width, height = (
+        usual if given is None else given for given, usual in zip(size, configured, strict=True)
+    )
+    seeds = range(first, first + count)
+    return studio.sweep(escape(prompt), seeds=seeds, size=(width, height), **more)
 
 
 def sweep(
