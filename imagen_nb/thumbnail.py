@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.markup import NO_FORMULAS, bidi, escaped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,7 +65,7 @@ def img_tag(image: Image, alt: str, side: int = THUMBNAIL) -> str:
 
 def captioned(tag: str, caption: str) -> str:
     """The HTML image with a line below it; `caption` is untrusted text."""
-    return f"<div>{tag}<br><small>{bidi(caption)}</small></div>"
+    return f"<div {NO_FORMULAS}>{tag}<br><small>{bidi(caption)}</small></div>"
 
 
 def contact_sheet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ class TestDrawing:
         assert shown.out.strip() == line
         assert "\x9b" not in line
         assert session.pictures == []
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_guide_run(session: Session) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "notebook.md").read_text("utf-8")
+    cells = re.findall(r"^```ipython\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert len(cells) == 4
+    assert [session.error(cell) for cell in cells] == [None] * 4
+    assert session.run("lighthouse.record.tags, len(boats)") == (("sea",), 4)
+    assert len(session.pictures) == 6
+    flags = {one for option in magic.command().params for one in option.opts if one[:2] == "--"}
+    assert {one for one in flags if one not in guide} <= {"--help", "--assign"}
 
 
 class TestHelp:

@@ -88,7 +88,8 @@ class TestInAnyPrompt:
         bundle = report._repr_mimebundle_()
         page = Page(bundle["text/html"])
         assert page.foreign == []
-        assert page.texts.count(legible(prompt)) == 3
+        assert page.texts.count(legible(prompt)) >= 2
+        assert legible(prompt, 40) in page.texts
         assert steers(bundle["text/html"]) == steers(bundle["text/plain"], lines=True) == []
         assert steers(repr(report)) == []
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.markup import bidi, escaped, legible
+from imagen_nb.markup import NO_FORMULAS, bidi, escaped, legible
 
 _LISTED = 20  # failed pictures that are named
-_REASON = 300  # letters
+_ID, _REASON = 40, 300  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class SyncReport:
         if self.trouble:
             yield f"stopped: {legible(self.trouble, _REASON)}"
         for id, why in self.failed[:_LISTED]:
-            yield f"{legible(id)}: {legible(why, _REASON)}"
+            yield f"{legible(id, _ID)}: {legible(why, _REASON)}"
         if left := self._unnamed():
             yield left
 
@@ -62,7 +62,7 @@ class SyncReport:
             parts.append(f"<div><b>stopped:</b> {bidi(self.trouble, _REASON)}</div>")
         if self.failed:
             rows = "".join(
-                f"<tr><td><code>{bidi(id)}</code></td>"
+                f"<tr><td><code>{bidi(id, _ID)}</code></td>"
                 f'<td style="text-align:left">{bidi(why, _REASON)}</td></tr>'
                 for id, why in self.failed[:_LISTED]
             )
@@ -70,7 +70,7 @@ class SyncReport:
             parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
         if left := self._unnamed():
             parts.append(f"<div>{escaped(left)}</div>")
-        return f"<div>{''.join(parts)}</div>"
+        return f"<div {NO_FORMULAS}>{''.join(parts)}</div>"
 
     def _unnamed(self) -> str:
         """What is said of failed pictures past those that are named."""

@@ -13,7 +13,7 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.parallel import THREADS, each
 from imagen_nb.frames.places import Place, decoded, described, places
 from imagen_nb.frames.rows import plain
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.markup import NO_FORMULAS, bidi, escaped
 from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet, img_tag
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def gallery(frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size:
             f"the first {len(cells)} of {len(frame)} pictures; {len(frame) - len(cells)} are left "
             f"out: see df.iloc[{len(cells)}:], or a smaller size"
         )
-    page = f'<div style="{style}">{"".join(cells)}</div><small>{escaped(said)}</small>'
+    grid = f'<div {NO_FORMULAS} style="{style}">{"".join(cells)}</div>'
+    page = f"{grid}<small>{escaped(said)}</small>"
     return Gallery(len(cells), len(frame), page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +40,17 @@ def test_both_themes_show(notebook: Callable[..., Notebook], lab: Lab, shots: Pa
         expect(lab.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
         opened.run_all()
         lab.page.screenshot(path=shots / f"lab-{theme[11:].lower()}.png")
+
+
+def test_the_saved_tour_shows_its_pictures_before_anything_runs(lab: Lab, shots: Path) -> None:
+    tour = Path(__file__).parents[2] / "notebooks" / "01-generate.ipynb"
+    opened = lab.open_file(Path(shutil.copy(tour, lab.server.folder)))
+    for prompt in ("a red boat at sunset", "a white lighthouse by the sea, on a snowy day"):
+        picture = lab.page.get_by_role("img", name=prompt, exact=True)
+        expect(picture).to_have_count(1)
+        assert picture.evaluate("image => image.naturalWidth") == 128
+    sheet = lab.page.get_by_role("img", name="contact sheet: a red house; a blue house")
+    expect(sheet).to_have_count(1)
+    lab.page.set_viewport_size({"width": 1100, "height": 3400})
+    opened.cell(0).click()
+    lab.page.screenshot(path=shots / "lab-tour.png")
