@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
+_SHOWN = 2000  # letters of a message in a notebook: it may quote a prompt without end
 _MAGICS = ("run_line_magic", "run_cell_magic")  # of IPython, which call a magic for the user
 
 
@@ -34,7 +35,7 @@ class ImagenError(Exception):
 
         frames = traceback.extract_tb(self.__traceback__)
         own = [*takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)]
-        said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self))}"]
+        said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self)[:_SHOWN])}"]
         if own and own[-1].name not in _MAGICS:  # there the cell itself is what was said
             said.append(f"line {own[-1].lineno}: {safe(own[-1].line or '')}")
         return said

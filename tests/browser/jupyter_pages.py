@@ -88,6 +88,10 @@ class Notebook:
     def run(self, number: int, seconds: float = RUN_S) -> Locator:
         """Run one cell, wait for its end and give its output."""
         self.start(number)
+        return self.ended(number, seconds)
+
+    def ended(self, number: int, seconds: float = RUN_S) -> Locator:
+        """Wait for the end of a cell that was started, and give its output."""
         end = time.monotonic() + seconds
         while not _ENDED.fullmatch(self._prompt(number)):
             assert time.monotonic() < end, f"cell {number} did not end within {seconds} s"
