@@ -13,9 +13,10 @@ from imagen_nb import __version__
 from imagen_nb.atomic import write_whole
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
+from imagen_nb.markup import bidi, escaped
 from imagen_nb.paths import absolute
 from imagen_nb.reporting import charts, tables
-from imagen_nb.reporting.text import bidi, escaped, section
+from imagen_nb.reporting.text import section
 from imagen_nb.reporting.thumbnails import thumbnails
 
 if TYPE_CHECKING:

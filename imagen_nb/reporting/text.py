@@ -1,32 +1,13 @@
-"""Untrusted text and plain values as HTML."""
+"""Sections and tables of the page; what is in them is untrusted text."""
 
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # scripts and emoji need them
-_SHORT = 30  # letters that stay on one line in a table
-_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+from imagen_nb.markup import bidi, escaped
 
-
-def escaped(text: object, most: int = 200) -> str:
-    """Untrusted text as one line of HTML, cut; what steers the text around it is replaced."""
-    line = " ".join(str(text)[: 4 * most].split())
-    plain = "".join(c if c.isprintable() or c in _JOINERS else _UNSEEN for c in line)
-    return html.escape(plain if len(plain) <= most else _whole(plain[: most - 1]) + "…")
-
-
-def _whole(text: str) -> str:
-    """The text without half an emoji or letter at its end."""
-    kept = text.rstrip(_JOINERS)
-    return kept if not unicodedata.combining(kept[-1:] or " ") else kept[:-1]
-
-
-def bidi(text: object, most: int = 200) -> str:
-    """The same, its direction its own: what is written to the left moves nothing beside it."""
-    return f"<bdi>{escaped(text, most)}</bdi>"
+_SHORT, _CELL = 30, 200  # letters of a table's cell: that stay on one line, that are shown
 
 
 def section(title: str, *parts: str) -> str:
@@ -47,6 +28,6 @@ def _cells(row: Sequence[object], texts: int) -> Iterable[str]:
     for place, value in enumerate(row):
         if place < texts:
             kind = ' class="long"' if len(str(value)) > _SHORT else ""
-            yield f"<td{kind}>{bidi(value)}</td>"
+            yield f"<td{kind}>{bidi(value, _CELL)}</td>"
         else:
-            yield f'<td class="n">{escaped(value)}</td>'
+            yield f'<td class="n">{escaped(value, _CELL)}</td>'
