@@ -130,17 +130,11 @@ def run(shell: Any, line: str, cell: str = "") -> Picture | Pictures | None:
     return drawn
 
 
-def _drawn(
-    prompt: str, seed: int | None, count: int, width: int | None, height: int | None,
-    tag: list[str] | None, no_cloud: bool, again: bool, **same: Any,
-) -> Picture | Pictures:  # fmt: skip
+def _drawn(prompt: str, again: bool, count: int, **options: Any) -> Picture | Pictures:
     from imagen_nb.shortcuts import studio
 
     began = datetime.now(UTC)
-    pictures = draw.of_consecutive_seeds(
-        studio(), prompt, seed, count, (width, height),
-        tags=tag or (), cloud=False if no_cloud else None, again=again, **same,
-    )  # fmt: skip
+    pictures = draw.of_consecutive_seeds(studio(), prompt, again=again, count=count, **options)
     draw.say_what_was_there(pictures, began, again)
     return pictures[0] if count == 1 else pictures
 

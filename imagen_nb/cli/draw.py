@@ -58,20 +58,10 @@ def generate(
     cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = of_consecutive_seeds(
-            studio,
-            text,
-            seed,
-            count,
-            (width, height),
-            steps=steps,
-            guidance=guidance,
-            backend=backend,
-            tags=tag or (),
-            cloud=cloud,
-            output=output,
+            studio, text, seed=seed, count=count, width=width, height=height, lora=lora, tag=tag,
+            no_cloud=no_cloud, steps=steps, guidance=guidance, backend=backend, output=output,
             again=again,
-            **loras(lora),
-        )
+        )  # fmt: skip
         say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
@@ -79,28 +69,27 @@ def generate(
 
 
 def of_consecutive_seeds(
-    studio: Studio,
-    prompt: str,
-    seed: int | None,
-    count: int,
-    size: tuple[int | None, int | None],
-    **more: Any,
-) -> Pictures:
-    """`count` pictures of one prompt, whose braces are braces; `more` is of `Studio.sweep`.
+    studio: Studio, prompt: str, *, seed: int | None, count: int, width: int | None,
+    height: int | None, lora: list[str] | None, tag: list[str] | None, no_cloud: bool, **same: Any,
+) -> Pictures:  # fmt: skip
+    """`count` pictures of one prompt, whose braces are braces, as the command's options say.
 
-    The first has `seed` (None: by lot); `size` is (width, height) in pixels, None as configured.
+    `same`: options that `Studio.sweep` calls by the same name.
     """
     from imagen_nb.request import escape, random_seed
 
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
     first = random_seed() if seed is None else seed
-    configured = (studio.settings.width, studio.settings.height)
-    width, height = (
-        usual if given is None else given for given, usual in zip(size, configured, strict=True)
+    configured = studio.settings
+    size = (
+        configured.width if width is None else width,
+        configured.height if height is None else height,
     )
-    seeds = range(first, first + count)
-    return studio.sweep(escape(prompt), seeds=seeds, size=(width, height), **more)
+    return studio.sweep(
+        escape(prompt), seeds=range(first, first + count), size=size, tags=tag or (),
+        cloud=False if no_cloud else None, **loras(lora), **same,
+    )  # fmt: skip
 
 
 def sweep(
