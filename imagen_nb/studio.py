@@ -149,10 +149,11 @@ class Studio:
                 "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
                 "guidance": guidance, **backend_options,
             }  # fmt: skip
-            name, same = backend or one.record.backend, backend in (None, one.record.backend)
-            more = self._options_of(one.record, backend_options) if same else {}
+            record = one.record if backend else redrawable(one.record)
+            name, same = backend or record.backend, backend in (None, record.backend)
+            more = self._options_of(record, backend_options) if same else {}
             return self.generate(
-                **more | wanted(one.record, given, same), backend=name, tags=tags, cloud=cloud,
+                **more | wanted(record, given, same), backend=name, tags=tags, cloud=cloud,
                 output=output, again=again, progress=progress,
             )  # fmt: skip
         if prompt is None:

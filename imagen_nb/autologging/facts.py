@@ -86,7 +86,7 @@ def _is_number(value: Any) -> bool:
 
 def _steps(pipeline: Any, told: Said) -> int:
     """As asked for, or as the scheduler counted them; 0 where nothing is denoised."""
-    listed = [told[name] for name in ("timesteps", "sigmas") if isinstance(told[name], Sequence)]
+    listed = [told[name] for name in ("timesteps", "sigmas") if hasattr(told[name], "__len__")]
     asked = len(listed[0]) if listed else told["num_inference_steps"]
     if not isinstance(asked, int):
         asked = getattr(getattr(pipeline, "scheduler", None), "num_inference_steps", None)
@@ -149,14 +149,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
-        return value[:_LONGEST]
+        return _writable(value)
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in [*value.items()][:_MOST]}
+        return {_writable(str(name)): plain(item) for name, item in [*value.items()][:_MOST]}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value[:_MOST]]
     if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
         return plain(value.item())
     return _described(value)
+
+
+def _writable(text: str) -> str:
+    return text[:_LONGEST].encode(errors="replace").decode()
 
 
 def _described(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,10 @@ from own_pipelines import FAST, Own, bare, gradient, seeded
 from PIL import Image
 
 import imagen_nb as im
+from imagen_nb import analysis
+from imagen_nb.backends.loading import quietly
+from imagen_nb.cli.history import print_history
+from imagen_nb.record import new_id
 from imagen_nb.studio import Studio
 
 Records = Callable[[], list[im.Record]]
@@ -174,6 +179,28 @@ class TestSeeds:
         assert [name[10:] for name in names] == ["-a-boat-unseeded.png", "-a-boat-unseeded-2.png"]
         assert logging.history()["seed"].isna().all()
 
+    def test_a_seed_for_everybodys_noise_is_not_taken_for_that_of_a_picture(
+        self, logging: Studio, sd: StableDiffusionPipeline, records: Records
+    ) -> None:
+        torch.manual_seed(5)
+        sd("a boat", **SMALL)
+        assert records()[0].seed is None
+
+    def test_pictures_without_one_are_shown_as_such(
+        self, logging: Studio, sd: StableDiffusionPipeline, records: Records, capsys: Any
+    ) -> None:
+        sd("a boat", **SMALL)
+        sd("a boat", generator=seeded(7), **SMALL)
+        fresh = records()[0].model_copy(update={"id": new_id()})
+        assert "no seed" in repr(logging.adopt([(gradient, fresh)])[0].result())
+        frame = logging.history()
+        print_history(frame, pictures=False)
+        shown = capsys.readouterr().out
+        assert shown.count("  7     2 ") == 1
+        assert not re.search("nan|NA|None", shown)
+        assert [label.get_text() for label in analysis.grid(frame).get_xticklabels()] == ["7"]
+        assert len(frame.imagen.contact_sheet(caption="{seed}").tobytes()) > 0
+
     def test_nor_of_one_that_has_drawn_before(
         self, logging: Studio, sd: StableDiffusionPipeline, records: Records
     ) -> None:
@@ -256,9 +283,9 @@ class TestClasses:
         self, logging: Studio, flux: FluxPipeline, sd: StableDiffusionPipeline, records: Records
     ) -> None:
         first = flux("a red boat", generator=seeded(1), **FAST).images[0]
-        FluxImg2ImgPipeline(**flux.components)(
-            "a blue boat", first, strength=0.9, generator=seeded(2), **FAST
-        )
+        with quietly():
+            again = bare(FluxImg2ImgPipeline.from_pipe(flux))
+        again("a blue boat", image=first, strength=0.9, generator=seeded(2), **FAST)
         bare(StableDiffusionImg2ImgPipeline(**sd.components, requires_safety_checker=False))(
             "a boat", image=first, num_inference_steps=4, generator=seeded(3)
         )
