@@ -20,6 +20,8 @@ from imagen_nb.record import Record
 from imagen_nb.studio import Studio
 from imagen_nb.terminal import complain
 
+_ENOUGH = 2  # calls of a parent to know that it was more than one
+
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
@@ -39,7 +41,7 @@ class Recorder:
     ) -> Any:
         """Make the call, and record the pictures that it returns."""
         if around := outermost():
-            if around.drawer is pipeline:  # a subclass calls its parent
+            if around.drawer is pipeline and len(around.inner) < _ENOUGH:  # it calls its parent
                 around.inner.append(self._said(original, pipeline, args, kwargs))
             return original(pipeline, *args, **kwargs)
         with self._drawing(), within(pipeline) as around:

@@ -77,7 +77,8 @@ def _image(pixels: Any) -> Image:
     if hasattr(pixels, "numpy"):
         pixels = (pixels.float() if pixels.is_floating_point() else pixels).numpy()
     if pixels.dtype.kind == "f":
-        pixels = (np.nan_to_num(pixels).clip(0, 1) * 255).round().astype("uint8")
+        pixels = np.nan_to_num(pixels.astype("float32")).clip(0, 1)
+        pixels = (pixels * 255).round().astype("uint8")
     if pixels.dtype != np.uint8:
         raise TypeError(f"pixels of type {pixels.dtype}")
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -43,7 +43,7 @@ def autolog(disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | No
         if disable:
             _recorder = None
             no_longer(_MODULE, _switch_on)
-            if base := getattr(sys.modules.get(_MODULE), _BASE, None):
+            if base := _base():
                 take_off(base)
             return
         where = _where(cloud)
@@ -59,9 +59,15 @@ def _where(cloud: bool | None) -> str:
 
 
 def _switch_on() -> None:
-    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+    if base := _base():
+        put_around(base, _observer)
+    else:  # raising it would break somebody's import
+        complain(f"autolog: this diffusers has no {_BASE}: nothing is recorded")
 
-    put_around(DiffusionPipeline, _observer)
+
+def _base() -> type | None:
+    base: type | None = getattr(sys.modules.get(_MODULE), _BASE, None)
+    return base
 
 
 def _observer() -> Observer | None:

@@ -393,3 +393,17 @@ class TestClasses:
         for thread in threads:
             thread.join()
         assert sorted(r.prompt for r in records()) == ["a boat"] * 3 + ["a house"] * 3
+
+    def test_a_subclass_that_calls_its_parent_often_is_recorded_with_its_own_words(
+        self, logging: Studio, records: Records
+    ) -> None:
+        class Chorus(Own):
+            def __call__(self, song: str, seed: int = 5, **more: Any) -> Any:  # type: ignore[override]
+                parts = [
+                    super(Chorus, self).__call__(gradient(), prompt=f"{song} {i}") for i in range(3)
+                ]
+                return SimpleNamespace(images=parts)
+
+        Chorus()("a shanty")
+        assert [record.prompt for record in records()] == [""] * 3
+        assert records()[0].options["arguments"] == {"song": "a shanty"}
