@@ -94,13 +94,17 @@ def _steps(pipeline: Any, told: Said) -> int:
 
 
 def _of_pipeline(pipeline: Any) -> dict[str, Any]:
+    import torch
+
     scheduler = getattr(pipeline, "scheduler", None)
     networks = [getattr(pipeline, name, None) for name in _DENOISERS]
     denoiser = next((one for one in networks if one is not None), pipeline)
+    device = str(getattr(pipeline, "_execution_device", "")) or None
     return {
         "scheduler": type(scheduler).__name__ if scheduler is not None else None,
         "dtype": str(getattr(denoiser, "dtype", "")).removeprefix("torch.") or None,
-        "device": str(getattr(pipeline, "_execution_device", "")) or None,
+        "device": device,
+        "threads": torch.get_num_threads() if device == "cpu" else None,
         "loras": [{"name": str(name)} for name in getattr(denoiser, "peft_config", ())],
         "model": _name(pipeline),
         "versions": dict(versions()),

@@ -53,6 +53,7 @@ class TestOneCall:
         assert record.options["arguments"] == {}
         assert record.scheduler == "FlowMatchEulerDiscreteScheduler"
         assert (record.dtype, record.device) == ("float32", "cpu")
+        assert record.threads == torch.get_num_threads()
         assert (record.batch_size, record.batch_index) == (1, 0)
         assert record.max_sequence_length == 16
         assert 0 < record.latency_ms < 60_000
