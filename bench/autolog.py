@@ -3,7 +3,7 @@
 python bench/autolog.py [--rounds 9]
 
 StableDiffusionPipeline, which wandb's autolog knows, with a random network that is small enough for
-a CPU; 512 × 512 pixels. In turn, each first as often as last. `pip install wandb` to compare.
+a CPU; 256 × 256 pixels. In turn, each first as often as last. `pip install wandb` to compare.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ sys.path += [str(TESTS / "autologging"), str(TESTS / "backends")]  # the tests' 
 
 import sd_layout  # noqa: E402
 
-SIDE = 512
+SIDE = 256
 WANDB = find_spec("wandb") is not None
 Watch = Callable[[], AbstractContextManager[object]]
 
@@ -86,8 +86,9 @@ def one(pipeline: Any, steps: int, seed: int) -> object:
 
 
 def steps_of_a_second(pipeline: Any) -> int:
-    one(pipeline, 4, 0)
-    return max(4, round(20 / seconds(lambda: one(pipeline, 20, 0))))
+    one(pipeline, 1, 0)
+    few, many = (seconds(partial(one, pipeline, steps, 0)) for steps in (1, 11))
+    return max(1, round(10 * (1 - few) / max(many - few, 0.01)))
 
 
 def measure(pipeline: Any, watches: dict[str, Watch], rounds: int) -> dict[str, list[float]]:
