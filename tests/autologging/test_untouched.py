@@ -170,6 +170,7 @@ class TestErrors:
     ) -> None:
         capsys.readouterr()
         assert Own()(PICTURE, prompt="half a character: \ud800") is PICTURE
+        logging.close()  # all is written, or told
         said = capsys.readouterr().err
         assert said.startswith("imagen: autolog: a picture is not recorded: ")
         assert said.count("\n") == 1
