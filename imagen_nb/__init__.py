@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagen_nb.autologging.switch import autolog
     from imagen_nb.cloud.outcome import SyncReport
     from imagen_nb.errors import (
         BackendError,
@@ -53,6 +54,7 @@ _HOMES = {
     "Studio": "studio",
     "SyncReport": "cloud.outcome",
     "UsageError": "errors",
+    "autolog": "autologging.switch",
     "configure": "shortcuts",
     "generate": "shortcuts",
     "history": "shortcuts",
@@ -82,6 +84,7 @@ __all__ = [
     "SyncReport",
     "UsageError",
     "__version__",
+    "autolog",
     "configure",
     "generate",
     "history",

@@ -52,6 +52,12 @@ def slug(prompt: str) -> str:
     return dashed[:SLUG_LENGTH].rstrip("-") or "untitled"
 
 
+def named(record: Record, day: datetime.date) -> str:
+    """The name of a picture's file, before .png and before what tells namesakes apart."""
+    seed = "unseeded" if record.seed is None else record.seed
+    return f"{day.isoformat()}-{slug(record.prompt)}-{seed}"
+
+
 def sidecar_of(path: Path) -> Path:
     """The sidecar beside a PNG."""
     return path.with_name(path.name + ".json")
@@ -145,7 +151,7 @@ class Output:
         is there is returned. `stem` stands for "<day>-<slug>-<seed>" when given. Raises
         `StorageError`, with nothing left behind, when the folder is full or cannot be written.
         """
-        stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
+        stem = stem or named(record, day)
         with explained(self.folder):
             _, same = self._search(stem, image, record)
             if same:
@@ -164,7 +170,7 @@ class Output:
 
     def found(self, record: Record, day: datetime.date, stem: str | None = None) -> Kept | None:
         """The whole picture of this day that was drawn from what decides this one's pixels."""
-        stem = stem or f"{day.isoformat()}-{slug(record.prompt)}-{record.seed}"
+        stem = stem or named(record, day)
         with explained(self.folder):
             for path in self._look(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked

@@ -193,7 +193,8 @@ def summary(record: Record) -> str:
     """One line: what a person wants to know of a picture besides its prompt."""
     size = f"{record.width}×{record.height}"
     took = f"{record.steps} steps · {record.latency_ms} ms"
-    return f"{record.backend} {size} seed {record.seed} · {took}"
+    seed = "no seed" if record.seed is None else f"seed {record.seed}"
+    return f"{record.backend} {size} {seed} · {took}"
 
 
 def _label(axis: str, record: Record) -> str:

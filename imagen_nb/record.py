@@ -80,6 +80,7 @@ class Record(BaseModel):
 
     `storage_path`, `sha256` and `bytes` are of the PNG file, so they are None until it is kept, and
     inside the file itself. `cloud` is False for a picture made with the cloud switched off.
+    `seed` is None where none is known that draws this picture, as of a pipeline called without one.
     Keys of a newer schema are ignored when an older program reads them.
     """
 
@@ -91,7 +92,7 @@ class Record(BaseModel):
     prompt: str
     backend: str
     model: str | None = None
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None
     steps: Count
     width: Count
     height: Count
@@ -172,8 +173,12 @@ class Record(BaseModel):
         return ", ".join(f"{name}: {value}" for name, value in pairs.items() if value is not None)
 
     def decides(self) -> str:
-        """A digest of all that the pixels follow from: equal for requests for the same picture."""
-        values = self.model_dump(mode="json", fallback=str, include=_DECIDES)
+        """A digest of all that the pixels follow from: equal for requests for the same picture.
+
+        A picture without a seed is like no other one.
+        """
+        names = _DECIDES if self.seed is not None else _DECIDES | {"id"}
+        values = self.model_dump(mode="json", fallback=str, include=names)
         text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb import __version__
+from imagen_nb.autologging.nesting import within
+from imagen_nb.autologging.redraw import limits_for, redrawable
 from imagen_nb.backends import Backend, Drawn, Progress, made_with, make_backend
 from imagen_nb.backends.auto import choose
 from imagen_nb.catalog import Catalog, Entry
@@ -39,8 +42,11 @@ from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
     from imagen_nb.originals import What
+
+    Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -84,6 +90,7 @@ class Studio:
         self._history = History(whole, self._catalogs, self._uplink.reader)
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
+        self._adopted: list[Future[Picture]] = []  # not all of them written yet
         self._cancel = threading.Event()
 
     def generate(
@@ -142,10 +149,11 @@ class Studio:
                 "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
                 "guidance": guidance, **backend_options,
             }  # fmt: skip
-            name, same = backend or one.record.backend, backend in (None, one.record.backend)
-            more = self._options_of(one.record, backend_options) if same else {}
+            record = one.record if backend else redrawable(one.record)
+            name, same = backend or record.backend, backend in (None, record.backend)
+            more = self._options_of(record, backend_options) if same else {}
             return self.generate(
-                **more | wanted(one.record, given, same), backend=name, tags=tags, cloud=cloud,
+                **more | wanted(record, given, same), backend=name, tags=tags, cloud=cloud,
                 output=output, again=again, progress=progress,
             )  # fmt: skip
         if prompt is None:
@@ -192,11 +200,12 @@ class Studio:
             CloudError: when it is to be looked up in the cloud, and that cannot be read.
         """
         one = original(what, self._catalogs(), self._reader(cloud))
-        record = one.record
+        record = redrawable(one.record)
         backend, _ = self._backend(record.backend, self._options_of(record, backend_options))
         place = Alike(backend, record)
         request = resolve(
-            record.prompt, defaults=backend.defaults, limits=backend.limits, seed=record.seed,
+            record.prompt, defaults=backend.defaults, limits=limits_for(record, backend.limits),
+            seed=record.seed,
             steps=record.steps, width=record.width, height=record.height, guidance=record.guidance,
             max_sequence_length=record.max_sequence_length, tags=self._tags(tags),
         )  # fmt: skip
@@ -250,6 +259,45 @@ class Studio:
         )  # fmt: skip
         pictures = self._drawn(chosen, combined.requests, cloud, output, progress, again)
         return Pictures(pictures, combined.axes)
+
+    def adopt(
+        self, drawn: Sequence[Adopted], *, tags: Iterable[str] = (), cloud: bool | None = None
+    ) -> list[Future[Picture]]:
+        """Keep pictures that another program part drew, on a thread of their own.
+
+        Whatever looks at pictures (`history`, `sync`, `tag` …) waits until they are there, and so
+        does the end of the program. The records' tags, owner and cloud are this session's.
+
+        Raises:
+            UsageError: for what is no tag.
+            StorageError: when the folder cannot be written to.
+        """
+        home = self._home(None)
+        self._uplink.warn(cloud)
+        common = {
+            "tags": self._tags(tags), "owner_user_id": self.settings.owner_user_id,
+            "cloud": self._uplink.wants(cloud),
+        }  # fmt: skip
+        writing = [
+            self._writer.submit(_adopt, show, record.model_copy(update=common), home)
+            for show, record in drawn
+        ]
+        self._writer.submit(self._announce, home.catalog, writing, cloud)
+        with self._lock:
+            self._adopted = [*(one for one in self._adopted if not one.done()), *writing]
+            early = self._adopted[:-WAITING]
+        wait(early)  # whoever draws faster than the disk writes is slowed to its pace
+        return writing
+
+    def _announce(
+        self, catalog: Catalog, written: Sequence[Future[Picture]], cloud: bool | None
+    ) -> None:
+        if done := [one.result().record.id for one in written if not one.exception()]:
+            self._uplink.drawn(catalog, done, cloud)
+
+    def drawing(self) -> AbstractContextManager[None]:
+        """Around drawing that is not this session's: nothing is begun to be sent meanwhile."""
+        return self._uplink.drawing()
 
     def cancel(self) -> None:
         """Stop the drawing that is under way at its next step; callable from any thread."""
@@ -454,6 +502,7 @@ class Studio:
     def _catalogs(self) -> list[Catalog]:
         """Those of this session: of the configured folder, and of others it drew into."""
         self._home(None)
+        wait(self._adopted)
         with self._lock:
             return [home.catalog for home in self._homes.values()]
 
@@ -523,7 +572,7 @@ class Studio:
         shown = listener(
             requests, progress, self.settings.preview != "off", id(backend) in self._loaded
         )
-        with shown as listen, self._uplink.drawing():
+        with shown as listen, self._uplink.drawing(), within(backend):
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
                     self._loaded.add(id(backend))
@@ -558,7 +607,14 @@ def _keep(drawn: Drawn, home: _Home, facts: _Facts) -> Picture:
     more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
     record = _record(drawn.request, facts, **more)
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
-    return _entered(kept, drawn.request, home, facts)
+    return _entered(kept, drawn.request.tags, home, facts.cloud)
+
+
+def _adopt(show: Callable[[], Image], record: Record, home: _Home) -> Picture:
+    day = record.created_at.astimezone().date()
+    versions = {"imagen_nb": __version__, **record.versions}
+    kept = home.output.keep(show(), record.model_copy(update={"versions": versions}), day)
+    return _entered(kept, record.tags, home, record.cloud)
 
 
 def _record(request: Request, facts: _Facts, **more: Any) -> Record:
@@ -573,11 +629,11 @@ def _record(request: Request, facts: _Facts, **more: Any) -> Record:
     )  # fmt: skip
 
 
-def _entered(kept: Kept, request: Request, home: _Home, facts: _Facts) -> Picture:
-    home.catalog.add(kept, "pending" if facts.cloud else "off")
+def _entered(kept: Kept, tags: Sequence[str], home: _Home, cloud: bool) -> Picture:
+    home.catalog.add(kept, "pending" if cloud else "off")
     reach("after-catalog")
-    if kept.reused and set(request.tags) - set(kept.record.tags):
-        apply(home.catalog, [str(kept.record.id)], change(add=request.tags))
+    if kept.reused and set(tags) - set(kept.record.tags):
+        apply(home.catalog, [str(kept.record.id)], change(add=tags))
         kept = replace(kept, record=read_record(kept.path))
     return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
 
@@ -587,7 +643,9 @@ def _drawn_today(requests: Sequence[Request], home: _Home, facts: _Facts) -> dic
     today = datetime.now().astimezone().date()
     kept = [home.output.found(_record(request, facts), today, home.name) for request in requests]
     return {
-        place: _entered(one, requests[place], home, facts) for place, one in enumerate(kept) if one
+        place: _entered(one, requests[place].tags, home, facts.cloud)
+        for place, one in enumerate(kept)
+        if one
     }
 
 

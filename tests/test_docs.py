@@ -191,3 +191,21 @@ class TestGuides:
             assert f"analysis.{name}(" in text
             assert (ROOT / "docs" / "analysis" / f"{name}.png").stat().st_size <= 60_000
             assert f"](analysis/{name}.png)" in text
+
+    @pytest.mark.slow
+    def test_the_notebook_guides_part_on_autolog_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        studio = im.configure(output={"dir": str(tmp_path)})
+        text = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+        part = text.partition("## autolog")[2].partition("\n## ")[0]
+        names: dict[str, Any] = {}
+        try:
+            for code in re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL):
+                exec(compile(code, "docs/notebook.md", "exec"), names)
+        finally:
+            im.autolog(disable=True)
+            studio.close()
+        assert names["df"]["seed"].tolist() == [11]
+        assert names["again"].identical is True

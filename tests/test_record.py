@@ -185,3 +185,14 @@ def test_ids_are_new_each_time() -> None:
 def test_a_record_does_not_change(make_record: Make) -> None:
     with pytest.raises(ValueError, match="frozen"):
         make_record().prompt = "another"
+
+
+def test_a_picture_without_a_seed_says_so_in_every_face_and_is_like_no_other(
+    make_record: Make,
+) -> None:
+    record = make_record(seed=None)
+    assert Record.from_sidecar(record.to_sidecar()) == record
+    assert record.to_row()["seed"] is None
+    assert "Seed" not in record.to_png_text()["parameters"]
+    assert record.decides() == record.decides()
+    assert record.decides() != make_record(seed=None).decides()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Availability, Drawn, Progress
@@ -17,6 +15,7 @@ from imagen_nb.backends.loras import Lora, named, need_peft, read
 from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL, Model
 from imagen_nb.backends.noise import generators
 from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.backends.versions import versions
 from imagen_nb.backends.watch import Clock, Watch
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import BackendError, Cancelled, UsageError
@@ -193,13 +192,8 @@ def _facts(pipeline: FluxPipeline) -> dict[str, Any]:
         "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
         "device": str(pipeline._execution_device),
         "threads": torch.get_num_threads() if on_cpu else None,
-        "versions": dict(_versions()),
+        "versions": dict(versions()),
     }
-
-
-@functools.cache  # 1 ms each: they are read from files
-def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple((name, version(name)) for name in ("diffusers", "torch", "transformers"))
 
 
 def to_image(pixels: Pixels, request: Request) -> Image:

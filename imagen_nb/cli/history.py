@@ -88,8 +88,8 @@ def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
         _number(row[name]) for name in ("width", "height", "seed", "steps")
     )
     return (
-        f"{made.astimezone():%Y-%m-%d %H:%M}" if made else "", prompt, row["backend"],
-        f"{width}×{height}" if width else "", seed, steps, ", ".join(row["tags"]),
+        f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "", prompt,
+        row["backend"], f"{width}×{height}" if width else "", seed, steps, ", ".join(row["tags"]),
         row["cloud"], row["id"][:8],
     )  # fmt: skip
 

@@ -38,6 +38,7 @@ class Uplink:
         self._account = account_of(settings)
         self._background = background
         self._worker: Worker | None = None
+        self._lock = threading.Lock()  # or two threads would each make a worker
         self._reader: Cloud | None = None
 
     def wants(self, cloud: bool | None) -> bool:
@@ -83,9 +84,10 @@ class Uplink:
             worker.notify(catalog)
 
     def _in_background(self) -> Worker | None:
-        if self._worker is None and self._account and self._background:
-            self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
-        return self._worker
+        with self._lock:
+            if self._worker is None and self._account and self._background:
+                self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
+            return self._worker
 
     def sync(
         self,

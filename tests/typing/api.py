@@ -64,6 +64,11 @@ other: im.Picture = im.generate(like=same, steps=8)
 history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
+# Pictures of one's own pipelines.
+im.autolog()
+im.autolog(tags=["exp-3"], cloud=False)
+im.autolog(disable=True)
+
 # A session of one's own.
 studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})
 with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as own:
@@ -95,4 +100,5 @@ im.generate("a boat", seed="11")  # type: ignore[arg-type]
 im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
 im.sync(timeout="5")  # type: ignore[arg-type]
+im.autolog(output="pictures")  # type: ignore[call-arg]
 im.nothing_like_that()  # type: ignore[attr-defined]

@@ -1,0 +1,74 @@
+"""`autolog`: on and off."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable
+
+from imagen_nb import shortcuts
+from imagen_nb.autologging.patching import Observer, put_around, take_off
+from imagen_nb.autologging.recorder import Recorder
+from imagen_nb.imports import no_longer, when_imported
+from imagen_nb.request import checked_tags
+from imagen_nb.terminal import complain
+
+_MODULE, _BASE = "diffusers.pipelines.pipeline_utils", "DiffusionPipeline"
+
+_lock = threading.Lock()
+_recorder: Recorder | None = None
+
+
+def autolog(disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None) -> None:
+    """Keep every picture that diffusers pipelines draw in this program, as `generate` does.
+
+    From now on each call of a pipeline whose result has `.images` is recorded: files with the
+    prompt, seed, settings and versions, history, cloud. The calls themselves are as before, pixel
+    for pixel; when a picture cannot be kept, a line on stderr says so.
+
+    >>> im.autolog(tags=["exp-3"])
+    >>> FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")("a red boat")
+
+    Args:
+        disable: leave pipelines as they were before.
+        tags: labels for these pictures.
+        cloud: False marks them never to be copied to the cloud; None follows the configuration.
+
+    Raises:
+        UsageError: for what is no tag.
+        ConfigError: for a configuration that cannot be used.
+    """
+    global _recorder
+    with _lock:
+        if disable:
+            _recorder = None
+            no_longer(_MODULE, _switch_on)
+            if base := _base():
+                take_off(base)
+            return
+        where = _where(cloud)
+        _recorder = Recorder(shortcuts.studio, checked_tags(tags), cloud)
+    when_imported(_MODULE, _switch_on)
+    complain(f"autolog: what diffusers pipelines draw is kept in {where}")
+
+
+def _where(cloud: bool | None) -> str:
+    studio = shortcuts.studio()
+    copied = " and copied to your Supabase" if studio.copies(cloud) else ""
+    return f"{studio.settings.output.dir}{copied}"
+
+
+def _switch_on() -> None:
+    if base := _base():
+        put_around(base, _observer)
+    else:  # raising it would break somebody's import
+        complain(f"autolog: this diffusers has no {_BASE}: nothing is recorded")
+
+
+def _base() -> type | None:
+    base: type | None = getattr(sys.modules.get(_MODULE), _BASE, None)
+    return base
+
+
+def _observer() -> Observer | None:
+    return _recorder
