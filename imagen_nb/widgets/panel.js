@@ -86,8 +86,8 @@ function card(one, buffers, say, note) {
   const ask = (what, more = {}) => say(what, { id: one.id, ...more });
   const image = make("img", { alt: one.prompt, loading: "lazy" });
   show(image, buffers);
-  const large = make("button", { type: "button", className: "imagen-large", title: "enlarge" }, image);
-  large.addEventListener("click", () => ask("enlarge"));
+  const large = button("", "enlarge", () => ask("enlarge"), "imagen-large");
+  large.append(image);
   const marks = ["keeper", "reject"].map((tag) => {
     const node = button(tag, `tag it ${tag}, or take the tag away`, () =>
       ask("mark", { tag, on: node.getAttribute("aria-pressed") !== "true" }),
@@ -168,6 +168,21 @@ function render({ model, el }) {
     shown.get(id).node.remove();
     shown.delete(id);
   };
+  /** This is being drawn now; if it takes longer than a moment, it is shown. */
+  const begin = (item) => {
+    if (now.id === item?.id) return;
+    now.id = item?.id;
+    clearTimeout(now.late);
+    if (!item) {
+      now.box.hidden = now.preview.hidden = true;
+      return;
+    }
+    now.title.textContent = item.title;
+    now.left.textContent = "getting ready to draw";
+    now.progress.removeAttribute("value"); // how long that takes, nobody knows
+    now.preview.classList.add("imagen-blank");
+    now.late = setTimeout(() => (now.box.hidden = false), 400);
+  };
   const hear = {
     hello: (told) => {
       el.classList.add(LIVE);
@@ -189,8 +204,11 @@ function render({ model, el }) {
       now.progress.max = told.steps;
       now.progress.value = told.step;
       now.left.textContent = `step ${told.step} of ${told.steps}, ${told.left}`;
-      now.preview.hidden = !buffers.length;
-      if (buffers.length) show(now.preview, buffers);
+      now.box.hidden = false;
+      if (!buffers.length) return;
+      show(now.preview, buffers);
+      now.preview.hidden = false;
+      now.preview.classList.remove("imagen-blank");
     },
     queue: (told) => {
       const current = told.items.find((item) => item.drawing);
@@ -198,14 +216,7 @@ function render({ model, el }) {
       top.cancel.dataset.id = current?.id;
       top.resume.hidden = !told.resumable;
       top.resume.textContent = `Resume ${told.resumable}`;
-      now.box.hidden = !current;
-      if (current && now.box.dataset.id !== String(current.id)) {
-        now.box.dataset.id = current.id;
-        now.title.textContent = current.title;
-        now.left.textContent = "getting ready to draw";
-        now.preview.hidden = true;
-        now.progress.removeAttribute("value"); // how long that takes, nobody knows
-      }
+      begin(current);
       const focused = queue.querySelector(":focus")?.dataset.key;
       queue.replaceChildren(...told.items.filter((item) => !item.drawing).map((i) => waiting(i, say)));
       if (focused) [...queue.querySelectorAll("button")].find((b) => b.dataset.key === focused)?.focus();
@@ -246,6 +257,7 @@ function render({ model, el }) {
   settle();
   return () => {
     stop.abort();
+    clearTimeout(now.late);
     model.off("msg:custom", heard);
     [...shown.keys()].forEach(forget);
     for (const image of [now.preview, large.image]) if (image.src) URL.revokeObjectURL(image.src);
