@@ -141,7 +141,10 @@ function enlarged() {
 
 function render({ model, el }) {
   const stop = new AbortController();
-  const say = (what, more = {}) => model.send({ do: what, ...more });
+  const say = (what, more = {}) => {
+    top.failed.hidden = true; // that was of what was asked before
+    model.send({ do: what, ...more });
+  };
   const root = () => el.closest(".imagen-panel") ?? el;
   const prompt = () => root().querySelector(".imagen-prompt textarea");
   const draw = () => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 
@@ -15,9 +15,6 @@ from imagen_nb.queue import Item, Wish
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.results import Results, result
 from imagen_nb.widgets.saved import saved, thumbnails
-
-if TYPE_CHECKING:
-    from IPython.display import DisplayHandle
 
 _LISTED = 100  # of what waits
 _LETTERS = 200  # of a prompt in the queue
@@ -37,7 +34,7 @@ class Strip(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self.results = Results()
-        self.kept: DisplayHandle | None = None  # what of it stays in a saved notebook
+        self.kept: Any = None  # the DisplayHandle of what stays in a saved notebook
         self._kept_at = 0.0
 
     def tell(self, kind: str, data: bytes | None = None, **facts: Any) -> None:
