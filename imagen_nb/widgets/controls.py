@@ -18,6 +18,7 @@ from imagen_nb.studio import Studio
 from imagen_nb.widgets.sizes import labelled, sizes
 
 MANY = 100  # pictures that one click may ask for
+_NO_CLOUD = "no Supabase is configured: see `imagen config init`"
 _CUSTOM = (0, 0)  # the size that is none of the presets
 _NAMES = (
     "prompt", "backend", "size", "width", "height", "steps", "guidance", "seed", "lock", "dice",
@@ -33,7 +34,9 @@ class Controls:
     """
 
     def __init__(self, studio: Studio) -> None:
-        self.backends, self.missing = _backends(studio)
+        configured, why = studio.drawing_with()
+        self.backends, self.missing = _backends(studio, configured)
+        self.notes = {"backend": why} if why else {}  # to be shown beside a control
         settings = studio.settings
         backend = next(iter(self.backends.values()))
         usual = backend.defaults
@@ -59,6 +62,8 @@ class Controls:
             description="Copy to the cloud", value=studio.copies(), indent=False,
             disabled=not studio.copies(True),
         )  # fmt: skip
+        if self.cloud.disabled:
+            self.notes["cloud"] = _NO_CLOUD
         self._settling = False  # several at once, which belong together already
         self._offer_sizes(backend)
         for name, one in self.named().items():
@@ -195,9 +200,8 @@ def _number(name: str, value: int, tooltip: str) -> Any:
     return w.IntText(description=name, value=value, tooltip=tooltip)
 
 
-def _backends(studio: Studio) -> tuple[dict[str, Backend], dict[str, str]]:
+def _backends(studio: Studio, configured: Backend) -> tuple[dict[str, Backend], dict[str, str]]:
     """Those that can draw here, the configured one first, and why the others cannot."""
-    configured, _ = studio.drawing_with()
     drawing, missing = {}, {}
     for name in dict.fromkeys([configured.name, *backend_names()]):
         try:

@@ -193,9 +193,11 @@ function render({ model, el }) {
       missing.replaceChildren(make("summary", { textContent: "Backends that cannot draw here" }),
         ...told.missing.map((one) => make("div", {},
           make("b", { textContent: one.name }), make("span", { textContent: `: ${one.why}` }))));
-      const cloud = root().querySelector(".imagen-cloud");
-      cloud?.querySelector(".imagen-why")?.remove();
-      if (told.cloud) cloud?.append(make("small", { className: "imagen-why", textContent: told.cloud }));
+      for (const old of root().querySelectorAll(".imagen-why")) old.remove();
+      for (const [name, text] of Object.entries(told.notes)) {
+        const line = make("small", { className: "imagen-why", textContent: text });
+        root().querySelector(`.imagen-${name}`)?.append(line);
+      }
     },
     checks: (told) => complain(root(), told.problems),
     said: (told) => note(told.text),
@@ -244,17 +246,23 @@ function render({ model, el }) {
   const heard = (told, buffers) => hear[told.kind]?.(told, buffers ?? []);
   model.on("msg:custom", heard);
 
+  /** Ctrl-Enter draws; of other keys the notebook has those with Ctrl, and here Enter is Enter. */
+  const keys = (event) => {
+    if (!root().contains(event.target)) return;
+    const command = event.ctrlKey || event.metaKey;
+    root().toggleAttribute("data-lm-suppress-shortcuts", !command);
+    if (!command || event.key !== "Enter") return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    draw();
+  };
+
   // The controls are other widgets: they stand around this one as soon as the panel is on the page.
   const settle = () => {
     if (stop.signal.aborted) return;
     if (!el.isConnected) return requestAnimationFrame(settle);
-    root().setAttribute("data-lm-suppress-shortcuts", "true"); // Enter and d are not the notebook's
-    root().addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      event.stopPropagation();
-      draw();
-    }, { signal: stop.signal, capture: true }); // text boxes keep keys to themselves
+    // Before JupyterLab, which listens on the document and would run cells and delete them.
+    window.addEventListener("keydown", keys, { signal: stop.signal, capture: true });
     say("hello");
   };
   settle();

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from imagen_nb.studio import Studio
 
 _LARGE = 1024  # pixels of the longer side of an enlarged picture
-_NO_CLOUD = "no Supabase is configured: see `imagen config init`"
 
 Message = dict[str, Any]
 
@@ -113,8 +112,7 @@ class Panel(VBox):  # type: ignore[misc]
 
     def _hello(self, message: Message) -> None:
         missing = [{"name": name, "why": why} for name, why in self.controls.missing.items()]
-        cloud = _NO_CLOUD if self.controls.cloud.disabled else ""
-        self._strip.tell("hello", missing=missing, cloud=cloud)
+        self._strip.tell("hello", missing=missing, notes=self.controls.notes)
         self._strip.repeat()
         self._strip.changed(self._painter.waiting())
 

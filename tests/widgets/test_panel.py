@@ -212,14 +212,16 @@ class TestMistakes:
         missing = {one["name"]: one["why"] for one in panel.last("hello")["missing"]}
         assert panel.panel.controls.backend.options == ("flux-tiny-local",)
         assert "hf download black-forest-labs/FLUX.1-dev" in missing["flux-dev-local"]
-        assert panel.last("hello")["cloud"].startswith("no Supabase is configured")
+        assert panel.last("hello")["notes"]["cloud"].startswith("no Supabase is configured")
 
     def test_what_cannot_be_drawn_stays_with_the_reason(self, panel: Seen) -> None:
         painter = panel.panel._painter
         painter.add([Wish(prompt="a red boat", backend="flux-dev-local"), Wish(prompt="a star")])
         panel.drawn(1)
         (item,) = panel.last("queue")["items"]
-        assert "the weights of black-forest-labs/FLUX.1-dev are not on this machine" in item["error"]
+        assert (
+            "the weights of black-forest-labs/FLUX.1-dev are not on this machine" in item["error"]
+        )
         panel.say("retry", id=item["id"])
         until(lambda: len(panel.told("failed")) >= 2)
         panel.say("remove", id=item["id"])
@@ -295,7 +297,13 @@ class TestResults:
         one, controls = panel.last("result"), panel.panel.controls
         everything = ("prompt", "seed", "steps", "width", "height", "guidance")
         was = {name: getattr(controls, name).value for name in everything}
-        for name, value in {"prompt": "x", "seed": 1, "steps": 2, "width": 64, "height": 64}.items():
+        for name, value in {
+            "prompt": "x",
+            "seed": 1,
+            "steps": 2,
+            "width": 64,
+            "height": 64,
+        }.items():
             getattr(controls, name).value = value
         panel.say("recall", id=one["id"], part="prompt")
         assert (controls.prompt.value, controls.seed.value) == ("a red boat", 1)
