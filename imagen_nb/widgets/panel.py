@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ipywidgets import VBox
+from ipywidgets import VBox, Widget
 
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.picture import Pictures
@@ -18,6 +18,7 @@ from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.results import Result
 from imagen_nb.widgets.saved import shown
+from imagen_nb.widgets.shells import hear_at_once
 from imagen_nb.widgets.strip import Strip
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Panel(VBox):  # type: ignore[misc]
         self._painter = Painter(self._studio, self._strip)
         super().__init__([self.controls.prompt, self.controls.box, self._strip])
         self._closed = False
+        hear_at_once([self, *self._parts()])
         self.add_class("imagen-panel")
         self.controls.listen(self._guarded(self._react))
         self.controls.dice.on_click(self._guarded(lambda _: self.controls.roll()))
@@ -89,9 +91,12 @@ class Panel(VBox):  # type: ignore[misc]
             return
         self._closed = True
         self._painter.close()
-        for one in (*self.controls.named().values(), self.controls.box, self._strip):
+        for one in self._parts():
             one.close()
         super().close()
+
+    def _parts(self) -> list[Widget]:
+        return [*self.controls.named().values(), self.controls.box, self._strip]
 
     def __repr__(self) -> str:
         drawn = len(self._strip.results.pictures())

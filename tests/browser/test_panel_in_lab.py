@@ -98,11 +98,15 @@ def test_cells_run_while_it_draws_and_it_draws_while_cells_run(
     assert shown.queue.count() > 0
 
 
-def test_cancel_leaves_nothing_and_the_queue_goes_on(
+def test_cancel_while_a_cell_runs_leaves_nothing_and_the_queue_goes_on(
     panel: Callable[..., Panel], tmp_path: Path
 ) -> None:
-    shown = panel("im.generate('a blue star', seed=1, output='elsewhere', progress=False);")
+    shown = panel(
+        "im.generate('a blue star', seed=1, output='elsewhere', progress=False);",
+        "import time\nwhile not len(panel.pictures): time.sleep(0.1)\nprint('waited for it')",
+    )
     shown.notebook.run(2)
+    shown.notebook.start(3)
     shown.type("Steps", "200")
     shown.draw("a red boat")
     expect(shown.root.get_by_text("of 200")).to_be_visible()
@@ -111,6 +115,7 @@ def test_cancel_leaves_nothing_and_the_queue_goes_on(
     shown.button("Cancel").click()
     expect(shown.image("a green tree")).to_be_visible()
     expect(shown.button("Cancel")).to_be_disabled()
+    expect(shown.notebook.output(3)).to_contain_text("waited for it")
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert len(names) == 3  # picture, sidecar, .imagen
     assert "a-green-tree" in names[1]
@@ -144,7 +149,7 @@ def test_recall_reproduce_and_keeper(panel: Callable[..., Panel], tmp_path: Path
     expect(keeper).to_have_attribute("aria-pressed", "true")
     (sidecar,) = (tmp_path / "pictures").glob(f"*-{first}.png.json")
     assert json.loads(sidecar.read_text())["tags"] == ["keeper"]
-    shown.button("enlarge", boat).click()
+    boat.get_by_title("enlarge").click()
     expect(shown.root.get_by_role("dialog").get_by_role("img", name="a red boat")).to_be_visible()
     shown.page.keyboard.press("Escape")
     expect(shown.root.get_by_role("dialog")).to_be_hidden()
@@ -266,7 +271,7 @@ def test_a_saved_notebook_shows_thumbnails_where_the_panel_was(
     shown = panel()
     shown.draw("a red boat")
     expect(shown.image("a red boat")).to_be_visible(timeout=LOADING_MS)
-    shown.page.wait_for_timeout(500)
+    shown.notebook.cell(1).locator(".jp-InputArea-prompt").click()  # text boxes keep Ctrl-S
     shown.notebook.save()
     assert shown.notebook.path.stat().st_size < 40_000
     lab.close()
