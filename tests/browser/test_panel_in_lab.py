@@ -271,7 +271,7 @@ def test_a_saved_notebook_shows_thumbnails_where_the_panel_was(
     shown = panel()
     shown.draw("a red boat")
     expect(shown.image("a red boat")).to_be_visible(timeout=LOADING_MS)
-    shown.notebook.cell(1).locator(".jp-InputArea-prompt").click()  # text boxes keep Ctrl-S
+    shown.notebook.cell(0).locator(".jp-InputArea-prompt").click()  # text boxes keep Ctrl-S
     shown.notebook.save()
     assert shown.notebook.path.stat().st_size < 40_000
     lab.close()
