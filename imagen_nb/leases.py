@@ -32,9 +32,11 @@ class Leases:
         try:
             yield name
         finally:
-            self._free(name)
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
+            try:
+                self._free(name)
+            finally:
+                lock.release()
+                Path(lock.lock_file).unlink(missing_ok=True)
 
     def free_the_dead(self, names: Iterable[str]) -> None:
         """Give back what those of these holders had whose process is no more."""

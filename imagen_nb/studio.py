@@ -85,6 +85,7 @@ class Studio:
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
         self._cancel = threading.Event()
+        self.closed = False
 
     def generate(
         self,
@@ -444,6 +445,7 @@ class Studio:
 
     def close(self) -> None:
         """Finish what is being written, give the cloud its last seconds, close the catalogs."""
+        self.closed = True
         self._writer.shutdown(wait=True)
         self._uplink.close()
         for home in self._homes.values():

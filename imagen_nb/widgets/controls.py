@@ -88,7 +88,8 @@ class Controls:
         if name == "backend":
             self._take_over(self.backends[self.backend.value])
         elif name == "size" and self.size.value != _CUSTOM:
-            self.width.value, self.height.value = self.size.value
+            with self._at_once():
+                self.width.value, self.height.value = self.size.value
         elif name in ("width", "height"):
             self._show_preset()
         elif name == "seed":

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from imagen_nb.backends import Step
-from imagen_nb.errors import Cancelled, ImagenError, StorageError
+from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
 from imagen_nb.live import SIDE, Onlooker
 from imagen_nb.picture import Picture
 from imagen_nb.queue import Item, Queue, Wish
 from imagen_nb.studio import Studio
 from imagen_nb.thumbnail import webp
 
+_SESSION_CLOSED = "this panel's session is closed: make a new panel, which can resume what waits"
 _END_S = 5.0  # seconds that the end of the interpreter waits for a step
 
 
@@ -82,17 +83,20 @@ class Painter:
 
     def add(self, wishes: Iterable[Wish]) -> None:
         """Draw these after what waits."""
+        self._check()
         self._queue.add(wishes)
         self._go()
 
     def resume(self) -> None:
         """Draw what waits and nobody draws; go on where a full disk stopped it."""
+        self._check()
         self._queue.resume()
         self._held_up = False
         self._go()
 
     def retry(self, id: int) -> None:
         """Draw one that could not be drawn."""
+        self._check()
         if self._queue.retry(id):
             self._held_up = False
             self._go()
@@ -128,7 +132,14 @@ class Painter:
             self._queue.close()
 
     def _tell(self) -> None:
-        self._audience.changed(self.waiting())
+        try:
+            self._audience.changed(self.waiting())
+        except StorageError as error:
+            self._audience.failed(str(error))
+
+    def _check(self) -> None:
+        if self._closed or self._studio.closed:
+            raise UsageError(_SESSION_CLOSED)
 
     def _go(self) -> None:
         self._tell()
@@ -154,6 +165,9 @@ class Painter:
         """What to draw, as soon as there is something; None to end."""
         with self._wake:
             while not self._closed:
+                if self._studio.closed:
+                    self._audience.failed(_SESSION_CLOSED)
+                    return None
                 if not self._held_up and (item := self._first()):
                     self._cancel.clear()
                     self._current = item
@@ -165,31 +179,34 @@ class Painter:
         try:
             return self._queue.next()
         except StorageError as error:  # the catalog is locked, or its disk is gone
-            self._hold_up(str(error))
+            self._held_up = True
+            self._audience.failed(str(error))
             return None
-
-    def _hold_up(self, why: str) -> None:
-        self._held_up = True
-        self._audience.failed(why)
 
     def _paint(self, item: Item) -> None:
         self._tell()
         try:
-            self._audience.drew(item.wish, self._kept(item))
-        except Cancelled as error:
-            self._cancelled(item, error)
+            self._try(item)
         except StorageError as error:  # a full disk: the next picture would be drawn in vain
-            self._queue.fail(item.id, str(error))
-            self._hold_up(str(error))
+            self._held_up = True
+            self._fail(item, str(error))
         except ImagenError as error:
             self._fail(item, str(error))
         except Exception as error:
             traceback.print_exc()
             self._fail(item, f"unexpected: {error!r}")
 
+    def _try(self, item: Item) -> None:
+        try:
+            picture = self._kept(item)
+        except Cancelled as error:
+            self._cancelled(item, error)
+        else:
+            self._audience.drew(item.wish, picture)
+
     def _kept(self, item: Item) -> Picture:
         if item.error:
-            raise StorageError(item.error)
+            raise UsageError(item.error)
         picture = self._drawn(item.wish)
         self._queue.remove(item.id)
         return picture
@@ -198,11 +215,15 @@ class Painter:
         if self._cancel.is_set():
             self._queue.remove(item.id)
             self._audience.said("cancelled")
-        elif not self._closed:  # not by us: the session was closed, or somebody cancelled it there
-            self._hold_up(f"{error}; what waits can be resumed")
+        elif not (self._closed or self._studio.closed):  # somebody did it in Python: it waits
+            self._held_up = True
+            self._audience.failed(str(error))
 
     def _fail(self, item: Item, why: str) -> None:
-        self._queue.fail(item.id, why)
+        try:
+            self._queue.fail(item.id, why)
+        except StorageError:  # the catalog lies on the same full disk: it waits
+            self._held_up = True
         self._audience.failed(why)
 
     def _drawn(self, wish: Wish) -> Picture:

@@ -72,8 +72,6 @@ class Panel(VBox):  # type: ignore[misc]
 
         Raises `UsageError` for what cannot be drawn.
         """
-        if self._closed:
-            raise UsageError("this panel is closed: make a new one")
         self._check()
         self._painter.add(self.controls.wishes())
 

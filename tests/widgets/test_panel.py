@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.queue import Queue, Wish
 from imagen_nb.request import MAX_SEED
 from imagen_nb.studio import Studio
@@ -245,6 +245,23 @@ class TestMistakes:
         panel.say("retry", id=panel.last("queue")["items"][0]["id"])
         panel.drawn(2)
 
+    def test_a_disk_too_full_for_the_catalog_loses_nothing_of_the_queue(
+        self, panel: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*arguments: Any) -> None:
+            raise StorageError("cannot use the catalog: database or disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Queue, "fail", full)
+            patched.setattr(Queue, "remove", full)
+            panel.draw("a red boat", count=2)
+            until(lambda: panel.told("failed"))
+            until(lambda: panel.panel._painter.waiting().current is None)
+        panel.say("hello")
+        assert panel.last("queue")["resumable"] == 2
+        panel.say("resume")
+        panel.drawn(2)
+
     def test_errors_of_callbacks_are_shown(self, panel: Seen, capsys: Any) -> None:
         panel.say("recall", id="nothing", part="all")
         assert panel.last("failed")["text"] == "this panel drew no picture nothing"
@@ -395,7 +412,7 @@ class TestTheEnd:
         panel.panel.close()
         assert pngs(folder) == []
         assert not [t for t in threading.enumerate() if t.name == "imagen-painter"]
-        with pytest.raises(UsageError, match="this panel is closed"):
+        with pytest.raises(UsageError, match="make a new panel"):
             panel.panel.draw()
         following = Seen(Panel(studio), panel._told)
         following.say("hello")
@@ -404,14 +421,32 @@ class TestTheEnd:
         following.drawn(2)
         following.panel.close()
 
-    def test_what_was_drawn_when_the_session_closed_waits(self, panel: Seen, folder: Path) -> None:
+    def test_what_was_drawn_when_the_session_closed_waits_for_the_next(
+        self, panel: Seen, folder: Path
+    ) -> None:
         panel.draw("a red boat", steps=200)
         panel.drawing()
         panel.panel._studio.close()
         until(lambda: panel.told("failed"))
-        assert "the session was closed" in panel.last("failed")["text"]
-        until(lambda: panel.panel._painter.waiting().current is None)
-        assert panel.last("queue")["resumable"] == 1
+        assert "make a new panel" in panel.last("failed")["text"]
+        until(lambda: "imagen-painter" not in [thread.name for thread in threading.enumerate()])
+        panel.draw("a blue star")
+        with Studio({"output": {"dir": str(folder)}}) as studio:
+            following = Seen(Panel(studio), panel._told)
+            following.say("hello")
+            assert following.last("queue")["resumable"] == 1
+            following.panel.close()
+
+    def test_what_python_cancels_waits_until_somebody_resumes(
+        self, panel: Seen, studio: Studio
+    ) -> None:
+        panel.draw("a red boat", steps=200)
+        panel.drawing()
+        studio.cancel()
+        until(lambda: panel.told("failed"))
+        until(lambda: panel.last("queue")["resumable"] == 1)
+        panel.say("resume")
+        panel.drawn(1)
 
     def test_two_panels_in_one_session_draw_each_their_own(
         self, panel: Seen, studio: Studio
