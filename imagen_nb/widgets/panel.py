@@ -17,7 +17,7 @@ from imagen_nb.thumbnail import webp
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.results import Result
-from imagen_nb.widgets.saved import shown
+from imagen_nb.widgets.saved import show_page, show_view
 from imagen_nb.widgets.shells import hear_at_once
 from imagen_nb.widgets.strip import Strip
 
@@ -101,7 +101,8 @@ class Panel(VBox):  # type: ignore[misc]
         return f"<Panel {self.controls.backend.value}, {drawn} pictures>"
 
     def _ipython_display_(self) -> None:
-        self._strip.kept = shown(self, self._strip.page())
+        show_view(self)
+        self._strip.kept = show_page(self._strip.page())
 
     def _hear(self, _: Any, message: Message, __: Any) -> None:
         """What the page asks for; a message of another version's page is nothing to fail of."""
