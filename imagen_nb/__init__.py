@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         untag,
     )
     from imagen_nb.studio import Studio
+    from imagen_nb.widgets.panel import Panel
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOMES = {
     "CloudError": "errors",
     "ConfigError": "errors",
     "ImagenError": "errors",
+    "Panel": "widgets.panel",
     "Picture": "picture",
     "Pictures": "picture",
     "Record": "record",
@@ -76,6 +78,7 @@ __all__ = [
     "CloudError",
     "ConfigError",
     "ImagenError",
+    "Panel",
     "Picture",
     "Pictures",
     "Record",

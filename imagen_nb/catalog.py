@@ -70,6 +70,18 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transactio
         ) STRICT
         """,
     ),
+    (
+        """
+        CREATE TABLE queue (            -- pictures that wait to be drawn, see queue.py
+          id INTEGER PRIMARY KEY AUTOINCREMENT,
+          place INTEGER NOT NULL,       -- the lowest is next
+          wish TEXT NOT NULL,           -- JSON: what is wanted
+          error TEXT,                   -- why it could not be drawn; NULL: it waits
+          holder TEXT,                  -- under whose lease it is; NULL: nobody draws it
+          made_at TEXT NOT NULL         -- UTC
+        ) STRICT
+        """,
+    ),
 )
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
 _KEPT_ON_UPDATE = {"id", "cloud_state", "cloud_error"}  # what the cloud has, no file can tell

@@ -7,11 +7,16 @@ import sys
 import threading
 import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Step
 from imagen_nb.terminal import complain
 from imagen_nb.thumbnail import img_tag
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from PIL.Image import Image
 
 INTERVAL_S = 0.25  # between two looks; shorter drawings show nothing at all
 SIDE = 128  # pixels of the small picture's longer side: one or two kilobytes
@@ -24,28 +29,25 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class Live:
-    """Shows the latest step in place, on a thread of its own: drawing waits for nothing of it.
+class Onlooker:
+    """Sees the latest step now and then, on a thread of its own: drawing waits for nothing of it.
 
-    Invariant: after `close` nothing more is shown, and what was shown is empty, so that a saved
-    notebook keeps none of it. With a model that is `loaded` the thread starts when there is
-    something to show: on a busy machine the mere start of one costs a tenth of a short drawing.
+    Invariant: after `close` nothing more is shown. With a model that is `loaded` the thread starts
+    when there is something to show: on a busy machine the mere start of one costs a tenth of a
+    short drawing.
     """
 
-    def __init__(self, steps: int, previews: bool = True, loaded: bool = False) -> None:
-        self._steps, self._done = steps, 0
+    def __init__(self, previews: bool = True, loaded: bool = False) -> None:
         self._previews, self._loaded = previews, loaded
         self._next_look = time.monotonic() + INTERVAL_S
         self._latest: Step | None = None
-        self._handle: Any = None
         self._closed = threading.Event()
         self._showing = threading.Lock()
-        cell = contextvars.copy_context()  # which cell of the notebook the display belongs to
+        cell = contextvars.copy_context()  # which cell of the notebook a display belongs to
         self._thread = threading.Thread(target=cell.run, args=(self._watch,), name="imagen-live")
 
     def __call__(self, step: Step) -> None:
         """Note one denoising step."""
-        self._done += len(step.indices)
         self._latest = step
         if self._thread.ident is None and time.monotonic() > self._next_look:
             self._thread.start()
@@ -55,26 +57,67 @@ class Live:
         while not self._closed.wait(self._next_look - time.monotonic()):
             step = self._latest
             if step is not shown:
-                self._show(self._page(step))
+                self._see(step)
                 shown = step
             self._next_look = time.monotonic() + INTERVAL_S
+
+    def _see(self, step: Step | None) -> None:
+        """Show it, under the lock `_showing` and unless closed."""
+        raise NotImplementedError
+
+    def _preview(self, step: Step) -> Image | None:
+        """The picture as far as it is, if it shall be shown."""
+        if not (self._previews and step.preview):
+            return None
+        try:
+            return step.preview(step.indices.start)
+        except Exception as error:  # whatever keeps it from showing, the drawing goes on
+            self._previews = False
+            complain(f"no preview of the drawing: {error!r}")
+            return None
+
+    def close(self) -> None:
+        """The thread ends by itself, at the latest after one preview."""
+        self._closed.set()
+        with self._showing:
+            self._latest = None  # and with it the latents of the preview
+
+    def __enter__(self) -> Self:
+        if not self._loaded:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Live(Onlooker):
+    """Shows the latest step in place in a notebook's output.
+
+    Invariant: after `close` what was shown is empty, so that a saved notebook keeps none of it.
+    """
+
+    def __init__(self, steps: int, previews: bool = True, loaded: bool = False) -> None:
+        super().__init__(previews, loaded)
+        self._steps, self._done = steps, 0
+        self._handle: Any = None
+
+    def __call__(self, step: Step) -> None:
+        """Note one denoising step."""
+        self._done += len(step.indices)
+        super().__call__(step)
+
+    def _see(self, step: Step | None) -> None:
+        self._show(self._page(step))
 
     def _page(self, step: Step | None) -> str:
         bar = f'<progress max="{self._steps}" value="{self._done}"></progress>'
         if step is None:
             return f"<div>{bar} <small>getting ready to draw</small></div>"
         left = f"<small>{step.place}, {clock(step.seconds_left)} left</small>"
-        return f"<div>{bar} {left}{self._picture(step)}</div>"
-
-    def _picture(self, step: Step) -> str:
-        if not (self._previews and step.preview):
-            return ""
-        try:
-            return "<br>" + img_tag(step.preview(step.indices.start), "preview", SIDE)
-        except Exception as error:  # whatever keeps it from showing, the drawing goes on
-            self._previews = False
-            complain(f"no preview of the drawing: {error!r}")
-            return ""
+        picture = self._preview(step)
+        tag = f"<br>{img_tag(picture, 'preview', SIDE)}" if picture else ""
+        return f"<div>{bar} {left}{tag}</div>"
 
     def _show(self, page: str) -> None:
         data = {"text/html": page, "text/plain": ""}
@@ -88,20 +131,11 @@ class Live:
                 self._handle = display(data, raw=True, display_id=True)
 
     def close(self) -> None:
-        """Take away what is shown. The thread ends by itself, at the latest after one preview."""
-        self._closed.set()
+        """Take away what is shown."""
+        super().close()
         with self._showing:
-            self._latest = None  # and with it the latents of the preview
             if self._handle:
                 self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
-
-    def __enter__(self) -> Live:
-        if not self._loaded:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def clock(seconds: float) -> str:

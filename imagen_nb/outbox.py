@@ -1,23 +1,18 @@
 """The outbox: the pictures of a catalog that wait for the cloud, each leased to one sender at most.
 
-A lease is a lock file that its process holds: when the process dies, however it dies, the system
-frees the lock, and the next sender takes over what was leased. No clock is asked.
+When a sender dies, however it dies, the next one takes over what it held (see leases.py).
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from filelock import FileLock, Timeout
-
 from imagen_nb.catalog import Catalog, Entry, as_text
-from imagen_nb.output import explained
+from imagen_nb.leases import Leases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +26,7 @@ class Outbox:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self._leases = catalog.path.parent / "leases"
+        self._leases = Leases(catalog.path.parent / "leases", self._free)
 
     def waiting(self, states: Sequence[str] = WAITING) -> list[str]:
         """The ids of the pictures in these states, oldest first."""
@@ -64,32 +59,16 @@ class Outbox:
     @contextmanager
     def lease(self) -> Iterator[Lease]:
         """Be a sender, until the end of the block or of the process."""
-        with explained(self._leases):
-            self._leases.mkdir(parents=True, exist_ok=True)
-            lock = self._lock(name := secrets.token_hex(8))
-            lock.acquire(blocking=False)
-        try:
-            self._take_from_the_dead()
+        with self._leases.held() as name:
+            self._leases.free_the_dead(self._senders())
             yield Lease(self, name)
-        finally:
-            self._free(name)
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
 
-    def _lock(self, name: str) -> FileLock:
-        # Not thread-local: the lease is the process's, whichever thread gives it back.
-        return FileLock(self._leases / f"{name}.lock", thread_local=False)
-
-    def _take_from_the_dead(self) -> None:
+    def _senders(self) -> list[str]:
         with self.catalog.connection() as connection:
             rows = connection.execute(
                 "SELECT DISTINCT sender FROM images WHERE sender IS NOT NULL"
             ).fetchall()
-        for (name,) in rows:
-            lock = self._lock(name)
-            with suppress(Timeout), lock.acquire(blocking=False):  # Timeout: its holder lives
-                self._free(name)
-                Path(lock.lock_file).unlink(missing_ok=True)
+        return [name for (name,) in rows]
 
     def _free(self, name: str) -> None:
         with self.catalog.connection() as connection:

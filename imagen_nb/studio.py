@@ -23,7 +23,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
-from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.faults import reach
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
@@ -92,6 +92,7 @@ class Studio:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
         self._adopted: list[Future[Picture]] = []  # not all of them written yet
         self._cancel = threading.Event()
+        self.closed = False
 
     def generate(
         self,
@@ -478,12 +479,21 @@ class Studio:
         """The cloud, to read from: one for the session; None when no Supabase is configured."""
         return self._uplink.reader()
 
+    def drawing_with(self, name: str | None = None) -> tuple[Backend, str]:
+        """What draws under this name, the configured one by default, not loaded for that.
+
+        With it comes, once in a session, why auto chose it; else nothing.
+        """
+        backend, _ = self._backend(name, {})
+        return backend, self._reasons.pop(id(backend), "")
+
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""
         return self._home(output).catalog
 
     def close(self) -> None:
         """Finish what is being written, give the cloud its last seconds, close the catalogs."""
+        self.closed = True
         self._writer.shutdown(wait=True)
         self._uplink.close()
         for home in self._homes.values():
@@ -576,7 +586,7 @@ class Studio:
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
                     self._loaded.add(id(backend))
-                    writing.append(self._writer.submit(_keep, drawn, home, facts))
+                    writing.append(self._submit(drawn, home, facts))
                     if len(writing) > WAITING:
                         writing[-WAITING].result()  # a full disk stops the drawing too
             finally:
@@ -588,6 +598,12 @@ class Studio:
         if len(writing) != len(requests):
             raise BackendError(f"{backend.name} drew {len(writing)} of {len(requests)} pictures")
         return [written.result() for written in writing]
+
+    def _submit(self, drawn: Drawn, home: _Home, facts: _Facts) -> Future[Picture]:
+        try:
+            return self._writer.submit(_keep, drawn, home, facts)
+        except RuntimeError:  # no more writing: `close`, or the interpreter ends
+            raise Cancelled("the session was closed while it drew") from None
 
 
 @dataclass(frozen=True, slots=True)

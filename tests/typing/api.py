@@ -80,6 +80,15 @@ with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as ow
     own.cancel()
 own.close()
 
+# Widgets.
+panel = im.Panel()
+panel = im.Panel(studio)
+panel.draw()
+panel.cancel()
+panel.resume()
+drawn: im.Pictures = panel.pictures
+panel.close()
+
 # Errors: one tree.
 errors: list[type[im.ImagenError]] = [
     im.BackendError,

@@ -1,0 +1,278 @@
+// The strip of a Panel: draws what Python tells by messages, and says what a person asks for.
+// All text that comes from outside goes through textContent or attributes: never through HTML.
+
+const LIVE = "imagen-live"; // see saved.py
+
+/** An element with properties and children. */
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+function button(text, title, act, name = "") {
+  const node = make("button", { type: "button", textContent: text, title, className: name });
+  node.addEventListener("click", act);
+  return node;
+}
+
+/** A picture that came with a message. Whoever replaces it releases it. */
+function url(buffers) {
+  return URL.createObjectURL(new Blob([buffers[0]], { type: "image/webp" }));
+}
+
+function show(image, buffers) {
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.src = url(buffers);
+}
+
+function bar(say, draw) {
+  const drawButton = button("Draw", "draw this (Ctrl-Enter in the prompt)", draw, "imagen-go");
+  const cancel = button("Cancel", "stop what is being drawn at its next step", () =>
+    say("remove", { id: Number(cancel.dataset.id) }),
+  );
+  const resume = button("Resume", "draw what waits from before", () => say("resume"));
+  const said = make("span", { className: "imagen-said" });
+  said.setAttribute("role", "status"); // read out politely
+  const failed = make("div", { className: "imagen-failed", hidden: true });
+  failed.setAttribute("role", "alert");
+  const row = make("div", { className: "imagen-bar" }, drawButton, cancel, resume, said);
+  return { row, cancel, resume, said, failed };
+}
+
+function drawing() {
+  const progress = make("progress", { max: 1, value: 0 });
+  progress.setAttribute("aria-label", "progress of the picture");
+  const left = make("small");
+  const preview = make("img", { alt: "the picture so far", hidden: true });
+  const title = make("div", { className: "imagen-title" });
+  const box = make("div", { className: "imagen-drawing", hidden: true }, preview,
+    make("div", {}, title, progress, " ", left));
+  return { box, progress, left, preview, title };
+}
+
+/** One request that waits, or could not be drawn. */
+function waiting(item, say) {
+  const act = (text, what, title) =>
+    button(text, title, () => say(what, { id: item.id }), `imagen-${what}`);
+  const named = (node, what) => {
+    node.setAttribute("aria-label", `${what}: ${item.title}`);
+    node.dataset.key = `${item.id} ${node.className}`; // keeps the focus when the list is renewed
+    return node;
+  };
+  const title = make("span", { className: "imagen-title", textContent: item.title, dir: "auto" });
+  const seed = make("small", { textContent: item.seed === null ? "" : ` seed ${item.seed}` });
+  const node = make("li", {}, title, seed);
+  if (item.error) {
+    node.append(make("div", { className: "imagen-failed", textContent: item.error }));
+    node.append(named(act("Retry", "retry", "draw it after all"), "Retry"));
+  } else if (!item.mine) node.append(make("small", { textContent: " from before" }));
+  if (!item.error) {
+    node.append(named(act("↑", "up", "draw it earlier"), "Earlier"));
+    node.append(named(act("↓", "down", "draw it later"), "Later"));
+  }
+  node.append(named(act("Remove", "remove", "do not draw it"), "Remove"));
+  return node;
+}
+
+function copied(path, note) {
+  const failed = () => note(`copy it by hand: ${path}`); // pages without https may not copy
+  if (!navigator.clipboard) failed();
+  else navigator.clipboard.writeText(path).then(() => note(`copied: ${path}`), failed);
+}
+
+/** One picture with what can be done with it. */
+function card(one, buffers, say, note) {
+  const ask = (what, more = {}) => say(what, { id: one.id, ...more });
+  const image = make("img", { alt: one.prompt, loading: "lazy" });
+  show(image, buffers);
+  const large = button("", "enlarge", () => ask("enlarge"), "imagen-large");
+  large.append(image);
+  const marks = ["keeper", "reject"].map((tag) => {
+    const node = button(tag, `tag it ${tag}, or take the tag away`, () =>
+      ask("mark", { tag, on: node.getAttribute("aria-pressed") !== "true" }),
+    );
+    return node;
+  });
+  const recall = (part) =>
+    button(`Recall ${part}`, `set the controls: ${part}`, () => ask("recall", { part }));
+  const verdict = make("small", { className: "imagen-verdict", textContent: one.verdict });
+  const node = make("li", { className: "imagen-card" }, large,
+    make("div", { className: "imagen-title", textContent: one.prompt, title: one.prompt, dir: "auto" }),
+    make("small", { textContent: one.summary }), verdict,
+    make("div", { className: "imagen-acts" },
+      recall("all"), recall("prompt"), recall("seed"),
+      button("Reproduce", "draw it again and compare", () => ask("reproduce")), ...marks,
+      button("Copy path", one.path, () => copied(one.path, note))));
+  node.setAttribute("aria-label", `${one.prompt}, ${one.summary}`);
+  const mark = (tags) =>
+    marks.forEach((b) => b.setAttribute("aria-pressed", String(tags.includes(b.textContent))));
+  mark(one.tags);
+  return { node, image, mark };
+}
+
+/** What is wrong, beside the control that it is of. */
+function complain(root, problems) {
+  for (const old of root.querySelectorAll(".imagen-problem")) old.remove();
+  for (const input of root.querySelectorAll("[aria-invalid]")) {
+    input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
+  }
+  for (const [name, text] of Object.entries(problems)) {
+    const control = root.querySelector(`.imagen-${name}`);
+    const input = control?.querySelector("input, textarea, select");
+    if (!input) continue;
+    const line = make("div", { className: "imagen-problem", textContent: text });
+    line.id = `imagen-problem-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+    line.setAttribute("role", "alert");
+    control.append(line);
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", line.id);
+  }
+}
+
+function enlarged() {
+  const image = make("img");
+  const close = button("Close", "close (Escape)", () => dialog.close());
+  const dialog = make("dialog", { className: "imagen-enlarged" }, image, close);
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  return { dialog, image };
+}
+
+function render({ model, el }) {
+  const stop = new AbortController();
+  const say = (what, more = {}) => {
+    top.failed.hidden = true; // that was of what was asked before
+    model.send({ do: what, ...more });
+  };
+  const root = () => el.closest(".imagen-panel") ?? el;
+  const prompt = () => root().querySelector(".imagen-prompt textarea");
+  const draw = () => {
+    // A number still being typed is told first: its box tells of it when it is left, or Enter hit.
+    root().querySelector(":focus")?.dispatchEvent(new Event("change", { bubbles: true }));
+    say("draw", { prompt: prompt()?.value ?? "" });
+  };
+  const top = bar(say, draw);
+  const now = drawing();
+  const queue = make("ol", { className: "imagen-queue" });
+  const more = make("small", { className: "imagen-more" });
+  const cards = make("ul", { className: "imagen-cards" });
+  const missing = make("details", { className: "imagen-missing", hidden: true });
+  const large = enlarged();
+  const shown = new Map(); // of cards, by id
+  queue.setAttribute("aria-label", "Waiting");
+  cards.setAttribute("aria-label", "Pictures, newest first");
+  el.append(top.row, top.failed, missing, now.box, queue, more, cards, large.dialog);
+  el.classList.add("imagen-strip");
+
+  const note = (text) => (top.said.textContent = text);
+  const forget = (id) => {
+    URL.revokeObjectURL(shown.get(id).image.src);
+    shown.get(id).node.remove();
+    shown.delete(id);
+  };
+  /** This is being drawn now; if it takes longer than a moment, it is shown. */
+  const begin = (item) => {
+    if (now.id === item?.id) return;
+    now.id = item?.id;
+    clearTimeout(now.late);
+    if (!item) {
+      now.box.hidden = now.preview.hidden = true;
+      return;
+    }
+    now.title.textContent = item.title;
+    now.left.textContent = "getting ready to draw";
+    now.progress.removeAttribute("value"); // how long that takes, nobody knows
+    now.preview.classList.add("imagen-blank");
+    now.late = setTimeout(() => (now.box.hidden = false), 400);
+  };
+  const hear = {
+    hello: (told) => {
+      el.classList.add(LIVE);
+      missing.hidden = !told.missing.length;
+      missing.replaceChildren(make("summary", { textContent: "Backends that cannot draw here" }),
+        ...told.missing.map((one) => make("div", {},
+          make("b", { textContent: one.name }), make("span", { textContent: `: ${one.why}` }))));
+      for (const old of root().querySelectorAll(".imagen-why")) old.remove();
+      for (const [name, text] of Object.entries(told.notes)) {
+        const line = make("small", { className: "imagen-why", textContent: text });
+        root().querySelector(`.imagen-${name}`)?.append(line);
+      }
+    },
+    checks: (told) => complain(root(), told.problems),
+    said: (told) => note(told.text),
+    failed: (told) => {
+      top.failed.hidden = !told.text;
+      top.failed.textContent = told.text;
+    },
+    step: (told, buffers) => {
+      now.progress.max = told.steps;
+      now.progress.value = told.step;
+      now.left.textContent = `step ${told.step} of ${told.steps}, ${told.left}`;
+      now.box.hidden = false;
+      if (!buffers.length) return;
+      show(now.preview, buffers);
+      now.preview.hidden = false;
+      now.preview.classList.remove("imagen-blank");
+    },
+    queue: (told) => {
+      const current = told.items.find((item) => item.drawing);
+      top.cancel.disabled = !current;
+      top.cancel.dataset.id = current?.id;
+      top.resume.hidden = !told.resumable;
+      top.resume.textContent = `Resume ${told.resumable}`;
+      begin(current);
+      const focused = queue.querySelector(":focus")?.dataset.key;
+      queue.replaceChildren(...told.items.filter((item) => !item.drawing).map((i) => waiting(i, say)));
+      if (focused) [...queue.querySelectorAll("button")].find((b) => b.dataset.key === focused)?.focus();
+      const rest = told.more ? [`and ${told.more} more`] : [];
+      if (told.elsewhere) rest.push(`${told.elsewhere} wait in other panels`);
+      more.textContent = rest.join("; ");
+    },
+    result: (told, buffers) => {
+      if (shown.has(told.id)) forget(told.id);
+      const one = card(told, buffers, say, note);
+      shown.set(told.id, one);
+      cards.prepend(one.node);
+      if (shown.size > 100) forget(shown.keys().next().value); // as many as Python has thumbnails of
+    },
+    tags: (told) => shown.get(told.id)?.mark(told.tags),
+    large: (told, buffers) => {
+      show(large.image, buffers);
+      large.image.alt = shown.get(told.id)?.image.alt ?? "";
+      if (!large.dialog.open) large.dialog.showModal();
+    },
+  };
+  const heard = (told, buffers) => hear[told.kind]?.(told, buffers ?? []);
+  model.on("msg:custom", heard);
+
+  /** Ctrl-Enter draws; of other keys the notebook has those with Ctrl, and here Enter is Enter. */
+  const keys = (event) => {
+    if (!root().contains(event.target)) return;
+    const command = event.ctrlKey || event.metaKey;
+    root().toggleAttribute("data-lm-suppress-shortcuts", !command);
+    if (!command || event.key !== "Enter") return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    draw();
+  };
+
+  // The controls are other widgets: they stand around this one as soon as the panel is on the page.
+  const settle = () => {
+    if (stop.signal.aborted) return;
+    if (!el.isConnected) return requestAnimationFrame(settle);
+    // Before JupyterLab, which listens on the document and would run cells and delete them.
+    window.addEventListener("keydown", keys, { signal: stop.signal, capture: true });
+    say("hello");
+  };
+  settle();
+  return () => {
+    stop.abort();
+    clearTimeout(now.late);
+    model.off("msg:custom", heard);
+    [...shown.keys()].forEach(forget);
+    for (const image of [now.preview, large.image]) if (image.src) URL.revokeObjectURL(image.src);
+  };
+}
+
+export default { render };

@@ -1,0 +1,98 @@
+"""The strip below a panel's controls: what is drawn, waits and was drawn, told to the page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from imagen_nb.backends import Step
+from imagen_nb.live import clock
+from imagen_nb.picture import Picture
+from imagen_nb.queue import Item, Wish
+from imagen_nb.widgets.painter import Waiting
+from imagen_nb.widgets.results import Results, result
+from imagen_nb.widgets.saved import saved, thumbnails
+
+_LISTED = 100  # of what waits
+_LETTERS = 200  # of a prompt in the queue
+_SAVED, _SAVED_S = 12, 3.0  # thumbnails that a saved notebook keeps; seconds between two updates
+_HERE = Path(__file__).parent
+
+
+class Strip(anywidget.AnyWidget):
+    """The painter's audience. What it shows it is told by messages, from any thread.
+
+    Invariant: it has no state of its own that a notebook could save.
+    """
+
+    _esm = _HERE / "panel.js"
+    _css = _HERE / "panel.css"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results = Results()
+        self.kept: Any = None  # the DisplayHandle of what stays in a saved notebook
+        self._kept_at = 0.0
+
+    def tell(self, kind: str, data: bytes | None = None, **facts: Any) -> None:
+        """One message to every view."""
+        self.send({"kind": kind, **facts}, buffers=[data] if data else None)
+
+    def changed(self, waiting: Waiting) -> None:
+        """See `Audience`; so are the next ones."""
+        items = [_listed(item, waiting.current) for item in waiting.items[:_LISTED]]
+        more = len(waiting.items) - len(items)
+        self.tell(
+            "queue", items=items, more=more, resumable=waiting.resumable,
+            elsewhere=waiting.elsewhere,
+        )  # fmt: skip
+        if waiting.current is None:
+            self._keep()
+
+    def stepped(self, step: Step, preview: bytes | None) -> None:  # noqa: D102
+        left = f"{clock(step.seconds_left)} left"
+        self.tell("step", preview, step=step.step, steps=step.steps, left=left)
+
+    def drew(self, wish: Wish, picture: Picture) -> None:  # noqa: D102
+        new = result(picture, wish.again is not None)
+        self.results.add(new)
+        self.tell("result", new.small, **new.described())
+        self.said(new.verdict or f"drawn: {picture.path.name}")
+        if time.monotonic() > self._kept_at + _SAVED_S:
+            self._keep()
+
+    def said(self, text: str) -> None:  # noqa: D102
+        self.tell("said", text=text)
+
+    def failed(self, text: str) -> None:  # noqa: D102
+        self.tell("failed", text=text)
+
+    def repeat(self) -> None:
+        """Tell of all pictures again, to a view that has just come up."""
+        for one in self.results.newest():
+            self.tell("result", one.small, **one.described())
+
+    def page(self) -> str:
+        """The newest pictures as plain HTML."""
+        newest = self.results.newest(_SAVED)[::-1]
+        small = [(one.small, one.picture.record.prompt) for one in newest]
+        return thumbnails(small, len(self.results.pictures()), side=128)
+
+    def _keep(self) -> None:
+        if self.kept:
+            self._kept_at = time.monotonic()
+            self.kept.update(saved(self.page()), raw=True)
+
+
+def _listed(item: Item, current: Item | None) -> dict[str, Any]:
+    """An item of the queue, as the page lists it."""
+    prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
+    title = prompt if len(prompt) <= _LETTERS else f"{prompt[:_LETTERS]}…"
+    what = "again: " if item.wish.again else ""
+    return {
+        "id": item.id, "title": f"{what}{title}", "seed": item.wish.seed, "error": item.error,
+        "mine": item.mine, "drawing": drawing,
+    }  # fmt: skip
