@@ -1,0 +1,1 @@
+"""What a person works with in a notebook: gallery, comparison, panel."""

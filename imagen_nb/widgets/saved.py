@@ -1,0 +1,89 @@
+"""What of a widget stays in a saved notebook: thumbnails, where no kernel answers any more.
+
+A widget is shown as two outputs, one after the other: its view, and a page of plain HTML that
+stands for it. The page hides itself while a view before it is alive, and hides what JupyterLab says of a
+dead one ("Error displaying widget: model not found"); viewers without widgets (GitHub, nbconvert)
+show just the page. A view is alive when something in it has the class `LIVE`: a widget's JavaScript
+sets it when the kernel has answered; one of ipywidgets alone says `widget.add_class(LIVE)`.
+
+In a notebook that JupyterLab does not trust (one that was made elsewhere) it takes `<style>` away,
+and shows the view's text/plain above the thumbnails.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from IPython.display import DisplayHandle, display
+
+from imagen_nb.terminal import safe
+
+LIVE = "imagen-live"
+WEIGHT = 150_000  # bytes of a page of thumbnails, which the notebook keeps
+_LETTERS = 300  # of a prompt
+
+# JupyterLab, Notebook 7 and Voilà; then nbclassic. A dead or loading view has no element in it.
+_STYLE = "".join(
+    f"{output}:has(.{LIVE})+{output}:has(.imagen-saved),"
+    f"{output}:not(:has(> {view} *)):has(+{output} .imagen-saved){{display:none}}"
+    for output, view in (
+        (".jp-OutputArea-child", ".jp-OutputArea-output"),
+        (".output_area", ".output_subarea"),
+    )
+)
+
+
+def shown(widget: Any, page: str) -> DisplayHandle:
+    """Shows a widget, and the page (HTML) that stands for it when it is not alive.
+
+    The page may be replaced later, from any thread: `handle.update(saved(page), raw=True)`.
+    """
+    view = widget._repr_mimebundle_()
+    show: Any = display  # it has no types
+    show(view[0] if isinstance(view, tuple) else view, raw=True)  # anywidget, ipywidgets
+    handle: DisplayHandle = show(saved(page), raw=True, display_id=True)
+    return handle
+
+
+def saved(page: str) -> dict[str, str]:
+    """The page as an output; without text, or a terminal would show it besides the widget's own."""
+    return {"text/html": f'<div class="imagen-saved"><style>{_STYLE}</style>{page}</div>'}
+
+
+def thumbnails(
+    small: Iterable[tuple[bytes, str]], total: int, *, side: int, columns: int | None = None
+) -> str:
+    """A page of thumbnails (WebP, each with its prompt), as many as `WEIGHT` has room for.
+
+    Prompts are untrusted text. `total`: how many pictures there are.
+    """
+    cells = [*_within(WEIGHT, (_cell(*one, number, side) for number, one in enumerate(small)))]
+    across = "auto-fill" if columns is None else columns
+    style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
+    said = f"{total} pictures"
+    if len(cells) < total:
+        said = f"the first {len(cells)} of {said}; run the cell to see all"
+    return f'<div style="{style}">{"".join(cells)}</div><small>{html.escape(said)}</small>'
+
+
+def _cell(webp: bytes, prompt: str, number: int, side: int) -> str:
+    line = html.escape(safe(prompt[:_LETTERS]))
+    source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+    cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    return (
+        f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
+        f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {line}</small>'
+        "</figcaption></figure>"
+    )
+
+
+def _within(weight: int, cells: Iterator[str]) -> Iterator[str]:
+    """As many as weigh no more together."""
+    for cell in cells:
+        weight -= len(cell.encode())
+        if weight < 0:
+            return
+        yield cell

@@ -1,0 +1,63 @@
+"""A saved notebook that is opened again shows thumbnails, not what is left of a dead widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_pages import Lab, Notebook
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.slow
+
+WIDGET = (
+    "import ipywidgets\n"
+    "from imagen_nb.widgets.saved import LIVE, shown, thumbnails\n"
+    "from imagen_nb.thumbnail import webp\n"
+    "picture = im.generate('a red boat', seed=1)\n"
+    "page = thumbnails([(webp(picture.image, 96), '<b>a red boat</b>')], 1, side=96)\n"
+    "button = ipywidgets.Button(description='Alive')\n"
+    "button.add_class(LIVE)\n"
+    "shown(button, page);"
+)
+
+
+def test_a_live_widget_hides_its_page_and_a_dead_one_is_hidden_by_it(
+    notebook: Callable[..., Notebook], lab: Lab, shots: Path
+) -> None:
+    opened = notebook(WIDGET)
+    opened.run_all()
+    output = opened.output(1)
+    expect(output.get_by_role("button", name="Alive")).to_be_visible()
+    expect(output.locator(".imagen-saved")).to_be_hidden()
+    opened.save()
+    lab.close()
+    again = lab.open_file(opened.path)
+    picture = again.output(1).get_by_role("img", name="<b>a red boat</b>")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") == 96
+    lab.page.wait_for_timeout(2000)  # until the dead widget says that it is one
+    expect(again.output(1)).not_to_contain_text("widget", use_inner_text=True)
+    lab.page.screenshot(path=shots / "saved.png")
+
+
+def test_a_notebook_of_somebody_else_shows_the_thumbnails_too(
+    notebook: Callable[..., Notebook], lab: Lab, shots: Path
+) -> None:
+    opened = notebook(WIDGET)
+    opened.run_all()
+    for _ in range(5):  # JupyterLab saves by itself, too: perhaps it was that
+        opened.save()
+        foreign = opened.saved()
+        if len(foreign.cells[1].outputs) > 1:
+            break
+    lab.close()
+    foreign.cells[0].source += "\n# never seen by this server"
+    path = opened.path.with_name("foreign.ipynb")
+    nbformat.write(foreign, path)
+    again = lab.open_file(path)
+    expect(again.output(1).get_by_role("img", name="<b>a red boat</b>")).to_be_visible()
+    expect(again.output(1)).not_to_contain_text("Error")
+    lab.page.screenshot(path=shots / "saved-foreign.png")
