@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         untag,
     )
     from imagen_nb.studio import Studio
+    from imagen_nb.widgets.compare import Compare
+    from imagen_nb.widgets.gallery import Gallery
 
 __version__ = "0.1.0"
 
@@ -43,7 +45,9 @@ _HOMES = {
     "BackendError": "errors",
     "Cancelled": "errors",
     "CloudError": "errors",
+    "Compare": "widgets.compare",
     "ConfigError": "errors",
+    "Gallery": "widgets.gallery",
     "ImagenError": "errors",
     "Picture": "picture",
     "Pictures": "picture",
@@ -70,7 +74,9 @@ __all__ = [
     "BackendError",
     "Cancelled",
     "CloudError",
+    "Compare",
     "ConfigError",
+    "Gallery",
     "ImagenError",
     "Picture",
     "Pictures",

@@ -25,7 +25,7 @@ from imagen_nb.faults import reach
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
-from imagen_nb.originals import ids_of, original
+from imagen_nb.originals import Original, ids_of, original
 from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.output import Kept, Output, destination, read_record
 from imagen_nb.paths import absolute
@@ -135,7 +135,7 @@ class Studio:
             Cancelled: after `cancel()`.
         """
         if like is not None:
-            one = original(like, self._catalogs(), self.reader())
+            one = self.original(like)
             given = {
                 "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
                 "guidance": guidance, **backend_options,
@@ -189,7 +189,7 @@ class Studio:
             StorageError: for a file without a record.
             CloudError: when it is to be looked up in the cloud, and that cannot be read.
         """
-        one = original(what, self._catalogs(), self.reader())
+        one = self.original(what)
         record = one.record
         given = {**self._model_of(record, backend_options), **backend_options}
         backend, _ = self._backend(record.backend, given)
@@ -391,6 +391,10 @@ class Studio:
     def named(self, what: Any, /) -> list[str]:
         """The ids of the pictures that are meant, in any form that `tag` takes."""
         return [*dict.fromkeys(ids_of(what, self._catalogs(), self.reader()))]
+
+    def original(self, what: What, /) -> Original:
+        """A picture's record and its file, if that is on this machine; as `reproduce` finds it."""
+        return original(what, self._catalogs(), self.reader())
 
     def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The tags of those of these pictures that are on this machine."""

@@ -1,10 +1,11 @@
 """What of a widget stays in a saved notebook: thumbnails, where no kernel answers any more.
 
 A widget is shown as two outputs, one after the other: its view, and a page of plain HTML that
-stands for it. The page hides itself while a view before it is alive, and hides what JupyterLab says of a
-dead one ("Error displaying widget: model not found"); viewers without widgets (GitHub, nbconvert)
-show just the page. A view is alive when something in it has the class `LIVE`: a widget's JavaScript
-sets it when the kernel has answered; one of ipywidgets alone says `widget.add_class(LIVE)`.
+stands for it. The page hides itself while a view before it is alive, and hides what JupyterLab says
+of a dead one ("Error displaying widget: model not found"); viewers without widgets (GitHub,
+nbconvert) show just the page. A view is alive when something in it has the class `LIVE`: a widget's
+JavaScript sets it when the kernel has answered; one of ipywidgets alone says
+`widget.add_class(LIVE)`.
 
 In a notebook that JupyterLab does not trust (one that was made elsewhere) it takes `<style>` away,
 and shows the view's text/plain above the thumbnails.
