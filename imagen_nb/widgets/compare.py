@@ -11,7 +11,7 @@ from imagen_nb.frames.places import described, places
 from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.shortcuts import studio
 from imagen_nb.widgets.pair import pair
-from imagen_nb.widgets.saved import shown, thumbnails
+from imagen_nb.widgets.saved import show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.small import thumbnail
 from imagen_nb.widgets.work import Work
@@ -65,7 +65,8 @@ class Compare(anywidget.AnyWidget):
         return self._page()
 
     def _ipython_display_(self, **_: Any) -> None:
-        shown(self, self._page())
+        show_view(self)
+        show_page(self._page())
 
     def _page(self) -> str:
         found = described(places(self._frame), self._cloud)

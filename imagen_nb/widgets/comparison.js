@@ -12,7 +12,8 @@ export const comparison = (root, pair, buffers, signal) => {
   const slider = sliderOf(stage, signal);
   const modes = modesOf((mode) => show(stage, slider, modes, mode), signal);
   root.classList.add("imagen-comparison");
-  root.replaceChildren(modes, stage, slider, differing(pair.rows));
+  const left = element("div", { className: "imagen-shown" }, modes, stage, slider);
+  root.replaceChildren(left, differing(pair.rows));
   show(stage, slider, modes, "slider");
   const timer = setInterval(() => stage.classList.toggle("imagen-second"), BLINK);
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
@@ -22,10 +23,18 @@ export const comparison = (root, pair, buffers, signal) => {
 const stageOf = (pair, buffers, signal) => {
   const figures = buffers.slice(0, 2).map((buffer, place) => {
     const image = element("img", { alt: visible(pair.prompts[place]), draggable: false });
+    image.addEventListener("load", () => widen(image), { signal });
     image.src = address(buffer, signal);
     return element("figure", {}, image, element("figcaption", {}, "AB"[place]));
   });
   return element("div", { className: "imagen-stage" }, ...figures, element("i", { className: "imagen-line" }));
+};
+
+/** The stage is as wide as the widest of its pictures. */
+const widen = (image) => {
+  const { style } = image.closest(".imagen-shown");
+  const ratio = image.naturalWidth / image.naturalHeight;
+  style.setProperty("--ratio", Math.max(ratio, Number(style.getPropertyValue("--ratio"))));
 };
 
 const sliderOf = (stage, signal) => {

@@ -33,7 +33,9 @@ const ticked = (list) => [...list.known].filter(([, one]) => one.input.checked).
 const fill = (list, counts, picked) => {
   for (const [value, count] of counts) {
     if (!list.known.has(value)) add(list, value);
-    list.known.get(value).count.textContent = count;
+    const { label, count: shown } = list.known.get(value);
+    shown.textContent = count;
+    label.classList.toggle("imagen-none", count === 0);
   }
   if (picked) list.known.forEach((one, value) => { one.input.checked = picked.includes(value); });
   const chosen = ticked(list).length;
@@ -45,7 +47,7 @@ const add = (list, value) => {
   const input = element("input", { type: "checkbox" });
   const count = element("small", {});
   const label = element("label", {}, input, value ? isolated(value) : element("em", {}, "none"), count);
-  list.known.set(value, { input, count });
+  list.known.set(value, { input, label, count });
   list.values.append(label);
 };
 

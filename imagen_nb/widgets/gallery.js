@@ -9,7 +9,7 @@ import { knownCards } from "./thumbs.js";
 const FACETS = ["backend", "model", "tag", "size", "day"];
 const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares two · / filters";
 const TYPING = 200; // milliseconds without a key, until the filter asks
-const ASKING = 60; // milliseconds between questions for thumbnails
+const ASKING = 100; // milliseconds between questions for thumbnails
 
 const render = ({ model, el }) => {
   const over = new AbortController();
@@ -34,7 +34,7 @@ const galleryOf = (send, signal) => {
   const state = { rows: new Int32Array(0), focus: 0, anchor: 0, selected: new Set(), total: 0 };
   const layout = { size: 128, columns: null };
   const cards = knownCards(send, signal);
-  const ask = paced((positions) => cards.want([...positions]), ASKING, signal);
+  const ask = paced(cards.want, ASKING, signal);
   const grid = gridOf(state, layout, cards.get, ask, signal);
   const bar = barOf(() => filter(), signal);
   const root = rootOf(bar, grid);
@@ -87,14 +87,19 @@ const adopt = (state, told, rows, selected) => {
   state.focus = state.anchor = Math.max(0, rows.indexOf(before));
 };
 
-/** Calls with the last value, at most once in so many milliseconds. */
+/** Calls at once, and then with the last value, at most once in so many milliseconds. */
 const paced = (act, pause, signal) => {
   let timer = 0;
-  let last = null;
+  let last;
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  const rest = () => {
+    timer = last && setTimeout(rest, pause);
+    if (last) act(last);
+    last = null;
+  };
   return (value) => {
     last = value;
-    timer ||= setTimeout(() => { timer = 0; act(last); }, pause);
+    if (!timer) rest();
   };
 };
 

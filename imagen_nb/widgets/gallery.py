@@ -13,27 +13,26 @@ from PIL import Image
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.places import Place, described, places
+from imagen_nb.frames.places import Place, described
 from imagen_nb.frames.words import parse
 from imagen_nb.shortcuts import studio
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
-from imagen_nb.thumbnail import webp
 from imagen_nb.widgets.pair import pair
 from imagen_nb.widgets.rows import FACETS, Filters, Rows
-from imagen_nb.widgets.saved import saved, shown, thumbnails
+from imagen_nb.widgets.saved import saved, show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.small import kept, large, thumbnail
+from imagen_nb.widgets.small import kept, large, thumbnail, within
 from imagen_nb.widgets.work import Work
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIZES = (64, 512)  # pixels of a thumbnail's side
-_BATCH = 12  # thumbnails in one message
+_BATCH = 6  # thumbnails in one message
 _ASKED = 500  # thumbnails in one question, at most
-_SAVED = 40  # pictures in the saved notebook
-_SAVED_SIDE = 112  # pixels of one, at most
-_PATIENCE_S = 0.4  # a cell waits for these, before it ends
+_SAVED = 24  # pictures in the saved notebook
+_SAVED_SIDE, _SAVED_HEAVIEST = 112, 4000  # pixels and bytes of one, at most
+_PATIENCE_S = 0.15  # a cell waits for these; until it ends no view is answered
 
 
 class Gallery(anywidget.AnyWidget):
@@ -41,7 +40,7 @@ class Gallery(anywidget.AnyWidget):
 
     Thumbnails are made when they come into view, in threads, and kept in the user's cache. Ratings
     and `keeper` / `reject` are written at once, as `imagen_nb.rate` does. A saved notebook keeps
-    the first 40 thumbnails.
+    the first 24 thumbnails.
 
     Keys: arrows move, Enter enlarges, Esc closes, 1 to 5 rate and 0 unrates, k and x tag keeper and
     reject, Space selects, Ctrl-A selects all that are shown, c compares two, / goes to the filter.
@@ -136,16 +135,17 @@ class Gallery(anywidget.AnyWidget):
             self._work.soon(self._cards, view, question, at[start : start + _BATCH])
 
     def _cards(self, view: str, question: object, at: Sequence[int]) -> None:
-        if self._newest.get(view) is not question:  # scrolled on meanwhile
+        cloud, made = studio().reader(), []
+        for place in described(self._rows.places(at), cloud):
+            if self._newest.get(view) is not question:  # scrolled on meanwhile
+                at = at[: len(made)]
+                break
+            made.append(_attempt(place, cloud))
+        if not made:
             return
-        cloud = studio().reader()
-        made = [_attempt(place, cloud) for place in described(self._places(at), cloud)]
         files = [one if isinstance(one, bytes) else b"" for one in made]
         troubles = [str(one) if isinstance(one, ImagenError) else "" for one in made]
         self._tell("cards", files, view=view, at=[*at], troubles=troubles, **self._rows.told(at))
-
-    def _places(self, at: Sequence[int]) -> list[Place]:
-        return [place for position in at for place in places(self._rows.one(position))]
 
     def _tag(self, name: str, at: Sequence[int]) -> None:
         wanted, write = _CHANGES[name]
@@ -155,7 +155,7 @@ class Gallery(anywidget.AnyWidget):
 
     def _look(self, view: str, position: int) -> None:
         cloud = studio().reader()
-        (place,) = described(self._places([position]), cloud)
+        (place,) = described(self._rows.places([position]), cloud)
         told = self._rows.whole(position) | {"path": str(place.local or "")}
         try:
             self._tell("picture", [large(place, cloud)], view=view, at=position, **told)
@@ -173,10 +173,11 @@ class Gallery(anywidget.AnyWidget):
 
     def _ipython_display_(self, **_: Any) -> None:
         """Shows it; the page that stands for it later gets the pictures that are not ready yet."""
+        show_view(self)
         made = [self._work.soon(self._saved, place) for place in self._first()]
         wait(made, timeout=_PATIENCE_S)
         ready = [one for one in made if one.done()]
-        handle = shown(self, self._page(ready))
+        handle = show_page(self._page(ready))
         if len(ready) < len(made):
             self._work.in_turn(self._complete, handle, made)
 
@@ -184,7 +185,7 @@ class Gallery(anywidget.AnyWidget):
         handle.update(saved(self._page(made)), raw=True)
 
     def _first(self) -> list[Place]:
-        return self._places(range(min(_SAVED, len(self._rows))))
+        return self._rows.places(range(min(_SAVED, len(self._rows))))
 
     def _saved(self, place: Place) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
@@ -192,7 +193,7 @@ class Gallery(anywidget.AnyWidget):
         if not isinstance(made, bytes):
             return b""
         side = min(_SAVED_SIDE, int(self._layout_asked["size"] or 0))
-        return webp(Image.open(io.BytesIO(made)), side)
+        return within(Image.open(io.BytesIO(made)), side, _SAVED_HEAVIEST)
 
     def _page(self, made: Sequence[Future[bytes]]) -> str:
         prompts = self._rows.told(range(len(made)))["prompt"]

@@ -18,10 +18,11 @@ export const gridOf = (state, layout, card, seen, signal) => {
   const free = [];
   const name = `imagen-${Math.random().toString(36).slice(2)}`;
   let columns = 1;
+  let side = layout.size;
   let top = 0;
   let frame = 0;
 
-  const pitch = () => layout.size + BELOW + GAP;
+  const pitch = () => side + BELOW + GAP;
   const inView = () => {
     const first = Math.max(0, Math.floor(box.scrollTop / pitch()) - OVER);
     const last = Math.ceil((box.scrollTop + box.clientHeight) / pitch()) + OVER;
@@ -39,7 +40,7 @@ export const gridOf = (state, layout, card, seen, signal) => {
     }
     for (let index = first; index < last; index += 1) place(index);
     list.setAttribute("aria-activedescendant", placed.has(state.focus) ? `${name}-${state.focus}` : "");
-    seen(state.rows.subarray(first, last));
+    seen([...state.rows.subarray(first + OVER * columns, last), ...state.rows.subarray(first, first + OVER * columns)]);
   };
   const soon = () => { frame ||= requestAnimationFrame(draw); };
 
@@ -52,7 +53,7 @@ export const gridOf = (state, layout, card, seen, signal) => {
       slot.node.dataset.index = index;
       slot.node.hidden = false;
     }
-    const x = (index % columns) * (layout.size + GAP);
+    const x = (index % columns) * (side + GAP);
     slot.node.style.transform = `translate(${x}px, ${Math.floor(index / columns) * pitch()}px)`;
     fill(slot, card(state.rows[index]), state, index);
   };
@@ -60,10 +61,12 @@ export const gridOf = (state, layout, card, seen, signal) => {
   const measure = () => {
     const width = box.clientWidth;
     if (!width) return; // not in the page just now
-    columns = layout.columns ?? Math.max(1, Math.floor((width - 2 * GAP + GAP) / (layout.size + GAP)));
-    list.style.setProperty("--side", `${layout.size}px`);
+    const room = width - GAP; // without the padding, with a gap after the last column
+    columns = layout.columns ?? Math.max(1, Math.floor(room / (layout.size + GAP)));
+    side = layout.columns ? layout.size : Math.floor(room / columns) - GAP;
+    list.style.setProperty("--side", `${side}px`);
     list.style.height = `${Math.ceil(state.rows.length / columns) * pitch()}px`;
-    list.style.width = layout.columns ? `${columns * (layout.size + GAP)}px` : "";
+    list.style.width = layout.columns ? `${columns * (side + GAP)}px` : "";
     box.scrollTop = top;
     soon();
   };

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from imagen_nb.frames.places import Place, places
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.words import EVERY, Words
@@ -60,9 +61,9 @@ class Rows:
             found["tags"] = tags
         return found
 
-    def one(self, position: int) -> pd.DataFrame:
-        """One row of the frame."""
-        return self._frame.iloc[[position]]
+    def places(self, positions: Sequence[int]) -> list[Place]:
+        """Where these pictures are."""
+        return places(self._frame.iloc[[*positions]])
 
     def told(self, positions: Sequence[int]) -> dict[str, list[Any]]:
         """What is shown of these with their thumbnails, by column."""
@@ -160,8 +161,9 @@ class Rows:
         if "created_at" not in self._frame.columns:
             return [""] * len(self)
         times = pd.to_datetime(self._frame["created_at"], utc=True, errors="coerce")
-        local = times.dt.tz_convert(datetime.now().astimezone().tzinfo)
-        return ["" if pd.isna(time) else f"{time:%Y-%m-%d}" for time in local]
+        local = times.dt.tz_convert(datetime.now().astimezone().tzinfo).dt.tz_localize(None)
+        days = local.to_numpy("datetime64[D]")
+        return [*np.where(np.isnat(days), "", np.datetime_as_string(days)).tolist()]
 
     def _codes(self, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
         """The number of each row's value, and the values: most frequent first, days newest."""
@@ -194,6 +196,8 @@ class Rows:
 
 def text_of(value: Any) -> str:
     """A value as a browser can be told it: text, nothing for what is missing."""
+    if isinstance(value, str) and value.isascii():
+        return value  # nearly all
     found = plain(value)
     if found is None:
         return ""

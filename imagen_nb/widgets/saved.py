@@ -22,6 +22,8 @@ from IPython.display import DisplayHandle, display
 
 from imagen_nb.terminal import safe
 
+_display: Any = display  # which has no types
+
 LIVE = "imagen-live"
 WEIGHT = 150_000  # bytes of a page of thumbnails, which the notebook keeps
 _LETTERS = 300  # of a prompt
@@ -37,15 +39,18 @@ _STYLE = "".join(
 )
 
 
-def shown(widget: Any, page: str) -> DisplayHandle:
-    """Shows a widget, and the page (HTML) that stands for it when it is not alive.
+def show_view(widget: Any) -> None:
+    """Show a widget, as it is alive."""
+    view = widget._repr_mimebundle_()
+    _display(view[0] if isinstance(view, tuple) else view, raw=True)  # anywidget, ipywidgets
+
+
+def show_page(page: str) -> DisplayHandle:
+    """Show, right after a widget, the page (HTML) that stands for it when it is not alive.
 
     The page may be replaced later, from any thread: `handle.update(saved(page), raw=True)`.
     """
-    view = widget._repr_mimebundle_()
-    show: Any = display  # it has no types
-    show(view[0] if isinstance(view, tuple) else view, raw=True)  # anywidget, ipywidgets
-    handle: DisplayHandle = show(saved(page), raw=True, display_id=True)
+    handle: DisplayHandle = _display(saved(page), raw=True, display_id=True)
     return handle
 
 
