@@ -46,11 +46,11 @@ class Compare(anywidget.AnyWidget):
     _css = style("comparison")
 
     def __init__(self, a: What, b: What) -> None:
+        self._work = Work(lambda text: self.send({"kind": "trouble", "text": text}))
         super().__init__()
         session = studio()
         self._cloud = session.reader()
         self._frame = _frame([session.original(a), session.original(b)])
-        self._work = Work(lambda text: self.send({"kind": "trouble", "text": text}))
         self.on_msg(self._heard)
 
     def close(self) -> None:

@@ -63,6 +63,7 @@ class Gallery(anywidget.AnyWidget):
     _css = style("comparison", "gallery")
 
     def __init__(self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None) -> None:
+        self._work = Work(lambda text: self._tell("trouble", text=text))  # closed in any case
         self._layout_asked = {"size": _size(size), "columns": _columns(columns)}
         self._rows = Rows(frame)
         super().__init__()
@@ -70,7 +71,6 @@ class Gallery(anywidget.AnyWidget):
         self._selected = self._selected[:0]
         self._filters, self._words = Filters(), ""
         self._newest: dict[str, object] = {}  # the last question for thumbnails, by view
-        self._work = Work(lambda text: self._tell("trouble", text=text))
         self.on_msg(self._heard)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from imagen_nb.picture import Picture, Pictures
 from imagen_nb.record import Record
 from imagen_nb.studio import Studio
 
+DAY = datetime.date(2026, 5, 11)
+
 
 @pytest.fixture
 def made(
@@ -31,7 +34,7 @@ def made(
         pictures = []
         for seed, prompt in enumerate(prompts):
             record = make_record(prompt=prompt, seed=2**53 - 1 - seed, **fields)
-            kept = Output(folder).keep(make_image(seed, (300, 200)), record)
+            kept = Output(folder).keep(make_image(seed, (300, 200)), record, DAY)
             studio.catalog().add(kept, "off")
             pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
         return Pictures(pictures).frame()
