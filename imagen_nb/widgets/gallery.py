@@ -32,7 +32,7 @@ _BATCH = 6  # thumbnails in one message
 _ASKED = 500  # thumbnails in one question, at most
 _SAVED = 24  # pictures in the saved notebook
 _SAVED_SIDE, _SAVED_HEAVIEST = 112, 4000  # pixels and bytes of one, at most
-_PATIENCE_S = 0.15  # a cell waits for these; until it ends no view is answered
+_PATIENCE_S = 0.5  # a cell waits for these, which a view asks for first as well
 
 
 class Gallery(anywidget.AnyWidget):

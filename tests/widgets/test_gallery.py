@@ -124,17 +124,18 @@ class TestCards:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         shown = view(made(*"abcdefghijklmnopqrst"))
-        going, go = threading.Event(), threading.Event()
+        going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
-            "imagen_nb.widgets.gallery.thumbnail", lambda *_: (going.set(), go.wait(), b"WEBP")[2]
+            "imagen_nb.widgets.gallery.thumbnail",
+            lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
         shown.say("want", at=[*range(18)])
-        going.wait()
+        for _ in range(3):  # each thread is at the first picture of a batch
+            assert going.acquire(timeout=30)
         shown.say("want", at=[19])
         go.set()
         shown.wait("cards", 4)
-        sent = sorted(at for one, _ in shown.heard for at in one["at"])
-        assert sent == [0, 6, 12, 19]
+        assert sorted(at for one, _ in shown.heard for at in one["at"]) == [0, 6, 12, 19]
 
 
 class TestTags:
