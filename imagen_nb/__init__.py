@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         untag,
     )
     from imagen_nb.studio import Studio
+    from imagen_nb.widgets.compare import Compare
+    from imagen_nb.widgets.gallery import Gallery
     from imagen_nb.widgets.panel import Panel
 
 __version__ = "0.1.0"
@@ -46,7 +48,9 @@ _HOMES = {
     "BackendError": "errors",
     "Cancelled": "errors",
     "CloudError": "errors",
+    "Compare": "widgets.compare",
     "ConfigError": "errors",
+    "Gallery": "widgets.gallery",
     "ImagenError": "errors",
     "Panel": "widgets.panel",
     "Picture": "picture",
@@ -76,7 +80,9 @@ __all__ = [
     "BackendError",
     "Cancelled",
     "CloudError",
+    "Compare",
     "ConfigError",
+    "Gallery",
     "ImagenError",
     "Panel",
     "Picture",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable, Iterator
 
 PROMPT = 300  # letters of a prompt that are shown
 # JupyterLab, and nbclassic, make formulas of $…$ in any text, and links of \href in them.
@@ -29,3 +30,12 @@ def escaped(text: object, most: int = PROMPT) -> str:
 def bidi(text: object, most: int = PROMPT) -> str:
     """The same as an element: what is written to the left moves nothing beside it."""
     return f"<bdi>{escaped(text, most)}</bdi>"
+
+
+def within(weight: int, parts: Iterable[str]) -> Iterator[str]:
+    """As many of these pieces of a page as weigh no more together, in bytes."""
+    for part in parts:
+        weight -= len(part.encode())
+        if weight < 0:
+            return
+        yield part

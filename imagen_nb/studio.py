@@ -28,7 +28,7 @@ from imagen_nb.faults import reach
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
-from imagen_nb.originals import ids_of, original
+from imagen_nb.originals import Original, ids_of, original
 from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.output import Kept, Output, destination, read_record
 from imagen_nb.paths import absolute
@@ -145,7 +145,7 @@ class Studio:
             Cancelled: after `cancel()`.
         """
         if like is not None:
-            one = original(like, self._catalogs(), self._reader(cloud))
+            one = self.original(like, cloud)
             given = {
                 "prompt": prompt, "seed": seed, "steps": steps, "width": width, "height": height,
                 "guidance": guidance, **backend_options,
@@ -200,7 +200,7 @@ class Studio:
             StorageError: for a file without a record.
             CloudError: when it is to be looked up in the cloud, and that cannot be read.
         """
-        one = original(what, self._catalogs(), self._reader(cloud))
+        one = self.original(what, cloud)
         record = redrawable(one.record)
         backend, _ = self._backend(record.backend, self._options_of(record, backend_options))
         place = Alike(backend, record)
@@ -442,6 +442,13 @@ class Studio:
     def named(self, what: Any, /) -> list[str]:
         """The ids of the pictures that are meant, in any form that `tag` takes."""
         return [*dict.fromkeys(ids_of(what, self._catalogs(), self.reader()))]
+
+    def original(self, what: What, /, cloud: bool | None = None) -> Original:
+        """A picture's record and its file, if that is on this machine; as `reproduce` finds it.
+
+        With cloud=False no client is made.
+        """
+        return original(what, self._catalogs(), self._reader(cloud))
 
     def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The tags of those of these pictures that are on this machine."""

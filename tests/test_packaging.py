@@ -37,7 +37,9 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
     assert "imagen_nb/py.typed" in names
     local = "imagen_nb/cloud/local"
     assert {f"{local}/server.mjs", f"{local}/package-lock.json"} <= set(names)
-    assert {"imagen_nb/widgets/panel.js", "imagen_nb/widgets/panel.css"} <= set(names)
+    code = [path.name for path in (ROOT / "imagen_nb" / "widgets").glob("*.[jc]s*")]
+    assert {"gallery.js", "panel.js", "panel.css"} <= {*code}
+    assert {f"imagen_nb/widgets/{name}" for name in code} <= set(names)
     assert sum(name.startswith("imagen_nb/sql/") for name in names) == 6
     assert any(name.endswith("LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]

@@ -5,20 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagen_nb.atomic import PRIVATE, sweep, write_whole
 from imagen_nb.cloud.answers import Missing, Rejected
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.output import explained, slug
+from imagen_nb.output import slug
 from imagen_nb.paths import cache_folder
+from imagen_nb.shelf import Shelf
 
 LARGEST = 50 * 2**20  # bytes of one picture: what the bucket takes
 LIMIT = 2 * 2**30  # bytes of all pictures in the cache
-_LOOKS = 64  # how often the folder is looked through while as much as its limit is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +72,12 @@ def read(cloud: Cloud, wanted: Wanted, url: str | None = None) -> bytes:
     return data
 
 
-class Cache:
-    """A folder of pictures; the least recently used go when together they take too much room.
-
-    Threads and processes may share it: files appear whole, and what one removes another fetches
-    again. Invariant: only bytes that were checked are in it, and at most `limit` of them, but for
-    what was written since the last look (a 64th of it for each process).
-    """
+class Cache(Shelf):
+    """A shelf of pictures. Invariant: only bytes that were checked are on it."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         """Creates nothing."""
-        self.folder, self.limit = folder, limit
-        self._unlooked = limit  # bytes written since the last look
-        self._lock = threading.Lock()
+        super().__init__(folder, limit)
 
     def path(self, wanted: Wanted) -> Path:
         """Where the picture lies, or would.
@@ -117,32 +108,6 @@ class Cache:
             data = read(cloud, wanted)
             self._put(self.path(wanted), data)
         return data
-
-    def _put(self, path: Path, data: bytes) -> None:
-        with explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data, PRIVATE)
-        with self._lock:
-            self._unlooked += len(data)
-            if self._unlooked * _LOOKS < self.limit:
-                return
-            self._unlooked = 0
-        self._make_room()
-
-    def _make_room(self) -> None:
-        sweep(self.folder)
-        found = []
-        for entry in os.scandir(self.folder):
-            with suppress(OSError):  # another process makes room, too
-                stat = entry.stat(follow_symlinks=False)
-                found.append((stat.st_mtime_ns, stat.st_size, entry.path))
-        left = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if left <= self.limit:
-                return
-            with suppress(OSError):
-                os.unlink(path)
-            left -= size
 
 
 _cache = functools.cache(Cache)

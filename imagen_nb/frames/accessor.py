@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded 
     from PIL.Image import Image
 
     from imagen_nb.cloud.client import Cloud
-    from imagen_nb.frames.sheet import Gallery
     from imagen_nb.picture import Picture
     from imagen_nb.studio import Studio
+    from imagen_nb.widgets.gallery import Gallery
 
 
 class Accessor:
@@ -34,18 +34,15 @@ class Accessor:
         self._frame = frame
 
     def gallery(self, columns: int | None = None, size: int = 128) -> Gallery:
-        """Thumbnails for a notebook, each with its position and prompt.
-
-        At most 200 pictures and 400 kB of HTML; below them stands how many are left out. A picture
-        that cannot be had is grey and says why.
+        """The pictures in a notebook, to filter, rate, tag, compare and select; as `im.Gallery`.
 
         Args:
             columns: how many side by side; as many as there is room for unless given.
-            size: pixels of a thumbnail's longer side, 16 to 1024.
+            size: pixels of a thumbnail's side, 64 to 512.
         """
-        from imagen_nb.frames.sheet import gallery
+        from imagen_nb.widgets.gallery import Gallery
 
-        return gallery(self._frame, self._cloud, columns, size)
+        return Gallery(self._frame, columns=columns, size=size)
 
     def contact_sheet(
         self,

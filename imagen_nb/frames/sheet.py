@@ -1,20 +1,18 @@
-"""The pictures of a frame to look at: one page of them all, or a gallery in a notebook."""
+"""The pictures of a frame to look at: one page of them all."""
 
 from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.parallel import THREADS, each
+from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, decoded, described, places
 from imagen_nb.frames.rows import plain
-from imagen_nb.markup import NO_FORMULAS, bidi, escaped
-from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet, img_tag
+from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 LONGEST = 14_400  # pixels of a page's side: a larger one PDF readers do not show
 AREA = 64_000_000  # pixels of a page: 192 MB while it is made
 SIZES = (16, 1024)  # of a picture on a page
-SHOWN = 200  # pictures of a gallery
-WEIGHT = 400_000  # bytes of its HTML, which the notebook keeps
 
 
 def sheet(
@@ -135,63 +131,3 @@ def _value(value: object) -> object:
 
 def _shown(value: object) -> str:
     return str(_value(value))
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Thumbnails in a notebook: plain HTML that stays when the notebook is saved."""
-
-    shown: int
-    total: int
-    page: str = field(repr=False)
-
-    def _repr_html_(self) -> str:
-        return self.page
-
-
-def gallery(frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size: int) -> Gallery:
-    """The pictures as `Accessor.gallery` says."""
-    side = _side(size)
-    across = "auto-fill" if columns is None else _columns(columns, max(1, len(frame)))
-    wanted = described(places(frame.iloc[:SHOWN]), cloud)
-    cells = [*within(WEIGHT, _cells(frame, wanted, cloud, side))]
-    style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
-    said = f"{len(frame)} pictures"
-    if len(cells) < len(frame):
-        said = (
-            f"the first {len(cells)} of {len(frame)} pictures; {len(frame) - len(cells)} are left "
-            f"out: see df.iloc[{len(cells)}:], or a smaller size"
-        )
-    grid = f'<div {NO_FORMULAS} style="{style}">{"".join(cells)}</div>'
-    page = f"{grid}<small>{escaped(said)}</small>"
-    return Gallery(len(cells), len(frame), page)
-
-
-def _cells(
-    frame: pd.DataFrame, wanted: Sequence[Place], cloud: Cloud | None, side: int
-) -> Iterator[str]:
-    """One after another: the rest is not read when there is no room for it."""
-    head = frame.iloc[: len(wanted)]
-    prompts = [*map(_shown, head["prompt"])] if "prompt" in frame.columns else [""] * len(head)
-    for start in range(0, len(wanted), THREADS):
-        part = wanted[start : start + THREADS]
-        for number, image in enumerate(small(part, cloud, side), start):
-            yield _cell(image, number, prompts[number], side)
-
-
-def _cell(image: Image, number: int, prompt: str, side: int) -> str:
-    cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
-    return (
-        f'<figure style="margin:0" title="{escaped(prompt)}">{img_tag(image, prompt, side)}'
-        f'<figcaption style="{cut}"><small>{number} · {bidi(prompt)}</small></figcaption>'
-        "</figure>"
-    )
-
-
-def within(weight: int, cells: Iterator[str]) -> Iterator[str]:
-    """As many as weigh no more together."""
-    for cell in cells:
-        weight -= len(cell.encode())
-        if weight < 0:
-            return
-        yield cell

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import decoded, described, places
-from imagen_nb.frames.sheet import within
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.markup import bidi, escaped, within
 from imagen_nb.reporting.text import section
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from imagen_nb.picture import Picture, summary
 from imagen_nb.thumbnail import webp
 
 SHOWN = 100
-_SIDES, _WEIGHT = (256, 192, 128), 12_000  # pixels of a thumbnail's longer side, bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Result:
 
 def result(picture: Picture, reproduced: bool) -> Result:
     """A picture that was just drawn."""
-    return Result(picture, _small(picture), _verdict(picture) if reproduced else "")
+    return Result(picture, webp(picture.image), _verdict(picture) if reproduced else "")
 
 
 class Results:
@@ -86,13 +85,6 @@ class Results:
         """The newest ones, in the order in which they were drawn."""
         with self._lock:
             return [*self._all.values()][-count:]
-
-
-def _small(picture: Picture) -> bytes:
-    """A thumbnail as large as `_WEIGHT` allows; a small side always does."""
-    image = picture.image
-    tries = (webp(image, side) for side in _SIDES)
-    return next((data for data in tries if len(data) <= _WEIGHT), webp(image, _SIDES[-1] // 2))
 
 
 def _verdict(picture: Picture) -> str:

@@ -14,19 +14,17 @@ and shows the view's text/plain above the thumbnails.
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from imagen_nb.terminal import safe
+from imagen_nb.markup import NO_FORMULAS, bidi, escaped, within
 
 _display: Any = display  # which has no types
 
 LIVE = "imagen-live"
 WEIGHT = 150_000  # bytes of a page of thumbnails, which the notebook keeps
-_LETTERS = 300  # of a prompt
 
 # JupyterLab, Notebook 7 and Voilà; then nbclassic. A dead or loading view has no element in it.
 _STYLE = "".join(
@@ -66,30 +64,22 @@ def thumbnails(
 
     Prompts are untrusted text. `total`: how many pictures there are.
     """
-    cells = [*_within(WEIGHT, (_cell(*one, number, side) for number, one in enumerate(small)))]
+    cells = [*within(WEIGHT, (_cell(*one, number, side) for number, one in enumerate(small)))]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
     said = f"{total} pictures"
     if len(cells) < total:
         said = f"the first {len(cells)} of {said}; run the cell to see all"
-    return f'<div style="{style}">{"".join(cells)}</div><small>{html.escape(said)}</small>'
+    grid = f'<div {NO_FORMULAS} style="{style}">{"".join(cells)}</div>'
+    return f"{grid}<small>{escaped(said)}</small>"
 
 
 def _cell(webp: bytes, prompt: str, number: int, side: int) -> str:
-    line = html.escape(safe(prompt[:_LETTERS]))
+    line = escaped(prompt)
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
     cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     return (
         f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
-        f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {line}</small>'
-        "</figcaption></figure>"
+        f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {bidi(prompt)}'
+        "</small></figcaption></figure>"
     )
-
-
-def _within(weight: int, cells: Iterator[str]) -> Iterator[str]:
-    """As many as weigh no more together."""
-    for cell in cells:
-        weight -= len(cell.encode())
-        if weight < 0:
-            return
-        yield cell

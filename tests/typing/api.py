@@ -69,6 +69,13 @@ im.autolog()
 im.autolog(tags=["exp-3"], cloud=False)
 im.autolog(disable=True)
 
+# In a notebook.
+gallery: im.Gallery = im.Gallery(history, size=160, columns=4)
+chosen: pd.DataFrame = gallery.selected
+left: pd.DataFrame = gallery.visible
+gallery.close()
+compared: im.Compare = im.Compare(picture, frame.iloc[0])
+
 # A session of one's own.
 studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})
 with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as own:
@@ -108,6 +115,7 @@ except im.UsageError as error:
 im.generate("a boat", seed="11")  # type: ignore[arg-type]
 im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
+im.Gallery(history, size="large")  # type: ignore[arg-type]
 im.sync(timeout="5")  # type: ignore[arg-type]
 im.autolog(output="pictures")  # type: ignore[call-arg]
 im.nothing_like_that()  # type: ignore[attr-defined]

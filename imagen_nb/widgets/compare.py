@@ -1,0 +1,99 @@
+"""Two pictures compared: a slider, side by side, blinking; and what they were drawn with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+
+from imagen_nb.frames.places import described, places
+from imagen_nb.frames.schema import framed, table_of
+from imagen_nb.shortcuts import studio
+from imagen_nb.widgets.pair import pair
+from imagen_nb.widgets.saved import show_page, show_view, thumbnails
+from imagen_nb.widgets.script import script, style
+from imagen_nb.widgets.shells import hear_at_once
+from imagen_nb.widgets.small import thumbnail
+from imagen_nb.widgets.work import Work
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imagen_nb.originals import Original, What
+
+_SIDE = 256  # pixels of each in the saved notebook
+
+
+class Compare(anywidget.AnyWidget):
+    """Two pictures compared in a notebook: a slider, side by side, or blinking.
+
+    Below them are only the settings that differ. Keys: 1, 2 and 3 choose how they are shown, arrows
+    move the slider. A saved notebook keeps two thumbnails.
+
+    Args:
+        a: a picture in any form that `reproduce` takes: an id, a row of a history, a file, a
+            Picture.
+        b: the other.
+
+    Raises:
+        UsageError: for what is no picture, or is nowhere to be found.
+
+    Example:
+        >>> im.Compare(df.iloc[0], df.iloc[1])
+    """
+
+    _esm = script("dom", "comparison", "compare")
+    _css = style("comparison")
+
+    def __init__(self, a: What, b: What) -> None:
+        self._work = Work(lambda text: self.send({"kind": "trouble", "text": text}))
+        super().__init__()
+        hear_at_once([self])
+        session = studio()
+        self._cloud = session.reader()
+        self._frame = _frame([session.original(a), session.original(b)])
+        self.on_msg(self._heard)
+
+    def close(self) -> None:
+        """End the widget and its threads."""
+        self._work.stop()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<Compare {' and '.join(self._frame['id'])}>"
+
+    def _repr_html_(self) -> str:
+        return self._page()
+
+    def _ipython_display_(self, **_: Any) -> None:
+        show_view(self)
+        show_page(self._page())
+
+    def _page(self) -> str:
+        found = described(places(self._frame), self._cloud)
+        small = [thumbnail(place, self._cloud) for place in found]
+        return thumbnails(zip(small, self._frame["prompt"], strict=True), 2, side=_SIDE)
+
+    def _heard(self, _: Any, content: Any, __: Any) -> None:
+        if content.get("kind") == "open":
+            self._work.soon(self._tell)
+        elif content.get("kind") == "left":
+            self._work.stop()
+
+    def _tell(self) -> None:
+        told, files = pair(self._frame, self._cloud)
+        self.send({"kind": "pair", **told}, files)
+
+
+def _frame(originals: list[Original]) -> pd.DataFrame:
+    """The pictures as rows of a history."""
+    rows = [
+        {
+            **one.record.to_row(),
+            "sidecar": json.dumps(one.record.snapshot()),
+            "local_path": str(one.path) if one.path else None,
+        }
+        for one in originals
+    ]
+    return framed(table_of({name: [row[name] for row in rows] for name in rows[0]}, len(rows)))

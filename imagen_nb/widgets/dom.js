@@ -1,0 +1,50 @@
+// Elements made from data, never from HTML: prompts are other people's text.
+
+/** An element with these properties (or attributes, where it has no such property) and children. */
+export const element = (tag, values = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(values)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+};
+
+/** Text as people can see it: a NUL is shown as what it is, no character. */
+export const visible = (text) => text.replaceAll("\0", "\uFFFD");
+
+/** Untrusted text that keeps its direction to itself. */
+export const isolated = (text) => element("bdi", {}, visible(text));
+
+/** A button; `keys` tells which key does the same. */
+export const button = (text, title, act, signal) => {
+  const made = element("button", { type: "button", title, "aria-label": title }, text);
+  made.addEventListener("click", act, { signal });
+  return made;
+};
+
+/** A file of the kernel as an address for an image; until the signal says that it is over. */
+export const address = (buffer, signal) => {
+  const url = URL.createObjectURL(new Blob([buffer]));
+  signal.addEventListener("abort", () => URL.revokeObjectURL(url), { once: true });
+  return url;
+};
+
+/** Put text into the clipboard, also where the page is not served over HTTPS. */
+export const copy = async (text) => {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = element("textarea", { value: text });
+  (document.querySelector("dialog[open]") ?? document.body).append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+};
+
+/** Keep the notebook's own shortcuts out: JupyterLab looks at the mark, nbclassic at what bubbles. */
+export const keepKeys = (root, signal) => {
+  root.dataset.lmSuppressShortcuts = "true";
+  for (const name of ["keydown", "keyup", "keypress"]) {
+    root.addEventListener(name, (event) => event.stopPropagation(), { signal });
+  }
+};

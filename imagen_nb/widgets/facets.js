@@ -1,0 +1,59 @@
+// The facets of a gallery: of each, its values with how many pictures have them, to be ticked.
+
+import { element, isolated } from "./dom.js";
+
+/** A row of drop-down lists; `changed` hears what is ticked, by facet. */
+export const facetLists = (names, changed, signal) => {
+  const lists = Object.fromEntries(names.map((name) => [name, listOf(name, names[0])]));
+  const root = element("div", { className: "imagen-facets" }, ...Object.values(lists).map((list) => list.root));
+  const chosen = () => Object.fromEntries(names.map((name) => [name, ticked(lists[name])]));
+  root.addEventListener("change", () => changed(chosen()), { signal });
+  root.addEventListener("keydown", (event) => close(event), { signal });
+  root.addEventListener("focusout", (event) => {
+    const open = event.target.closest("details");
+    if (open && event.relatedTarget && !open.contains(event.relatedTarget)) open.open = false;
+  }, { signal });
+  return {
+    root,
+    chosen,
+    clear: () => root.querySelectorAll("input").forEach((input) => { input.checked = false; }),
+    show: (counts, picked) => names.forEach((name) => fill(lists[name], counts[name], picked?.[name])),
+  };
+};
+
+const listOf = (name) => {
+  const summary = element("summary", {}, name);
+  const values = element("div", { className: "imagen-values", role: "group", "aria-label": name });
+  return { name, summary, values, known: new Map(), root: element("details", { "data-facet": name }, summary, values) };
+};
+
+const ticked = (list) => [...list.known].filter(([, one]) => one.input.checked).map(([value]) => value);
+
+/** Values keep their places and their elements, so that the focus stays where it is. */
+const fill = (list, counts, picked) => {
+  for (const [value, count] of counts) {
+    if (!list.known.has(value)) add(list, value);
+    const { label, count: shown } = list.known.get(value);
+    shown.textContent = count;
+    label.classList.toggle("imagen-none", count === 0);
+  }
+  if (picked) list.known.forEach((one, value) => { one.input.checked = picked.includes(value); });
+  const chosen = ticked(list).length;
+  list.summary.textContent = chosen ? `${list.name} (${chosen})` : list.name;
+  list.root.hidden = list.known.size === 0;
+};
+
+const add = (list, value) => {
+  const input = element("input", { type: "checkbox" });
+  const count = element("small", {});
+  const label = element("label", {}, input, value ? isolated(value) : element("em", {}, "none"), count);
+  list.known.set(value, { input, label, count });
+  list.values.append(label);
+};
+
+const close = (event) => {
+  const open = event.target.closest("details[open]");
+  if (event.key !== "Escape" || !open) return;
+  open.open = false;
+  open.querySelector("summary").focus();
+};

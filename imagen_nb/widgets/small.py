@@ -1,0 +1,82 @@
+"""Pictures as a browser gets them: thumbnails, made once and kept, and large ones within bounds."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import StorageError
+from imagen_nb.frames.places import Place, content, decoded
+from imagen_nb.paths import cache_folder
+from imagen_nb.shelf import Shelf
+from imagen_nb.thumbnail import webp
+
+LARGEST = 1_000_000  # bytes of an enlarged picture
+_SIDE = 2048  # pixels of one
+_LIMIT = 256 * 2**20  # bytes of all thumbnails: some 30,000
+
+
+def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
+    """The picture as WebP of at most 256 pixels a side and 12 kB. Raises what `decoded` does."""
+    shelf = _shelf(cache_folder() / "thumbnails")
+    data = shelf.get(place)
+    if data is None:
+        data = webp(decoded(place, cloud))
+        with suppress(StorageError):  # a full disk: it is made again the next time
+            shelf.put(place, data)
+    return data
+
+
+def kept(place: Place) -> bytes | None:
+    """The thumbnail if it was made before."""
+    return _shelf(cache_folder() / "thumbnails").get(place)
+
+
+def large(place: Place, cloud: Cloud | None) -> bytes:
+    """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
+    image = decoded(place, cloud)
+    if image.format in ("PNG", "WEBP", "JPEG"):
+        data = content(place, cloud)
+        if len(data) <= LARGEST:
+            return data
+    return webp(image, _SIDE, LARGEST)
+
+
+class _Thumbnails(Shelf):
+    """A shelf of thumbnails."""
+
+    def get(self, place: Place) -> bytes | None:
+        path = self._path(place)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        with suppress(OSError):  # of another user, or removed meanwhile
+            os.utime(path)
+        return data or None
+
+    def put(self, place: Place, data: bytes) -> None:
+        self._put(self._path(place), data)
+
+    def _path(self, place: Place) -> Path:
+        """By a hash of the picture's id and where its bytes are, as rows can say anything."""
+        wanted = place.wanted
+        parts = [wanted.id, wanted.storage_path, wanted.sha256 or "", *_file_now(place.local)]
+        named = "\n".join(parts).encode(errors="surrogatepass")
+        return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
+
+
+def _file_now(path: Path | None) -> list[str]:
+    """What changes when a file on this machine does."""
+    with suppress(OSError):
+        if path:
+            stat = path.stat()
+            return [str(path), str(stat.st_mtime_ns), str(stat.st_size)]
+    return []
+
+
+_shelf = functools.cache(lambda folder: _Thumbnails(folder, _LIMIT))

@@ -1,0 +1,181 @@
+"""The gallery as a person uses it in JupyterLab: by keyboard, with prompts that mean no good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jupyter_pages import Lab, Notebook
+from playwright.sync_api import Locator, expect
+
+pytestmark = pytest.mark.slow
+
+EVIL = (
+    "<img src=x onerror=alert(1)>",
+    "\"]\\}');--",
+    "\u202eright to left",
+    "emoji 🚤 boat",
+    "a nul \0 in\na line",
+)
+DRAW = (
+    f"prompts = ['a red boat', 'a blue star', 'a red house', *{EVIL!r}, 'long ' * 2000]\n"
+    "pictures = [im.generate(p, seed=1, steps=1, progress=False, width=w)"
+    " for p, w in zip(prompts, [64] + [128] * 20)]\n"
+    "df = im.history(source='local').iloc[::-1].reset_index(drop=True)"
+)
+SHOW = "gallery = im.Gallery(df)\ngallery"
+
+
+@pytest.fixture
+def opened(notebook: Callable[..., Notebook]) -> Notebook:
+    opened = notebook(
+        DRAW, SHOW, "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
+        "print(sorted(im.history(tags='rating:4')['prompt']), sorted(im.history(tags='keeper')['prompt']))",
+        "print(len(gallery.visible))", "print(df['local_path'][1])",
+    )  # fmt: skip
+    for number in range(3):
+        opened.run(number)
+    expect(cells(opened)).to_have_count(9)
+    return opened
+
+
+def cells(notebook: Notebook) -> Locator:
+    return notebook.output(2).locator(".imagen-cell:not([hidden])")
+
+
+def grid(notebook: Notebook) -> Locator:
+    return notebook.output(2).get_by_role("listbox", name="Pictures")
+
+
+def press(notebook: Notebook, *keys: str) -> None:
+    for key in keys:
+        notebook.page.keyboard.press(key)
+
+
+def test_rating_by_keyboard_is_in_the_sidecar_and_the_history(opened: Notebook) -> None:
+    grid(opened).focus()
+    press(opened, "ArrowRight", "4", "ArrowRight", "k")
+    expect(cells(opened).nth(1)).to_have_accessible_name("a blue star, ★★★★")
+    expect(cells(opened).nth(2)).to_have_accessible_name("a red house, keeper")
+    expect(opened.run(4)).to_contain_text("['a blue star'] ['a red house']")
+    path = Path(opened.run(6).inner_text().strip().splitlines()[-1] + ".json")
+    assert json.loads(path.read_text())["tags"] == ["rating:4"]
+
+
+def test_what_is_selected_is_a_frame_and_the_notebooks_keys_stay_out(opened: Notebook) -> None:
+    before = opened.page.locator(".jp-Notebook-cell").count()
+    grid(opened).focus()
+    press(opened, "Space", "ArrowRight", "ArrowRight", "Space", "d", "d", "b", "a", "x")
+    expect(opened.output(2).get_by_role("status")).to_have_text("9 pictures · 2 selected")
+    expect(cells(opened).nth(0)).to_have_accessible_name("a red boat, reject")
+    said = "['a red boat', 'a red house'] [['reject'], ['reject']]"
+    expect(opened.run(3)).to_contain_text(said)
+    cells(opened).nth(1).click()
+    cells(opened).nth(3).click(modifiers=["Shift"])
+    cells(opened).nth(2).click(modifiers=["ControlOrMeta"])
+    expect(opened.output(2).get_by_role("status")).to_have_text("9 pictures · 2 selected")
+    grid(opened).focus()
+    press(opened, "ControlOrMeta+a")
+    expect(opened.output(2).get_by_role("status")).to_have_text("9 pictures · 9 selected")
+    assert opened.page.locator(".jp-Notebook-cell").count() == before
+
+
+def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
+    output = opened.output(2)
+    grid(opened).focus()
+    press(opened, "/")
+    opened.page.keyboard.type("red -house")
+    expect(cells(opened)).to_have_count(1)
+    expect(output.get_by_role("status")).to_have_text("1 of 9 pictures")
+    output.get_by_role("button", name="Clear all filters").click()
+    expect(cells(opened)).to_have_count(9)
+    output.locator("summary", has_text="size").click()
+    opened.page.screenshot(path=shots / "gallery-facets.png")
+    output.get_by_role("checkbox", name="64×128").check()
+    expect(cells(opened)).to_have_count(1)
+    assert opened.run(5).inner_text().strip() == "1"
+
+
+def test_evil_prompts_are_text(opened: Notebook, shots: Path) -> None:
+    shown = opened.output(2)
+    for number, prompt in enumerate(EVIL, 3):
+        text = prompt.replace("\\", "").replace("\0", "\ufffd")
+        assert cells(opened).nth(number).locator("bdi").text_content() == text
+    assert cells(opened).nth(8).locator("img").get_attribute("alt") == "long " * 60
+    assert shown.locator("img[src='x']").count() == 0
+    cells(opened).nth(3).dblclick()
+    dialog = opened.page.get_by_role("dialog")
+    expect(dialog.locator(".imagen-prompt")).to_have_text(EVIL[0])
+    opened.page.screenshot(path=shots / "gallery-evil.png")
+
+
+def test_enter_enlarges_arrows_go_on_and_esc_closes(opened: Notebook, shots: Path) -> None:
+    grid(opened).focus()
+    press(opened, "ArrowRight", "Enter")
+    dialog = opened.page.get_by_role("dialog")
+    picture = dialog.get_by_role("img", name="a blue star")
+    expect(picture).to_have_js_property("naturalWidth", 128)
+    expect(dialog).to_contain_text("flux-tiny-local")
+    press(opened, "5")
+    expect(dialog.locator(".imagen-tags")).to_have_text("★★★★★")
+    opened.page.screenshot(path=shots / "gallery-enlarged.png")
+    press(opened, "ArrowRight")
+    expect(dialog.get_by_role("img", name="a red house")).to_be_visible()
+    press(opened, "Escape")
+    expect(dialog).to_be_hidden()
+    expect(grid(opened)).to_be_focused()
+
+
+def test_c_compares_two(opened: Notebook, shots: Path) -> None:
+    grid(opened).focus()
+    press(opened, "c")
+    expect(opened.output(2).get_by_role("alert")).to_have_text("select two pictures to compare")
+    press(opened, "Space", "ArrowRight", "Space", "c")
+    dialog = opened.page.get_by_role("dialog")
+    expect(dialog.get_by_role("row", name="width 64 128")).to_be_visible()
+    opened.page.screenshot(path=shots / "gallery-compare.png")
+    press(opened, "ArrowRight")
+    expect(dialog.get_by_role("slider")).to_have_value("52")
+    press(opened, "Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_both_themes_and_narrow_cells_show_it(
+    notebook: Callable[..., Notebook], lab: Lab, shots: Path
+) -> None:
+    for theme in ("Dark", "Light"):
+        lab.theme(f"JupyterLab {theme}")
+        opened = notebook(DRAW, SHOW)
+        opened.run_all()
+        expect(cells(opened)).to_have_count(9)
+        grid(opened).focus()
+        press(opened, "ArrowRight", "Space", "3")
+        expect(cells(opened).nth(1)).to_have_accessible_name("a blue star, ★★★")
+        lab.page.screenshot(path=shots / f"gallery-{theme.lower()}.png")
+    lab.page.set_viewport_size({"width": 480, "height": 800})
+    expect(cells(opened).first).to_be_visible()
+    box = opened.output(2).locator(".imagen-box")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    lab.page.screenshot(path=shots / "gallery-narrow.png")
+
+
+def test_opened_again_without_a_kernel_it_shows_its_thumbnails(
+    opened: Notebook, lab: Lab, shots: Path
+) -> None:
+    expect(opened.output(2).locator(".imagen-saved")).to_be_hidden()
+    for _ in range(5):  # JupyterLab saves by itself, too: perhaps it was that
+        opened.save()
+        if len(opened.saved().cells[2].outputs) == 2:
+            break
+    lab.close()
+    assert opened.path.stat().st_size < 100_000
+    assert "widgets" not in opened.saved().metadata
+    again = lab.open_file(opened.path)
+    pictures = again.output(2).locator(".imagen-saved").get_by_role("img")
+    expect(pictures).to_have_count(9)
+    expect(pictures.first).to_be_visible()
+    lab.page.wait_for_timeout(2000)  # until the dead widget says that it is one
+    expect(again.output(2)).not_to_contain_text("model not found", use_inner_text=True)
+    lab.page.screenshot(path=shots / "gallery-saved.png")

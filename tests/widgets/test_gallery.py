@@ -1,0 +1,279 @@
+"""The gallery's Python side: what it is told, what it answers, and what it changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from views import View
+
+import imagen_nb as im
+from imagen_nb.errors import UsageError
+from imagen_nb.frames.words import parse
+from imagen_nb.widgets import small
+from imagen_nb.widgets.gallery import Gallery
+
+PROMPTS = (
+    "a red boat on a lake", "A RED Boat, at night", "100% red_boat", "Übergröße ÉCLAIR", "a cat",
+    "a nul \0 inside a boat", "star * in the sky", "back\\slash",
+)  # fmt: skip
+EVIL = "<img src=x onerror=alert(1)>\"]}');-- \u202e \0 \n🚤" + "long " * 2000
+
+
+class TestFilters:
+    """The gallery finds what `im.history` finds."""
+
+    @pytest.mark.parametrize(
+        "words", ["boat -red", '"red boat"', "100%", "ÜBERGRÖSSE", "a nul \0", "", '"red']
+    )
+    def test_words_are_those_of_the_history(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View], words: str
+    ) -> None:
+        frame = made(*PROMPTS)
+        shown = view(frame)
+        wanted = [n for n, prompt in enumerate(frame["prompt"]) if parse(words).found_in(prompt)]
+        assert shown.filter(words) == wanted
+        assert shown.gallery.visible["id"].tolist() == frame["id"].iloc[wanted].tolist()
+        history = im.history(prompt=words or None)
+        assert set(history["id"]) == set(frame["id"].iloc[wanted])
+
+    def test_facets_narrow_it_and_count_what_the_others_leave(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        boats = made("a boat", "a red boat", backend="one", tags=("keeper",))
+        houses = made("a house", "a red house", backend="two", tags=("x", "keeper"))
+        shown = view(pd.concat([boats, houses], ignore_index=True))
+        assert shown.filter(backend=["two"]) == [2, 3]
+        told, _ = shown.wait("shown")
+        assert dict(told["facets"]["backend"]) == {"one": 2, "two": 2}
+        assert dict(told["facets"]["tag"]) == {"keeper": 2, "x": 2}
+        assert shown.filter("red", backend=["one", "two"]) == [1, 3]
+        assert shown.filter("red", backend=["one", "two"], tag=["x"]) == [3]
+        assert shown.filter(size=["32×16"]) == [0, 1, 2, 3]
+        assert shown.filter(tag=["no such tag"], model=[]) == []
+        day = dict(shown.wait("shown")[0]["facets"]["day"])
+        assert day == {pd.Timestamp.now().strftime("%Y-%m-%d"): 0}
+
+    def test_a_frame_needs_only_what_names_pictures(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a", "b")[["id", "storage_path", "local_path"]]
+        shown = view(frame)
+        told, _ = shown.ask("open", "shown")
+        assert told["total"] == 2
+        assert shown.ask("want", "cards", at=[1])[0]["prompt"] == [""]
+        assert [*shown.gallery.visible.columns] == [*frame.columns]
+        with pytest.raises(UsageError, match="lacks id"):
+            im.Gallery(frame.drop(columns="id"))
+
+
+class TestCards:
+    def test_thumbnails_come_in_batches_with_what_is_shown(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        shown = view(made(*(f"boat {n}" for n in range(14)), EVIL))
+        shown.say("want", at=[*range(15), 99, -1])
+        shown.wait("cards", 3)
+        told = {at: (one, n) for one, _ in shown.heard for n, at in enumerate(one["at"])}
+        assert sorted(told) == [*range(15)]
+        last, place = told[14]
+        assert last["prompt"][place] == EVIL[:300]
+        assert last["seed"][place] == str(2**53 - 1 - 14)
+        for _, files in shown.heard:
+            assert all(file[8:12] == b"WEBP" and len(file) <= 12_000 for file in files)
+
+    def test_a_thumbnail_is_made_once(
+        self,
+        made: Callable[..., pd.DataFrame],
+        view: Callable[..., View],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        frame = made("a boat")
+        first = view(frame).ask("want", "cards", at=[0])[1]
+        monkeypatch.setattr(small, "decoded", None)
+        assert view(frame).ask("want", "cards", at=[0])[1] == first
+
+    def test_noise_is_no_heavier(self) -> None:
+        noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
+        assert len(small.within(noise, 256, small.HEAVIEST)) <= small.HEAVIEST
+        assert len(small.within(noise, 2048, small.LARGEST)) <= small.LARGEST
+
+    def test_a_picture_that_cannot_be_had_says_why(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat", "a house", "a torn one")
+        Path(frame["local_path"][0]).unlink()
+        Path(frame["local_path"][2]).write_bytes(b"torn")
+        told, files = view(frame).ask("want", "cards", at=[0, 1, 2])
+        assert "not on this machine" in told["troubles"][0]
+        assert "torn" in told["troubles"][2]
+        assert [bool(file) for file in files] == [False, True, False]
+
+    def test_what_was_scrolled_past_is_not_made(
+        self,
+        made: Callable[..., pd.DataFrame],
+        view: Callable[..., View],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        shown = view(made(*"abcdefghijklmnopqrst"))
+        going, go = threading.Semaphore(0), threading.Event()
+        monkeypatch.setattr(
+            "imagen_nb.widgets.gallery.thumbnail",
+            lambda *_: (going.release(), go.wait(), b"WEBP")[2],
+        )
+        shown.say("want", at=[*range(18)])
+        for _ in range(3):  # each thread is at the first picture of a batch
+            assert going.acquire(timeout=30)
+        shown.say("want", at=[19])
+        go.set()
+        shown.wait("cards", 4)
+        assert sorted(at for one, _ in shown.heard for at in one["at"]) == [0, 6, 12, 19]
+
+
+class TestTags:
+    def test_a_rating_is_in_the_sidecar_the_history_and_the_selected_rows(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat", "a house")
+        shown = view(frame)
+        told, _ = shown.ask("tag", "tags", tag="4", at=[1])
+        assert (told["at"], told["tags"]) == ([1], [["rating:4"]])
+        assert ["rating:4", 1] in [list(pair) for pair in told["facets"]["tag"]]
+        sidecar = json.loads(Path(frame["local_path"][1] + ".json").read_text())
+        assert sidecar["tags"] == ["rating:4"]
+        assert im.history(tags="rating:4")["prompt"].tolist() == ["a house"]
+        shown.say("select", [np.array([1, 0], np.int32).tobytes()])
+        assert shown.gallery.selected["tags"].tolist() == [[], ["rating:4"]]
+        assert frame["tags"].tolist() == [[], []]
+        assert shown.ask("tag", "tags", tag="0", at=[1])[0]["tags"] == [[]]
+
+    def test_keeper_and_reject_replace_each_other_and_come_in_order(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        shown = view(made("a boat", "a house"))
+        for tag in ("keeper", "reject", "3", "5"):
+            shown.say("tag", tag=tag, at=[0, 1])
+        told, _ = shown.wait("tags", 4)
+        assert told["tags"] == [["reject", "rating:5"]] * 2
+        assert set(im.history()["tags"].map(tuple)) == {("reject", "rating:5")}
+
+    def test_a_failure_is_one_line_in_the_widget_and_changes_nothing(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat")
+        frame.loc[0, "id"] = "0" * 8 + "-0000-4000-8000-" + "0" * 12
+        shown = view(frame)
+        told, _ = shown.ask("tag", "trouble", tag="1", at=[0])
+        assert "no picture 00000000" in told["text"]
+        assert shown.gallery.visible["tags"].tolist() == [[]]
+
+    def test_what_is_no_tag_of_ours_is_not_listened_to(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        shown = view(made("a boat"))
+        shown.say("tag", tag="rm -rf", at=[0])
+        shown.say("nonsense")
+        shown.say("want", at="all")
+        assert shown.ask("open", "shown")[0]["total"] == 1
+        assert im.history()["tags"].tolist() == [[]]
+
+
+class TestSelected:
+    def test_it_has_the_rows_in_the_frames_order_and_with_its_index(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made(*"abcd").set_index(pd.Index([7, 5, 3, 1]))
+        shown = view(frame)
+        assert len(shown.gallery.selected) == 0
+        shown.say("select", [memoryview(np.array([3, 0, 99, -5], np.int32).tobytes())])
+        assert shown.gallery.selected["prompt"].tolist() == ["a", "d"]
+        assert shown.gallery.selected.index.tolist() == [7, 1]
+        assert shown.gallery.selected.dtypes.equals(frame.dtypes)
+
+
+class TestEnlarged:
+    def test_it_is_the_picture_itself_with_all_that_is_known(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made(EVIL)
+        told, (file,) = view(frame).ask("look", "picture", at=[0])
+        assert file == Path(frame["local_path"][0]).read_bytes()
+        assert told["prompt"] == EVIL
+        assert told["path"] == frame["local_path"][0]
+        assert ["steps", "4"] in told["facts"]
+        assert ["scheduler", "FlowMatchEulerDiscreteScheduler"] in told["facts"]
+
+    def test_one_that_cannot_be_had_still_says_what_is_known(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat")
+        Path(frame["local_path"][0]).unlink()
+        told, (file,) = view(frame).ask("look", "picture", at=[0])
+        assert (file, told["prompt"]) == (b"", "a boat")
+        assert "not on this machine" in told["trouble"]
+
+
+class TestWidget:
+    def test_its_saved_state_has_nothing_of_the_history(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a very special boat")
+        state = view(frame).gallery.get_state()
+        code = {name: state.pop(name) for name in ("_esm", "_css")}
+        assert sum(map(len, code.values())) < 50_000
+        assert len(json.dumps(state, default=str)) < 1500
+        assert "boat" not in json.dumps(state, default=str)
+        assert frame["id"][0] not in json.dumps(state, default=str)
+
+    def test_the_code_asks_no_foreign_host_and_writes_no_html(self) -> None:
+        code = str(Gallery._esm) + str(im.Compare._esm) + str(Gallery._css)
+        assert not [
+            word
+            for word in ("http:", "https:", "innerHTML", "insertAdjacent", "eval(", "import ")
+            if word in code
+        ]
+
+    def test_closing_ends_its_threads_and_leaves_its_rows(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        shown = view(made(*"ab"))
+        shown.ask("want", "cards", at=[0, 1])
+        shown.gallery.close()
+        end = time.monotonic() + 10
+        while any(t.name.startswith("imagen-widget") for t in threading.enumerate()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert len(shown.gallery.visible) == 2
+
+    def test_an_unexpected_fault_is_told_too(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View], monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:  # fmt: skip
+        shown = view(made("a"))
+        monkeypatch.setattr(shown.gallery._rows, "counts", lambda _: 1 / 0)
+        assert shown.ask("open", "trouble")[0]["text"] == "ZeroDivisionError: division by zero"
+        assert "a widget's thread failed" in caplog.text
+
+    @pytest.mark.parametrize("size", [63, 513, "128", 128.0])
+    def test_a_size_out_of_bounds_is_refused(
+        self, made: Callable[..., pd.DataFrame], size: Any
+    ) -> None:
+        with pytest.raises(UsageError, match="size is in pixels, 64 to 512"):
+            im.Gallery(made("a"), size=size)
+
+    def test_what_a_saved_notebook_keeps_is_light_and_escaped(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        page = view(made(*["a boat"] * 30, EVIL)).gallery._repr_html_()
+        assert page.count("data:image/webp;base64,") == 24
+        assert "the first 24 of 31 pictures" in page
+        assert len(page) < 152_000
+        assert "<img src=x" not in view(made(EVIL)).gallery._repr_html_()

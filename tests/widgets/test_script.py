@@ -1,0 +1,44 @@
+"""The widgets' JavaScript: each file is a module, and together they are one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import imagen_nb as im
+from imagen_nb.cloud.local.node import find_node
+from imagen_nb.widgets import script
+
+FILES = sorted(Path(script.__file__).parent.glob("*.js"))
+
+
+def check(code: str, folder: Path) -> str:
+    """What Node says of a module; nothing when it can be read."""
+    (folder / "code.mjs").write_text(code, encoding="utf-8")
+    command = [str(find_node().node), "--check", str(folder / "code.mjs")]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_is_a_module_whose_imports_are_there_and_used(path: Path, tmp_path: Path) -> None:
+    code = path.read_text(encoding="utf-8")
+    assert check(code, tmp_path) == ""
+    for names, module in re.findall(r'import \{([^}]*)\} from "\./(\w+)\.js"', code):
+        given = (path.parent / f"{module}.js").read_text(encoding="utf-8")
+        for name in map(str.strip, names.split(",")):
+            assert f"export const {name} " in given
+            assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is not used"
+
+
+@pytest.mark.parametrize("widget", [im.Gallery, im.Compare])
+def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
+    code = str(widget._esm)
+    assert check(code, tmp_path) == ""
+    assert re.findall(r"^(?:import|export).*", code, re.MULTILINE) == ["export default { render };"]
+
+
+def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+    assert "SyntaxError" in check("const a = 1;\nconst a = 2;", tmp_path)
