@@ -23,6 +23,7 @@ lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python tools/lint_browser_code.py
 
 format: $(STAMP)
 	.venv/bin/ruff check --fix .

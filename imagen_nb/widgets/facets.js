@@ -17,7 +17,9 @@ export const facetLists = (names, changed, signal) => {
     root,
     chosen,
     clear: () => root.querySelectorAll("input").forEach((input) => { input.checked = false; }),
-    show: (counts, picked) => names.forEach((name) => fill(lists[name], counts[name], picked?.[name])),
+    show: (counts, picked) => {
+      for (const name of names) fill(lists[name], counts[name], picked?.[name]);
+    },
   };
 };
 

@@ -105,8 +105,9 @@ function card(one, buffers, say, note) {
       button("Reproduce", "draw it again and compare", () => ask("reproduce")), ...marks,
       button("Copy path", one.path, () => copied(one.path, note))));
   node.setAttribute("aria-label", `${one.prompt}, ${one.summary}`);
-  const mark = (tags) =>
-    marks.forEach((b) => b.setAttribute("aria-pressed", String(tags.includes(b.textContent))));
+  const mark = (tags) => {
+    for (const b of marks) b.setAttribute("aria-pressed", String(tags.includes(b.textContent)));
+  };
   mark(one.tags);
   return { node, image, mark };
 }
