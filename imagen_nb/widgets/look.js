@@ -75,7 +75,7 @@ const beside = (told, tags, acts, signal) => {
   const facts = told.facts.filter(([name]) => name !== "tags").flatMap(([name, value]) => [
     element("dt", {}, isolated(name)), element("dd", {}, isolated(value)),
   ]);
-  const said = element("p", { className: "imagen-prompt" }, isolated(told.prompt));
+  const said = element("p", { className: "imagen-words" }, isolated(told.prompt));
   const copies = [button("Copy prompt", "Copy prompt", () => copy(told.prompt), signal)];
   if (told.path) copies.push(button("Copy path", "Copy path", () => copy(told.path), signal));
   return element(

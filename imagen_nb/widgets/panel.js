@@ -36,7 +36,7 @@ function bar(say, draw) {
   said.setAttribute("role", "status"); // read out politely
   const failed = make("div", { className: "imagen-failed", hidden: true });
   failed.setAttribute("role", "alert");
-  const row = make("div", { className: "imagen-bar" }, drawButton, cancel, resume, said);
+  const row = make("div", { className: "imagen-buttons" }, drawButton, cancel, resume, said);
   return { row, cancel, resume, said, failed };
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from other_pages import PLACES, shown
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.slow
+_RATED = re.compile("a (red|blue) boat, ★★★★★")
 
 CELLS = [
     "import imagen_nb as im\nim.generate('a red boat', seed=11)",
@@ -33,3 +35,32 @@ def test_a_picture_and_widgets_show(
         expect(page.get_by_role("slider")).to_be_visible()
         expect(page.get_by_text("anywidget is here", exact=True)).to_be_visible()
         page.screenshot(path=shots / f"elsewhere-{application}.png")
+
+
+WIDGETS = [
+    "import imagen_nb as im\n"
+    "im.configure(backend='flux-tiny-local', output={'dir': 'pictures'})\n"
+    "boats = im.sweep('a {red|blue} boat', seeds=[1], steps=2, progress=False)",
+    "im.Gallery(im.history(source='local'))",
+    "im.Compare(boats[0], boats[1])",
+    "im.Panel()",
+]
+
+
+@pytest.mark.parametrize("application", PLACES)
+def test_our_widgets_show_and_answer(
+    application: str, page: Page, tmp_path: Path, shots: Path
+) -> None:
+    with shown(application, tmp_path, page, WIDGETS):
+        pictures = page.get_by_role("listbox", name="Pictures")
+        expect(pictures.get_by_role("option")).to_have_count(2, timeout=RUN_S * 1000)
+        pictures.focus()
+        page.keyboard.press("5")
+        expect(pictures.get_by_role("option").first).to_have_accessible_name(_RATED)
+        expect(page.get_by_role("slider").first).to_be_visible()
+        prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+        prompt.fill("a blue star")
+        prompt.press("Control+Enter")
+        drawn = page.get_by_role("list", name="Pictures, newest first").get_by_role("img")
+        expect(drawn.first).to_be_visible(timeout=RUN_S * 1000)
+        page.screenshot(path=shots / f"widgets-{application}.png", full_page=True)

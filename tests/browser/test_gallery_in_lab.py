@@ -107,7 +107,7 @@ def test_evil_prompts_are_text(opened: Notebook, shots: Path) -> None:
     assert shown.locator("img[src='x']").count() == 0
     cells(opened).nth(3).dblclick()
     dialog = opened.page.get_by_role("dialog")
-    expect(dialog.locator(".imagen-prompt")).to_have_text(EVIL[0])
+    expect(dialog.locator(".imagen-words")).to_have_text(EVIL[0])
     opened.page.screenshot(path=shots / "gallery-evil.png")
 
 

@@ -12,6 +12,7 @@ import imagen_nb as im
 from imagen_nb.cloud.local.node import find_node
 from imagen_nb.widgets import script
 
+_CLASS = re.compile(r"\.imagen-[a-z-]+")
 FILES = sorted(Path(script.__file__).parent.glob("*.js"))
 
 
@@ -42,3 +43,12 @@ def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     assert "SyntaxError" in check("const a = 1;\nconst a = 2;", tmp_path)
+
+
+def test_no_style_of_one_widget_applies_to_another() -> None:
+    """They are on one page: names of classes are the page's."""
+    panel = (Path(script.__file__).parent / "panel.css").read_text(encoding="utf-8")
+    gallery, own = ({*_CLASS.findall(sheet)} for sheet in (str(im.Gallery._css), panel))
+    assert len(gallery) > 5
+    assert len(own) > 5
+    assert not gallery & own
