@@ -12,6 +12,11 @@ _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # scripts and emoji
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 
 
+def cut(text: str, most: int = PROMPT) -> str:
+    """At most so many letters, the last one … where there are more."""
+    return text if len(text) <= most else text[: most - 1].rstrip(_JOINERS) + "…"
+
+
 def legible(text: object, most: int = PROMPT) -> str:
     """The text as one line of at most `most` letters, not yet escaped.
 
@@ -19,7 +24,7 @@ def legible(text: object, most: int = PROMPT) -> str:
     """
     line = " ".join(str(text)[: 4 * most].split())
     plain = "".join(c if c.isprintable() or c in _JOINERS else _UNSEEN for c in line)
-    return plain if len(plain) <= most else plain[: most - 1].rstrip(_JOINERS) + "…"
+    return cut(plain, most)
 
 
 def escaped(text: object, most: int = PROMPT) -> str:

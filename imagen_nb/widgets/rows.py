@@ -15,6 +15,7 @@ from imagen_nb.frames.places import Place, places
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.words import EVERY, Words
+from imagen_nb.markup import cut
 from imagen_nb.tagging import Change
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 FACETS = ("backend", "model", "tag", "size", "day")
 _VALUES = 1000  # of one facet, the most frequent (of days: the newest)
-_LETTERS = 300  # of a prompt below a thumbnail
 _TOLD = ("prompt", "seed", "backend", "size", "day")
 _UNTOLD = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 
@@ -70,7 +70,7 @@ class Rows:
         columns: dict[str, list[Any]] = {
             name: [self._values[name][position] for position in positions] for name in _TOLD
         }
-        columns["prompt"] = [text[:_LETTERS] for text in columns["prompt"]]
+        columns["prompt"] = [cut(text) for text in columns["prompt"]]
         return columns | {"tags": [[*self._tags[position]] for position in positions]}
 
     def whole(self, position: int) -> dict[str, Any]:

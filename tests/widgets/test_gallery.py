@@ -18,6 +18,7 @@ from views import View
 import imagen_nb as im
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse
+from imagen_nb.thumbnail import WEIGHT, webp
 from imagen_nb.widgets import small
 from imagen_nb.widgets.gallery import Gallery
 
@@ -103,8 +104,8 @@ class TestCards:
 
     def test_noise_is_no_heavier(self) -> None:
         noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
-        assert len(small.within(noise, 256, small.HEAVIEST)) <= small.HEAVIEST
-        assert len(small.within(noise, 2048, small.LARGEST)) <= small.LARGEST
+        assert len(webp(noise)) <= WEIGHT
+        assert len(webp(noise, 2048, small.LARGEST)) <= small.LARGEST
 
     def test_a_picture_that_cannot_be_had_says_why(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
@@ -244,11 +245,12 @@ class TestWidget:
     def test_closing_ends_its_threads_and_leaves_its_rows(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
     ) -> None:
+        others = {*threading.enumerate()}
         shown = view(made(*"ab"))
         shown.ask("want", "cards", at=[0, 1])
         shown.gallery.close()
         end = time.monotonic() + 10
-        while any(t.name.startswith("imagen-widget") for t in threading.enumerate()):
+        while {*threading.enumerate()} - others:
             assert time.monotonic() < end
             time.sleep(0.01)
         assert len(shown.gallery.visible) == 2
