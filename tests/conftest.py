@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,8 +14,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from imagen_nb import shortcuts
 from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.record import Record
+from imagen_nb.studio import Studio
 
 pytest_plugins = ["supabase_fixtures"]  # in tests/cloud
 
@@ -132,3 +134,18 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
         return framed(table)
 
     return make
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Studio], Studio]]:
+    """Makes a Studio the default one for a test."""
+    made = []
+
+    def use(studio: Studio) -> Studio:
+        made.append(studio)
+        monkeypatch.setattr(shortcuts, "_default", studio)
+        return studio
+
+    yield use
+    for studio in made:
+        studio.close()

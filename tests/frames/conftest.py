@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -14,24 +14,8 @@ from pydantic import SecretStr
 from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
-from imagen_nb import shortcuts
 from imagen_nb.cloud.client import Account
 from imagen_nb.studio import Studio
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Studio], Studio]]:
-    """Makes a Studio the default one for a test."""
-    made = []
-
-    def use(studio: Studio) -> Studio:
-        made.append(studio)
-        monkeypatch.setattr(shortcuts, "_default", studio)
-        return studio
-
-    yield use
-    for studio in made:
-        studio.close()
 
 
 @pytest.fixture

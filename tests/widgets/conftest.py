@@ -13,7 +13,6 @@ from PIL import Image
 from views import View
 
 import imagen_nb as im
-from imagen_nb import shortcuts
 from imagen_nb.output import Output
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.record import Record
@@ -40,20 +39,6 @@ def made(
         return Pictures(pictures).frame()
 
     return make
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Studio], Studio]]:
-    made = []
-
-    def use(studio: Studio) -> Studio:
-        made.append(studio)
-        monkeypatch.setattr(shortcuts, "_default", studio)
-        return studio
-
-    yield use
-    for studio in made:
-        studio.close()
 
 
 @pytest.fixture
