@@ -86,7 +86,7 @@ class TestCards:
         told = {at: (one, n) for one, _ in shown.heard for n, at in enumerate(one["at"])}
         assert sorted(told) == [*range(15)]
         last, place = told[14]
-        assert last["prompt"][place] == EVIL[:300]
+        assert last["prompt"][place] == EVIL[:299] + "…"
         assert last["seed"][place] == str(2**53 - 1 - 14)
         for _, files in shown.heard:
             assert all(file[8:12] == b"WEBP" and len(file) <= 12_000 for file in files)
