@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 EVIL = (
     "<img src=x onerror=alert(1)>",
-    "\"]\\}');--",
+    "\"]}');--",
     "\u202eright to left",
     "emoji 🚤 boat",
     "a nul \0 in\na line",
@@ -101,9 +101,9 @@ def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
 def test_evil_prompts_are_text(opened: Notebook, shots: Path) -> None:
     shown = opened.output(2)
     for number, prompt in enumerate(EVIL, 3):
-        text = prompt.replace("\\", "").replace("\0", "\ufffd")
+        text = prompt.replace("\0", "\ufffd")
         assert cells(opened).nth(number).locator("bdi").text_content() == text
-    assert cells(opened).nth(8).locator("img").get_attribute("alt") == "long " * 60
+    assert cells(opened).nth(8).locator("img").get_attribute("alt") == ("long " * 60)[:299] + "…"
     assert shown.locator("img[src='x']").count() == 0
     cells(opened).nth(3).dblclick()
     dialog = opened.page.get_by_role("dialog")
