@@ -12,7 +12,6 @@ import numpy as np
 from IPython import get_ipython
 from PIL import Image
 
-from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.places import Place, described
 from imagen_nb.frames.words import parse
@@ -24,7 +23,7 @@ from imagen_nb.widgets.rows import FACETS, Filters, Rows
 from imagen_nb.widgets.saved import saved, show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.small import kept, large, thumbnail
+from imagen_nb.widgets.small import attempt, kept, large
 from imagen_nb.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ class Gallery(anywidget.AnyWidget):
 
     def __init__(self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None) -> None:
         self._work = Work(lambda text: self._tell("trouble", text=text))  # closed in any case
+        self._answered = threading.Event()  # a view has its first thumbnails
         self._layout_asked = {"size": _size(size), "columns": _columns(columns)}
         self._rows = Rows(frame)
         super().__init__()
@@ -74,7 +74,6 @@ class Gallery(anywidget.AnyWidget):
         self._visible = self._selected = np.arange(len(self._rows), dtype=np.int32)
         self._selected = self._selected[:0]
         self._filters, self._words = Filters(), ""
-        self._answered = threading.Event()
         self._views: set[str] = set()
         self._newest: dict[str, object] = {}  # the last question for thumbnails, by view
         self.on_msg(self._heard)
@@ -91,6 +90,7 @@ class Gallery(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the widget and its threads; `selected` and `visible` stay."""
+        self._answered.set()
         self._work.stop()
         super().close()
 
@@ -98,7 +98,7 @@ class Gallery(anywidget.AnyWidget):
         return f"<Gallery: {len(self._rows)} pictures>"
 
     def _heard(self, _: Any, content: Any, buffers: Sequence[Any]) -> None:
-        """A message of a view. It comes on the kernel's main thread: others do what takes time."""
+        """A message of a view. It comes on a thread of the kernel's: ours do what takes time."""
         match content:
             case {"kind": "open" | "filter", "view": str(view)}:
                 self._views.add(view)
@@ -150,7 +150,7 @@ class Gallery(anywidget.AnyWidget):
             if self._newest.get(view) is not question:  # scrolled on meanwhile
                 at = at[: len(made)]
                 break
-            made.append(_attempt(place, cloud))
+            made.append(attempt(place, cloud))
         if not made:
             return
         files = [one if isinstance(one, bytes) else b"" for one in made]
@@ -183,10 +183,7 @@ class Gallery(anywidget.AnyWidget):
         return self._page([self._saved(place) for place in self._first()])
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Shows it, and the page that stands for it later; to where somebody looks, that one last.
-
-        Until the cell has ended no view is answered.
-        """
+        """Shows it and its page, which for somebody who looks can wait until they see the view."""
         show_view(self)
         if _watched():
             handle = show_page(self._page([]))
@@ -203,7 +200,7 @@ class Gallery(anywidget.AnyWidget):
 
     def _saved(self, place: Place) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
-        made = _attempt(place, None) if place.local else kept(place)
+        made = attempt(place, None) if place.local else kept(place)
         if not isinstance(made, bytes):
             return b""
         return webp(Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST)
@@ -225,13 +222,6 @@ def _watched() -> bool:
     shell = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     return "cellId" in parent.get("metadata", {})
-
-
-def _attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
-    try:
-        return thumbnail(place, cloud)
-    except ImagenError as error:
-        return error
 
 
 def _size(size: int) -> int:

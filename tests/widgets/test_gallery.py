@@ -129,7 +129,7 @@ class TestCards:
         shown = view(made(*"abcdefghijklmnopqrstu"))
         going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
-            "imagen_nb.widgets.gallery.thumbnail",
+            "imagen_nb.widgets.gallery.attempt",
             lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
         shown.say("want", at=[*range(20)])
