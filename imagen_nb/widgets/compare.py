@@ -14,7 +14,7 @@ from imagen_nb.widgets.pair import pair
 from imagen_nb.widgets.saved import show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.small import thumbnail
+from imagen_nb.widgets.small import attempt
 from imagen_nb.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ class Compare(anywidget.AnyWidget):
 
     def _page(self) -> str:
         found = described(places(self._frame), self._cloud)
-        small = [thumbnail(place, self._cloud) for place in found]
-        return thumbnails(zip(small, self._frame["prompt"], strict=True), 2, side=_SIDE)
+        made = [attempt(place, self._cloud) for place in found]
+        pairs = zip(made, self._frame["prompt"], strict=True)
+        small = [(file, prompt) for file, prompt in pairs if isinstance(file, bytes)]
+        return thumbnails(small, len(small), side=_SIDE)
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
         if content.get("kind") == "open":

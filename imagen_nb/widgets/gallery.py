@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import numpy as np
+from IPython import get_ipython
 from PIL import Image
 
-from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.places import Place, described
 from imagen_nb.frames.words import parse
@@ -23,7 +23,7 @@ from imagen_nb.widgets.rows import FACETS, Filters, Rows
 from imagen_nb.widgets.saved import saved, show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.small import kept, large, thumbnail
+from imagen_nb.widgets.small import attempt, kept, large
 from imagen_nb.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _BATCH = 6  # thumbnails in one message
 _ASKED = 500  # thumbnails in one question, at most
 _SAVED = 24  # pictures in the saved notebook
 _SAVED_SIDE, _SAVED_HEAVIEST = 112, 4000  # pixels and bytes of one, at most
-_PATIENCE_S = 0.5  # a cell waits for these, which a view asks for first as well
+_PATIENCE_S = 5  # until a view has its first thumbnails
 
 
 class Gallery(anywidget.AnyWidget):
@@ -66,6 +66,7 @@ class Gallery(anywidget.AnyWidget):
 
     def __init__(self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None) -> None:
         self._work = Work(lambda text: self._tell("trouble", text=text))  # closed in any case
+        self._answered = threading.Event()  # a view has its first thumbnails
         self._layout_asked = {"size": _size(size), "columns": _columns(columns)}
         self._rows = Rows(frame)
         super().__init__()
@@ -73,6 +74,7 @@ class Gallery(anywidget.AnyWidget):
         self._visible = self._selected = np.arange(len(self._rows), dtype=np.int32)
         self._selected = self._selected[:0]
         self._filters, self._words = Filters(), ""
+        self._views: set[str] = set()
         self._newest: dict[str, object] = {}  # the last question for thumbnails, by view
         self.on_msg(self._heard)
 
@@ -88,6 +90,7 @@ class Gallery(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the widget and its threads; `selected` and `visible` stay."""
+        self._answered.set()
         self._work.stop()
         super().close()
 
@@ -95,9 +98,10 @@ class Gallery(anywidget.AnyWidget):
         return f"<Gallery: {len(self._rows)} pictures>"
 
     def _heard(self, _: Any, content: Any, buffers: Sequence[Any]) -> None:
-        """A message of a view. It comes on the kernel's main thread: others do what takes time."""
+        """A message of a view. It comes on a thread of the kernel's: ours do what takes time."""
         match content:
-            case {"kind": "open" | "filter"}:
+            case {"kind": "open" | "filter", "view": str(view)}:
+                self._views.add(view)
                 self._work.in_turn(self._filter, content)
             case {"kind": "want", "view": str(view), "at": list(at)}:
                 self._want(view, self._checked(at[:_ASKED]))
@@ -111,8 +115,10 @@ class Gallery(anywidget.AnyWidget):
                 self._work.soon(self._look, view, *self._checked(at[:1]))
             case {"kind": "compare", "view": view, "at": list(at)}:
                 self._work.soon(self._compare, view, self._checked(at[:2]))
-            case {"kind": "left"}:
-                self._work.stop()
+            case {"kind": "left", "view": view}:
+                self._views.discard(view)
+                if not self._views:
+                    self._work.stop()
 
     def _checked(self, at: Any) -> list[int]:
         """Positions that there are."""
@@ -144,12 +150,13 @@ class Gallery(anywidget.AnyWidget):
             if self._newest.get(view) is not question:  # scrolled on meanwhile
                 at = at[: len(made)]
                 break
-            made.append(_attempt(place, cloud))
+            made.append(attempt(place, cloud))
         if not made:
             return
         files = [one if isinstance(one, bytes) else b"" for one in made]
         troubles = [str(one) if isinstance(one, ImagenError) else "" for one in made]
         self._tell("cards", files, view=view, at=[*at], troubles=troubles, **self._rows.told(at))
+        self._answered.set()
 
     def _tag(self, name: str, at: Sequence[int]) -> None:
         wanted, write = _CHANGES[name]
@@ -173,45 +180,48 @@ class Gallery(anywidget.AnyWidget):
         self._tell("pair", files, view=view, **told)
 
     def _repr_html_(self) -> str:
-        return self._page([self._work.soon(self._saved, place) for place in self._first()])
+        return self._page([self._saved(place) for place in self._first()])
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Shows it; the page that stands for it later gets the pictures that are not ready yet."""
+        """Shows it and its page, which for somebody who looks can wait until they see the view."""
         show_view(self)
-        made = [self._work.soon(self._saved, place) for place in self._first()]
-        wait(made, timeout=_PATIENCE_S)
-        ready = [one for one in made if one.done()]
-        handle = show_page(self._page(ready))
-        if len(ready) < len(made):
-            self._work.in_turn(self._complete, handle, made)
+        if _watched():
+            handle = show_page(self._page([]))
+            self._work.aside(self._complete, handle)
+        else:
+            show_page(self._repr_html_())
 
-    def _complete(self, handle: Any, made: Sequence[Future[bytes]]) -> None:
-        handle.update(saved(self._page(made)), raw=True)
+    def _complete(self, handle: Any) -> None:
+        self._answered.wait(_PATIENCE_S)  # its thumbnails are those of the page
+        handle.update(saved(self._repr_html_()), raw=True)
 
     def _first(self) -> list[Place]:
         return self._rows.places(range(min(_SAVED, len(self._rows))))
 
     def _saved(self, place: Place) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
-        made = _attempt(place, None) if place.local else kept(place)
+        made = attempt(place, None) if place.local else kept(place)
         if not isinstance(made, bytes):
             return b""
-        side = min(_SAVED_SIDE, int(self._layout_asked["size"] or 0))
-        return webp(Image.open(io.BytesIO(made)), side, _SAVED_HEAVIEST)
+        return webp(Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST)
 
-    def _page(self, made: Sequence[Future[bytes]]) -> str:
-        prompts = self._rows.told(range(len(made)))["prompt"]
-        files = [one.result() for one in made]
+    def _page(self, files: Sequence[bytes]) -> str:
+        prompts = self._rows.told(range(len(files)))["prompt"]
         small = [(file, prompt) for file, prompt in zip(files, prompts, strict=True) if file]
-        side = min(_SAVED_SIDE, int(self._layout_asked["size"] or 0))
-        return thumbnails(small, len(self._rows), side=side, columns=self._layout_asked["columns"])
+        return thumbnails(
+            small, len(self._rows), side=self._saved_side, columns=self._layout_asked["columns"]
+        )
+
+    @property
+    def _saved_side(self) -> int:
+        return min(_SAVED_SIDE, int(self._layout_asked["size"] or 0))
 
 
-def _attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
-    try:
-        return thumbnail(place, cloud)
-    except ImagenError as error:
-        return error
+def _watched() -> bool:
+    """Whether somebody looks: JupyterLab says which cell it runs, what runs whole notebooks not."""
+    shell = get_ipython()
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return "cellId" in parent.get("metadata", {})
 
 
 def _size(size: int) -> int:

@@ -97,15 +97,20 @@ const slotOf = (list) => {
   const marks = element("div", { className: "imagen-marks" });
   const node = element("div", { className: "imagen-cell", role: "option" }, element("div", { className: "imagen-frame" }, image), caption, marks);
   list.append(node);
-  return { node, image, caption, marks, card: null };
+  return { node, image, caption, marks, card: null, was: [] };
 };
 
+/** Writes only what has changed: it is called for each cell in each frame of scrolling. */
 const fill = (slot, card, state, index) => {
   const { node } = slot;
-  node.setAttribute("aria-selected", state.selected.has(state.rows[index]));
-  node.setAttribute("aria-posinset", index + 1);
-  node.setAttribute("aria-setsize", state.rows.length);
-  node.classList.toggle("imagen-focus", index === state.focus);
+  const now = [index, state.rows.length, state.selected.has(state.rows[index]), index === state.focus];
+  if (now.some((value, place) => value !== slot.was[place])) {
+    slot.was = now;
+    node.setAttribute("aria-selected", now[2]);
+    node.setAttribute("aria-posinset", index + 1);
+    node.setAttribute("aria-setsize", state.rows.length);
+    node.classList.toggle("imagen-focus", now[3]);
+  }
   if (slot.card === card && card) return;
   slot.card = card;
   node.classList.toggle("imagen-lacking", Boolean(card && !card.url));

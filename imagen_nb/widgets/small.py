@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.errors import StorageError
+from imagen_nb.errors import ImagenError, StorageError
 from imagen_nb.frames.places import Place, content, decoded
 from imagen_nb.paths import cache_folder
 from imagen_nb.shelf import Shelf
@@ -29,6 +29,14 @@ def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
         with suppress(StorageError):  # a full disk: it is made again the next time
             shelf.put(place, data)
     return data
+
+
+def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
+    """The thumbnail, or why there is none."""
+    try:
+        return thumbnail(place, cloud)
+    except ImagenError as error:
+        return error
 
 
 def kept(place: Place) -> bytes | None:

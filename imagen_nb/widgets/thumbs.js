@@ -5,7 +5,7 @@ const MOST = 1500; // of at most 12 kB each
 /** What is known of pictures; asks the kernel, by `send`, for what is not. */
 export const knownCards = (send, signal) => {
   const cards = new Map();
-  let asked = "";
+  let asked = new Set(); // of the last question, what has not come yet
   signal.addEventListener("abort", () => [...cards.values()].forEach(release), { once: true });
 
   const forget = () => {
@@ -29,9 +29,8 @@ export const knownCards = (send, signal) => {
     /** Ask for those of these that are not known; the kernel drops older questions. */
     want: (positions) => {
       const at = positions.filter((position) => !cards.has(position));
-      const question = at.join();
-      if (!at.length || question === asked) return;
-      asked = question;
+      if (at.every((position) => asked.has(position))) return;
+      asked = new Set(at);
       send({ kind: "want", at });
     },
     /** Take in a message of cards. */
@@ -40,8 +39,8 @@ export const knownCards = (send, signal) => {
         const old = cards.get(at);
         if (old) release(old);
         cards.set(at, cardOf(told, buffers[place], place));
+        asked.delete(at);
       });
-      asked = "";
       forget();
     },
     /** Other tags than before. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 
 from imagen_nb.errors import ImagenError
 
-_THREADS = 3
+THREADS = max(2, min(8, os.cpu_count() or 2))  # for downloads too, which mostly wait
 _log = logging.getLogger(__name__)
 
 
@@ -24,15 +25,19 @@ class Work:
     def __init__(self, trouble: Callable[[str], None]) -> None:
         self._trouble = trouble
         self._lock = threading.Lock()
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._pools: dict[str, ThreadPoolExecutor] = {}
 
     def soon(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
         """Do this beside other such things."""
-        return self._submit(_THREADS, task, values)
+        return self._submit("soon", THREADS, task, values)
 
     def in_turn(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
         """Do this when all that was given before is done."""
-        return self._submit(1, task, values)
+        return self._submit("in turn", 1, task, values)
+
+    def aside(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
+        """Do this without keeping the others waiting."""
+        return self._submit("aside", 1, task, values)
 
     def stop(self) -> None:
         """End the threads after what they are at; what has not begun is not done."""
@@ -41,12 +46,14 @@ class Work:
         for pool in pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, threads: int, task: Callable[..., Any], values: Any) -> Future[Any]:
+    def _submit(
+        self, name: str, threads: int, task: Callable[..., Any], values: Any
+    ) -> Future[Any]:
         with self._lock:
-            if threads not in self._pools:
-                name = "imagen-widget"
-                self._pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix=name)
-            return self._pools[threads].submit(self._done, task, values)
+            if name not in self._pools:
+                prefix = f"imagen-widget-{name}"
+                self._pools[name] = ThreadPoolExecutor(threads, thread_name_prefix=prefix)
+            return self._pools[name].submit(self._done, task, values)
 
     def _done(self, task: Callable[..., Any], values: Any) -> Any:
         try:

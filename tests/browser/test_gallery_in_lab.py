@@ -164,7 +164,9 @@ def test_both_themes_and_narrow_cells_show_it(
 def test_opened_again_without_a_kernel_it_shows_its_thumbnails(
     opened: Notebook, lab: Lab, shots: Path
 ) -> None:
-    expect(opened.output(2).locator(".imagen-saved")).to_be_hidden()
+    page = opened.output(2).locator(".imagen-saved")
+    expect(page.locator("img")).to_have_count(9)  # which comes after what is looked at
+    expect(page).to_be_hidden()
     for _ in range(5):  # JupyterLab saves by itself, too: perhaps it was that
         opened.save()
         if len(opened.saved().cells[2].outputs) == 2:

@@ -48,6 +48,7 @@ def test_the_same_picture_twice_differs_in_nothing(pictures: im.Pictures) -> Non
 def test_a_picture_that_is_gone_is_one_line_in_the_widget(pictures: im.Pictures) -> None:
     compare = im.Compare(*pictures)
     pictures[1].path.unlink()
+    assert compare._repr_html_().count("data:image/webp") == 1
     assert "not on this machine" in View(compare).ask("open", "trouble")[0]["text"]
     compare.close()
 

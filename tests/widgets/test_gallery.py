@@ -21,6 +21,7 @@ from imagen_nb.frames.words import parse
 from imagen_nb.thumbnail import WEIGHT, webp
 from imagen_nb.widgets import small
 from imagen_nb.widgets.gallery import Gallery
+from imagen_nb.widgets.work import THREADS
 
 PROMPTS = (
     "a red boat on a lake", "A RED Boat, at night", "100% red_boat", "Übergröße ÉCLAIR", "a cat",
@@ -124,19 +125,23 @@ class TestCards:
         view: Callable[..., View],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        shown = view(made(*"abcdefghijklmnopqrst"))
+        monkeypatch.setattr("imagen_nb.widgets.gallery._BATCH", 2)
+        shown = view(made(*"abcdefghijklmnopqrstu"))
         going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
-            "imagen_nb.widgets.gallery.thumbnail",
+            "imagen_nb.widgets.gallery.attempt",
             lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
-        shown.say("want", at=[*range(18)])
-        for _ in range(3):  # each thread is at the first picture of a batch
+        shown.say("want", at=[*range(20)])
+        for _ in range(THREADS):  # each thread is at the first picture of a batch
             assert going.acquire(timeout=30)
-        shown.say("want", at=[19])
+        shown.say("want", at=[20])
         go.set()
-        shown.wait("cards", 4)
-        assert sorted(at for one, _ in shown.heard for at in one["at"]) == [0, 6, 12, 19]
+        shown.wait("cards", THREADS + 1)
+        assert sorted(at for one, _ in shown.heard for at in one["at"]) == [
+            *range(0, 2 * THREADS, 2),
+            20,
+        ]
 
 
 class TestTags:
