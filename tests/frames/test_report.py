@@ -296,5 +296,5 @@ def test_text_is_cut_between_letters() -> None:
     assert escaped("👩\u200d👩\u200d👧", 4) == "👩\u200d👩…"
     assert escaped("ne\u0301e\u0301", 4) == "ne\u0301…"
     assert escaped("a \ud83d b") == "a \ufffd b"
-    assert escaped("<" * 500) == "&lt;" * 199 + "…"
+    assert escaped("<" * 500, 200) == "&lt;" * 199 + "…"
     assert escaped("   " * 900 + "a", 10) == ""
