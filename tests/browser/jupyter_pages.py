@@ -27,6 +27,7 @@ class Lab:
 
     def __init__(self, server: Server, page: Page) -> None:
         self.server, self.page = server, page
+        page.add_locator_handler(page.locator(".jp-Dialog", has_text="Select kernel"), _select)
 
     def open(self, cells: Sequence[str], name: str = "test") -> Notebook:
         """A new notebook of these cells of code, none of them run."""
@@ -64,6 +65,11 @@ class Lab:
         url = f"{self.server.url}/{base}/{path}"
         answer = httpx.request(method, url, headers=headers, timeout=60, **more)
         return answer.raise_for_status()
+
+
+def _select(dialog: Locator) -> None:
+    """Take the kernel that is offered: JupyterLab asks when it hears late which ones there are."""
+    dialog.locator("button.jp-mod-accept").click()
 
 
 class Notebook:
@@ -112,7 +118,7 @@ class Notebook:
 
     def run_all(self, seconds: float = RUN_S) -> None:
         """Run every cell in order."""
-        for number in range(self.page.locator(".jp-Notebook-cell").count()):
+        for number in range(len(self.saved().cells)):  # the page may not have them all yet
             self.run(number, seconds)
 
     def save(self) -> None:
@@ -130,13 +136,19 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
     def restart_kernel(self) -> None:
-        """Restart it, as the menu does after its question; all that it knew is gone."""
-        self.lab.api("POST", f"kernels/{self._session()['kernel']['id']}/restart")
-        self.wait_until_ready()
+        """Restart it by the keys `0 0`, and say yes; all that it knew is gone.
 
-    def _session(self) -> dict[str, Any]:
-        sessions = self.lab.api("GET", "sessions").json()
-        return next(one for one in sessions if one["path"] == self.path.name)
+        A restart asked of the server itself is over before JupyterLab hears of it, and what it
+        then asks the kernel is never answered.
+        """
+        self.cell(0).locator(".jp-InputArea-prompt").click()
+        self.page.keyboard.press("0")
+        self.page.keyboard.press("0")
+        dialog = self.page.locator(".jp-Dialog", has_text="Restart Kernel?")
+        dialog.locator("button.jp-mod-accept").click()
+        restarting = ".jp-Notebook-ExecutionIndicator[data-status='restarting']"
+        self.page.wait_for_selector(restarting, state="attached")  # it is idle until then
+        self.wait_until_ready()
 
     def _prompt(self, number: int) -> str:
         return self.cell(number).locator(".jp-InputArea-prompt").inner_text()

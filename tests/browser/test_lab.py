@@ -26,9 +26,6 @@ def test_a_picture_shows_as_a_thumbnail_with_its_prompt(
     assert opened.path.stat().st_size < 30_000
 
 
-@pytest.mark.skip(
-    reason="on a quiet machine the harness restarts the kernel too fast for JupyterLab: to be mended"
-)
 def test_a_restarted_kernel_knows_nothing(notebook: Callable[..., Notebook]) -> None:
     opened = notebook("x = 1", "print('x' in globals())")
     opened.run(1)

@@ -155,9 +155,6 @@ def test_recall_reproduce_and_keeper(panel: Callable[..., Panel], tmp_path: Path
     expect(shown.root.get_by_role("dialog")).to_be_hidden()
 
 
-@pytest.mark.skip(
-    reason="on a quiet machine the harness restarts the kernel too fast for JupyterLab: to be mended"
-)
 def test_what_waits_is_reordered_by_keyboard_and_survives_a_restart(
     panel: Callable[..., Panel], shots: Path
 ) -> None:
