@@ -1,0 +1,1 @@
+"""Batches: one notebook over a table of jobs, with warm kernels, resumable."""
