@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagen_nb.autologging.switch import autolog
+    from imagen_nb.batch.run import run_batch
+    from imagen_nb.batch.scraps import glue
     from imagen_nb.cloud.outcome import SyncReport
     from imagen_nb.errors import (
         BackendError,
@@ -63,6 +65,7 @@ _HOMES = {
     "autolog": "autologging.switch",
     "configure": "shortcuts",
     "generate": "shortcuts",
+    "glue": "batch.scraps",
     "history": "shortcuts",
     "keep": "shortcuts",
     "pending": "shortcuts",
@@ -70,6 +73,7 @@ _HOMES = {
     "reject": "shortcuts",
     "report": "shortcuts",
     "reproduce": "shortcuts",
+    "run_batch": "batch.run",
     "sweep": "shortcuts",
     "sync": "shortcuts",
     "tag": "shortcuts",
@@ -96,6 +100,7 @@ __all__ = [
     "autolog",
     "configure",
     "generate",
+    "glue",
     "history",
     "keep",
     "pending",
@@ -103,6 +108,7 @@ __all__ = [
     "reject",
     "report",
     "reproduce",
+    "run_batch",
     "sweep",
     "sync",
     "tag",

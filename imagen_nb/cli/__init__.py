@@ -9,6 +9,7 @@ import typer
 
 from imagen_nb import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
+from imagen_nb.cli.batch import batch
 from imagen_nb.cli.history import history
 from imagen_nb.cli.repeat import reproduce
 from imagen_nb.cli.report import report
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(draw.generate)
 app.command()(draw.sweep)
+app.command()(batch)
 app.command()(history)
 app.command()(report)
 app.command()(reproduce)

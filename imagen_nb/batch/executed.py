@@ -1,0 +1,168 @@
+"""One job run by papermill, and what its executed notebook says of it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.scraps import glued
+from imagen_nb.batch.template import Template
+from imagen_nb.thumbnail import webp
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+DONE, FAILED = "done", "failed"
+WARM = "imagen-warm"
+SHOWN, SIDE = 4, 160  # pictures of a job on the batch's page, and the pixels of their longer side
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ERROR = 300  # letters of an error in a table
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a batch's notebooks are run. `timeout`: seconds for a whole notebook."""
+
+    template: Template
+    engine: str | None = WARM
+    timeout: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An executed notebook as text, and its first pictures, small, as WebP in base64, by id."""
+
+    notebook: str
+    thumbnails: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job. `seconds`: it took; `pictures`: id and path of each."""
+
+    job: str
+    key: str
+    status: str
+    error: str | None = None
+    seconds: float | None = None
+    pictures: tuple[tuple[str, str], ...] = ()
+
+
+def executed(job: Job, way: Way) -> Ran:
+    """Run a job. Its notebook is kept whatever comes: of one that failed, with the traceback."""
+    notebook = _parameterized(job, way)
+    _run(notebook, way)
+    text = _ended(notebook, job)
+    return Ran(text, {id: small for id, path in _first(text) if (small := _small(path))})
+
+
+def failed(job: Job, way: Way, why: str) -> Ran:
+    """The notebook of a job that nobody could run to its end, which says so."""
+    notebook = _parameterized(job, way)
+    for cell in notebook.cells:
+        cell.metadata.setdefault("papermill", {})
+    notebook.metadata.papermill["duration"] = None
+    _write_down(notebook, "BatchError", why)
+    return Ran(_ended(notebook, job))
+
+
+def _parameterized(job: Job, way: Way) -> NotebookNode:
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = parameterize_notebook(way.template.fresh(), job.parameters, engine_name=way.engine)
+    names = {"input_path": way.template.name, "output_path": f"{job.name}.ipynb"}
+    notebook.metadata.papermill = {**notebook.metadata.papermill, **names}
+    return notebook
+
+
+def _ended(notebook: NotebookNode, job: Job) -> str:
+    """The notebook as text, with what became of it in its metadata."""
+    import nbformat
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import raise_for_execution_errors
+
+    error = None
+    try:
+        raise_for_execution_errors(notebook, None)  # puts a note with a link above it all
+    except PapermillExecutionError as raised:
+        error = _line(f"{raised.ename}: {raised.evalue}")
+    notebook.metadata["imagen"] = {
+        "job": job.name, "key": job.key, "status": FAILED if error else DONE, "error": error,
+    }  # fmt: skip
+    text: str = nbformat.writes(notebook)
+    return text
+
+
+def _run(notebook: NotebookNode, way: Way) -> None:
+    """Run it by the engine. What ends it from outside is written where it had come to."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.engines import papermill_engines
+
+    options = dict(way.options)
+    if way.timeout is not None:
+        key = "job_timeout" if way.engine == WARM else "execution_timeout"
+        options[key] = way.timeout
+    try:
+        papermill_engines.execute_notebook_with_engine(
+            way.engine, notebook, papermill_engines.nb_kernel_name(way.engine, notebook, None),
+            output_path=None, progress_bar=False, **options,
+        )  # fmt: skip
+    except (DeadKernelError, TimeoutError, RuntimeError) as error:  # nbclient's are of these
+        _write_down(notebook, type(error).__name__, str(error))
+
+
+def _write_down(notebook: NotebookNode, name: str, why: str) -> None:
+    """Put an error that no cell raised into the cell that was running."""
+    from nbformat.v4 import new_output
+
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    started = [cell for cell in code if cell.metadata.papermill.get("start_time")]
+    cell = (started or code)[-1 if started else 0]
+    if any(output.output_type == "error" for output in cell.outputs):
+        return
+    line = _line(why)
+    cell.outputs.append(new_output("error", ename=name, evalue=line, traceback=[line]))
+    cell.metadata.papermill |= {"exception": True, "status": "failed"}
+    notebook.metadata.papermill["exception"] = True
+
+
+def _first(text: str) -> Iterable[tuple[str, str]]:
+    """The first pictures of an executed notebook: id and path."""
+    return itertools.islice(glued(json.loads(text)), SHOWN)
+
+
+def _small(path: str) -> str:
+    """The picture as a page shows it; empty when it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return base64.b64encode(webp(image, SIDE)).decode()
+    except (OSError, SyntaxError):  # what Pillow raises of files that are gone or torn
+        return ""
+
+
+def _line(text: str) -> str:
+    """An error for a table: one line, without the colours of tracebacks."""
+    line = " ".join(_COLOURS.sub("", text).split())
+    return line if len(line) <= _ERROR else f"{line[: _ERROR - 1]}…"
+
+
+def outcome(text: str | bytes) -> Outcome | None:
+    """What an executed notebook says became of its job; None for one that no batch ran whole."""
+    try:
+        notebook = json.loads(text)
+        said = notebook["metadata"]["imagen"]
+        return Outcome(
+            said["job"], said["key"], said["status"], said["error"],
+            notebook["metadata"]["papermill"]["duration"], tuple(glued(notebook)),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

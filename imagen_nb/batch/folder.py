@@ -1,0 +1,141 @@
+"""A batch's folder: one executed notebook a job, the results table, what ran, and a page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from filelock import FileLock, Timeout
+
+from imagen_nb.atomic import flush_folder, sweep, write_whole
+from imagen_nb.batch.executed import Outcome, Ran, outcome
+from imagen_nb.batch.jobs import Job
+from imagen_nb.errors import UsageError
+from imagen_nb.output import explained
+from imagen_nb.paths import absolute
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOT_RUN = "not run"
+COLUMNS = ("job", "status", "error", "duration_s", "picture_ids", "paths", "notebook")
+_LOCK, _OWNER_S = ".imagen-batch.lock", 5.0  # seconds in which the workers of a dead batch end
+
+
+class Folder:
+    """Where a batch writes. Invariant: a notebook that has its name is whole and was run."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = absolute(path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else runs a batch into it meanwhile. Raises `UsageError` when somebody does."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / _LOCK)
+            try:
+                lock.acquire(timeout=_OWNER_S)
+            except Timeout:
+                raise UsageError(
+                    f"another batch is running into {self.path}: wait for it, or choose another -o"
+                ) from None
+        try:
+            sweep(self.path)
+            yield
+        finally:
+            lock.release()
+
+    def notebook(self, job: Job) -> Path:
+        """Where a job's executed notebook is, or will be."""
+        return self.path / f"{job.name}.ipynb"
+
+    def keep(self, job: Job, ran: Ran) -> None:
+        """Give an executed notebook its name, after its pictures' thumbnails have theirs."""
+        with explained(self.path):
+            for id, small in ran.thumbnails.items():
+                self.thumbnail(id).parent.mkdir(exist_ok=True)
+                write_whole(self.thumbnail(id), base64.b64decode(small))
+            write_whole(self.notebook(job), ran.notebook.encode())
+            flush_folder(self.path)
+
+    def thumbnail(self, id: str) -> Path:
+        """Where a picture's small copy for the page is, if it has one."""
+        return self.path / "thumbnails" / f"{UUID(id)}.webp"
+
+    def outcome(self, job: Job) -> Outcome | None:
+        """What became of a job before; None when it was not run, or with other parameters."""
+        try:
+            found = outcome(self.notebook(job).read_bytes())
+        except FileNotFoundError:
+            return None
+        return found if found and found.key == job.key else None
+
+    def write_table(self, frame: pd.DataFrame) -> None:
+        """Write results.parquet and results.csv; lists are JSON in the latter."""
+        import io
+
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        listed = frame.map(lambda value: json.dumps(value) if isinstance(value, list) else value)
+        with explained(self.path):
+            write_whole(self.path / "results.parquet", buffer.getvalue())
+            write_whole(self.path / "results.csv", listed.to_csv(index=False).encode())
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Write batch.json: what ran."""
+        with explained(self.path):
+            text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+            write_whole(self.path / "batch.json", text.encode())
+
+    def write_page(self, page: str) -> None:
+        """Write index.html."""
+        with explained(self.path):
+            write_whole(self.path / "index.html", page.encode())
+
+
+def frame(jobs: Sequence[Job], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """The results table: one row a job in order, its parameters first.
+
+    `duration_s` is in seconds; `picture_ids` and `paths` are lists; a parameter that has the name
+    of another column is called `parameter_<name>`. Of a column of several types all are text.
+    """
+    import pandas as pd
+
+    names = dict.fromkeys(name for job in jobs for name in job.parameters)
+    columns: dict[str, Any] = {"job": [job.name for job in jobs]}
+    for name in names:
+        shown = f"parameter_{name}" if name in COLUMNS else name
+        columns[shown] = _column([job.parameters.get(name) for job in jobs])
+    found = [outcomes.get(job.key) for job in jobs]
+    columns |= {
+        "status": [one.status if one else NOT_RUN for one in found],
+        "error": pd.array([one.error if one else None for one in found], dtype="str"),
+        "duration_s": pd.array([one.seconds if one else None for one in found], dtype="Float64"),
+        "picture_ids": [[id for id, _ in one.pictures] if one else [] for one in found],
+        "paths": [[path for _, path in one.pictures] if one else [] for one in found],
+        "notebook": [
+            f"{job.name}.ipynb" if one else None for job, one in zip(jobs, found, strict=True)
+        ],
+    }
+    return pd.DataFrame(columns)
+
+
+def _column(values: Sequence[Any]) -> Any:
+    """The values in a type that keeps them exactly: whole numbers stay so beside what is empty."""
+    import pandas as pd
+
+    kinds = {type(value) for value in values if value is not None}
+    dtype = {int: "Int64", float: "Float64", bool: "boolean", str: "str"}
+    if len(kinds) == 1 and (kind := next(iter(kinds))) in dtype:
+        return pd.array(values, dtype=dtype[kind])  # type: ignore[call-overload]
+    if kinds <= {list}:
+        return values
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value) for value in values
+    ]

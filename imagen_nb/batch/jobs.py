@@ -1,0 +1,83 @@
+"""Jobs: a notebook's parameters for each run, under a name and a key that follow from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.batch import grids, tables
+from imagen_nb.batch.parameters import checked
+from imagen_nb.errors import UsageError
+from imagen_nb.output import slug
+
+if TYPE_CHECKING:
+    from imagen_nb.batch.tables import Source
+    from imagen_nb.batch.template import Template
+
+NAME = "job"  # the column that names jobs, unless the notebook has a parameter of this name
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. `name`: of its executed notebook, without .ipynb; `key`: of all it follows from."""
+
+    name: str
+    key: str
+    parameters: dict[str, Any]
+
+
+def jobs(source: Source, template: Template) -> list[Job]:
+    """The jobs of a table or grid, in order.
+
+    A `seed` that a job leaves empty follows from the job's other parameters: the same batch is the
+    same pictures wherever it runs, and after an interruption. Raises one `UsageError` with all that
+    the notebook cannot take.
+    """
+    table = tables.read(source)
+    known = template.parameters
+    rows = grids.rows(table.grid, known) if table.grid is not None else table.rows
+    if not rows:
+        raise UsageError("there are no jobs: the table has no rows")
+    named = all(parameter.name != NAME for parameter in known)
+    names = [row.values.pop(NAME, None) if named else None for row in rows]
+    values = checked(rows, known)
+    seeded = any(parameter.name == "seed" for parameter in known)
+    seen: Counter[str] = Counter()
+    made = []
+    for name, given in zip(names, values, strict=True):
+        first = _digest(template.digest, given)
+        key = _digest(first, seen[first])  # the same row again is another job
+        seen[first] += 1
+        drawn = {"seed": int(key[:8], 16)} if seeded and "seed" not in given else {}
+        made.append(Job(_named(name, given, key), key, given | drawn))
+    _distinct(made)
+    return made
+
+
+def _digest(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _named(name: Any, given: dict[str, Any], key: str) -> str:
+    if name is None:
+        prompt = given.get("prompt")
+        return f"{slug(prompt) if isinstance(prompt, str) else 'job'}-{key[:12]}"
+    if not _NAME.fullmatch(str(name)) or str(name).startswith("."):
+        raise UsageError(
+            f"a job's name is letters, digits, dots and dashes, for a file name, not {name!r:.60}"
+        )
+    return str(name)
+
+
+def _distinct(made: Sequence[Job]) -> None:
+    counted = Counter(job.name.casefold() for job in made)  # some disks do not tell A from a
+    name, count = counted.most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{count} jobs have the name {name!r}: names must differ")

@@ -1,0 +1,90 @@
+"""index.html of a batch: each job with its pictures, small, and a link to its notebook."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from imagen_nb import __version__
+from imagen_nb.batch.executed import FAILED, SHOWN, Outcome
+from imagen_nb.batch.folder import Folder
+from imagen_nb.batch.jobs import Job
+from imagen_nb.markup import bidi, escaped
+
+_VALUE, _FACTS = 60, 400  # letters of one parameter, of all of a job
+
+
+def page(folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], title: str) -> str:
+    """The page: it runs no script, and loads nothing but the thumbnails beside it."""
+    cards = "".join(_card(folder, job, outcomes.get(job.key)) for job in jobs)
+    failed = sum(one.status == FAILED for one in outcomes.values())
+    said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
+    said += f", {failed:,} of them failed" if failed else ""
+    return (
+        f"{_head(title)}<h1>{bidi(title)}</h1>\n<p>{said} · "
+        '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
+        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n'
+        "</main>\n</body>\n</html>\n"
+    )
+
+
+def _head(title: str) -> str:
+    style = (Path(__file__).parent / "batch.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # Not 'self' alone: a page that is opened as a file has no origin.
+    policy = (
+        f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="generator" content="imagen_nb {__version__}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
+    )
+
+
+def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
+    """One job: pictures, parameters, what became of it."""
+    status = outcome.status if outcome else "not run"
+    link = quote(f"{job.name}.ipynb")
+    name = escaped(job.name)
+    heading = f'<a href="{link}">{name}</a>' if outcome else name
+    error = f'<p class="error">{bidi(outcome.error)}</p>' if outcome and outcome.error else ""
+    return (
+        f'<article class="{"failed" if status == FAILED else "job"}">\n'
+        f'<div class="pictures">{"".join(_pictures(folder, job, outcome))}</div>\n'
+        f"<h2>{heading}</h2>\n<p>{_facts(job.parameters)}</p>\n"
+        f"<p><small>{status}{_took(outcome)}</small></p>{error}\n</article>\n"
+    )
+
+
+def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str]:
+    pictures = outcome.pictures if outcome else ()
+    alt = escaped(job.parameters.get("prompt", job.name))
+    for id, _ in pictures[:SHOWN]:
+        small = folder.thumbnail(id)
+        if small.exists():
+            source = f"{small.parent.name}/{small.name}"
+            yield f'<img loading="lazy" alt="{alt}" src="{source}">'
+    if len(pictures) > SHOWN:
+        yield f"<small>and {len(pictures) - SHOWN} more</small>"
+
+
+def _facts(parameters: Mapping[str, Any]) -> str:
+    prompt = parameters.get("prompt")
+    others = [
+        f"{name} {value!s:.{_VALUE}}" for name, value in parameters.items() if name != "prompt"
+    ]
+    shown = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
+    return f"{shown}{bidi(' · '.join(others), _FACTS)}"
+
+
+def _took(outcome: Outcome | None) -> str:
+    return f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""

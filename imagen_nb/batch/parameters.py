@@ -1,0 +1,253 @@
+"""What a notebook takes: its `parameters` cell, and jobs checked against it before any runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.batch.tables import Row
+from imagen_nb.errors import UsageError
+from imagen_nb.notation import parse_ints
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+_SHOWN = 20  # problems in one message
+_KINDS = ("str", "int", "float", "bool", "list", "dict")
+_NAMES = {"tuple": "list", "Sequence": "list", "Mapping": "dict"} | dict(
+    zip(_KINDS, _KINDS, strict=True)
+)
+_SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_SECRET_WORDS = {
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials",
+    "apikey", "jwt", "bearer",
+}  # fmt: skip
+_SECRET_VALUE = re.compile(r"(sb_secret_|hf_|r8_|sk-|ghp_|github_pat_|eyJ[\w-]+\.eyJ)\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One name of the parameters cell. `kinds`: the types it takes; empty where nobody says."""
+
+    name: str
+    kinds: frozenset[str] = frozenset()
+    required: bool = False
+
+    def read(self, text: str) -> Any:
+        """The value that a text of a CSV file means. Raises `ValueError` when it means none."""
+        if not self.kinds or "str" in self.kinds:
+            return text
+        for kind in ("bool", "int", "float", "list", "dict"):
+            if kind in self.kinds:
+                try:
+                    return _TEXTS[kind](text.strip())
+                except (ValueError, KeyError):
+                    continue
+        raise ValueError(text)
+
+    def checked(self, value: Any) -> Any:
+        """The value, a whole float as the int that is wanted. Raises `ValueError` for others."""
+        if not self.kinds or _kind(value) in self.kinds:
+            return value
+        if isinstance(value, float) and value.is_integer() and "int" in self.kinds:
+            return int(value)
+        if _kind(value) == "int" and "float" in self.kinds:
+            return float(value)
+        raise ValueError(value)
+
+    @property
+    def wanted(self) -> str:
+        """Its types in words."""
+        return " or ".join(kind for kind in _KINDS if kind in self.kinds)
+
+
+def _list(text: str) -> list[Any]:
+    """A JSON list, or words with commas between them."""
+    if text.startswith("["):
+        found = json.loads(text)
+        if isinstance(found, list):
+            return found
+        raise ValueError(text)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _dict(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(text)
+    return found
+
+
+_TEXTS: dict[str, Callable[[str], Any]] = {
+    "bool": lambda text: _SWITCHES[text.lower()],
+    "int": int,
+    "float": float,
+    "list": _list,
+    "dict": _dict,
+}
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def parameters(notebook: NotebookNode) -> list[Parameter]:
+    """The names of the cell tagged `parameters`, in order. Raises `UsageError` without one."""
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    if not cells:
+        raise UsageError(
+            "the notebook has no cell tagged `parameters`: in JupyterLab select the cell that "
+            "assigns them and add this tag in the property inspector"
+        )
+    try:
+        tree = ast.parse(cells[0].source, type_comments=True)
+    except SyntaxError:  # another language, or magics
+        return _as_papermill_sees(notebook)
+    return [found for statement in tree.body for found in _assigned(statement)]
+
+
+def _as_papermill_sees(notebook: NotebookNode) -> list[Parameter]:
+    import papermill
+
+    return [Parameter(name) for name in papermill.inspect_notebook(notebook)]
+
+
+def _assigned(statement: ast.stmt) -> Iterable[Parameter]:
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        yield _parameter(statement.target.id, statement.annotation, statement.value)
+    elif isinstance(statement, ast.Assign):
+        comment = statement.type_comment
+        annotation = ast.parse(comment, mode="eval").body if comment else None
+        for target in statement.targets:
+            if isinstance(target, ast.Name):
+                yield _parameter(target.id, annotation, statement.value)
+
+
+def _parameter(name: str, annotation: ast.expr | None, value: ast.expr | None) -> Parameter:
+    """Required is what has no value of its own: `...`, or None where its type does not allow it."""
+    default = value.value if isinstance(value, ast.Constant) else value
+    none = value is None or default is None
+    if annotation is not None:
+        kinds, optional = _annotated(annotation)
+        return Parameter(name, kinds, default is ... or (none and bool(kinds) and not optional))
+    return Parameter(name, _of_default(value), default is ...)
+
+
+def _annotated(annotation: ast.expr) -> tuple[frozenset[str], bool]:
+    """The types that an annotation names, none when it names one that is not known; and None."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return _annotated(ast.parse(annotation.value, mode="eval").body)
+    names, optional = set(), False
+    for part in _union(annotation):
+        name = ast.unparse(part.value if isinstance(part, ast.Subscript) else part)
+        if name == "None":
+            optional = True
+        else:
+            names.add(_NAMES.get(name.rpartition(".")[2]))
+    return frozenset() if None in names else frozenset(filter(None, names)), optional
+
+
+def _union(annotation: ast.expr) -> Iterable[ast.expr]:
+    """The members of `A | B`, `Optional[A]` and `Union[A, B]`."""
+    if isinstance(annotation, ast.BinOp):
+        yield from _union(annotation.left)
+        yield from _union(annotation.right)
+    elif isinstance(annotation, ast.Subscript):
+        name = ast.unparse(annotation.value).rpartition(".")[2]
+        inner = annotation.slice
+        if name == "Optional":
+            yield ast.Constant(None)
+            yield from _union(inner)
+        elif name == "Union" and isinstance(inner, ast.Tuple):
+            for part in inner.elts:
+                yield from _union(part)
+        else:
+            yield annotation
+    else:
+        yield annotation
+
+
+def _of_default(value: ast.expr | None) -> frozenset[str]:
+    """The type of a default that is written out; none of None, which takes any."""
+    try:
+        found = _kind(ast.literal_eval(value)) if value is not None else ""
+    except ValueError:
+        return frozenset()
+    kind = "list" if found == "tuple" else found
+    return frozenset({kind} & {*_KINDS})
+
+
+def checked(rows: Sequence[Row], known: Sequence[Parameter]) -> list[dict[str, Any]]:
+    """The values of each row, as the notebook takes them.
+
+    Raises one `UsageError` that lists all that is unknown, missing, of the wrong type, or secret.
+    """
+    by_name = {parameter.name: parameter for parameter in known}
+    problems = [*_columns_wrong(rows, by_name)]
+    values = []
+    for row in rows:
+        values.append(_of_row(row, by_name, problems))
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise UsageError(f"no job was run: {'; '.join(problems[:_SHOWN])}{more}")
+    return values
+
+
+def _columns_wrong(rows: Sequence[Row], known: Mapping[str, Parameter]) -> Iterable[str]:
+    """What is wrong with whole columns."""
+    for name in dict.fromkeys(name for row in rows for name in row.values):
+        if secret(name):
+            yield (
+                f"{name!r} looks like a secret, which would stand in every executed notebook: "
+                "give it to the notebook by the environment"
+            )
+        elif name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else f" (it has {', '.join(known)})"
+            yield f"the notebook has no parameter {name!r}{hint}"
+
+
+def _of_row(row: Row, known: Mapping[str, Parameter], problems: list[str]) -> dict[str, Any]:
+    values = {}
+    for name, value in row.values.items():
+        if name not in known:
+            continue
+        if isinstance(value, str) and _SECRET_VALUE.fullmatch(value):
+            problems.append(f"{row.place}: the value of {name!r} looks like a secret")
+            continue
+        try:
+            values[name] = _value(known[name], value, row.text)
+        except ValueError:
+            problems.append(f"{row.place}: {name} must be {known[name].wanted}, not {value!r:.60}")
+    problems += [
+        f"{row.place}: {name!r} is missing"
+        for name, parameter in known.items()
+        if parameter.required and name not in row.values
+    ]
+    return values
+
+
+def _value(parameter: Parameter, value: Any, text: bool) -> Any:
+    return parameter.checked(parameter.read(value) if text else value)
+
+
+def secret(name: str) -> bool:
+    """Whether a parameter of this name looks like a secret: its last word says so."""
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
+    words = [word for word in words if word]
+    return bool(words) and (words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1))
+
+
+def listed(parameter: Parameter | None, value: Any) -> list[Any]:
+    """The values that a grid varies a parameter over: a list's, a range's, or the one value."""
+    if isinstance(value, str) and parameter and "int" in parameter.kinds:
+        return [*parse_ints(value)]
+    if not isinstance(value, list):
+        return [value]
+    whole = parameter is not None and parameter.kinds == {"list"}
+    return value if not whole or all(isinstance(part, list) for part in value) else [value]

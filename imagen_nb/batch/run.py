@@ -1,0 +1,207 @@
+"""A batch: what is missing of a table of jobs is run, and one table says what became of all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb import __version__
+from imagen_nb.backends.versions import versions
+from imagen_nb.batch.executed import FAILED, WARM, Outcome, Way
+from imagen_nb.batch.folder import Folder, frame
+from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.loop import Loop
+from imagen_nb.batch.page import page
+from imagen_nb.batch.plan import Plan, plan
+from imagen_nb.batch.progress import JobsBar
+from imagen_nb.batch.template import template
+from imagen_nb.batch.uploads import Uploads
+from imagen_nb.batch.workers import Workers
+from imagen_nb.config import environment_name, load_settings
+from imagen_nb.errors import UsageError
+from imagen_nb.paths import absolute
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imagen_nb.batch.tables import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a batch is run; each field as `run_batch` explains it."""
+
+    workers: int = 1
+    retry: int = 0
+    fail_fast: bool = False
+    timeout: float | None = None
+    warm: bool = True
+    memory: int | None = None
+    cloud: bool | None = None
+    config: Path | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 1), ("retry", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError(f"timeout is seconds, more than 0, not {self.timeout:g}")
+
+
+def run_batch(
+    jobs: Source,
+    notebook: Path | str | None = None,
+    output: Path | str = "runs",
+    *,
+    workers: int = 1,
+    retry: int = 0,
+    limit: int | None = None,
+    fail_fast: bool = False,
+    timeout: float | None = None,
+    warm: bool = True,
+    memory: int | None = None,
+    cloud: bool | None = None,
+    config: Path | str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Run a notebook once for each job, and give one table of what became of them.
+
+    Only jobs that no earlier run into the same folder finished are run. The folder gets each
+    executed notebook, results.parquet and results.csv, batch.json and index.html. A notebook that
+    fails is kept with its traceback, and the others go on. After Ctrl-C the current jobs are
+    finished; after a second one they are ended.
+
+    Args:
+        jobs: a table (.csv, .tsv, .jsonl, .json, .yaml, .parquet, a DataFrame, a list of mappings),
+            one job a row, or a grid: a mapping of the parameters' names to values.
+        notebook: it has a cell tagged `parameters`; our own `batch.ipynb` unless given.
+        output: the batch's folder. Pictures go where the notebook keeps them.
+        workers: processes, each with a warm kernel, and with its own GPU where there are some.
+        retry: how often a job that fails is run again, at most.
+        limit: run at most so many of the jobs that are left.
+        fail_fast: begin no job after one has failed for good.
+        timeout: seconds that a notebook may take.
+        warm: keep kernels and loaded models from one notebook to the next; else each notebook has
+            a fresh kernel.
+        memory: bytes that a warm kernel may weigh before it is replaced.
+        cloud: False copies nothing to the cloud; None follows the configuration.
+        config: the configuration file, for the notebooks too.
+        progress: True or False shows or hides the bar; None shows it where somebody looks.
+
+    Returns:
+        One row a job: its parameters, `status` (done, failed, not run), `error`, `duration_s`
+        (seconds), `picture_ids`, `paths`, `notebook`.
+
+    Raises:
+        UsageError: for jobs that the notebook cannot take; none was run then.
+        StorageError: when the folder cannot be written.
+        KeyboardInterrupt: after Ctrl-C, when the table is written.
+
+    Example:
+        >>> results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"})
+    """
+    options = Options(
+        workers, retry, fail_fast, timeout, warm, memory, cloud,
+        None if config is None else Path(config), progress,
+    )  # fmt: skip
+    folder = Folder(output)
+    with folder.held():
+        way = _way(notebook, options)
+        todo = plan(jobs, way.template, folder, limit)
+        outcomes, interrupted = _run(todo, way, folder, options)
+    if interrupted:
+        raise KeyboardInterrupt
+    return frame(todo.jobs, outcomes)
+
+
+def planned(
+    jobs: Source, notebook: Path | str | None, output: Path | str, limit: int | None = None
+) -> Plan:
+    """What `run_batch` would do. Errors are its errors, and nothing is written."""
+    return plan(jobs, template(notebook), Folder(output), limit)
+
+
+def _way(notebook: Path | str | None, options: Options) -> Way:
+    engine = {"memory": options.memory} if options.warm and options.memory else {}
+    return Way(template(notebook), WARM if options.warm else None, options.timeout, engine)
+
+
+def _run(
+    planned: Plan, way: Way, folder: Folder, options: Options
+) -> tuple[dict[str, Outcome], bool]:
+    """Run what is to be run, and write what became of all, whatever happens."""
+    outcomes = dict(planned.before)
+    began = datetime.now(UTC)
+    try:
+        interrupts = _looped(planned.todo, way, folder, options, outcomes) if planned.todo else 0
+    finally:
+        _write(planned.jobs, outcomes, way, folder, _facts(way, options, began))
+    return outcomes, interrupts > 0
+
+
+def _looped(
+    todo: Sequence[Job], way: Way, folder: Folder, options: Options, outcomes: dict[str, Outcome]
+) -> int:
+    """Run the jobs, filling `outcomes`; how often the user interrupted."""
+    runner = Workers(min(options.workers, len(todo)), way, _environment(options))
+    loop = Loop(runner, way, options.retry, options.fail_fast)
+    uploads = Uploads(load_settings(None, options.config), options.cloud)
+    with ExitStack() as ending, loop.listening():
+        ending.enter_context(uploads)
+        ending.callback(runner.close)
+        bar = ending.enter_context(JobsBar(len(todo), options.progress))
+        for job, ran, outcome in loop.results(todo):
+            folder.keep(job, ran)
+            outcomes[job.key] = outcome
+            uploads.wanted(path for _, path in outcome.pictures)
+            bar.ended(outcome.status == FAILED)
+        if not loop.interrupts:
+            uploads.finish()
+    return loop.interrupts
+
+
+def _environment(options: Options) -> dict[str, str]:
+    """What the notebooks' kernels are told besides what this process was."""
+    environment = dict(os.environ)
+    if options.config:
+        environment["IMAGEN_CONFIG"] = str(absolute(options.config))
+    if options.cloud is False:
+        environment[environment_name("output.cloud_sync")] = "off"
+    return environment
+
+
+def _facts(way: Way, options: Options, began: datetime) -> dict[str, Any]:
+    """What batch.json says of how it was run."""
+    names = ("papermill", "nbclient")
+    return {
+        "notebook": way.template.name,
+        "notebook_sha256": way.template.digest,
+        "started_at": began.isoformat(),
+        "ended_at": datetime.now(UTC).isoformat(),
+        "options": {
+            "workers": options.workers, "retry": options.retry, "fail_fast": options.fail_fast,
+            "timeout": options.timeout, "warm": options.warm,
+        },
+        "versions": {"imagen_nb": __version__, **dict(versions())}
+        | {name: version(name) for name in names},
+    }  # fmt: skip
+
+
+def _write(
+    jobs: Sequence[Job], outcomes: Mapping[str, Outcome], way: Way, folder: Folder,
+    facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """The table, batch.json and the page."""
+    table = frame(jobs, outcomes)
+    folder.write_table(table)
+    counts = Counter(table["status"])
+    folder.write_facts({**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))})
+    folder.write_page(page(folder, jobs, outcomes, way.template.name))

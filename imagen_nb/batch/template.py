@@ -1,0 +1,85 @@
+"""The notebook that a batch runs, before any parameters are put into it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.batch.parameters import Parameter, parameters
+from imagen_nb.errors import UsageError
+from imagen_nb.paths import expanded
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A notebook as text, so that it can be sent to whoever runs it.
+
+    `digest` is of what it does: its cells and kernel, not what they put out when it was saved.
+    """
+
+    name: str
+    text: str
+    digest: str
+    parameters: tuple[Parameter, ...]
+
+    def fresh(self) -> NotebookNode:
+        """A notebook of its own, nothing run in it."""
+        import nbformat
+
+        return nbformat.reads(self.text, as_version=4)
+
+
+def ours() -> Path:
+    """notebooks/batch.ipynb: in the package of a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "notebooks" / "batch.ipynb"
+    return inside if inside.exists() else package.parent / "notebooks" / "batch.ipynb"
+
+
+def template(notebook: Path | str | None) -> Template:
+    """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
+    path = ours() if notebook is None else expanded(Path(notebook))
+    read = _read(path)
+    _needs_kernel(path, read)
+    for cell in read.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    try:
+        known = tuple(parameters(read))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    import nbformat
+
+    return Template(path.name, nbformat.writes(read), _digest(read), known)
+
+
+def _read(path: Path) -> NotebookNode:
+    from nbformat.reader import NotJSONError
+    from papermill.iorw import load_notebook_node
+
+    try:
+        return copy.deepcopy(load_notebook_node(str(path)))
+    except (OSError, NotJSONError, UnicodeDecodeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "no notebook"
+        raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
+
+
+def _needs_kernel(path: Path, notebook: NotebookNode) -> None:
+    if not notebook.metadata.get("kernelspec", {}).get("name"):
+        raise UsageError(f"{path} names no kernel: open it in JupyterLab, choose one, and save it")
+
+
+def _digest(notebook: NotebookNode) -> str:
+    kernel: Any = notebook.metadata["kernelspec"]["name"]
+    cells = [
+        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", ())))
+        for cell in notebook.cells
+    ]
+    return hashlib.sha256(json.dumps([kernel, cells]).encode()).hexdigest()

@@ -1,0 +1,71 @@
+"""A worker: a process that runs jobs one after another, each in its warm kernel.
+
+It reads one JSON line a job from its standard input and answers with one line on what was its
+standard output. When whoever started it is gone, it ends at once, and its kernel with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from typing import IO, Any
+
+from imagen_nb.batch.executed import Way, executed
+from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.kernels import close
+from imagen_nb.batch.template import Template
+
+
+def main() -> None:
+    """Run jobs until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gives the jobs
+    signal.signal(signal.SIGTERM, _end)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_hear, args=(lines,), daemon=True).start()
+    way = read_way(json.loads(lines.get()))
+    while line := lines.get():
+        _answer(answers, Job(**json.loads(line)), way)
+    close()
+
+
+def _hear(lines: queue.SimpleQueue[str]) -> None:
+    """Pass lines on; at the end of input nobody waits for an answer any more."""
+    for line in sys.stdin:
+        lines.put(line.strip())
+    os._exit(0)  # the kernel notices, too
+
+
+def _end(*signal: object) -> None:
+    close()
+    os._exit(1)
+
+
+def _answer(answers: IO[str], job: Job, way: Way) -> None:
+    """Run a job. An error of the notebook is in it; any other is a reason to give up on the job."""
+    try:
+        answer = asdict(executed(job, way))
+    except Exception as error:  # whatever it is, it must not take the other jobs with it
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), file=answers, flush=True)
+
+
+def written_way(way: Way) -> dict[str, Any]:
+    """How to run the jobs, as JSON."""
+    template = {**asdict(way.template), "parameters": ()}  # checked already
+    return {**asdict(way), "template": template}
+
+
+def read_way(said: dict[str, Any]) -> Way:
+    """The same, read back."""
+    return Way(**{**said, "template": Template(**said["template"])})
+
+
+if __name__ == "__main__":
+    main()
