@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs import Job
@@ -34,12 +34,25 @@ class Way:
     timeout: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the engine
 
+    def written(self) -> dict[str, Any]:
+        """It as JSON values, to send to who runs the jobs; they are checked already."""
+        return asdict(replace(self, template=replace(self.template, parameters=())))
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Way:
+        """What was sent."""
+        return cls(**{**said, "template": Template(**said["template"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An executed notebook as text, and its first pictures, small, as WebP in base64, by id."""
+    """An executed notebook as text, and its first pictures, small, as WebP in base64, by id.
+
+    `pending`: how many pictures wait for the cloud on the machine that made them.
+    """
 
     notebook: str
+    pending: int = 0
     thumbnails: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,7 +73,7 @@ def executed(job: Job, way: Way) -> Ran:
     notebook = _parameterized(job, way)
     _run(notebook, way)
     text = _ended(notebook, job)
-    return Ran(text, {id: small for id, path in _first(text) if (small := _small(path))})
+    return Ran(text, thumbnails={id: small for id, path in _first(text) if (small := _small(path))})
 
 
 def failed(job: Job, way: Way, why: str) -> Ran:

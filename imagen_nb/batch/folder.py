@@ -12,9 +12,10 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.atomic import flush_folder, sweep, write_whole
+from imagen_nb.atomic import sweep, write_whole
 from imagen_nb.batch.executed import Outcome, Ran, outcome
 from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.notebooks import Local, Notebooks, Remote
 from imagen_nb.errors import UsageError
 from imagen_nb.output import explained
 from imagen_nb.paths import absolute
@@ -30,8 +31,10 @@ _LOCK, _OWNER_S = ".imagen-batch.lock", 5.0  # seconds in which the workers of a
 class Folder:
     """Where a batch writes. Invariant: a notebook that has its name is whole and was run."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, notebooks: str | None = None) -> None:
+        """`notebooks`: a URL that executed notebooks are kept at, instead of in the folder."""
         self.path = absolute(path)
+        self._notebooks: Notebooks = Remote(notebooks) if notebooks else Local(self.path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -51,18 +54,17 @@ class Folder:
         finally:
             lock.release()
 
-    def notebook(self, job: Job) -> Path:
-        """Where a job's executed notebook is, or will be."""
-        return self.path / f"{job.name}.ipynb"
-
     def keep(self, job: Job, ran: Ran) -> None:
         """Give an executed notebook its name, after its pictures' thumbnails have theirs."""
         with explained(self.path):
             for id, small in ran.thumbnails.items():
                 self.thumbnail(id).parent.mkdir(exist_ok=True)
                 write_whole(self.thumbnail(id), base64.b64decode(small))
-            write_whole(self.notebook(job), ran.notebook.encode())
-            flush_folder(self.path)
+        self._notebooks.write(_file(job), ran.notebook)
+
+    def link(self, job: Job) -> str:
+        """Where a job's executed notebook is, seen from here."""
+        return self._notebooks.link(_file(job))
 
     def thumbnail(self, id: str) -> Path:
         """Where a picture's small copy for the page is, if it has one."""
@@ -70,11 +72,37 @@ class Folder:
 
     def outcome(self, job: Job) -> Outcome | None:
         """What became of a job before; None when it was not run, or with other parameters."""
-        try:
-            found = outcome(self.notebook(job).read_bytes())
-        except FileNotFoundError:
-            return None
+        text = self._notebooks.read(_file(job))
+        found = None if text is None else outcome(text)
         return found if found and found.key == job.key else None
+
+    def frame(self, jobs: Sequence[Job], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+        """The results table: one row a job in order, its parameters first.
+
+        `duration_s` is in seconds; `picture_ids` and `paths` are lists; `notebook` is where it is,
+        seen from here. A parameter that has the name of another column is called
+        `parameter_<name>`. Of a column of several types all are text.
+        """
+        import pandas as pd
+
+        names = dict.fromkeys(name for job in jobs for name in job.parameters)
+        columns: dict[str, Any] = {"job": [job.name for job in jobs]}
+        for name in names:
+            shown = f"parameter_{name}" if name in COLUMNS else name
+            columns[shown] = _column([job.parameters.get(name) for job in jobs])
+        found = [outcomes.get(job.key) for job in jobs]
+        links = [self.link(job) if one else None for job, one in zip(jobs, found, strict=True)]
+        columns |= {
+            "status": [one.status if one else NOT_RUN for one in found],
+            "error": pd.array([one.error if one else None for one in found], dtype="str"),
+            "duration_s": pd.array(
+                [one.seconds if one else None for one in found], dtype="Float64"
+            ),
+            "picture_ids": [[id for id, _ in one.pictures] if one else [] for one in found],
+            "paths": [[path for _, path in one.pictures] if one else [] for one in found],
+            "notebook": pd.array(links, dtype="str"),
+        }
+        return pd.DataFrame(columns)
 
     def write_table(self, frame: pd.DataFrame) -> None:
         """Write results.parquet and results.csv; lists are JSON in the latter."""
@@ -99,31 +127,8 @@ class Folder:
             write_whole(self.path / "index.html", page.encode())
 
 
-def frame(jobs: Sequence[Job], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
-    """The results table: one row a job in order, its parameters first.
-
-    `duration_s` is in seconds; `picture_ids` and `paths` are lists; a parameter that has the name
-    of another column is called `parameter_<name>`. Of a column of several types all are text.
-    """
-    import pandas as pd
-
-    names = dict.fromkeys(name for job in jobs for name in job.parameters)
-    columns: dict[str, Any] = {"job": [job.name for job in jobs]}
-    for name in names:
-        shown = f"parameter_{name}" if name in COLUMNS else name
-        columns[shown] = _column([job.parameters.get(name) for job in jobs])
-    found = [outcomes.get(job.key) for job in jobs]
-    columns |= {
-        "status": [one.status if one else NOT_RUN for one in found],
-        "error": pd.array([one.error if one else None for one in found], dtype="str"),
-        "duration_s": pd.array([one.seconds if one else None for one in found], dtype="Float64"),
-        "picture_ids": [[id for id, _ in one.pictures] if one else [] for one in found],
-        "paths": [[path for _, path in one.pictures] if one else [] for one in found],
-        "notebook": [
-            f"{job.name}.ipynb" if one else None for job, one in zip(jobs, found, strict=True)
-        ],
-    }
-    return pd.DataFrame(columns)
+def _file(job: Job) -> str:
+    return f"{job.name}.ipynb"
 
 
 def _column(values: Sequence[Any]) -> Any:

@@ -53,7 +53,7 @@ def _head(title: str) -> str:
 def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
     """One job: pictures, parameters, what became of it."""
     status = outcome.status if outcome else "not run"
-    link = quote(f"{job.name}.ipynb")
+    link = quote(folder.link(job), safe="/:")
     name = escaped(job.name)
     heading = f'<a href="{link}">{name}</a>' if outcome else name
     error = f'<p class="error">{bidi(outcome.error)}</p>' if outcome and outcome.error else ""

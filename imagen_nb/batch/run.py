@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb import __version__
 from imagen_nb.backends.versions import versions
+from imagen_nb.batch.cluster import Cluster
 from imagen_nb.batch.executed import FAILED, WARM, Outcome, Way
-from imagen_nb.batch.folder import Folder, frame
+from imagen_nb.batch.folder import Folder
 from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.loop import Loop
+from imagen_nb.batch.loop import Loop, Runner
 from imagen_nb.batch.page import page
 from imagen_nb.batch.plan import Plan, plan
 from imagen_nb.batch.progress import JobsBar
@@ -27,9 +28,11 @@ from imagen_nb.batch.workers import Workers
 from imagen_nb.config import environment_name, load_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.paths import absolute
+from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     from imagen_nb.batch.tables import Source
 
@@ -46,6 +49,7 @@ class Options:
     memory: int | None = None
     cloud: bool | None = None
     config: Path | None = None
+    dask: str | Client | None = None
     progress: bool | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +74,8 @@ def run_batch(
     memory: int | None = None,
     cloud: bool | None = None,
     config: Path | str | None = None,
+    dask: str | Client | None = None,
+    notebooks: str | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Run a notebook once for each job, and give one table of what became of them.
@@ -94,6 +100,10 @@ def run_batch(
         memory: bytes that a warm kernel may weigh before it is replaced.
         cloud: False copies nothing to the cloud; None follows the configuration.
         config: the configuration file, for the notebooks too.
+        dask: a Dask scheduler's address, `tcp://…:8786`, or a Client: the jobs run on its workers,
+            one warm kernel in each worker process, instead of in processes of this machine.
+        notebooks: where executed notebooks are kept, any URL that fsspec knows, such as
+            `s3://bucket/runs`; in the folder unless given.
         progress: True or False shows or hides the bar; None shows it where somebody looks.
 
     Returns:
@@ -110,23 +120,24 @@ def run_batch(
     """
     options = Options(
         workers, retry, fail_fast, timeout, warm, memory, cloud,
-        None if config is None else Path(config), progress,
+        None if config is None else Path(config), dask, progress,
     )  # fmt: skip
-    folder = Folder(output)
+    folder = Folder(output, notebooks)
     with folder.held():
         way = _way(notebook, options)
         todo = plan(jobs, way.template, folder, limit)
         outcomes, interrupted = _run(todo, way, folder, options)
     if interrupted:
         raise KeyboardInterrupt
-    return frame(todo.jobs, outcomes)
+    return folder.frame(todo.jobs, outcomes)
 
 
 def planned(
-    jobs: Source, notebook: Path | str | None, output: Path | str, limit: int | None = None
-) -> Plan:
+    jobs: Source, notebook: Path | str | None, output: Path | str, *,
+    limit: int | None = None, notebooks: str | None = None,
+) -> Plan:  # fmt: skip
     """What `run_batch` would do. Errors are its errors, and nothing is written."""
-    return plan(jobs, template(notebook), Folder(output), limit)
+    return plan(jobs, template(notebook), Folder(output, notebooks), limit)
 
 
 def _way(notebook: Path | str | None, options: Options) -> Way:
@@ -151,9 +162,10 @@ def _looped(
     todo: Sequence[Job], way: Way, folder: Folder, options: Options, outcomes: dict[str, Outcome]
 ) -> int:
     """Run the jobs, filling `outcomes`; how often the user interrupted."""
-    runner = Workers(min(options.workers, len(todo)), way, _environment(options))
+    runner = _runner(len(todo), way, options)
     loop = Loop(runner, way, options.retry, options.fail_fast)
     uploads = Uploads(load_settings(None, options.config), options.cloud)
+    pending = 0
     with ExitStack() as ending, loop.listening():
         ending.enter_context(uploads)
         ending.callback(runner.close)
@@ -163,19 +175,28 @@ def _looped(
             outcomes[job.key] = outcome
             uploads.wanted(path for _, path in outcome.pictures)
             bar.ended(outcome.status == FAILED)
+            pending += ran.pending
         if not loop.interrupts:
             uploads.finish()
+    if pending:
+        complain(f"cloud sync: {pending} pictures wait on the machines that made them")
     return loop.interrupts
 
 
-def _environment(options: Options) -> dict[str, str]:
-    """What the notebooks' kernels are told besides what this process was."""
-    environment = dict(os.environ)
+def _runner(jobs: int, way: Way, options: Options) -> Runner:
+    if options.dask is not None:
+        return Cluster(options.dask, way, _told(options))
+    return Workers(min(options.workers, jobs), way, {**os.environ, **_told(options)})
+
+
+def _told(options: Options) -> dict[str, str]:
+    """What the notebooks' kernels are told, by their environment."""
+    told = {}
     if options.config:
-        environment["IMAGEN_CONFIG"] = str(absolute(options.config))
+        told["IMAGEN_CONFIG"] = str(absolute(options.config))
     if options.cloud is False:
-        environment[environment_name("output.cloud_sync")] = "off"
-    return environment
+        told[environment_name("output.cloud_sync")] = "off"
+    return told
 
 
 def _facts(way: Way, options: Options, began: datetime) -> dict[str, Any]:
@@ -200,7 +221,7 @@ def _write(
     facts: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """The table, batch.json and the page."""
-    table = frame(jobs, outcomes)
+    table = folder.frame(jobs, outcomes)
     folder.write_table(table)
     counts = Counter(table["status"])
     folder.write_facts({**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))})

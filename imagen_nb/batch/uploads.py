@@ -54,16 +54,17 @@ class Uploads:
     def finish(self) -> None:
         """Send what is left, and say what could not be sent."""
         self._end()
-        reports = self._send(None)
-        failed = sum(len(report.failed) for report in reports)
-        pending = sum(report.pending for report in reports)
-        trouble = next(filter(None, (report.trouble for report in reports)), None)
-        if trouble or failed or pending:
-            why = f": {trouble}" if trouble else ""
+        report = self.send(None)
+        if report.trouble or report.failed or report.pending:
+            why = f": {report.trouble}" if report.trouble else ""
             complain(
-                f"cloud sync: {failed} pictures failed and {pending} are pending{why}; all are "
-                "kept, `imagen sync` tries again"
+                f"cloud sync: {len(report.failed)} pictures failed and {report.pending} are "
+                f"pending{why}; all are kept, `imagen sync` tries again"
             )
+
+    def send(self, timeout: float | None) -> SyncReport:
+        """Send what waits now, for at most so many seconds a folder."""
+        return sum((_sent(studio, timeout) for studio in self._studios.values()), SyncReport())
 
     def _end(self) -> None:
         self._ending.set()
@@ -73,10 +74,7 @@ class Uploads:
         while not self._ending.wait(_EVERY_S):
             if self._told.is_set():
                 self._told.clear()
-                self._send(_EVERY_S)
-
-    def _send(self, timeout: float | None) -> list[SyncReport]:
-        return [_sent(studio, timeout) for studio in self._studios.values()]
+                self.send(_EVERY_S)
 
 
 def _sent(studio: Studio, timeout: float | None) -> SyncReport:

@@ -13,12 +13,11 @@ import signal
 import sys
 import threading
 from dataclasses import asdict
-from typing import IO, Any
+from typing import IO
 
 from imagen_nb.batch.executed import Way, executed
 from imagen_nb.batch.jobs import Job
 from imagen_nb.batch.kernels import close
-from imagen_nb.batch.template import Template
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_hear, args=(lines,), daemon=True).start()
-    way = read_way(json.loads(lines.get()))
+    way = Way.read(json.loads(lines.get()))
     while line := lines.get():
         _answer(answers, Job(**json.loads(line)), way)
     close()
@@ -54,17 +53,6 @@ def _answer(answers: IO[str], job: Job, way: Way) -> None:
     except Exception as error:  # whatever it is, it must not take the other jobs with it
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), file=answers, flush=True)
-
-
-def written_way(way: Way) -> dict[str, Any]:
-    """How to run the jobs, as JSON."""
-    template = {**asdict(way.template), "parameters": ()}  # checked already
-    return {**asdict(way), "template": template}
-
-
-def read_way(said: dict[str, Any]) -> Way:
-    """The same, read back."""
-    return Way(**{**said, "template": Template(**said["template"])})
 
 
 if __name__ == "__main__":

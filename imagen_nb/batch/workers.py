@@ -20,7 +20,6 @@ from queue import SimpleQueue
 from imagen_nb.batch.executed import Ran, Way
 from imagen_nb.batch.jobs import Job
 from imagen_nb.batch.loop import Lost
-from imagen_nb.batch.worker import written_way
 
 _LATE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -101,7 +100,7 @@ class Workers:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env={**self._environment, **self._share(place)},
         )  # fmt: skip
-        print(json.dumps(written_way(self._way)), file=process.stdin, flush=True)
+        print(json.dumps(self._way.written()), file=process.stdin, flush=True)
         return process
 
     def _share(self, place: int) -> dict[str, str]:

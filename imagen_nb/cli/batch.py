@@ -52,6 +52,14 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be run; run nothing.")
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on this Dask cluster, like tcp://host:8786."),
+    ] = None,
+    notebooks: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Keep executed notebooks there, like s3://bucket/runs."),
+    ] = None,
     config: options.Config = None,
     no_cloud: options.NoCloud = False,
     as_json: Annotated[
@@ -65,7 +73,7 @@ def batch(
     from imagen_nb.batch.run import planned, run_batch
 
     if dry_run:
-        todo = planned(jobs, notebook, output, limit=limit)
+        todo = planned(jobs, notebook, output, limit=limit, notebooks=notebooks)
         print(todo.summary if not as_json else json.dumps([job.name for job in todo.todo]))
         for job in () if as_json else todo.todo:
             print(f"{job.name}  {json.dumps(job.parameters, ensure_ascii=True)}")
@@ -73,6 +81,7 @@ def batch(
     results = run_batch(
         jobs, notebook, output, workers=workers, retry=retry, limit=limit, timeout=timeout,
         fail_fast=fail_fast, warm=not cold, config=config, cloud=False if no_cloud else None,
+        dask=dask, notebooks=notebooks,
     )  # fmt: skip
     say(results, output, as_json)
     if "failed" in set(results["status"]):
