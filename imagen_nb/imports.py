@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+    from _typeshed.importlib import MetaPathFinderProtocol
+
 
 def when_imported(name: str, then: Callable[[], object]) -> None:
     """Call `then` now if that module is there, or else after it has first run."""
@@ -50,11 +52,16 @@ class _Watch:
         """As a finder of `sys.meta_path`."""
         if name != self.name:
             return None
-        for finder in sys.meta_path:
-            if finder is not self and (spec := finder.find_spec(name, path, target)):
+        for finder in self._next():
+            if spec := finder.find_spec(name, path, target):
                 self._follow(spec)
                 return spec
         return None
+
+    def _next(self) -> list[MetaPathFinderProtocol]:
+        """The finders after this one: two that wait for one module must not ask each other."""
+        place = sys.meta_path.index(self) + 1 if self in sys.meta_path else 0
+        return sys.meta_path[place:]
 
     def _follow(self, spec: ModuleSpec) -> None:
         loader = spec.loader

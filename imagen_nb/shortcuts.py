@@ -45,6 +45,18 @@ def configure(**settings: Any) -> Studio:
     return fresh
 
 
+def leave() -> None:
+    """Close the default Studio without waiting for the cloud; the next call makes a new one.
+
+    What was not sent stays in the outbox.
+    """
+    global _default
+    with _lock:
+        old, _default = _default, None
+    if old:
+        old.close(cloud_seconds=0)
+
+
 def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
     """The same call on the default Studio: one signature, written once."""
 

@@ -498,11 +498,15 @@ class Studio:
         """The catalog of an output folder, the configured one by default."""
         return self._home(output).catalog
 
-    def close(self) -> None:
-        """Finish what is being written, give the cloud its last seconds, close the catalogs."""
+    def close(self, *, cloud_seconds: float | None = None) -> None:
+        """Finish what is being written, give the cloud its last seconds, close the catalogs.
+
+        Args:
+            cloud_seconds: how many these are; None is the configured number.
+        """
         self.closed = True
         self._writer.shutdown(wait=True)
-        self._uplink.close()
+        self._uplink.close(cloud_seconds)
         for home in self._homes.values():
             home.catalog.close()
 

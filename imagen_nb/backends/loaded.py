@@ -45,6 +45,12 @@ class Loaded:
             self._loras = loras
         return self._pipeline
 
+    def size(self) -> int:
+        """Bytes of its weights in the memory of this process, not of a GPU."""
+        parts = self._pipeline.components.values() if self._pipeline else ()
+        weights = (w for part in parts if hasattr(part, "parameters") for w in part.parameters())
+        return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
+
 
 _lock = threading.Lock()
 _KNOWN: WeakValueDictionary[tuple[str, str], Loaded] = WeakValueDictionary()
@@ -58,3 +64,9 @@ def loaded(row: Model) -> Loaded:
         if found is None:
             found = _KNOWN[key] = Loaded(row)
         return found
+
+
+def in_memory() -> list[Loaded]:
+    """All that are loaded. They stay so for as long as somebody holds what this gives."""
+    with _lock:
+        return [*_KNOWN.values()]

@@ -133,13 +133,13 @@ class Uplink:
             entries = [e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")]
             return differences(entries, cloud, progress)
 
-    def close(self) -> None:
-        """Let the worker finish, for as long as the settings allow."""
+    def close(self, seconds: float | None = None) -> None:
+        """Let the worker finish, for so long, or for as long as the settings allow."""
         if self._reader:
             self._reader.close()
             self._reader = None
         if self._worker:
-            self._worker.close()
+            self._worker.close(seconds)
             self._worker = None
 
 

@@ -73,7 +73,7 @@ class Worker:
         named = self._waiting.get(catalog, [])
         self._waiting[catalog] = None if ids is None or named is None else [*named, *ids]
 
-    def close(self) -> None:
+    def close(self, seconds: float | None = None) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
         atexit.unregister(self.close)
         with self._wake:
@@ -82,7 +82,7 @@ class Worker:
             self._wake.notify_all()
         if thread is None or self._process != os.getpid():
             return
-        thread.join(self._exit_s)
+        thread.join(self._exit_s if seconds is None else seconds)
         if thread.is_alive():
             self._turn.stop()
             thread.join(0.5)  # for those on their way

@@ -1,0 +1,101 @@
+"""Runs in a warm kernel: makes it as good as a fresh one between two notebooks, or says why not.
+
+What can be given back is; where something is left that cannot be, the kernel is to be replaced.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from imagen_nb import __version__
+from imagen_nb.batch.clean import libraries, process, remains, shell
+from imagen_nb.batch.clean.authors import written_in
+from imagen_nb.batch.clean.memory import Memory
+from imagen_nb.batch.clean.modules import Modules
+from imagen_nb.batch.clean.rows import Noted
+
+
+class Fresh:
+    """The kernel as it was before its first notebook."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._noted = Noted((*shell.TABLE, *libraries.TABLE, *process.TABLE))
+        self._hooks, self._modules, self._memory = shell.Hooks(), Modules(), Memory()
+        self._threads = set(threading.enumerate())
+        gc.collect()
+        gc.freeze()
+
+    def again(self, order: Mapping[str, Any]) -> list[str]:
+        """Make it so again, in the order's directory and environment; gives what is left."""
+        os.chdir(order["cwd"])
+        self._set_environment(order["environment"])
+        _leave_the_session()
+        forgotten = self._modules.of_the_notebook()
+        code = {"__main__", *forgotten}
+        own = written_in(code)
+        self._hooks.give_back(own)
+        left = self._noted.give_back()
+        left += self._modules.give_back(forgotten, own)
+        for task in remains.tasks():
+            task.cancel()
+        left += remains.threads_left(self._threads, code)
+        left += remains.processes_left()
+        left += remains.code_left(own)
+        left += self._memory.left(order["memory"])
+        self._threads.update(threading.enumerate())
+        self._modules.look()
+        return left
+
+    def _set_environment(self, changed: Mapping[str, str | None]) -> None:
+        wanted = {**self._environment, **changed}
+        for name in os.environ.keys() - wanted.keys():
+            del os.environ[name]
+        for name, value in wanted.items():
+            if value is None:
+                os.environ.pop(name, None)
+            elif os.environ.get(name) != value:
+                os.environ[name] = value
+
+
+def _leave_the_session() -> None:
+    """What imagen_nb itself keeps for a session; what is not in the cloud yet stays pending."""
+    if autolog := sys.modules.get("imagen_nb.autologging.switch"):
+        autolog.autolog(disable=True)
+    if shortcuts := sys.modules.get("imagen_nb.shortcuts"):
+        shortcuts.leave()
+
+
+_fresh: Fresh | None = None
+
+
+def begin() -> str:
+    """Take note of the fresh kernel, before its first notebook; gives JSON."""
+    global _fresh
+    _fresh = Fresh()
+    return json.dumps({"version": __version__})
+
+
+def forget(order: str) -> str:
+    """Forget the notebook that ran; gives JSON: `left` says why the kernel cannot be used again.
+
+    `order`: JSON with the directory of the next notebook, the variables of the environment that
+    differ from those of the fresh kernel, and the bound of memory in bytes. `tasks`: how many were
+    cancelled; `tasks_left` then says, in a next call, whether they have ended.
+    """
+    if _fresh is None:
+        raise RuntimeError("begin was not called")
+    left = _fresh.again(json.loads(order))
+    return json.dumps({"left": left, "tasks": len(remains.tasks())})
+
+
+def tasks_left() -> str:
+    """Gives JSON: `left` has the tasks that run although they were cancelled."""
+    names = [task.get_name() for task in remains.tasks()]
+    return json.dumps({"left": [f"the task {name} cannot be cancelled" for name in names]})

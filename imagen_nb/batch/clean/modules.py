@@ -1,0 +1,123 @@
+"""Modules: which stay imported, which are forgotten, and what was made of those that stay."""
+
+from __future__ import annotations
+
+import functools
+import os
+import site
+import sys
+import sysconfig
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from imagen_nb.batch.clean.authors import Own
+
+_MISSING: Any = object()
+# Made at run time by Cython's modules, multiprocessing, torch.distributed: no file tells.
+_MADE = ("_cython_", "cython_runtime", "__mp_main__", "_remote_module_")
+_CODE = (FunctionType, BuiltinFunctionType, MethodType, functools.partial, ModuleType)
+
+
+def installed_folders() -> frozenset[str]:
+    """Where modules lie that stay imported: what the fresh kernel finds, but for PYTHONPATH and
+    the working directory; editable installs are among them."""
+    given = {_real(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    own = given | {_real(os.getcwd())}
+    found = {_real(path) for path in sys.path if path} - own
+    paths = sysconfig.get_paths()
+    sites = [*site.getsitepackages(), site.getusersitepackages()]
+    return frozenset(found | {_real(p) for p in (paths["stdlib"], paths["platstdlib"], *sites)})
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(path)
+
+
+class Modules:
+    """The modules that stay imported, each with all its names, as they are when last looked at.
+
+    Invariant: whatever is in here is of an installed library, or was there in the fresh kernel.
+    """
+
+    def __init__(self) -> None:
+        self._installed = installed_folders()
+        self._places: dict[str, bool] = {}  # of packages: whether they are installed
+        self._fresh = frozenset(sys.modules)
+        self._known: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Take note of all modules that are there now."""
+        for name, module in [*sys.modules.items()]:
+            if isinstance(module, ModuleType) and name != "__main__":
+                self._known[name] = module, dict(module.__dict__)
+
+    def of_the_notebook(self) -> list[str]:
+        """The names of the modules that are to be forgotten."""
+        return [name for name in [*sys.modules] if name != "__main__" and not self._stays(name)]
+
+    def _stays(self, name: str) -> bool:
+        own = getattr(sys.modules.get(name), "__name__", None)  # compiled ones may have two names
+        names = (name, own) if isinstance(own, str) else (name,)
+        return any(self._belongs(one.partition(".")[0]) for one in names)
+
+    def _belongs(self, package: str) -> bool:
+        if package in self._fresh:
+            return True
+        if package not in self._places:
+            self._places[package] = self._is_installed(package)
+        return self._places[package]
+
+    def _is_installed(self, package: str) -> bool:
+        if package in sys.builtin_module_names or package.startswith(_MADE):
+            return True
+        spec = getattr(sys.modules.get(package), "__spec__", None)
+        if spec is None:
+            return False
+        folders = spec.submodule_search_locations or [spec.origin or ""]
+        return spec.origin == "frozen" or any(
+            _real(os.path.dirname(folder)) in self._installed for folder in folders
+        )
+
+    def give_back(self, forgotten: list[str], own: Own) -> list[str]:
+        """Undo what the notebook did to modules; gives what cannot be undone."""
+        for name in forgotten:
+            sys.modules.pop(name, None)
+            self._places.pop(name, None)
+        for name, (module, names) in self._known.items():
+            sys.modules[name] = module  # it may have been taken out, or another put in its place
+            if not _same(module.__dict__, names):
+                self._restore(module.__dict__, names, own)
+        new = [(n, m) for n, m in [*sys.modules.items()] if n not in self._known]
+        return [
+            f"{name}.{key} is the notebook's own"
+            for name, module in new
+            if isinstance(module, ModuleType) and name != "__main__"
+            for key, value in [*module.__dict__.items()]
+            if own(value)
+        ]
+
+    def _restore(self, now: dict[str, Any], noted: dict[str, Any], own: Own) -> None:
+        """Code is given back; data is a library's own, and so is code that came with an import."""
+        for key in [key for key, value in now.items() if key not in noted and own(value)]:
+            del now[key]
+        for key, old in noted.items():
+            new = now.get(key, _MISSING)
+            if new is not old and (own(new) or (_is_code(old) and self._is_known(new))):
+                now[key] = old
+
+    def _is_known(self, value: Any) -> bool:
+        """Whether it was not made by a module that the last notebook was first to import."""
+        home = getattr(value, "__module__", None) if _is_code(value) else None
+        return not isinstance(home, str) or home in self._known
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, _CODE) or issubclass(type(value), type)
+
+
+def _same(now: dict[str, Any], noted: dict[str, Any]) -> bool:
+    try:
+        return bool(now == noted)  # at the speed of C where values are the very same
+    except Exception:  # values that cannot be compared, as arrays
+        return False

@@ -1,0 +1,149 @@
+"""What belongs to the Python process: a table of what a notebook changes and gets back."""
+
+from __future__ import annotations
+
+import builtins
+import decimal
+import gc
+import locale
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from typing import Any
+
+from imagen_nb.batch.clean.rows import Row, nothing
+
+_HOOKS = (
+    "stdin", "stdout", "stderr", "displayhook", "excepthook", "unraisablehook", "breakpointhook",
+    "dont_write_bytecode",
+)  # fmt: skip
+_LAST_ERROR = ("last_type", "last_value", "last_traceback", "last_exc")
+
+
+def _hooks() -> dict[str, Any]:
+    return {name: getattr(sys, name) for name in _HOOKS}
+
+
+def _hook_again(hooks: dict[str, Any]) -> None:
+    for name, hook in hooks.items():
+        setattr(sys, name, hook)
+    for name in _LAST_ERROR:
+        sys.__dict__.pop(name, None)
+
+
+def _limits() -> tuple[int, float, int]:
+    return sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits()
+
+
+def _limit_again(limits: tuple[int, float, int]) -> None:
+    sys.setrecursionlimit(limits[0])
+    sys.setswitchinterval(limits[1])
+    sys.set_int_max_str_digits(limits[2])
+
+
+def _stop_tracing(_: None) -> None:
+    for stop in (sys.settrace, sys.setprofile, threading.settrace, threading.setprofile):
+        stop(None)  # type: ignore[operator]
+
+
+def _collector() -> tuple[bool, tuple[int, int, int], int]:
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug()
+
+
+def _collect_again(state: tuple[bool, tuple[int, int, int], int]) -> None:
+    (gc.enable if state[0] else gc.disable)()
+    gc.set_threshold(*state[1])
+    gc.set_debug(state[2])
+
+
+def _filter_again(filters: list[Any]) -> None:
+    warnings.resetwarnings()  # also makes every "once" a first time again
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _signals() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def _signal_again(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) != handler:
+            signal.signal(number, handler)
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _builtins_again(names: dict[str, Any]) -> None:
+    for added in builtins.__dict__.keys() - names.keys():
+        del builtins.__dict__[added]
+    builtins.__dict__.update(names)
+
+
+_Logger = tuple[int, bool, bool, list[logging.Handler], list[Any]]
+
+
+def _log_settings() -> dict[str, _Logger]:
+    loggers = {**logging.root.manager.loggerDict, "": logging.root}
+    return {
+        name: (one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters])
+        for name, one in loggers.items()
+        if isinstance(one, logging.Logger)
+    }
+
+
+def _log_again(settings: dict[str, _Logger]) -> None:
+    """Loggers that are new are a library's own business, or nobody's: they print nothing alone."""
+    logging.disable(logging.NOTSET)
+    logging.captureWarnings(False)
+    for name, (level, propagate, disabled, handlers, filters) in settings.items():
+        one = logging.getLogger(name)
+        one.setLevel(level)
+        one.propagate, one.disabled = propagate, disabled
+        one.handlers[:], one.filters[:] = handlers, filters
+
+
+def _time_zone_again(_: None) -> None:
+    if hasattr(time, "tzset"):
+        time.tzset()  # after the environment
+
+
+def _put_into(target: list[Any]) -> Any:
+    def put(values: list[Any]) -> None:
+        target[:] = values
+
+    return put
+
+
+TABLE = (
+    Row("sys.path", lambda: [*sys.path], lambda paths: _put_into(sys.path)(paths)),
+    Row("sys.argv", lambda: [*sys.argv], lambda words: _put_into(sys.argv)(words)),
+    Row("streams and hooks of sys", _hooks, _hook_again),
+    Row("threading.excepthook", lambda: threading.excepthook, lambda hook: setattr(threading, "excepthook", hook)),
+    Row("limits of sys", _limits, _limit_again),
+    Row("tracing", nothing, _stop_tracing),
+    Row("the garbage collector's settings", _collector, _collect_again),
+    Row("random numbers of random", nothing, lambda _: random.seed()),
+    Row("warnings filters", lambda: [*warnings.filters], _filter_again),
+    Row("logging", _log_settings, _log_again),
+    Row("the locale", locale.setlocale_all if hasattr(locale, "setlocale_all") else lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
+    Row("the umask", _umask, os.umask),
+    Row("signal handlers", _signals, _signal_again),
+    Row("the decimal context", lambda: decimal.getcontext().copy(), lambda context: decimal.setcontext(context.copy())),
+    Row("the sockets' time limit", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    Row("the temporary folder", lambda: tempfile.tempdir, lambda path: setattr(tempfile, "tempdir", path)),
+    Row("the time zone", nothing, _time_zone_again),
+    Row("builtins", lambda: dict(builtins.__dict__), _builtins_again),
+)  # fmt: skip

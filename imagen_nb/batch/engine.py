@@ -1,0 +1,119 @@
+"""The papermill engine `imagen-warm`: one kernel for many notebooks, each of which finds it fresh."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TextIO
+
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager
+from papermill.log import logger
+from papermill.utils import remove_args
+
+from imagen_nb.batch import kernels
+from imagen_nb.batch.kernels import Kernel
+
+_AT_LEAST_S = 0.001  # nbclient takes 0 for no limit at all
+
+
+class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
+    """Runs notebooks in this process's warm kernel; `papermill --engine imagen-warm` is enough."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: NotebookExecutionManager,
+        kernel_name: str,
+        *,
+        log_output: bool = False,
+        stdout_file: TextIO | None = None,
+        stderr_file: TextIO | None = None,
+        start_timeout: float = 60,
+        execution_timeout: float | None = None,
+        job_timeout: float | None = None,
+        memory: int | None = None,
+        **kwargs: Any,
+    ) -> NotebookNode:
+        """Execute the notebook in the warm kernel; papermill calls this.
+
+        A notebook whose time is over, or whose kernel died, is marked as failed at the cell where
+        that happened, as one is whose cell raised, and is kept likewise.
+
+        Args:
+            nb_man: the notebook, and what papermill notes about it.
+            kernel_name: which kernel; another one than the last notebook's replaces that.
+            log_output: also log what cells print.
+            stdout_file: also write there what cells print.
+            stderr_file: also write there what cells print as errors.
+            start_timeout: seconds that a new kernel may take to start.
+            execution_timeout: seconds that a cell may take.
+            job_timeout: seconds that the notebook may take, without the kernel's start.
+            memory: bytes of the kernel's resident memory above which it is replaced.
+            **kwargs: options of nbclient's NotebookClient.
+        """
+        more = remove_args(["input_path", "timeout", "startup_timeout"], **kwargs)
+        with kernels.held(kernel_name, start_timeout, memory) as kernel:
+            client = _Client(
+                nb_man, kernel, execution_timeout or kwargs.get("timeout"), job_timeout,
+                kernel_name=kernel_name, log=logger, log_output=log_output,
+                stdout_file=stdout_file, stderr_file=stderr_file, **more,
+            )  # fmt: skip
+            return client.execute()
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    """Papermill's client on a kernel that is there already and stays."""
+
+    def __init__(
+        self,
+        nb_man: NotebookExecutionManager,
+        kernel: Kernel,
+        cell_s: float | None,
+        job_s: float | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(nb_man, km=kernel.manager, timeout_func=self._left, **options)
+        self.kc, self._kernel = kernel.client, kernel
+        self._cell_s, self._job_s = cell_s, job_s
+        self._until = time.monotonic() + job_s if job_s else None
+
+    def _left(self, cell: NotebookNode) -> float | None:
+        limits = [self._cell_s] if self._cell_s and self._cell_s > 0 else []
+        if self._until is not None:
+            limits.append(max(self._until - time.monotonic(), _AT_LEAST_S))
+        return min(limits, default=None)
+
+    def execute(self, **kwargs: Any) -> NotebookNode:
+        """Every cell, without starting, asking or ending a kernel."""
+        self.reset_execution_trackers()
+        self.papermill_execute_cells()
+        self.nb.metadata["language_info"] = dict(self._kernel.language_info)
+        self.set_widgets_metadata()
+        return self.nb
+
+    def execute_cell(self, cell: NotebookNode, cell_index: int, **kwargs: Any) -> NotebookNode:
+        """As nbclient does; a cell whose kernel is lost has failed like one that raised."""
+        try:
+            return super().execute_cell(cell, cell_index, **kwargs)
+        except CellExecutionError as error:
+            if error.ename == "KeyboardInterrupt":
+                self._kernel.lost = "it was interrupted"
+            raise
+        except (CellTimeoutError, DeadKernelError) as error:
+            name, why = type(error).__name__, self._why(error)
+            self._kernel.lost = why
+            line = f"{name}: {why}"
+            cell.outputs.append(new_output("error", ename=name, evalue=why, traceback=[line]))
+            raise CellExecutionError(line, name, why) from error
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, DeadKernelError):
+            return "the kernel died in this cell (out of memory? os._exit? killed?)"
+        if self._until is not None and time.monotonic() >= self._until:
+            return f"the notebook was stopped in this cell after {self._job_s:g} s (job_timeout)"
+        if self._cell_s:
+            return f"this cell was stopped after {self._cell_s:g} s (execution_timeout)"
+        return str(error)

@@ -1,0 +1,244 @@
+"""The one warm kernel of a process: started, handed out notebook by notebook, replaced, ended."""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_async, run_sync
+from nbclient.exceptions import DeadKernelError
+from papermill.log import logger
+
+from imagen_nb import __version__
+
+_CLEAN = "__import__('imagen_nb.batch.clean', fromlist=['forget'])"
+_SOCKET_PATH = 100  # bytes; Unix allows some 104, and a number follows
+_CLEAN_S = 60.0  # how long cleaning may take before the kernel counts as stuck
+_POLL_S = 0.5  # between two looks at whether the kernel lives
+
+
+class Unclean(Exception):
+    """This kernel cannot run another notebook as a fresh one would; the message says why."""
+
+
+class Kernel:
+    """One kernel process and an open connection to it.
+
+    Invariant: nobody but who holds it (`held`) talks to it, and with `end` the process is gone.
+    """
+
+    def __init__(self, name: str, start_timeout: float) -> None:
+        """Start it in this process's directory and environment.
+
+        Raises `RuntimeError` when it dies at once or is not there in time.
+        """
+        self.name, self.environment = name, dict(os.environ)
+        self.lost: str | None = None  # why it is not to be used again
+        self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_short_folder()))
+        self.manager = AsyncKernelManager(kernel_name=name, connection_file=str(self._file()))
+        self.speaks_python = self._spec().language == "python"
+        if self.speaks_python and _has_ipc(self._folder):
+            self.manager.transport = "ipc"
+        try:
+            self._start(start_timeout)
+        except BaseException:
+            self.end(now=True)
+            raise
+
+    def _file(self) -> Path:
+        return self._folder / "kernel.json"
+
+    def _spec(self) -> Any:
+        return self.manager.kernel_spec
+
+    def _start(self, timeout: float) -> None:
+        # What nbclient does: a history in memory, no file that kernels would share.
+        more = ["--HistoryManager.hist_file=:memory:"] if self.speaks_python else []
+        run_sync(self.manager._async_start_kernel)(extra_arguments=more)
+        self.client = self.manager.client()
+        self.client.start_channels(stdin=False, hb=False, control=False)
+        run_sync(self.client._async_wait_for_ready)(timeout=timeout)
+        self.language_info = self._language_info()
+        self.warm = self.speaks_python and self._begin()
+
+    def _language_info(self) -> dict[str, Any]:
+        reply = run_sync(self._reply)(self.client.kernel_info(), _CLEAN_S)
+        info: dict[str, Any] = reply["content"]["language_info"]
+        return info
+
+    def _begin(self) -> bool:
+        """Take note of the fresh kernel; whether it has this very imagen_nb to do that with."""
+        try:
+            return bool(self._ask("begin")["version"] == __version__)
+        except Unclean:
+            return False
+
+    def forget(self, memory: int | None) -> None:
+        """Make it as good as fresh, in this process's present directory and environment.
+
+        Raises `Unclean` where that is not possible.
+        """
+        changed = {k: os.environ.get(k) for k in self._changed_variables()}
+        order = {"cwd": os.getcwd(), "environment": changed, "memory": memory}
+        report = self._ask("forget", json.dumps(order))
+        left = report["left"] + (self._ask("tasks_left")["left"] if report["tasks"] else [])
+        if left:
+            raise Unclean("; ".join(left))
+
+    def _changed_variables(self) -> set[str]:
+        return {name for name, _ in self.environment.items() ^ os.environ.items()}
+
+    def _ask(self, what: str, *arguments: str) -> dict[str, Any]:
+        """Call a function of imagen_nb.batch.clean in the kernel and give what it returned.
+
+        As an expression, not as code: nothing is left in the notebook's namespace, and what the
+        notebook did to how IPython reads code does not matter.
+        """
+        call = f"{_CLEAN}.{what}({', '.join(map(repr, arguments))})"
+        try:
+            reply = run_sync(self._evaluated)(call)
+            value = reply["content"]["user_expressions"]["it"]
+            answer: dict[str, Any] = json.loads(ast.literal_eval(value["data"]["text/plain"]))
+        except (DeadKernelError, TimeoutError, KeyError, ValueError, SyntaxError) as error:
+            raise Unclean(f"it gave no answer ({_what_it_said(error, locals())})") from error
+        return answer
+
+    async def _evaluated(self, expression: str) -> dict[str, Any]:
+        until = time.monotonic() + _CLEAN_S
+        while True:
+            id = self.client.execute(
+                "", silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
+                user_expressions={"it": expression},
+            )  # fmt: skip
+            reply = await self._reply(id, until - time.monotonic())
+            if reply["content"]["status"] != "aborted":  # as what follows a failed cell is
+                return reply
+
+    async def _reply(self, id: str, timeout: float) -> dict[str, Any]:
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            try:
+                message: dict[str, Any] = await ensure_async(
+                    self.client.shell_channel.get_msg(timeout=_POLL_S)
+                )
+            except Empty:
+                if not await self.manager._async_is_alive():
+                    raise DeadKernelError("it died") from None
+            else:
+                if message["parent_header"].get("msg_id") == id:
+                    return message
+        raise TimeoutError(f"nothing in {timeout:.0f} s")
+
+    def end(self, *, now: bool) -> None:
+        """End the process: `now`, with all that it started, or by asking it first."""
+        if client := getattr(self, "client", None):
+            client.stop_channels()
+        if self.manager.has_kernel:
+            self.manager.shutdown_wait_time = 4.0
+            run_sync(self.manager._async_shutdown_kernel)(now=now)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _what_it_said(error: Exception, seen: dict[str, Any]) -> str:
+    value = seen.get("value")
+    if isinstance(value, dict) and value.get("status") == "error":
+        return f"{value['ename']}: {value['evalue']}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _short_folder() -> str | None:
+    """A place for sockets whose path is short enough, if the usual one's is not."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(os.fsencode(usual)) > _SOCKET_PATH - 40 and os.path.isdir("/tmp") else None
+
+
+def _has_ipc(folder: Path) -> bool:
+    return sys.platform != "win32" and len(os.fsencode(folder)) <= _SOCKET_PATH - 20
+
+
+_turn = threading.Lock()  # held by who uses the kernel
+_kept: Kernel | None = None
+_said: set[str] = set()
+
+
+@contextmanager
+def held(name: str, start_timeout: float = 60, memory: int | None = None) -> Iterator[Kernel]:
+    """The kernel for one notebook, as good as a fresh one; others wait for their turn.
+
+    It stays for the next notebook, unless the one who holds it sets `lost`, or fails.
+
+    Args:
+        name: the kernel's, as notebooks say it.
+        start_timeout: seconds that a new one may take to start.
+        memory: bytes of resident memory above which it is replaced; None for the usual bound.
+    """
+    global _kept
+    with _turn:
+        kernel = _kept = _as_good_as_fresh(name, start_timeout, memory)
+        try:
+            yield kernel
+        except BaseException:
+            _end_it(now=True)
+            raise
+        if kernel.lost:
+            logger.warning("imagen-warm: the next notebook gets a new kernel: %s", kernel.lost)
+        if kernel.lost or not kernel.warm:
+            _end_it(now=True)
+
+
+def _as_good_as_fresh(name: str, start_timeout: float, memory: int | None) -> Kernel:
+    if _kept and _kept.name == name:
+        try:
+            _kept.forget(memory)
+            return _kept
+        except Unclean as why:
+            logger.warning("imagen-warm: a new kernel, the last one cannot be cleaned: %s", why)
+    _end_it(now=True)
+    kernel = Kernel(name, start_timeout)
+    if not kernel.warm:
+        _say_once(f"the kernel {name!r} has no imagen_nb {__version__}: a new one a notebook")
+    return kernel
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        logger.warning("imagen-warm: %s", line)
+
+
+def _end_it(*, now: bool) -> None:
+    global _kept
+    kernel, _kept = _kept, None
+    if kernel:
+        kernel.end(now=now)
+
+
+def close() -> None:
+    """End this process's kernel, if there is one; the next notebook starts another."""
+    with _turn:
+        _end_it(now=False)
+
+
+def _leave_to_the_parent() -> None:
+    """A forked child has no kernel; its parent's is not its to end."""
+    global _kept, _turn, _inherited
+    _inherited, _kept, _turn = _kept, None, threading.Lock()
+
+
+_inherited: Kernel | None = None  # or collecting it would remove the parent's files
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
+atexit.register(close)
