@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import atexit
 import json
+import logging
 import os
 import shutil
 import sys
@@ -20,10 +21,11 @@ from typing import Any
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import DeadKernelError
-from papermill.log import logger
 
 from imagen_nb import __version__
 
+# papermill's own, which is not imported: it would import the engine, and that this module.
+logger = logging.getLogger("papermill")
 _CLEAN = "__import__('imagen_nb.batch.clean', fromlist=['forget'])"
 _SOCKET_PATH = 100  # bytes; Unix allows some 104, and a number follows
 _CLEAN_S = 60.0  # how long cleaning may take before the kernel counts as stuck
