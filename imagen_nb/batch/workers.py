@@ -71,7 +71,8 @@ class Workers:
             watch.cancel()
         if not line:
             self._forget(place)
-            raise Lost(f"its worker died (exit code {worker.wait()})")
+            _gone(worker)
+            raise Lost(f"its worker died (exit code {worker.returncode})")
         answer = json.loads(line)
         if "error" in answer:
             raise Lost(answer["error"])

@@ -1,0 +1,306 @@
+"""Batches as they are run: real kernels, and whatever goes wrong in notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+
+import imagen_nb as im
+from imagen_nb.batch.run import planned, run_batch
+from imagen_nb.errors import ImagenError, UsageError
+
+pytestmark = pytest.mark.slow
+
+NOTE = """from pathlib import Path
+with open(Path(log) / f"{n}.txt", "a") as file:
+    file.write("run\\n")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The batch's folder; not there yet."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where the notebooks write that they were run."""
+    path = tmp_path / "log"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def noting(written: Callable[..., Path], log: Path) -> Callable[..., Path]:
+    """A notebook with a number `n` that writes down that it was run, and then runs more cells."""
+
+    def make(*cells: str) -> Path:
+        return written(f"n: int = ...\nlog = {str(log)!r}", NOTE, *cells)
+
+    return make
+
+
+def runs(log: Path) -> dict[int, int]:
+    """How often each number was run."""
+    return {int(p.stem): p.read_text().count("run") for p in log.iterdir()}
+
+
+def test_a_failing_notebook_is_kept_with_its_traceback_and_stops_no_other(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting("kept = n * 2\nif n == 2:\n    raise ValueError('two\\nlines <b>')", "kept")
+    results = run_batch([{"n": n} for n in range(4)], notebook, folder, progress=False)
+    assert results["status"].tolist() == ["done", "done", "failed", "done"]
+    assert results["n"].tolist() == [0, 1, 2, 3]
+    assert results["error"].tolist()[2] == "ValueError: two lines <b>"
+    assert results["error"].isna().tolist() == [True, True, False, True]
+    assert (results["duration_s"] > 0).all()
+    assert results["picture_ids"].tolist() == [[]] * 4
+    for name, status in zip(results["notebook"], results["status"], strict=True):
+        kept = nbformat.read(folder / name, as_version=4)
+        assert kept.metadata.imagen.status == status
+        said = [output for cell in kept.cells for output in cell.get("outputs", [])]
+        assert [output.output_type for output in said] == [
+            "error" if status == "failed" else "execute_result"
+        ]
+    assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+    for table in (pd.read_parquet(folder / "results.parquet"), pd.read_csv(folder / "results.csv")):
+        assert table["status"].tolist() == results["status"].tolist()
+        assert list(table.columns) == list(results.columns)
+    facts = json.loads((folder / "batch.json").read_text())
+    assert (facts["jobs"], facts["statuses"]) == (4, {"done": 3, "failed": 1})
+    assert {"imagen_nb", "torch", "papermill"} <= facts["versions"].keys()
+    page = (folder / "index.html").read_text()
+    assert all(f'href="{name}"' in page for name in results["notebook"])
+    assert "two lines &lt;b&gt;" in page
+
+
+def test_the_same_batch_again_runs_only_what_is_missing_or_failed(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting("assert n != 1 or (Path(log) / 'mended').exists()")
+    jobs = [{"n": n} for n in range(3)]
+    assert run_batch(jobs[:2], notebook, folder)["status"].tolist() == ["done", "failed"]
+    (log / "mended.txt").touch()
+    assert planned(jobs, notebook, folder).summary == (
+        "3 jobs, 1 done before, 1 failed before, 2 to run"
+    )
+    (log / "mended.txt").rename(log / "mended")
+    assert run_batch(jobs, notebook, folder)["status"].tolist() == ["done"] * 3
+    (log / "mended").unlink()
+    assert runs(log) == {0: 1, 1: 2, 2: 1}
+    results = run_batch(jobs, notebook, folder)
+    assert (results["status"] == "done").all()
+    assert runs(log) == {0: 1, 1: 2, 2: 1}
+
+
+def test_another_notebook_or_a_torn_one_is_run_again(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    jobs = [{"n": 0, "job": "first"}, {"n": 1}]
+    results = run_batch(jobs, noting("1"), folder)
+    kept = folder / results["notebook"].tolist()[1]
+    kept.write_text(kept.read_text()[:-100])
+    run_batch(jobs, noting("1"), folder)
+    assert runs(log) == {0: 1, 1: 2}
+    run_batch(jobs, noting("2"), folder)
+    assert runs(log) == {0: 2, 1: 3}
+    assert nbformat.read(folder / "first.ipynb", as_version=4).cells[-1].source == "2"
+
+
+def test_what_fails_is_retried_and_what_was_left_out_is_not_run(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting("assert n == 0 or (Path(log) / f'{n}.txt').read_text().count('run') > n", "n")
+    results = run_batch([{"n": n} for n in range(5)], notebook, folder, retry=2, limit=4)
+    assert results["status"].tolist() == ["done", "done", "done", "failed", "not run"]
+    assert runs(log) == {0: 1, 1: 2, 2: 3, 3: 3}
+
+
+def test_with_fail_fast_nothing_is_begun_after_a_failure(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting("assert n != 1")
+    results = run_batch([{"n": n} for n in range(4)], notebook, folder, fail_fast=True)
+    assert results["status"].tolist() == ["done", "failed", "not run", "not run"]
+
+
+def test_a_notebook_that_takes_too_long_or_kills_its_kernel_or_its_worker_is_marked(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting(
+        "import os, signal, time\n"
+        "if n == 0: time.sleep(60)\n"
+        "if n == 1: os._exit(3)\n"
+        "if n == 2: os.kill(os.getppid(), signal.SIGKILL)\n"
+        "if n == 3: os.environ['LEFT'] = 'x'\n",
+        "assert 'LEFT' not in os.environ or n == 3",
+    )
+    began = time.monotonic()
+    results = run_batch([{"n": n} for n in range(5)], notebook, folder, timeout=3)
+    assert time.monotonic() - began < 40
+    assert results["status"].tolist() == ["failed", "failed", "failed", "done", "done"]
+    timed, died, lost = results["error"].tolist()[:3]
+    assert "Timeout" in timed
+    assert "DeadKernel" in died
+    assert "its worker died" in lost
+    for name in results["notebook"][:3]:
+        kept = nbformat.read(folder / name, as_version=4)
+        assert any(o.output_type == "error" for c in kept.cells for o in c.get("outputs", []))
+
+
+def test_two_workers_run_two_notebooks_at_once_each_with_its_share_of_the_processors(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    other = "deadline = time.time() + 30\nwhile len(list(Path(log).iterdir())) < 2: time.sleep(0.01); assert time.time() < deadline"
+    notebook = noting(
+        f"import os, time\n{other}", "print(os.getpid(), os.environ['OMP_NUM_THREADS'])"
+    )
+    results = run_batch([{"n": n} for n in range(2)], notebook, folder, workers=2)
+    assert results["status"].tolist() == ["done", "done"]
+    said = [
+        nbformat.read(folder / name, as_version=4).cells[-1].outputs[0].text.split()
+        for name in results["notebook"]
+    ]
+    assert len({pid for pid, _ in said}) == 2
+    assert {int(threads) for _, threads in said} == {max(1, len(os.sched_getaffinity(0)) // 2)}
+
+
+def test_a_fresh_kernel_for_every_notebook_is_to_be_had(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    notebook = noting("import os\nprint(os.getpid())")
+    results = run_batch([{"n": n} for n in range(2)], notebook, folder, warm=False)
+    said = [
+        nbformat.read(folder / name, as_version=4).cells[-1].outputs[0].text
+        for name in results["notebook"]
+    ]
+    assert said[0] != said[1]
+
+
+def test_two_batches_into_one_folder_at_once_are_refused(
+    noting: Callable[..., Path], folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagen_nb.batch import folder as rooms
+
+    monkeypatch.setattr(rooms, "_OWNER_S", 0.1)
+    with rooms.Folder(folder).held(), pytest.raises(UsageError, match="another batch is running"):
+        run_batch([{"n": 1}], noting("1"), folder)
+    assert runs(log) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "workers must be 1 or more, not 0"),
+        ({"retry": -1}, "retry must be 0 or more"),
+        ({"limit": -1}, "limit must be 0 or more"),
+        ({"timeout": 0}, "timeout is seconds, more than 0"),
+        ({"dask": "tcp://127.0.0.1:9"}, "no Dask scheduler answers"),
+        ({"notebooks": "nowhere://x"}, "notebooks cannot be kept"),
+    ],
+)
+def test_options_that_cannot_be_are_said(
+    options: dict[str, Any], said: str, noting: Callable[..., Path], folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("imagen_nb.batch.cluster._CONNECT_S", 0.5)
+    with pytest.raises(ImagenError, match=said):
+        run_batch([{"n": 1}], noting("1"), folder, **options)
+
+
+def test_notebooks_are_kept_at_any_url_and_resumed_from_there(
+    noting: Callable[..., Path], folder: Path, log: Path
+) -> None:
+    import fsspec
+
+    url = "memory://batch/of-this-test"
+    for _ in range(2):
+        results = run_batch([{"n": 1}], noting("1"), folder, notebooks=url)
+        assert results["status"].tolist() == ["done"]
+    (link,) = results["notebook"]
+    assert link.startswith(url)
+    kept = nbformat.reads(fsspec.filesystem("memory").cat(link).decode(), as_version=4)
+    assert kept.metadata.imagen.status == "done"
+    assert not list(folder.glob("*.ipynb"))
+    assert runs(log) == {1: 1}
+    assert f'href="{link}"' in (folder / "index.html").read_text()
+
+
+def imagen(*arguments: str, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from imagen_nb.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **more,
+    )  # fmt: skip
+
+
+def waited(log: Path, count: int) -> None:
+    """Until so many notebooks have begun."""
+    end = time.monotonic() + 60
+    while len(runs(log)) < count:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_ctrl_c_finishes_the_current_job_and_the_second_one_ends_it(
+    noting: Callable[..., Path], folder: Path, log: Path, tmp_path: Path
+) -> None:
+    notebook = noting("import time\ntime.sleep(2 if n < 2 else 60)")
+    table = tmp_path / "jobs.jsonl"
+    table.write_text("\n".join(json.dumps({"n": n}) for n in range(4)))
+    command = ["batch", str(table), "--notebook", str(notebook), "-o", str(folder)]
+    first = imagen(*command)
+    waited(log, 1)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "finishing the current jobs; Ctrl-C again ends them now" in said
+    assert pd.read_csv(folder / "results.csv")["status"].tolist() == ["done", *["not run"] * 3]
+    second = imagen(*command)
+    waited(log, 3)
+    second.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    second.send_signal(signal.SIGINT)
+    _, said = second.communicate(timeout=20)
+    assert second.returncode == 130
+    assert pd.read_csv(folder / "results.csv")["status"].tolist() == [
+        "done",
+        "done",
+        *["not run"] * 2,
+    ]
+    assert runs(log) == {0: 1, 1: 1, 2: 1}
+
+
+def test_the_command_prints_the_table_and_exits_1_when_a_job_failed(
+    noting: Callable[..., Path], folder: Path, log: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "jobs.csv"
+    table.write_text("n\n1\n2\n")
+    command = ["batch", str(table), "--notebook", str(noting("assert n == 1")), "-o", str(folder)]
+    dry = imagen(*command, "--dry-run")
+    printed, said = dry.communicate(timeout=60)
+    assert (dry.returncode, said) == (0, "")
+    assert printed.splitlines()[0] == "2 jobs, 2 to run"
+    assert not folder.exists()
+    ran = imagen(*command, "--json")
+    printed, said = ran.communicate(timeout=60)
+    assert ran.returncode == 1
+    assert [row["status"] for row in json.loads(printed)] == ["done", "failed"]
+    assert re.search(r"imagen: 1 done, 1 failed\nimagen: job-[0-9a-f]{12}: AssertionError", said)
+
+
+def test_batches_are_part_of_the_package() -> None:
+    assert im.run_batch is run_batch
