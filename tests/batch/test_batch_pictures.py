@@ -1,0 +1,179 @@
+"""Batches that draw: each job's pictures are there exactly once, whatever is killed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import psutil
+import pytest
+from fault_proxy import FAULTS, FaultProxy
+from server_state import ServerState
+from supabase_fixtures import TwoUsers
+
+from imagen_nb.batch.run import run_batch
+from imagen_nb.batch.template import ours
+from imagen_nb.catalog import Catalog
+from imagen_nb.output import read_record
+
+pytestmark = pytest.mark.slow
+JOBS, KILLS = 200, 5
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where notebooks that say nothing else keep their pictures, drawn by the embedded FLUX."""
+    monkeypatch.setenv("IMAGEN_OUTPUT_DIR", str(tmp_path / "pictures"))
+    monkeypatch.setenv("IMAGEN_BACKEND", "flux-tiny-local")
+    return tmp_path / "pictures"
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
+    pictures: Path, tmp_path: Path
+) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        f"prompts: ['a {{red|blue}} boat']\nseeds: 1..{JOBS // 2}\nsteps: 1\nwidth: 64\nheight: 64\n"
+    )
+    runs, rng = tmp_path / "runs", random.Random(11)
+    finished: dict[str, int] = {}
+    for attempt in range(KILLS + 1):
+        process = _begun(grid, runs)
+        if attempt < KILLS:
+            _killed(process, runs, len(finished) + rng.randrange(10, 40), rng)
+        else:
+            assert process.wait(300) == 0
+        now = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.ipynb")}
+        assert all(json.loads((runs / name).read_text())["metadata"]["imagen"] for name in now)
+        assert finished.items() <= now.items(), "a notebook that was done was run again"
+        finished = now
+    results = pd.read_parquet(runs / "results.parquet")
+    assert (results["status"] == "done").all()
+    assert len(results) == len(finished) == JOBS
+    _each_once(results, pictures)
+
+
+def _begun(grid: Path, runs: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from imagen_nb.cli import main; main()", "batch", str(grid),
+         "-o", str(runs), "--no-cloud"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _killed(process: subprocess.Popen[bytes], runs: Path, enough: int, rng: random.Random) -> None:
+    """When so many notebooks are there, kill it, or its worker and then it."""
+    end = time.monotonic() + 120
+    while len([*runs.glob("*.ipynb")]) < enough:
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(rng.random() * 0.3)
+    everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in rng.sample(everyone, rng.randrange(1, len(everyone) + 1)):
+        one.kill()
+    process.kill()
+    process.wait()
+
+
+def _each_once(results: pd.DataFrame, pictures: Path) -> None:
+    kept = [read_record(path) for path in pictures.glob("*.png")]
+    drawn = Counter((record.prompt, record.seed) for record in kept)
+    assert drawn == Counter(zip(results["prompt"], results["seed"], strict=True))
+    assert {str(record.id) for record in kept} == {
+        id for ids in results["picture_ids"] for id in ids
+    }
+    assert not [path for path in pictures.iterdir() if path.name.endswith(".tmp")]
+    catalog = Catalog(pictures)
+    try:
+        assert all(catalog.get(record.id) for record in kept)
+    finally:
+        catalog.close()
+
+
+def test_a_batch_through_an_unreliable_network_has_a_row_for_each_picture(
+    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked = itertools.count(1)
+    with FaultProxy(
+        local_supabase.url, lambda *_: FAULTS["503"] if next(asked) % 5 == 0 else None
+    ) as proxy:
+        for name, value in {
+            "SUPABASE_URL": proxy.url, "SUPABASE_KEY": local_supabase.anon_key,
+            "IMAGEN_SUPABASE_EMAIL": local_supabase.email,
+            "IMAGEN_SUPABASE_PASSWORD": local_supabase.password,
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        results = run_batch(
+            [{"prompt": "a red boat", "count": 3, "tags": ["batch"]}, {"prompt": "a blue house"}],
+            output=tmp_path / "runs",
+        )
+    assert (results["status"] == "done").all()
+    ids = {id for ids in results["picture_ids"] for id in ids}
+    rows = server.rows()
+    assert {row["id"] for row in rows} == ids
+    assert len(ids) == 4
+    assert sorted(len(row["tags"]) for row in rows) == [0, 1, 1, 1]
+    _nothing_secret(tmp_path / "runs", [local_supabase.password, local_supabase.anon_key])
+
+
+def _nothing_secret(folder: Path, secrets: list[str]) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert not [secret for secret in secrets if secret.encode() in path.read_bytes()], path
+
+
+def test_without_cloud_the_pictures_stay_here(
+    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    account = {"URL": local_supabase.url, "KEY": local_supabase.anon_key}
+    for name, value in account.items():
+        monkeypatch.setenv(f"SUPABASE_{name}", value)
+    monkeypatch.setenv("IMAGEN_SUPABASE_EMAIL", local_supabase.email)
+    monkeypatch.setenv("IMAGEN_SUPABASE_PASSWORD", local_supabase.password)
+    results = run_batch([{"prompt": "a red boat"}], output=tmp_path / "runs", cloud=False)
+    ((path,),) = results["paths"]
+    assert not read_record(Path(path)).cloud
+    assert server.rows() == []
+
+
+def test_papermill_runs_our_notebook_by_itself(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(ours()), str(out), "--no-progress-bar"]
+    parameters = {"prompt": "a {red} boat", "seed": "11", "count": "2"}
+    for name, value in parameters.items():
+        command += ["-p", name, value]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outputs: list[Any] = [
+        o for c in nbformat.read(out, as_version=4).cells for o in c.get("outputs", [])
+    ]
+    (scrap,) = [
+        output.data["application/scrapbook.scrap.json+json"]
+        for output in outputs
+        if "application/scrapbook.scrap.json+json" in output.get("data", {})
+    ]
+    records = [read_record(Path(one["path"])) for one in scrap["data"]]
+    assert [(record.prompt, record.seed) for record in records] == [
+        ("a {red} boat", 11),
+        ("a {red} boat", 12),
+    ]
+    assert [str(record.id) for record in records] == [one["id"] for one in scrap["data"]]
+    assert scrap["name"] == "pictures"
+    assert any(
+        "contact sheet" in output.data.get("text/html", "")
+        for output in outputs
+        if "data" in output
+    )
+    assert out.stat().st_size < 60_000
