@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +111,23 @@ def run_there(
 
 
 def _ran(job: Job, way: Way, environment: Mapping[str, str]) -> Ran:
-    os.environ.update(environment)
-    ran = executed(job, way)
-    said = outcome(ran.notebook)
-    return replace(ran, pending=_sent({path for _, path in said.pictures} if said else set()))
+    with _environment(environment):
+        ran = executed(job, way)
+        said = outcome(ran.notebook)
+        return replace(ran, pending=_sent({path for _, path in said.pictures} if said else set()))
+
+
+@contextmanager
+def _environment(more: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these variables, of this batch only."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name in more:
+            os.environ.pop(name)
+        os.environ.update(before)
 
 
 def _sent(paths: set[str]) -> int:

@@ -1,0 +1,107 @@
+"""Batches on a Dask cluster of processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+from server_state import ServerState
+from supabase_fixtures import TwoUsers
+
+from imagen_nb.batch.run import run_batch
+
+pytestmark = pytest.mark.slow
+
+WORK = """import os, time
+from pathlib import Path
+(Path(log) / f"{n}-{os.getppid()}").touch()
+time.sleep(0.5)
+if n == 3:
+    raise ValueError("three")
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalCluster]:
+    """Two worker processes, whose environment is that of the test."""
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+        local_directory=str(tmp_path / "dask"),
+    ) as made:  # fmt: skip
+        yield made
+
+
+@pytest.fixture
+def notebook(written: Callable[..., Path], tmp_path: Path) -> Path:
+    """It writes down which worker ran it, and fails for the number 3."""
+    (tmp_path / "log").mkdir()
+    return written(f"n: int = ...\nlog = {str(tmp_path / 'log')!r}", WORK)
+
+
+def test_a_lost_worker_s_jobs_are_run_elsewhere_and_the_table_is_the_same_as_here(
+    cluster: LocalCluster, notebook: Path, tmp_path: Path
+) -> None:
+    jobs = [{"n": n} for n in range(8)]
+    killer = threading.Thread(target=_kill_one, args=(tmp_path / "log",))
+    killer.start()
+    there = run_batch(jobs, notebook, tmp_path / "there", dask=cluster.scheduler_address)
+    killer.join()
+    here = run_batch(jobs, notebook, tmp_path / "here", workers=2)
+    pd.testing.assert_frame_equal(there.drop(columns="duration_s"), here.drop(columns="duration_s"))
+    assert there["status"].tolist() == ["failed" if n == 3 else "done" for n in range(8)]
+    kept = {path.name for path in (tmp_path / "there").glob("*.ipynb")}
+    assert kept == set(there["notebook"])
+    began = [int(path.name.split("-")[0]) for path in (tmp_path / "log").iterdir()]
+    assert set(began) == set(range(8))
+    assert len(began) > 8 + 8, "no job was begun twice on the cluster: the kill came too late"
+
+
+def _kill_one(log: Path) -> None:
+    """SIGKILL to the first worker that is in the middle of its second notebook."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        workers = [int(path.name.split("-")[1]) for path in log.iterdir()]
+        twice = [pid for pid in workers if workers.count(pid) > 1]
+        if twice:
+            os.kill(twice[0], signal.SIGKILL)
+            return
+        time.sleep(0.01)
+
+
+def test_a_client_is_used_and_left_open_and_options_reach_the_kernels(
+    cluster: LocalCluster, written: Callable[..., Path], tmp_path: Path
+) -> None:
+    notebook = written("n = 0", "import os\nassert os.environ['IMAGEN_CLOUD_SYNC'] == 'off'")
+    with Client(cluster) as client:
+        results = run_batch([{"n": 1}], notebook, tmp_path / "runs", dask=client, cloud=False)
+        assert client.status == "running"
+        again = run_batch([{"n": 2}], notebook, tmp_path / "runs", dask=client)
+    assert results["status"].tolist() == ["done"]
+    assert again["status"].tolist() == ["failed"], "an option of one batch reached the next one"
+
+
+def test_a_worker_s_pictures_are_in_the_cloud_when_the_batch_ends(
+    cluster: LocalCluster, local_supabase: TwoUsers, server: ServerState, tmp_path: Path
+) -> None:
+    config = tmp_path / "imagen.yaml"
+    config.write_text(
+        f"backend: flux-tiny-local\noutput: {{dir: {tmp_path / 'pictures'}}}\n"
+        f"supabase: {{url: {local_supabase.url}, key: {local_supabase.anon_key}, "
+        f"email: {local_supabase.email}, password: {local_supabase.password!r}}}\n"
+    )
+    results: Any = run_batch(
+        [{"prompt": "a red boat", "count": 2}], output=tmp_path / "runs", config=config,
+        dask=cluster.scheduler_address,
+    )  # fmt: skip
+    assert results["error"].isna().all()
+    assert {row["id"] for row in server.rows()} == {*results["picture_ids"][0]}
+    assert len(results["picture_ids"][0]) == 2
