@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from imagen_nb import __version__
 from imagen_nb.batch.executed import FAILED, SHOWN, Outcome
 from imagen_nb.batch.folder import Folder
 from imagen_nb.batch.jobs import Job
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.markup import bidi, cut, escaped
+from imagen_nb.webpage import END, head
 
+_STYLE = Path(__file__).parent / "batch.css"
+_IMAGES = "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
 _VALUE, _FACTS = 60, 400  # letters of one parameter, of all of a job
 
 
@@ -25,28 +25,9 @@ def page(folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], t
     said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
     said += f", {failed:,} of them failed" if failed else ""
     return (
-        f"{_head(title)}<h1>{bidi(title)}</h1>\n<p>{said} · "
+        f"{head(title, _STYLE, _IMAGES)}<h1>{bidi(title)}</h1>\n<p>{said} · "
         '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
-        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n'
-        "</main>\n</body>\n</html>\n"
-    )
-
-
-def _head(title: str) -> str:
-    style = (Path(__file__).parent / "batch.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # Not 'self' alone: a page that is opened as a file has no origin.
-    policy = (
-        f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="imagen_nb {__version__}">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
+        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{END}'
     )
 
 
@@ -79,11 +60,14 @@ def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str
 
 def _facts(parameters: Mapping[str, Any]) -> str:
     prompt = parameters.get("prompt")
-    others = [
-        f"{name} {value!s:.{_VALUE}}" for name, value in parameters.items() if name != "prompt"
-    ]
+    others = [f"{name} {_text(value)}" for name, value in parameters.items() if name != "prompt"]
     shown = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
     return f"{shown}{bidi(' · '.join(others), _FACTS)}"
+
+
+def _text(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return cut(text, _VALUE)
 
 
 def _took(outcome: Outcome | None) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagen_nb import __version__
 from imagen_nb.atomic import write_whole
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.markup import bidi
 from imagen_nb.paths import absolute
 from imagen_nb.reporting import charts, tables
 from imagen_nb.reporting.text import section
 from imagen_nb.reporting.thumbnails import thumbnails
+from imagen_nb.webpage import END, MARK, head
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +27,7 @@ _COLUMNS = (
     "id", "prompt", "backend", "model", "seed", "steps", "width", "height", "latency_ms",
     "cost_usd_estimate", "storage_path", "tags", "created_at", "local_path",
 )  # fmt: skip
-_MARK = '<meta name="generator" content="imagen_nb '
+_STYLE = Path(__file__).parent / "report.css"
 _BEGINNING = 2000  # bytes of a page in which the mark is
 
 
@@ -69,13 +67,13 @@ def _replaceable(target: Path) -> bool:
         return False
     with open(target, "rb") as file:
         beginning = file.read(_BEGINNING)
-    return not beginning or _MARK.encode() in beginning
+    return not beginning or MARK.encode() in beginning
 
 
 def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> str:
     """The page."""
     before = [
-        _head(title),
+        head(title, _STYLE, "data:"),
         _summary(df, title),
         tables.totals(df),
         section("Figures", charts.charts(df)),
@@ -86,27 +84,8 @@ def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> st
         tables.by_model(df), tables.latencies(df), tables.costs(df), tables.by_tag(df),
         tables.by_prompt(df),
     ]  # fmt: skip
-    end = "</main>\n</body>\n</html>\n"
-    room = WEIGHT - sum(len(part.encode()) for part in [*before, end])
-    return "".join([*before, thumbnails(df, cloud, pictures, room), end])
-
-
-def _head(title: str) -> str:
-    """Only this very style applies, only pictures within the page load, and no script runs."""
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'{_MARK}{__version__}">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
-    )
+    room = WEIGHT - sum(len(part.encode()) for part in [*before, END])
+    return "".join([*before, thumbnails(df, cloud, pictures, room), END])
 
 
 def _summary(df: pd.DataFrame, title: str) -> str:
