@@ -119,3 +119,13 @@ im.Gallery(history, size="large")  # type: ignore[arg-type]
 im.sync(timeout="5")  # type: ignore[arg-type]
 im.autolog(output="pictures")  # type: ignore[call-arg]
 im.nothing_like_that()  # type: ignore[attr-defined]
+
+# Batches.
+results: pd.DataFrame = im.run_batch(
+    "jobs.csv", "mine.ipynb", "runs", workers=2, retry=1, limit=10, timeout=60.0, dask="tcp://a:1"
+)
+results = im.run_batch([{"prompt": "a red boat", "seed": 11}])
+results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"}, fail_fast=True)
+results = im.run_batch(pd.DataFrame({"prompt": ["a"]}), output=Path("runs"), warm=False)
+im.glue(picture)
+im.glue([picture, picture])
