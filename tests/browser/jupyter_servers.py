@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from forked_kernels import forked_kernels
 
 _START_S = 90
 
@@ -41,21 +42,22 @@ def started(application: str, folder: Path, *arguments: str) -> Iterator[Server]
     server = Server(f"http://127.0.0.1:{port}", token, root, home)
     log = (folder / "server.log").open("w")
     options = _options(application, port, token, root)
-    process = subprocess.Popen(
-        [sys.executable, "-m", application, *options, *arguments],
-        stdout=log, stderr=subprocess.STDOUT, env=_environment(home), cwd=root,
-    )  # fmt: skip
-    try:
-        _wait(server, process, folder / "server.log")
-        yield server
-    finally:
-        process.terminate()
+    with forked_kernels(folder, home):
+        process = subprocess.Popen(
+            [sys.executable, "-m", application, *options, *arguments],
+            stdout=log, stderr=subprocess.STDOUT, env=_environment(home), cwd=root,
+        )  # fmt: skip
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+            _wait(server, process, folder / "server.log")
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            log.close()
 
 
 def _options(application: str, port: int, token: str, root: Path) -> Sequence[str]:
