@@ -100,8 +100,8 @@ def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
 
 def test_two_views_have_one_selection(notebook: Callable[..., Notebook], shots: Path) -> None:
     opened = notebook(DRAW, SHOW, "gallery")
-    for number in range(3):
-        opened.run(number + 1)
+    for number in range(4):
+        opened.run(number)
     others = opened.output(3).locator(".imagen-cell:not([hidden])")
     expect(others).to_have_count(9)
     cells(opened).nth(0).click()
