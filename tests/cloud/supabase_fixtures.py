@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from server_state import ServerState
 
 from imagen_nb.cloud import local
-from imagen_nb.cloud.client import Account
+from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.studio import Studio
 
