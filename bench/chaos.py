@@ -36,7 +36,7 @@ from pathlib import Path
 from uuid import UUID
 from pydantic import SecretStr
 from pictures import render, sync, wait_little
-from imagen_nb.cloud.client import Account
+from imagen_nb.cloud.account import Account
 wait_little()
 folder, url, key, owner, first, last = Path(sys.argv[2]), *sys.argv[3:]
 for seed in range(int(first), int(last), 50):

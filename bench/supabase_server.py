@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Account
+from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase, start, stop
 from imagen_nb.output import Output
 from imagen_nb.record import Record

@@ -17,7 +17,7 @@ from PIL import Image
 from supabase_server import account, running
 
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Account
+from imagen_nb.cloud.account import Account
 from imagen_nb.output import Output
 from imagen_nb.record import Record, new_id
 
@@ -27,7 +27,8 @@ import resource, sys
 from uuid import UUID
 from pydantic import SecretStr
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Account, Cloud
+from imagen_nb.cloud.account import Account
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain
 folder, url, key, owner = sys.argv[1:]
 report = drain(Catalog(folder), Cloud(Account(url, SecretStr(key), owner=UUID(owner))))

@@ -73,7 +73,7 @@ def main() -> None:
             for seed in range(PICTURES)
         ]
         worker: list[float] = []
-        submit = studio._writer.submit
+        submit = studio._writer._pool.submit
 
         def timed(function, /, *arguments):  # type: ignore[no-untyped-def]
             def work() -> object:
@@ -83,7 +83,7 @@ def main() -> None:
 
             return submit(work)
 
-        studio._writer.submit = timed  # type: ignore[method-assign]
+        studio._writer._pool.submit = timed  # type: ignore[method-assign]
         studio._drawn(backend, requests, None, None, False)  # type: ignore[arg-type]
     print(f"worker: median {statistics.median(worker):.1f} ms a picture (goal ≤ 150)")
     print(f"caller: median {statistics.median(backend.caller_ms):.2f} ms a picture (goal ≤ 3)")

@@ -19,70 +19,12 @@ from uuid import UUID
 
 from filelock import FileLock
 
-from imagen_nb.errors import StorageError
+from imagen_nb import catalog_file
 from imagen_nb.output import Kept, amended, explained
 from imagen_nb.paths import absolute
 from imagen_nb.record import COLUMNS, Record
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
-_BUSY_S = 30  # seconds to wait for other processes that write
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transaction; never edited
-    (
-        """
-        CREATE TABLE images (
-          id TEXT PRIMARY KEY,
-          owner_user_id TEXT,
-          prompt TEXT NOT NULL,
-          prompt_hash TEXT,
-          backend TEXT NOT NULL,
-          model TEXT, seed INTEGER, steps INTEGER, width INTEGER, height INTEGER,
-          latency_ms INTEGER,
-          cost_usd_estimate REAL,
-          storage_path TEXT NOT NULL,
-          sidecar TEXT NOT NULL,        -- JSON, as in the file
-          tags TEXT NOT NULL,           -- JSON array
-          created_at TEXT NOT NULL,     -- UTC, always with microseconds: sorts as text
-          path TEXT NOT NULL UNIQUE,    -- below the output folder, with forward slashes
-          sidecar_path TEXT NOT NULL,
-          cloud_state TEXT NOT NULL CHECK (cloud_state IN ('pending', 'synced', 'off', 'failed')),
-          cloud_error TEXT,
-          updated_at TEXT NOT NULL
-        ) STRICT
-        """,
-        "CREATE INDEX images_created_idx ON images (created_at DESC, id)",
-        "CREATE INDEX images_pending_idx ON images (created_at) WHERE cloud_state = 'pending'",
-    ),
-    (
-        "ALTER TABLE images ADD COLUMN sender TEXT",  # whose lease it is under, see outbox.py
-        "CREATE INDEX images_sender_idx ON images (sender) WHERE sender IS NOT NULL",
-        "CREATE INDEX images_failed_idx ON images (created_at) WHERE cloud_state = 'failed'",
-    ),
-    (
-        "DROP INDEX images_created_idx",
-        "CREATE INDEX images_created_idx ON images (created_at, id)",  # read backwards
-        """
-        CREATE TABLE tag_changes (      -- what the rows in the cloud are still to learn
-          id TEXT NOT NULL,             -- of the picture, which may be another machine's
-          tag TEXT NOT NULL,
-          present INTEGER NOT NULL,     -- 1: added, 0: removed
-          made_at TEXT NOT NULL,        -- UTC
-          PRIMARY KEY (id, tag)
-        ) STRICT
-        """,
-    ),
-    (
-        """
-        CREATE TABLE queue (            -- pictures that wait to be drawn, see queue.py
-          id INTEGER PRIMARY KEY AUTOINCREMENT,
-          place INTEGER NOT NULL,       -- the lowest is next
-          wish TEXT NOT NULL,           -- JSON: what is wanted
-          error TEXT,                   -- why it could not be drawn; NULL: it waits
-          holder TEXT,                  -- under whose lease it is; NULL: nobody draws it
-          made_at TEXT NOT NULL         -- UTC
-        ) STRICT
-        """,
-    ),
-)
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
 _KEPT_ON_UPDATE = {"id", "cloud_state", "cloud_error"}  # what the cloud has, no file can tell
 _SAVE = (
@@ -91,10 +33,6 @@ _SAVE = (
     + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in _KEPT_ON_UPDATE)
 )
 _INHERITED: list[sqlite3.Connection] = []  # of a parent process: neither to be used nor closed
-
-
-class CatalogDamagedError(StorageError):
-    """The catalog's file is no whole SQLite database; the pictures are not touched by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +81,7 @@ class Catalog:
         if self._process != os.getpid():
             _INHERITED.extend([self._connection] if self._connection else [])
             self._forget()
-        with self._lock, _explained(self.path):
+        with self._lock, catalog_file.explained(self.path):
             connection = self._opened()
             try:
                 yield connection
@@ -183,20 +121,19 @@ class Catalog:
         """
         with self.connection():
             pass  # the file is there, and as new as this program
+        address = f"{self.path.as_uri()}?mode=ro"
         with (
-            _explained(self.path),
-            closing(
-                sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
-            ) as connection,
+            catalog_file.explained(self.path),
+            closing(sqlite3.connect(address, uri=True, timeout=catalog_file.BUSY_S)) as connection,
         ):
             yield connection
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection and self._file != _inode(self.path):
+        if self._connection and self._file != catalog_file.inode(self.path):
             self.close()  # the folder was removed, or a damaged catalog put aside
         if not self._connection:
-            self._connection = _open(self.path)
-            self._file = _inode(self.path)
+            self._connection = catalog_file.opened(self.path)
+            self._file = catalog_file.inode(self.path)
         return self._connection
 
     def close(self) -> None:
@@ -297,72 +234,3 @@ def save(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Non
 def as_text(moment: datetime) -> str:
     """A time as the catalog writes it: UTC, with microseconds, so that it sorts as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost rows, no sidecar
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    def version() -> int:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-    while (done := version()) < len(_MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if version() == done:  # no other process did it while we waited
-                for statement in _MIGRATIONS[done]:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {done + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
-    if done > len(_MIGRATIONS):
-        raise StorageError(
-            f"the catalog {path} was made by a newer imagen_nb (schema {done}): update imagen_nb"
-        )
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
-
-
-def damaged(path: Path, why: str) -> CatalogDamagedError:
-    """The error for a catalog that only a rebuild can help."""
-    return CatalogDamagedError(
-        f"the catalog {path} is damaged ({why}): rebuild it with `imagen reindex`"
-    )
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns what SQLite says into one line that says what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:  # locked, full, read-only
-        raise StorageError(
-            f"cannot use the catalog {path}: {error}: see that its folder can be written to"
-        ) from error
-    except sqlite3.IntegrityError:
-        raise  # a mistake in this program
-    except sqlite3.DatabaseError as error:
-        raise damaged(path, str(error)) from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot use the catalog {path}: {error.strerror}: choose another folder"
-        ) from error

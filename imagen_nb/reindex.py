@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from imagen_nb.atomic import write_whole
-from imagen_nb.catalog import Catalog, CatalogDamagedError, damaged, save, to_row
+from imagen_nb.catalog import Catalog, save, to_row
+from imagen_nb.catalog_file import CatalogDamagedError, damaged
 from imagen_nb.errors import StorageError
 from imagen_nb.output import explained, record_in_png
 from imagen_nb.record import Record

@@ -4,60 +4,45 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from imagen_nb import __version__
 from imagen_nb.autologging.nesting import within
 from imagen_nb.autologging.redraw import limits_for, redrawable
-from imagen_nb.backends import Backend, Drawn, Progress, made_with, make_backend
-from imagen_nb.backends.auto import choose
+from imagen_nb.backends import Backend, Progress
+from imagen_nb.backends.session import Backends
 from imagen_nb.catalog import Catalog, Entry
-from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
-from imagen_nb.errors import BackendError, Cancelled, UsageError
-from imagen_nb.faults import reach
+from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
+from imagen_nb.homes import Home, Homes
+from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
 from imagen_nb.originals import Original, ids_of, original
 from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.output import Kept, Output, destination, read_record
-from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
 from imagen_nb.repeat import Alike, differences, here, identical, options_of, wanted
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
-from imagen_nb.tagging import KEEPER, REJECT, Change, apply, change, queue, rated
+from imagen_nb.retag import retag
+from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL.Image import Image
 
+    from imagen_nb.keeping import Adopted
     from imagen_nb.originals import What
-
-    Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
-
-WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
-
-
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """One output folder with its catalog; `name` when the user named the file itself."""
-
-    output: Output
-    catalog: Catalog
-    name: str | None = None
 
 
 class Studio:
@@ -82,15 +67,11 @@ class Studio:
     ) -> None:
         whole = settings if isinstance(settings, Settings) else load_settings(settings, config)
         self.settings = whole
-        self._backends: dict[str, Backend] = {}
-        self._homes: dict[Path, _Home] = {}
-        self._loaded: set[int] = set()  # what has drawn before, by id()
-        self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
+        self._backends = Backends(*whole.backend_choice())
+        self._homes = Homes(whole.output.dir)
+        self._writer = Writer()
         self._uplink = Uplink(whole, background=background)
         self._history = History(whole, self._catalogs, self._uplink.reader)
-        self._lock = threading.Lock()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
-        self._adopted: list[Future[Picture]] = []  # not all of them written yet
         self._cancel = threading.Event()
         self.closed = False
 
@@ -272,26 +253,20 @@ class Studio:
         Raises:
             UsageError: for what is no tag.
             StorageError: when the folder cannot be written to.
+            Cancelled: when this session is closed; none of them is kept.
         """
-        home = self._home(None)
+        self._writer.check()
+        home = self._homes.home()
         self._uplink.warn(cloud)
         common = {
             "tags": self._tags(tags), "owner_user_id": self.settings.owner_user_id,
             "cloud": self._uplink.wants(cloud),
         }  # fmt: skip
-        writing = [
-            self._writer.submit(_adopt, show, record.model_copy(update=common), home)
-            for show, record in drawn
-        ]
-        self._writer.submit(self._announce, home.catalog, writing, cloud)
-        with self._lock:
-            self._adopted = [*(one for one in self._adopted if not one.done()), *writing]
-            early = self._adopted[:-WAITING]
-        wait(early)  # whoever draws faster than the disk writes is slowed to its pace
-        return writing
+        labelled = [(show, record.model_copy(update=common)) for show, record in drawn]
+        return self._writer.adopted(labelled, home, partial(self._announce, home.catalog, cloud))
 
     def _announce(
-        self, catalog: Catalog, written: Sequence[Future[Picture]], cloud: bool | None
+        self, catalog: Catalog, cloud: bool | None, written: Sequence[Future[Picture]]
     ) -> None:
         if done := [one.result().record.id for one in written if not one.exception()]:
             self._uplink.drawn(catalog, done, cloud)
@@ -457,30 +432,11 @@ class Studio:
         return {str(entry.record.id): entry.record.tags for entry in entries}
 
     def _retag(self, what: Any, wanted: Change) -> int:
-        catalogs, cloud = self._catalogs(), self.reader()
-        ids = dict.fromkeys(ids_of(what, catalogs, cloud))
-        left = set(ids)
-        for catalog in catalogs:
-            left -= set(apply(catalog, [id for id in ids if id in left], wanted))
-        if left:  # of another machine
-            self._must_be_in_the_cloud(sorted(left))
-            queue(catalogs[0], left, wanted)
+        catalogs = self._catalogs()
+        count = retag(what, wanted, catalogs, self.reader())
         for catalog in catalogs:
             self._uplink.tagged(catalog)
-        return len(ids)
-
-    def _must_be_in_the_cloud(self, ids: Sequence[str]) -> None:
-        """Raises `UsageError` for ids that are nowhere; a cloud out of reach is asked later."""
-        cloud = self.reader()
-        if cloud is None:
-            raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
-        try:
-            for start in range(0, len(ids), 100):
-                part = ids[start : start + 100]
-                if lacking := set(part) - set(cloud.paths(part)):
-                    raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")
-        except Unreachable:
-            return
+        return count
 
     def reader(self) -> Cloud | None:
         """The cloud, to read from: one for the session; None when no Supabase is configured."""
@@ -491,12 +447,12 @@ class Studio:
 
         With it comes, once in a session, why auto chose it; else nothing.
         """
-        backend, _ = self._backend(name, {})
-        return backend, self._reasons.pop(id(backend), "")
+        backend = self._backends.get(name)
+        return backend, self._backends.why(backend)
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""
-        return self._home(output).catalog
+        return self._homes.home(output).catalog
 
     def close(self, *, cloud_seconds: float | None = None) -> None:
         """Finish what is being written, give the cloud its last seconds, close the catalogs.
@@ -505,10 +461,9 @@ class Studio:
             cloud_seconds: how many these are; None is the configured number.
         """
         self.closed = True
-        self._writer.shutdown(wait=True)
+        self._writer.close()
         self._uplink.close(cloud_seconds)
-        for home in self._homes.values():
-            home.catalog.close()
+        self._homes.close()
 
     def __repr__(self) -> str:
         name, _ = self.settings.backend_choice()
@@ -522,10 +477,9 @@ class Studio:
 
     def _catalogs(self) -> list[Catalog]:
         """Those of this session: of the configured folder, and of others it drew into."""
-        self._home(None)
-        wait(self._adopted)
-        with self._lock:
-            return [home.catalog for home in self._homes.values()]
+        catalogs = self._homes.catalogs()
+        self._writer.wait()
+        return catalogs
 
     def _or(self, name: str, value: Any) -> Any:
         return getattr(self.settings, name) if value is None else value
@@ -534,70 +488,40 @@ class Studio:
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
     def _backend(self, name: str | None, options: Mapping[str, Any]) -> tuple[Backend, int | None]:
-        """The backend, made once for each name and options, and the wanted sequence length."""
-        given = dict(options)
-        length = given.pop("max_sequence_length", None)
-        configured, configured_options = self.settings.backend_choice()
-        if name is None or name == configured:
-            name, given = configured, configured_options | given
-        given = {option: value for option, value in given.items() if value is not None}
-        key = f"{name} {sorted(given.items())}"
-        with self._lock:
-            if key not in self._backends:
-                self._backends[key] = self._made(name, given)
-            return self._backends[key], length
-
-    def _made(self, name: str, options: dict[str, Any]) -> Backend:
-        if name == "auto":
-            name, why = choose()
-            backend = make_backend(name, **options)
-            self._reasons[id(backend)] = why
-            return backend
-        return make_backend(name, **options)
-
-    def _home(self, output: str | Path | None, pictures: int = 1) -> _Home:
-        if output is None:
-            folder, name = absolute(self.settings.output.dir), None
-        else:
-            folder, name = destination(output, pictures)
-        with self._lock:
-            if folder not in self._homes:
-                home = _Home(Output(folder), Catalog(folder))
-                home.output.prepare()  # better to hear of it before drawing
-                self._homes[folder] = home
-            return replace(self._homes[folder], name=name)
+        """The backend, and the wanted sequence length."""
+        others = {k: value for k, value in options.items() if k != "max_sequence_length"}
+        return self._backends.get(name, others), options.get("max_sequence_length")
 
     def _drawn(
         self, backend: Backend, requests: Sequence[Request], cloud: bool | None,
         output: str | Path | None, progress: Progress | bool | None, again: bool = True,
     ) -> list[Picture]:  # fmt: skip
         """Draw and keep; unless `again`, only what was not drawn today. In the requests' order."""
-        home = self._home(output, len(requests))
+        home = self._homes.home(output, len(requests))
         self._uplink.warn(cloud)
-        facts = _Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
-        there = {} if again else _drawn_today(requests, home, facts)
+        facts = Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
+        there = {} if again else drawn_today(requests, home, facts)
         missing = [request for place, request in enumerate(requests) if place not in there]
         new = iter(self._drawn_new(missing, home, facts, cloud, progress) if missing else ())
         return [there.get(place) or next(new) for place in range(len(requests))]
 
     def _drawn_new(
-        self, requests: Sequence[Request], home: _Home, facts: _Facts, cloud: bool | None,
+        self, requests: Sequence[Request], home: Home, facts: Facts, cloud: bool | None,
         progress: Progress | bool | None,
     ) -> list[Picture]:  # fmt: skip
         """Draw and keep; the next picture is denoised while the last ones are written."""
         backend = facts.backend
-        if why := self._reasons.pop(id(backend), ""):
+        if why := self._backends.why(backend):
             complain(why)
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
-        shown = listener(
-            requests, progress, self.settings.preview != "off", id(backend) in self._loaded
-        )
+        previews, loaded = self.settings.preview != "off", self._backends.has_drawn(backend)
+        shown = listener(requests, progress, previews, loaded)
         with shown as listen, self._uplink.drawing(), within(backend):
             try:
                 for drawn in backend.draw(requests, listen, self._cancel):
-                    self._loaded.add(id(backend))
-                    writing.append(self._submit(drawn, home, facts))
+                    self._backends.note_drawn(backend)
+                    writing.append(self._writer.drawn(drawn, home, facts))
                     if len(writing) > WAITING:
                         writing[-WAITING].result()  # a full disk stops the drawing too
             finally:
@@ -609,71 +533,6 @@ class Studio:
         if len(writing) != len(requests):
             raise BackendError(f"{backend.name} drew {len(writing)} of {len(requests)} pictures")
         return [written.result() for written in writing]
-
-    def _submit(self, drawn: Drawn, home: _Home, facts: _Facts) -> Future[Picture]:
-        try:
-            return self._writer.submit(_keep, drawn, home, facts)
-        except RuntimeError:  # no more writing: `close`, or the interpreter ends
-            raise Cancelled("the session was closed while it drew") from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the records of one call have in common."""
-
-    backend: Backend
-    owner: UUID | None
-    cloud: bool
-
-
-def _keep(drawn: Drawn, home: _Home, facts: _Facts) -> Picture:
-    """Files first, catalog after; the record is made from the very request that was drawn."""
-    details = dict(drawn.details)
-    now = datetime.now().astimezone()
-    versions = {"imagen_nb": __version__, **details.pop("versions", {})}
-    more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
-    record = _record(drawn.request, facts, **more)
-    kept = home.output.keep(drawn.image, record, now.date(), home.name)
-    return _entered(kept, drawn.request.tags, home, facts.cloud)
-
-
-def _adopt(show: Callable[[], Image], record: Record, home: _Home) -> Picture:
-    day = record.created_at.astimezone().date()
-    versions = {"imagen_nb": __version__, **record.versions}
-    kept = home.output.keep(show(), record.model_copy(update={"versions": versions}), day)
-    return _entered(kept, record.tags, home, record.cloud)
-
-
-def _record(request: Request, facts: _Facts, **more: Any) -> Record:
-    """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
-    backend = facts.backend
-    return Record(
-        prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
-        steps=request.steps, width=request.width, height=request.height,
-        guidance=request.guidance, max_sequence_length=request.max_sequence_length,
-        tags=request.tags, cost_usd_estimate=backend.cost_usd(request), cloud=facts.cloud,
-        owner_user_id=facts.owner, **made_with(backend) | more,
-    )  # fmt: skip
-
-
-def _entered(kept: Kept, tags: Sequence[str], home: _Home, cloud: bool) -> Picture:
-    home.catalog.add(kept, "pending" if cloud else "off")
-    reach("after-catalog")
-    if kept.reused and set(tags) - set(kept.record.tags):
-        apply(home.catalog, [str(kept.record.id)], change(add=tags))
-        kept = replace(kept, record=read_record(kept.path))
-    return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
-
-
-def _drawn_today(requests: Sequence[Request], home: _Home, facts: _Facts) -> dict[int, Picture]:
-    """Those of the requests, by place, whose pictures are there already."""
-    today = datetime.now().astimezone().date()
-    kept = [home.output.found(_record(request, facts), today, home.name) for request in requests]
-    return {
-        place: _entered(one, requests[place].tags, home, facts.cloud)
-        for place, one in enumerate(kept)
-        if one
-    }
 
 
 def _id_of(picture: Picture | UUID | str) -> str:

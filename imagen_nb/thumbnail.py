@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -48,14 +48,33 @@ def webp(image: Image, side: int = THUMBNAIL, heaviest: int | None = None) -> by
     small = image.convert("RGB")
     small.thumbnail((side, side))
     most = heaviest or max(WEIGHT, WEIGHT * small.width * small.height // THUMBNAIL**2)
-    while True:
-        for quality in _QUALITIES:
-            buffer = io.BytesIO()
-            small.save(buffer, "WEBP", quality=quality, method=_METHOD)
-            if buffer.tell() <= most:
-                return buffer.getvalue()
-        side = max(small.size) * 3 // 4
+    return webp_within(small, most, _worse(max(small.size)))
+
+
+def webp_within(
+    image: Image, heaviest: int, steps: Iterable[tuple[int, int]], method: int = _METHOD
+) -> bytes:
+    """The picture as WebP of the first step that weighs at most so many bytes, or else of the last.
+
+    `steps`: pixels of the longer side, which only get fewer, and WebP's quality.
+    """
+    data = b""
+    small = image.convert("RGB")
+    for side, quality in steps:
         small.thumbnail((side, side))
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=quality, method=method)
+        data = buffer.getvalue()
+        if len(data) <= heaviest:
+            break
+    return data
+
+
+def _worse(side: int) -> Iterator[tuple[int, int]]:
+    """Each quality, then each of a smaller picture, down to one pixel."""
+    while side:
+        yield from ((side, quality) for quality in _QUALITIES)
+        side = side * 3 // 4
 
 
 def img_tag(image: Image, alt: str, side: int = THUMBNAIL) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,14 @@ from PIL import Image
 
 from imagen_nb import shortcuts
 from imagen_nb.frames.schema import framed, table_of
+from imagen_nb.output import Output
+from imagen_nb.picture import Picture, Pictures
 from imagen_nb.record import Record
 from imagen_nb.studio import Studio
 
 pytest_plugins = ["supabase_fixtures"]  # in tests/cloud
+
+DAY = datetime.date(2026, 5, 11)
 
 settings.register_profile("imagen", deadline=None)  # machines are busy; speed is bench's to judge
 settings.load_profile("imagen")
@@ -149,3 +154,25 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Studio], Stud
     yield use
     for studio in made:
         studio.close()
+
+
+@pytest.fixture
+def made(
+    folder: Path, session: Callable[[Studio], Studio], make_record: Callable[..., Record],
+    make_image: Callable[..., Image.Image],
+) -> Callable[..., pd.DataFrame]:  # fmt: skip
+    """The history of pictures on this machine, of these prompts and of seeds from `first` on."""
+    studio = session(Studio({"output": {"dir": str(folder)}}))
+
+    def make(
+        *prompts: str, first: int = 0, size: tuple[int, int] = (32, 16), **fields: Any
+    ) -> pd.DataFrame:
+        pictures = []
+        for seed, prompt in enumerate(prompts, first):
+            record = make_record(prompt=prompt, seed=seed, width=size[0], height=size[1], **fields)
+            kept = Output(folder).keep(make_image(seed, size), record, DAY)
+            studio.catalog().add(kept, "off")
+            pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
+        return Pictures(pictures).frame()
+
+    return make

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.autologging.facts import records
 from imagen_nb.autologging.nesting import Outermost, outermost, within
 from imagen_nb.autologging.patching import Call
 from imagen_nb.autologging.said import Said, said
 from imagen_nb.autologging.shown import Shown, images_in, shown
-from imagen_nb.errors import ImagenError
+from imagen_nb.errors import Cancelled, ImagenError
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
 from imagen_nb.studio import Studio
 from imagen_nb.terminal import complain
+
+if TYPE_CHECKING:
+    from imagen_nb.keeping import Adopted
 
 _ENOUGH = 2  # calls of a parent to know that it was more than one
 
@@ -82,8 +85,18 @@ class Recorder:
 
     def _keep(self, pictures: Sequence[Shown], drawn: Sequence[Record]) -> None:
         pairs = [(one.image, record) for one, record in zip(pictures, drawn, strict=True)]
-        for writing in self.studio().adopt(pairs, tags=self.tags, cloud=self.cloud):
+        for writing in self._adopted(pairs):
             writing.add_done_callback(self._written)
+
+    def _adopted(self, pairs: Sequence[Adopted]) -> list[Future[Picture]]:
+        session = self.studio()
+        while True:
+            try:
+                return session.adopt(pairs, tags=self.tags, cloud=self.cloud)
+            except Cancelled:  # `configure`, in another thread, has closed it: there is a new one
+                closed, session = session, self.studio()
+                if session is closed:
+                    raise
 
     def _written(self, writing: Future[Picture]) -> None:
         with self._unharmed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from imagen_nb.errors import BackendError
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, FluxPipeline
 
+_ADVISERS = ("torchao", "torch.utils._pytree")  # loggers of what diffusers loads where it is there
 SPARE = 1.1  # of the weights' size: what one picture needs beside them
 
 
@@ -73,19 +75,22 @@ def _to_gpu(pipeline: FluxPipeline, row: Model) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No bars and no advice from diffusers and transformers; errors still show.
+    """No bars and no advice from diffusers, transformers and what they load; errors still show.
 
     Their advice is for programmers, and it would print prompts, which are untrusted, as they are.
     """
     from diffusers.utils import logging as diffusers
     from transformers.utils import logging as transformers
 
+    advisers = [(it, it.level) for it in map(logging.getLogger, _ADVISERS)]
     before = [
         (it, it.get_verbosity(), it.is_progress_bar_enabled()) for it in (diffusers, transformers)
     ]
     for library, _, _ in before:
         library.set_verbosity_error()
         library.disable_progress_bar()
+    for adviser, _ in advisers:
+        adviser.setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -93,3 +98,5 @@ def quietly() -> Iterator[None]:
             library.set_verbosity(verbosity)
             if had_bar:
                 library.enable_progress_bar()
+        for adviser, level in advisers:
+            adviser.setLevel(level)

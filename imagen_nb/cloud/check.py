@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.answers import Refused
-from imagen_nb.cloud.client import Cloud, account_of
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.config import Settings
 from imagen_nb.errors import CloudError
 

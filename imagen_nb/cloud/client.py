@@ -1,4 +1,4 @@
-"""One user's Supabase: signing in, and the few requests that imagen_nb makes of it."""
+"""One user's Supabase: the few requests that imagen_nb makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.cloud.answers import (
     BUCKET,
     Missing,
@@ -28,14 +29,6 @@ from imagen_nb.cloud.answers import (
     refuse_busy,
     understood,
 )
-
-if TYPE_CHECKING:
-    from postgrest import SyncPostgrestClient
-    from pydantic import SecretStr
-    from storage3 import SyncStorageClient
-    from supabase import Client
-
-    from imagen_nb.config import Settings
 
 DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
 CONNECTIONS = 16  # of the one HTTP client, for all threads
@@ -47,36 +40,6 @@ _TIMEOUT = httpx.Timeout(60, connect=10)
 _AS_IT_IS = {"accept-encoding": "identity"}  # or a small answer might unpack to a large one
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """How to sign in. With an e-mail the owner is who signs in, otherwise `owner`."""
-
-    url: str
-    key: SecretStr
-    email: str | None = None
-    password: SecretStr | None = None
-    owner: UUID | None = None
-
-
-def account_of(settings: Settings) -> Account | None:
-    """The account that the settings name, or None when there is none."""
-    part = settings.supabase
-    if not part.url or not part.key:
-        return None
-    return Account(part.url, part.key, part.email, part.password, settings.owner_user_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """One sign-in. Threads may go on using an old one while a new one is made."""
-
-    storage: SyncStorageClient
-    tables: SyncPostgrestClient
-    owner: UUID
-    folder: str  # what the paths of this owner's objects begin with
-    ends: float | None  # by time.monotonic(): a clock set back keeps no session alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +61,7 @@ class Cloud:
         """Neither connects nor imports supabase: the first request does."""
         self._account = account
         self._attempts = attempts
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = httpx.Client(
@@ -159,7 +122,7 @@ class Cloud:
         Filters, order and limit are PostgREST's own: ("id", "eq.…"), ("order", "created_at.desc").
         """
 
-        def read(session: _Session) -> list[Any]:
+        def read(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
             return _executed(tables.from_(table).select(columns), filters)
 
@@ -170,7 +133,7 @@ class Cloud:
     ) -> list[Any]:
         """Write `values` to the rows of imagen.images that meet all `filters`; gives those rows."""
 
-        def write(session: _Session) -> list[Any]:
+        def write(session: Session) -> list[Any]:
             return _executed(
                 session.tables.from_("images").update(dict(values)).select(columns), filters
             )
@@ -181,7 +144,7 @@ class Cloud:
         """The database's error code for a row that it must refuse; None when it took it."""
         from postgrest import APIError
 
-        def insert(session: _Session) -> str | None:
+        def insert(session: Session) -> str | None:
             try:
                 session.tables.from_("images").insert({**row, "prompt": None}).execute()
             except APIError as error:
@@ -206,7 +169,7 @@ class Cloud:
     def read(self, url: str, largest: int | None = None) -> bytes:
         """What a signed URL gives. Raises `Rejected` when that is more than `largest` bytes."""
 
-        def get(session: _Session) -> bytes:
+        def get(session: Session) -> bytes:
             with self._http.stream("GET", url, headers=_AS_IT_IS) as answer:
                 if answer.is_error:
                     raise Rejected(f"the signed URL answers HTTP {answer.status_code}")
@@ -219,7 +182,7 @@ class Cloud:
 
         return self._ask(get)
 
-    def _ask(self, request: Callable[[_Session], T]) -> T:
+    def _ask(self, request: Callable[[Session], T]) -> T:
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(self._attempts),
@@ -234,7 +197,7 @@ class Cloud:
         if self._closing.wait(seconds):
             raise Unreachable("the session is over; what is left goes up at the next sync")
 
-    def _once(self, request: Callable[[_Session], T]) -> T:
+    def _once(self, request: Callable[[Session], T]) -> T:
         session = self._signed_in()
         try:
             return self._said(lambda: request(session))
@@ -261,26 +224,14 @@ class Cloud:
                 raise Unreachable("the session is over") from None
             raise
 
-    def _signed_in(self, instead_of: _Session | None = None) -> _Session:
+    def _signed_in(self, instead_of: Session | None = None) -> Session:
         with self._lock:
             session = self._session
             stale = session is None or session is instead_of
             if stale or (session and session.ends and time.monotonic() > session.ends - _RENEW_S):
-                self._session = session = self._said(self._sign_in)
+                self._session = session = self._said(lambda: sign_in(self._account, self._http))
             assert session is not None
             return session
-
-    def _sign_in(self) -> _Session:
-        account, owner, ends = self._account, self._account.owner, None
-        client = _new_client(account, self._http)
-        if account.email:
-            began = time.monotonic()
-            owner, seconds = _user(client, account)
-            ends = began + seconds
-        if owner is None:
-            raise Refused("owner_user_id is not set: a secret key needs to know whose they are")
-        folder = f"{owner}/" if account.email else ""
-        return _Session(client.storage, client.schema("imagen"), owner, folder, ends)
 
 
 def _executed(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
@@ -295,42 +246,14 @@ def _told(info: dict[str, Any]) -> Stored:
     return Stored(int(info["size"]), etag if is_md5 else None)
 
 
-def _upserted(session: _Session, rows: list[dict[str, Any]]) -> list[Any]:
+def _upserted(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
     """The rows that were not there before."""
     table = session.tables.from_("images")
     return [*table.upsert(rows, on_conflict="id", ignore_duplicates=True).execute().data]
 
 
-def _signed(session: _Session, paths: list[str], expires_in: int) -> list[Any]:
+def _signed(session: Session, paths: list[str], expires_in: int) -> list[Any]:
     return [*session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)]
-
-
-def _new_client(account: Account, http: httpx.Client) -> Client:
-    from supabase import create_client
-    from supabase.lib.client_options import SyncClientOptions
-
-    options = SyncClientOptions(
-        auto_refresh_token=False,  # a timer thread; `_signed_in` renews instead
-        persist_session=False,
-        httpx_client=http,
-        postgrest_client_retry=False,  # it would wait on top of ours
-    )
-    return create_client(account.url, account.key.get_secret_value(), options)
-
-
-def _user(client: Client, account: Account) -> tuple[UUID, float]:
-    """Sign in: who that is, and for how many seconds it holds."""
-    if account.password is None:
-        raise Refused("supabase.password is not set: signing in with an e-mail needs it")
-    session = client.auth.sign_in_with_password(
-        {"email": account.email or "", "password": account.password.get_secret_value()}
-    ).session
-    if session is None:
-        raise Refused("signed in without a session: confirm the e-mail address first")
-    owner = UUID(session.user.id)
-    if account.owner and account.owner != owner:
-        raise Refused(f"owner_user_id is {account.owner}, but {owner} signed in: remove it")
-    return owner, float(session.expires_in)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Cloud, account_of
+from imagen_nb.cloud.account import account_of
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import Turn, drain
 from imagen_nb.cloud.tags import push

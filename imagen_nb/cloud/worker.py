@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Account, Cloud
+from imagen_nb.cloud.account import Account
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import SENDERS, Turn, drain
 from imagen_nb.cloud.tags import push

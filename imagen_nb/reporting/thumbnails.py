@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import decoded, described, places
+from imagen_nb.frames.places import Place, decoded, described, places
 from imagen_nb.markup import bidi, escaped, within
 from imagen_nb.reporting.text import section
+from imagen_nb.thumbnail import webp_within
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL.Image import Image
 
     from imagen_nb.cloud.client import Cloud
 
@@ -41,13 +40,18 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
         for caption, alt in zip(captions, alts, strict=True)
     ]
     work = [*zip(described(places(shown), cloud), rooms, strict=True)]
-    made = each(work, lambda one: _encoded(decoded(one[0], cloud), one[1]), "reading pictures")
+    made = each(work, lambda one: _small(*one, cloud), "reading pictures")
     cells = map(_cell, made, alts, captions)
     kept = [*within(weight, cells)]
     said = ""
     if len(kept) < len(df):
         said = f"<p>The first {len(kept):,} of {len(df):,} pictures.</p>\n"
     return section("Pictures", said, f'<div class="pictures">\n{"".join(kept)}</div>')
+
+
+def _small(place: Place, room: int, cloud: Cloud | None) -> bytes:
+    """As good as it fits into so many bytes, or else as small as it gets."""
+    return webp_within(decoded(place, cloud), room, _SIZES, _QUICK)
 
 
 def _caption(row: Mapping[Any, Any]) -> str:
@@ -67,17 +71,3 @@ def _cell(made: bytes | ImagenError, alt: str, caption: str) -> str:
         data = base64.b64encode(made).decode()
         shown = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'
     return f"<figure>{shown}{caption}</figure>\n"
-
-
-def _encoded(image: Image, room: int) -> bytes:
-    """The picture as WebP, as good as it fits into so many bytes, or else as small as it gets."""
-    data = b""
-    small = image.convert("RGB")
-    for side, quality in _SIZES:
-        small.thumbnail((side, side))
-        buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=quality, method=_QUICK)
-        data = buffer.getvalue()
-        if len(data) <= room:
-            break
-    return data

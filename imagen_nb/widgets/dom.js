@@ -31,14 +31,15 @@ export const address = (buffer, signal) => {
   return url;
 };
 
-/** Put text into the clipboard, also where the page is not served over HTTPS. */
+/** Put text into the clipboard, also where the page is not served over HTTPS. Rejects if it cannot. */
 export const copy = async (text) => {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const field = element("textarea", { value: text });
   (document.querySelector("dialog[open]") ?? document.body).append(field);
   field.select();
-  document.execCommand("copy");
+  const done = document.execCommand("copy");
   field.remove();
+  if (!done) throw new Error("this page may not copy");
 };
 
 /** Keep the notebook's own shortcuts out: JupyterLab looks at the mark, nbclassic at what bubbles. */

@@ -33,12 +33,13 @@ const ticked = (list) => [...list.known].filter(([, one]) => one.input.checked).
 
 /** Values keep their places and their elements, so that the focus stays where it is. */
 const fill = (list, counts, picked) => {
-  for (const [value, count] of counts) {
-    if (!list.known.has(value)) add(list, value);
-    const { label, count: shown } = list.known.get(value);
+  for (const [value] of counts) if (!list.known.has(value)) add(list, value);
+  const now = new Map(counts); // without a tag that no picture has any more
+  list.known.forEach(({ label, count: shown }, value) => {
+    const count = now.get(value) ?? 0;
     shown.textContent = count;
     label.classList.toggle("imagen-none", count === 0);
-  }
+  });
   if (picked) list.known.forEach((one, value) => { one.input.checked = picked.includes(value); });
   const chosen = ticked(list).length;
   list.summary.textContent = chosen ? `${list.name} (${chosen})` : list.name;

@@ -18,7 +18,8 @@ const render = ({ model, el }) => {
   const send = (message, buffers) => model.send({ view, ...message }, undefined, buffers);
   const gallery = galleryOf(send, signal);
   const heard = (told, buffers) => {
-    if (!told.view || told.view === view) gallery.hear(told, buffers);
+    const meant = told.view ? told.view === view : told.but !== view;
+    if (meant) gallery.hear(told, buffers);
   };
   model.on("msg:custom", heard);
   el.append(gallery.root);
@@ -42,7 +43,7 @@ const galleryOf = (send, signal) => {
   const look = lookedAt(root, {
     send,
     step: (by) => { acts.move(by); look.open(acts.at(), cards.get(acts.at())); },
-    tag: (name) => acts.tag(name),
+    tag: (name) => acts.tag(name, [look.at()]), // what is looked at, whatever is selected behind it
     close: () => { grid.list.focus(); },
   }, signal);
   acts.enlarge = () => { if (acts.at() !== undefined) look.open(acts.at(), cards.get(acts.at())); };
@@ -52,7 +53,8 @@ const galleryOf = (send, signal) => {
     root.hidden = false;
     root.classList.add("imagen-live");
     Object.assign(layout, { size: told.size, columns: told.columns });
-    adopt(state, told, numbers(rows), numbers(selected));
+    adopt(state, told, numbers(rows));
+    if (told.view) state.selected = new Set(numbers(selected)); // of views that were there before
     bar.show(told);
     bar.count(state);
     grid.home();
@@ -60,6 +62,11 @@ const galleryOf = (send, signal) => {
   };
   const hears = {
     shown,
+    selected: (_, [selected]) => {
+      state.selected = new Set(numbers(selected));
+      bar.count(state);
+      grid.soon();
+    },
     cards: (told, buffers) => { cards.take(told, buffers); grid.soon(); },
     picture: (told, buffers) => look.picture(told, buffers, cards.get(told.at)?.tags ?? []),
     pair: (told, buffers) => look.compare(told, buffers),
@@ -79,11 +86,10 @@ const galleryOf = (send, signal) => {
 const numbers = (view) => new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 
 /** New rows: the focus stays on its picture, if that is still there; selected ones stay selected. */
-const adopt = (state, told, rows, selected) => {
+const adopt = (state, told, rows) => {
   const before = state.rows[state.focus];
   state.rows = rows;
   state.total = told.total;
-  state.selected = new Set(selected);
   state.focus = state.anchor = Math.max(0, rows.indexOf(before));
 };
 
@@ -115,7 +121,9 @@ const barOf = (filter, signal) => {
   const trouble = element("p", { role: "alert", hidden: true });
   const clear = button("Clear", "Clear all filters", () => { words.value = ""; facets.clear(); filter(); }, signal);
   let timer = 0;
-  words.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, TYPING); }, { signal });
+  const soon = (pause) => { clearTimeout(timer); timer = setTimeout(filter, pause); };
+  words.addEventListener("input", () => soon(TYPING), { signal });
+  words.addEventListener("keydown", (event) => { if (event.key === "Enter") soon(0); }, { signal });
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   const complain = (text) => { trouble.hidden = !text; trouble.textContent = text; };
   return {
@@ -167,7 +175,7 @@ const actsOf = (state, grid, send, complain) => {
       tell();
     },
     only: (positions) => { state.selected = new Set(positions); tell(); },
-    tag: (name) => send({ kind: "tag", tag: name, at: meant() }),
+    tag: (name, at = meant()) => send({ kind: "tag", tag: name, at }),
     compare: () => {
       const two = state.selected.size === 1 ? new Set([...state.selected, at()]) : state.selected;
       if (two.size === 2) send({ kind: "compare", at: [...two] });

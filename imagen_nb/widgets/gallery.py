@@ -100,15 +100,17 @@ class Gallery(anywidget.AnyWidget):
     def _heard(self, _: Any, content: Any, buffers: Sequence[Any]) -> None:
         """A message of a view. It comes on a thread of the kernel's: ours do what takes time."""
         match content:
-            case {"kind": "open" | "filter", "view": str(view)}:
+            case {"kind": "open", "view": str(view)}:
                 self._views.add(view)
+                self._work.in_turn(self._show, view)
+            case {"kind": "filter"}:
                 self._work.in_turn(self._filter, content)
             case {"kind": "want", "view": str(view), "at": list(at)}:
                 self._want(view, self._checked(at[:_ASKED]))
-            case {"kind": "select"}:
-                self._selected = np.array(
-                    self._checked(np.frombuffer(buffers[0], np.int32)), np.int32
-                )
+            case {"kind": "select", "view": str(view)}:
+                at = self._checked(np.frombuffer(buffers[0], np.int32))
+                self._selected = np.array(at, np.int32)
+                self._tell("selected", [self._selected.tobytes()], but=view)
             case {"kind": "tag", "tag": str(tag), "at": list(at)} if tag in _CHANGES:
                 self._work.in_turn(self._tag, tag, self._checked(at))
             case {"kind": "look", "view": view, "at": list(at)}:
@@ -117,6 +119,7 @@ class Gallery(anywidget.AnyWidget):
                 self._work.soon(self._compare, view, self._checked(at[:2]))
             case {"kind": "left", "view": view}:
                 self._views.discard(view)
+                self._newest.pop(view, None)
                 if not self._views:
                     self._work.stop()
 
@@ -128,14 +131,18 @@ class Gallery(anywidget.AnyWidget):
         self.send({"kind": kind, **more}, [*buffers])
 
     def _filter(self, asked: dict[str, Any]) -> None:
-        if asked["kind"] == "filter":
-            self._words = str(asked.get("words", ""))
-            self._filters = Filters(parse(self._words), _chosen(asked.get("chosen")))
+        """Filter anew. Nothing else does: what is rated stays in view, whatever it was found by."""
+        self._words = str(asked.get("words", ""))
+        self._filters = Filters(parse(self._words), _chosen(asked.get("chosen")))
         self._visible = self._rows.found(self._filters)
+        self._show(None)
+
+    def _show(self, view: str | None) -> None:
+        """Tell a view that has just come up, or all of them, what is shown."""
         self._tell(
-            "shown", [self._visible.tobytes(), self._selected.tobytes()], total=len(self._rows),
-            facets=self._rows.counts(self._filters), chosen=dict(self._filters.chosen),
-            words=self._words, **self._layout_asked,
+            "shown", [self._visible.tobytes(), self._selected.tobytes()], view=view,
+            total=len(self._rows), facets=self._rows.counts(self._filters),
+            chosen=dict(self._filters.chosen), words=self._words, **self._layout_asked,
         )  # fmt: skip
 
     def _want(self, view: str, at: Sequence[int]) -> None:
@@ -186,31 +193,33 @@ class Gallery(anywidget.AnyWidget):
         """Shows it and its page, which for somebody who looks can wait until they see the view."""
         show_view(self)
         if _watched():
-            handle = show_page(self._page([]))
-            self._work.aside(self._complete, handle)
+            known = self._page([self._small(kept(place)) for place in self._first()])
+            self._work.aside(self._complete, show_page(known), known)
         else:
             show_page(self._repr_html_())
 
-    def _complete(self, handle: Any) -> None:
+    def _complete(self, handle: Any, known: str) -> None:
         self._answered.wait(_PATIENCE_S)  # its thumbnails are those of the page
-        handle.update(saved(self._repr_html_()), raw=True)
+        if (page := self._repr_html_()) != known:
+            handle.update(saved(page), raw=True)
 
     def _first(self) -> list[Place]:
         return self._rows.places(range(min(_SAVED, len(self._rows))))
 
     def _saved(self, place: Place) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
-        made = attempt(place, None) if place.local else kept(place)
+        return self._small(attempt(place, None) if place.local else kept(place))
+
+    def _small(self, made: bytes | ImagenError | None) -> bytes:
         if not isinstance(made, bytes):
             return b""
         return webp(Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST)
 
     def _page(self, files: Sequence[bytes]) -> str:
         prompts = self._rows.told(range(len(files)))["prompt"]
-        small = [(file, prompt) for file, prompt in zip(files, prompts, strict=True) if file]
-        return thumbnails(
-            small, len(self._rows), side=self._saved_side, columns=self._layout_asked["columns"]
-        )
+        small = zip(files, prompts, strict=True)
+        columns = self._layout_asked["columns"]
+        return thumbnails(small, len(self._rows), side=self._saved_side, columns=columns)
 
     @property
     def _saved_side(self) -> int:

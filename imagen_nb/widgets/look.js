@@ -2,7 +2,7 @@
 
 import { comparison } from "./comparison.js";
 import { address, button, copy, element, isolated, visible } from "./dom.js";
-import { starsOf } from "./thumbs.js";
+import { isRating, starsOf } from "./thumbs.js";
 
 /** A dialog in `root`. `acts`: close, step(by), tag(name), send(message). */
 export const lookedAt = (root, acts, signal) => {
@@ -95,7 +95,7 @@ const rating = (acts, signal) => [
 ];
 
 const tagLine = (tags) => {
-  const others = tags.filter((tag) => !tag.startsWith("rating:"));
+  const others = tags.filter((tag) => !isRating(tag));
   return ["★".repeat(starsOf(tags)), ...others].filter(Boolean).map(visible).join(" · ");
 };
 

@@ -1,29 +1,21 @@
 // The strip of a Panel: draws what Python tells by messages, and says what a person asks for.
 // All text that comes from outside goes through textContent or attributes: never through HTML.
 
+import { copy, element, visible } from "./dom.js";
+
 const LIVE = "imagen-live"; // see saved.py
 
-/** An element with properties and children. */
-function make(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-function button(text, title, act, name = "") {
-  const node = make("button", { type: "button", textContent: text, title, className: name });
+/** A button that is called what is written on it. */
+function button(text, title, act, className = "") {
+  const node = element("button", { type: "button", title, className }, text);
   node.addEventListener("click", act);
   return node;
 }
 
-/** A picture that came with a message. Whoever replaces it releases it. */
-function url(buffers) {
-  return URL.createObjectURL(new Blob([buffers[0]], { type: "image/webp" }));
-}
-
+/** A picture that came with a message, in place of the one before. */
 function show(image, buffers) {
   if (image.src) URL.revokeObjectURL(image.src);
-  image.src = url(buffers);
+  image.src = URL.createObjectURL(new Blob([buffers[0]], { type: "image/webp" }));
 }
 
 function bar(say, draw) {
@@ -32,22 +24,19 @@ function bar(say, draw) {
     say("remove", { id: Number(cancel.dataset.id) }),
   );
   const resume = button("Resume", "draw what waits from before", () => say("resume"));
-  const said = make("span", { className: "imagen-said" });
-  said.setAttribute("role", "status"); // read out politely
-  const failed = make("div", { className: "imagen-failed", hidden: true });
-  failed.setAttribute("role", "alert");
-  const row = make("div", { className: "imagen-buttons" }, drawButton, cancel, resume, said);
+  const said = element("span", { className: "imagen-said", role: "status" }); // read out politely
+  const failed = element("div", { className: "imagen-failed", role: "alert", hidden: true });
+  const row = element("div", { className: "imagen-buttons" }, drawButton, cancel, resume, said);
   return { row, cancel, resume, said, failed };
 }
 
 function drawing() {
-  const progress = make("progress", { max: 1, value: 0 });
-  progress.setAttribute("aria-label", "progress of the picture");
-  const left = make("small");
-  const preview = make("img", { alt: "the picture so far", hidden: true });
-  const title = make("div", { className: "imagen-title" });
-  const box = make("div", { className: "imagen-drawing", hidden: true }, preview,
-    make("div", {}, title, progress, " ", left));
+  const progress = element("progress", { max: 1, value: 0, "aria-label": "progress of the picture" });
+  const left = element("small");
+  const preview = element("img", { alt: "the picture so far", hidden: true });
+  const title = element("div", { className: "imagen-title" });
+  const box = element("div", { className: "imagen-drawing", hidden: true }, preview,
+    element("div", {}, title, progress, " ", left));
   return { box, progress, left, preview, title };
 }
 
@@ -56,17 +45,17 @@ function waiting(item, say) {
   const act = (text, what, title) =>
     button(text, title, () => say(what, { id: item.id }), `imagen-${what}`);
   const named = (node, what) => {
-    node.setAttribute("aria-label", `${what}: ${item.title}`);
+    node.setAttribute("aria-label", `${what}: ${visible(item.title)}`);
     node.dataset.key = `${item.id} ${node.className}`; // keeps the focus when the list is renewed
     return node;
   };
-  const title = make("span", { className: "imagen-title", textContent: item.title, dir: "auto" });
-  const seed = make("small", { textContent: item.seed === null ? "" : ` seed ${item.seed}` });
-  const node = make("li", {}, title, seed);
+  const title = element("span", { className: "imagen-title", dir: "auto" }, visible(item.title));
+  const seed = element("small", {}, item.seed === null ? "" : ` seed ${item.seed}`);
+  const node = element("li", {}, title, seed);
   if (item.error) {
-    node.append(make("div", { className: "imagen-failed", textContent: item.error }));
+    node.append(element("div", { className: "imagen-failed" }, item.error));
     node.append(named(act("Retry", "retry", "draw it after all"), "Retry"));
-  } else if (!item.mine) node.append(make("small", { textContent: " from before" }));
+  } else if (!item.mine) node.append(element("small", {}, " from before"));
   if (!item.error) {
     node.append(named(act("↑", "up", "draw it earlier"), "Earlier"));
     node.append(named(act("↓", "down", "draw it later"), "Later"));
@@ -75,16 +64,14 @@ function waiting(item, say) {
   return node;
 }
 
-function copied(path, note) {
-  const failed = () => note(`copy it by hand: ${path}`); // pages without https may not copy
-  if (!navigator.clipboard) failed();
-  else navigator.clipboard.writeText(path).then(() => note(`copied: ${path}`), failed);
-}
+const copied = (path, note) =>
+  copy(path).then(() => note(`copied: ${path}`), () => note(`copy it by hand: ${path}`));
 
 /** One picture with what can be done with it. */
 function card(one, buffers, say, note) {
   const ask = (what, more = {}) => say(what, { id: one.id, ...more });
-  const image = make("img", { alt: one.prompt, loading: "lazy" });
+  const prompt = visible(one.prompt);
+  const image = element("img", { alt: prompt, loading: "lazy" });
   show(image, buffers);
   const large = button("", "enlarge", () => ask("enlarge"), "imagen-large");
   large.append(image);
@@ -96,15 +83,14 @@ function card(one, buffers, say, note) {
   });
   const recall = (part) =>
     button(`Recall ${part}`, `set the controls: ${part}`, () => ask("recall", { part }));
-  const verdict = make("small", { className: "imagen-verdict", textContent: one.verdict });
-  const node = make("li", { className: "imagen-card" }, large,
-    make("div", { className: "imagen-title", textContent: one.prompt, title: one.prompt, dir: "auto" }),
-    make("small", { textContent: one.summary }), verdict,
-    make("div", { className: "imagen-acts" },
+  const verdict = element("small", { className: "imagen-verdict" }, one.verdict);
+  const node = element("li", { className: "imagen-card", "aria-label": `${prompt}, ${one.summary}` }, large,
+    element("div", { className: "imagen-title", title: prompt, dir: "auto" }, prompt),
+    element("small", {}, one.summary), verdict,
+    element("div", { className: "imagen-acts" },
       recall("all"), recall("prompt"), recall("seed"),
       button("Reproduce", "draw it again and compare", () => ask("reproduce")), ...marks,
       button("Copy path", one.path, () => copied(one.path, note))));
-  node.setAttribute("aria-label", `${one.prompt}, ${one.summary}`);
   const mark = (tags) => {
     for (const b of marks) b.setAttribute("aria-pressed", String(tags.includes(b.textContent)));
   };
@@ -123,9 +109,8 @@ function complain(root, problems) {
     const control = root.querySelector(`.imagen-${name}`);
     const input = control?.querySelector("input, textarea, select");
     if (!input) continue;
-    const line = make("div", { className: "imagen-problem", textContent: text });
+    const line = element("div", { className: "imagen-problem", role: "alert" }, text);
     line.id = `imagen-problem-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-    line.setAttribute("role", "alert");
     control.append(line);
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", line.id);
@@ -133,9 +118,9 @@ function complain(root, problems) {
 }
 
 function enlarged() {
-  const image = make("img");
+  const image = element("img");
   const close = button("Close", "close (Escape)", () => dialog.close());
-  const dialog = make("dialog", { className: "imagen-enlarged" }, image, close);
+  const dialog = element("dialog", { className: "imagen-enlarged" }, image, close);
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return { dialog, image };
 }
@@ -155,14 +140,12 @@ function render({ model, el }) {
   };
   const top = bar(say, draw);
   const now = drawing();
-  const queue = make("ol", { className: "imagen-queue" });
-  const more = make("small", { className: "imagen-more" });
-  const cards = make("ul", { className: "imagen-cards" });
-  const missing = make("details", { className: "imagen-missing", hidden: true });
+  const queue = element("ol", { className: "imagen-queue", "aria-label": "Waiting" });
+  const more = element("small", { className: "imagen-more" });
+  const cards = element("ul", { className: "imagen-cards", "aria-label": "Pictures, newest first" });
+  const missing = element("details", { className: "imagen-missing", hidden: true });
   const large = enlarged();
   const shown = new Map(); // of cards, by id
-  queue.setAttribute("aria-label", "Waiting");
-  cards.setAttribute("aria-label", "Pictures, newest first");
   el.append(top.row, top.failed, missing, now.box, queue, more, cards, large.dialog);
   el.classList.add("imagen-strip");
 
@@ -181,7 +164,7 @@ function render({ model, el }) {
       now.box.hidden = now.preview.hidden = true;
       return;
     }
-    now.title.textContent = item.title;
+    now.title.textContent = visible(item.title);
     now.left.textContent = "getting ready to draw";
     now.progress.removeAttribute("value"); // how long that takes, nobody knows
     now.preview.classList.add("imagen-blank");
@@ -191,12 +174,11 @@ function render({ model, el }) {
     hello: (told) => {
       el.classList.add(LIVE);
       missing.hidden = !told.missing.length;
-      missing.replaceChildren(make("summary", { textContent: "Backends that cannot draw here" }),
-        ...told.missing.map((one) => make("div", {},
-          make("b", { textContent: one.name }), make("span", { textContent: `: ${one.why}` }))));
+      missing.replaceChildren(element("summary", {}, "Backends that cannot draw here"),
+        ...told.missing.map((one) => element("div", {}, element("b", {}, one.name), `: ${one.why}`)));
       for (const old of root().querySelectorAll(".imagen-why")) old.remove();
       for (const [name, text] of Object.entries(told.notes)) {
-        const line = make("small", { className: "imagen-why", textContent: text });
+        const line = element("small", { className: "imagen-why" }, text);
         root().querySelector(`.imagen-${name}`)?.append(line);
       }
     },

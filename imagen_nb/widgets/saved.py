@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from itertools import starmap
 from typing import Any
 
 from IPython.display import DisplayHandle, display
@@ -62,9 +63,10 @@ def thumbnails(
 ) -> str:
     """A page of thumbnails (WebP, each with its prompt), as many as `WEIGHT` has room for.
 
-    Prompts are untrusted text. `total`: how many pictures there are.
+    Prompts are untrusted text. Empty thumbnails are left out. `total`: how many pictures there are.
     """
-    cells = [*within(WEIGHT, (_cell(*one, number, side) for number, one in enumerate(small)))]
+    shown = [(*one, number, side) for number, one in enumerate(small) if one[0]]
+    cells = [*within(WEIGHT, starmap(_cell, shown))]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
     said = f"{total} pictures"

@@ -71,9 +71,11 @@ class _Thumbnails(Shelf):
         self._put(self._path(place), data)
 
     def _path(self, place: Place) -> Path:
-        """By a hash of the picture's id and where its bytes are, as rows can say anything."""
-        wanted = place.wanted
-        parts = [wanted.id, wanted.storage_path, wanted.sha256 or "", *_file_now(place.local)]
+        """By a hash of the picture's id and where its bytes are, as rows can say anything.
+
+        Not of its sha256, which some frames have, and of others only the cloud knows.
+        """
+        parts = [place.wanted.id, place.wanted.storage_path, *_file_now(place.local)]
         named = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
 

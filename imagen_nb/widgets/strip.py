@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,11 +14,11 @@ from imagen_nb.queue import Item, Wish
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.results import Results, result
 from imagen_nb.widgets.saved import saved, thumbnails
+from imagen_nb.widgets.script import script, style
 
 _LISTED = 100  # of what waits
 _LETTERS = 200  # of a prompt in the queue
 _SAVED, _SAVED_S = 12, 3.0  # thumbnails that a saved notebook keeps; seconds between two updates
-_HERE = Path(__file__).parent
 
 
 class Strip(anywidget.AnyWidget):
@@ -28,8 +27,8 @@ class Strip(anywidget.AnyWidget):
     Invariant: it has no state of its own that a notebook could save.
     """
 
-    _esm = _HERE / "panel.js"
-    _css = _HERE / "panel.css"
+    _esm = script("dom", "panel")
+    _css = style("panel")
 
     def __init__(self) -> None:
         super().__init__()

@@ -65,5 +65,8 @@ const release = (card) => {
   if (card.url) URL.revokeObjectURL(card.url);
 };
 
+/** Whether a tag is a rating; of other programs' `rating:-1` or `rating:1e9` nobody can draw the stars. */
+export const isRating = (tag) => /^rating:[1-5]$/.test(tag);
+
 /** Stars of these tags, 0 to 5. */
-export const starsOf = (tags) => Number(tags.find((tag) => tag.startsWith("rating:"))?.slice(7) ?? 0);
+export const starsOf = (tags) => Number(tags.find(isRating)?.slice(-1) ?? 0);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from own_pipelines import FAST, Own, bare, gradient, seeded
 from PIL import Image
 
 import imagen_nb as im
-from imagen_nb import analysis
+from imagen_nb import analysis, shortcuts
+from imagen_nb.autologging.recorder import Recorder
 from imagen_nb.backends.loading import quietly
 from imagen_nb.cli.history import print_history
 from imagen_nb.record import new_id
@@ -116,6 +118,50 @@ class TestOneCall:
         assert not logging.settings.output.dir.exists() or not list(
             logging.settings.output.dir.glob("*.png")
         )
+
+    def test_a_session_that_is_closed_meanwhile_is_followed_by_the_next(
+        self, studio: Studio, session: Callable[[Studio], Studio], tmp_path: Path
+    ) -> None:
+        """`configure` in another thread: this one has the old session in hand when it ends."""
+        old, new = studio, Studio({"output": {"dir": str(tmp_path / "new")}}, background=False)
+        at_hand = iter([old, old])
+        recorder = Recorder(lambda: next(at_hand, new))
+        old.close()
+        made = SimpleNamespace(images=[gradient(), gradient()])
+        recorder(lambda pipeline, prompt: made, Own(), ("a boat",), {})
+        assert session(new).history(source="local")["prompt"].tolist() == ["a boat"] * 2
+        assert not old.settings.output.dir.exists()
+
+    def test_one_that_is_closed_for_good_is_one_line(
+        self, studio: Studio, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        studio.close()
+        made = SimpleNamespace(images=[gradient()])
+        got = Recorder(lambda: studio)(lambda pipeline, prompt: made, Own(), ("a boat",), {})
+        assert got is made
+        assert (
+            "autolog: a picture is not recorded: the session was closed" in capsys.readouterr().err
+        )
+
+    def test_pictures_are_all_kept_whenever_somebody_configures(
+        self, logging: Studio, folder: Path, tmp_path: Path
+    ) -> None:
+        done = threading.Event()
+
+        def configure() -> None:
+            for number in itertools.cycle(range(2)):
+                im.configure(output={"dir": str(tmp_path / f"other-{number}")})
+                if done.is_set():
+                    return
+
+        other = threading.Thread(target=configure)
+        other.start()
+        for number in range(30):
+            Own()(SimpleNamespace(images=[gradient()]), prompt=f"boat {number}")
+        done.set()
+        other.join()
+        shortcuts.studio().close()
+        assert len([*tmp_path.rglob("*-boat-*.png")]) == 30
 
 
 class TestPrompts:

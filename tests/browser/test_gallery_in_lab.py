@@ -98,6 +98,30 @@ def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
     assert opened.run(5).inner_text().strip() == "1"
 
 
+def test_two_views_have_one_selection(notebook: Callable[..., Notebook], shots: Path) -> None:
+    opened = notebook(DRAW, SHOW, "gallery")
+    for number in range(4):
+        opened.run(number)
+    others = opened.output(3).locator(".imagen-cell:not([hidden])")
+    expect(others).to_have_count(9)
+    cells(opened).nth(0).click()
+    cells(opened).nth(1).click(modifiers=["ControlOrMeta"])
+    expect(opened.output(3).get_by_role("status")).to_have_text("9 pictures · 1 selected")
+    expect(others.nth(1)).to_have_attribute("aria-selected", "true")
+    others.nth(2).click(modifiers=["ControlOrMeta"])
+    expect(opened.output(2).get_by_role("status")).to_have_text("9 pictures · 2 selected")
+    opened.page.screenshot(path=shots / "gallery-two-views.png")
+
+
+def test_a_tag_that_no_picture_has_any_more_is_counted_as_none(opened: Notebook) -> None:
+    tags = opened.output(2).locator("details[data-facet=tag]")
+    grid(opened).focus()
+    press(opened, "3")
+    expect(tags.locator("label")).to_have_text(["rating:31"])
+    press(opened, "4")
+    expect(tags.locator("label")).to_have_text(["rating:30", "rating:41"])
+
+
 def test_evil_prompts_are_text(opened: Notebook, shots: Path) -> None:
     shown = opened.output(2)
     for number, prompt in enumerate(EVIL, 3):
@@ -113,7 +137,7 @@ def test_evil_prompts_are_text(opened: Notebook, shots: Path) -> None:
 
 def test_enter_enlarges_arrows_go_on_and_esc_closes(opened: Notebook, shots: Path) -> None:
     grid(opened).focus()
-    press(opened, "ArrowRight", "Enter")
+    press(opened, "Space", "ArrowRight", "Space", "Enter")  # both are selected, one is enlarged
     dialog = opened.page.get_by_role("dialog")
     picture = dialog.get_by_role("img", name="a blue star")
     expect(picture).to_have_js_property("naturalWidth", 128)
@@ -126,6 +150,8 @@ def test_enter_enlarges_arrows_go_on_and_esc_closes(opened: Notebook, shots: Pat
     press(opened, "Escape")
     expect(dialog).to_be_hidden()
     expect(grid(opened)).to_be_focused()
+    expect(cells(opened).nth(0)).to_have_accessible_name("a red boat")
+    expect(cells(opened).nth(1)).to_have_accessible_name("a blue star, ★★★★★")
 
 
 def test_c_compares_two(opened: Notebook, shots: Path) -> None:

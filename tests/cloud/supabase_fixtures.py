@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from fault_proxy import FaultProxy
+from pictures import render, sync
+from pydantic import SecretStr
 from server_state import ServerState
 
 from imagen_nb.cloud import local
+from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase
+from imagen_nb.studio import Studio
 
 HOME = Path.home()  # before tests get one of their own
 PACKAGES = Path(sys.prefix) / "imagen-tests-cache"  # what npm brings outlives the session
@@ -85,3 +91,38 @@ def proxy(local_supabase: TwoUsers) -> Iterator[FaultProxy]:
     """A way to it that breaks when it is told to."""
     with FaultProxy(local_supabase.url) as proxy:
         yield proxy
+
+
+def settings(folder: Path, supabase: LocalSupabase, url: str | None = None) -> dict[str, Any]:
+    """Those of the first user, with this folder; `url`: another way to it."""
+    return {
+        "output": {"dir": str(folder)},
+        "supabase": {
+            "url": url or supabase.url,
+            "key": supabase.anon_key,
+            "email": supabase.email,
+            "password": supabase.password,
+        },
+    }
+
+
+@pytest.fixture
+def elsewhere(server: ServerState, local_supabase: TwoUsers, tmp_path: Path) -> Path:
+    """The folder of another machine, whose six pictures are in the cloud."""
+    folder = tmp_path / "elsewhere"
+    render(folder, 6)
+    account = Account(
+        local_supabase.url, SecretStr(local_supabase.anon_key), local_supabase.email,
+        SecretStr(local_supabase.password), UUID(local_supabase.user_id),
+    )  # fmt: skip
+    assert sync(folder, account).synced == 6
+    return folder
+
+
+@pytest.fixture
+def away(
+    elsewhere: Path, folder: Path, local_supabase: TwoUsers, proxy: FaultProxy,
+    session: Callable[[Studio], Studio],
+) -> Studio:  # fmt: skip
+    """The default session, on a machine where no picture is; it asks through the proxy."""
+    return session(Studio(settings(folder, local_supabase, proxy.url), background=False))

@@ -22,9 +22,10 @@ from pydantic import SecretStr
 from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud import cache
+from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.answers import BUCKET, Missing, Rejected
 from imagen_nb.cloud.cache import LARGEST, Cache, Wanted
-from imagen_nb.cloud.client import Account, Cloud
+from imagen_nb.cloud.client import Cloud
 
 ATTACKS = [
     "../../etc/passwd", "/etc/passwd", "..", ".", "", "a/../../b.png", "C:\\Windows\\x.png", "CON.png",

@@ -22,7 +22,8 @@ from server_state import ServerState, assert_nothing_lost
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud import client
-from imagen_nb.cloud.client import Account, Cloud
+from imagen_nb.cloud.account import Account
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain
 from imagen_nb.outbox import Outbox
 from imagen_nb.output import Output
@@ -109,7 +110,7 @@ PROCESS = """
     from uuid import UUID
     from pydantic import SecretStr
     from pictures import render, sync, wait_little
-    from imagen_nb.cloud.client import Account
+    from imagen_nb.cloud.account import Account
     wait_little()
     folder, url, key, owner, count = Path(sys.argv[2]), *sys.argv[3:]
     print("ready", flush=True)

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from imagen_nb.catalog import Catalog
-from imagen_nb.cloud.client import Account, Cloud
+from imagen_nb.cloud.account import Account
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.worker import Worker
 

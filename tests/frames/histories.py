@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from pathlib import Path
 from typing import Any
 
 from server_state import ServerState
-from supabase_fixtures import TwoUsers
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.sync import _without_nul
@@ -82,18 +80,6 @@ def inserted(server: ServerState, rows: list[Record]) -> None:
     values = [_without_nul(row.to_row()) for row in rows]
     for start in range(0, len(values), 500):
         server.client.schema("imagen").from_("images").insert(values[start : start + 500]).execute()
-
-
-def settings(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:
-    return {
-        "output": {"dir": str(folder)},
-        "supabase": {
-            "url": url or supabase.url,
-            "key": supabase.anon_key,
-            "email": supabase.email,
-            "password": supabase.password,
-        },
-    }
 
 
 def many(owner: str, count: int, burst: bool) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import html
 import json
 import re
@@ -19,32 +18,7 @@ from PIL import Image
 from imagen_nb import shortcuts
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.sheet import captions
-from imagen_nb.output import Output
-from imagen_nb.picture import Picture, Pictures
-from imagen_nb.record import Record
 from imagen_nb.studio import Studio
-
-DAY = datetime.date(2026, 5, 11)
-
-
-@pytest.fixture
-def made(
-    folder: Path, session: Callable[[Studio], Studio], make_record: Callable[..., Record],
-    make_image: Callable[..., Image.Image],
-) -> Callable[..., pd.DataFrame]:  # fmt: skip
-    """A frame of pictures on this machine, of these prompts."""
-    studio = session(Studio({"output": {"dir": str(folder)}}))
-
-    def make(*prompts: str, size: tuple[int, int] = (32, 16), **fields: Any) -> pd.DataFrame:
-        pictures = []
-        for seed, prompt in enumerate(prompts):
-            record = make_record(prompt=prompt, seed=seed, width=size[0], height=size[1], **fields)
-            kept = Output(folder).keep(make_image(seed, size), record, DAY)
-            studio.catalog().add(kept, "off")
-            pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
-        return Pictures(pictures).frame()
-
-    return make
 
 
 def run(code: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy
-from histories import inserted, records, settings
+from histories import inserted, records
 from server_state import ServerState
-from supabase_fixtures import TwoUsers
+from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.cli import run
 from imagen_nb.studio import Studio

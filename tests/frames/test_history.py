@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from fault_proxy import FaultProxy
-from histories import CASES, NOW, entered, inserted, records, settings
+from histories import CASES, NOW, entered, inserted, records
 from server_state import ServerState
-from supabase_fixtures import TwoUsers
+from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.schema import NAMES

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import FaultProxy
-from histories import inserted, many, settings
+from histories import inserted, many
 from server_state import ServerState
-from supabase_fixtures import TwoUsers
+from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.studio import Studio
 

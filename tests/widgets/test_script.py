@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import imagen_nb as im
 from imagen_nb.cloud.local.node import find_node
 from imagen_nb.widgets import script
+from imagen_nb.widgets.strip import Strip
 
 _CLASS = re.compile(r"\.imagen-[a-z-]+")
 FILES = sorted(Path(script.__file__).parent.glob("*.js"))
@@ -34,11 +36,22 @@ def test_a_file_is_a_module_whose_imports_are_there_and_used(path: Path, tmp_pat
             assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is not used"
 
 
-@pytest.mark.parametrize("widget", [im.Gallery, im.Compare])
+@pytest.mark.parametrize("widget", [im.Gallery, im.Compare, Strip])
 def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
     code = str(widget._esm)
     assert check(code, tmp_path) == ""
     assert re.findall(r"^(?:import|export).*", code, re.MULTILINE) == ["export default { render };"]
+
+
+def test_only_one_to_five_are_stars(tmp_path: Path) -> None:
+    """Rows of the cloud can have any tags: a gallery shows them, too."""
+    code = (Path(script.__file__).parent / "thumbs.js").read_text(encoding="utf-8")
+    tags = [["keeper", "rating:4"], [], ["rating:-1"], ["rating:1e9", "rating:2"], ["rating:55"]]
+    asked = f"console.log(JSON.stringify({json.dumps(tags)}.map(starsOf)));"
+    (tmp_path / "thumbs.mjs").write_text(f"{code}\n{asked}", encoding="utf-8")
+    command = [str(find_node().node), str(tmp_path / "thumbs.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [4, 0, 0, 2, 0]
 
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:

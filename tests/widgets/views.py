@@ -23,7 +23,7 @@ class View:
         self.heard.append((content, list(buffers or ())))
 
     def say(self, kind: str, buffers: Sequence[Any] = (), **more: Any) -> None:
-        self.gallery._heard(self.gallery, {"kind": kind, "view": "a view", **more}, buffers)
+        self.gallery._heard(self.gallery, {"kind": kind, "view": "a view"} | more, buffers)
 
     def ask(self, kind: str, answer: str, **more: Any) -> tuple[dict[str, Any], list[bytes]]:
         self.heard.clear()

@@ -1,0 +1,57 @@
+"""The backends of one session: each made once, with why `auto` chose it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from imagen_nb.backends import Backend, make_backend
+from imagen_nb.backends.auto import choose
+
+
+class Backends:
+    """Backends by name and options. Invariant: one for each, so that a model is loaded once."""
+
+    def __init__(self, configured: str, options: Mapping[str, Any]) -> None:
+        """Makes none. `configured`: the name that is meant where none is given; its options."""
+        self._configured, self._options = configured, options
+        self._made: dict[str, Backend] = {}
+        self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
+        self._drew: set[int] = set()  # what has drawn before, by id()
+        self._lock = threading.Lock()
+
+    def get(self, name: str | None = None, options: Mapping[str, Any] | None = None) -> Backend:
+        """The backend, not loaded for that; options that are None are not given.
+
+        Raises what `make_backend` does.
+        """
+        given = dict(options or {})
+        if name is None or name == self._configured:
+            name, given = self._configured, {**self._options, **given}
+        given = {option: value for option, value in given.items() if value is not None}
+        key = f"{name} {sorted(given.items())}"
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = self._new(name, given)
+            return self._made[key]
+
+    def why(self, backend: Backend) -> str:
+        """Why auto chose it: a line the first time that it is asked, then nothing."""
+        return self._reasons.pop(id(backend), "")
+
+    def has_drawn(self, backend: Backend) -> bool:
+        """Whether it has drawn in this session, so that its model is there."""
+        return id(backend) in self._drew
+
+    def note_drawn(self, backend: Backend) -> None:
+        """It has drawn a picture."""
+        self._drew.add(id(backend))
+
+    def _new(self, name: str, options: dict[str, Any]) -> Backend:
+        if name != "auto":
+            return make_backend(name, **options)
+        name, why = choose()
+        backend = make_backend(name, **options)
+        self._reasons[id(backend)] = why
+        return backend

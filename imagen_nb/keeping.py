@@ -1,0 +1,149 @@
+"""Keeping what was drawn: files first, the catalog after, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from imagen_nb import __version__
+from imagen_nb.backends import Backend, Drawn, made_with
+from imagen_nb.errors import Cancelled
+from imagen_nb.faults import reach
+from imagen_nb.homes import Home
+from imagen_nb.output import Kept, read_record
+from imagen_nb.picture import Picture
+from imagen_nb.record import Record
+from imagen_nb.request import Request
+from imagen_nb.tagging import apply, change
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
+
+WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the records of one call have in common."""
+
+    backend: Backend
+    owner: UUID | None
+    cloud: bool
+
+
+class Writer:
+    """A thread that keeps pictures, in the order in which it is given them.
+
+    Invariant: what it has taken is kept, or has failed, before `close` returns; from then on it
+    takes nothing.
+    """
+
+    def __init__(self) -> None:
+        """The thread starts with the first picture."""
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
+        self._adopted: list[Future[Picture]] = []  # not all of them written yet
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def drawn(self, drawn: Drawn, home: Home, facts: Facts) -> Future[Picture]:
+        """Keep what a backend drew. Raises `Cancelled` when it is closed."""
+        return self._submit(_keep, drawn, home, facts)
+
+    def adopted(
+        self, drawn: Sequence[Adopted], home: Home,
+        after: Callable[[Sequence[Future[Picture]]], None],
+    ) -> list[Future[Picture]]:  # fmt: skip
+        """Keep what was drawn elsewhere, all of it or none; `after` hears of it on the thread.
+
+        Whoever draws faster than the disk writes is slowed to its pace. Raises `Cancelled` when it
+        is closed.
+        """
+        with self._lock:
+            self.check()
+            writing = [self._submit(_adopt, show, record, home) for show, record in drawn]
+            self._submit(after, writing)
+            self._adopted = [*(one for one in self._adopted if not one.done()), *writing]
+            early = self._adopted[:-WAITING]
+        wait(early)
+        return writing
+
+    def wait(self) -> None:
+        """Until all is written that was adopted."""
+        wait(self._adopted)
+
+    def close(self) -> None:
+        """Write what is left to write, and end."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=True)
+
+    def check(self) -> None:
+        """Raises `Cancelled` when it takes nothing any more."""
+        if self._closed:
+            raise Cancelled("the session was closed while it drew")
+
+    def _submit(self, work: Callable[..., T], *values: Any) -> Future[T]:
+        self.check()
+        try:
+            return self._pool.submit(work, *values)
+        except RuntimeError:  # closed by now, or the interpreter ends
+            raise Cancelled("the session was closed while it drew") from None
+
+
+def drawn_today(requests: Sequence[Request], home: Home, facts: Facts) -> dict[int, Picture]:
+    """Those of the requests, by place, whose pictures are there already."""
+    today = datetime.now().astimezone().date()
+    kept = [home.output.found(_record(request, facts), today, home.name) for request in requests]
+    return {
+        place: _entered(one, requests[place].tags, home, facts.cloud)
+        for place, one in enumerate(kept)
+        if one
+    }
+
+
+def _keep(drawn: Drawn, home: Home, facts: Facts) -> Picture:
+    """The record is made from the very request that was drawn."""
+    details = dict(drawn.details)
+    now = datetime.now().astimezone()
+    versions = {"imagen_nb": __version__, **details.pop("versions", {})}
+    more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
+    record = _record(drawn.request, facts, **more)
+    kept = home.output.keep(drawn.image, record, now.date(), home.name)
+    return _entered(kept, drawn.request.tags, home, facts.cloud)
+
+
+def _adopt(show: Callable[[], Image], record: Record, home: Home) -> Picture:
+    day = record.created_at.astimezone().date()
+    versions = {"imagen_nb": __version__, **record.versions}
+    kept = home.output.keep(show(), record.model_copy(update={"versions": versions}), day)
+    return _entered(kept, record.tags, home, record.cloud)
+
+
+def _record(request: Request, facts: Facts, **more: Any) -> Record:
+    """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
+    backend = facts.backend
+    return Record(
+        prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
+        steps=request.steps, width=request.width, height=request.height,
+        guidance=request.guidance, max_sequence_length=request.max_sequence_length,
+        tags=request.tags, cost_usd_estimate=backend.cost_usd(request), cloud=facts.cloud,
+        owner_user_id=facts.owner, **made_with(backend) | more,
+    )  # fmt: skip
+
+
+def _entered(kept: Kept, tags: Sequence[str], home: Home, cloud: bool) -> Picture:
+    home.catalog.add(kept, "pending" if cloud else "off")
+    reach("after-catalog")
+    if kept.reused and set(tags) - set(kept.record.tags):
+        apply(home.catalog, [str(kept.record.id)], change(add=tags))
+        kept = replace(kept, record=read_record(kept.path))
+    return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)

@@ -1,0 +1,62 @@
+"""The thread that keeps pictures: all that it has taken, and nothing after its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagen_nb.errors import Cancelled
+from imagen_nb.homes import Homes
+from imagen_nb.keeping import WAITING, Writer
+from imagen_nb.record import Record
+
+Make = Callable[..., Record]
+Draw = Callable[..., Image.Image]
+
+
+def test_what_was_taken_is_kept_before_it_is_closed(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    homes, writer, heard = Homes(folder), Writer(), []
+    drawn = [(lambda: make_image(1), make_record(seed=seed)) for seed in range(3)]
+    written = writer.adopted(drawn, homes.home(), heard.append)
+    writer.close()
+    assert [one.result().path.exists() for one in written] == [True] * 3
+    assert heard == [written]
+    homes.close()
+
+
+def test_after_its_end_it_takes_nothing(folder: Path, make_record: Make, make_image: Draw) -> None:
+    homes, writer = Homes(folder), Writer()
+    writer.close()
+    with pytest.raises(Cancelled, match="the session was closed"):
+        writer.adopted([(lambda: make_image(1), make_record())], homes.home(), print)
+    assert not [*folder.glob("*.png")]
+
+
+def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    homes, writer, go = Homes(folder), Writer(), threading.Event()
+
+    def slow() -> Image.Image:
+        go.wait(30)
+        return make_image(1)
+
+    def adopt(count: int) -> None:
+        records = [(slow, make_record(seed=seed)) for seed in range(count)]
+        writer.adopted(records, homes.home(), lambda _: None)
+
+    adopt(WAITING)  # at once
+    another = threading.Thread(target=adopt, args=(1,))
+    another.start()
+    another.join(0.1)
+    assert another.is_alive()
+    go.set()
+    another.join(30)
+    writer.close()
+    homes.close()
