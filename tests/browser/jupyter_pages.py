@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 import nbformat
 from jupyter_servers import Server
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 _PATIENCE_S = 15  # until a busy machine shows that a cell runs; twice at once it must not
+_STAYS = 6  # looks, 50 ms apart, at which the kernel must be idle
 _TRIES = 3  # of a key that a page which is still loading does not hear
 RUN_S = 120  # a cell that loads the libraries, on a busy machine
 _ENDED = re.compile(r"\[\d+\]:")
@@ -79,9 +80,16 @@ class Notebook:
         self.lab, self.page, self.path = lab, lab.page, path
 
     def wait_until_ready(self) -> None:
-        """Until the kernel is idle."""
+        """Until the kernel is idle and stays so.
+
+        JupyterLab says idle for a moment before it begins to connect, and hears no keys then.
+        """
         idle = self.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
-        expect(idle).to_be_attached(timeout=RUN_S * 1000)
+        end, seen = time.monotonic() + RUN_S, 0
+        while seen < _STAYS:
+            assert time.monotonic() < end, f"the kernel was not idle within {RUN_S} s"
+            self.page.wait_for_timeout(50)
+            seen = seen + 1 if idle.count() else 0
 
     def cell(self, number: int) -> Locator:
         """A cell, counted from 0."""

@@ -10,6 +10,8 @@ import pytest
 from jupyter_pages import Lab, Notebook
 from playwright.sync_api import Locator, expect
 
+from imagen_nb.studio import Studio
+
 pytestmark = pytest.mark.slow
 
 EVIL = (
@@ -19,19 +21,23 @@ EVIL = (
     "emoji 🚤 boat",
     "a nul \0 in\na line",
 )
-DRAW = (
-    f"prompts = ['a red boat', 'a blue star', 'a red house', *{EVIL!r}, 'long ' * 2000]\n"
-    "pictures = [im.generate(p, seed=1, steps=1, progress=False, width=w)"
-    " for p, w in zip(prompts, [64] + [128] * 20)]\n"
-    "df = im.history(source='local').iloc[::-1].reset_index(drop=True)"
-)
+PROMPTS = ("a red boat", "a blue star", "a red house", *EVIL, "long " * 2000)
+READ = "df = im.history(source='local').iloc[::-1].reset_index(drop=True)"
 SHOW = "gallery = im.Gallery(df)\ngallery"
 
 
 @pytest.fixture
-def opened(notebook: Callable[..., Notebook]) -> Notebook:
+def drawn(tmp_path: Path) -> None:
+    """Nine pictures in the folder of the notebook's Studio, drawn here: a kernel would load FLUX."""
+    with Studio({"backend": "flux-tiny-local", "output": {"dir": tmp_path / "pictures"}}) as studio:
+        for prompt, width in zip(PROMPTS, [64] + [128] * 20, strict=False):
+            studio.generate(prompt, seed=1, steps=1, progress=False, width=width)
+
+
+@pytest.fixture
+def opened(notebook: Callable[..., Notebook], drawn: None) -> Notebook:
     opened = notebook(
-        DRAW, SHOW, "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
+        READ, SHOW, "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
         "print(sorted(im.history(tags='rating:4')['prompt']), sorted(im.history(tags='keeper')['prompt']))",
         "print(len(gallery.visible))", "print(df['local_path'][1])",
     )  # fmt: skip
@@ -98,8 +104,10 @@ def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
     assert opened.run(5).inner_text().strip() == "1"
 
 
-def test_two_views_have_one_selection(notebook: Callable[..., Notebook], shots: Path) -> None:
-    opened = notebook(DRAW, SHOW, "gallery")
+def test_two_views_have_one_selection(
+    notebook: Callable[..., Notebook], drawn: None, shots: Path
+) -> None:
+    opened = notebook(READ, SHOW, "gallery")
     for number in range(4):
         opened.run(number)
     others = opened.output(3).locator(".imagen-cell:not([hidden])")
@@ -169,11 +177,11 @@ def test_c_compares_two(opened: Notebook, shots: Path) -> None:
 
 
 def test_both_themes_and_narrow_cells_show_it(
-    notebook: Callable[..., Notebook], lab: Lab, shots: Path
+    notebook: Callable[..., Notebook], drawn: None, lab: Lab, shots: Path
 ) -> None:
     for theme in ("Dark", "Light"):
         lab.theme(f"JupyterLab {theme}")
-        opened = notebook(DRAW, SHOW)
+        opened = notebook(READ, SHOW)
         opened.run_all()
         expect(cells(opened)).to_have_count(9)
         grid(opened).focus()

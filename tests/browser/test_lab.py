@@ -34,11 +34,14 @@ def test_a_restarted_kernel_knows_nothing(notebook: Callable[..., Notebook]) -> 
 
 
 def test_both_themes_show(notebook: Callable[..., Notebook], lab: Lab, shots: Path) -> None:
+    opened = notebook("im.generate('a blue star', seed=1)")
+    opened.run_all()
+    opened.save()
     for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
         lab.theme(theme)
-        opened = notebook("im.generate('a blue star', seed=1)")
+        lab.open_file(opened.path)
         expect(lab.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        opened.run_all()
+        expect(opened.output(1).get_by_role("img", name="a blue star")).to_be_visible()
         lab.page.screenshot(path=shots / f"lab-{theme[11:].lower()}.png")
 
 
