@@ -10,11 +10,11 @@ CloudError
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from imagen_nb.busy import Busy
 from imagen_nb.errors import CloudError
 
 BUCKET = "imagen-generated"
@@ -51,32 +51,6 @@ class Taken(Rejected):
 
 class Missing(Rejected):
     """There is no object at this path, as far as this user may know."""
-
-
-class Busy(httpx.TransportError):
-    """Raised by `refuse_busy`, through whichever library sent the request."""
-
-    def __init__(self, status: int, retry_after: float | None) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status, self.retry_after = status, retry_after
-
-
-def refuse_busy(response: httpx.Response) -> None:
-    """An httpx response hook: 429 and 5xx are errors that pass, whatever their body says."""
-    if response.status_code == 429 or response.status_code >= 500:
-        raise Busy(response.status_code, _seconds(response))
-
-
-def _seconds(response: httpx.Response) -> float | None:
-    """Retry-After (RFC 9110 §10.2.3): seconds, or a date, counted from the answer's own Date."""
-    said = response.headers.get("retry-after", "")
-    if said.isdigit():
-        return float(said)
-    try:
-        now = parsedate_to_datetime(response.headers.get("date", ""))
-        return max(0.0, (parsedate_to_datetime(said) - now).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 _REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's

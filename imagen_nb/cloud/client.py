@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from imagen_nb.busy import refuse_busy
 from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.cloud.answers import (
     BUCKET,
@@ -26,7 +27,6 @@ from imagen_nb.cloud.answers import (
     Refused,
     Rejected,
     Unreachable,
-    refuse_busy,
     understood,
 )
 

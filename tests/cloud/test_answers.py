@@ -8,14 +8,13 @@ from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase_auth.errors import AuthApiError, AuthRetryableError
 
+from imagen_nb.busy import Busy, refuse_busy
 from imagen_nb.cloud.answers import (
-    Busy,
     Missing,
     Refused,
     Rejected,
     Taken,
     Unreachable,
-    refuse_busy,
     understood,
 )
 
