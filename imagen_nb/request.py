@@ -27,6 +27,7 @@ __all__ = [
     "Grid",
     "Limits",
     "Request",
+    "check_size",
     "checked_prompt",
     "checked_tags",
     "escape",
@@ -56,7 +57,11 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model accepts: sides in pixels, each a multiple of `multiple`."""
+    """What a model accepts: sides in pixels, each a multiple of `multiple`.
+
+    `sizes`: the only (width, height) there are, where a model draws no others. `min_seed`: 1 where
+    a seed of 0 stands for any.
+    """
 
     min_side: int
     max_side: int
@@ -64,6 +69,9 @@ class Limits:
     max_steps: int = 200
     max_sequence_length: int = 512
     max_guidance: float = 100.0
+    min_sequence_length: int = 1
+    min_seed: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +106,42 @@ def resolve(
     Raises `UsageError` with the nearest allowed value when something cannot be drawn.
     """
     length = _or(max_sequence_length, defaults.max_sequence_length)
-    return Request(
+    request = Request(
         prompt=checked_prompt(prompt),
-        seed=random_seed() if seed is None else _integer("seed", seed, 0, MAX_SEED),
+        seed=random_seed() if seed is None else _integer("seed", seed, limits.min_seed, MAX_SEED),
         steps=_integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
         width=_side("width", _or(width, defaults.width), limits),
         height=_side("height", _or(height, defaults.height), limits),
         guidance=_guidance(_or(guidance, defaults.guidance), limits),
-        max_sequence_length=_integer("max_sequence_length", length, 1, limits.max_sequence_length),
+        max_sequence_length=_integer(
+            "max_sequence_length", length, limits.min_sequence_length, limits.max_sequence_length
+        ),
         tags=checked_tags(tags),
     )
+    check_size(request.width, request.height, limits)
+    return request
 
 
 def random_seed() -> int:
-    """A fresh seed below 2^32: short enough to read aloud."""
-    return secrets.randbelow(2**32)
+    """A fresh seed from 1, which every model takes, to 2^32 - 1: short enough to read aloud."""
+    return 1 + secrets.randbelow(2**32 - 1)
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Raises `UsageError` with the nearest one when the model draws only other sizes, in pixels."""
+    if not limits.sizes or (width, height) in limits.sizes:
+        return
+    near = min(limits.sizes, key=lambda size: _distance(size, (width, height)))
+    all_of_them = ", ".join(f"{one}x{other}" for one, other in limits.sizes)
+    raise UsageError(
+        f"{width}x{height} is no size that can be drawn here: the nearest is {near[0]}x{near[1]} "
+        f"(there are {all_of_them})"
+    )
+
+
+def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
+    """How far apart in proportion: a side of half the length is as far off as one of double."""
+    return sum(math.log(one / two) ** 2 for one, two in zip(size, other, strict=True))
 
 
 def checked_prompt(prompt: object) -> str:
@@ -153,8 +182,12 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
     if number is None:
         raise UsageError(f"{name} must be a whole number, not {_shown(value)}")
     if not low <= number <= high:
-        raise UsageError(f"{name} must be from {low} to {high}, not {_shown(number)}")
+        raise UsageError(f"{name} must be {_range(low, high)}, not {_shown(number)}")
     return number
+
+
+def _range(low: object, high: object) -> str:
+    return f"from {low} to {high}" if low != high else str(low)
 
 
 def _side(name: str, value: Any, limits: Limits) -> int:
@@ -178,7 +211,8 @@ def _guidance(value: Any, limits: Limits) -> float:
     if guidance is None:
         raise UsageError(f"guidance must be a number, not {_shown(value)}")
     if not (math.isfinite(guidance) and 0 <= guidance <= limits.max_guidance):
-        raise UsageError(f"guidance must be from 0 to {limits.max_guidance:g}, not {guidance:g}")
+        allowed = _range("0", f"{limits.max_guidance:g}")
+        raise UsageError(f"guidance must be {allowed}, not {guidance:g}")
     return guidance + 0.0  # no negative zero
 
 

@@ -13,7 +13,7 @@ from imagen_nb.backends import Backend, backend_names
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.queue import Wish
 from imagen_nb.record import Record
-from imagen_nb.request import checked_prompt, checked_tags, random_seed, resolve
+from imagen_nb.request import check_size, checked_prompt, checked_tags, random_seed, resolve
 from imagen_nb.studio import Studio
 from imagen_nb.widgets.sizes import labelled, sizes
 
@@ -111,6 +111,9 @@ class Controls:
         }
         for name in _CHECKED:
             checks[name] = partial(_checked, drawer, name, getattr(self, name).value)
+        if drawer.limits.sizes:  # there one side is as good as the other makes it
+            here = self._here()
+            checks["width"] = checks["height"] = partial(check_size, *here, drawer.limits)
         return {name: said for name, check in checks.items() if (said := _said(check))}
 
     def wishes(self) -> list[Wish]:

@@ -13,6 +13,8 @@ def sizes(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
     """(width, height) in pixels, the model's own first, then by shape; each allowed, each once."""
     area = defaults.width * defaults.height
     own = (defaults.width, defaults.height)
+    if limits.sizes:
+        return list(dict.fromkeys([own, *limits.sizes]))
     shaped = [_sides(area, width / height, limits) for width, height in SHAPES]
     return list(dict.fromkeys([own, *shaped]))
 
