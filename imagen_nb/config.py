@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -38,6 +39,10 @@ EXPECTED = {  # said of a value that cannot be used
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSync)),
     "supabase.exit_seconds": "seconds, 0 or more",
+    "replicate.timeout": "seconds, more than 0",
+    "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
+    "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
+    "cost.usd_per_kwh": "US dollars, 0 or more",
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
 }
@@ -46,6 +51,7 @@ ENVIRONMENT = {  # names that other programs use too, or that people type
     "supabase.url": "SUPABASE_URL",
     "supabase.key": "SUPABASE_KEY",
     "supabase.database_url": "SUPABASE_DB_URL",
+    "replicate.api_token": "REPLICATE_API_TOKEN",
 }
 
 
@@ -61,6 +67,14 @@ def _switch(value: Any) -> Any:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
+def _mapping(value: Any) -> Any:
+    """An environment variable holds a mapping as YAML writes it."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        raise ValueError("not a mapping") from None
+
+
 def _reachable(folder: Path) -> Path:
     expanded(folder)  # raises for ~nobody; the setting stays as it was written
     return folder
@@ -68,6 +82,7 @@ def _reachable(folder: Path) -> Path:
 
 _Count = Annotated[int, BeforeValidator(_no_switch), Field(ge=1)]
 _Strength = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -92,6 +107,21 @@ class SupabaseSettings(_Part):
     exit_seconds: _Strength = 5.0
 
 
+class ReplicateSettings(_Part):
+    """The user's account at Replicate, and how long a picture may take there, in seconds."""
+
+    api_token: SecretStr | None = None
+    timeout: _Seconds | None = None
+
+
+class CostSettings(_Part):
+    """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
+
+    prices: Annotated[dict[str, _Strength], BeforeValidator(_mapping)] = Field(default_factory=dict)
+    watts: _Strength | Literal["nvml"] | None = None
+    usd_per_kwh: _Strength | None = None
+
+
 class Settings(_Part):
     """Everything that can be configured. `sources`: where each value but the defaults came from."""
 
@@ -103,6 +133,8 @@ class Settings(_Part):
     tags: tuple[str, ...] = ()
     output: OutputSettings = OutputSettings()
     supabase: SupabaseSettings = SupabaseSettings()
+    replicate: ReplicateSettings = ReplicateSettings()
+    cost: CostSettings = CostSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(_switch)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
@@ -112,6 +144,8 @@ class Settings(_Part):
     def _has_type(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
         if isinstance(value, dict) and not isinstance(value.get("type"), str):
             raise ValueError("no type")
+        if isinstance(value, dict) and isinstance(token := value.get("api_token"), str):
+            return value | {"api_token": SecretStr(token)}
         return value
 
     @field_validator("tags", mode="before")
@@ -129,6 +163,12 @@ class Settings(_Part):
             return self.backend, {}
         options = dict(self.backend)
         return options.pop("type"), options
+
+    def options_of(self, backend: str) -> dict[str, Any]:
+        """What every backend of a hosting service is made with: those are named for the service."""
+        if not backend.endswith("-replicate"):
+            return {}
+        return {name: value for name, value in self.replicate if value is not None}
 
     def shown(self) -> Iterator[tuple[str, str, str]]:
         """Every key, its value as text (secrets masked) and where the value came from."""
@@ -153,7 +193,7 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
 
 @functools.cache
 def groups() -> frozenset[str]:
-    """The keys that hold other keys: output, supabase."""
+    """The keys that hold other keys: output, supabase and so on."""
     return frozenset(key.partition(".")[0] for key in keys() if "." in key)
 
 

@@ -20,8 +20,9 @@ TEMPLATE = """\
 # Each key has its variable: IMAGEN_ and the key, as in IMAGEN_STEPS or IMAGEN_OUTPUT_DIR; those in
 # brackets are named otherwise. What is empty counts as not given.
 
-# What draws: auto, flux-tiny-local, flux-schnell-local, flux-dev-local, or your own folder of
-# FLUX layout as {type: flux, model: /path/to/folder}. `imagen models` lists them.
+# What draws: auto, flux-tiny-local, flux-schnell-local, flux-dev-local, flux-schnell-replicate,
+# flux-dev-replicate, or your own folder of FLUX layout as {type: flux, model: /path/to/folder}.
+# `imagen models` lists them.
 #backend: auto
 
 # How to draw when you do not say; without these the model's own defaults hold.
@@ -52,6 +53,20 @@ supabase:
   #database_url:
   # How long Python may wait at its exit for the last pictures to go up, in seconds.
   #exit_seconds: 5
+
+replicate:
+  # [$REPLICATE_API_TOKEN] For the hosted models, from https://replicate.com/account/api-tokens
+  #api_token:
+  # How long one picture may take there, in seconds.
+  #timeout: 300
+
+cost:
+  # US dollars for a picture of a backend, where you pay another price than `imagen models` lists.
+  #prices: {flux-dev-replicate: 0.025}
+  # Electricity of what is drawn here: watts while drawing (nvml: what the graphics card draws then)
+  # and the price.
+  #watts: 350
+  #usd_per_kwh: 0.30
 
 # Whose pictures these are, when the key is a secret one. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from imagen_nb import __version__
 from imagen_nb.backends import Backend, Drawn, made_with
+from imagen_nb.cost import cost_usd
 from imagen_nb.errors import Cancelled
 from imagen_nb.faults import reach
 from imagen_nb.homes import Home
@@ -23,6 +24,8 @@ from imagen_nb.tagging import apply, change
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from imagen_nb.config import CostSettings
 
     Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
 
@@ -38,6 +41,7 @@ class Facts:
     backend: Backend
     owner: UUID | None
     cloud: bool
+    cost: CostSettings
 
 
 class Writer:
@@ -56,7 +60,8 @@ class Writer:
 
     def drawn(self, drawn: Drawn, home: Home, facts: Facts) -> Future[Picture]:
         """Keep what a backend drew. Raises `Cancelled` when it is closed."""
-        return self._submit(_keep, drawn, home, facts)
+        cost = cost_usd(facts.cost, facts.backend, drawn)  # now: it may be measured
+        return self._submit(_keep, drawn, home, facts, cost)
 
     def adopted(
         self, drawn: Sequence[Adopted], home: Home,
@@ -110,13 +115,13 @@ def drawn_today(requests: Sequence[Request], home: Home, facts: Facts) -> dict[i
     }
 
 
-def _keep(drawn: Drawn, home: Home, facts: Facts) -> Picture:
+def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture:
     """The record is made from the very request that was drawn."""
     details = dict(drawn.details)
     now = datetime.now().astimezone()
     versions = {"imagen_nb": __version__, **details.pop("versions", {})}
     more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
-    record = _record(drawn.request, facts, **more)
+    record = _record(drawn.request, facts, cost_usd_estimate=cost, **more)
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
     return _entered(kept, drawn.request.tags, home, facts.cloud)
 
@@ -135,8 +140,8 @@ def _record(request: Request, facts: Facts, **more: Any) -> Record:
         prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
         steps=request.steps, width=request.width, height=request.height,
         guidance=request.guidance, max_sequence_length=request.max_sequence_length,
-        tags=request.tags, cost_usd_estimate=backend.cost_usd(request), cloud=facts.cloud,
-        owner_user_id=facts.owner, **made_with(backend) | more,
+        tags=request.tags, cloud=facts.cloud, owner_user_id=facts.owner,
+        **made_with(backend) | more,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from imagen_nb.backends import (
     Step,
     backend_names,
     made_with,
+    may_differ,
 )
 from imagen_nb.backends.loras import as_recorded
 from imagen_nb.backends.threads import threads
@@ -36,6 +37,7 @@ _ALWAYS = ("prompt", "seed", "width", "height")
 _SAME = (  # or the bits may be others
     "model", "device", "threads", "dtype", "scheduler", "batch_size", "memory_plan"
 )  # fmt: skip
+_OF_ONE_DRAWING = {"prediction"}  # versions that name a drawing, not what drew
 MOST = 64  # pictures of a batch
 
 
@@ -146,12 +148,27 @@ def differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:
     """How the picture was drawn, and how it was now, where that is not the same."""
     now = {**here, "versions": here.get("versions", {})}
     pairs = [(name, getattr(record, name), now.get(name)) for name in _SAME]
-    pairs += [(name, then, now["versions"].get(name)) for name, then in record.versions.items()]
+    pairs += [
+        (name, then, now["versions"].get(name))
+        for name, then in record.versions.items()
+        if name not in _OF_ONE_DRAWING
+    ]
     return tuple(
         f"{name.replace('_', ' ')} was {then}, is {today}"
         for name, then, today in pairs
         if then is not None and today is not None and then != today
     )
+
+
+def remark(same: bool | None, differs: Sequence[str], backend: Backend) -> str:
+    """What to say of a picture that was drawn again; nothing when it is the same in all."""
+    if differs:
+        return "; ".join(differs)
+    unsure = may_differ(backend)
+    if same is None:
+        return f"the pixels may be others: {unsure}" if unsure else ""
+    why = unsure or "nothing recorded is why: another processor?"
+    return "" if same else f"other pixels, and {why}"
 
 
 def identical(one: Original, image: Image, cloud: Cloud | None) -> bool | None:

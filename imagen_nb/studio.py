@@ -32,7 +32,7 @@ from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
-from imagen_nb.repeat import Alike, differences, here, identical, options_of, wanted
+from imagen_nb.repeat import Alike, differences, here, identical, options_of, remark, wanted
 from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
 from imagen_nb.retag import retag
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
@@ -67,7 +67,7 @@ class Studio:
     ) -> None:
         whole = settings if isinstance(settings, Settings) else load_settings(settings, config)
         self.settings = whole
-        self._backends = Backends(*whole.backend_choice())
+        self._backends = Backends(*whole.backend_choice(), whole.options_of)
         self._homes = Homes(whole.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(whole, background=background)
@@ -194,10 +194,8 @@ class Studio:
         picture = self._drawn(place, [request], cloud, output, progress)[0]
         same = identical(one, picture.image, self._reader(cloud))
         differs = differences(record, place.drawn_with)
-        if differs:
-            complain(f"reproduce: {'; '.join(differs)}")
-        elif same is False:
-            complain("reproduce: other pixels, and nothing recorded is why: another processor?")
+        if line := remark(same, differs, backend):
+            complain(f"reproduce: {line}")
         return replace(picture, identical=same, differs=differs)
 
     def _options_of(self, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -499,7 +497,8 @@ class Studio:
         """Draw and keep; unless `again`, only what was not drawn today. In the requests' order."""
         home = self._homes.home(output, len(requests))
         self._uplink.warn(cloud)
-        facts = Facts(backend, self.settings.owner_user_id, self._uplink.wants(cloud))
+        wanted_there = self._uplink.wants(cloud)
+        facts = Facts(backend, self.settings.owner_user_id, wanted_there, self.settings.cost)
         there = {} if again else drawn_today(requests, home, facts)
         missing = [request for place, request in enumerate(requests) if place not in there]
         new = iter(self._drawn_new(missing, home, facts, cloud, progress) if missing else ())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.request import Defaults, Limits, Request
+from imagen_nb.request import Defaults, Limits, Request, resolve
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +71,8 @@ class Drawn:
 class Backend(Protocol):
     """What draws. Knows requests and pictures; nothing of files, catalogs or clouds.
 
-    It may have an attribute `made_with` as well, see the function of this name.
+    It may have the attributes `made_with` and `may_differ` as well, see the functions of these
+    names.
     """
 
     name: str
@@ -106,6 +107,11 @@ def made_with(backend: Backend) -> dict[str, Any]:
     return dict(getattr(backend, "made_with", {}))
 
 
+def may_differ(backend: Backend) -> str:
+    """Why the same request may give other pixels, though nothing recorded differs; mostly empty."""
+    return str(getattr(backend, "may_differ", ""))
+
+
 def backend_names() -> list[str]:
     """Names of every registered backend, sorted."""
     return sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
@@ -134,21 +140,29 @@ def _check_options(name: str, takes: inspect.Signature, options: dict[str, Any])
         raise UsageError(f"backend {name} takes {known}, and was given {given}") from None
 
 
-def listed_backends() -> list[dict[str, Any]]:
-    """A row for each registered backend; `reason` says why one cannot draw here, and the remedy."""
-    return [_listed(name) for name in backend_names()]
+def listed_backends(
+    options_of: Callable[[str], Mapping[str, Any]] = lambda name: {},
+) -> list[dict[str, Any]]:
+    """A row for each registered backend; `reason` says why one cannot draw here, and the remedy.
+
+    `options_of`: what is configured of a backend, by its name. `cost_usd`: of a picture of its own
+    size.
+    """
+    return [_listed(name, options_of(name)) for name in backend_names()]
 
 
-def _listed(name: str) -> dict[str, Any]:
-    row = {"name": name, "model": None, "width": None, "height": None, "steps": None}
+def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    row = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
+    row = {"name": name} | row
     try:
-        backend = make_backend(name)
+        backend = make_backend(name, **options)
     except ImagenError as error:  # one that cannot be made without options
         return row | {"available": False, "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
     sizes = {"width": defaults.width, "height": defaults.height, "steps": defaults.steps}
-    found = {"available": state.available, "reason": state.reason}
-    return row | {"model": backend.model} | sizes | found
+    usual = resolve("any", defaults=defaults, limits=backend.limits)
+    found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
+    return row | {"model": backend.model} | sizes | found | {"reason": state.reason}
 
 
 def described(name: str, **options: Any) -> str:

@@ -15,6 +15,7 @@ from imagen_nb.backends.loras import Lora, named, need_peft, read
 from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL, Model
 from imagen_nb.backends.noise import generators
 from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.backends.quoted import quoted
 from imagen_nb.backends.versions import versions
 from imagen_nb.backends.watch import Clock, Watch
 from imagen_nb.backends.weights import found, lacking, missing_line
@@ -203,7 +204,7 @@ def to_image(pixels: Pixels, request: Request) -> Image:
 
     if not np.isfinite(pixels).all() or pixels.max() <= BLACK:
         raise BackendError(
-            f"the picture of {_named(request)} came out broken (not numbers, or all black): "
+            f"the picture of {quoted(request)} came out broken (not numbers, or all black): "
             "try another seed or size, and if all are, fetch the weights again"
         )
     return Image.fromarray((pixels * 255).round().astype("uint8"))
@@ -211,10 +212,4 @@ def to_image(pixels: Pixels, request: Request) -> Image:
 
 def _failure(request: Request, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
-    return f"cannot draw {_named(request)} at {request.width}×{request.height}: {reason}"
-
-
-def _named(request: Request) -> str:
-    """The picture in an error message: the prompt escaped and cut, and the seed."""
-    cut = request.prompt if len(request.prompt) <= 60 else request.prompt[:59] + "…"
-    return f"{cut!r} (seed {request.seed})"
+    return f"cannot draw {quoted(request)} at {request.width}×{request.height}: {reason}"

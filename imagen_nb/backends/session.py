@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagen_nb.backends import Backend, make_backend
@@ -13,9 +13,17 @@ from imagen_nb.backends.auto import choose
 class Backends:
     """Backends by name and options. Invariant: one for each, so that a model is loaded once."""
 
-    def __init__(self, configured: str, options: Mapping[str, Any]) -> None:
-        """Makes none. `configured`: the name that is meant where none is given; its options."""
-        self._configured, self._options = configured, options
+    def __init__(
+        self,
+        configured: str,
+        options: Mapping[str, Any],
+        options_of: Callable[[str], dict[str, Any]] = lambda name: {},
+    ) -> None:
+        """Makes none. `configured`: the name that is meant where none is given; its options.
+
+        `options_of`: what is configured of any backend, by its name; what is given wins.
+        """
+        self._configured, self._options, self._options_of = configured, options, options_of
         self._made: dict[str, Backend] = {}
         self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
         self._drew: set[int] = set()  # what has drawn before, by id()
@@ -50,7 +58,7 @@ class Backends:
 
     def _new(self, name: str, options: dict[str, Any]) -> Backend:
         if name != "auto":
-            return make_backend(name, **options)
+            return make_backend(name, **self._options_of(name) | options)
         name, why = choose()
         backend = make_backend(name, **options)
         self._reasons[id(backend)] = why

@@ -16,22 +16,27 @@ from imagen_nb.paths import expanded
 from imagen_nb.terminal import complain, print_table
 
 
-def models(as_json: options.Json = False) -> None:
-    """List the backends: which can draw here, and what the others lack."""
+def models(config: options.Config = None, as_json: options.Json = False) -> None:
+    """List the backends: which can draw here, what a picture costs, and what the others lack."""
     from imagen_nb.backends import listed_backends
+    from imagen_nb.cost import said
 
-    rows = listed_backends()
+    settings = settings_of(config)
+    rows = listed_backends(settings.options_of)
+    for row in rows:
+        row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     print_table(
-        ("backend", "available", "native size", "steps", "note"),
+        ("backend", "available", "native size", "steps", "picture", "note"),
         [
             (
                 row["name"],
                 "yes" if row["available"] else "no",
                 f"{row['width']}×{row['height']}" if row["width"] else "",
                 str(row["steps"] or ""),
+                said(settings.cost, row["cost_usd"]),
                 row["reason"],
             )
             for row in rows
@@ -50,7 +55,7 @@ def status(
     folder = expanded(settings.output.dir)
     kept = kept_in(folder)
     facts: dict[str, Any] = {
-        "backend": described(name, **given),
+        "backend": described(name, **settings.options_of(name) | given),
         "output": str(folder),
         "cloud_sync": settings.output.cloud_sync,
         "pictures": kept.counts,

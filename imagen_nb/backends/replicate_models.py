@@ -1,0 +1,89 @@
+"""The FLUX models that Replicate hosts: one row each, and what may be asked of them.
+
+Their inputs and sizes are those of https://github.com/replicate/cog-flux (predict.py), which
+Replicate runs, and of the models' pages, https://replicate.com/black-forest-labs/flux-dev/api.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.backends.models import DEV, SCHNELL
+from imagen_nb.request import Defaults, Limits, Request, check_size
+
+_SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
+    "1:1": (1024, 1024),
+    "16:9": (1344, 768),
+    "21:9": (1536, 640),
+    "3:2": (1216, 832),
+    "2:3": (832, 1216),
+    "4:5": (896, 1088),
+    "5:4": (1088, 896),
+    "3:4": (896, 1152),
+    "4:3": (1152, 896),
+    "9:16": (768, 1344),
+    "9:21": (640, 1536),
+}
+SIZES = {  # by (width, height): how it is asked for; a quarter of the pixels is half of each side
+    (width // part, height // part): {"aspect_ratio": ratio, "megapixels": megapixels}
+    for part, megapixels in ((1, "1"), (2, "0.25"))
+    for ratio, (width, height) in _SHAPES.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """One hosted model. `source`: owner and name at Replicate. `guided`: it takes a guidance."""
+
+    name: str
+    source: str
+    defaults: Defaults
+    limits: Limits
+    guided: bool
+
+
+def _limits(defaults: Defaults, max_steps: int, max_guidance: float) -> Limits:
+    return Limits(
+        min_side=min(map(min, SIZES)),
+        max_side=max(map(max, SIZES)),
+        multiple=1,  # the sizes say it all
+        max_steps=max_steps,
+        max_sequence_length=defaults.max_sequence_length,
+        min_sequence_length=defaults.max_sequence_length,
+        max_guidance=max_guidance,
+        min_seed=1,  # 0 counts as none there, and draws with any
+        sizes=tuple(SIZES),
+    )
+
+
+FLUX_SCHNELL_HOSTED = Hosted(
+    name="flux-schnell-replicate",
+    source="black-forest-labs/flux-schnell",
+    defaults=SCHNELL,
+    limits=_limits(SCHNELL, max_steps=4, max_guidance=0),
+    guided=False,
+)
+FLUX_DEV_HOSTED = Hosted(
+    name="flux-dev-replicate",
+    source="black-forest-labs/flux-dev",
+    defaults=DEV,
+    limits=_limits(DEV, max_steps=50, max_guidance=10),
+    guided=True,
+)
+
+
+def inputs(row: Hosted, request: Request, go_fast: bool) -> dict[str, Any]:
+    """The model's own words for a request. Raises `UsageError` for a size that it does not draw."""
+    check_size(request.width, request.height, row.limits)
+    guidance = {"guidance": request.guidance} if row.guided else {}
+    return {
+        "prompt": request.prompt,
+        "seed": request.seed,
+        "num_inference_steps": request.steps,
+        "num_outputs": 1,
+        "output_format": "png",
+        "go_fast": go_fast,
+        **SIZES[request.width, request.height],
+        **guidance,
+    }
