@@ -119,6 +119,9 @@ REFUSED = {  # what stands in the file: the line, and what is said of it
         1,
         "backend: expected a name, or a mapping",
     ),
+    "a price that is none": ("cost: {prices: {a: -1}}\n", 1, "cost.prices: expected US dollars"),
+    "watts of nobody": ("cost:\n  watts: lots\n", 2, "cost.watts: expected watts, 0 or more, or"),
+    "no time": ("replicate: {timeout: 0}\n", 1, "replicate.timeout: expected seconds, more than 0"),
     "a home of nobody": ("output: {dir: ~nouser/x}\n", 1, "output.dir: expected a folder"),
     "a key given twice": ("steps: 1\n\nsteps: 2\n", 3, "steps: stands in line 1 already"),
     "an impossible date": ("tags: 2020-99-99\n", 1, "a date or number that cannot be"),
@@ -147,7 +150,10 @@ def test_what_cannot_be_used_is_one_line_that_says_where_and_why(
 @given(
     st.text()
     | st.lists(
-        st.tuples(st.sampled_from([*keys(), "output", "supabase"]), st.text("019.-:{}[]&*!~ \nax")),
+        st.tuples(
+            st.sampled_from([*keys(), "output", "supabase", "cost", "replicate"]),
+            st.text("019.-:{}[]&*!~ \nax"),
+        ),
         max_size=4,
     ).map(lambda lines: "".join(f"{key.partition('.')[0]}: {value}\n" for key, value in lines))
 )
@@ -191,6 +197,22 @@ def test_secrets_never_print(tmp_path: Path) -> None:
     assert "sb_secret_abc" not in shown
     assert "hunter22" not in shown
     assert "****" in shown
+
+
+def test_a_token_among_a_backends_options_does_not_print(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    file.write_text("backend: {type: flux-dev-replicate, api_token: r8_abcdef}\n")
+    settings = load_settings(None, file, {})
+    assert settings.backend_choice()[1]["api_token"].get_secret_value() == "r8_abcdef"
+    assert "r8_abcdef" not in repr(settings) + str([*settings.shown()])
+
+
+def test_what_is_configured_of_replicate_is_for_its_backends_only() -> None:
+    settings = load_settings({"replicate": {"timeout": 60}}, None, {"REPLICATE_API_TOKEN": "r8_a"})
+    told = settings.options_of("flux-dev-replicate")
+    assert told.pop("api_token").get_secret_value() == "r8_a"
+    assert told == {"timeout": 60}
+    assert settings.options_of("flux-dev-local") == {}
 
 
 def test_the_template_is_valid_and_names_every_key(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class ReplicateBackend:
             raise UsageError("go_fast is true or false")
         self.row, self.name, self.model = row, row.name, row.source
         self.defaults, self.limits = row.defaults, row.limits
-        self._given, self._timeout = api_token, _seconds(timeout)
+        self._given, self._timeout = _secret(api_token), _seconds(timeout)
         self._go_fast, self._base_url, self._pace = go_fast, base_url, pace or Pace()
 
     @property
@@ -227,15 +227,23 @@ def _seconds(timeout: float | None) -> float:
     return float(seconds)
 
 
-def _token(given: SecretStr | str | None) -> SecretStr | None:
-    text = given.get_secret_value() if isinstance(given, SecretStr) else given
-    text = (text or os.environ.get("REPLICATE_API_TOKEN") or "").strip()
-    return SecretStr(text) if text else None
+def _secret(text: SecretStr | str | None) -> SecretStr | None:
+    """In a form that does not print; None for what is blank."""
+    said = text.get_secret_value() if isinstance(text, SecretStr) else str(text or "")
+    return SecretStr(said.strip()) if said.strip() else None
+
+
+def _token(given: SecretStr | None) -> SecretStr | None:
+    return given or _secret(os.environ.get("REPLICATE_API_TOKEN"))
 
 
 def _checked(token: SecretStr | None) -> SecretStr:
     """The token. Raises `BackendError` for what no header can hold: httpx would quote all of it."""
-    text = token.get_secret_value() if token else ""
-    if not token or not (text.isascii() and text.isprintable() and " " not in text):
+    if token is None or not _fits_a_header(token):
         raise BackendError(f"the Replicate token has letters that none has: copy it from {TOKENS}")
     return token
+
+
+def _fits_a_header(token: SecretStr) -> bool:
+    text = token.get_secret_value()
+    return text.isascii() and text.isprintable() and " " not in text

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import flux_layout
 import pytest
 from huggingface_hub import constants
+from replicate_server import TOKEN, Replicate
 
 from imagen_nb.backends.flux import FluxBackend, custom
+from imagen_nb.studio import Studio
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +92,35 @@ def logged() -> Iterator[list[logging.LogRecord]]:
     for library, verbosity in before:
         library.set_verbosity(verbosity)
         library.remove_handler(listener)
+
+
+@pytest.fixture
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backends of pyproject.toml are there, though an older install does not say so."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    place = tmp_path / "installed" / "imagen_nb-0.1.0.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: imagen_nb\nVersion: 0.1.0\n")
+    points = project["entry-points"]["imagen_nb.backends"].items()
+    lines = [f"{name} = {where}\n" for name, where in points]
+    (place / "entry_points.txt").write_text("".join(["[imagen_nb.backends]\n", *lines]))
+    monkeypatch.syspath_prepend(place.parent)
+
+
+@pytest.fixture
+def studio_at(
+    registered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Studio]]:
+    """Makes a Studio that draws at a server of `replicate_server`."""
+    made = []
+
+    def make(server: Replicate, **settings: object) -> Studio:
+        monkeypatch.setenv("REPLICATE_BASE_URL", server.url)
+        monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
+        here = {"backend": "flux-dev-replicate", "output": {"dir": str(tmp_path / "out")}}
+        made.append(Studio({**here, **settings}))
+        return made[-1]
+
+    yield make
+    for studio in made:
+        studio.close()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.backends.models import FLUX_SCHNELL, Model
+from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, SIZES
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.request import Defaults, Limits, resolve
 from imagen_nb.widgets.sizes import labelled, sizes
@@ -24,6 +25,12 @@ def test_every_size_can_be_drawn_and_the_models_own_is_the_first(
     assert len(set(offered)) == len(offered)
     for width, height in offered:
         resolve("x", defaults=usual, limits=limits, width=width, height=height)
+
+
+def test_a_model_of_few_sizes_offers_those() -> None:
+    offered = sizes(FLUX_DEV_HOSTED.defaults, FLUX_DEV_HOSTED.limits)
+    assert offered[0] == (1024, 1024)
+    assert sorted(offered) == sorted(SIZES)
 
 
 @pytest.mark.parametrize("row", [FLUX_TINY, FLUX_SCHNELL])
