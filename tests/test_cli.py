@@ -134,6 +134,24 @@ def test_models_lists_each_backend_with_the_reason(capsys) -> None:
     assert "hf download" in rows["flux-dev-local"]["reason"]
 
 
+def test_models_says_what_is_lacking_below_the_table(capsys) -> None:
+    assert run(["models"]) == 0
+    table, *notes = capsys.readouterr().out.split("\n\n")
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+    assert rows["backend"] == ["here", "size", "steps", "price"]
+    assert rows["flux-tiny-local"] == ["yes", "128×128", "6", "$0"]
+    assert any(note.startswith("flux-dev-local: the weights of") for note in notes)
+
+
+def test_models_says_what_is_configured_of_the_price(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("IMAGEN_COST_PRICES", "{flux-tiny-local: 0.125}")
+    assert run(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["flux-tiny-local"]["cost_usd"] == 0.125
+    assert rows["flux-dev-local"]["cost_usd"] == 0
+    assert rows["flux"]["cost_usd"] is None
+
+
 def test_reindex_rebuilds_the_catalog(tmp_path: Path, capsys) -> None:
     assert run([*DRAW, "--output", str(tmp_path)]) == 0
     (tmp_path / ".imagen" / "catalog.sqlite3").unlink()

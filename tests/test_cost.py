@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -14,7 +15,7 @@ import pytest
 from imagen_nb import electricity
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.prices import PRICES
-from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED
+from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES
 from imagen_nb.config import CostSettings
 from imagen_nb.cost import cost_usd, said
 from imagen_nb.request import resolve
@@ -54,6 +55,17 @@ class TestPrices:
             assert 0 < price.usd < 1
             assert date(2026, 1, 1) < price.read
             assert price.source.startswith("https://")
+
+    def test_the_guide_has_them_and_the_sizes(self) -> None:
+        guide = (Path(__file__).parent.parent / "docs" / "hosted.md").read_text(encoding="utf-8")
+        for price in PRICES:
+            row = next(
+                line for line in guide.splitlines() if line.startswith(f"| `{price.backend}`")
+            )
+            assert f"| ${price.usd} | {price.read} |" in row
+            assert price.source in row
+        told = {(int(w), int(h)) for w, h in re.findall(r"(\d{3,4})×(\d{3,4})", guide)}
+        assert told == set(SIZES)
 
     def test_a_configured_one_wins(self, drawn: Callable[..., Drawn]) -> None:
         assert cost(drawn(5), prices={"flux-tiny-local": 0.125}) == 0.125

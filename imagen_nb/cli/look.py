@@ -13,7 +13,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
 from imagen_nb.paths import expanded
-from imagen_nb.terminal import complain, print_table
+from imagen_nb.terminal import complain, print_table, safe
 
 
 def models(config: options.Config = None, as_json: options.Json = False) -> None:
@@ -29,7 +29,7 @@ def models(config: options.Config = None, as_json: options.Json = False) -> None
         print(json.dumps(rows, indent=2))
         return
     print_table(
-        ("backend", "available", "native size", "steps", "picture", "note"),
+        ("backend", "here", "size", "steps", "price"),
         [
             (
                 row["name"],
@@ -37,11 +37,13 @@ def models(config: options.Config = None, as_json: options.Json = False) -> None
                 f"{row['width']}×{row['height']}" if row["width"] else "",
                 str(row["steps"] or ""),
                 said(settings.cost, row["cost_usd"]),
-                row["reason"],
             )
             for row in rows
         ],
     )
+    for row in rows:  # below the table, where a narrow terminal has room for them
+        if row["reason"]:
+            print(f"\n{row['name']}: {safe(row['reason'])}")
 
 
 def status(
