@@ -62,7 +62,7 @@ class TestPrices:
             row = next(
                 line for line in guide.splitlines() if line.startswith(f"| `{price.backend}`")
             )
-            assert f"| ${price.usd} | {price.read} |" in row
+            assert f"| ${price.usd} | {price.read}, " in row
             assert price.source in row
         told = {(int(w), int(h)) for w, h in re.findall(r"(\d{3,4})×(\d{3,4})", guide)}
         assert told == set(SIZES)
