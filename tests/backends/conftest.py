@@ -95,8 +95,11 @@ def logged() -> Iterator[list[logging.LogRecord]]:
 
 
 @pytest.fixture
-def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backends of pyproject.toml are there, though an older install does not say so."""
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The backends of pyproject.toml are there, though an older install does not say so.
+
+    Gives the folder that says it, for other processes.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     place = tmp_path / "installed" / "imagen_nb-0.1.0.dist-info"
     place.mkdir(parents=True)
@@ -105,11 +108,12 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"{name} = {where}\n" for name, where in points]
     (place / "entry_points.txt").write_text("".join(["[imagen_nb.backends]\n", *lines]))
     monkeypatch.syspath_prepend(place.parent)
+    return place.parent
 
 
 @pytest.fixture
 def studio_at(
-    registered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Studio]]:
     """Makes a Studio that draws at a server of `replicate_server`."""
     made = []

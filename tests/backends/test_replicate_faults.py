@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Any
@@ -327,3 +333,52 @@ class TestStudio:
         again = studio.reproduce(picture)
         assert again.identical is False
         assert "other pixels, and Replicate says of no seed" in capfd.readouterr().err
+
+    def test_a_panel_takes_the_sides_together(
+        self, server: Replicate, studio_at: Callable[..., Studio]
+    ) -> None:
+        from imagen_nb.widgets.controls import Controls
+
+        controls = Controls(studio_at(server))
+        assert controls.backend.value == "flux-dev-replicate"
+        controls.prompt.value = "a boat"
+        controls.width.value, controls.height.value = 1344, 768
+        assert controls.problems() == {}
+        controls.width.value = 1300
+        said = controls.problems()
+        assert set(said) == {"width", "height"}
+        assert "nearest is 1344x768" in said["width"]
+
+    @pytest.mark.slow
+    def test_ctrl_c_at_the_command_cancels_at_replicate(
+        self, server: Replicate, registered: Path, tmp_path: Path
+    ) -> None:
+        server.polls = 10**6
+        code = "from imagen_nb.cli import main; main()"
+        command = ["generate", "a boat", "--backend", "flux-schnell-replicate"]
+        where = {"REPLICATE_API_TOKEN": TOKEN, "REPLICATE_BASE_URL": server.url}
+        path = os.pathsep.join([str(registered), os.environ.get("PYTHONPATH", "")])
+        running = subprocess.Popen(
+            [sys.executable, "-c", code, *command, "--output", str(tmp_path / "out")],
+            env={**os.environ, **where, "PYTHONPATH": path},
+            stderr=subprocess.PIPE,
+        )
+        try:
+            until(lambda: server.asked("get"))
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=30)
+        finally:
+            running.kill()
+        assert running.returncode == 130
+        assert b"interrupted" in said
+        assert TOKEN.encode() not in said
+        assert [one["status"] for one in server.predictions.values()] == ["canceled"]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for it, as long as a busy machine may need."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come to that")
