@@ -497,8 +497,8 @@ class Studio:
         """Draw and keep; unless `again`, only what was not drawn today. In the requests' order."""
         home = self._homes.home(output, len(requests))
         self._uplink.warn(cloud)
-        wanted_there = self._uplink.wants(cloud)
-        facts = Facts(backend, self.settings.owner_user_id, wanted_there, self.settings.cost)
+        to_cloud = self._uplink.wants(cloud)
+        facts = Facts(backend, self.settings.owner_user_id, to_cloud, self.settings.cost)
         there = {} if again else drawn_today(requests, home, facts)
         missing = [request for place, request in enumerate(requests) if place not in there]
         new = iter(self._drawn_new(missing, home, facts, cloud, progress) if missing else ())
