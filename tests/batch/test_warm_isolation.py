@@ -25,7 +25,8 @@ LEAKS = {
     "sys.argv": ("import sys; sys.argv.append('leak')", "__import__('sys').argv[-1] == 'leak'"),
     "stderr": ("import sys; sys.stderr = sys.stdout",
                "__import__('sys').stderr is __import__('sys').stdout"),
-    "sys.excepthook": ("import sys; sys.excepthook = print", "__import__('sys').excepthook is print"),
+    "sys.unraisablehook": ("import sys; sys.unraisablehook = print",
+                           "__import__('sys').unraisablehook is print"),
     "the recursion limit": ("import sys; sys.setrecursionlimit(4321)",
                             "__import__('sys').getrecursionlimit()"),
     "a trace function": ("import sys; sys.settrace(print)", "__import__('sys').gettrace()"),
@@ -55,9 +56,9 @@ LEAKS = {
     "a patched function": ("import json; json.dumps = lambda x: 'leak'",
                            "__import__('json').dumps.__module__"),
     "a wrapped function": (
-        "import functools, json\n"
-        "json.loads = functools.wraps(json.loads)(lambda *a, real=json.loads: real(*a))",
-        "len(__import__('json').loads.__code__.co_varnames) < 3"),
+        "import functools, shlex\n"
+        "shlex.quote = functools.wraps(shlex.quote)(lambda text, real=shlex.quote: real(text))",
+        "__import__('shlex').quote.__code__.co_name"),
     "a function replaced by another": ("import os; os.listdir = os.stat",
                                        "__import__('os').listdir.__name__"),
     "a function replaced by a value": ("import json; json.dump = 5", "type(__import__('json').dump)"),
@@ -66,8 +67,8 @@ LEAKS = {
     "a module imported anew": (
         "import sys; first = sys.modules.pop('json'); import json; json.leak = first is not json",
         "hasattr(__import__('json'), 'leak')"),
-    "a mock": ("from unittest import mock; mock.patch('json.loads').start()",
-               "type(__import__('json').loads)"),
+    "a mock": ("from unittest import mock; mock.patch('shlex.quote').start()",
+               "type(__import__('shlex').quote)"),
     "an import finder": (
         "import sys\nclass Finder:\n    def find_spec(self, *given): return None\n"
         "sys.meta_path.insert(0, Finder())",
