@@ -8,12 +8,13 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -28,12 +29,21 @@ from imagen_nb import __version__
 logger = logging.getLogger("papermill")
 _CLEAN = "__import__('imagen_nb.batch.clean', fromlist=['forget'])"
 _SOCKET_PATH = 100  # bytes; Unix allows some 104, and a number follows
+_END_S = 4.0  # how long a kernel may take to end when asked
 _CLEAN_S = 60.0  # how long cleaning may take before the kernel counts as stuck
+_REASONS = 3  # of those why a kernel is replaced, in its line
 _POLL_S = 0.5  # between two looks at whether the kernel lives
 
 
 class Unclean(Exception):
-    """This kernel cannot run another notebook as a fresh one would; the message says why."""
+    """This kernel cannot run another notebook as a fresh one would; the message says why.
+
+    `answers`: whether it still does what it is asked to.
+    """
+
+    def __init__(self, why: str, *, answers: bool) -> None:
+        super().__init__(why)
+        self.answers = answers
 
 
 class Kernel:
@@ -98,7 +108,7 @@ class Kernel:
         report = self._ask("forget", json.dumps(order))
         left = report["left"] + (self._ask("tasks_left")["left"] if report["tasks"] else [])
         if left:
-            raise Unclean("; ".join(left))
+            raise Unclean(_short(left), answers=True)
 
     def _changed_variables(self) -> set[str]:
         return {name for name, _ in self.environment.items() ^ os.environ.items()}
@@ -110,12 +120,13 @@ class Kernel:
         notebook did to how IPython reads code does not matter.
         """
         call = f"{_CLEAN}.{what}({', '.join(map(repr, arguments))})"
+        reply: dict[str, Any] = {}
         try:
-            reply = run_sync(self._evaluated)(call)
-            value = reply["content"]["user_expressions"]["it"]
-            answer: dict[str, Any] = json.loads(ast.literal_eval(value["data"]["text/plain"]))
+            reply = run_sync(self._evaluated)(call)["content"]["user_expressions"]["it"]
+            answer: dict[str, Any] = json.loads(ast.literal_eval(reply["data"]["text/plain"]))
         except (DeadKernelError, TimeoutError, KeyError, ValueError, SyntaxError) as error:
-            raise Unclean(f"it gave no answer ({_what_it_said(error, locals())})") from error
+            said = _what_it_said(error, reply)
+            raise Unclean(f"it gave no answer ({said})", answers=False) from error
         return answer
 
     async def _evaluated(self, expression: str) -> dict[str, Any]:
@@ -145,20 +156,28 @@ class Kernel:
         raise TimeoutError(f"nothing in {timeout:.0f} s")
 
     def end(self, *, now: bool) -> None:
-        """End the process: `now`, with all that it started, or by asking it first."""
+        """End the process, `now` or by asking it first, and all that it started."""
         if client := getattr(self, "client", None):
             client.stop_channels()
         if self.manager.has_kernel:
-            self.manager.shutdown_wait_time = 4.0
+            group = getattr(self.manager.provisioner, "pgid", None)
+            self.manager.shutdown_wait_time = _END_S
             run_sync(self.manager._async_shutdown_kernel)(now=now)
+            if group:
+                with suppress(OSError):  # nobody is left
+                    os.killpg(group, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _what_it_said(error: Exception, seen: dict[str, Any]) -> str:
-    value = seen.get("value")
-    if isinstance(value, dict) and value.get("status") == "error":
-        return f"{value['ename']}: {value['evalue']}"
+def _what_it_said(error: Exception, reply: dict[str, Any]) -> str:
+    if reply.get("status") == "error":
+        return f"{reply['ename']}: {reply['evalue']}"
     return f"{type(error).__name__}: {error}"
+
+
+def _short(reasons: list[str]) -> str:
+    more = len(reasons) - _REASONS
+    return "; ".join(reasons[:_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _short_folder() -> str | None:
@@ -202,13 +221,15 @@ def held(name: str, start_timeout: float = 60, memory: int | None = None) -> Ite
 
 
 def _as_good_as_fresh(name: str, start_timeout: float, memory: int | None) -> Kernel:
+    answers = True
     if _kept and _kept.name == name:
         try:
             _kept.forget(memory)
             return _kept
         except Unclean as why:
             logger.warning("imagen-warm: a new kernel, the last one cannot be cleaned: %s", why)
-    _end_it(now=True)
+            answers = why.answers
+    _end_it(now=not answers)  # what the notebook registered for the end still runs
     kernel = Kernel(name, start_timeout)
     if not kernel.warm:
         _say_once(f"the kernel {name!r} has no imagen_nb {__version__}: a new one a notebook")

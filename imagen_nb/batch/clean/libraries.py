@@ -100,7 +100,8 @@ def _torch_again(noted: dict[str, Any]) -> None:
     import torch
 
     for setter, value in noted.items():
-        getattr(torch, setter)(value)
+        if value != _torch()[setter]:
+            getattr(torch, setter)(value)
     torch.set_printoptions(profile="default")
     if torch.get_default_device().type != "cpu":
         torch.set_default_device(None)
@@ -117,6 +118,14 @@ def _widgets_again(_: None) -> None:
     Widget.close_all()
 
 
+def _close_comms(_: None) -> None:
+    """What was opened to frontends; none of them is there any more."""
+    from comm import get_comm_manager
+
+    for one in [*get_comm_manager().comms.values()]:
+        one.close()
+
+
 TABLE = (
     Row("numpy's settings", _numpy, _numpy_again, "numpy"),
     Row("pandas' options", _pandas, _pandas_again, "pandas"),
@@ -124,5 +133,6 @@ TABLE = (
     Row("inline figures", _inline, _inline_again, "matplotlib_inline.backend_inline"),
     Row("torch's settings", _torch, _torch_again, "torch"),
     Row("widgets", nothing, _widgets_again, "ipywidgets"),
+    Row("comms", nothing, _close_comms, "comm"),
     Row("mocks", nothing, lambda _: sys.modules["unittest.mock"].patch.stopall(), "unittest.mock"),
 )

@@ -32,7 +32,9 @@ class Memory:
         """
         self._models = _in_memory()
         weight = resident()
-        if weight > self._searched + _WORTH_A_SEARCH:
+        if self._first is None:
+            self._searched = weight  # all was young until now, and has been searched
+        elif weight > self._searched + _WORTH_A_SEARCH:
             weight = self._search()
         if weight > self._limit(weight, bound) and self._models:
             self._models.clear()

@@ -44,17 +44,25 @@ class Modules:
         self._places: dict[str, bool] = {}  # of packages: whether they are installed
         self._fresh = frozenset(sys.modules)
         self._known: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
+        self._finders = [finder for finder in sys.meta_path if isinstance(finder, type)]
         self.look()
 
     def look(self) -> None:
-        """Take note of all modules that are there now."""
-        for name, module in [*sys.modules.items()]:
-            if isinstance(module, ModuleType) and name != "__main__":
-                self._known[name] = module, dict(module.__dict__)
+        """Take note of the modules that came since the last look."""
+        for name, module in self._new():
+            self._known[name] = module, dict(module.__dict__)
+
+    def _new(self) -> list[tuple[str, ModuleType]]:
+        return [
+            (name, module)
+            for name, module in [*sys.modules.items()]
+            if name not in self._known and name != "__main__" and isinstance(module, ModuleType)
+        ]
 
     def of_the_notebook(self) -> list[str]:
         """The names of the modules that are to be forgotten."""
-        return [name for name in [*sys.modules] if name != "__main__" and not self._stays(name)]
+        new = [name for name in [*sys.modules] if name not in self._known and name != "__main__"]
+        return [name for name in new if not self._stays(name)]
 
     def _stays(self, name: str) -> bool:
         own = getattr(sys.modules.get(name), "__name__", None)  # compiled ones may have two names
@@ -84,15 +92,16 @@ class Modules:
         for name in forgotten:
             sys.modules.pop(name, None)
             self._places.pop(name, None)
-        for name, (module, names) in self._known.items():
+        others = [finder for finder in sys.meta_path if not own(finder)]
+        sys.meta_path[:] = [*others, *(one for one in self._finders if one not in others)]
+        for name, (module, names) in [*self._known.items()]:
             sys.modules[name] = module  # it may have been taken out, or another put in its place
             if not _same(module.__dict__, names):
                 self._restore(module.__dict__, names, own)
-        new = [(n, m) for n, m in [*sys.modules.items()] if n not in self._known]
+                self._known[name] = module, dict(module.__dict__)
         return [
             f"{name}.{key} is the notebook's own"
-            for name, module in new
-            if isinstance(module, ModuleType) and name != "__main__"
+            for name, module in self._new()
             for key, value in [*module.__dict__.items()]
             if own(value)
         ]

@@ -49,8 +49,12 @@ def _limit_again(limits: tuple[int, float, int]) -> None:
 
 
 def _stop_tracing(_: None) -> None:
-    for stop in (sys.settrace, sys.setprofile, threading.settrace, threading.setprofile):
-        stop(None)  # type: ignore[operator]
+    if sys.gettrace() or threading.gettrace():
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+    if sys.getprofile() or threading.getprofile():
+        sys.setprofile(None)
+        threading.setprofile(None)
 
 
 def _collector() -> tuple[bool, tuple[int, int, int], int]:
@@ -95,24 +99,36 @@ def _builtins_again(names: dict[str, Any]) -> None:
 _Logger = tuple[int, bool, bool, list[logging.Handler], list[Any]]
 
 
-def _log_settings() -> dict[str, _Logger]:
-    loggers = {**logging.root.manager.loggerDict, "": logging.root}
-    return {
-        name: (one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters])
-        for name, one in loggers.items()
-        if isinstance(one, logging.Logger)
+def _loggers() -> dict[str, logging.Logger]:
+    named = {name: one for name, one in logging.root.manager.loggerDict.items()}
+    return {n: one for n, one in named.items() if isinstance(one, logging.Logger)} | {
+        "": logging.root
     }
 
 
+def _log_settings() -> dict[str, _Logger]:
+    return {name: _log_setting(one) for name, one in _loggers().items()}
+
+
+def _log_setting(one: logging.Logger) -> _Logger:
+    return one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters]
+
+
 def _log_again(settings: dict[str, _Logger]) -> None:
-    """Loggers that are new are a library's own business, or nobody's: they print nothing alone."""
+    """A library's loggers are noted when they are first seen, others are nobody's any more."""
     logging.disable(logging.NOTSET)
     logging.captureWarnings(False)
-    for name, (level, propagate, disabled, handlers, filters) in settings.items():
-        one = logging.getLogger(name)
-        one.setLevel(level)
-        one.propagate, one.disabled = propagate, disabled
-        one.handlers[:], one.filters[:] = handlers, filters
+    for name, one in _loggers().items():
+        if name not in settings:
+            is_librarys = name.partition(".")[0] in sys.modules
+            settings[name] = _log_setting(one) if is_librarys else _UNSET
+        if one.level != settings[name][0]:  # setting it clears the cache of every logger
+            one.setLevel(settings[name][0])
+        one.propagate, one.disabled = settings[name][1:3]
+        one.handlers[:], one.filters[:] = settings[name][3:]
+
+
+_UNSET: _Logger = (logging.NOTSET, True, False, [], [])
 
 
 def _time_zone_again(_: None) -> None:

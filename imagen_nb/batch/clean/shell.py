@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -91,6 +90,11 @@ def _transform_again(fresh: list[list[Any]]) -> None:
 
 
 TABLE = (
+    Row(
+        "IPython's kind of traceback",
+        lambda: _shell().InteractiveTB.mode,
+        lambda mode: _shell().InteractiveTB.set_mode(mode),
+    ),
     Row("IPython's last error", nothing, _forget_the_last_error),
     Row("IPython's extensions", _extensions, _unload),
     Row("IPython's magics", _magics, _magics_again),
@@ -136,11 +140,3 @@ def _tables() -> list[dict[Any, Any]]:
         found += [one.singleton_printers, one.type_printers, one.deferred_printers]
     return found
 
-
-def close_comms() -> None:
-    """Close what was opened to frontends; none of them is there any more."""
-    with contextlib.suppress(ImportError):
-        from comm import get_comm_manager
-
-        for one in [*get_comm_manager().comms.values()]:
-            one.close()
