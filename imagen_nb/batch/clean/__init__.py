@@ -36,6 +36,7 @@ class Fresh:
         """Make it so again, in the order's directory and environment; gives what is left."""
         os.chdir(order["cwd"])
         self._set_environment(order["environment"])
+        self._memory.keep_models()
         _leave_the_session()
         forgotten = self._modules.of_the_notebook()
         code = {"__main__", *forgotten}

@@ -24,13 +24,16 @@ class Memory:
         self._searched = 0  # weight when all was last searched
         self._models: list[Loaded] = []
 
+    def keep_models(self) -> None:
+        """Hold the models that are loaded, before the session that draws with them ends."""
+        self._models = _in_memory()
+
     def left(self, bound: int | None) -> list[str]:
         """Why it is too heavy, if it is; models are given up before the kernel is.
 
         `bound`: bytes; None for the usual, which counts from what the first notebook left, and
         to which models that were loaded later are added.
         """
-        self._models = _in_memory()
         weight = resident()
         if self._first is None:
             self._searched = weight  # all was young until now, and has been searched
