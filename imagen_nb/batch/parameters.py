@@ -121,11 +121,18 @@ def _assigned(statement: ast.stmt) -> Iterable[Parameter]:
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         yield _parameter(statement.target.id, statement.annotation, statement.value)
     elif isinstance(statement, ast.Assign):
-        comment = statement.type_comment
-        annotation = ast.parse(comment, mode="eval").body if comment else None
+        annotation = _commented(statement.type_comment)
         for target in statement.targets:
             if isinstance(target, ast.Name):
                 yield _parameter(target.id, annotation, statement.value)
+
+
+def _commented(comment: str | None) -> ast.expr | None:
+    """The type in `# type: int|None what it is for`, as papermill reads it: up to a blank."""
+    try:
+        return ast.parse(comment.split()[0], mode="eval").body if comment else None
+    except SyntaxError:
+        return None
 
 
 def _parameter(name: str, annotation: ast.expr | None, value: ast.expr | None) -> Parameter:
