@@ -128,9 +128,14 @@ def _assigned(statement: ast.stmt) -> Iterable[Parameter]:
 
 
 def _commented(comment: str | None) -> ast.expr | None:
-    """The type in `# type: int|None what it is for`, as papermill reads it: up to a blank."""
+    """The type in `# type: int|None what it is for`, which papermill reads up to a blank."""
+    return _type((comment or "").partition(" ")[0])
+
+
+def _type(text: str) -> ast.expr | None:
+    """A type that is written as text; None where that is none."""
     try:
-        return ast.parse(comment.split()[0], mode="eval").body if comment else None
+        return ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
         return None
 
@@ -148,7 +153,8 @@ def _parameter(name: str, annotation: ast.expr | None, value: ast.expr | None) -
 def _annotated(annotation: ast.expr) -> tuple[frozenset[str], bool]:
     """The types that an annotation names, none when it names one that is not known; and None."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        return _annotated(ast.parse(annotation.value, mode="eval").body)
+        read = _type(annotation.value)
+        return _annotated(read) if read else (frozenset(), True)
     names, optional = set(), False
     for part in _union(annotation):
         name = ast.unparse(part.value if isinstance(part, ast.Subscript) else part)

@@ -251,6 +251,7 @@ def test_what_is_no_notebook_to_run_is_said_in_one_line(
         ("x = None  # type: int|None what it's for", {"int"}, False),
         ("x = None  # type: a/b", set(), False),
         ("x = None  # type:", set(), False),
+        ("x: 'no type' = 1", set(), False),
     ],
 )
 def test_a_parameter_is_what_its_line_says(

@@ -23,7 +23,9 @@ def notebook(*cells: str, kernel: str = "python3") -> nbformat.NotebookNode:
     return made
 
 
-def run(*cells: str, kernel: str = "python3", path: Path | None = None, **options: Any) -> list[str]:
+def run(
+    *cells: str, kernel: str = "python3", path: Path | None = None, **options: Any
+) -> list[str]:
     """Run it; what its cells printed or gave, in their order."""
     done = papermill.execute_notebook(
         notebook(*cells, kernel=kernel), path, engine_name="imagen-warm", progress_bar=False,
