@@ -5,15 +5,15 @@ A process and not a thread: papermill changes the working directory of the proce
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from queue import SimpleQueue
 
@@ -40,7 +40,7 @@ class Workers:
             self._free.put(place)
         self._count, self._gpus = count, gpus(environment)
         self._running: dict[int, subprocess.Popen[str]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # Ctrl-C may come while this very thread holds it
         self._killed = False
 
     @property
@@ -61,14 +61,8 @@ class Workers:
 
     def _asked(self, place: int, job: Job) -> Ran:
         worker = self._worker(place)
-        watch = self._watched(worker)
-        try:
-            print(json.dumps(asdict(job)), file=worker.stdin, flush=True)
-            line = worker.stdout.readline() if worker.stdout else ""
-        except (BrokenPipeError, OSError):
-            line = ""
-        finally:
-            watch.cancel()
+        with self._in_time(worker):
+            line = _said(worker, job)
         if not line:
             self._forget(place)
             _gone(worker)
@@ -78,14 +72,19 @@ class Workers:
             raise Lost(answer["error"])
         return Ran(**answer)
 
-    def _watched(self, worker: subprocess.Popen[str]) -> threading.Timer:
+    @contextmanager
+    def _in_time(self, worker: subprocess.Popen[str]) -> Iterator[None]:
         """Ends a worker that does not notice itself that its job takes too long."""
-        seconds = (self._way.timeout or threading.TIMEOUT_MAX / 2 - _LATE_S) + _LATE_S
-        watch = threading.Timer(seconds, worker.kill)
+        if self._way.timeout is None:
+            yield
+            return
+        watch = threading.Timer(self._way.timeout + _LATE_S, worker.kill)
         watch.daemon = True
-        if self._way.timeout is not None:
-            watch.start()
-        return watch
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
 
     def _worker(self, place: int) -> subprocess.Popen[str]:
         with self._lock:
@@ -138,6 +137,16 @@ class Workers:
             _gone(process)
 
 
+def _said(worker: subprocess.Popen[str], job: Job) -> str:
+    """The worker's answer to a job; nothing when it died."""
+    assert worker.stdout is not None
+    try:
+        print(json.dumps(asdict(job)), file=worker.stdin, flush=True)
+        return worker.stdout.readline()
+    except (OSError, ValueError):  # a broken or closed pipe
+        return ""
+
+
 def _gone(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(5)
@@ -146,7 +155,7 @@ def _gone(process: subprocess.Popen[str]) -> None:
         process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe:
-            with contextlib.suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):
                 pipe.close()
 
 
