@@ -1,4 +1,4 @@
-"""The papermill engine `imagen-warm`: one kernel for many notebooks, each of which finds it fresh."""
+"""The papermill engine `imagen-warm`: one kernel for many notebooks; each finds it fresh."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _REASONS = 3  # of those why a kernel is replaced, in its line
 _POLL_S = 0.5  # between two looks at whether the kernel lives
 
 
-class Unclean(Exception):
+class UncleanError(Exception):
     """This kernel cannot run another notebook as a fresh one would; the message says why.
 
     `answers`: whether it still does what it is asked to.
@@ -84,31 +84,36 @@ class Kernel:
         self.client.start_channels(stdin=False, hb=False, control=False)
         run_sync(self.client._async_wait_for_ready)(timeout=timeout)
         self.language_info = self._language_info()
-        self.warm = self.speaks_python and self._begin()
+        self.cold = self._begin()
 
     def _language_info(self) -> dict[str, Any]:
         reply = run_sync(self._reply)(self.client.kernel_info(), _CLEAN_S)
         info: dict[str, Any] = reply["content"]["language_info"]
         return info
 
-    def _begin(self) -> bool:
-        """Take note of the fresh kernel; whether it has this very imagen_nb to do that with."""
+    def _begin(self) -> str | None:
+        """Take note of the fresh kernel; gives why it can run only one notebook, if so."""
+        if not self.speaks_python:
+            return f"it speaks {self._spec().language}"
         try:
-            return bool(self._ask("begin")["version"] == __version__)
-        except Unclean:
-            return False
+            version = self._ask("begin")["version"]
+        except UncleanError as why:
+            return f"no imagen_nb in it: {why}"
+        return None if version == __version__ else f"its imagen_nb is {version}, not {__version__}"
 
     def forget(self, memory: int | None) -> None:
         """Make it as good as fresh, in this process's present directory and environment.
 
-        Raises `Unclean` where that is not possible.
+        Raises `UncleanError` where that is not possible.
         """
         changed = {k: os.environ.get(k) for k in self._changed_variables()}
-        order = {"cwd": os.getcwd(), "environment": changed, "memory": memory}
+        order = {"cwd": os.getcwd(), "environment": changed, "memory": memory, "again": False}
         report = self._ask("forget", json.dumps(order))
-        left = report["left"] + (self._ask("tasks_left")["left"] if report["tasks"] else [])
+        if report["again"]:
+            report = self._ask("forget", json.dumps(order | {"again": True}))
+        left = report["left"]
         if left:
-            raise Unclean(_short(left), answers=True)
+            raise UncleanError(_short(left), answers=True)
 
     def _changed_variables(self) -> set[str]:
         return {name for name, _ in self.environment.items() ^ os.environ.items()}
@@ -126,7 +131,7 @@ class Kernel:
             answer: dict[str, Any] = json.loads(ast.literal_eval(reply["data"]["text/plain"]))
         except (DeadKernelError, TimeoutError, KeyError, ValueError, SyntaxError) as error:
             said = _what_it_said(error, reply)
-            raise Unclean(f"it gave no answer ({said})", answers=False) from error
+            raise UncleanError(f"it gave no answer ({said})", answers=False) from error
         return answer
 
     async def _evaluated(self, expression: str) -> dict[str, Any]:
@@ -216,7 +221,7 @@ def held(name: str, start_timeout: float = 60, memory: int | None = None) -> Ite
             raise
         if kernel.lost:
             logger.warning("imagen-warm: the next notebook gets a new kernel: %s", kernel.lost)
-        if kernel.lost or not kernel.warm:
+        if kernel.lost or kernel.cold:
             _end_it(now=True)
 
 
@@ -226,13 +231,13 @@ def _as_good_as_fresh(name: str, start_timeout: float, memory: int | None) -> Ke
         try:
             _kept.forget(memory)
             return _kept
-        except Unclean as why:
+        except UncleanError as why:
             logger.warning("imagen-warm: a new kernel, the last one cannot be cleaned: %s", why)
             answers = why.answers
-    _end_it(now=not answers)  # what the notebook registered for the end still runs
+    _end_it(now=not answers)  # asked, its libraries finish what they write
     kernel = Kernel(name, start_timeout)
-    if not kernel.warm:
-        _say_once(f"the kernel {name!r} has no imagen_nb {__version__}: a new one a notebook")
+    if kernel.cold:
+        _say_once(f"a new kernel {name!r} for every notebook: {kernel.cold}")
     return kernel
 
 
@@ -255,6 +260,11 @@ def close() -> None:
         _end_it(now=False)
 
 
+def _end_with_the_process() -> None:
+    _turn.acquire(blocking=False)  # whoever else has the turn is a thread that ends just now
+    _end_it(now=False)
+
+
 def _leave_to_the_parent() -> None:
     """A forked child has no kernel; its parent's is not its to end."""
     global _kept, _turn, _inherited
@@ -264,4 +274,4 @@ def _leave_to_the_parent() -> None:
 _inherited: Kernel | None = None  # or collecting it would remove the parent's files
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_the_parent)
-atexit.register(close)
+atexit.register(_end_with_the_process)

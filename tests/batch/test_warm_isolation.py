@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import papermill
 import pytest
 from warm_notebooks import PID, process, run, value
 
@@ -43,7 +44,7 @@ LEAKS = {
                              "__import__('logging').root.manager.disable"),
     "the locale": ("import locale; locale.setlocale(locale.LC_CTYPE, 'C')",
                    "__import__('locale').setlocale(__import__('locale').LC_CTYPE)"),
-    "the umask": ("import os; os.umask(0o077)", "(lambda os: os.umask(os.umask(0)))(__import__('os'))"),
+    "the umask": ("import os; os.umask(0o077)", "import os; mask = os.umask(0); os.umask(mask); mask"),
     "a signal handler": ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
                          "__import__('signal').getsignal(15)"),
     "the decimal context": ("import decimal; decimal.getcontext().prec = 3",
@@ -53,27 +54,27 @@ LEAKS = {
     "the temporary folder": ("import tempfile; tempfile.tempdir = '/'", "__import__('tempfile').tempdir"),
     "a new builtin": ("import builtins; builtins.leak = 1", "hasattr(__import__('builtins'), 'leak')"),
     "a patched builtin": ("import builtins; builtins.ascii = lambda x: x", "ascii.__class__"),
-    "a patched function": ("import json; json.dumps = lambda x: 'leak'",
-                           "__import__('json').dumps.__module__"),
+    "a patched function": ("import shlex; shlex.quote = lambda text: 'leak'",
+                           "__import__('shlex').quote('a b')"),
     "a wrapped function": (
         "import functools, shlex\n"
         "shlex.quote = functools.wraps(shlex.quote)(lambda text, real=shlex.quote: real(text))",
         "__import__('shlex').quote.__code__.co_name"),
     "a function replaced by another": ("import os; os.listdir = os.stat",
                                        "__import__('os').listdir.__name__"),
-    "a function replaced by a value": ("import json; json.dump = 5", "type(__import__('json').dump)"),
-    "a function taken out": ("import json; del json.load", "hasattr(__import__('json'), 'load')"),
-    "a module replaced": ("import sys; sys.modules['json'] = 5", "type(__import__('json'))"),
+    "a function replaced by a value": ("import shlex; shlex.join = 5", "type(__import__('shlex').join)"),
+    "a function taken out": ("import shlex; del shlex.split", "hasattr(__import__('shlex'), 'split')"),
+    "a module replaced": ("import sys, shlex; sys.modules['shlex'] = 5", "type(__import__('shlex'))"),
     "a module imported anew": (
-        "import sys; first = sys.modules.pop('json'); import json; json.leak = first is not json",
-        "hasattr(__import__('json'), 'leak')"),
+        "import sys; old = sys.modules.pop('shlex'); import shlex; shlex.leak = old is not shlex",
+        "hasattr(__import__('shlex'), 'leak')"),
     "a mock": ("from unittest import mock; mock.patch('shlex.quote').start()",
                "type(__import__('shlex').quote)"),
     "an import finder": (
         "import sys\nclass Finder:\n    def find_spec(self, *given): return None\n"
         "sys.meta_path.insert(0, Finder())",
         "type(__import__('sys').meta_path[0]).__name__"),
-    "an extension": ("%load_ext autoreload", "'autoreload' in get_ipython().extension_manager.loaded"),
+    "an extension": ("%load_ext autoreload", "'autoreload' in str(get_ipython().extension_manager.loaded)"),
     "a magic": ("from IPython.core.magic import register_line_magic\n"
                 "@register_line_magic\ndef leak(line): pass",
                 "'leak' in get_ipython().magics_manager.magics['line']"),
@@ -104,6 +105,10 @@ LEAKS = {
                  "len(__import__('ipywidgets').widgets.widget._instances)"),
     "a task": ("import asyncio; task = asyncio.create_task(asyncio.sleep(1000), name='leak')",
                "'leak' in [t.get_name() for t in __import__('asyncio').all_tasks()]"),
+    "a task of its own code": (
+        "import asyncio\nasync def wait(): await asyncio.sleep(1000)\n"
+        "task = asyncio.create_task(wait(), name='leak')",
+        "'leak' in [t.get_name() for t in __import__('asyncio').all_tasks()]"),
     "numpy's errors": ("import numpy as np; np.seterr(all='raise')", "__import__('numpy').geterr()"),
     "numpy's printing": ("import numpy as np; np.set_printoptions(precision=2)",
                          "__import__('numpy').get_printoptions()['precision']"),
@@ -117,9 +122,10 @@ LEAKS = {
     "matplotlib's backend": ("import matplotlib; matplotlib.use('svg')",
                              "(__import__('matplotlib.pyplot'), __import__('matplotlib').get_backend())[1]"),
     "the format of figures": (
-        "import matplotlib.pyplot\n%config InlineBackend.figure_formats = ['svg']",
-        "(lambda plt: type(plt.figure()).__name__ in str(get_ipython().display_formatter"
-        ".formatters['image/svg+xml'].type_printers))(__import__('matplotlib.pyplot').pyplot)"),
+        "%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']",
+        "%matplotlib inline\n"
+        "[name for name, one in get_ipython().display_formatter.formatters.items()"
+        " if 'Figure' in str(one.type_printers)]"),
 }  # fmt: skip
 TORCH = {
     "torch's default type": ("torch.set_default_dtype(torch.float64)", "torch.get_default_dtype()"),
@@ -128,6 +134,8 @@ TORCH = {
     "torch's algorithms": ("torch.use_deterministic_algorithms(True)",
                            "torch.are_deterministic_algorithms_enabled()"),
     "torch's device": ("torch.set_default_device('meta')", "torch.zeros(1).device"),
+    "torch's inference mode": ("mode = torch.inference_mode(); mode.__enter__()",
+                               "torch.is_inference_mode_enabled()"),
     "torch's printing": ("torch.set_printoptions(precision=2)", "torch.tensor(0.12345)"),
 }  # fmt: skip
 
@@ -151,6 +159,108 @@ def test_the_next_notebook_does_not_find(what: str) -> None:
 def test_the_next_notebook_finds_torch_as_it_was_imported() -> None:
     looks = [f"import torch\n{look}" for _, look in TORCH.values()]
     before = run(*looks, PID)
-    for leak, look in TORCH.values():
-        assert value(f"import torch\n{leak}", look) not in before[:-1]
+    for (leak, look), was in zip(TORCH.values(), before, strict=False):
+        assert value(f"import torch\n{leak}", look) != was
     assert run(*looks, PID) == before
+
+
+@pytest.mark.parametrize(
+    ("seed", "draw"),
+    [
+        ("import random; random.seed(1)", "__import__('random').random()"),
+        ("import numpy as np; np.random.seed(1)", "__import__('numpy').random.rand()"),
+        ("import torch; torch.manual_seed(1)", "__import__('torch').rand(1).item()"),
+    ],
+)
+def test_a_seed_is_not_the_next_notebooks(seed: str, draw: str) -> None:
+    seeded = value(seed, draw)
+    assert value(seed, draw) == seeded
+    assert len({value(draw), value(draw), seeded}) == 3
+
+
+def test_cells_are_counted_from_one_again_and_the_last_error_is_forgotten() -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        run("secret = 1", "secret / 0")
+    look = "import sys; get_ipython().execution_count, len(In), hasattr(sys, 'last_value')"
+    assert value(look) == "(2, 2, False)"  # the next is the second
+
+
+def test_what_a_notebook_wants_done_at_the_end_is_done_at_its_end(tmp_path: Path) -> None:
+    before = process()
+    run(
+        "import atexit, pathlib\nplace = pathlib.Path('end')\n"
+        "@atexit.register\ndef end(): place.touch()\natexit.register(place.exists)",
+        cwd=str(tmp_path),
+    )
+    assert process(cwd=str(tmp_path)) == before
+    assert (tmp_path / "end").exists()
+
+
+def test_a_notebook_runs_where_papermill_is_told_to(tmp_path: Path) -> None:
+    assert value("import os; os.getcwd()", cwd=str(tmp_path)) == repr(str(tmp_path))
+    assert value("import os; os.getcwd()") == repr(os.getcwd())
+
+
+def test_a_notebook_finds_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = "import os; os.environ.get('IMAGEN_TEST'), os.environ.get('JPY_PARENT_PID')"
+    monkeypatch.setenv("IMAGEN_TEST", "one")
+    assert value(look) == f"('one', '{os.getpid()}')"
+    monkeypatch.delenv("IMAGEN_TEST")
+    assert value(look) == f"(None, '{os.getpid()}')"
+
+
+def test_each_notebook_imports_the_module_beside_it(tmp_path: Path) -> None:
+    """Also one that is imported from another, and one that patches a library."""
+    before = process()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper.py").write_text(
+            f"import shlex\nfrom inner import x\nname = {name!r}"
+        )
+        (tmp_path / name / "inner.py").write_text(
+            "import shlex\nx = shlex.quote('a b')\nshlex.quote = len"
+        )
+        assert value("import helper; helper.name, helper.x", cwd=str(tmp_path / name)) == str(
+            (name, "'a b'")
+        )
+    assert process() == before
+
+
+def test_what_is_installed_stays_imported() -> None:
+    marked = "import numpy, shlex, imagen_nb\n{}\n[hasattr(m, 'mark') for m in (numpy, shlex, imagen_nb)]"
+    assert value(marked.format("numpy.mark = shlex.mark = imagen_nb.mark = 1")) == str([True] * 3)
+    assert value(marked.format("")) == str([True] * 3)
+    run("import numpy, shlex, imagen_nb\ndel numpy.mark, shlex.mark, imagen_nb.mark")
+
+
+def test_figures_are_shown_in_every_notebook() -> None:
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    for _ in range(3):
+        assert run(plot) == ["<Figure size 640x480 with 1 Axes>"]
+
+
+def test_usual_notebooks_leave_nothing(tmp_path: Path) -> None:
+    """Classes, callbacks, threads, pools, tasks that have ended: the kernel stays."""
+    before = process()
+    run(*USUAL)
+    assert process() == before
+
+
+USUAL = (
+    "from dataclasses import dataclass\nfrom functools import cache\nfrom typing import Generic, TypeVar\n"
+    "@dataclass\nclass Point:\n    x: int\n@cache\ndef twice(x): return 2 * x\ntwice(2), [Point(1)]\n"
+    "T = TypeVar('T')\nclass Box(Generic[T]): pass\nbox: list[Point] = Box[Point]()",
+    "import pydantic\nclass Model(pydantic.BaseModel):\n    x: int\nModel(x=1).model_dump_json()",
+    "import pandas as pd\npd.DataFrame({'a': [1, 2]}).a.map(lambda x: x + 1)",
+    "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x): return x * 2\n"
+    "net = Net(); net.register_forward_hook(lambda *a: None); net(torch.ones(1, requires_grad=True)).backward()",
+    "import ipywidgets\nbutton = ipywidgets.Button(); button.on_click(lambda b: None); button",
+    "import asyncio, threading\nfrom concurrent.futures import ThreadPoolExecutor\n"
+    "pool = ThreadPoolExecutor(2); list(pool.map(lambda x: x, range(3)))\n"
+    "thread = threading.Thread(target=lambda: None); thread.start()\n"
+    "await asyncio.gather(asyncio.sleep(0), asyncio.to_thread(lambda: 1))",
+    "import warnings, logging\nwarnings.warn('careful')\nlogging.getLogger('mine').warning('careful')",
+    "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], check=True)",
+    "%timeit -n1 -r1 1 + 1",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    kept = error",
+)

@@ -29,7 +29,7 @@ def run(
     """Run it; what its cells printed or gave, in their order."""
     done = papermill.execute_notebook(
         notebook(*cells, kernel=kernel), path, engine_name="imagen-warm", progress_bar=False,
-        request_save_on_cell_execute=False, **options,
+        request_save_on_cell_execute=False, **{"job_timeout": 20} | options,
     )  # fmt: skip
     outputs = [output for cell in done.cells for output in cell.outputs]
     return [one.get("text") or one.get("data", {}).get("text/plain", "") for one in outputs]

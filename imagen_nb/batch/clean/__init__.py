@@ -16,6 +16,7 @@ from typing import Any
 from imagen_nb import __version__
 from imagen_nb.batch.clean import libraries, process, remains, shell
 from imagen_nb.batch.clean.authors import written_in
+from imagen_nb.batch.clean.endings import Endings
 from imagen_nb.batch.clean.memory import Memory
 from imagen_nb.batch.clean.modules import Modules
 from imagen_nb.batch.clean.rows import Noted
@@ -26,6 +27,7 @@ class Fresh:
 
     def __init__(self) -> None:
         self._environment = dict(os.environ)
+        self._endings = Endings()
         self._noted = Noted((*shell.TABLE, *libraries.TABLE, *process.TABLE))
         self._hooks, self._modules, self._memory = shell.Hooks(), Modules(), Memory()
         self._threads = set(threading.enumerate())
@@ -34,18 +36,18 @@ class Fresh:
 
     def again(self, order: Mapping[str, Any]) -> list[str]:
         """Make it so again, in the order's directory and environment; gives what is left."""
+        forgotten = self._modules.of_the_notebook()
+        code = {"__main__", *forgotten}
+        own = written_in(code)
+        self._endings.come(code)
         os.chdir(order["cwd"])
         self._set_environment(order["environment"])
         self._memory.keep_models()
         _leave_the_session()
-        forgotten = self._modules.of_the_notebook()
-        code = {"__main__", *forgotten}
-        own = written_in(code)
         self._hooks.give_back(own)
         left = self._noted.give_back()
         left += self._modules.give_back(forgotten, own)
-        for task in remains.tasks():
-            task.cancel()
+        left += [f"the task {task.get_name()} cannot be cancelled" for task in remains.tasks()]
         left += remains.threads_left(self._threads, code)
         left += remains.processes_left()
         left += remains.code_left(own)
@@ -86,17 +88,16 @@ def begin() -> str:
 def forget(order: str) -> str:
     """Forget the notebook that ran; gives JSON: `left` says why the kernel cannot be used again.
 
+    `again`: nothing but cancelling tasks was done yet, and they end when this has returned.
+
     `order`: JSON with the directory of the next notebook, the variables of the environment that
-    differ from those of the fresh kernel, and the bound of memory in bytes. `tasks`: how many were
-    cancelled; `tasks_left` then says, in a next call, whether they have ended.
+    differ from those of the fresh kernel, the bound of memory in bytes, and whether it is `again`.
     """
     if _fresh is None:
         raise RuntimeError("begin was not called")
-    left = _fresh.again(json.loads(order))
-    return json.dumps({"left": left, "tasks": len(remains.tasks())})
-
-
-def tasks_left() -> str:
-    """Gives JSON: `left` has the tasks that run although they were cancelled."""
-    names = [task.get_name() for task in remains.tasks()]
-    return json.dumps({"left": [f"the task {name} cannot be cancelled" for name in names]})
+    wanted, tasks = json.loads(order), remains.tasks()
+    if tasks and not wanted["again"]:
+        for task in tasks:
+            task.cancel()
+        return json.dumps({"left": [], "again": True})
+    return json.dumps({"left": _fresh.again(wanted), "again": False})

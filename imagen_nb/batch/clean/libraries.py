@@ -10,18 +10,23 @@ import sys
 import warnings
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 from imagen_nb.batch.clean.rows import Row, nothing
 
 
-def _numpy() -> tuple[dict[str, Any], Any, Any]:
-    import numpy as np
+def _there(library: str) -> Any:
+    """A library that was imported; rows are not asked before that."""
+    return sys.modules[library]
 
+
+def _numpy() -> tuple[dict[str, Any], Any, Any]:
+    np = _there("numpy")
     return np.geterr(), np.get_printoptions(), np.geterrcall()
 
 
 def _numpy_again(noted: tuple[dict[str, Any], Any, Any]) -> None:
-    import numpy as np
-
+    np = _there("numpy")
     np.seterr(**noted[0])
     np.set_printoptions(**noted[1])
     np.seterrcall(noted[2])
@@ -29,15 +34,13 @@ def _numpy_again(noted: tuple[dict[str, Any], Any, Any]) -> None:
 
 
 def _pandas() -> dict[str, Any]:
-    import pandas as pd
-
+    pd = _there("pandas")
     options: dict[str, Any] = copy.deepcopy(pd.options.d)
     return options
 
 
 def _pandas_again(options: dict[str, Any]) -> None:
-    import pandas as pd
-
+    pd = _there("pandas")
     if pd.options.d != options:  # or it would take 20 ms
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of options that are going away
@@ -45,14 +48,12 @@ def _pandas_again(options: dict[str, Any]) -> None:
 
 
 def _matplotlib() -> dict[str, Any]:
-    import matplotlib as mpl
-
+    mpl = _there("matplotlib")
     return dict(dict.items(mpl.rcParams))  # as they are: to ask for the backend would choose one
 
 
 def _matplotlib_again(noted: dict[str, Any]) -> None:
-    import matplotlib as mpl
-
+    mpl = _there("matplotlib")
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
         if isinstance(noted["backend"], str) and mpl.get_backend() != noted["backend"]:
@@ -61,31 +62,29 @@ def _matplotlib_again(noted: dict[str, Any]) -> None:
 
 
 def _inline() -> dict[str, Any]:
-    from matplotlib_inline.config import InlineBackend
-
-    return {name: InlineBackend().trait_values(config=True)[name] for name in _INLINE}
+    inline = _there("matplotlib_inline.backend_inline").InlineBackend()
+    return {name: getattr(inline, name) for name in _INLINE}
 
 
 _INLINE = ("figure_formats", "print_figure_kwargs", "close_figures")
 
 
 def _inline_again(noted: dict[str, Any]) -> None:
-    """Figures are shown by hooks of IPython, which matplotlib sets only when it is imported."""
-    from IPython.core.getipython import get_ipython
-    from IPython.core.pylabtools import select_figure_formats
-    from matplotlib_inline.backend_inline import configure_inline_support
-    from matplotlib_inline.config import InlineBackend
+    """Figures are shown by hooks of IPython, which matplotlib sets only when it is imported.
 
-    shell, inline = get_ipython(), InlineBackend.instance()
+    Then it also becomes interactive, after its settings were noted.
+    """
+    backend, shell = _there("matplotlib_inline.backend_inline"), get_ipython()
+    inline = backend.InlineBackend.instance()
     for name, value in noted.items():
         setattr(inline, name, copy.copy(value))
-    configure_inline_support(shell, "inline")
-    select_figure_formats(shell, inline.figure_formats, **inline.print_figure_kwargs)
+    _there("matplotlib").interactive(True)
+    backend.configure_inline_support(shell, "inline")
+    backend.select_figure_formats(shell, inline.figure_formats, **inline.print_figure_kwargs)
 
 
 def _torch() -> dict[str, Any]:
-    import torch
-
+    torch = _there("torch")
     return {
         "set_default_dtype": torch.get_default_dtype(),
         "set_num_threads": torch.get_num_threads(),
@@ -97,8 +96,7 @@ def _torch() -> dict[str, Any]:
 
 
 def _torch_again(noted: dict[str, Any]) -> None:
-    import torch
-
+    torch = _there("torch")
     for setter, value in noted.items():
         if value != _torch()[setter]:
             getattr(torch, setter)(value)
@@ -113,16 +111,12 @@ def _torch_again(noted: dict[str, Any]) -> None:
 
 
 def _widgets_again(_: None) -> None:
-    from ipywidgets import Widget
-
-    Widget.close_all()
+    _there("ipywidgets").Widget.close_all()
 
 
 def _close_comms(_: None) -> None:
     """What was opened to frontends; none of them is there any more."""
-    from comm import get_comm_manager
-
-    for one in [*get_comm_manager().comms.values()]:
+    for one in [*_there("comm").get_comm_manager().comms.values()]:
         one.close()
 
 
@@ -134,5 +128,5 @@ TABLE = (
     Row("torch's settings", _torch, _torch_again, "torch"),
     Row("widgets", nothing, _widgets_again, "ipywidgets"),
     Row("comms", nothing, _close_comms, "comm"),
-    Row("mocks", nothing, lambda _: sys.modules["unittest.mock"].patch.stopall(), "unittest.mock"),
+    Row("mocks", nothing, lambda _: _there("unittest.mock").patch.stopall(), "unittest.mock"),
 )

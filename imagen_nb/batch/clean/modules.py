@@ -19,8 +19,11 @@ _CODE = (FunctionType, BuiltinFunctionType, MethodType, functools.partial, Modul
 
 
 def installed_folders() -> frozenset[str]:
-    """Where modules lie that stay imported: what the fresh kernel finds, but for PYTHONPATH and
-    the working directory; editable installs are among them."""
+    """Where the modules lie that stay imported.
+
+    That is wherever a fresh kernel looks, editable installs included, but for PYTHONPATH and the
+    working directory.
+    """
     given = {_real(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
     own = given | {_real(os.getcwd())}
     found = {_real(path) for path in sys.path if path} - own

@@ -51,7 +51,7 @@ def _limit_again(limits: tuple[int, float, int]) -> None:
 def _stop_tracing(_: None) -> None:
     if sys.gettrace() or threading.gettrace():
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
     if sys.getprofile() or threading.getprofile():
         sys.setprofile(None)
         threading.setprofile(None)
@@ -100,10 +100,8 @@ _Logger = tuple[int, bool, bool, list[logging.Handler], list[Any]]
 
 
 def _loggers() -> dict[str, logging.Logger]:
-    named = {name: one for name, one in logging.root.manager.loggerDict.items()}
-    return {n: one for n, one in named.items() if isinstance(one, logging.Logger)} | {
-        "": logging.root
-    }
+    named = {**logging.root.manager.loggerDict, "": logging.root}
+    return {name: one for name, one in named.items() if isinstance(one, logging.Logger)}
 
 
 def _log_settings() -> dict[str, _Logger]:
@@ -136,30 +134,55 @@ def _time_zone_again(_: None) -> None:
         time.tzset()  # after the environment
 
 
-def _put_into(target: list[Any]) -> Any:
-    def put(values: list[Any]) -> None:
-        target[:] = values
+def _path_again(paths: list[str]) -> None:
+    sys.path[:] = paths
 
-    return put
+
+def _words_again(words: list[str]) -> None:
+    sys.argv[:] = words
+
+
+def _locale() -> str:
+    return locale.setlocale(locale.LC_ALL)
+
+
+def _locale_again(name: str) -> None:
+    locale.setlocale(locale.LC_ALL, name)
+
+
+def _thread_hook_again(hook: Any) -> None:
+    threading.excepthook = hook
+
+
+def _temporary_again(folder: str | None) -> None:
+    tempfile.tempdir = folder
+
+
+def _decimal() -> decimal.Context:
+    return decimal.getcontext().copy()
+
+
+def _decimal_again(context: decimal.Context) -> None:
+    decimal.setcontext(context.copy())
 
 
 TABLE = (
-    Row("sys.path", lambda: [*sys.path], lambda paths: _put_into(sys.path)(paths)),
-    Row("sys.argv", lambda: [*sys.argv], lambda words: _put_into(sys.argv)(words)),
+    Row("sys.path", lambda: [*sys.path], _path_again),
+    Row("sys.argv", lambda: [*sys.argv], _words_again),
     Row("streams and hooks of sys", _hooks, _hook_again),
-    Row("threading.excepthook", lambda: threading.excepthook, lambda hook: setattr(threading, "excepthook", hook)),
+    Row("the hook of threads", lambda: threading.excepthook, _thread_hook_again),
     Row("limits of sys", _limits, _limit_again),
     Row("tracing", nothing, _stop_tracing),
     Row("the garbage collector's settings", _collector, _collect_again),
-    Row("random numbers of random", nothing, lambda _: random.seed()),
+    Row("random numbers", nothing, lambda _: random.seed()),
     Row("warnings filters", lambda: [*warnings.filters], _filter_again),
     Row("logging", _log_settings, _log_again),
-    Row("the locale", locale.setlocale_all if hasattr(locale, "setlocale_all") else lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
+    Row("the locale", _locale, _locale_again),
     Row("the umask", _umask, os.umask),
     Row("signal handlers", _signals, _signal_again),
-    Row("the decimal context", lambda: decimal.getcontext().copy(), lambda context: decimal.setcontext(context.copy())),
+    Row("the decimal context", _decimal, _decimal_again),
     Row("the sockets' time limit", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    Row("the temporary folder", lambda: tempfile.tempdir, lambda path: setattr(tempfile, "tempdir", path)),
+    Row("the temporary folder", lambda: tempfile.tempdir, _temporary_again),
     Row("the time zone", nothing, _time_zone_again),
     Row("builtins", lambda: dict(builtins.__dict__), _builtins_again),
-)  # fmt: skip
+)

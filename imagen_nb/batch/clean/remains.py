@@ -37,7 +37,9 @@ def code_left(own: Own) -> list[str]:
 def _may_be_code(one: Any) -> bool:
     kind = type(one)
     if kind is FunctionType:
-        return one.__qualname__ != "<module>"  # code that runs just now, as this very call does
+        return bool(
+            one.__qualname__ != "<module>"
+        )  # code that runs just now, as this very call does
     return issubclass(kind, type) or is_mock(one)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Noted:
             if row.module is None:
                 self._note(row)
             else:
-                when_imported(row.module, lambda row=row: self._note(row))
+                when_imported(row.module, functools.partial(self._note, row))
 
     def _note(self, row: Row) -> None:
         if row not in self._noted:  # a module that is imported again was changed in between

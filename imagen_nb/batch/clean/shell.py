@@ -11,7 +11,7 @@ from imagen_nb.batch.clean.rows import Row, nothing
 
 
 def _shell() -> Any:
-    return get_ipython()  # type: ignore[no-untyped-call]
+    return get_ipython()
 
 
 def namespace() -> dict[str, Any]:
@@ -38,6 +38,17 @@ def _forget_the_last_error(_: None) -> None:
     for one in (shell.InteractiveTB, shell.SyntaxTB):
         for name in {"tb", "etype", "evalue", "last_syntax_error"} & one.__dict__.keys():
             setattr(one, name, None)
+
+
+def _user_magics() -> dict[str, Any]:
+    """Where magics that are functions are kept besides the tables of `Hooks`."""
+    kept: dict[str, Any] = vars(_shell().magics_manager.user_magics)
+    return kept
+
+
+def _user_magics_again(fresh: frozenset[str]) -> None:
+    for name in _user_magics().keys() - fresh:
+        del _user_magics()[name]
 
 
 def _configurables() -> list[Any]:
@@ -68,16 +79,6 @@ def _unload(fresh: frozenset[str]) -> None:
         manager.loaded.discard(name)  # one that cannot be unloaded can be loaded again
 
 
-def _magics() -> dict[str, dict[str, Any]]:
-    return {kind: dict(magics) for kind, magics in _shell().magics_manager.magics.items()}
-
-
-def _magics_again(fresh: dict[str, dict[str, Any]]) -> None:
-    for kind, magics in _shell().magics_manager.magics.items():
-        magics.clear()
-        magics.update(fresh[kind])
-
-
 def _transformers() -> list[list[Any]]:
     manager = _shell().input_transformer_manager
     return [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers,
@@ -97,7 +98,7 @@ TABLE = (
     ),
     Row("IPython's last error", nothing, _forget_the_last_error),
     Row("IPython's extensions", _extensions, _unload),
-    Row("IPython's magics", _magics, _magics_again),
+    Row("IPython's magics", lambda: frozenset(_user_magics()), _user_magics_again),
     Row("IPython's settings", _settings, _set_again),
     Row(
         "IPython's transformers",
@@ -109,7 +110,7 @@ TABLE = (
 
 
 class Hooks:
-    """Functions that IPython calls at events and to display types, as they are when this is made.
+    """Functions that IPython calls: magics, at events, to display types; as they are just now.
 
     Libraries set theirs when they are imported, once; a notebook's own go away with it.
     """
@@ -135,8 +136,7 @@ def _lists() -> list[list[Any]]:
 
 
 def _tables() -> list[dict[Any, Any]]:
-    found = []
+    found = [*_shell().magics_manager.magics.values()]
     for one in _shell().display_formatter.formatters.values():
         found += [one.singleton_printers, one.type_printers, one.deferred_printers]
     return found
-
