@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.loading import quietly
+from imagen_nb.backends.lora_places import SUFFIX, located
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.paths import absolute, portable
+from imagen_nb.paths import portable
 
 if TYPE_CHECKING:
     from diffusers import FluxPipeline
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     Named = str | os.PathLike[str]
     Loras = Named | tuple[Named, float] | Iterable[Named | tuple[Named, float]]
 
-_SUFFIX = ".safetensors"
-_FORMS = f"loras are {_SUFFIX} files, or (file, weight) pairs, or a list of these"
+_FORMS = f"loras are {SUFFIX} files, or (file, weight) pairs, or a list of these"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Lora:
 def named(given: Any) -> tuple[tuple[Path, float], ...]:
     """The files and weights that a user names; None names none.
 
-    Raises `UsageError` for what is neither a file's name nor a weight, and for a file named twice.
+    A file is named by its path, by a folder that has no other one, or by the id of a model in
+    Hugging Face's cache. Raises `UsageError` for what is neither a file's name nor a weight, and
+    for a file named twice, `BackendError` for an id that is not in the cache.
     """
     if given is None:
         return ()
@@ -67,8 +69,8 @@ def _pair(given: Any) -> tuple[Path, float]:
     file, weight = given if _is_pair(given) else (given, 1.0)
     if not isinstance(file, (str, os.PathLike)):
         raise UsageError(f"{_FORMS}, not {given!r}")
-    path = absolute(Path(file))
-    if path.suffix != _SUFFIX:
+    path = located(file)
+    if path.suffix != SUFFIX:
         raise UsageError(f"{_FORMS}: {path.name} is none")
     if not math.isfinite(weight):
         raise UsageError(f"the weight of {path.name} must be a number, not {weight}")

@@ -16,11 +16,23 @@ from imagen_nb.paths import expanded
 from imagen_nb.terminal import complain, print_table, safe
 
 
-def models(config: options.Config = None, as_json: options.Json = False) -> None:
+def models(
+    loras: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="List the LoRAs in a folder instead, with their trigger words."
+        ),
+    ] = None,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
     from imagen_nb.backends import listed_backends
     from imagen_nb.cost import said
 
+    if loras is not None:
+        list_loras(loras, as_json)
+        return
     settings = settings_of(config)
     rows = listed_backends(settings.options_of)
     for row in rows:
@@ -44,6 +56,25 @@ def models(config: options.Config = None, as_json: options.Json = False) -> None
     for row in rows:  # below the table, where a narrow terminal has room for them
         if row["reason"]:
             print(f"\n{row['name']}: {safe(row['reason'])}")
+
+
+def list_loras(folder: Path, as_json: bool) -> None:
+    """The LoRAs of a folder, with what their files say of themselves."""
+    from imagen_nb.backends.lora_places import listed
+
+    rows = listed(folder)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(
+        ("file", "MB", "base model", "trigger words"),
+        [
+            (row["file"], str(row["megabytes"] or ""), row["base"], row["error"] or row["words"])
+            for row in rows
+        ],
+    )
+    if not rows:
+        complain(f"no LoRAs (.safetensors files) in {folder}")
 
 
 def status(
