@@ -162,12 +162,14 @@ def test_a_notebook_that_takes_too_long_or_kills_its_kernel_or_its_worker_is_mar
         assert any(o.output_type == "error" for c in kept.cells for o in c.get("outputs", []))
 
 
-def test_two_workers_run_two_notebooks_at_once_each_with_its_share_of_the_processors(
-    noting: Callable[..., Path], folder: Path, log: Path
+def test_two_workers_run_two_notebooks_at_once_each_with_its_gpu_and_share_of_the_processors(
+    noting: Callable[..., Path], folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-5")
     other = "deadline = time.time() + 30\nwhile len(list(Path(log).iterdir())) < 2: time.sleep(0.01); assert time.time() < deadline"
     notebook = noting(
-        f"import os, time\n{other}", "print(os.getpid(), os.environ['OMP_NUM_THREADS'])"
+        f"import os, time\n{other}",
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS'])",
     )
     results = run_batch([{"n": n} for n in range(2)], notebook, folder, workers=2)
     assert results["status"].tolist() == ["done", "done"]
@@ -175,7 +177,7 @@ def test_two_workers_run_two_notebooks_at_once_each_with_its_share_of_the_proces
         nbformat.read(folder / name, as_version=4).cells[-1].outputs[0].text.split()
         for name in results["notebook"]
     ]
-    assert len({pid for pid, _ in said}) == 2
+    assert {gpu for gpu, _ in said} == {"2", "GPU-5"}
     assert {int(threads) for _, threads in said} == {max(1, len(os.sched_getaffinity(0)) // 2)}
 
 
