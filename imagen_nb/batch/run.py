@@ -126,6 +126,8 @@ def run_batch(
     with folder.held():
         way = _way(notebook, options)
         todo = plan(jobs, way.template, folder, limit)
+        if todo.before:
+            complain(todo.summary)
         outcomes, interrupted = _run(todo, way, folder, options)
     if interrupted:
         raise KeyboardInterrupt

@@ -89,7 +89,7 @@ def test_a_failing_notebook_is_kept_with_its_traceback_and_stops_no_other(
 
 
 def test_the_same_batch_again_runs_only_what_is_missing_or_failed(
-    noting: Callable[..., Path], folder: Path, log: Path
+    noting: Callable[..., Path], folder: Path, log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook = noting("assert n != 1 or (Path(log) / 'mended').exists()")
     jobs = [{"n": n} for n in range(3)]
@@ -102,7 +102,9 @@ def test_the_same_batch_again_runs_only_what_is_missing_or_failed(
     assert run_batch(jobs, notebook, folder)["status"].tolist() == ["done"] * 3
     (log / "mended").unlink()
     assert runs(log) == {0: 1, 1: 2, 2: 1}
+    capsys.readouterr()
     results = run_batch(jobs, notebook, folder)
+    assert capsys.readouterr().err == "imagen: 3 jobs, 3 done before, 0 to run\n"
     assert (results["status"] == "done").all()
     assert runs(log) == {0: 1, 1: 2, 2: 1}
 
