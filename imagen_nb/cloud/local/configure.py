@@ -73,8 +73,10 @@ def _wanted(before: dict[str, object], supabase: LocalSupabase) -> dict[str, obj
     for name in _OTHER_ACCOUNT:
         kept.pop(name, None)
     wanted = kept | {"url": supabase.url, "key": supabase.service_key}
-    empty = {} if before else {"output": None}  # the template's own
-    return empty | before | {_GROUP: wanted, "owner_user_id": supabase.user_id}
+    template = _read(TEMPLATE)
+    assert isinstance(template, dict)
+    start = before or template  # whose groups are there, with all their lines commented out
+    return start | {_GROUP: wanted, "owner_user_id": supabase.user_id}
 
 
 def _edited(text: str, supabase: LocalSupabase) -> str:
