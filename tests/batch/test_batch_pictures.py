@@ -26,7 +26,7 @@ from imagen_nb.catalog import Catalog
 from imagen_nb.output import read_record
 
 pytestmark = pytest.mark.slow
-JOBS, KILLS = 200, 5
+JOBS, KILLS = 200, 3
 
 
 @pytest.fixture
