@@ -29,10 +29,10 @@ _READY = b"ready\n"
 
 
 @contextmanager
-def forked_kernels(folder: Path, home: Path) -> Iterator[None]:
-    """As long as this lasts, the kernel `python3` of this home is forked."""
-    where = folder / "kernels.sock"
-    spec = home / ".local/share/jupyter/kernels/python3/kernel.json"
+def forked_kernels(folder: Path) -> Iterator[Path]:
+    """As long as this lasts, the kernel `python3` of this place for JUPYTER_PATH is forked."""
+    where, place = folder / "kernels.sock", folder / "jupyter"
+    spec = place / "kernels/python3/kernel.json"
     spec.parent.mkdir(parents=True)
     argv = [sys.executable, "-S", "-E", __file__, str(where), "{connection_file}"]
     spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
@@ -43,7 +43,7 @@ def forked_kernels(folder: Path, home: Path) -> Iterator[None]:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == _READY, (folder / "kernels.log").read_text()
-            yield
+            yield place
         finally:
             process.kill()
             process.communicate()

@@ -42,10 +42,10 @@ def started(application: str, folder: Path, *arguments: str) -> Iterator[Server]
     server = Server(f"http://127.0.0.1:{port}", token, root, home)
     log = (folder / "server.log").open("w")
     options = _options(application, port, token, root)
-    with forked_kernels(folder, home):
+    with forked_kernels(folder) as kernels:
         process = subprocess.Popen(
             [sys.executable, "-m", application, *options, *arguments],
-            stdout=log, stderr=subprocess.STDOUT, env=_environment(home), cwd=root,
+            stdout=log, stderr=subprocess.STDOUT, env=_environment(home, kernels), cwd=root,
         )  # fmt: skip
         try:
             _wait(server, process, folder / "server.log")
@@ -89,13 +89,20 @@ def _settle(home: Path) -> None:
         file.write_text(json.dumps(values))
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """As a user who just installed it; kernels are this very interpreter."""
+def _environment(home: Path, kernels: Path) -> dict[str, str]:
+    """As a user who just installed it; kernels are this very interpreter, of `kernels`."""
     kept = {
         n: v for n, v in os.environ.items() if not n.startswith(("JUPYTER_", "IMAGEN_", "XDG_"))
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return {**kept, "HOME": str(home), "USERPROFILE": str(home), "PATH": path, "SHELL": "/bin/sh"}
+    return {
+        **kept,
+        "HOME": str(home),
+        "USERPROFILE": str(home),
+        "PATH": path,
+        "SHELL": "/bin/sh",
+        "JUPYTER_PATH": str(kernels),
+    }
 
 
 def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
