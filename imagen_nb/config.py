@@ -19,9 +19,11 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
+from imagen_nb.backends.memory_keys import KEYS
 from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 from imagen_nb.paths import expanded
@@ -43,6 +45,7 @@ EXPECTED = {  # said of a value that cannot be used
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
     "cost.usd_per_kwh": "US dollars, 0 or more",
+    **{f"memory.{name}": key.takes for name, key in KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
 }
@@ -114,6 +117,32 @@ class ReplicateSettings(_Part):
     timeout: _Seconds | None = None
 
 
+class MemorySettings(_Part):
+    """What of the memory plan of local FLUX models is set, whatever the machine."""
+
+    dtype: str | None = None
+    quantization: str | None = None
+    offload: str | None = None
+    text_encoders: str | None = None
+    vae_tiling: bool | None = None
+    vae_slicing: bool | None = None
+    compile: bool | None = None
+    first_block_cache: _Strength | None = None
+    batch: _Count | None = None
+    gguf: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and not KEYS[str(info.field_name)].accepts(value):
+            raise ValueError("not known")
+        return value
+
+    def given(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in self if value is not None}
+
+
 class CostSettings(_Part):
     """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
 
@@ -135,6 +164,7 @@ class Settings(_Part):
     supabase: SupabaseSettings = SupabaseSettings()
     replicate: ReplicateSettings = ReplicateSettings()
     cost: CostSettings = CostSettings()
+    memory: MemorySettings = MemorySettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(_switch)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
@@ -165,9 +195,10 @@ class Settings(_Part):
         return options.pop("type"), options
 
     def options_of(self, backend: str) -> dict[str, Any]:
-        """What every backend of a hosting service is made with: those are named for the service."""
+        """What every backend of a kind is made with: those of a hosting service, and local FLUX."""
         if not backend.endswith("-replicate"):
-            return {}
+            memory = self.memory.given()
+            return {"memory": memory} if memory and backend.startswith("flux") else {}
         return {name: value for name, value in self.replicate if value is not None}
 
     def shown(self) -> Iterator[tuple[str, str, str]]:

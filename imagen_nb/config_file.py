@@ -60,6 +60,20 @@ replicate:
   # How long one picture may take there, in seconds.
   #timeout: 300
 
+memory:
+  # How local FLUX models are held in memory, where the plan that `imagen models --plan` explains is
+  # not the one that you want. docs/models.md tells what each does.
+  #quantization: int8      # none, fp8, int8, layerwise, nf4, gguf
+  #offload: model          # none, model, group, sequential
+  #text_encoders: freed    # kept, offloaded, freed
+  #vae_tiling: true
+  #vae_slicing: true
+  #compile: true
+  #first_block_cache: 0.08
+  #batch: 1
+  #dtype: bfloat16         # bfloat16, float16, float32
+  #gguf: /path/to/flux1-schnell-Q8_0.gguf
+
 cost:
   # US dollars for a picture of a backend, where you pay another price than `imagen models` lists.
   #prices: {flux-dev-replicate: 0.025}

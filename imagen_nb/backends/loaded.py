@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imagen_nb.backends.loading import load, load_vae
+from imagen_nb.backends.encoders import Encoders, free_memory
+from imagen_nb.backends.loading import ENCODERS, load, load_vae, load_whole
 from imagen_nb.backends.loras import Lora, put
+from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
+from imagen_nb.backends.planning import plan_for
 from imagen_nb.backends.preview import Preview
 from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.request import Request
+from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     from diffusers import FluxPipeline
@@ -24,26 +31,73 @@ class Loaded:
     several threads may draw, and their batches take turns.
     """
 
-    def __init__(self, row: Model) -> None:
+    def __init__(self, row: Model, memory: Mapping[str, Any]) -> None:
+        """`memory`: what the user sets of its plan."""
         self.lock = threading.Lock()
         self.prompts = PromptCache()
         self.preview = Preview(functools.partial(load_vae, row))
-        self._row = row
+        self._row, self._memory = row, memory
+        self._smaller: list[Plan] = []  # what is left to fall back to
+        self._plan: Plan | None = None
+        self._encoders: Encoders | None = None  # where they are apart
         self._pipeline: FluxPipeline | None = None
         self._loras: tuple[Lora, ...] = ()  # in the pipeline
+
+    @property
+    def plan(self) -> Plan:
+        """The memory plan in force: the machine's, until that proves too large.
+
+        Raises `BackendError` when there is none that can be used.
+        """
+        if self._plan is None:
+            found = plan_for(self._row, self._memory)
+            self._plan, self._smaller = found.plan, [*found.smaller]
+            if not found.fits:
+                complain(
+                    f"{self._row.recorded} is too large for this machine; trying the memory plan "
+                    f"{found.plan.name}: `imagen models --plan` tells more"
+                )
+        return self._plan
 
     def pipeline(self, loras: tuple[Lora, ...] = ()) -> FluxPipeline:
         """The pipeline with these LoRAs in it, and no others; for whoever holds `lock`.
 
-        Raises `BackendError` when it cannot be loaded or one does not fit.
+        It has no text encoders where the plan has them apart: see `encode`. Raises `BackendError`
+        when it cannot be loaded or a LoRA does not fit.
         """
         if self._pipeline is None:
-            self._pipeline = load(self._row)
+            plan, row = self.plan, self._row
+            self._pipeline = load(row, plan, ENCODERS) if plan.separate else load_whole(row, plan)
         if self._loras != loras:
-            self._loras, self.prompts = (), PromptCache()  # a LoRA may change the encoders
+            self._loras = ()
+            if not self.plan.separate:
+                self.prompts = PromptCache()  # a LoRA may change the encoders
             put(self._pipeline, loras)
             self._loras = loras
         return self._pipeline
+
+    def encode(self, requests: Sequence[Request], loras: tuple[Lora, ...] = ()) -> None:
+        """Know the embeddings of all these requests; for whoever holds `lock`.
+
+        Where the encoders are apart, what paints leaves their place free meanwhile.
+        """
+        if not self.plan.separate:
+            self.prompts.learn(self.pipeline(loras), requests)
+        elif not self.prompts.knows(requests):
+            self._encoders = self._encoders or Encoders(self._row, self.plan)
+            with self._room():
+                self._encoders.learn(self.prompts, requests)
+
+    def fall_back(self) -> str:
+        """Go on with the next smaller plan; what to say of it, or nothing when there is none."""
+        if not self._smaller:
+            return ""
+        before, self._plan = self.plan, self._smaller.pop(0)
+        self._drop()
+        return (
+            f"the card's memory is too small for the plan {before.name} of {self._row.recorded}: "
+            f"this session goes on with {self._plan.name}"
+        )
 
     def size(self) -> int:
         """Bytes of its weights in the memory of this process, not of a GPU."""
@@ -51,18 +105,38 @@ class Loaded:
         weights = (w for part in parts if hasattr(part, "parameters") for w in part.parameters())
         return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """What paints is freed, or out of the card, as long as this lasts."""
+        import torch
+
+        if self.plan.text_encoders == "freed":
+            self._pipeline, self._loras = None, ()
+            free_memory()
+        painter = self._pipeline if torch.cuda.is_available() else None
+        if painter:
+            painter.to("cpu")
+        yield
+        if painter:
+            painter.to("cuda")
+
+    def _drop(self) -> None:
+        self._pipeline, self._encoders, self._loras = None, None, ()
+        self.prompts = PromptCache()
+        free_memory()
+
 
 _lock = threading.Lock()
-_KNOWN: WeakValueDictionary[tuple[str, str], Loaded] = WeakValueDictionary()
+_KNOWN: WeakValueDictionary[tuple[str, str, str], Loaded] = WeakValueDictionary()
 
 
-def loaded(row: Model) -> Loaded:
+def loaded(row: Model, memory: Mapping[str, Any]) -> Loaded:
     """A model's own; memory is freed when the last backend that draws with it is gone."""
-    key = (row.source, row.cpu_dtype)
+    key = (row.source, row.cpu_dtype, str(sorted(memory.items())))
     with _lock:
         found = _KNOWN.get(key)
         if found is None:
-            found = _KNOWN[key] = Loaded(row)
+            found = _KNOWN[key] = Loaded(row, memory)
         return found
 
 

@@ -1,13 +1,15 @@
-"""Loads pipelines: from files that are here, quietly, onto the GPU if there is one."""
+"""Loads pipelines: from files that are here, quietly, as a memory plan has them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagen_nb.backends.effects import put_into_effect, stored
+from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import BackendError
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, FluxPipeline
 
 _ADVISERS = ("torchao", "torch.utils._pytree")  # loggers of what diffusers loads where it is there
-SPARE = 1.1  # of the weights' size: what one picture needs beside them
+ENCODERS = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+PAINTER = ("transformer", "vae")
+
+
+class CardMemoryError(BackendError):
+    """The graphics card's memory was too small; a smaller plan may do."""
 
 
 def whole_folder(row: Model) -> Path:
@@ -27,28 +34,50 @@ def whole_folder(row: Model) -> Path:
     return folder
 
 
-def load(row: Model) -> FluxPipeline:
-    """The pipeline of a row, on the GPU if there is one. Never downloads.
+def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> FluxPipeline:
+    """The pipeline of a row as a plan has it, `without` some of its parts. Never downloads.
 
-    Raises `BackendError` when the weights are missing or no FLUX pipeline.
+    Raises `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError` when
+    they are too large for the card.
     """
     folder = whole_folder(row)
     with quietly():
         import torch
         from diffusers import FluxPipeline
 
-        on_gpu = torch.cuda.is_available()
-        dtype = torch.bfloat16 if on_gpu else getattr(torch, row.cpu_dtype)
         try:
-            pipeline = FluxPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            pipeline = FluxPipeline.from_pretrained(
+                folder,
+                dtype=getattr(torch, plan.dtype),
+                local_files_only=True,
+                **dict.fromkeys(without),
+                **stored(plan, folder, without),
+            )
+            pipeline.set_progress_bar_config(disable=True)
+            put_into_effect(pipeline, plan)
+        except torch.OutOfMemoryError as error:
+            raise CardMemoryError(f"cannot load {row.source}: out of memory of the card") from error
         except Exception as error:  # four libraries read files here, each with errors of its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BackendError(
                 f"cannot load {row.source} ({reason}): save or fetch it again"
             ) from error
-        pipeline.set_progress_bar_config(disable=True)
-        if on_gpu:
-            _to_gpu(pipeline, row)
+    return pipeline
+
+
+def load_whole(row: Model, plan: Plan) -> FluxPipeline:
+    """The pipeline of a row with all its parts.
+
+    On a card that holds it all, one half goes there before the other is read: the RAM may be small.
+    """
+    import torch
+
+    if plan.offload != "none" or not torch.cuda.is_available():
+        return load(row, plan)
+    painter, encoders = load(row, plan, ENCODERS), load(row, plan, PAINTER)
+    parts = painter.components | {name: getattr(encoders, name) for name in ENCODERS}
+    pipeline = type(painter)(**parts)
+    pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
@@ -61,16 +90,6 @@ def load_vae(row: Model) -> AutoencoderKL:
         return AutoencoderKL.from_pretrained(
             whole_folder(row), subfolder="vae", dtype=torch.float32, local_files_only=True
         )
-
-
-def _to_gpu(pipeline: FluxPipeline, row: Model) -> None:
-    import torch
-
-    free, _ = torch.cuda.mem_get_info()
-    if free < row.memory_gb * SPARE * 1e9:
-        pipeline.enable_model_cpu_offload()
-    else:
-        pipeline.to("cuda")
 
 
 @contextmanager

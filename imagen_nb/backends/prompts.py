@@ -30,20 +30,39 @@ class PromptCache:
         """
         import torch
 
-        threads = torch.get_num_threads()
-        keys = [(request.prompt, request.max_sequence_length, threads) for request in batch]
-        for key in keys:
-            if key not in self._known:
-                self._known[key] = _encode(pipeline, *key[:2])
+        keys = _keys(batch)
+        self._learn(pipeline, keys)
         pairs = [self._known[key] for key in keys]
         self._forget_oldest(keys)
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+
+    def learn(self, pipeline: FluxPipeline, requests: Sequence[Request]) -> None:
+        """Encode what is not known; of at most `CAPACITY` prompts, or the first are forgotten."""
+        keys = _keys(requests)
+        self._learn(pipeline, keys)
+        self._forget_oldest(keys)
+
+    def knows(self, requests: Sequence[Request]) -> bool:
+        """Whether there is nothing to encode for these."""
+        return all(key in self._known for key in _keys(requests))
+
+    def _learn(self, pipeline: FluxPipeline, keys: Sequence[_Key]) -> None:
+        for key in keys:
+            if key not in self._known:
+                self._known[key] = _encode(pipeline, *key[:2])
 
     def _forget_oldest(self, used: Sequence[_Key]) -> None:
         for key in used:
             self._known.move_to_end(key)
         while len(self._known) > CAPACITY:
             self._known.popitem(last=False)
+
+
+def _keys(requests: Sequence[Request]) -> list[_Key]:
+    import torch
+
+    threads = torch.get_num_threads()
+    return [(request.prompt, request.max_sequence_length, threads) for request in requests]
 
 
 def _encode(pipeline: FluxPipeline, prompt: str, length: int) -> tuple[Tensor, Tensor]:

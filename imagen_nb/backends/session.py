@@ -58,8 +58,17 @@ class Backends:
 
     def _new(self, name: str, options: dict[str, Any]) -> Backend:
         if name != "auto":
-            return make_backend(name, **self._options_of(name) | options)
+            return make_backend(name, **_over(self._options_of(name), options))
         name, why = choose()
-        backend = make_backend(name, **options)
+        backend = make_backend(name, **_over(self._options_of(name), options))
         self._reasons[id(backend)] = why
         return backend
+
+
+def _over(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given over what is configured; of the memory plan, key by key."""
+    both = {**configured, **given}
+    here, there = given.get("memory"), configured.get("memory")
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
+        both["memory"] = {**there, **here}
+    return both

@@ -11,6 +11,7 @@ from imagen_nb import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.history import history
+from imagen_nb.cli.plan import bench_gpu
 from imagen_nb.cli.repeat import reproduce
 from imagen_nb.cli.report import report
 from imagen_nb.cli.sync import sync
@@ -35,6 +36,7 @@ app.command()(report)
 app.command()(reproduce)
 app.command()(tag)
 app.command()(look.models)
+app.command()(bench_gpu)
 app.command()(sync)
 app.command()(look.status)
 app.command()(look.reindex)

@@ -12,6 +12,8 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.plan import Named, explain
+from imagen_nb.errors import UsageError
 from imagen_nb.paths import expanded
 from imagen_nb.terminal import complain, print_table, safe
 
@@ -22,6 +24,17 @@ def models(
         typer.Option(
             metavar="FOLDER", help="List the LoRAs in a folder instead, with their trigger words."
         ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Explain instead how a model is held in memory here.")
+    ] = False,
+    model: Named = "schnell",
+    gpu: Annotated[
+        str | None, typer.Option(help="With --plan: for a card of this size, like 12GB; 0 is none.")
+    ] = None,
+    ram: Annotated[str | None, typer.Option(help="With --plan: for this RAM, like 32GB.")] = None,
+    capability: Annotated[
+        float | None, typer.Option(help="With --plan: for this CUDA compute capability, like 8.6.")
     ] = None,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -34,6 +47,11 @@ def models(
         list_loras(loras, as_json)
         return
     settings = settings_of(config)
+    if plan:
+        explain(settings, model, gpu, ram, capability, as_json)
+        return
+    if (gpu, ram, capability) != (None, None, None):
+        raise UsageError("--gpu, --ram and --capability describe a machine for --plan: add it")
     rows = listed_backends(settings.options_of)
     for row in rows:
         row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])

@@ -19,7 +19,8 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from imagen_nb.backends import Drawn, Step
-from imagen_nb.backends.flux import FluxBackend, batches, custom
+from imagen_nb.backends.flux import FluxBackend, custom
+from imagen_nb.backends.phases import batches
 from imagen_nb.backends.prompts import CAPACITY
 from imagen_nb.backends.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled

@@ -36,10 +36,12 @@ class TestRegistry:
 
     def test_an_unknown_option_is_answered_with_the_known_ones(self) -> None:
         with pytest.raises(
-            UsageError, match="backend flux takes model, loras, and was given modle"
+            UsageError, match="backend flux takes model, loras, memory, and was given modle"
         ):
             make_backend("flux", modle="x")
-        with pytest.raises(UsageError, match="flux-tiny-local takes loras, and was given model"):
+        with pytest.raises(
+            UsageError, match="flux-tiny-local takes loras, memory, and was given model"
+        ):
             make_backend("flux-tiny-local", model="x")
 
     def test_the_list_says_what_is_missing(self, hub_cache: Path) -> None:

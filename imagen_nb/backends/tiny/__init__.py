@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.flux import FluxBackend
 from imagen_nb.backends.models import Model
@@ -26,6 +27,6 @@ FLUX_TINY = Model(
 )
 
 
-def tiny(loras: Loras | None = None) -> FluxBackend:
+def tiny(loras: Loras | None = None, memory: Mapping[str, Any] | None = None) -> FluxBackend:
     """The embedded FLUX, not yet loaded: no download, draws simple scenes of 128 × 128 pixels."""
-    return FluxBackend(FLUX_TINY, loras)
+    return FluxBackend(FLUX_TINY, loras, memory)

@@ -1,0 +1,177 @@
+"""One call of a FLUX backend's `draw`: parts of it go through the phases and are pictures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.backends import Drawn, Progress
+from imagen_nb.backends.loaded import Loaded
+from imagen_nb.backends.loras import Lora
+from imagen_nb.backends.phases import Batch, called, decoded, guarded, staying
+from imagen_nb.backends.quoted import quoted
+from imagen_nb.backends.versions import versions
+from imagen_nb.backends.watch import Clock, Watch
+from imagen_nb.errors import BackendError
+from imagen_nb.request import Request
+
+if TYPE_CHECKING:
+    from diffusers import FluxPipeline
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from imagen_nb.backends.phases import Pixels
+
+BLACK = 1 / 255  # a picture with nothing above this is a failed one
+
+
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """A batch before it is decoded. `latents`: (B, tokens, C · 4); `seconds` so far."""
+
+    batch: Batch
+    watch: Watch
+    latents: Tensor
+    seconds: float
+
+
+@dataclass(slots=True)
+class Drawing:
+    """What all pictures of one call have in common. `options`: what records say of the backend."""
+
+    loaded: Loaded
+    loras: tuple[Lora, ...]
+    options: Mapping[str, Any]
+    requests: Sequence[Request]
+    progress: Progress | None
+    cancel: threading.Event
+    clock: Clock | None = field(default=None, init=False)  # from the first picture on
+
+    def part(self, batches: list[Batch], first: int) -> Iterator[Drawn]:
+        """Batches that go through each phase together. `first`: the place of their first picture.
+
+        Raises `CardMemoryError` besides what `Backend.draw` does.
+        """
+        if not self._phased():
+            self._load()
+            for batch, watch in self._watched(batches, first):
+                yield from self._at_once(batch, watch)
+            return
+        encoding = self._encode(batches)
+        denoised, error = self._denoise([*self._watched(batches, first)], encoding)
+        for one in denoised:  # what was finished before an error is decoded too
+            yield from self._decoded(one)
+        if error:
+            raise error
+
+    def _phased(self) -> bool:
+        with self.loaded.lock:
+            return self.loaded.plan.phased
+
+    def _load(self) -> None:
+        """What takes long, before the clock starts."""
+        with self.loaded.lock:
+            self.loaded.pipeline(self.loras)
+
+    def _watched(self, batches: list[Batch], first: int) -> Iterator[tuple[Batch, Watch]]:
+        self.clock = clock = self.clock or Clock(self.requests)
+        total, preview = len(self.requests), self.loaded.preview
+        for batch in batches:
+            indices = range(first, first + len(batch))
+            first = indices.stop
+            yield batch, Watch(batch, indices, total, clock, preview, self.progress, self.cancel)
+
+    def _at_once(self, batch: Batch, watch: Watch) -> Iterator[Drawn]:
+        with self.loaded.lock:
+            pipeline = self.loaded.pipeline(self.loras)
+            started = time.perf_counter()
+            call = partial(called, pipeline, batch, watch, self.loaded.prompts, "np")
+            pixels = guarded(pipeline, batch, watch, call)
+            seconds = time.perf_counter() - started
+            facts = self._facts(pipeline)
+        yield from _pictures(batch, pixels, seconds, facts)
+
+    def _encode(self, batches: list[Batch]) -> float:
+        """All prompts of the batches; the seconds that this took for each picture."""
+        with self.loaded.lock:
+            if not self.loaded.plan.separate:
+                self.loaded.pipeline(self.loras)
+            started = time.perf_counter()
+            requests = [request for batch in batches for request in batch]
+            self.loaded.encode(requests, self.loras)
+            seconds = time.perf_counter() - started
+            self.loaded.pipeline(self.loras)
+        return seconds / len(requests)
+
+    def _denoise(
+        self, watched: list[tuple[Batch, Watch]], encoding: float
+    ) -> tuple[list[Denoised], BaseException | None]:
+        """All batches, up to one that fails, and why it did."""
+        done: list[Denoised] = []
+        with self.loaded.lock:
+            pipeline, prompts = self.loaded.pipeline(self.loras), self.loaded.prompts
+            with staying(pipeline, self.loaded.plan):
+                for batch, watch in watched:
+                    started = time.perf_counter()
+                    call = partial(called, pipeline, batch, watch, prompts, "latent")
+                    try:
+                        latents = guarded(pipeline, batch, watch, call)
+                    except BaseException as error:
+                        return done, error
+                    seconds = time.perf_counter() - started + encoding * len(batch)
+                    done.append(Denoised(batch, watch, latents, seconds))
+        return done, None
+
+    def _decoded(self, one: Denoised) -> Iterator[Drawn]:
+        with self.loaded.lock:
+            pipeline = self.loaded.pipeline(self.loras)
+            started = time.perf_counter()
+            call = partial(decoded, pipeline, one.batch, one.latents)
+            pixels = guarded(pipeline, one.batch, one.watch, call, finishing=True)
+            seconds = time.perf_counter() - started + one.seconds
+            facts = self._facts(pipeline)
+        yield from _pictures(one.batch, pixels, seconds, facts)
+
+    def _facts(self, pipeline: FluxPipeline) -> dict[str, Any]:
+        """What a record says of the pipeline, the same for every picture."""
+        import torch
+
+        on_cpu = pipeline._execution_device.type == "cpu"
+        return {
+            "scheduler": type(pipeline.scheduler).__name__,
+            "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
+            "device": str(pipeline._execution_device),
+            "threads": torch.get_num_threads() if on_cpu else None,
+            "memory_plan": self.loaded.plan.recorded(),
+            "versions": dict(versions()),
+            "loras": [lora.recorded() for lora in self.loras],
+            "options": dict(self.options),
+        }
+
+
+def _pictures(
+    batch: Batch, pixels: Pixels, seconds: float, facts: Mapping[str, Any]
+) -> Iterator[Drawn]:
+    """A batch's pictures. `pixels`: (B, H, W, 3), 0…1; `seconds` are of the whole batch."""
+    latency_ms = round(seconds * 1000 / len(batch))
+    for index, request in enumerate(batch):
+        image = to_image(pixels[index], request)
+        details = {**facts, "batch_size": len(batch), "batch_index": index}
+        yield Drawn(request, image, latency_ms, details)
+
+
+def to_image(pixels: Pixels, request: Request) -> Image:
+    """(H, W, 3) floats in 0…1 -> an RGB picture. Raises `BackendError` for NaN or all black."""
+    import numpy as np
+    from PIL import Image
+
+    if not np.isfinite(pixels).all() or pixels.max() <= BLACK:
+        raise BackendError(
+            f"the picture of {quoted(request)} came out broken (not numbers, or all black): "
+            "try another seed or size, and if all are, fetch the weights again"
+        )
+    return Image.fromarray((pixels * 255).round().astype("uint8"))

@@ -1,0 +1,56 @@
+"""Text encoders that are not in memory while pictures are painted."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imagen_nb.backends.loading import PAINTER, load
+from imagen_nb.backends.memory import Plan
+from imagen_nb.backends.models import Model
+from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.request import Request
+
+if TYPE_CHECKING:
+    from diffusers import FluxPipeline
+
+
+class Encoders:
+    """A model's text encoders: freed after each use, or waiting in RAM, as the plan says."""
+
+    def __init__(self, row: Model, plan: Plan) -> None:
+        """Not loaded."""
+        self._row, self._plan = row, plan
+        self._waiting: FluxPipeline | None = None
+
+    def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
+        """Encode the prompts of these requests that are not known, each by itself."""
+        pipeline = self._waiting or load(self._row, self._plan, PAINTER)
+        _to_card(pipeline)
+        prompts.learn(pipeline, requests)
+        if self._plan.text_encoders == "offloaded":
+            self._waiting = _to_ram(pipeline)
+        del pipeline
+        free_memory()
+
+
+def _to_card(pipeline: FluxPipeline) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pipeline.to("cuda")
+
+
+def _to_ram(pipeline: FluxPipeline) -> FluxPipeline:
+    pipeline.to("cpu")
+    return pipeline
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more: to the system, and on a card to CUDA."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

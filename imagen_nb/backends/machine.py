@@ -1,0 +1,78 @@
+"""What this machine has to draw with, and what a model's files weigh."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Sizes
+from imagen_nb.backends.models import Model
+from imagen_nb.backends.weights import WEIGHTS, found
+
+_GIB = 2**30 / 1e9
+_USABLE = 0.98  # of what a card is sold with: the driver keeps some
+
+
+def this_machine() -> Machine:
+    """This one, as it is now: of a card what is free. Imports torch."""
+    import torch
+
+    gpu_gb, capability = 0.0, 0.0
+    if torch.cuda.is_available():
+        gpu_gb = torch.cuda.mem_get_info()[0] / 1e9
+        major, minor = torch.cuda.get_device_capability()
+        capability = major + minor / 10
+    return Machine(gpu_gb, ram_gb(), capability, installed())
+
+
+def ram_gb() -> float:
+    """RAM of this machine; 16 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return 16.0
+
+
+def installed() -> frozenset[str]:
+    """Which packages that store weights smaller are here."""
+    return frozenset(name for name in PACKAGES if find_spec(name))
+
+
+def sold_as(card: float | None = None, ram: float | None = None) -> tuple[float, float]:
+    """GB of 10⁹ bytes of a card and of RAM that are sold as so many GB, which are GiB."""
+    return (card or 0.0) * _GIB * _USABLE, (ram or 0.0) * _GIB
+
+
+def sizes_of(row: Model) -> Sizes:
+    """Of a model's files; of the large FLUX where they are not here."""
+    folder = found(row)
+    if folder is None:
+        return FLUX_12B
+    parts = ("transformer", "text_encoder_2", "text_encoder", "vae")
+    transformer, t5, clip, vae = (weights_gb(folder / part) for part in parts)
+    return Sizes(transformer, t5, clip, vae, row.defaults.width * row.defaults.height / 1e6)
+
+
+def weights_gb(part: Path) -> float:
+    """What the weights in a folder take in 16 bits, whatever they are stored in."""
+    files = [file for kind in WEIGHTS for file in part.glob(kind)]
+    whole = [file for file in files if file.suffix == ".safetensors"]
+    try:
+        return sum(map(_numbers, whole or files)) * 2 / 1e9
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # loading says what is wrong
+        return sum(file.stat().st_size for file in files) / 1e9
+
+
+def _numbers(file: Path) -> int:
+    """How many numbers a file of weights has; a safetensors file begins with their shapes."""
+    if file.suffix != ".safetensors":
+        return file.stat().st_size // 2
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError("no safetensors file")
+        header = json.loads(opened.read(length))
+    return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")

@@ -1,0 +1,101 @@
+"""`imagen models --plan` and `imagen bench-gpu`: how a model is held in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagen_nb.cli import options
+from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.terminal import complain, safe
+
+if TYPE_CHECKING:
+    from imagen_nb.backends.memory import Machine
+    from imagen_nb.backends.models import Model
+    from imagen_nb.config import Settings
+
+LIKELY = 8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
+Named = Annotated[str, typer.Option(help="schnell, dev, tiny, a folder or a Hugging Face id.")]
+
+
+def explain(
+    settings: Settings, model: str, gpu: str | None, ram: str | None, capability: float | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Print the memory plan of a model, for this machine or the one that is described."""
+    from imagen_nb.backends.memory_keys import checked
+    from imagen_nb.backends.memory_words import as_data, explained
+    from imagen_nb.backends.planning import plan_for
+
+    row = row_of(model)
+    found = plan_for(row, checked(settings.memory.given()), described(gpu, ram, capability))
+    title = row.recorded
+    if as_json:
+        print(json.dumps(as_data(title, found), indent=2))
+        return
+    for line in explained(title, found):
+        print(safe(line))
+
+
+def row_of(model: str) -> Model:
+    """The row of a model as `--model` names it."""
+    from imagen_nb.backends.layout import custom_model
+    from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
+    from imagen_nb.backends.tiny import FLUX_TINY
+
+    rows = {"schnell": FLUX_SCHNELL, "dev": FLUX_DEV, "tiny": FLUX_TINY}
+    rows |= {row.name: row for row in (FLUX_SCHNELL, FLUX_DEV, FLUX_TINY)}
+    return rows[model] if model in rows else custom_model(model)
+
+
+def described(gpu: str | None, ram: str | None, capability: float | None) -> Machine | None:
+    """The machine that the options describe, with the packages of this one; None is this one."""
+    if gpu is None and ram is None and capability is None:
+        return None
+    from imagen_nb.backends.machine import installed, ram_gb, sold_as, this_machine
+    from imagen_nb.backends.memory import Machine
+
+    if gpu is None:
+        here = this_machine()
+    else:
+        card, _ = sold_as(card=_gigabytes("--gpu", gpu))
+        here = Machine(card, ram_gb(), LIKELY if card else 0.0, installed())
+    if ram is not None:
+        here = replace(here, ram_gb=sold_as(ram=_gigabytes("--ram", ram))[1])
+    return here if capability is None else replace(here, capability=capability)
+
+
+def _gigabytes(option: str, text: str) -> float:
+    found = re.fullmatch(r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*", text, re.IGNORECASE)
+    if not found or (option == "--ram" and float(found[1]) == 0):
+        raise UsageError(f"{option} is a memory's size like 12GB, not {text!r}")
+    return float(found[1])
+
+
+def bench_gpu(
+    model: Named = "schnell",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
+    from imagen_nb.backends.machine import this_machine
+    from imagen_nb.backends.plan_bench import markdown, timed
+
+    machine = this_machine()
+    if not machine.gpu_gb:
+        raise BackendError(
+            "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells what would"
+            " be done with one"
+        )
+    rows = []
+    for row in timed(row_of(model), machine, steps):
+        complain(f"{row.plan}: {row.outcome}")
+        rows.append(row)
+    if as_json:
+        print(json.dumps([row.as_data() for row in rows], indent=2))
+    else:
+        print(markdown(model, machine, rows))
