@@ -1,0 +1,320 @@
+"""Memory plans as data: which row for which machine, what it takes, and what a user may set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagen_nb.backends.flux import custom
+from imagen_nb.backends.machine import sizes_of, sold_as
+from imagen_nb.backends.memory import (
+    FLUX_12B,
+    PACKAGES,
+    RAM_SHARE,
+    ROWS,
+    STORAGES,
+    Machine,
+    Plan,
+    Planned,
+)
+from imagen_nb.backends.memory_keys import KEYS, checked
+from imagen_nb.backends.memory_words import ENCODED, PLACED, STORED, explained
+from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
+from imagen_nb.backends.planning import plan_for
+from imagen_nb.backends.session import Backends
+from imagen_nb.backends.tiny import FLUX_TINY
+from imagen_nb.cli import run
+from imagen_nb.config import MemorySettings, Settings, load_settings, validate
+from imagen_nb.errors import BackendError, ConfigError, UsageError
+
+ALL = frozenset(PACKAGES)
+CARDS = (0, 6, 8, 12, 16, 24, 40, 80)
+BEST = {  # GB of a card as sold: the plan with 64 GB of RAM, and with 32, all packages there
+    0: ("whole", "int8"),
+    6: ("group", "group-layerwise"),
+    8: ("nf4-offloaded", "nf4-offloaded"),
+    12: ("nf4-offloaded", "nf4-offloaded"),
+    16: ("fp8-offloaded", "fp8-offloaded"),
+    24: ("offloaded", "fp8"),
+    40: ("whole", "whole"),
+    80: ("whole", "whole"),
+}
+BARE = {  # the same without any package
+    0: ("whole", "freed"),
+    6: ("group", "group-layerwise"),
+    8: ("group", "group-layerwise"),
+    12: ("group", "group-layerwise"),
+    16: ("group", "group-layerwise"),
+    24: ("offloaded", "layerwise-offloaded"),
+    40: ("whole", "whole"),
+    80: ("whole", "whole"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_weights(hub_cache: Path) -> None:
+    """The large models are not here: their sizes are the known ones."""
+
+
+def machine(
+    card: float, ram: float = 64, capability: float = 8.9, packages: frozenset[str] = ALL
+) -> Machine:
+    gpu_gb, ram_gb = sold_as(card, ram)
+    return Machine(gpu_gb, ram_gb, capability if card else 0.0, packages)
+
+
+@pytest.mark.parametrize("row", [FLUX_SCHNELL, FLUX_DEV], ids=["schnell", "dev"])
+@pytest.mark.parametrize("card", CARDS)
+class TestTable:
+    @pytest.mark.parametrize(("ram", "place"), [(64, 0), (32, 1)])
+    @pytest.mark.parametrize(("packages", "table"), [(ALL, BEST), (frozenset(), BARE)])
+    def test_each_machine_has_its_plan(
+        self, row: Any, card: int, ram: int, place: int, packages: frozenset[str], table: Any
+    ) -> None:
+        found = plan_for(row, {}, machine(card, ram, packages=packages))
+        assert (found.plan.name, found.fits) == (table[card][place], True)
+
+    @pytest.mark.parametrize("ram", [16, 32, 64])
+    def test_a_plan_that_fits_takes_no_more_than_there_is(
+        self, row: Any, card: int, ram: int
+    ) -> None:
+        here = machine(card, ram)
+        found = plan_for(row, {}, here)
+        fits = found.plan.gpu_gb <= here.gpu_gb and found.plan.ram_gb <= here.ram_gb * RAM_SHARE
+        assert found.fits == fits
+        assert all(plan.gpu_gb <= here.gpu_gb for plan in found.smaller)
+
+    def test_each_smaller_plan_takes_less_than_the_one_before(self, row: Any, card: int) -> None:
+        found = plan_for(row, {}, machine(card))
+        takes = [(plan.gpu_gb, plan.ram_gb) for plan in (found.plan, *found.smaller)]
+        assert takes == sorted(set(takes), reverse=True)
+
+    def test_what_was_better_says_why_it_is_not_used(self, row: Any, card: int) -> None:
+        found = plan_for(row, {}, machine(card))
+        assert all(why for _, why in found.skipped)
+        before = [*ROWS][: [*ROWS].index(found.plan.name)]
+        assert [name for name, _ in found.skipped] == before
+
+    def test_a_card_before_ampere_calculates_in_float16_and_has_no_fp8(
+        self, row: Any, card: int
+    ) -> None:
+        found = plan_for(row, {}, machine(card, capability=7.5))
+        assert found.plan.dtype == ("float16" if card else "bfloat16")
+        assert found.plan.quantization != "fp8"
+
+
+class TestSizes:
+    """Figures that others measured on a card; the plan must not promise less."""
+
+    @pytest.mark.parametrize(
+        ("plan", "peak_gib"), [("whole", 36.166), ("fp8", 21.488), ("int8", 21.482)]
+    )
+    def test_nothing_is_promised_that_took_more(self, plan: str, peak_gib: float) -> None:
+        """huggingface.co/datasets/derekl35/diffusers-quantization-benchmarks, FLUX.1-dev."""
+        found = plan_for(FLUX_DEV, ROWS[plan], machine(80))
+        assert peak_gib * 2**30 / 1e9 <= found.plan.gpu_gb <= peak_gib * 2**30 / 1e9 * 1.05
+
+    def test_a_folder_is_as_large_as_its_numbers_in_16_bits(self, schnell_folder: Path) -> None:
+        """The weights lie there in float32."""
+        row = custom(str(schnell_folder)).row
+        file = schnell_folder / "transformer" / "diffusion_pytorch_model.safetensors"
+        assert sizes_of(row).transformer == pytest.approx(file.stat().st_size / 2 / 1e9, rel=0.2)
+
+    def test_a_model_that_is_not_here_has_the_known_sizes(self) -> None:
+        assert sizes_of(FLUX_DEV) == FLUX_12B
+
+    def test_a_torn_file_is_as_large_as_it_is(self, copied: Path) -> None:
+        row = custom(str(copied)).row
+        (copied / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 1000)
+        assert sizes_of(row).vae == pytest.approx(1e-6)
+
+    def test_more_pictures_at_once_take_more(self) -> None:
+        one, four = (plan_for(FLUX_DEV, {"batch": n}, machine(80)).plan for n in (1, 4))
+        assert four.gpu_gb > one.gpu_gb + 10
+
+    def test_a_gguf_file_takes_what_it_weighs(self, tmp_path: Path) -> None:
+        file = tmp_path / "q8.gguf"
+        with file.open("wb") as opened:
+            opened.truncate(12_700_000_000)  # a hole: no room on the disk is taken
+        found = plan_for(FLUX_DEV, checked({"gguf": str(file)}), machine(16))
+        assert (found.plan.name, found.plan.quantization) == ("offloaded", "gguf")
+        assert 12.7 < found.plan.gpu_gb < 15
+
+
+class TestLacking:
+    def test_a_missing_package_is_named_with_its_pip_line(self) -> None:
+        found = plan_for(FLUX_DEV, {}, machine(16, packages=frozenset({"torchao"})))
+        whys = dict(plan_for(FLUX_DEV, {}, machine(8, packages=frozenset())).skipped)
+        assert found.plan.name == "fp8-offloaded"
+        assert "pip install bitsandbytes" in whys["nf4-offloaded"]
+        assert 'pip install "imagen_nb[quant]"' in whys["fp8"]
+
+    def test_an_old_card_is_told_which_capability_is_needed(self) -> None:
+        found = plan_for(FLUX_DEV, {}, machine(16, capability=8.6))
+        assert found.plan.name == "int8-offloaded"
+        assert "compute capability 8.9, and the card has 8.6" in dict(found.skipped)["fp8"]
+
+    def test_too_little_ram_is_the_nearest_plan_and_no_promise(self) -> None:
+        found = plan_for(FLUX_DEV, {}, machine(6, ram=8))
+        assert not found.fits
+        assert "will probably fail" in "\n".join(explained("dev", found))
+
+    def test_a_card_is_needed_for_what_needs_one(self) -> None:
+        with pytest.raises(BackendError, match="offload model needs a CUDA graphics card"):
+            plan_for(FLUX_TINY, {"offload": "model"}, machine(0))
+        with pytest.raises(BackendError, match="nf4 needs a CUDA graphics card"):
+            plan_for(FLUX_TINY, {"quantization": "nf4"}, machine(0))
+
+    def test_without_the_package_that_is_wanted_there_is_no_plan(self) -> None:
+        with pytest.raises(BackendError, match="int8 needs torchao: pip install"):
+            plan_for(FLUX_TINY, {"quantization": "int8"}, machine(0, packages=frozenset()))
+
+    @pytest.mark.parametrize("ram", [1, 2, 4, 16])
+    def test_the_embedded_model_is_whole_wherever_python_runs(self, ram: float) -> None:
+        found = plan_for(FLUX_TINY, {}, machine(0, ram))
+        assert (found.plan.recorded(), found.plan.batch, found.fits) == ({}, FLUX_TINY.batch, True)
+
+
+class TestOverrides:
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("dtype", "float16"),
+            ("quantization", "layerwise"),
+            ("offload", "group"),
+            ("text_encoders", "freed"),
+            ("vae_tiling", True),
+            ("vae_slicing", True),
+            ("compile", True),
+            ("first_block_cache", 0.08),
+            ("batch", 3),
+        ],
+    )
+    def test_every_key_wins_over_the_table(self, key: str, value: Any) -> None:
+        found = plan_for(FLUX_DEV, checked({key: value}), machine(24))
+        assert getattr(found.plan, key) == value
+        assert all(getattr(plan, key) == value for plan in found.smaller)
+
+    def test_the_keys_are_those_of_the_plan_and_of_the_configuration(self) -> None:
+        assert set(KEYS) == set(MemorySettings.model_fields)
+        assert all(hasattr(Plan(), key) for key in KEYS)
+
+    def test_every_row_of_the_table_could_be_set_by_a_user(self) -> None:
+        assert all(checked(row) == row for row in ROWS.values())
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            (
+                {"quantisation": "int8"},
+                "memory has no 'quantisation': it takes dtype, quantization",
+            ),
+            ({"quantization": "int3"}, "none, fp8, int8, layerwise, nf4, gguf, not 'int3'"),
+            ({"offload": True}, "memory.offload is none, model, group, sequential, not True"),
+            ({"offload": []}, "not []"),
+            ({"batch": 0}, "whole number, 1 to 64"),
+            ({"batch": True}, "whole number"),
+            ({"first_block_cache": -1}, "a number, 0 or more"),
+            ({"first_block_cache": float("nan")}, "a number"),
+            ({"vae_tiling": "yes"}, "true or false"),
+            ({"quantization": "gguf"}, "needs memory.gguf"),
+            ({"quantization": "int8", "gguf": "x.gguf"}, "one of the two"),
+            ("int8", "memory is a mapping"),
+        ],
+    )
+    def test_what_is_not_known_is_refused_and_the_known_named(self, given: Any, says: str) -> None:
+        with pytest.raises(UsageError) as error:
+            checked(given)
+        assert says in str(error.value)
+
+    def test_what_is_none_is_not_given(self) -> None:
+        assert checked({"offload": None}) == checked(None) == {}
+
+    def test_the_configuration_refuses_what_is_not_known(self, tmp_path: Path) -> None:
+        file = tmp_path / "imagen.yaml"
+        file.write_text("memory:\n  offload: disk\n  tiling: true\n")
+        said = [str(problem) for problem in validate(file)]
+        assert f"{file}:2: memory.offload: expected none, model, group, sequential" in said
+        assert "did you mean memory.vae_tiling?" in "".join(said)
+        with pytest.raises(ConfigError):
+            load_settings(None, file, {})
+
+    def test_local_models_are_made_with_what_is_configured_and_a_call_wins_key_by_key(self) -> None:
+        settings = Settings.model_validate(
+            {"memory": {"text_encoders": "freed", "vae_tiling": True}}
+        )
+        backends = Backends("flux-tiny-local", {}, settings.options_of)
+        backend = backends.get(None, {"memory": {"vae_tiling": False}})
+        made = backend.made_with["options"]["memory"]  # type: ignore[attr-defined]
+        assert made == {"text_encoders": "freed", "vae_tiling": False}
+
+    def test_nothing_configured_is_nothing_recorded(self) -> None:
+        backend = Backends("flux-tiny-local", {}, Settings().options_of).get()
+        assert backend.made_with["options"] == {}  # type: ignore[attr-defined]
+
+
+class TestWords:
+    def test_every_value_has_words(self) -> None:
+        assert set(STORED) == set(STORAGES)
+        assert set(PLACED) == {"none", "model", "group", "sequential"}
+        assert set(ENCODED) == {"kept", "offloaded", "freed"}
+
+    def test_speed_that_is_asked_for_is_said(self) -> None:
+        given = {"compile": True, "first_block_cache": 0.08}
+        said = "\n".join(explained("dev", plan_for(FLUX_DEV, given, machine(24))))
+        assert "compiled" in said
+        assert "less than 0.08" in said
+
+    def test_the_command_explains_a_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
+        command = ["models", "--plan", "--gpu", "24GB", "--ram", "64GB", "--model", "dev"]
+        assert run(command) == 0
+        said = capsys.readouterr().out
+        assert "Plan offloaded, expected to take 24.9 GB on the card and 35.2 GB of RAM" in said
+        assert "whole: takes 39.5 of 25.3 GB on the card" in said
+
+    def test_the_command_gives_data(self, capsys: pytest.CaptureFixture[str]) -> None:
+        command = ["models", "--plan", "--gpu", "8", "--capability", "7.5", "--json"]
+        assert run([*command, "--ram", "64"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        assert data["plan"]["dtype"] == "float16"
+        assert data["fits"] is True
+        assert {each["plan"] for each in data["skipped"]} >= {"whole", "fp8"}
+
+    def test_without_a_card_that_is_named_it_is_this_machine(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["models", "--plan", "--model", "tiny", "--json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        assert (data["model"], data["plan"]["name"]) == ("flux-tiny-local", "whole")
+
+    def test_the_configured_memory_is_in_the_explanation(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_MEMORY_TEXT_ENCODERS", "freed")
+        assert run(["models", "--plan", "--gpu", "80", "--ram", "64"]) == 0
+        assert "then freed" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "says"),
+        [
+            (["--plan", "--gpu", "big"], 2, "--gpu is a memory's size like 12GB"),
+            (["--plan", "--ram", "0"], 2, "--ram is a memory's size"),
+            (["--gpu", "12GB"], 2, "add it"),
+            (["--plan", "--model", "nothing"], 1, "there is no folder nothing"),
+        ],
+    )
+    def test_a_mistake_is_one_line(
+        self, arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["models", *arguments]) == code
+        assert says in capsys.readouterr().err
+
+
+def test_a_plan_is_recorded_as_what_is_out_of_the_ordinary() -> None:
+    plan = replace(Plan(), quantization="int8", offload="model", gpu_gb=13.0, batch=4)
+    assert plan.recorded() == {"quantization": "int8", "offload": "model"}
+    assert isinstance(plan_for(FLUX_TINY, {}, machine(0)), Planned)
