@@ -63,8 +63,8 @@ class Drawing:
             return
         encoding = self._encode(batches)
         denoised, error = self._denoise([*self._watched(batches, first)], encoding)
-        for one in denoised:  # what was finished before an error is decoded too
-            yield from self._decoded(one)
+        while denoised:  # what was finished before an error is decoded too
+            yield from self._decoded(denoised.pop(0))
         if error:
             raise error
 
