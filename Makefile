@@ -29,6 +29,7 @@ format: $(STAMP)
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 	.venv/bin/python tools/cli_docs.py
+	.venv/bin/python tools/plan_docs.py
 
 clean:
 	rm -rf .venv dist demo-out

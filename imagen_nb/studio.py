@@ -117,7 +117,7 @@ class Studio:
                 notebook has a small picture of what is being drawn (`preview: off` leaves it out).
             **backend_options: max_sequence_length, and what the backend itself takes: model=…;
                 loras=… of the FLUX backends, a .safetensors file, a (file, weight) pair, or a list
-                of these.
+                of these; memory={"quantization": "int8", …} of local ones, see docs/models.md.
 
         Raises:
             UsageError: for arguments that cannot be drawn; nothing was done.

@@ -22,6 +22,7 @@ PLACED = {
     "group": "layers come to the card from RAM as they are used: some 4 times slower",
     "sequential": "every layer comes to the card from RAM by itself: very slow",
 }
+PAINTER = "transformer and VAE stay where they draw"
 ENCODED = {
     "kept": "stay beside the transformer",
     "offloaded": "come to the card for all prompts of a call, then wait in RAM",
@@ -67,7 +68,7 @@ def expectation(plan: Plan) -> str:
 def effects(plan: Plan) -> Iterator[str]:
     """What a plan does, a line for each."""
     yield f"weights: {STORED[plan.quantization]}; calculated in {plan.dtype}"
-    yield f"places: {PLACED[plan.offload]}"
+    yield f"places: {PAINTER if plan.separate else PLACED[plan.offload]}"
     if plan.offload == "none" or plan.text_encoders != "offloaded":
         yield f"text encoders: {ENCODED[plan.text_encoders]}"
     if plan.vae_tiling:

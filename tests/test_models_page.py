@@ -1,0 +1,76 @@
+"""docs/models.md: its tables follow from the code, its commands and links exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+
+from imagen_nb.backends.machine import sold_as
+from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Plan, Planned, planned
+from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
+from imagen_nb.cli import app
+from imagen_nb.config import environment_name, keys
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def plan_docs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plan_docs", ROOT / "tools" / "plan_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_tables_are_what_the_code_says(plan_docs: ModuleType) -> None:
+    assert plan_docs.page(PAGE) == PAGE, "docs/models.md is stale: run python tools/plan_docs.py"
+
+
+def test_a_row_says_the_plan_of_that_machine() -> None:
+    card, ram = sold_as(24, 64)
+    machine = Machine(card, ram, 8.9, frozenset(PACKAGES))
+    found = planned(machine, FLUX_12B, Plan(dtype="bfloat16"))
+    assert isinstance(found, Planned)
+    (row,) = re.findall(r"^\| 24 GB \| `.* \|$", PAGE, re.MULTILINE)
+    assert f"`{found.plan.name}` {found.plan.gpu_gb:.1f} + {found.plan.ram_gb:.1f}" in row
+
+
+def test_its_licences_and_downloads_are_those_of_the_models() -> None:
+    for model in (FLUX_SCHNELL, FLUX_DEV):
+        (row,) = re.findall(rf"^\| `{model.name}` \| black.*$", PAGE, re.MULTILINE)
+        assert all(part in row for part in (model.source, model.licence, f"{model.download_gb} GB"))
+
+
+def commands() -> list[list[str]]:
+    lines = [
+        line.removeprefix("$ ")
+        for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    lines += re.findall(r"`(imagen [^`]+)`", PAGE)
+    return [shlex.split(line, comments=True) for line in lines if "imagen " in line]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_its_commands_and_variables_exist(words: list[str]) -> None:
+    while "=" in words[0]:
+        assert words.pop(0).partition("=")[0] in map(environment_name, keys())
+    program, name, *rest = words
+    assert program == "imagen"
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    command.make_context(name, rest).close()  # raises for what it does not know
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", PAGE)
+    here = [link for link in links if "://" not in link]
+    assert [link for link in here if not (ROOT / "docs" / link).exists()] == []

@@ -1,0 +1,106 @@
+"""Writes the tables of docs/models.md that follow from code: memory plans and what can be set.
+
+python tools/plan_docs.py            write them
+python tools/plan_docs.py --check    exit 1 when they are stale
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from imagen_nb.backends.machine import sold_as
+from imagen_nb.backends.memory import FLUX_12B, PACKAGES, ROWS, Machine, Plan, Planned, planned
+from imagen_nb.backends.memory_keys import KEYS
+from imagen_nb.backends.memory_words import ENCODED, PLACED, STORED
+
+PAGE = Path(__file__).parent.parent / "docs" / "models.md"
+CARDS = (0, 6, 8, 12, 16, 24, 32, 40, 80)
+RAMS = (16, 32, 64)
+CAPABILITY = 8.9
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---" for _ in head], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plan(card: float, ram: float, packages: Iterable[str]) -> Planned | None:
+    """The plan for FLUX.1 on a machine as sold; None where nothing fits."""
+    gpu_gb, ram_gb = sold_as(card, ram)
+    capability = CAPABILITY if card else 0.0
+    machine = Machine(gpu_gb, ram_gb, capability, frozenset(packages))
+    found = planned(machine, FLUX_12B, Plan(dtype="bfloat16"))
+    return found if isinstance(found, Planned) and found.fits else None
+
+
+def machines() -> str:
+    """Which plan for which machine, and what it is expected to take."""
+    head = ["Card", *(f"{ram} GB of RAM" for ram in RAMS), "64 GB, no package installed"]
+    rows = []
+    for card in CARDS:
+        wanted = [(ram, PACKAGES) for ram in RAMS] + [(RAMS[-1], ())]
+        cells = [said(plan(card, ram, packages)) for ram, packages in wanted]
+        rows.append([f"{card} GB" if card else "none", *cells])
+    return table(head, rows)
+
+
+def said(found: Planned | None) -> str:
+    if found is None:
+        return "nothing fits"
+    card = f"{found.plan.gpu_gb:.1f} + " if found.plan.gpu_gb else ""
+    return f"`{found.plan.name}` {card}{found.plan.ram_gb:.1f}"
+
+
+def rows() -> str:
+    """What each plan does."""
+    lines = []
+    for name, row in ROWS.items():
+        one = Plan(name=name, **row)
+        places = "stay where they draw" if one.offload == "none" else PLACED[one.offload]
+        encoders = (
+            "as the others" if one.text_encoders == "offloaded" else ENCODED[one.text_encoders]
+        )
+        tiles = "in tiles" if one.vae_tiling else "whole"
+        lines.append((f"`{name}`", STORED[one.quantization], places, encoders, tiles))
+    return table(("Plan", "Weights", "Transformer, VAE", "Text encoders", "Decoding"), lines)
+
+
+def keys() -> str:
+    """What a user may set."""
+    return table(
+        ("Key", "Takes", "What it does"),
+        [(f"`{name}`", key.takes, key.does) for name, key in KEYS.items()],
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"machines": machines, "rows": rows, "keys": keys}
+
+
+def page(text: str) -> str:
+    """The page with its tables as they are now."""
+    for name, made in TABLES.items():
+        found = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        content = made()
+        text, count = found.subn(lambda m, c=content: f"{m[1]}{c}\n{m[2]}", text)
+        if count != 1:
+            raise SystemExit(f"{PAGE.name} has no place for the table {name}")
+    return text
+
+
+def main() -> int:
+    """Write the tables, or say whether they are stale."""
+    text = PAGE.read_text(encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        stale = text != page(text)
+        if stale:
+            print(f"{PAGE.name} is stale: run python tools/plan_docs.py", file=sys.stderr)
+        return int(stale)
+    PAGE.write_text(page(text), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
