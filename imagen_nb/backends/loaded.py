@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from imagen_nb.backends.encoders import Encoders, free_memory
 from imagen_nb.backends.loading import ENCODERS, load, load_vae, load_whole
-from imagen_nb.backends.loras import Lora, put
+from imagen_nb.backends.loras import Lora, check_goes_with, put
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
 from imagen_nb.backends.planning import plan_for
@@ -65,6 +65,7 @@ class Loaded:
         It has no text encoders where the plan has them apart: see `encode`. Raises `BackendError`
         when it cannot be loaded or a LoRA does not fit.
         """
+        check_goes_with(self.plan, loras)
         if self._pipeline is None:
             plan, row = self.plan, self._row
             self._pipeline = load(row, plan, ENCODERS) if plan.separate else load_whole(row, plan)
@@ -82,7 +83,8 @@ class Loaded:
         Where the encoders are apart, what paints leaves their place free meanwhile.
         """
         if not self.plan.separate:
-            self.prompts.learn(self.pipeline(loras), requests)
+            pipeline = self.pipeline(loras)  # first: it may begin with new prompts
+            self.prompts.learn(pipeline, requests)
         elif not self.prompts.knows(requests):
             self._encoders = self._encoders or Encoders(self._row, self.plan)
             with self._room():

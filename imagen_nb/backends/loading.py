@@ -57,6 +57,8 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> FluxPipeline:
             put_into_effect(pipeline, plan)
         except torch.OutOfMemoryError as error:
             raise CardMemoryError(f"cannot load {row.source}: out of memory of the card") from error
+        except BackendError:
+            raise
         except Exception as error:  # four libraries read files here, each with errors of its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BackendError(

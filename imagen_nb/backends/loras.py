@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.loading import quietly
 from imagen_nb.backends.lora_places import SUFFIX, located
+from imagen_nb.backends.memory import Plan
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.paths import portable
 
@@ -128,6 +129,31 @@ def need_peft() -> None:
     """Raises `BackendError` where there is no peft."""
     if find_spec("peft") is None:
         raise BackendError('LoRAs need peft: pip install "imagen_nb[lora]"')
+
+
+def check_goes_with(plan: Plan, loras: Sequence[Lora]) -> None:
+    """Raises `BackendError` for LoRAs that cannot be put into a model that is held like this."""
+    if loras and plan.quantization == "layerwise":
+        raise BackendError(
+            "LoRAs do not go with layerwise casting, the memory plan in force: set another "
+            'quantization, as in memory={"quantization": "int8"}'
+        )
+    for lora in loras if plan.separate else ():
+        if _is_for_encoders(lora.path):
+            raise BackendError(
+                f"the LoRA {lora.path} changes the text encoders, which the memory plan in force "
+                'has apart: set memory={"text_encoders": "kept"}'
+            )
+
+
+def _is_for_encoders(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return any(name.startswith(("text_encoder", "lora_te")) for name in file.keys())  # noqa: SIM118 - it is no dict
+    except SafetensorError:  # loading says what is wrong
+        return False
 
 
 def put(pipeline: FluxPipeline, loras: Sequence[Lora]) -> None:

@@ -17,6 +17,7 @@ import torch
 from backend_calls import draw, request_for
 from gguf_files import write_gguf
 from lora_files import write_lora
+from safetensors.torch import load_file, save_file
 
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.effects import put_into_effect
@@ -204,6 +205,36 @@ class TestSeparateEncoders:
             [draw(one, request_for(one, prompt))[0] for prompt in prompts] for one in (kept, freed)
         ]
         assert [difference(*pair).most for pair in zip(*both, strict=True)] == [0, 0]
+
+
+class TestLoras:
+    @pytest.fixture
+    def lora(self, tmp_path: Path) -> Path:
+        return write_lora(tmp_path / "ink.safetensors")
+
+    def with_lora(self, lora: Path, **memory: Any) -> Drawn:
+        backend = tiny(lora, memory)
+        return draw(backend, request_for(backend, "a red boat"))[0]
+
+    def test_they_go_with_quantized_weights(self, lora: Path, gguf_file: Path) -> None:
+        plain = self.with_lora(lora)
+        for memory in ({"quantization": "int8"}, {"gguf": str(gguf_file)}):
+            assert difference(self.with_lora(lora, **memory), plain).mean < 0.005
+
+    def test_they_do_not_go_with_layerwise_casting(self, lora: Path) -> None:
+        with pytest.raises(BackendError, match="set another quantization"):
+            self.with_lora(lora, quantization="layerwise")
+
+    def test_one_for_the_encoders_needs_them_kept(self, lora: Path, tmp_path: Path) -> None:
+        layer = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+        both = load_file(lora) | {
+            f"{layer}.lora_A.weight": torch.full((2, 128), 0.1),
+            f"{layer}.lora_B.weight": torch.full((128, 2), 0.1),
+        }
+        save_file(both, tmp_path / "both.safetensors")
+        assert self.with_lora(tmp_path / "both.safetensors").details["loras"]
+        with pytest.raises(BackendError, match=r'set memory=\{"text_encoders": "kept"\}'):
+            self.with_lora(tmp_path / "both.safetensors", text_encoders="freed")
 
 
 class TestRecords:
