@@ -104,15 +104,18 @@ def main() -> None:
             for number in range(ROUNDS):  # who goes first changes
                 order = [("ours", OURS), ("theirs", THEIRS)][:: 1 if number % 2 else -1]
                 pairs.append({name: measured(work, folder, memory) for name, work in order})
-            for place_of, unit, what in ((0, "s", "time"), (1, "MB", "peak memory")):
-                ours, theirs = (
-                    statistics.median(pair[name][place_of] for pair in pairs)
-                    for name in ("ours", "theirs")
-                )
-                print(
-                    f"{len(PROMPTS)} prompts × {len(SEEDS)} seeds {title}, {what}: ours {ours:.1f} "
-                    f"{unit}, a loop {theirs:.1f} {unit}, ratio {ours / theirs:.3f} (goal < 1)"
-                )
+            for column, unit, what in ((0, "s", "time"), (1, "MB", "peak memory")):
+                sides = [(pair["ours"][column], pair["theirs"][column]) for pair in pairs]
+                report(f"{title}, {what}", unit, sides)
+
+
+def report(what: str, unit: str, pairs: list[tuple[float, float]]) -> None:
+    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(
+        f"{len(PROMPTS)} prompts × {len(SEEDS)} seeds {what}: ours {ours:.1f} {unit}, "
+        f"a loop {theirs:.1f} {unit}, ratio {ratio:.3f} (goal < 1)"
+    )
 
 
 if __name__ == "__main__":

@@ -170,5 +170,5 @@ def test_pictures_show_as_a_labelled_contact_sheet(studio) -> None:
 def test_unknown_names_are_refused_with_the_known_ones(studio) -> None:
     with pytest.raises(im.UsageError, match="flux-tiny-local"):
         studio.generate("a boat", backend="flux-tiny")
-    with pytest.raises(im.UsageError, match="takes loras, and was given speed"):
+    with pytest.raises(im.UsageError, match="takes loras, memory, and was given speed"):
         studio.generate("a boat", backend="flux-tiny-local", speed=3)
