@@ -112,10 +112,14 @@ class FluxBackend:
                     for drawn in drawing.part(part, first):
                         yield drawn
                         first += 1
-            except CardMemoryError:
-                if first == failed or not self._fell_back():
+                return
+            except CardMemoryError as error:
+                if first == failed:
                     raise
-                failed = first
+                failed, why = first, str(error)
+            # The error is gone by now, and what its frames held of the card's memory with it.
+            if not self._fell_back():
+                raise CardMemoryError(why)
 
     def _plan(self) -> Plan:
         with self._loaded.lock:

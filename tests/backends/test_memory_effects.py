@@ -331,6 +331,30 @@ class TestFallingBack:
         assert seen == [0, 1, 2]
         assert "goes on with" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("encoders", ["kept", "freed"])
+    def test_the_larger_model_is_gone_before_the_smaller_one_is_loaded(
+        self,
+        encoders: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        backend = tiny(memory={"batch": 3, "text_encoders": encoders})
+        draw(backend, request_for(backend, "a red boat"))
+        larger = weakref.ref(backend._loaded.pipeline().transformer)
+        there: list[bool] = []
+        fall_back = backend._loaded.fall_back
+
+        def watched() -> str:
+            said = fall_back()
+            there.append(larger() is not None)
+            return said
+
+        backend._loaded.fall_back = watched  # type: ignore[method-assign]
+        self.failing(backend, 1, monkeypatch)
+        assert len(draw(backend, request_for(backend, "a red boat", seed=2))) == 1
+        assert there == [False]
+        assert "goes on with" in capsys.readouterr().err
+
     def test_twice_at_the_same_picture_is_an_error(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
