@@ -31,6 +31,24 @@ def dev_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return flux_layout.saved(tmp_path_factory.mktemp("layout") / "dev-like", pipeline)
 
 
+@pytest.fixture(scope="session")
+def fill_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = flux_layout.new_fill_pipeline()
+    return flux_layout.saved(tmp_path_factory.mktemp("layout") / "fill-like", pipeline)
+
+
+@pytest.fixture(scope="session")
+def kontext_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = flux_layout.new_kontext_pipeline()
+    return flux_layout.saved(tmp_path_factory.mktemp("layout") / "kontext-like", pipeline)
+
+
+@pytest.fixture(scope="session")
+def klein_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pipeline = flux_layout.new_klein_pipeline()
+    return flux_layout.saved(tmp_path_factory.mktemp("layout") / "klein-like", pipeline)
+
+
 @pytest.fixture(params=["schnell", "dev"])
 def folder(request: pytest.FixtureRequest) -> Path:
     """Each layout in turn."""
