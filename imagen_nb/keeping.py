@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -16,6 +16,7 @@ from imagen_nb.cost import cost_usd
 from imagen_nb.errors import Cancelled
 from imagen_nb.faults import reach
 from imagen_nb.homes import Home
+from imagen_nb.input_files import keep_inputs, recorded
 from imagen_nb.output import Kept, read_record
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
@@ -122,6 +123,7 @@ def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture
     versions = {"imagen_nb": __version__, **details.pop("versions", {})}
     more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
     record = _record(drawn.request, facts, cost_usd_estimate=cost, **more)
+    keep_inputs(home.output.folder, drawn.request.inputs)  # first: a record names what is there
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
     return _entered(kept, drawn.request.tags, home, facts.cloud)
 
@@ -136,11 +138,12 @@ def _adopt(show: Callable[[], Image], record: Record, home: Home) -> Picture:
 def _record(request: Request, facts: Facts, **more: Any) -> Record:
     """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
     backend = facts.backend
+    names = Record.model_fields.keys() & {each.name for each in fields(request)}
+    said = {name: getattr(request, name) for name in names - {"scheduler"}}
     return Record(
-        prompt=request.prompt, backend=backend.name, model=backend.model, seed=request.seed,
-        steps=request.steps, width=request.width, height=request.height,
-        guidance=request.guidance, max_sequence_length=request.max_sequence_length,
-        tags=request.tags, cloud=facts.cloud, owner_user_id=facts.owner,
+        **said | {"true_cfg": request.true_cfg if request.true_cfg > 1 else None},
+        backend=backend.name, model=backend.model, scheduler_name=request.scheduler,
+        inputs=recorded(request.inputs), cloud=facts.cloud, owner_user_id=facts.owner,
         **made_with(backend) | more,
     )  # fmt: skip
 

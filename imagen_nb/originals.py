@@ -39,6 +39,13 @@ class Original:
     path: Path | None = None
 
 
+def is_picture(what: Any) -> bool:
+    """Whether this names a picture that is known, rather than an image's file or what is in one."""
+    if isinstance(what, str):
+        return _PREFIX.fullmatch(what) is not None and not Path(what).exists()
+    return isinstance(what, (Picture, Record, UUID)) or (hasattr(what, "index") and "id" in what)
+
+
 def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
     """The picture that is meant.
 

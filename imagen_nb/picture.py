@@ -14,7 +14,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.markup import bidi, escaped
 from imagen_nb.output import keep_sheet
 from imagen_nb.record import Record
-from imagen_nb.request import Axis
+from imagen_nb.sweeps import Axis
 from imagen_nb.terminal import safe
 from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, blank, captioned, contact_sheet, img_tag
 
@@ -31,8 +31,13 @@ _PLURALS = {
     "size": "sizes",
     "steps": "step counts",
     "guidance": "guidances",
+    "strength": "strengths",
+    "true_cfg": "scales of true CFG",
+    "scheduler": "schedulers",
+    "negative_prompt": "negative prompts",
     "seed": "seeds",
 }
+_FIELDS = {"scheduler": "scheduler_name"}  # of a record, where an axis has another name
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -200,7 +205,7 @@ def summary(record: Record) -> str:
 def _label(axis: str, record: Record) -> str:
     if axis == "size":
         return f"{record.width}x{record.height}"  # the font of the page has no ×
-    value = getattr(record, axis)
+    value = getattr(record, _FIELDS.get(axis, axis))
     return (
         str(value)
         if axis == "prompt"

@@ -57,6 +57,11 @@ _DECIDES = {  # what the pixels follow from
     "max_sequence_length",
     "loras",
     "options",
+    "strength",
+    "negative_prompt",
+    "true_cfg",
+    "scheduler_name",
+    "inputs",
 }
 
 
@@ -81,6 +86,9 @@ class Record(BaseModel):
     `storage_path`, `sha256` and `bytes` are of the PNG file, so they are None until it is kept, and
     inside the file itself. `cloud` is False for a picture made with the cloud switched off.
     `seed` is None where none is known that draws this picture, as of a pipeline called without one.
+    `inputs`: the images that it was drawn from, each with its `name` among the fields of a request,
+    the `sha256` and `bytes` of its `file`, which lies in the folder of the picture. `scheduler`:
+    the class that drew; `scheduler_name`: the one that was asked for, None for the model's own.
     Keys of a newer schema are ignored when an older program reads them.
     """
 
@@ -105,7 +113,12 @@ class Record(BaseModel):
     )
     guidance: float | None = None
     max_sequence_length: int | None = None
+    strength: float | None = None
+    negative_prompt: str | None = None
+    true_cfg: float | None = None
+    inputs: tuple[dict[str, Any], ...] = ()
     scheduler: str | None = None
+    scheduler_name: str | None = None
     loras: tuple[dict[str, Any], ...] = ()
     batch_size: int = 1
     batch_index: int = 0
@@ -156,9 +169,13 @@ class Record(BaseModel):
         """
         inside = self.model_copy(update=dict.fromkeys(_OF_THE_FILE))
         return {
-            "parameters": f"{_printable(self.prompt)}\n{self._settings()}",
+            "parameters": f"{_printable(self.prompt)}\n{self._negative()}{self._settings()}",
             "imagen_nb": json.dumps(inside.snapshot(), ensure_ascii=True),
         }
+
+    def _negative(self) -> str:
+        text = _printable(self.negative_prompt or "")
+        return f"Negative prompt: {text}\n" if text else ""
 
     def _settings(self) -> str:
         pairs = {
@@ -167,6 +184,7 @@ class Record(BaseModel):
             "CFG scale": self.guidance,
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
+            "Denoising strength": self.strength,
             "Model": self.model,
             "Version": f"imagen_nb {self.versions.get('imagen_nb', '')}".strip(),
         }

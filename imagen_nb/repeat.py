@@ -25,6 +25,7 @@ from imagen_nb.backends.threads import threads
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError, CloudError, StorageError
+from imagen_nb.extras import EXTRAS
 from imagen_nb.originals import Original
 from imagen_nb.record import Record
 from imagen_nb.request import Request
@@ -32,7 +33,15 @@ from imagen_nb.request import Request
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_OF_THE_MODEL = ("steps", "guidance", "max_sequence_length")
+_OF_THE_MODEL = {  # arguments, and what of a record they are
+    "steps": "steps",
+    "guidance": "guidance",
+    "max_sequence_length": "max_sequence_length",
+    "strength": "strength",
+    "negative_prompt": "negative_prompt",
+    "true_cfg": "true_cfg",
+    "scheduler": "scheduler_name",
+}
 _ALWAYS = ("prompt", "seed", "width", "height")
 _SAME = (  # or the bits may be others
     "model", "device", "threads", "dtype", "scheduler", "batch_size", "memory_plan"
@@ -114,9 +123,15 @@ def wanted(record: Record, given: Mapping[str, Any], same_model: bool) -> dict[s
 
     With another model only what means the same to every model is taken.
     """
-    names = (*_ALWAYS, *(_OF_THE_MODEL if same_model else ()))
-    values = {name: getattr(record, name) for name in names}
+    values = {name: getattr(record, name) for name in _ALWAYS}
+    if same_model:
+        values |= {name: getattr(record, field) for name, field in _OF_THE_MODEL.items()}
     return values | {name: value for name, value in given.items() if value is not None}
+
+
+def as_said(record: Record) -> dict[str, Any]:
+    """What else of the request a record tells, without its images; see `imagen_nb.extras`."""
+    return {name: getattr(record, _OF_THE_MODEL[name]) for name in EXTRAS if name in _OF_THE_MODEL}
 
 
 def options_of(
@@ -177,6 +192,14 @@ def identical(one: Original, image: Image, cloud: Cloud | None) -> bool | None:
     if before is None:
         return None
     return before.size == image.size and before.tobytes() == image.tobytes()
+
+
+def file_of(one: Original, cloud: Cloud | None) -> bytes:
+    """The original's file. Raises `BackendError` when it is neither here nor in the cloud."""
+    for data in _files(one, cloud):
+        if one.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
+            return data
+    raise BackendError(f"the file of the picture {str(one.record.id)[:8]} is nowhere to be had")
 
 
 def _pixels(one: Original, cloud: Cloud | None) -> Image | None:

@@ -1,30 +1,22 @@
-"""What to draw: complete, validated requests, and the grids and wildcards they come from."""
+"""What to draw: complete, validated requests, and what a model accepts."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import operator
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from imagen_nb.checks import checked_prompt, checked_tags, integer, real
 from imagen_nb.errors import UsageError
-from imagen_nb.notation import (
-    MAX_MANY,
-    escape,
-    expand,
-    parse_floats,
-    parse_ints,
-    parse_sizes,
-)
+from imagen_nb.extras import Takes, checked
+from imagen_nb.inputs import Input
+from imagen_nb.notation import escape, expand, parse_floats, parse_ints, parse_sizes
 
 __all__ = [
     "MAX_SEED",
-    "Axis",
     "Defaults",
-    "Grid",
     "Limits",
     "Request",
     "check_size",
@@ -32,7 +24,6 @@ __all__ = [
     "checked_tags",
     "escape",
     "expand",
-    "grid",
     "parse_floats",
     "parse_ints",
     "parse_sizes",
@@ -60,7 +51,7 @@ class Limits:
     """What a model accepts: sides in pixels, each a multiple of `multiple`.
 
     `sizes`: the only (width, height) there are, where a model draws no others. `min_seed`: 1 where
-    a seed of 0 stands for any.
+    a seed of 0 stands for any. `takes`: what may be said besides.
     """
 
     min_side: int
@@ -72,11 +63,17 @@ class Limits:
     min_sequence_length: int = 1
     min_seed: int = 0
     sizes: tuple[tuple[int, int], ...] = ()
+    takes: Takes = field(default_factory=Takes)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One picture to draw, every field as it will be used. Sizes in pixels."""
+    """One picture to draw, every field as it will be used. Sizes in pixels.
+
+    `strength`: how much of the init image is drawn anew, 0 to 1. `negative_prompt` is what
+    classifier-free guidance of the scale `true_cfg` leads away from; at 1 there is none.
+    `scheduler`: the name of one that is not the model's own.
+    """
 
     prompt: str
     seed: int
@@ -86,6 +83,28 @@ class Request:
     guidance: float
     max_sequence_length: int
     tags: tuple[str, ...] = ()
+    init_image: Input | None = None
+    mask: Input | None = None
+    strength: float | None = None
+    negative_prompt: str | None = None
+    true_cfg: float = 1.0
+    scheduler: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """The images that it is drawn from, by the names of its fields."""
+        images = {"init_image": self.init_image, "mask": self.mask}
+        return {name: image for name, image in images.items() if image}
+
+    @property
+    def steps_run(self) -> int:
+        """Denoising steps that are run: from an init image on the first ones are left out.
+
+        As diffusers counts them.
+        """
+        if self.strength is None:
+            return self.steps
+        return self.steps - int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
 
 def resolve(
@@ -100,26 +119,55 @@ def resolve(
     guidance: float | None = None,
     max_sequence_length: int | None = None,
     tags: Iterable[str] = (),
+    extras: Mapping[str, Any] | None = None,
 ) -> Request:
     """A complete request: what is None comes from `defaults`, a seed of None is drawn by lot.
 
+    `extras`: those of `imagen_nb.extras`. A size that is not given follows from the init image.
     Raises `UsageError` with the nearest allowed value when something cannot be drawn.
     """
     length = _or(max_sequence_length, defaults.max_sequence_length)
+    more = checked(extras or {}, limits.takes)
+    if image := more.get("init_image"):
+        width, height = _size_like(image, width, height, defaults, limits)
     request = Request(
         prompt=checked_prompt(prompt),
-        seed=random_seed() if seed is None else _integer("seed", seed, limits.min_seed, MAX_SEED),
-        steps=_integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
+        seed=random_seed() if seed is None else integer("seed", seed, limits.min_seed, MAX_SEED),
+        steps=integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
         width=_side("width", _or(width, defaults.width), limits),
         height=_side("height", _or(height, defaults.height), limits),
-        guidance=_guidance(_or(guidance, defaults.guidance), limits),
-        max_sequence_length=_integer(
+        guidance=real("guidance", _or(guidance, defaults.guidance), 0, limits.max_guidance),
+        max_sequence_length=integer(
             "max_sequence_length", length, limits.min_sequence_length, limits.max_sequence_length
         ),
         tags=checked_tags(tags),
+        **more,
     )
     check_size(request.width, request.height, limits)
     return request
+
+
+def _size_like(
+    image: Input, width: int | None, height: int | None, defaults: Defaults, limits: Limits
+) -> tuple[int | None, int | None]:
+    """The size to draw at: the image's own, as near as the model can, and never larger than its.
+
+    One side that is given decides the other one.
+    """
+    if width is not None and height is not None:
+        return width, height
+    if width is not None or height is not None:
+        scale = (width or 0) / image.width or (height or 0) / image.height
+    else:
+        usual = defaults.width * defaults.height
+        scale = min(1.0, math.sqrt(usual / (image.width * image.height)))
+    near = [_nearest_side(side * scale, limits) for side in (image.width, image.height)]
+    return (near[0] if width is None else width), (near[1] if height is None else height)
+
+
+def _nearest_side(side: float, limits: Limits) -> int:
+    low, high = (bound // limits.multiple for bound in (limits.min_side, limits.max_side))
+    return max(low, min(high, round(side / limits.multiple))) * limits.multiple
 
 
 def random_seed() -> int:
@@ -144,54 +192,12 @@ def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
     return sum(math.log(one / two) ** 2 for one, two in zip(size, other, strict=True))
 
 
-def checked_prompt(prompt: object) -> str:
-    """The prompt itself. Raises `UsageError` when it is blank or is not text that can be kept."""
-    if not isinstance(prompt, str):
-        raise UsageError(f"the prompt must be text, not {type(prompt).__name__}")
-    if not prompt.strip():
-        raise UsageError("the prompt is empty: say what to draw")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"the prompt has half a character (lone surrogate) at position {error.start}: remove it"
-        ) from None
-    return prompt
-
-
-def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags, stripped, each once, in their order. Raises `UsageError` for what is no tag."""
-    if isinstance(tags, str):
-        tags = (tags,)
-    names = [tag.strip() if isinstance(tag, str) else tag for tag in tags]
-    for name in names:
-        if not isinstance(name, str) or not name or not name.isprintable():
-            raise UsageError(f"a tag must be a line of text that is not empty, not {_shown(name)}")
-    return tuple(dict.fromkeys(names))
-
-
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _integer(name: str, value: Any, low: int, high: int) -> int:
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise UsageError(f"{name} must be a whole number, not {_shown(value)}")
-    if not low <= number <= high:
-        raise UsageError(f"{name} must be {_range(low, high)}, not {_shown(number)}")
-    return number
-
-
-def _range(low: object, high: object) -> str:
-    return f"from {low} to {high}" if low != high else str(low)
-
-
 def _side(name: str, value: Any, limits: Limits) -> int:
-    side = _integer(name, value, limits.min_side, limits.max_side)
+    side = integer(name, value, limits.min_side, limits.max_side)
     if below := side % limits.multiple:
         near = (side - below, side - below + limits.multiple)
         allowed = " or ".join(str(n) for n in near if limits.min_side <= n <= limits.max_side)
@@ -199,113 +205,3 @@ def _side(name: str, value: Any, limits: Limits) -> int:
             f"{name} must be a multiple of {limits.multiple}, not {side}: try {allowed}"
         )
     return side
-
-
-def _guidance(value: Any, limits: Limits) -> float:
-    try:
-        guidance = None if isinstance(value, (bool, str)) else float(value)
-    except OverflowError:
-        guidance = math.inf
-    except (TypeError, ValueError):
-        guidance = None
-    if guidance is None:
-        raise UsageError(f"guidance must be a number, not {_shown(value)}")
-    if not (math.isfinite(guidance) and 0 <= guidance <= limits.max_guidance):
-        allowed = _range("0", f"{limits.max_guidance:g}")
-        raise UsageError(f"guidance must be {allowed}, not {guidance:g}")
-    return guidance + 0.0  # no negative zero
-
-
-def _shown(value: object) -> str:
-    """The value on one short line, whatever it is."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python writes no number of more than 4300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One thing that varies in a grid, with its values in order."""
-
-    name: str
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The requests of a sweep in order, and the axes that vary, slowest first."""
-
-    requests: tuple[Request, ...]
-    axes: tuple[Axis, ...]
-
-
-def grid(
-    prompts: str | Iterable[str],
-    *,
-    defaults: Defaults,
-    limits: Limits,
-    seeds: int | Iterable[int] | None = None,
-    steps: int | Iterable[int] | None = None,
-    guidance: float | Iterable[float] | None = None,
-    size: Size | Iterable[Size] | None = None,
-    max_sequence_length: int | None = None,
-    tags: Iterable[str] = (),
-) -> Grid:
-    """Every combination: prompt slowest, then size, steps, guidance, and seed fastest.
-
-    Alternatives in prompts expand in order (`expand`). Without seeds one random seed serves the
-    whole grid, so that only what was asked to vary varies.
-    """
-    given = [prompts] if isinstance(prompts, str) else list(prompts)
-    texts = [text for prompt in given for text in expand(checked_prompt(prompt))]
-    axes = (
-        Axis("prompt", tuple(texts)),
-        Axis("size", _sizes(size)),
-        Axis("steps", _values(steps)),
-        Axis("guidance", _values(guidance)),
-        Axis("seed", _values(seeds) if seeds is not None else (random_seed(),)),
-    )
-    count = math.prod(len(axis.values) for axis in axes)
-    if not count:
-        raise UsageError("nothing to draw: one of the lists of the sweep is empty")
-    if count > MAX_MANY:
-        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it")
-    kept = tuple(tags)
-    requests = [
-        resolve(
-            prompt, defaults=defaults, limits=limits, seed=seed, steps=step_count,
-            width=width, height=height, guidance=strength,
-            max_sequence_length=max_sequence_length, tags=kept,
-        )
-        for prompt, (width, height), step_count, strength, seed in itertools.product(
-            *(axis.values for axis in axes)
-        )
-    ]  # fmt: skip
-    return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
-
-
-def _values(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        raise UsageError(f"expected a number or a list of numbers, not {_shown(value)}")
-    return tuple(value) if isinstance(value, Iterable) else (value,)
-
-
-def _sizes(size: Any) -> tuple[Any, ...]:
-    if size is None:
-        return ((None, None),)
-    pairs = (size,) if _is_pair(size) else tuple(size) if isinstance(size, Iterable) else (size,)
-    for pair in pairs:
-        if not _is_pair(pair):
-            raise UsageError(f"a size is a pair (width, height) in pixels, not {_shown(pair)}")
-    return tuple(tuple(pair) for pair in pairs)
-
-
-def _is_pair(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and len(value) == 2
-        and not isinstance(value, str)
-        and not isinstance(value[0], Sequence)
-    )

@@ -22,19 +22,33 @@ from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.extras import EXTRAS, IMAGES
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
 from imagen_nb.homes import Home, Homes
+from imagen_nb.input_files import found_inputs, told_of
+from imagen_nb.inputs import Input, input_of, read_input
 from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
-from imagen_nb.originals import Original, ids_of, original
+from imagen_nb.originals import Original, ids_of, is_picture, original
 from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.progress import listener
 from imagen_nb.record import Record
-from imagen_nb.repeat import Alike, differences, here, identical, options_of, remark, wanted
-from imagen_nb.request import Grid, Request, Size, checked_prompt, checked_tags, grid, resolve
+from imagen_nb.repeat import (
+    Alike,
+    as_said,
+    differences,
+    file_of,
+    here,
+    identical,
+    options_of,
+    remark,
+    wanted,
+)
+from imagen_nb.request import Request, Size, checked_prompt, checked_tags, resolve
 from imagen_nb.retag import retag
+from imagen_nb.sweeps import Grid, grid
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 from imagen_nb.terminal import complain
 
@@ -115,9 +129,14 @@ class Studio:
                 instead of drawing it again.
             progress: called after each step; True or False shows or hides the bar, which in a
                 notebook has a small picture of what is being drawn (`preview: off` leaves it out).
-            **backend_options: max_sequence_length, and what the backend itself takes: model=…;
-                loras=… of the FLUX backends, a .safetensors file, a (file, weight) pair, or a list
-                of these; memory={"quantization": "int8", …} of local ones, see docs/models.md.
+            **backend_options: max_sequence_length, and where the model takes them: init_image=…, a
+                file, a picture in any form that `reproduce` takes, a PIL image or an array, to
+                start from or to edit; mask=…, likewise, white where it is painted anew; strength=…,
+                how much is drawn anew, 0 to 1; negative_prompt=… and true_cfg=…, the scale of
+                classifier-free guidance; scheduler=…, a name. And what the backend is made with:
+                model=…; loras=… of the FLUX backends, a .safetensors file, a (file, weight) pair,
+                or a list of these; memory={"quantization": "int8", …} of local ones. See
+                docs/models.md.
 
         Raises:
             UsageError: for arguments that cannot be drawn; nothing was done.
@@ -133,7 +152,7 @@ class Studio:
             }  # fmt: skip
             record = one.record if backend else redrawable(one.record)
             name, same = backend or record.backend, backend in (None, record.backend)
-            more = self._options_of(record, backend_options) if same else {}
+            more = self._as_made(one, record, backend_options) if same else {}
             return self.generate(
                 **more | wanted(record, given, same), backend=name, tags=tags, cloud=cloud,
                 output=output, again=again, progress=progress,
@@ -141,12 +160,13 @@ class Studio:
         if prompt is None:
             raise UsageError("nothing to draw: give a prompt, or like= a picture")
         checked_prompt(prompt)
-        chosen, length = self._backend(backend, backend_options)
+        chosen, length, extras = self._backend(backend, backend_options, cloud)
+        width, height = self._size(width, height, extras)
         request = resolve(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seed=seed,
-            steps=self._or("steps", steps), width=self._or("width", width),
-            height=self._or("height", height), guidance=self._or("guidance", guidance),
-            max_sequence_length=length, tags=self._tags(tags),
+            steps=self._or("steps", steps), width=width, height=height,
+            guidance=self._or("guidance", guidance), max_sequence_length=length,
+            tags=self._tags(tags), extras=extras,
         )  # fmt: skip
         return self._drawn(chosen, [request], cloud, output, progress, again)[0]
 
@@ -183,13 +203,15 @@ class Studio:
         """
         one = self.original(what, cloud)
         record = redrawable(one.record)
-        backend, _ = self._backend(record.backend, self._options_of(record, backend_options))
+        made = self._as_made(one, record, backend_options)
+        backend, _, extras = self._backend(record.backend, made, cloud)
         place = Alike(backend, record)
         request = resolve(
             record.prompt, defaults=backend.defaults, limits=limits_for(record, backend.limits),
             seed=record.seed,
             steps=record.steps, width=record.width, height=record.height, guidance=record.guidance,
             max_sequence_length=record.max_sequence_length, tags=self._tags(tags),
+            extras=as_said(record) | extras,
         )  # fmt: skip
         picture = self._drawn(place, [request], cloud, output, progress)[0]
         same = identical(one, picture.image, self._reader(cloud))
@@ -198,9 +220,16 @@ class Studio:
             complain(f"reproduce: {line}")
         return replace(picture, identical=same, differs=differs)
 
-    def _options_of(self, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _as_made(
+        self, one: Original, record: Record, given: Mapping[str, Any]
+    ) -> dict[str, Any]:  # fmt: skip
+        """The options of a picture's backend, and the images that it was drawn from."""
         name, configured = self.settings.backend_choice()
-        return options_of(record, configured if name == here(record.backend) else {}, given)
+        made = options_of(record, configured if name == here(record.backend) else {}, given)
+        folders = [catalog.folder for catalog in self._catalogs()]
+        beside = [one.path.parent] if one.path else []
+        lacking = [named for named in told_of(record) if given.get(named) is None]
+        return {**found_inputs(record, [*beside, *folders], lacking), **made}
 
     def _reader(self, cloud: bool | None) -> Cloud | None:
         """Where to look a picture up; with cloud=False no client is made."""
@@ -226,16 +255,16 @@ class Studio:
         """Draw every combination of the lists and keep them: prompt slowest, seed fastest.
 
         Alternatives in prompts, `{red|blue} boat`, expand in order. Arguments and errors are those
-        of `generate`, each a value or a list of values; `size` is (width, height) in pixels, either
-        of them None for the model's own.
+        of `generate`, each a value or a list of values (strength, true_cfg, scheduler and
+        negative_prompt, too); `size` is (width, height) in pixels, either of them None for the
+        model's own.
         """
-        chosen, length = self._backend(backend, backend_options)
+        chosen, length, extras = self._backend(backend, backend_options, cloud)
         combined: Grid = grid(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
             steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
-            size=(self.settings.width, self.settings.height) if size is None else size,
-            max_sequence_length=length,
-            tags=self._tags(tags),
+            size=self._size(None, None, extras) if size is None else size,
+            max_sequence_length=length, tags=self._tags(tags), extras=extras,
         )  # fmt: skip
         pictures = self._drawn(chosen, combined.requests, cloud, output, progress, again)
         return Pictures(pictures, combined.axes)
@@ -485,10 +514,30 @@ class Studio:
     def _tags(self, tags: Iterable[str]) -> tuple[str, ...]:
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
-    def _backend(self, name: str | None, options: Mapping[str, Any]) -> tuple[Backend, int | None]:
-        """The backend, and the wanted sequence length."""
-        others = {k: value for k, value in options.items() if k != "max_sequence_length"}
-        return self._backends.get(name, others), options.get("max_sequence_length")
+    def _size(
+        self, width: int | None, height: int | None, extras: Mapping[str, Any]
+    ) -> tuple[int | None, int | None]:
+        """What is configured stands for what is not given, unless an init image tells better."""
+        if extras.get("init_image") is not None:
+            return width, height
+        return self._or("width", width), self._or("height", height)
+
+    def _backend(
+        self, name: str | None, options: Mapping[str, Any], cloud: bool | None
+    ) -> tuple[Backend, int | None, dict[str, Any]]:
+        """The backend, the wanted sequence length, and what else the request shall say."""
+        own = ("max_sequence_length", *EXTRAS)
+        others = {name: value for name, value in options.items() if name not in own}
+        extras = {name: options[name] for name in EXTRAS if options.get(name) is not None}
+        for name_of in IMAGES & extras.keys():
+            extras[name_of] = self._image(name_of, extras[name_of], cloud)
+        return self._backends.get(name, others), options.get("max_sequence_length"), extras
+
+    def _image(self, name: str, given: Any, cloud: bool | None) -> Input:
+        """An image to draw from: of a file or in memory, or a picture of the history."""
+        if is_picture(given):
+            return input_of(name, file_of(self.original(given, cloud), self._reader(cloud)))
+        return read_input(name, given)
 
     def _drawn(
         self, backend: Backend, requests: Sequence[Request], cloud: bool | None,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from imagen_nb.picture import Picture, Pictures
 from imagen_nb.record import Record
-from imagen_nb.request import Axis
+from imagen_nb.sweeps import Axis
 from imagen_nb.thumbnail import (
     WEIGHT,
     Labels,

@@ -10,21 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Drawn, Progress
+from imagen_nb.backends.calls import Batch, called, decoded
 from imagen_nb.backends.loaded import Loaded
 from imagen_nb.backends.loras import Lora
-from imagen_nb.backends.phases import Batch, called, decoded, guarded, staying
+from imagen_nb.backends.phases import guarded, staying
 from imagen_nb.backends.quoted import quoted
+from imagen_nb.backends.schedulers import class_of
 from imagen_nb.backends.versions import versions
 from imagen_nb.backends.watch import Clock, Watch
 from imagen_nb.errors import BackendError
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
     from PIL.Image import Image
     from torch import Tensor
 
-    from imagen_nb.backends.phases import Pixels
+    from imagen_nb.backends.calls import Pixels
 
 BLACK = 1 / 255  # a picture with nothing above this is a failed one
 
@@ -79,21 +81,29 @@ class Drawing:
 
     def _watched(self, batches: list[Batch], first: int) -> Iterator[tuple[Batch, Watch]]:
         self.clock = clock = self.clock or Clock(self.requests)
-        total, preview = len(self.requests), self.loaded.preview
+        total, preview = len(self.requests), self.loaded.preview if self._shows else None
         for batch in batches:
             indices = range(first, first + len(batch))
             first = indices.stop
             yield batch, Watch(batch, indices, total, clock, preview, self.progress, self.cancel)
 
+    @property
+    def _shows(self) -> bool:
+        """Whether latents can be shown as they are: those of FLUX.2 are laid out otherwise."""
+        return self.loaded.kind.shifted
+
     def _at_once(self, batch: Batch, watch: Watch) -> Iterator[Drawn]:
         with self.loaded.lock:
-            pipeline = self.loaded.pipeline(self.loras)
+            pipeline = self._pipeline(batch)
             started = time.perf_counter()
             call = partial(called, pipeline, batch, watch, self.loaded.prompts, "np")
             pixels = guarded(pipeline, batch, watch, call)
             seconds = time.perf_counter() - started
-            facts = self._facts(pipeline)
+            facts = self._facts(pipeline, batch)
         yield from _pictures(batch, pixels, seconds, facts)
+
+    def _pipeline(self, batch: Batch) -> DiffusionPipeline:
+        return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
 
     def _encode(self, batches: list[Batch]) -> float:
         """All prompts of the batches; the seconds that this took for each picture."""
@@ -113,7 +123,7 @@ class Drawing:
         """All batches, up to one that fails, and why it did."""
         done: list[Denoised] = []
         with self.loaded.lock:
-            pipeline, prompts = self.loaded.pipeline(self.loras), self.loaded.prompts
+            pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
             with staying(pipeline, self.loaded.plan):
                 for batch, watch in watched:
                     started = time.perf_counter()
@@ -128,21 +138,21 @@ class Drawing:
 
     def _decoded(self, one: Denoised) -> Iterator[Drawn]:
         with self.loaded.lock:
-            pipeline = self.loaded.pipeline(self.loras)
+            pipeline = self._pipeline(one.batch)
             started = time.perf_counter()
-            call = partial(decoded, pipeline, one.batch, one.latents)
+            call = partial(decoded, pipeline, self.loaded.kind, one.batch, one.latents)
             pixels = guarded(pipeline, one.batch, one.watch, call, finishing=True)
             seconds = time.perf_counter() - started + one.seconds
-            facts = self._facts(pipeline)
+            facts = self._facts(pipeline, one.batch)
         yield from _pictures(one.batch, pixels, seconds, facts)
 
-    def _facts(self, pipeline: FluxPipeline) -> dict[str, Any]:
+    def _facts(self, pipeline: DiffusionPipeline, batch: Batch) -> dict[str, Any]:
         """What a record says of the pipeline, the same for every picture."""
         import torch
 
         on_cpu = pipeline._execution_device.type == "cpu"
         return {
-            "scheduler": type(pipeline.scheduler).__name__,
+            "scheduler": class_of(batch[0].scheduler) or type(pipeline.scheduler).__name__,
             "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
             "device": str(pipeline._execution_device),
             "threads": torch.get_num_threads() if on_cpu else None,
@@ -159,9 +169,22 @@ def _pictures(
     """A batch's pictures. `pixels`: (B, H, W, 3), 0…1; `seconds` are of the whole batch."""
     latency_ms = round(seconds * 1000 / len(batch))
     for index, request in enumerate(batch):
-        image = to_image(pixels[index], request)
+        image = _kept_around(to_image(pixels[index], request), request)
         details = {**facts, "batch_size": len(batch), "batch_index": index}
         yield Drawn(request, image, latency_ms, details)
+
+
+def _kept_around(image: Image, request: Request) -> Image:
+    """What the mask leaves black is the init image's own, to the pixel: the VAE changes all a bit.
+
+    Grey is a mixture, which softens the border.
+    """
+    import PIL.Image
+
+    if request.mask is None or request.init_image is None:
+        return image
+    size = (request.width, request.height)
+    return PIL.Image.composite(image, request.init_image.image(*size), request.mask.mask(*size))
 
 
 def to_image(pixels: Pixels, request: Request) -> Image:

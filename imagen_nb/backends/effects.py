@@ -7,38 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.memory import Plan
+from imagen_nb.backends.models import Model
 from imagen_nb.errors import BackendError
 from imagen_nb.paths import expanded
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline, FluxTransformer2DModel
-
-_QUANTIZED = ("transformer", "text_encoder_2")  # the others are small
+    from diffusers import DiffusionPipeline
 
 
-def stored(plan: Plan, folder: Path, without: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `FluxPipeline.from_pretrained` that store the weights as the plan says."""
-    parts = [part for part in _QUANTIZED if part not in without]
+def stored(row: Model, plan: Plan, folder: Path, without: Sequence[str]) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that store the weights as the plan says."""
+    large = ("transformer", row.kind.large)  # the others are small
+    parts = [part for part in large if part not in without]
     if plan.quantization == "gguf":
-        return {"transformer": _from_gguf(plan, folder)} if "transformer" in parts else {}
+        return {"transformer": _from_gguf(row, plan, folder)} if "transformer" in parts else {}
     if plan.quantization not in _CONFIGS or not parts:
         return {}
     from diffusers import PipelineQuantizationConfig
 
     of_diffusers, of_transformers = _CONFIGS[plan.quantization](plan)
-    kinds = dict(zip(_QUANTIZED, (of_diffusers, of_transformers), strict=True))
+    kinds = dict(zip(large, (of_diffusers, of_transformers), strict=True))
     mapping = {part: kinds[part] for part in parts}
     return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
 
 
-def _from_gguf(plan: Plan, folder: Path) -> FluxTransformer2DModel:
+def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
+    import diffusers
     import torch
-    from diffusers import FluxTransformer2DModel, GGUFQuantizationConfig
+    from diffusers import GGUFQuantizationConfig
 
     file, dtype = expanded(plan.gguf), getattr(torch, plan.dtype)
     if not file.is_file():
         raise BackendError(f"there is no file {file}: memory.gguf names the transformer's")
-    return FluxTransformer2DModel.from_single_file(
+    return getattr(diffusers, row.kind.transformer).from_single_file(
         str(file),
         quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
         config=str(folder),
@@ -83,7 +84,7 @@ def _nf4(plan: Plan) -> tuple[Any, Any]:
 _CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {"int8": _int8, "fp8": _fp8, "nf4": _nf4}
 
 
-def put_into_effect(pipeline: FluxPipeline, plan: Plan) -> None:
+def put_into_effect(pipeline: DiffusionPipeline, plan: Plan) -> None:
     """All that is done to a loaded pipeline, which may lack its encoders or all but these."""
     import torch
 
@@ -95,7 +96,18 @@ def put_into_effect(pipeline: FluxPipeline, plan: Plan) -> None:
         _OFFLOADS[plan.offload](pipeline)
 
 
-def _for_transformer(transformer: FluxTransformer2DModel, plan: Plan) -> None:
+def moved_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
+    """For another pipeline of parts that are in place: what belongs to the pipeline itself.
+
+    Layers that come to the card in groups know the way by themselves. Untested: no GPU here.
+    """
+    import torch
+
+    if torch.cuda.is_available() and plan.offload in ("model", "sequential"):
+        _OFFLOADS[plan.offload](pipeline)
+
+
+def _for_transformer(transformer: Any, plan: Plan) -> None:
     import torch
 
     if plan.quantization == "layerwise":
@@ -123,7 +135,7 @@ def _for_vae(vae: Any, plan: Plan) -> None:
         vae.tile_latent_min_size //= 2
 
 
-def _by_groups(pipeline: FluxPipeline) -> None:
+def _by_groups(pipeline: DiffusionPipeline) -> None:
     import torch
 
     pipeline.enable_group_offload(
@@ -134,7 +146,7 @@ def _by_groups(pipeline: FluxPipeline) -> None:
     )
 
 
-_OFFLOADS: dict[str, Callable[[FluxPipeline], object]] = {
+_OFFLOADS: dict[str, Callable[[DiffusionPipeline], object]] = {
     "none": lambda pipeline: pipeline.to("cuda"),
     "model": lambda pipeline: pipeline.enable_model_cpu_offload(),
     "group": _by_groups,

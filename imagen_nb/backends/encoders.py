@@ -13,7 +13,7 @@ from imagen_nb.backends.prompts import PromptCache
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
 
 
 class Encoders:
@@ -22,7 +22,7 @@ class Encoders:
     def __init__(self, row: Model, plan: Plan) -> None:
         """Not loaded."""
         self._row, self._plan = row, plan
-        self._waiting: FluxPipeline | None = None
+        self._waiting: DiffusionPipeline | None = None
 
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
         """Encode the prompts of these requests that are not known, each by itself."""
@@ -35,14 +35,14 @@ class Encoders:
         free_memory()
 
 
-def _to_card(pipeline: FluxPipeline) -> None:
+def _to_card(pipeline: DiffusionPipeline) -> None:
     import torch
 
     if torch.cuda.is_available():
         pipeline.to("cuda")
 
 
-def _to_ram(pipeline: FluxPipeline) -> FluxPipeline:
+def _to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
     pipeline.to("cpu")
     return pipeline
 

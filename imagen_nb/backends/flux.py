@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Availability, Drawn, Progress
@@ -14,7 +15,15 @@ from imagen_nb.backends.loading import CardMemoryError
 from imagen_nb.backends.loras import named, need_peft, read
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.memory_keys import checked
-from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL, Model
+from imagen_nb.backends.models import (
+    FLUX_DEV,
+    FLUX_FILL,
+    FLUX_KLEIN,
+    FLUX_KONTEXT,
+    FLUX_KREA,
+    FLUX_SCHNELL,
+    Model,
+)
 from imagen_nb.backends.phases import parts
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import UsageError
@@ -36,6 +45,26 @@ def schnell(loras: Loras | None = None, memory: Memory | None = None) -> FluxBac
 def dev(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
     """FLUX.1 [dev], not yet loaded."""
     return FluxBackend(FLUX_DEV, loras, memory)
+
+
+def krea(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+    """FLUX.1 Krea [dev], not yet loaded."""
+    return FluxBackend(FLUX_KREA, loras, memory)
+
+
+def fill(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+    """FLUX.1 Fill [dev], which paints where a mask is white, not yet loaded."""
+    return FluxBackend(FLUX_FILL, loras, memory)
+
+
+def kontext(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+    """FLUX.1 Kontext [dev], which edits a picture as the prompt says, not yet loaded."""
+    return FluxBackend(FLUX_KONTEXT, loras, memory)
+
+
+def klein(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+    """FLUX.2 [klein] 4B, which draws and edits, not yet loaded."""
+    return FluxBackend(FLUX_KLEIN, loras, memory)
 
 
 def custom(
@@ -78,7 +107,7 @@ class FluxBackend:
             need_peft()
             read(self._named)
         self.name, self.model = row.name, row.recorded
-        self.defaults, self.limits = row.defaults, row.limits
+        self.defaults, self.limits = row.defaults, replace(row.limits, takes=row.kind.takes)
         self._loaded = loaded(row, wanted)
 
     @property
@@ -108,7 +137,7 @@ class FluxBackend:
         drawing = Drawing(self._loaded, loras, self._options, requests, progress, cancel)
         while first < len(requests):
             try:
-                for part in parts(requests[first:], self._plan()):
+                for part in parts(requests[first:], self._plan(), self.row.kind):
                     for drawn in drawing.part(part, first):
                         yield drawn
                         first += 1

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.models import DEV, FLUX_DEV, FLUX_SCHNELL, SCHNELL, Model
-from imagen_nb.backends.weights import NETWORKS, WEIGHTS, found, lacking, missing_line, read_json
+from imagen_nb.backends.kinds import FLUX_1
+from imagen_nb.backends.models import DEV, FLUX_DEV, FLUX_SCHNELL, LOCAL, Model
+from imagen_nb.backends.weights import WEIGHTS, found, lacking, missing_line, read_json
 from imagen_nb.errors import BackendError
-from imagen_nb.request import Defaults, Limits
 
 SMALL_GB, LARGE_GB = 1.0, 8.0  # below: drawn in batches; above: float32 would fill a CPU's memory
 
@@ -20,7 +20,7 @@ def custom_model(source: str) -> Model:
     The configuration decides where it is on this machine; an id that is not gets dev's defaults
     until it is fetched. Raises `BackendError` when there is a folder and it is no FLUX pipeline.
     """
-    for known in (FLUX_SCHNELL, FLUX_DEV):
+    for known in LOCAL:
         if source == known.source:
             return replace(known, name="flux")
     row = Model("flux", source, DEV, FLUX_DEV.limits)
@@ -43,12 +43,13 @@ def _configured(row: Model, folder: Path) -> Model:
         multiple, side = _sizes(vae)
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise BackendError(f"{folder}/vae/config.json is of no AutoencoderKL ({error!r})") from None
-    base = DEV if transformer.get("guidance_embeds") else SCHNELL
-    size_gb = weights_gb(folder)
+    row = replace(row, pipeline=str(read_json(folder / "model_index.json")["_class_name"]))
+    base = _usual(row, bool(transformer.get("guidance_embeds")))
+    size_gb = weights_gb(row, folder)
     return replace(
         row,
-        defaults=Defaults(base.steps, base.guidance, side, side, base.max_sequence_length),
-        limits=Limits(multiple, 2048, multiple, max_sequence_length=base.max_sequence_length),
+        defaults=replace(base.defaults, width=side, height=side),
+        limits=replace(base.limits, min_side=multiple, multiple=multiple),
         memory_gb=size_gb,
         batch=8 if size_gb < SMALL_GB else 1,
         cpu_dtype="float32" if size_gb < LARGE_GB else "bfloat16",
@@ -67,7 +68,19 @@ def _sizes(vae: dict[str, Any]) -> tuple[int, int]:
     return multiple, min(2048, max(multiple, native - native % multiple))
 
 
-def weights_gb(folder: Path) -> float:
+def _usual(row: Model, guided: bool) -> Model:
+    """The known model that is most like it: of its class, and distilled or not as it is."""
+    if row.pipeline == FLUX_1.plain:
+        return FLUX_DEV if guided else FLUX_SCHNELL
+    return next(known for known in LOCAL if known.pipeline == row.pipeline)
+
+
+def weights_gb(row: Model, folder: Path) -> float:
     """Size of all weights of a pipeline's folder."""
-    files = (file for part in NETWORKS for kind in WEIGHTS for file in (folder / part).glob(kind))
+    files = (
+        file
+        for part in row.kind.networks
+        for kind in WEIGHTS
+        for file in (folder / part).glob(kind)
+    )
     return sum(file.stat().st_size for file in files) / 1e9

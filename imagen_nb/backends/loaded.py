@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from imagen_nb.backends.effects import moved_again
 from imagen_nb.backends.encoders import Encoders, free_memory
-from imagen_nb.backends.loading import ENCODERS, load, load_vae, load_whole
+from imagen_nb.backends.loading import load, load_vae, load_whole, of_class
 from imagen_nb.backends.loras import Lora, check_goes_with, put
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
@@ -21,7 +22,7 @@ from imagen_nb.request import Request
 from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
 
 
 class Loaded:
@@ -35,12 +36,13 @@ class Loaded:
         """`memory`: what the user sets of its plan."""
         self.lock = threading.Lock()
         self.prompts = PromptCache()
+        self.kind = row.kind
         self.preview = Preview(functools.partial(load_vae, row))
         self._row, self._memory = row, memory
         self._smaller: list[Plan] = []  # what is left to fall back to
         self._plan: Plan | None = None
         self._encoders: Encoders | None = None  # where they are apart
-        self._pipeline: FluxPipeline | None = None
+        self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[Lora, ...] = ()  # in the pipeline
 
     @property
@@ -59,8 +61,10 @@ class Loaded:
                 )
         return self._plan
 
-    def pipeline(self, loras: tuple[Lora, ...] = ()) -> FluxPipeline:
+    def pipeline(self, loras: tuple[Lora, ...] = (), drawer: str = "") -> DiffusionPipeline:
         """The pipeline with these LoRAs in it, and no others; for whoever holds `lock`.
+
+        `drawer`: the class that shall draw, with the same weights; the one in force by default.
 
         It has no text encoders where the plan has them apart: see `encode`. Raises `BackendError`
         when it cannot be loaded or a LoRA does not fit.
@@ -68,7 +72,11 @@ class Loaded:
         check_goes_with(self.plan, loras)
         if self._pipeline is None:
             plan, row = self.plan, self._row
-            self._pipeline = load(row, plan, ENCODERS) if plan.separate else load_whole(row, plan)
+            apart = row.kind.encoders
+            self._pipeline = load(row, plan, apart) if plan.separate else load_whole(row, plan)
+        if drawer and type(self._pipeline).__name__ != drawer:
+            self._pipeline = of_class(drawer, self._pipeline)
+            moved_again(self._pipeline, self.plan)
         if self._loras != loras:
             self._loras = ()
             if not self.plan.separate:

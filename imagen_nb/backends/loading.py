@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.effects import put_into_effect, stored
 from imagen_nb.backends.memory import Plan
@@ -15,10 +16,9 @@ from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import BackendError
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, FluxPipeline
+    from diffusers import DiffusionPipeline
 
 _ADVISERS = ("torchao", "torch.utils._pytree")  # loggers of what diffusers loads where it is there
-ENCODERS = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 PAINTER = ("transformer", "vae")
 
 
@@ -34,7 +34,7 @@ def whole_folder(row: Model) -> Path:
     return folder
 
 
-def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> FluxPipeline:
+def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeline:
     """The pipeline of a row as a plan has it, `without` some of its parts. Never downloads.
 
     Raises `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError` when
@@ -42,16 +42,16 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> FluxPipeline:
     """
     folder = whole_folder(row)
     with quietly():
+        import diffusers
         import torch
-        from diffusers import FluxPipeline
 
         try:
-            pipeline = FluxPipeline.from_pretrained(
+            pipeline: DiffusionPipeline = getattr(diffusers, row.pipeline).from_pretrained(
                 folder,
                 dtype=getattr(torch, plan.dtype),
                 local_files_only=True,
                 **dict.fromkeys(without),
-                **stored(plan, folder, without),
+                **stored(row, plan, folder, without),
             )
             pipeline.set_progress_bar_config(disable=True)
             put_into_effect(pipeline, plan)
@@ -67,7 +67,7 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> FluxPipeline:
     return pipeline
 
 
-def load_whole(row: Model, plan: Plan) -> FluxPipeline:
+def load_whole(row: Model, plan: Plan) -> DiffusionPipeline:
     """The pipeline of a row with all its parts.
 
     On a card that holds it all, one half goes there before the other is read: the RAM may be small.
@@ -76,20 +76,33 @@ def load_whole(row: Model, plan: Plan) -> FluxPipeline:
 
     if plan.offload != "none" or not torch.cuda.is_available():
         return load(row, plan)
-    painter, encoders = load(row, plan, ENCODERS), load(row, plan, PAINTER)
-    parts = painter.components | {name: getattr(encoders, name) for name in ENCODERS}
-    pipeline = type(painter)(**parts)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    painter, encoders = load(row, plan, row.kind.encoders), load(row, plan, PAINTER)
+    return of_class(
+        row.pipeline, painter, {name: getattr(encoders, name) for name in row.kind.encoders}
+    )
 
 
-def load_vae(row: Model) -> AutoencoderKL:
+def of_class(
+    name: str, pipeline: DiffusionPipeline, parts: Mapping[str, Any] | None = None
+) -> DiffusionPipeline:
+    """Another pipeline of the same parts, but for those given, and of the same configuration."""
+    import diffusers
+
+    kind = getattr(diffusers, name)
+    known = {**pipeline.config, **pipeline.components, **(parts or {})}
+    taken = [each for each in inspect.signature(kind.__init__).parameters if each in known]
+    made: DiffusionPipeline = kind(**{each: known[each] for each in taken})
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def load_vae(row: Model) -> Any:
     """Another copy of a row's VAE, in float32 on the CPU: free of the pipeline's lock."""
     with quietly():
+        import diffusers
         import torch
-        from diffusers import AutoencoderKL
 
-        return AutoencoderKL.from_pretrained(
+        return getattr(diffusers, row.kind.vae).from_pretrained(
             whole_folder(row), subfolder="vae", dtype=torch.float32, local_files_only=True
         )
 

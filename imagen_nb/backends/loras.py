@@ -20,7 +20,7 @@ from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.paths import portable
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
 
     Named = str | os.PathLike[str]
     Loras = Named | tuple[Named, float] | Iterable[Named | tuple[Named, float]]
@@ -156,7 +156,7 @@ def _is_for_encoders(path: Path) -> bool:
         return False
 
 
-def put(pipeline: FluxPipeline, loras: Sequence[Lora]) -> None:
+def put(pipeline: DiffusionPipeline, loras: Sequence[Lora]) -> None:
     """These into the pipeline instead of what it had; its own weights stay as they are.
 
     Raises `BackendError` for a file that does not fit, and then there is none in the pipeline.
@@ -177,7 +177,7 @@ def put(pipeline: FluxPipeline, loras: Sequence[Lora]) -> None:
             pipeline.set_adapters(names, [lora.weight for lora in loras])
 
 
-def _load(pipeline: FluxPipeline, path: Path, name: str) -> None:
+def _load(pipeline: DiffusionPipeline, path: Path, name: str) -> None:
     with warnings.catch_warnings():
         # Several LoRAs at once are meant; peft warns of the second.
         warnings.filterwarnings("ignore", "Already found a `peft_config`")

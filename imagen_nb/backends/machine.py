@@ -8,7 +8,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Sizes
+from imagen_nb.backends.memory import PACKAGES, Machine, Sizes
 from imagen_nb.backends.models import Model
 from imagen_nb.backends.weights import WEIGHTS, found
 
@@ -47,13 +47,14 @@ def sold_as(card: float | None = None, ram: float | None = None) -> tuple[float,
 
 
 def sizes_of(row: Model) -> Sizes:
-    """Of a model's files; of the large FLUX where they are not here."""
+    """Of a model's files; as its row says where they are not here."""
     folder = found(row)
     if folder is None:
-        return FLUX_12B
-    parts = ("transformer", "text_encoder_2", "text_encoder", "vae")
-    transformer, t5, clip, vae = (weights_gb(folder / part) for part in parts)
-    return Sizes(transformer, t5, clip, vae, row.defaults.width * row.defaults.height / 1e6)
+        return row.sizes
+    sizes = {part: weights_gb(folder / part) for part in row.kind.networks}
+    transformer, large, vae = (sizes.pop(p) for p in ("transformer", row.kind.large, "vae"))
+    megapixels = row.defaults.width * row.defaults.height / 1e6
+    return Sizes(transformer, large, sum(sizes.values()), vae, megapixels)
 
 
 def weights_gb(part: Path) -> float:

@@ -46,7 +46,8 @@ class Sizes:
     megapixels: float = 1.05
 
 
-FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # schnell and dev alike
+FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # all of FLUX.1 alike
+KLEIN_4B = Sizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)  # Qwen3 instead of T5
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagen_nb.backends.kinds import FLUX_1, KINDS, Kind
+from imagen_nb.backends.memory import FLUX_12B, KLEIN_4B, Sizes
 from imagen_nb.paths import expanded
 from imagen_nb.request import Defaults, Limits
 
@@ -20,7 +22,9 @@ class Model:
     model, when that is not the id or the folder's name. `download_gb`: what fetching it takes, 0
     when not known; `memory_gb`: of weights as they are drawn with. `batch`: pictures denoised
     together, 1 where one picture keeps the machine busy by itself. `cpu_dtype`: what a CPU draws
-    with; a GPU draws with bfloat16.
+    with; a GPU draws with bfloat16. `pipeline`: the class of diffusers that the weights are for.
+    `sizes`: of its parts, where they are not on this machine to be measured. `fetched_without`:
+    files that the same weights take once more, in another layout.
     """
 
     name: str
@@ -34,6 +38,14 @@ class Model:
     gated: bool = False
     batch: int = 1
     cpu_dtype: str = "float32"
+    pipeline: str = FLUX_1.plain
+    sizes: Sizes = FLUX_12B
+    fetched_without: str = "flux1-*"
+
+    @property
+    def kind(self) -> Kind:
+        """How pipelines of its class draw."""
+        return KINDS[self.pipeline]
 
     @property
     def folder(self) -> Path | None:
@@ -50,7 +62,8 @@ class Model:
         return self.title or (self.folder.name if self.folder else self.source)
 
 
-# In float32, the fast type of most CPUs, these two would need 67 GB: they stay in bfloat16.
+_NON_COMMERCIAL = "FLUX.1 [dev] Non-Commercial License"
+# In float32, the fast type of most CPUs, these would need 67 GB: they stay in bfloat16.
 FLUX_SCHNELL = Model(
     name="flux-schnell-local",
     source="black-forest-labs/FLUX.1-schnell",
@@ -61,14 +74,45 @@ FLUX_SCHNELL = Model(
     memory_gb=33.7,
     cpu_dtype="bfloat16",
 )
-FLUX_DEV = Model(
+FLUX_DEV = replace(
+    FLUX_SCHNELL,
     name="flux-dev-local",
     source="black-forest-labs/FLUX.1-dev",
     defaults=DEV,
     limits=Limits(64, 2048, 16),
-    licence="FLUX.1 [dev] Non-Commercial License",
-    download_gb=34.1,
-    memory_gb=33.7,
+    licence=_NON_COMMERCIAL,
     gated=True,
-    cpu_dtype="bfloat16",
 )
+FLUX_KREA = replace(
+    FLUX_DEV,
+    name="flux-krea-dev-local",
+    source="black-forest-labs/FLUX.1-Krea-dev",
+    defaults=replace(DEV, guidance=4.5),
+)
+FLUX_FILL = replace(
+    FLUX_DEV,
+    name="flux-fill-dev-local",
+    source="black-forest-labs/FLUX.1-Fill-dev",
+    pipeline="FluxFillPipeline",
+    defaults=replace(DEV, steps=50, guidance=30.0),
+)
+FLUX_KONTEXT = replace(
+    FLUX_DEV,
+    name="flux-kontext-dev-local",
+    source="black-forest-labs/FLUX.1-Kontext-dev",
+    pipeline="FluxKontextPipeline",
+    defaults=replace(DEV, guidance=2.5),
+)
+FLUX_KLEIN = replace(  # distilled: guidance does nothing, and 1 is what its card says
+    FLUX_SCHNELL,
+    name="flux2-klein-local",
+    source="black-forest-labs/FLUX.2-klein-4B",
+    pipeline="Flux2KleinPipeline",
+    defaults=Defaults(steps=4, guidance=1.0, width=1024, height=1024, max_sequence_length=512),
+    limits=Limits(64, 2048, 16, max_guidance=1.0),
+    download_gb=16.0,
+    memory_gb=16.0,
+    sizes=KLEIN_4B,
+    fetched_without="flux-2-klein-*",
+)
+LOCAL = (FLUX_SCHNELL, FLUX_DEV, FLUX_KREA, FLUX_FILL, FLUX_KONTEXT, FLUX_KLEIN)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
     from torch import Generator, Tensor
 
 
@@ -19,8 +19,8 @@ def generators(batch: Sequence[Request]) -> list[Generator]:
     return [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
 
 
-def first_latents(pipeline: FluxPipeline, batch: Sequence[Request], like: Tensor) -> Tensor:
-    """A batch's noise as the pipeline itself makes it: packed (B, tokens, channels · 4)."""
+def first_latents(pipeline: DiffusionPipeline, batch: Sequence[Request], like: Tensor) -> Tensor:
+    """A batch's noise as FluxPipeline itself makes it: packed (B, tokens, channels · 4)."""
     latents, _ = pipeline.prepare_latents(
         len(batch),
         pipeline.transformer.config.in_channels // 4,

@@ -1,29 +1,25 @@
-"""The phases of drawing: which pictures go through them together, and the calls of the pipeline."""
+"""The phases of drawing: which pictures go through them together, and what a stopped one leaves."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from imagen_nb.backends.calls import Batch
+from imagen_nb.backends.kinds import Kind
 from imagen_nb.backends.loading import CardMemoryError
 from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.noise import generators
-from imagen_nb.backends.prompts import CAPACITY, PromptCache
+from imagen_nb.backends.prompts import CAPACITY, texts
 from imagen_nb.backends.quoted import quoted
 from imagen_nb.backends.watch import Watch
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    import numpy as np
-    from diffusers import FluxPipeline
-    from torch import Tensor
+    from diffusers import DiffusionPipeline
 
-    Pixels = np.ndarray[Any, np.dtype[np.float32]]
-
-Batch = list[Request]
 T = TypeVar("T")
 MOST = 256  # pictures denoised before the first is decoded: 0.5 MB of latents each at 1024 × 1024
 
@@ -37,12 +33,15 @@ def batches(requests: Sequence[Request], size: int) -> Iterator[Batch]:
 
 def _shape(request: Request) -> tuple[object, ...]:
     return (
-        request.width, request.height, request.steps, request.guidance, request.max_sequence_length
+        request.width, request.height, request.steps, request.guidance, request.max_sequence_length,
+        request.strength, request.true_cfg, request.scheduler, request.init_image, request.mask,
     )  # fmt: skip
 
 
-def parts(requests: Sequence[Request], plan: Plan) -> Iterator[list[Batch]]:
+def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[Batch]]:
     """Batches that go through each phase together: one by one, where no weights move between.
+
+    One class of pipelines draws all of a part.
 
     Otherwise as many as have `CAPACITY` different prompts, or `MOST` pictures: what waits for its
     turn takes the same memory however many requests there are.
@@ -50,10 +49,11 @@ def parts(requests: Sequence[Request], plan: Plan) -> Iterator[list[Batch]]:
     part: list[Batch] = []
     prompts: set[tuple[str, int]] = set()
     for batch in batches(requests, plan.batch):
-        new = {(request.prompt, request.max_sequence_length) for request in batch}
+        new = {(text, one.max_sequence_length) for one in batch for text in texts(one)}
         pictures = sum(map(len, part)) + len(batch)
         full = len(prompts | new) > CAPACITY or pictures > MOST
-        if part and (full or not plan.phased):
+        other = bool(part) and kind.drawer(part[0][0]) != kind.drawer(batch[0])
+        if part and (full or other or not plan.phased):
             yield part
             part, prompts = [], set()
         part.append(batch)
@@ -62,50 +62,8 @@ def parts(requests: Sequence[Request], plan: Plan) -> Iterator[list[Batch]]:
         yield part
 
 
-def called(
-    pipeline: FluxPipeline, batch: Batch, watch: Watch, prompts: PromptCache, output: str
-) -> Any:
-    """What the pipeline makes of a batch, its `output_type` np or latent."""
-    embeds, pooled = prompts.encoded(pipeline, batch)
-    with _fastest(pipeline):
-        return pipeline(
-            prompt_embeds=embeds,
-            pooled_prompt_embeds=pooled,
-            generator=generators(batch),
-            width=batch[0].width,
-            height=batch[0].height,
-            num_inference_steps=batch[0].steps,
-            guidance_scale=batch[0].guidance,
-            max_sequence_length=batch[0].max_sequence_length,
-            callback_on_step_end=watch,
-            output_type=output,
-        ).images
-
-
-def decoded(pipeline: FluxPipeline, batch: Batch, latents: Tensor) -> Pixels:
-    """Packed latents (B, tokens, C · 4) to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
-    vae, factor = pipeline.vae, pipeline.vae_scale_factor
-    with _fastest(pipeline):
-        grid = pipeline._unpack_latents(latents, batch[0].height, batch[0].width, factor)
-        grid = (grid / vae.config.scaling_factor) + vae.config.shift_factor
-        image = vae.decode(grid.to(pipeline._execution_device), return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(image.detach(), output_type="np")
-    return pixels
-
-
-def _fastest(pipeline: FluxPipeline) -> Any:
-    """Inference mode saves a small model on the CPU some 5 % of a step; on a GPU it saves nothing.
-
-    There, weights that are moved to and fro within it can no longer be used outside.
-    """
-    import torch
-
-    on_cpu = pipeline._execution_device.type == "cpu"
-    return torch.inference_mode() if on_cpu else torch.no_grad()
-
-
 @contextmanager
-def staying(pipeline: FluxPipeline, plan: Plan) -> Iterator[None]:
+def staying(pipeline: DiffusionPipeline, plan: Plan) -> Iterator[None]:
     """Between the calls of one phase, the weights that it needs stay where they are.
 
     With model offload, the end of each call would send them home to RAM.
@@ -121,7 +79,7 @@ def staying(pipeline: FluxPipeline, plan: Plan) -> Iterator[None]:
 
 
 def guarded(
-    pipeline: FluxPipeline,
+    pipeline: DiffusionPipeline,
     batch: Batch,
     watch: Watch,
     work: Callable[[], T],

@@ -10,33 +10,48 @@ from imagen_nb.backends.loading import quietly
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
     from torch import Tensor
 
+    _Encoded = dict[str, Tensor]
+
 _Key = tuple[str, int, int]  # prompt, sequence length, threads: what the bits follow from
+_NAMES = ("prompt_embeds", "pooled_prompt_embeds")  # arguments, in the order they are given back
 CAPACITY = 64  # prompts; T5's embeddings of one are 2-4 MB for the large models
 
 
 class PromptCache:
-    """The prompts used last, as (embeddings (L, D), pooled (P,)); at most `CAPACITY` of them."""
+    """The prompts used last, at most `CAPACITY` of them, as a pipeline takes them back.
+
+    By name: `prompt_embeds` (L, D) and, of FLUX.1, `pooled_prompt_embeds` (P,).
+    """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[_Key, tuple[Tensor, Tensor]] = OrderedDict()
+        self._known: OrderedDict[_Key, _Encoded] = OrderedDict()
 
-    def encoded(self, pipeline: FluxPipeline, batch: Sequence[Request]) -> tuple[Tensor, Tensor]:
-        """Embeddings of a batch's prompts: (B, L, D) and (B, P).
+    def encoded(self, pipeline: DiffusionPipeline, batch: Sequence[Request]) -> _Encoded:
+        """Arguments of the pipeline's call for a batch's prompts: (B, L, D), (B, P).
 
-        All requests of a batch have one `max_sequence_length`, L.
+        All requests of a batch have one `max_sequence_length`, L; all are guided away from a
+        negative prompt, or none is.
         """
-        import torch
-
         keys = _keys(batch)
         self._learn(pipeline, keys)
-        pairs = [self._known[key] for key in keys]
+        found = self._stacked(_keys(batch, negative=False))
+        if negative := _keys(batch, positive=False):
+            found |= {
+                f"negative_{name}": tensor for name, tensor in self._stacked(negative).items()
+            }
         self._forget_oldest(keys)
-        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+        return found
 
-    def learn(self, pipeline: FluxPipeline, requests: Sequence[Request]) -> None:
+    def _stacked(self, keys: Sequence[_Key]) -> _Encoded:
+        import torch
+
+        all_of_them = [self._known[key] for key in keys]
+        return {name: torch.stack([one[name] for one in all_of_them]) for name in all_of_them[0]}
+
+    def learn(self, pipeline: DiffusionPipeline, requests: Sequence[Request]) -> None:
         """Encode what is not known; of at most `CAPACITY` prompts, or the first are forgotten."""
         keys = _keys(requests)
         self._learn(pipeline, keys)
@@ -46,7 +61,7 @@ class PromptCache:
         """Whether there is nothing to encode for these."""
         return all(key in self._known for key in _keys(requests))
 
-    def _learn(self, pipeline: FluxPipeline, keys: Sequence[_Key]) -> None:
+    def _learn(self, pipeline: DiffusionPipeline, keys: Sequence[_Key]) -> None:
         for key in keys:
             if key not in self._known:
                 self._known[key] = _encode(pipeline, *key[:2])
@@ -58,19 +73,30 @@ class PromptCache:
             self._known.popitem(last=False)
 
 
-def _keys(requests: Sequence[Request]) -> list[_Key]:
+def texts(request: Request) -> list[str]:
+    """What of a request is encoded: its prompt, and the negative one if it has one."""
+    return [text for text in (request.prompt, request.negative_prompt) if text is not None]
+
+
+def _keys(
+    requests: Sequence[Request], *, positive: bool = True, negative: bool = True
+) -> list[_Key]:
     import torch
 
     threads = torch.get_num_threads()
-    return [(request.prompt, request.max_sequence_length, threads) for request in requests]
+    wanted = slice(0 if positive else 1, None if negative else 1)
+    return [
+        (text, request.max_sequence_length, threads)
+        for request in requests
+        for text in texts(request)[wanted]
+    ]
 
 
-def _encode(pipeline: FluxPipeline, prompt: str, length: int) -> tuple[Tensor, Tensor]:
+def _encode(pipeline: DiffusionPipeline, prompt: str, length: int) -> _Encoded:
     """One prompt by itself: among others its last bits would depend on how many they are."""
     import torch
 
     with torch.no_grad(), quietly():
-        embeds, pooled, _ = pipeline.encode_prompt(
-            prompt=[prompt], prompt_2=None, max_sequence_length=length
-        )
-    return embeds[0], pooled[0]
+        found = pipeline.encode_prompt(prompt=[prompt], max_sequence_length=length)
+    *encoded, _ids = found
+    return {name: one[0] for name, one in zip(_NAMES, encoded, strict=False)}

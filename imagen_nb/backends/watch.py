@@ -16,14 +16,14 @@ from imagen_nb.errors import Cancelled
 from imagen_nb.request import Request
 
 if TYPE_CHECKING:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline
     from PIL.Image import Image
     from torch import Tensor
 
 
 def work(request: Request) -> int:
     """What drawing a request takes, near enough to foresee the time: pixels × steps."""
-    return request.width * request.height * request.steps
+    return request.width * request.height * request.steps_run
 
 
 class Clock:
@@ -46,7 +46,7 @@ class Watch:
     indices: range
     total: int
     clock: Clock
-    preview: Preview
+    preview: Preview | None
     progress: Progress | None
     cancel: threading.Event
     before: Callable[[], Tensor] | None = None
@@ -58,24 +58,25 @@ class Watch:
             raise Cancelled("drawing cancelled; pictures finished before are kept")
 
     def __call__(
-        self, pipeline: FluxPipeline, step: int, timestep: Any, kwargs: dict[str, Any]
+        self, pipeline: DiffusionPipeline, step: int, timestep: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """FluxPipeline's `callback_on_step_end`; changes nothing of what is drawn."""
         self.stop_if_cancelled()
-        self.clock.done += sum(map(work, self.batch)) // self.batch[0].steps
+        self.clock.done += sum(map(work, self.batch)) // self.batch[0].steps_run
         if self.progress:
             # A scheduler's step makes new latents and leaves these alone: no copy is needed.
             latents, sigmas = kwargs["latents"].detach(), pipeline.scheduler.sigmas
-            before = self.before or partial(first_latents, pipeline, self.batch, latents)
-            foreseen = partial(denoised, latents, before, sigmas, step)
+            before = self.before or self._first(pipeline, latents)
+            run = len(sigmas) - 1 - self.batch[0].steps_run  # left out, from an init image on
+            foreseen = partial(denoised, latents, before, sigmas, run + step)
             self.before = lambda: latents
             ended = Step(
                 indices=self.indices,
                 total=self.total,
                 step=step + 1,
-                steps=self.batch[0].steps,
+                steps=self.batch[0].steps_run,
                 seconds_left=self.clock.seconds_left(),
-                preview=lambda index: self._image(foreseen(), index),
+                preview=(lambda index: self._image(foreseen(), index)) if self.preview else None,
             )
             self._tell(self.progress, ended)
         return {}
@@ -87,9 +88,16 @@ class Watch:
             self.listeners_error = error
             raise
 
+    def _first(self, pipeline: DiffusionPipeline, latents: Tensor) -> Callable[[], Tensor]:
+        """What the first step began with; with an init image it is not made once more."""
+        if self.batch[0].init_image:
+            return lambda: latents
+        return partial(first_latents, pipeline, self.batch, latents)
+
     def _image(self, latents: Tensor, index: int) -> Image:
         place = self.indices.index(index)  # ValueError for a picture that is not of this batch
         request = self.batch[place]
+        assert self.preview
         return self.preview.image(latents[place], request.width, request.height)
 
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from imagen_nb.backends.kinds import KINDS
 from imagen_nb.backends.models import Model
 from imagen_nb.errors import BackendError
 
-NETWORKS = ("transformer", "vae", "text_encoder", "text_encoder_2")  # the parts with weights
 WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -27,15 +27,17 @@ def found(row: Model) -> Path | None:
 
 
 def lacking(folder: Path) -> str:
-    """What keeps a folder from being a whole FluxPipeline; empty when nothing does."""
+    """What keeps a folder from being a whole pipeline that draws; empty when nothing does."""
     try:
         index = read_json(folder / "model_index.json")
     except BackendError as error:
         return str(error)
-    if index.get("_class_name") != "FluxPipeline":
-        return f"its model_index.json is of {index.get('_class_name')}, not of FluxPipeline"
-    parts = (*NETWORKS, "scheduler", "tokenizer", "tokenizer_2")
-    incomplete = [name for name in parts if not _is_whole(folder / name, name in NETWORKS)]
+    kind = KINDS.get(str(index.get("_class_name")))
+    if kind is None:
+        known = ", ".join(KINDS)
+        return f"its model_index.json is of {index.get('_class_name')}, not of one of {known}"
+    parts = (*kind.networks, *kind.others)
+    incomplete = [name for name in parts if not _is_whole(folder / name, name in kind.networks)]
     return f"it lacks all or some of {', '.join(incomplete)}" if incomplete else ""
 
 
@@ -46,7 +48,7 @@ def missing_line(row: Model) -> str:
     if row.folder is not None:
         return (
             f"no FLUX pipeline in {row.folder} ({reason}): name a folder that "
-            "FluxPipeline.save_pretrained wrote"
+            "a FLUX pipeline's save_pretrained wrote"
         )
     state = "are not on this machine" if folder is None else f"are not all here, as {reason}"
     size = f"{row.download_gb:g} GB, " if row.download_gb else ""
@@ -55,7 +57,8 @@ def missing_line(row: Model) -> str:
     # The same weights once more in another layout, 24 GB of them, are left where they are.
     return (
         f"the weights of {row.source} {state} ({size}{licence}): "
-        f'{login if row.gated else ""}run `hf download {row.source} --exclude "flux1-*"`'
+        f"{login if row.gated else ''}run "
+        f'`hf download {row.source} --exclude "{row.fetched_without}"`'
     )
 
 

@@ -1,0 +1,132 @@
+"""The calls of diffusers' pipelines: a batch's latents or pixels, by the class that draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.backends.kinds import FLUX_1, Kind
+from imagen_nb.backends.noise import generators
+from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.backends.schedulers import scheduled
+from imagen_nb.backends.watch import Watch
+from imagen_nb.errors import BackendError
+from imagen_nb.request import Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    from diffusers import DiffusionPipeline
+    from torch import Tensor
+
+    Pixels = np.ndarray[Any, np.dtype[np.float32]]
+
+Batch = list[Request]
+
+
+def called(
+    pipeline: DiffusionPipeline, batch: Batch, watch: Watch, prompts: PromptCache, output: str
+) -> Any:
+    """What the pipeline makes of a batch, its `output_type` np or latent."""
+    first, embeds = batch[0], prompts.encoded(pipeline, batch)
+    more = _MORE.get(type(pipeline).__name__, _nothing)(batch)
+    if first.true_cfg > 1:
+        more["true_cfg_scale"] = first.true_cfg
+    with _fastest(pipeline), scheduled(pipeline, first.scheduler), _cached(pipeline, first):
+        return pipeline(
+            **embeds,
+            **more,
+            generator=generators(batch),
+            width=first.width,
+            height=first.height,
+            num_inference_steps=first.steps,
+            guidance_scale=first.guidance,
+            max_sequence_length=first.max_sequence_length,
+            callback_on_step_end=watch,
+            output_type=output,
+        ).images
+
+
+def decoded(pipeline: DiffusionPipeline, kind: Kind, batch: Batch, latents: Tensor) -> Pixels:
+    """Latents, as `called` gives them, to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
+    vae, factor = pipeline.vae, pipeline.vae_scale_factor
+    with _fastest(pipeline):
+        grid = latents
+        if kind.shifted:  # packed (B, tokens, C · 4)
+            grid = pipeline._unpack_latents(latents, batch[0].height, batch[0].width, factor)
+            grid = (grid / vae.config.scaling_factor) + vae.config.shift_factor
+        image = vae.decode(grid.to(pipeline._execution_device), return_dict=False)[0]
+        pixels: Pixels = pipeline.image_processor.postprocess(image.detach(), output_type="np")
+    return pixels
+
+
+def _nothing(batch: Batch) -> dict[str, Any]:
+    return {}
+
+
+def _images(batch: Batch) -> dict[str, Any]:
+    """The init image once for each picture.
+
+    The VAE draws its latents with a picture's own generator: one for all would change the noise of
+    every picture but the first.
+    """
+    return {"image": [_image(request) for request in batch]}
+
+
+def _image(request: Request) -> Any:
+    return request.init_image and request.init_image.image(request.width, request.height)
+
+
+def _masks(batch: Batch) -> dict[str, Any]:
+    return {"mask_image": [r.mask and r.mask.mask(r.width, r.height) for r in batch]}
+
+
+def _strength(batch: Batch) -> dict[str, Any]:
+    return {"strength": batch[0].strength}
+
+
+def _as_asked(batch: Batch) -> dict[str, Any]:
+    """Kontext's pipelines would draw a megapixel, and stretch the image to a size they prefer."""
+    return {"max_area": batch[0].width * batch[0].height, "_auto_resize": False}
+
+
+def _reference(batch: Batch) -> dict[str, Any]:
+    """What is edited, if anything: one picture for all of the batch."""
+    return {"image": _image(batch[0])}
+
+
+_MORE: dict[str, Callable[[Batch], dict[str, Any]]] = {
+    "FluxImg2ImgPipeline": lambda batch: _images(batch) | _strength(batch),
+    "FluxInpaintPipeline": lambda batch: _images(batch) | _masks(batch) | _strength(batch),
+    "FluxFillPipeline": lambda batch: _images(batch) | _masks(batch) | _strength(batch),
+    "FluxKontextPipeline": lambda batch: _reference(batch) | _as_asked(batch),
+    "FluxKontextInpaintPipeline": lambda batch: (
+        _images(batch) | _masks(batch) | _strength(batch) | _as_asked(batch)
+    ),
+    "Flux2KleinPipeline": _reference,
+}
+
+
+def _cached(pipeline: DiffusionPipeline, request: Request) -> AbstractContextManager[Any]:
+    """Where the first-block cache is on, a place for what it keeps: only FluxPipeline has one."""
+    transformer, name = pipeline.transformer, type(pipeline).__name__
+    if name == FLUX_1.plain or not transformer.is_cache_enabled:
+        return nullcontext()
+    if request.true_cfg > 1 or name.startswith("Flux2"):
+        raise BackendError(
+            f"the first-block cache does not go with {name}"
+            f"{' and true_cfg' if request.true_cfg > 1 else ''}: set memory.first_block_cache to 0"
+        )
+    place: AbstractContextManager[Any] = transformer.cache_context("cond")
+    return place
+
+
+def _fastest(pipeline: DiffusionPipeline) -> Any:
+    """Inference mode saves a small model on the CPU some 5 % of a step; on a GPU it saves nothing.
+
+    There, weights that are moved to and fro within it can no longer be used outside.
+    """
+    import torch
+
+    on_cpu = pipeline._execution_device.type == "cpu"
+    return torch.inference_mode() if on_cpu else torch.no_grad()

@@ -1,0 +1,118 @@
+"""What a request may say besides prompt, seed, steps, size, guidance: where a model takes it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagen_nb.checks import real, shown, text
+from imagen_nb.errors import UsageError
+from imagen_nb.inputs import Input, read_input
+
+IMAGES = frozenset({"init_image", "mask"})
+EXTRAS = ("init_image", "mask", "strength", "negative_prompt", "true_cfg", "scheduler")
+SWEPT = ("strength", "true_cfg", "scheduler", "negative_prompt")  # what a sweep may have several of
+TRUE_CFG, MOST_CFG = 2.0, 30.0  # the scale where only a negative prompt is given, and the largest
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What of `EXTRAS` a model takes.
+
+    `options`: their names, each with the others that it makes sense with only. `needs`: those that
+    must be given. `schedulers`: their names, each with the options that it does not go with.
+    `strength`: how much of an init image is drawn anew, 0 to 1, where that is not said.
+    """
+
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    schedulers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    strength: float = 0.6
+
+
+def checked(given: Mapping[str, Any], takes: Takes) -> dict[str, Any]:
+    """The fields of a request; what is None is not given.
+
+    Raises `UsageError` for what the model does not take, or what does not go together.
+    """
+    wanted = {name: value for name, value in given.items() if value is not None}
+    _known(wanted, takes)
+    found = {name: _CHECKS[name](value, takes) for name, value in wanted.items()}
+    _masked(found)
+    if "init_image" in found and _goes("strength", found, takes):
+        found.setdefault("strength", takes.strength)
+    if name := found.get("scheduler"):
+        _together(name, found, takes)
+    return found | _guided(found)
+
+
+def _known(wanted: Iterable[str], takes: Takes) -> None:
+    for name in wanted:
+        if name not in takes.options:
+            known = ", ".join(takes.options) or "nothing of the kind"
+            raise UsageError(f"this model takes no {name}: it takes {known}")
+        if lacking := [other for other in takes.options[name] if other not in wanted]:
+            raise UsageError(f"{name} needs {lacking[0]}: give both")
+    if lacking := [name for name in takes.needs if name not in wanted]:
+        raise UsageError(f"this model draws from {' and '.join(takes.needs)}: give {lacking[0]}=")
+
+
+def _goes(name: str, found: Mapping[str, Any], takes: Takes) -> bool:
+    return name in takes.options and all(other in found for other in takes.options[name])
+
+
+def _masked(found: Mapping[str, Any]) -> None:
+    """A mask lies on the init image, and marks something of it."""
+    mask: Input | None = found.get("mask")
+    if mask is None:
+        return
+    image: Input = found["init_image"]
+    if (mask.width, mask.height) != (image.width, image.height):
+        raise UsageError(
+            f"the mask has {mask.width}×{mask.height} pixels and the init image "
+            f"{image.width}×{image.height}: they must be of one size"
+        )
+    if _is_black(mask):
+        raise UsageError("the mask is black everywhere: what shall be painted anew is white in it")
+
+
+@functools.lru_cache(maxsize=4)  # a sweep asks once for each of its pictures
+def _is_black(mask: Input) -> bool:
+    return mask.mask(mask.width, mask.height).getextrema()[1] == 0
+
+
+def _together(name: str, found: Mapping[str, Any], takes: Takes) -> None:
+    if clash := [other for other in takes.schedulers[name] if other in found]:
+        others = ", ".join(one for one, not_with in takes.schedulers.items() if not not_with)
+        raise UsageError(f"the scheduler {name} does not go with {clash[0]}: use one of {others}")
+
+
+def _guided(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Classifier-free guidance away from the negative prompt, or from nothing in particular."""
+    scale, negative = found.get("true_cfg"), found.get("negative_prompt")
+    if scale is None:
+        scale = TRUE_CFG if negative else 1.0
+    if scale > 1:
+        return {"true_cfg": scale, "negative_prompt": negative or ""}
+    if negative:
+        raise UsageError("a negative prompt works with a true_cfg above 1 only: leave one out")
+    return {"true_cfg": 1.0, "negative_prompt": None}
+
+
+def _scheduler(value: Any, takes: Takes) -> str:
+    if value not in takes.schedulers:
+        known = ", ".join(takes.schedulers)
+        raise UsageError(f"there is no scheduler {shown(value)} here: use one of {known}")
+    return str(value)
+
+
+_CHECKS: dict[str, Any] = {
+    "init_image": lambda value, takes: read_input("init_image", value),
+    "mask": lambda value, takes: read_input("mask", value),
+    "strength": lambda value, takes: real("strength", value, 0.01, 1.0),
+    "negative_prompt": lambda value, takes: text("the negative prompt", value),
+    "true_cfg": lambda value, takes: real("true_cfg", value, 1.0, MOST_CFG),
+    "scheduler": _scheduler,
+}

@@ -1,0 +1,148 @@
+"""Images that pictures are drawn from: init image and mask, each known by its file's sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.checks import shown
+from imagen_nb.errors import UsageError
+from imagen_nb.paths import absolute
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KINDS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}  # formats, and how the names of files end
+MOST_PIXELS = 64_000_000  # of one image: what a camera makes, and no bomb
+_FORMS = "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One image as it was given: the bytes of its file, `kind` png, jpg or webp.
+
+    `width`, `height`: pixels, as it is seen (a photograph may lie on its side in the file).
+    """
+
+    sha256: str
+    kind: str
+    width: int
+    height: int
+    data: bytes = field(repr=False, compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called beside pictures drawn from it."""
+        return f"{self.sha256}.{self.kind}"
+
+    def image(self, width: int, height: int) -> Image:
+        """RGB of this size: scaled, and cut at the longer sides where the shape is another one.
+
+        What is transparent becomes white.
+        """
+        from PIL import Image
+
+        seen = _seen(self.data)
+        if seen.mode in ("RGBA", "LA", "PA") or "transparency" in seen.info:
+            seen = seen.convert("RGBA")
+            seen = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+        return _fitted(seen.convert("RGB"), width, height)
+
+    def mask(self, width: int, height: int) -> Image:
+        """The brightness as L, of this size: white is painted anew. What is transparent is kept."""
+        from PIL import Image
+
+        seen = _seen(self.data).convert("RGBA")
+        grey = Image.composite(
+            seen.convert("L"), Image.new("L", seen.size, 0), seen.getchannel("A")
+        )
+        return _fitted(grey, width, height)
+
+
+def read_input(name: str, given: Any) -> Input:
+    """The image that a user gives as `name`. Raises `UsageError` for what is none."""
+    if isinstance(given, Input):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return input_of(name, _read(name, absolute(Path(given))))
+    if isinstance(given, bytes):
+        return input_of(name, given)
+    return input_of(name, _encoded(name, given))
+
+
+def input_of(name: str, data: bytes) -> Input:
+    """The bytes of an image's file. Raises `UsageError` when they are of none, or too large."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told apart below
+            kind, (width, height) = KINDS[str(file.format)], file.size
+            if width * height > MOST_PIXELS:
+                raise UsageError(
+                    f"{name} has {width}×{height} pixels, more than {MOST_PIXELS:,}: scale it down"
+                )
+            seen = _upright(file)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{name} is torn, or no PNG, JPEG or WebP image") from None
+    return Input(hashlib.sha256(data).hexdigest(), kind, *seen.size, data)
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: cannot read {path}: {error.strerror or error}") from None
+
+
+def _encoded(name: str, given: Any) -> bytes:
+    """A PNG of an image in memory."""
+    from PIL import Image
+
+    if not isinstance(given, Image.Image):
+        if not hasattr(given, "__array_interface__"):
+            raise UsageError(f"{name} is {_FORMS}, not {shown(given)}")
+        try:
+            given = Image.fromarray(given)
+        except (TypeError, ValueError):
+            shape, kind = getattr(given, "shape", "?"), getattr(given, "dtype", "?")
+            raise UsageError(
+                f"{name}: an array is (height, width) or (height, width, 3) of uint8, "
+                f"not {shape} of {kind}"
+            ) from None
+    plain = _upright(given)
+    if plain.mode not in ("L", "LA", "RGB", "RGBA"):
+        plain = plain.convert("RGBA" if "transparency" in plain.info else "RGB")
+    buffer = io.BytesIO()
+    Image.frombytes(plain.mode, plain.size, plain.tobytes()).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _seen(data: bytes) -> Image:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
+        return _upright(file)
+
+
+def _upright(image: Image) -> Image:
+    """A copy, turned as its EXIF data say."""
+    from PIL import ImageOps
+
+    turned: Image = ImageOps.exif_transpose(image)
+    return turned
+
+
+def _fitted(image: Image, width: int, height: int) -> Image:
+    from PIL import Image, ImageOps
+
+    if image.size == (width, height):
+        return image
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)

@@ -1,0 +1,119 @@
+"""Sweeps: every combination of what shall vary, as requests in order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.checks import shown
+from imagen_nb.errors import UsageError
+from imagen_nb.extras import IMAGES, SWEPT
+from imagen_nb.inputs import read_input
+from imagen_nb.notation import MAX_MANY, expand
+from imagen_nb.request import Defaults, Limits, Request, Size, checked_prompt, random_seed, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One thing that varies in a grid, with its values in order."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The requests of a sweep in order, and the axes that vary, slowest first."""
+
+    requests: tuple[Request, ...]
+    axes: tuple[Axis, ...]
+
+
+def grid(
+    prompts: str | Iterable[str],
+    *,
+    defaults: Defaults,
+    limits: Limits,
+    seeds: int | Iterable[int] | None = None,
+    steps: int | Iterable[int] | None = None,
+    guidance: float | Iterable[float] | None = None,
+    size: Size | Iterable[Size] | None = None,
+    max_sequence_length: int | None = None,
+    tags: Iterable[str] = (),
+    extras: Mapping[str, Any] | None = None,
+) -> Grid:
+    """Every combination: prompt slowest, then size, steps, guidance, `extras`, and seed fastest.
+
+    `extras`: see `resolve`; each of `SWEPT` is a value or a list of values.
+    Alternatives in prompts expand in order (`expand`). Without seeds one random seed serves the
+    whole grid, so that only what was asked to vary varies.
+    """
+    given = [prompts] if isinstance(prompts, str) else list(prompts)
+    texts = [text for prompt in given for text in expand(checked_prompt(prompt))]
+    more = {name: value for name, value in (extras or {}).items() if value is not None}
+    swept = [name for name in SWEPT if name in more]
+    axes = (
+        Axis("prompt", tuple(texts)),
+        Axis("size", _sizes(size)),
+        Axis("steps", _values(steps)),
+        Axis("guidance", _values(guidance)),
+        *(Axis(name, _values(more[name], texts=True)) for name in swept),
+        Axis("seed", _values(seeds) if seeds is not None else (random_seed(),)),
+    )
+    _check_count(math.prod(len(axis.values) for axis in axes))
+    kept = tuple(tags)
+    same = {name: _read_once(name, value) for name, value in more.items() if name not in swept}
+    requests = [
+        resolve(
+            prompt, defaults=defaults, limits=limits, seed=seed, steps=step_count,
+            width=width, height=height, guidance=scale,
+            max_sequence_length=max_sequence_length, tags=kept,
+            extras=same | dict(zip(swept, values, strict=True)),
+        )
+        for prompt, (width, height), step_count, scale, *values, seed in itertools.product(
+            *(axis.values for axis in axes)
+        )
+    ]  # fmt: skip
+    return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
+
+
+def _check_count(count: int) -> None:
+    if not count:
+        raise UsageError("nothing to draw: one of the lists of the sweep is empty")
+    if count > MAX_MANY:
+        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it")
+
+
+def _read_once(name: str, value: Any) -> Any:
+    """An image is read once, however many pictures begin with it."""
+    return read_input(name, value) if name in IMAGES else value
+
+
+def _values(value: Any, texts: bool = False) -> tuple[Any, ...]:
+    if texts and isinstance(value, str):
+        return (value,)
+    if isinstance(value, str):
+        raise UsageError(f"expected a number or a list of numbers, not {shown(value)}")
+    return tuple(value) if isinstance(value, Iterable) else (value,)
+
+
+def _sizes(size: Any) -> tuple[Any, ...]:
+    if size is None:
+        return ((None, None),)
+    pairs = (size,) if _is_pair(size) else tuple(size) if isinstance(size, Iterable) else (size,)
+    for pair in pairs:
+        if not _is_pair(pair):
+            raise UsageError(f"a size is a pair (width, height) in pixels, not {shown(pair)}")
+    return tuple(tuple(pair) for pair in pairs)
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and not isinstance(value, str)
+        and not isinstance(value[0], Sequence)
+    )
