@@ -161,7 +161,7 @@ class Studio:
             raise UsageError("nothing to draw: give a prompt, or like= a picture")
         checked_prompt(prompt)
         chosen, length, extras = self._backend(backend, backend_options, cloud)
-        width, height = self._size(width, height, extras)
+        width, height = self.size(width, height, extras)
         request = resolve(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seed=seed,
             steps=self._or("steps", steps), width=width, height=height,
@@ -263,7 +263,7 @@ class Studio:
         combined: Grid = grid(
             prompt, defaults=chosen.defaults, limits=chosen.limits, seeds=seeds,
             steps=self._or("steps", steps), guidance=self._or("guidance", guidance),
-            size=self._size(None, None, extras) if size is None else size,
+            size=self.size(None, None, extras) if size is None else size,
             max_sequence_length=length, tags=self._tags(tags), extras=extras,
         )  # fmt: skip
         pictures = self._drawn(chosen, combined.requests, cloud, output, progress, again)
@@ -514,7 +514,7 @@ class Studio:
     def _tags(self, tags: Iterable[str]) -> tuple[str, ...]:
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
-    def _size(
+    def size(
         self, width: int | None, height: int | None, extras: Mapping[str, Any]
     ) -> tuple[int | None, int | None]:
         """What is configured stands for what is not given, unless an init image tells better."""

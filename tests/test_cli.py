@@ -20,6 +20,7 @@ from PIL import Image
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.cli import app, run
+from imagen_nb.extras import EXTRAS
 from imagen_nb.studio import Studio
 from imagen_nb.terminal import show_picture
 
@@ -185,7 +186,7 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
     options = {parameter.name for parameter in known.params}
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
-    own = {"tag", "lora", "no_cloud", "cloud_sync", "config", "preview", "as_json"}
+    own = {"tag", "lora", *EXTRAS, "no_cloud", "cloud_sync", "config", "preview", "as_json"}
     own |= {"count"} if command == "generate" else set()
     assert arguments - options - {"like"} == {
         "self",

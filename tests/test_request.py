@@ -18,13 +18,13 @@ from imagen_nb.request import (
     Request,
     escape,
     expand,
-    grid,
     parse_floats,
     parse_ints,
     parse_sizes,
     random_seed,
     resolve,
 )
+from imagen_nb.sweeps import grid
 
 DEFAULTS = Defaults(steps=4, guidance=0.0, width=128, height=128, max_sequence_length=64)
 LIMITS = Limits(min_side=64, max_side=256, multiple=16, max_sequence_length=256)

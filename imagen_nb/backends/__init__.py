@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.extras import EXTRAS, Takes
 from imagen_nb.request import Defaults, Limits, Request, resolve
 
 if TYPE_CHECKING:
@@ -137,7 +138,10 @@ def _check_options(name: str, takes: inspect.Signature, options: dict[str, Any])
     except TypeError:
         known = ", ".join(takes.parameters) or "no options"
         given = ", ".join(sorted(options)) or "none"
-        raise UsageError(f"backend {name} takes {known}, and was given {given}") from None
+        raise UsageError(
+            f"backend {name} takes {known}, and was given {given}; pictures of it may take "
+            f"{', '.join(EXTRAS)}"
+        ) from None
 
 
 def listed_backends(
@@ -160,7 +164,7 @@ def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return row | {"available": False, "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
     sizes = {"width": defaults.width, "height": defaults.height, "steps": defaults.steps}
-    usual = resolve("any", defaults=defaults, limits=backend.limits)
+    usual = resolve("any", defaults=defaults, limits=replace(backend.limits, takes=Takes()))
     found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
     return row | {"model": backend.model} | sizes | found | {"reason": state.reason}
 

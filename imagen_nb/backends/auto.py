@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from imagen_nb.backends import make_backend
+from imagen_nb.backends.memory_words import machine_said
 from imagen_nb.backends.models import FLUX_SCHNELL
+from imagen_nb.backends.planning import plan_for
 
-OFFLOADED_GB = 24.0  # bf16 transformer with the text encoders offloaded: the least for comfort
+_SLOW = ("group", "sequential")  # offloads that nobody would call comfortable
 
 
 def choose() -> tuple[str, str]:
@@ -16,9 +18,9 @@ def choose() -> tuple[str, str]:
 
     if not torch.cuda.is_available():
         return "flux-tiny-local", _tiny("there is no GPU for FLUX.1-schnell")
-    memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9
-    if memory_gb < OFFLOADED_GB:
-        short = f"the GPU has {memory_gb:.0f} GB, and FLUX.1-schnell needs {OFFLOADED_GB:g}"
+    found = plan_for(FLUX_SCHNELL, {})
+    if not found.fits or found.plan.offload in _SLOW:
+        short = f"{machine_said(found.machine)} is too little for FLUX.1-schnell"
         return "flux-tiny-local", _tiny(short)
     return FLUX_SCHNELL.name, ""
 

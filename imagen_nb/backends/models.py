@@ -72,6 +72,7 @@ FLUX_SCHNELL = Model(
     licence="Apache-2.0",
     download_gb=34.1,
     memory_gb=33.7,
+    gated=True,  # since April 2025, though the licence is free
     cpu_dtype="bfloat16",
 )
 FLUX_DEV = replace(
@@ -81,7 +82,6 @@ FLUX_DEV = replace(
     defaults=DEV,
     limits=Limits(64, 2048, 16),
     licence=_NON_COMMERCIAL,
-    gated=True,
 )
 FLUX_KREA = replace(
     FLUX_DEV,
@@ -110,9 +110,15 @@ FLUX_KLEIN = replace(  # distilled: guidance does nothing, and 1 is what its car
     pipeline="Flux2KleinPipeline",
     defaults=Defaults(steps=4, guidance=1.0, width=1024, height=1024, max_sequence_length=512),
     limits=Limits(64, 2048, 16, max_guidance=1.0),
+    gated=False,
     download_gb=16.0,
     memory_gb=16.0,
     sizes=KLEIN_4B,
     fetched_without="flux-2-klein-*",
 )
 LOCAL = (FLUX_SCHNELL, FLUX_DEV, FLUX_KREA, FLUX_FILL, FLUX_KONTEXT, FLUX_KLEIN)
+
+
+def short(row: Model) -> str:
+    """What people call a model: schnell for flux-schnell-local."""
+    return row.name.split("-")[1]

@@ -41,6 +41,18 @@ def generate(
     count: Annotated[int, typer.Option(help="How many, of consecutive seeds.")] = 1,
     backend: options.Backend = None,
     lora: options.Lora = None,
+    init_image: options.InitImage = None,
+    mask: options.Mask = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of the image is drawn anew, 0.01 to 1.")
+    ] = None,
+    negative_prompt: options.NegativePrompt = None,
+    true_cfg: Annotated[
+        float | None, typer.Option(help="Scale of classifier-free guidance; above 1 is on.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Another than the model's own, like euler-karras, unipc.")
+    ] = None,
     tag: options.Tag = None,
     output: options.Output = None,
     again: Again = False,
@@ -60,7 +72,8 @@ def generate(
         pictures = of_consecutive_seeds(
             studio, text, seed=seed, count=count, width=width, height=height, lora=lora, tag=tag,
             no_cloud=no_cloud, steps=steps, guidance=guidance, backend=backend, output=output,
-            again=again,
+            again=again, init_image=init_image, mask=mask, strength=strength,
+            negative_prompt=negative_prompt, true_cfg=true_cfg, scheduler=scheduler,
         )  # fmt: skip
         say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
@@ -81,11 +94,7 @@ def of_consecutive_seeds(
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
     first = random_seed() if seed is None else seed
-    configured = studio.settings
-    size = (
-        configured.width if width is None else width,
-        configured.height if height is None else height,
-    )
+    size = studio.size(width, height, same)
     return studio.sweep(
         escape(prompt), seeds=range(first, first + count), size=size, tags=tag or (),
         cloud=False if no_cloud else None, **loras(lora), **same,
@@ -102,6 +111,12 @@ def sweep(
     size: Annotated[str | None, typer.Option(help="Like 128x128,192x128 (width x height).")] = None,
     backend: options.Backend = None,
     lora: options.Lora = None,
+    init_image: options.InitImage = None,
+    mask: options.Mask = None,
+    strength: Annotated[str | None, typer.Option(help="Like 0.3,0.6,0.9.")] = None,
+    negative_prompt: options.NegativePrompt = None,
+    true_cfg: Annotated[str | None, typer.Option(help="Like 1,2,4.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Like euler,unipc.")] = None,
     tag: options.Tag = None,
     output: options.Output = None,
     again: Again = False,
@@ -129,6 +144,12 @@ def sweep(
             cloud=cloud,
             output=output,
             again=again,
+            init_image=init_image,
+            mask=mask,
+            strength=parse_floats(strength) if strength is not None else None,
+            negative_prompt=negative_prompt,
+            true_cfg=parse_floats(true_cfg) if true_cfg is not None else None,
+            scheduler=scheduler.split(",") if scheduler is not None else None,
             **loras(lora),
         )
         say_what_was_there(pictures, began, again)

@@ -38,6 +38,14 @@ Lora = Annotated[
     list[str] | None,
     typer.Option(help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."),
 ]
+InitImage = Annotated[
+    str | None,
+    typer.Option(help="Start from, or edit, this image: a file, or the id of a picture."),
+]
+Mask = Annotated[
+    str | None, typer.Option(help="An image as large, white where it is painted anew.")
+]
+NegativePrompt = Annotated[str | None, typer.Option(help="What to lead away from; see --true-cfg.")]
 Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
 Output = Annotated[
     Path | None,

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from imagen_nb.config import Settings
 
 LIKELY = 8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
-Named = Annotated[str, typer.Option(help="schnell, dev, tiny, a folder or a Hugging Face id.")]
+Named = Annotated[
+    str,
+    typer.Option(
+        help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging Face id."
+    ),
+]
 
 
 def explain(
@@ -44,11 +49,11 @@ def explain(
 def row_of(model: str) -> Model:
     """The row of a model as `--model` names it."""
     from imagen_nb.backends.layout import custom_model
-    from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
+    from imagen_nb.backends.models import LOCAL, short
     from imagen_nb.backends.tiny import FLUX_TINY
 
-    rows = {"schnell": FLUX_SCHNELL, "dev": FLUX_DEV, "tiny": FLUX_TINY}
-    rows |= {row.name: row for row in (FLUX_SCHNELL, FLUX_DEV, FLUX_TINY)}
+    known = (*LOCAL, FLUX_TINY)
+    rows = {short(row): row for row in known} | {row.name: row for row in known}
     return rows[model] if model in rows else custom_model(model)
 
 

@@ -214,7 +214,9 @@ def _backends(studio: Studio, configured: Backend) -> tuple[dict[str, Backend], 
         except ImagenError as error:  # one that cannot be made without options
             missing[name] = str(error)
             continue
-        if state.available:
+        if needs := backend.limits.takes.needs:
+            missing[name] = f"it draws from {' and '.join(needs)}: use im.generate"
+        elif state.available:
             drawing[name] = backend
         else:
             missing[name] = state.reason

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,9 +66,10 @@ class TestAuto:
         fetched("black-forest-labs/FLUX.1-schnell", schnell_folder)
 
     def gpu(self, monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
-        card = SimpleNamespace(total_memory=int(gigabytes * 1e9))
+        free = int(gigabytes * 1e9)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gigabytes > 0)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
 
     def test_without_weights_it_is_the_embedded_model_and_says_so(self, hub_cache: Path) -> None:
         name, why = choose()
@@ -78,7 +78,7 @@ class TestAuto:
         assert "\n" not in why
 
     @pytest.mark.usefixtures("schnell_is_here")
-    @pytest.mark.parametrize(("gigabytes", "reason"), [(0, "no GPU"), (8, "has 8 GB")])
+    @pytest.mark.parametrize(("gigabytes", "reason"), [(0, "no GPU"), (0.3, "0.3 GB for use")])
     def test_without_a_gpu_that_holds_it_it_is_the_embedded_model(
         self, gigabytes: float, reason: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

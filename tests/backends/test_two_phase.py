@@ -19,6 +19,7 @@ from transformers import T5EncoderModel
 
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux import FluxBackend, custom
+from imagen_nb.backends.kinds import FLUX_1
 from imagen_nb.backends.loading import load
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.phases import MOST, parts, staying
@@ -182,7 +183,7 @@ class TestBounds:
             for n in range(count)
         ]  # fmt: skip
         plan = Plan(text_encoders="freed", batch=batch)
-        found = list(parts(requests, plan))
+        found = list(parts(requests, plan, FLUX_1))
         assert [one for part in found for group in part for one in group] == requests
         for part in found:
             flat = [one for group in part for one in group]
@@ -198,7 +199,7 @@ class TestBounds:
             )
             for n in range(5)
         ]  # fmt: skip
-        assert [len(part) for part in parts(requests, Plan(batch=2))] == [1, 1, 1]
+        assert [len(part) for part in parts(requests, Plan(batch=2), FLUX_1)] == [1, 1, 1]
 
 
 class TestStopping:
