@@ -29,7 +29,17 @@ def _tags() -> list[str]:
     return [tag for tag in tags if tag.isprintable() and not set(tag) & set(" \"'{}$")]
 
 
-_VALUES: dict[str, Callable[[], list[str]]] = {"--backend": _backends, "--tag": _tags}
+def _schedulers() -> list[str]:
+    from imagen_nb.backends.schedulers import NAMES
+
+    return [*NAMES]
+
+
+_VALUES: dict[str, Callable[[], list[str]]] = {
+    "--backend": _backends,
+    "--scheduler": _schedulers,
+    "--tag": _tags,
+}
 
 
 class Completion:

@@ -260,6 +260,7 @@ class TestCompletion:
             ("%imagen a boat --tag ", ["night", "sea"]),
             ("%imagen --tag=n", ["--tag=night"]),
             ("%imagen --backend=flux-ti", ["--backend=flux-tiny-local"]),
+            ("%imagen --scheduler=un", ["--scheduler=unipc"]),
         ],
     )
     def test_flags_and_their_values_are_offered(
