@@ -366,9 +366,10 @@ class TestStudio:
         try:
             until(lambda: server.asked("get"))
             running.send_signal(signal.SIGINT)
-            _, said = running.communicate(timeout=30)
+            _, said = running.communicate(timeout=120)
         finally:
             running.kill()
+            running.wait()
         assert running.returncode == 130
         assert b"interrupted" in said
         assert TOKEN.encode() not in said
