@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -224,11 +224,12 @@ class TestReproduced:
     ) -> None:
         hostile = [first.record.inputs[0] | changed]
         record = first.record.model_copy(update={"inputs": tuple(hostile)})
+        again = {
+            "like": lambda: studio.generate(like=record, progress=False),
+            "reproduce": lambda: studio.reproduce(record, progress=False),
+        }
         with pytest.raises(BackendError, match="the picture's record has an input that is none"):
-            if call == "like":
-                studio.generate(like=record, progress=False)
-            else:
-                studio.reproduce(record, progress=False)
+            again[call]()
 
 
 class TestLike:
@@ -260,7 +261,7 @@ class TestLike:
 
 
 class TestDrawnToday:
-    SAID: dict[str, Any] = {"mask": HALF, "strength": 0.8, "negative_prompt": "night"}
+    SAID: ClassVar[dict[str, Any]] = {"mask": HALF, "strength": 0.8, "negative_prompt": "night"}
 
     def test_the_same_request_is_the_same_picture(self, draw: Callable[..., Picture]) -> None:
         first = draw(**self.SAID)

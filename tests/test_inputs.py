@@ -96,7 +96,7 @@ class TestFiles:
         ids=["empty", "text", "half a PNG", "half a JPEG", "half a WebP", "GIF", "BMP", "EPS"],
     )
     def test_what_is_torn_or_foreign_is_one_clear_line(self, data: bytes) -> None:
-        with pytest.raises(UsageError, match="^mask is torn, or no PNG, JPEG or WebP image$"):
+        with pytest.raises(UsageError, match=r"^mask is torn, or no PNG, JPEG or WebP image$"):
             read_input("mask", data)
 
     @given(st.binary(max_size=200), st.integers(0, 200))
@@ -122,7 +122,7 @@ class TestLargeness:
             input_of("init_image", header_of(8001, 8000))
 
     def test_what_is_just_small_enough_is_opened(self) -> None:
-        assert 8000 * 8000 == MOST_PIXELS
+        assert MOST_PIXELS == 8000 * 8000
         with pytest.raises(UsageError, match="torn"):
             input_of("init_image", header_of(8000, 8000))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import diffusers
 import numpy as np
@@ -215,8 +215,8 @@ class TestInputs:
 
 
 class TestNegativePrompt:
-    NEGATIVE: dict[str, Any] = {"negative_prompt": "night", "true_cfg": 2.5}
-    GUIDED = {"negative_prompt": "night", "true_cfg_scale": 2.5}
+    NEGATIVE: ClassVar[dict[str, Any]] = {"negative_prompt": "night", "true_cfg": 2.5}
+    GUIDED: ClassVar[dict[str, Any]] = {"negative_prompt": "night", "true_cfg_scale": 2.5}
 
     @pytest.mark.parametrize("name", ["image", "inpaint", "kontext", "kontext, inpaint"])
     def test_it_is_what_diffusers_draws(self, name: str, request: pytest.FixtureRequest) -> None:
@@ -285,13 +285,17 @@ class TestFirstBlockCache:
 
     def test_with_klein_it_is_one_clear_line(self, klein_folder: Path) -> None:
         backend = custom(str(klein_folder), memory={"first_block_cache": 0.1})
-        with pytest.raises(BackendError, match="first.block cache") as error:
+        with pytest.raises(
+            BackendError, match="first-block cache does not go with Flux2Klein"
+        ) as error:
             drawn(backend)
         assert "\n" not in str(error.value)
 
     def test_with_a_negative_prompt_and_an_image_too(self, dev_folder: Path) -> None:
         backend = custom(str(dev_folder), memory={"first_block_cache": 0.1})
-        with pytest.raises(BackendError, match="first-block cache does not go with Flux.*true_cfg"):
+        with pytest.raises(
+            BackendError, match=r"first-block cache does not go with Flux.*true_cfg"
+        ):
             drawn(backend, extras={"init_image": PICTURE, "negative_prompt": "x"})
 
 
