@@ -80,14 +80,16 @@ def input_of(name: str, data: bytes) -> Input:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told apart below
-            kind, (width, height) = KINDS[str(file.format)], file.size
-            if width * height > MOST_PIXELS:
-                raise UsageError(
-                    f"{name} has {width}×{height} pixels, more than {MOST_PIXELS:,}: scale it down"
-                )
-            seen = _upright(file)
+            with Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
+                kind, (width, height) = KINDS[str(file.format)], file.size
+                if width * height > MOST_PIXELS:
+                    raise UsageError(
+                        f"{name} has {width}×{height} pixels, more than {MOST_PIXELS:,}: "
+                        "scale it down"
+                    )
+                seen = _upright(file)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UsageError):
             raise

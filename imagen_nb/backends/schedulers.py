@@ -59,8 +59,9 @@ def scheduled(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
     pipeline.scheduler = _made(ROWS[name], own)
     try:
         with warnings.catch_warnings():
-            # numpy's of an array of one number, in code of diffusers
-            warnings.filterwarnings("ignore", "Conversion of an array", DeprecationWarning)
+            # numpy's, of arrays of one number and of tensors, in code of diffusers
+            for said in ("Conversion of an array", "__array__ implementation doesn't accept"):
+                warnings.filterwarnings("ignore", said, DeprecationWarning)
             yield
     finally:
         pipeline.scheduler = own
