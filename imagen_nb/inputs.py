@@ -112,6 +112,8 @@ def _encoded(name: str, given: Any) -> bytes:
         if not hasattr(given, "__array_interface__"):
             raise UsageError(f"{name} is {_FORMS}, not {shown(given)}")
         try:
+            if len(given.shape) == 1:  # Pillow would make something of it
+                raise ValueError
             given = Image.fromarray(given)
         except (TypeError, ValueError):
             shape, kind = getattr(given, "shape", "?"), getattr(given, "dtype", "?")

@@ -97,6 +97,15 @@ class Request:
         return {name: image for name, image in images.items() if image}
 
     @property
+    def forgets_its_image(self) -> bool:
+        """Whether so much is drawn anew, against what was asked for, that it begins with noise.
+
+        Steps are run or left out as a whole: a strength of 0.8 is 1 where there are 4 of them.
+        """
+        below = self.strength is not None and self.strength < 1
+        return below and self.mask is None and self.steps_run == self.steps
+
+    @property
     def steps_run(self) -> int:
         """Denoising steps that are run: from an init image on the first ones are left out.
 

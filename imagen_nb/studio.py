@@ -561,6 +561,11 @@ class Studio:
         backend = facts.backend
         if why := self._backends.why(backend):
             complain(why)
+        if lost := [request for request in requests if request.forgets_its_image]:
+            complain(
+                f"nothing of the init image is left with {lost[0].steps} steps and a strength of "
+                f"{lost[0].strength:g}: take more steps, or less strength"
+            )
         self._cancel = threading.Event()
         writing: list[Future[Picture]] = []
         previews, loaded = self.settings.preview != "off", self._backends.has_drawn(backend)

@@ -181,6 +181,41 @@ def test_status_names_the_last_picture_and_makes_no_catalog(tmp_path: Path, caps
     assert (facts["pictures"]["total"], facts["latest"]) == (1, [picture])
 
 
+def test_a_picture_begins_with_another_one(tmp_path: Path, capsys) -> None:
+    place = ["--output", str(tmp_path), "--seed", "3", "--steps", "4", "--json"]
+    assert run(["generate", "a red boat", *place]) == 0
+    first = json.loads(capsys.readouterr().out)
+    begun = ["--init-image", first["path"], "--strength", "0.5"]
+    assert run(["generate", "a blue boat", *place, *begun, "--scheduler", "euler-karras"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [one["sha256"] for one in record["inputs"]] == [first["sha256"]]
+    assert (record["strength"], record["scheduler_name"]) == (0.5, "euler-karras")
+    assert run(["generate", "a boat", *place, "--mask", first["path"]]) == 2
+    assert "mask needs init_image" in capsys.readouterr().err
+
+
+def test_too_much_strength_for_few_steps_is_told(tmp_path: Path, capsys) -> None:
+    place = ["--output", str(tmp_path), "--seed", "3", "--steps", "4"]
+    assert run(["generate", "a red boat", *place]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert run(["generate", "a blue boat", *place, "--init-image", first, "--strength", "0.7"]) == 0
+    assert "nothing of the init image" not in capsys.readouterr().err
+    assert run(["generate", "a blue boat", *place, "--init-image", first, "--strength", "0.8"]) == 0
+    assert "nothing of the init image is left with 4 steps" in capsys.readouterr().err
+
+
+def test_a_sweep_takes_lists_of_strengths_and_schedulers(tmp_path: Path, capsys) -> None:
+    image = tmp_path / "grey.png"
+    Image.new("RGB", (64, 64), "grey").save(image)
+    lists = ["--strength", "0.4,0.7", "--scheduler", "euler,euler-karras", "--seeds", "1"]
+    place = ["--init-image", str(image), "--output", str(tmp_path), "--steps", "4", "--json"]
+    assert run(["sweep", "a boat", *lists, *place]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [(one["strength"], one["scheduler_name"]) for one in records] == [
+        (0.4, "euler"), (0.4, "euler-karras"), (0.7, "euler"), (0.7, "euler-karras"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("command", "method"), [("generate", "generate"), ("sweep", "sweep")])
 def test_options_are_named_as_the_arguments_are(command: str, method: str) -> None:
     known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]

@@ -193,6 +193,22 @@ class TestGuides:
             assert f"](analysis/{name}.png)" in text
 
     @pytest.mark.slow
+    def test_the_guide_to_editing_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        text = (ROOT / "docs" / "editing.md").read_text(encoding="utf-8")
+        names: dict[str, Any] = {}
+        with im.configure(output={"dir": str(tmp_path)}, backend="flux-tiny-local") as studio:
+            for code in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+                exec(compile(code, "docs/editing.md", "exec"), names)
+            assert len(studio.history()) == 1 + 1 + 6 + 1 + 1 + 4
+        for line in re.findall(r"^\$ imagen (.*)$", text, re.MULTILINE):
+            name, *rest = shlex.split(line)
+            command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+            command.make_context(name, rest).close()  # raises for what it does not know
+
+    @pytest.mark.slow
     def test_the_notebook_guides_part_on_autolog_runs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

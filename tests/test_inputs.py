@@ -217,6 +217,7 @@ class TestInMemory:
         ("given_", "said"),
         [
             (np.zeros((2, 2, 7), np.uint8), r"uint8, not \(2, 2, 7\) of uint8"),
+            (np.zeros(4, np.uint8), r"uint8, not \(4,\) of uint8"),
             (np.zeros((4, 4, 3)), r"uint8, not \(4, 4, 3\) of float64"),
             (3, "PIL image or an array, not 3"),
             ([1, 2], r"PIL image or an array, not \[1, 2\]"),

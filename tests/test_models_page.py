@@ -13,7 +13,7 @@ import typer
 
 from imagen_nb.backends.machine import sold_as
 from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Plan, Planned, planned
-from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
+from imagen_nb.backends.models import LOCAL
 from imagen_nb.cli import app
 from imagen_nb.config import environment_name, keys
 
@@ -45,9 +45,10 @@ def test_a_row_says_the_plan_of_that_machine() -> None:
 
 
 def test_its_licences_and_downloads_are_those_of_the_models() -> None:
-    for model in (FLUX_SCHNELL, FLUX_DEV):
+    for model in LOCAL:
         (row,) = re.findall(rf"^\| `{model.name}` \| black.*$", PAGE, re.MULTILINE)
         assert all(part in row for part in (model.source, model.licence, f"{model.download_gb} GB"))
+        assert f'--exclude "{model.fetched_without}"' in PAGE
 
 
 def commands() -> list[list[str]]:

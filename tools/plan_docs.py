@@ -15,6 +15,8 @@ from imagen_nb.backends.machine import sold_as
 from imagen_nb.backends.memory import FLUX_12B, PACKAGES, ROWS, Machine, Plan, Planned, planned
 from imagen_nb.backends.memory_keys import KEYS
 from imagen_nb.backends.memory_words import ENCODED, PLACED, STORED
+from imagen_nb.backends.models import LOCAL, Model
+from imagen_nb.backends.tiny import FLUX_TINY
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 CARDS = (0, 6, 8, 12, 16, 24, 32, 40, 80)
@@ -76,7 +78,29 @@ def keys() -> str:
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {"machines": machines, "rows": rows, "keys": keys}
+def models() -> str:
+    """What there is to draw with here, and how to come by it."""
+    head = ("Backend", "Weights", "Licence", "Download", "Steps, guidance", "Takes besides")
+    lines = [("`flux-tiny-local`", "in the package", "Apache-2.0", "none", *drawn(FLUX_TINY))]
+    for row in LOCAL:
+        asked = ", after you accepted it on its page" if row.gated else ""
+        download = f"{row.download_gb} GB{asked}"
+        lines.append((f"`{row.name}`", row.source, row.licence, download, *drawn(row)))
+    return table(head, lines)
+
+
+def drawn(row: Model) -> tuple[str, str]:
+    takes = row.kind.takes
+    options = [f"{name} (needed)" if name in takes.needs else name for name in takes.options]
+    return f"{row.defaults.steps}, {row.defaults.guidance:g}", ", ".join(options)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "machines": machines,
+    "rows": rows,
+    "keys": keys,
+}
 
 
 def page(text: str) -> str:
