@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import math
 import os
 import warnings
@@ -162,19 +163,26 @@ def put(pipeline: DiffusionPipeline, loras: Sequence[Lora]) -> None:
     Raises `BackendError` for a file that does not fit, and then there is none in the pipeline.
     """
     with quietly():
-        pipeline.unload_lora_weights(reset_to_overwritten_params=True)
+        _take_out(pipeline)
         names = [f"lora_{number}" for number in range(len(loras))]
         for name, lora in zip(names, loras, strict=True):
             try:
                 _load(pipeline, lora.path, name)
             except Exception as error:  # peft, diffusers, safetensors, each with errors of its own
-                pipeline.unload_lora_weights(reset_to_overwritten_params=True)
+                _take_out(pipeline)
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise BackendError(
                     f"the LoRA {lora.path} does not fit this model: {reason}"
                 ) from error
         if names:
             pipeline.set_adapters(names, [lora.weight for lora in loras])
+
+
+def _take_out(pipeline: DiffusionPipeline) -> None:
+    """All LoRAs; some of FLUX.1's change the transformer's shape, which is put back."""
+    reset = "reset_to_overwritten_params"
+    knows = reset in inspect.signature(pipeline.unload_lora_weights).parameters
+    pipeline.unload_lora_weights(**({reset: True} if knows else {}))
 
 
 def _load(pipeline: DiffusionPipeline, path: Path, name: str) -> None:

@@ -14,13 +14,12 @@ def write_lora(
     path: Path, *, seed: int = 0, strength: float = 0.3, config: Path | None = None
 ) -> Path:
     """Rank 2 on to_q and to_v of every double block: enough to be seen."""
-    from diffusers import FluxTransformer2DModel
+    import diffusers
 
     folder = config or Path(FLUX_TINY.source)
+    settings = diffusers.FluxTransformer2DModel.load_config(folder / "transformer")
     with torch.device("meta"):
-        shape = FluxTransformer2DModel.from_config(
-            FluxTransformer2DModel.load_config(folder / "transformer")
-        )
+        shape = getattr(diffusers, settings["_class_name"]).from_config(settings)
     made = torch.Generator().manual_seed(seed)
     weights = {}
     for number, block in enumerate(shape.transformer_blocks):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from backend_calls import draw, request_for
+from lora_files import write_lora
 from PIL import Image
 
 from imagen_nb.backends import Drawn, Step, make_backend
@@ -341,3 +342,25 @@ class TestPresets:
 
     def test_it_takes_what_its_kind_takes(self, name: str) -> None:
         assert make_backend(name).limits.takes == KINDS[PRESETS[name][0].pipeline].takes
+
+
+class TestLoras:
+    @each
+    def test_they_change_each_kind_and_leave_no_trace(
+        self, case: Case, weights: Path, tmp_path: Path
+    ) -> None:
+        plain = custom(str(weights))
+        (before,) = drawn(plain, "boat", extras=case.extras)
+        lora = write_lora(tmp_path / "strong.safetensors", strength=2.0, config=weights)
+        (inked,) = drawn(custom(str(weights), loras=[(lora, 2.0)]), "boat", extras=case.extras)
+        assert apart(inked, before) > 0
+        assert [one["weight"] for one in inked.details["loras"]] == [2.0]
+        (after,) = drawn(plain, "boat", extras=case.extras)
+        assert apart(after, before) == 0
+
+    def test_one_that_does_not_fit_is_one_clear_line(
+        self, klein_folder: Path, tmp_path: Path
+    ) -> None:
+        lora = write_lora(tmp_path / "of-tiny.safetensors")
+        with pytest.raises(BackendError, match=r"of-tiny\.safetensors does not fit this model: "):
+            drawn(custom(str(klein_folder), loras=lora), "boat")
