@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.backends import Availability, Drawn, Progress
 from imagen_nb.backends.drawing import Drawing
@@ -37,34 +37,21 @@ if TYPE_CHECKING:
     Memory = Mapping[str, Any]
 
 
-def schnell(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.1 [schnell], not yet loaded."""
-    return FluxBackend(FLUX_SCHNELL, loras, memory)
+class Preset(Protocol):
+    """What makes the backend of one row, not yet loaded."""
+
+    def __call__(self, loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+        """With these LoRAs, and what of its memory plan is set."""
+        ...
 
 
-def dev(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.1 [dev], not yet loaded."""
-    return FluxBackend(FLUX_DEV, loras, memory)
+def preset(row: Model) -> Preset:
+    """What makes a row's backend."""
 
+    def make(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+        return FluxBackend(row, loras, memory)
 
-def krea(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.1 Krea [dev], not yet loaded."""
-    return FluxBackend(FLUX_KREA, loras, memory)
-
-
-def fill(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.1 Fill [dev], which paints where a mask is white, not yet loaded."""
-    return FluxBackend(FLUX_FILL, loras, memory)
-
-
-def kontext(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.1 Kontext [dev], which edits a picture as the prompt says, not yet loaded."""
-    return FluxBackend(FLUX_KONTEXT, loras, memory)
-
-
-def klein(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
-    """FLUX.2 [klein] 4B, which draws and edits, not yet loaded."""
-    return FluxBackend(FLUX_KLEIN, loras, memory)
+    return make
 
 
 def custom(
@@ -161,3 +148,7 @@ class FluxBackend:
         if said:
             complain(said)
         return bool(said)
+
+
+schnell, dev, krea = preset(FLUX_SCHNELL), preset(FLUX_DEV), preset(FLUX_KREA)
+fill, kontext, klein = preset(FLUX_FILL), preset(FLUX_KONTEXT), preset(FLUX_KLEIN)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.flux import FluxBackend
+from imagen_nb.backends.flux import preset
 from imagen_nb.backends.models import Model
 from imagen_nb.request import Defaults, Limits
-
-if TYPE_CHECKING:
-    from imagen_nb.backends.loras import Loras
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -27,6 +22,4 @@ FLUX_TINY = Model(
 )
 
 
-def tiny(loras: Loras | None = None, memory: Mapping[str, Any] | None = None) -> FluxBackend:
-    """The embedded FLUX, not yet loaded: no download, draws simple scenes of 128 × 128 pixels."""
-    return FluxBackend(FLUX_TINY, loras, memory)
+tiny = preset(FLUX_TINY)  # no download; draws simple scenes of 128 × 128 pixels
