@@ -66,15 +66,16 @@ def told_of(record: Record) -> dict[str, Mapping[str, Any]]:
 
 
 def _found(name: str, told: Mapping[str, Any], folders: list[Path]) -> Input:
-    file = str(told["file"])
+    file, state = str(told["file"]), "is not here"
     for folder in folders:
         path = folder / file
         if path.is_file():
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == told.get("sha256"):
                 return input_of(name, data)
+            state = "was changed since"
     where = folders[0] / file if folders else file
     raise BackendError(
-        f"the {name} that the picture was drawn from is not here: put the file with the sha256 "
+        f"the {name} that the picture was drawn from {state}: put the file with the sha256 "
         f"{told.get('sha256')} at {where}, or name another with {name}="
     )

@@ -159,7 +159,7 @@ def resolve(
 def _size_like(
     image: Input, width: int | None, height: int | None, defaults: Defaults, limits: Limits
 ) -> tuple[int | None, int | None]:
-    """The size to draw at: the image's own, as near as the model can, and never larger than its.
+    """The size to draw at: the image's own, as near as the model can, and of about its pixels.
 
     One side that is given decides the other one.
     """

@@ -190,7 +190,9 @@ class TestReproduced:
     def test_another_file_under_the_name_is_refused(self, studio: Studio, first: Picture) -> None:
         for path in inputs_of(first).iterdir():
             START.rotate(90).save(path)
-        with pytest.raises(BackendError, match="drawn from is not here: put the file with the sha"):
+        with pytest.raises(
+            BackendError, match="drawn from was changed since: put the file with the sha"
+        ):
             studio.reproduce(first, progress=False)
 
     def test_images_that_are_given_are_taken_instead(self, studio: Studio, first: Picture) -> None:
