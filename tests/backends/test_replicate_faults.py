@@ -362,6 +362,8 @@ class TestStudio:
             [sys.executable, "-c", code, *command, "--output", str(tmp_path / "out")],
             env={**os.environ, **where, "PYTHONPATH": path},
             stderr=subprocess.PIPE,
+            # Where the tests run in the background of a shell, Ctrl-C is ignored, and in children too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             until(lambda: server.asked("get"))
