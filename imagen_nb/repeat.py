@@ -197,8 +197,7 @@ def identical(one: Original, image: Image, cloud: Cloud | None) -> bool | None:
 def file_of(one: Original, cloud: Cloud | None) -> bytes:
     """The original's file. Raises `BackendError` when it is neither here nor in the cloud."""
     for data in _files(one, cloud):
-        if one.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
-            return data
+        return data
     raise BackendError(f"the file of the picture {str(one.record.id)[:8]} is nowhere to be had")
 
 
@@ -206,14 +205,19 @@ def _pixels(one: Original, cloud: Cloud | None) -> Image | None:
     from PIL import Image
 
     for data in _files(one, cloud):
-        if one.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
-            with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data)) as file:
-                return file.convert("RGB")
+        with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data)) as file:
+            return file.convert("RGB")
     return None
 
 
 def _files(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
-    """The original's file, from here and from the cloud, as far as it can be had."""
+    """The original's file, from here and from the cloud, as far as it can be had unchanged."""
+    for data in _read(one, cloud):
+        if one.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
+            yield data
+
+
+def _read(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
     record = one.record
     if one.path:
         with suppress(OSError):

@@ -27,7 +27,7 @@ from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
 from imagen_nb.homes import Home, Homes
-from imagen_nb.input_files import found_inputs, told_of
+from imagen_nb.input_files import found_inputs
 from imagen_nb.inputs import Input, input_of, read_input
 from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
 from imagen_nb.originals import Original, ids_of, is_picture, original
@@ -228,7 +228,7 @@ class Studio:
         made = options_of(record, configured if name == here(record.backend) else {}, given)
         folders = [catalog.folder for catalog in self._catalogs()]
         beside = [one.path.parent] if one.path else []
-        lacking = [named for named in told_of(record) if given.get(named) is None]
+        lacking = [image for image in IMAGES if given.get(image) is None]
         return {**found_inputs(record, [*beside, *folders], lacking), **made}
 
     def _reader(self, cloud: bool | None) -> Cloud | None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from imagen_nb.checks import shown
 from imagen_nb.errors import UsageError
-from imagen_nb.extras import IMAGES, SWEPT
-from imagen_nb.inputs import read_input
+from imagen_nb.extras import SWEPT
 from imagen_nb.notation import MAX_MANY, expand
 from imagen_nb.request import Defaults, Limits, Request, Size, checked_prompt, random_seed, resolve
 
@@ -65,7 +64,7 @@ def grid(
     )
     _check_count(math.prod(len(axis.values) for axis in axes))
     kept = tuple(tags)
-    same = {name: _read_once(name, value) for name, value in more.items() if name not in swept}
+    same = {name: value for name, value in more.items() if name not in swept}
     requests = [
         resolve(
             prompt, defaults=defaults, limits=limits, seed=seed, steps=step_count,
@@ -85,11 +84,6 @@ def _check_count(count: int) -> None:
         raise UsageError("nothing to draw: one of the lists of the sweep is empty")
     if count > MAX_MANY:
         raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it")
-
-
-def _read_once(name: str, value: Any) -> Any:
-    """An image is read once, however many pictures begin with it."""
-    return read_input(name, value) if name in IMAGES else value
 
 
 def _values(value: Any, texts: bool = False) -> tuple[Any, ...]:

@@ -65,12 +65,12 @@ def _nothing(batch: Batch) -> dict[str, Any]:
 
 
 def _images(batch: Batch) -> dict[str, Any]:
-    """The init image once for each picture.
+    """The init image, which is the same for all of a batch, once for each picture.
 
     The VAE draws its latents with a picture's own generator: one for all would change the noise of
     every picture but the first.
     """
-    return {"image": [_image(request) for request in batch]}
+    return {"image": [_image(batch[0])] * len(batch)}
 
 
 def _image(request: Request) -> Any:
@@ -78,7 +78,8 @@ def _image(request: Request) -> Any:
 
 
 def _masks(batch: Batch) -> dict[str, Any]:
-    return {"mask_image": [r.mask and r.mask.mask(r.width, r.height) for r in batch]}
+    first = batch[0]
+    return {"mask_image": [first.mask and first.mask.mask(first.width, first.height)] * len(batch)}
 
 
 def _strength(batch: Batch) -> dict[str, Any]:

@@ -37,8 +37,9 @@ class PromptCache:
         """
         keys = _keys(batch)
         self._learn(pipeline, keys)
-        found = self._stacked(_keys(batch, negative=False))
-        if negative := _keys(batch, positive=False):
+        found = self._stacked([_key(one.prompt, one) for one in batch])
+        leading_away = [one for one in batch if one.negative_prompt is not None]
+        if negative := [_key(str(one.negative_prompt), one) for one in leading_away]:
             found |= {
                 f"negative_{name}": tensor for name, tensor in self._stacked(negative).items()
             }
@@ -78,18 +79,14 @@ def texts(request: Request) -> list[str]:
     return [text for text in (request.prompt, request.negative_prompt) if text is not None]
 
 
-def _keys(
-    requests: Sequence[Request], *, positive: bool = True, negative: bool = True
-) -> list[_Key]:
+def _keys(requests: Sequence[Request]) -> list[_Key]:
+    return [_key(text, request) for request in requests for text in texts(request)]
+
+
+def _key(text: str, request: Request) -> _Key:
     import torch
 
-    threads = torch.get_num_threads()
-    wanted = slice(0 if positive else 1, None if negative else 1)
-    return [
-        (text, request.max_sequence_length, threads)
-        for request in requests
-        for text in texts(request)[wanted]
-    ]
+    return text, request.max_sequence_length, torch.get_num_threads()
 
 
 def _encode(pipeline: DiffusionPipeline, prompt: str, length: int) -> _Encoded:
