@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 import shlex
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from tool_files import loaded_tool
 
 import imagen_nb as im
 from imagen_nb import analysis, shortcuts
@@ -25,12 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def cli_docs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cli_docs", ROOT / "tools" / "cli_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_tool("cli_docs")
 
 
 def blocks(language: str) -> list[str]:

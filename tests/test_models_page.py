@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import typer
+from tool_files import loaded_tool
 
 from imagen_nb.backends.machine import sold_as
 from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Plan, Planned, planned
@@ -23,12 +23,7 @@ PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def plan_docs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plan_docs", ROOT / "tools" / "plan_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_tool("plan_docs")
 
 
 def test_its_tables_are_what_the_code_says(plan_docs: ModuleType) -> None:
