@@ -25,7 +25,9 @@ export const facetLists = (names, changed, signal) => {
 
 const listOf = (name) => {
   const summary = element("summary", {}, name);
-  const values = element("div", { className: "imagen-values", role: "group", "aria-label": name });
+  // A press on words focuses what is around them. Were that the notebook's cell, the list would close
+  // under the mouse, which crashes Chromium's tab.
+  const values = element("div", { className: "imagen-values", role: "group", "aria-label": name, tabIndex: -1 });
   return { name, summary, values, known: new Map(), root: element("details", { "data-facet": name }, summary, values) };
 };
 

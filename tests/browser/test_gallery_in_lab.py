@@ -60,6 +60,13 @@ def press(notebook: Notebook, *keys: str) -> None:
         notebook.page.keyboard.press(key)
 
 
+def point(notebook: Notebook, words: Locator) -> None:
+    """Press and let go of the mouse on them, as `Locator.check` does not."""
+    box = words.bounding_box()
+    assert box is not None
+    notebook.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
 def test_rating_by_keyboard_is_in_the_sidecar_and_the_history(opened: Notebook) -> None:
     grid(opened).focus()
     press(opened, "ArrowRight", "4", "ArrowRight", "k")
@@ -102,6 +109,15 @@ def test_words_and_facets_filter(opened: Notebook, shots: Path) -> None:
     output.get_by_role("checkbox", name="64×128").check()
     expect(cells(opened)).to_have_count(1)
     assert opened.run(5).inner_text().strip() == "1"
+
+
+def test_a_click_on_a_facets_words_ticks_it_and_the_list_stays_open(opened: Notebook) -> None:
+    sizes = opened.output(2).locator("details[data-facet=size]")
+    point(opened, sizes.locator("summary"))
+    for word, left in (("64×128", 1), ("128×128", 9), ("64×128", 8)):  # or the tab is gone
+        point(opened, sizes.locator("bdi").get_by_text(word, exact=True))
+        expect(cells(opened)).to_have_count(left)
+        expect(sizes).to_have_attribute("open", "")
 
 
 def test_two_views_have_one_selection(
