@@ -27,9 +27,12 @@ from imagen_nb.backends.memory_keys import KEYS
 from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 from imagen_nb.paths import expanded
+from imagen_nb.secret_text import bare
 
 CloudSync = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
+
+_TEXT = "text without control characters, such as a line break, inside"
 
 EXPECTED = {  # said of a value that cannot be used
     "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}",
@@ -40,7 +43,9 @@ EXPECTED = {  # said of a value that cannot be used
     "tags": "words, as in [tests, blue]",
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSync)),
+    **{f"supabase.{name}": _TEXT for name in ("url", "key", "email", "password", "database_url")},
     "supabase.exit_seconds": "seconds, 0 or more",
+    "replicate.api_token": _TEXT,
     "replicate.timeout": "seconds, more than 0",
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
@@ -78,6 +83,13 @@ def _mapping(value: Any) -> Any:
         raise ValueError("not a mapping") from None
 
 
+def _bare(value: Any) -> Any:
+    """A file's end of line is no part of a secret or an address."""
+    if isinstance(value, SecretStr):
+        return SecretStr(bare(value.get_secret_value()))
+    return bare(value) if isinstance(value, str) else value
+
+
 def _reachable(folder: Path) -> Path:
     expanded(folder)  # raises for ~nobody; the setting stays as it was written
     return folder
@@ -86,6 +98,8 @@ def _reachable(folder: Path) -> Path:
 _Count = Annotated[int, BeforeValidator(_no_switch), Field(ge=1)]
 _Strength = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)]
 _Seconds = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, allow_inf_nan=False)]
+_Text = Annotated[str, BeforeValidator(_bare)]
+_Secret = Annotated[SecretStr, BeforeValidator(_bare)]
 
 
 class _Part(BaseModel):
@@ -102,18 +116,18 @@ class OutputSettings(_Part):
 class SupabaseSettings(_Part):
     """The user's own Supabase."""
 
-    url: str | None = None
-    key: SecretStr | None = None
-    email: str | None = None
-    password: SecretStr | None = None
-    database_url: SecretStr | None = None
+    url: _Text | None = None
+    key: _Secret | None = None
+    email: _Text | None = None
+    password: _Secret | None = None
+    database_url: _Secret | None = None
     exit_seconds: _Strength = 5.0
 
 
 class ReplicateSettings(_Part):
     """The user's account at Replicate, and how long a picture may take there, in seconds."""
 
-    api_token: SecretStr | None = None
+    api_token: _Secret | None = None
     timeout: _Seconds | None = None
 
 
@@ -313,7 +327,7 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
     problems = []
     for layer in layers:
         for key, value in layer.values.items():
-            if key in known and value not in (None, ""):
+            if key in known and not _empty(value):
                 merged[key], owner[key] = value, layer
             elif key not in known and (expected := _misplaced(key, value, known)):
                 problems.append(layer.problem(key, expected))
@@ -325,6 +339,10 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
         return None, sorted(problems, key=lambda p: p.line.number if p.line else 0)
     sources = {key: layer.source for key, layer in owner.items()}
     return settings.model_copy(update={"sources": sources}), problems
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _misplaced(key: str, value: Any, known: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -207,6 +208,59 @@ def test_secrets_never_print(tmp_path: Path) -> None:
     assert "sb_secret_abc" not in shown
     assert "hunter22" not in shown
     assert "****" in shown
+
+
+SECRETS = (
+    "supabase.url",
+    "supabase.key",
+    "supabase.email",
+    "supabase.password",
+    "supabase.database_url",
+    "replicate.api_token",
+)
+
+
+def loaded(how: str, key: str, value: str, file: Path) -> Any:
+    """The settings with this value, given in one of three ways."""
+    group, _, name = key.rpartition(".")
+    nested = {group: {name: value}}
+    if how == "file":
+        file.write_text(json.dumps(nested))  # JSON is YAML
+        return load_settings(None, file, {})
+    if how == "environment":
+        return load_settings(None, None, {environment_name(key): value})
+    return load_settings(nested, None, {})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \r\n\r\n", "\t"])
+@pytest.mark.parametrize("how", ["file", "environment", "argument"])
+@pytest.mark.parametrize("key", SECRETS)
+def test_the_end_of_a_files_line_is_no_part_of_a_secret(
+    key: str, how: str, end: str, tmp_path: Path
+) -> None:
+    settings = loaded(how, key, f" https://a{end}", tmp_path / "imagen.yaml")
+    assert _value(settings, key) == "https://a"
+
+
+@pytest.mark.parametrize("inside", ["\r", "\n", "\r\nX-Other: ", "\0", "\x1b"])
+@pytest.mark.parametrize("how", ["file", "environment", "argument"])
+@pytest.mark.parametrize("key", SECRETS)
+def test_a_control_character_inside_a_secret_is_one_line_without_it(
+    key: str, how: str, inside: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(how, key, f"sb_sec{inside}ret", tmp_path / "imagen.yaml")
+    said = str(raised.value)
+    assert f"{key}: expected text without control characters" in said
+    assert said.isprintable()
+    assert "sb_sec" not in said
+    assert "ret" not in said.partition("expected")[2]
+
+
+@pytest.mark.parametrize("how", ["file", "environment", "argument"])
+def test_a_secret_of_white_space_is_not_given(how: str, tmp_path: Path) -> None:
+    settings = loaded(how, "supabase.key", " \r\n", tmp_path / "imagen.yaml")
+    assert (settings.supabase.key, settings.sources) == (None, {})
 
 
 def test_a_token_among_a_backends_options_does_not_print(tmp_path: Path) -> None:

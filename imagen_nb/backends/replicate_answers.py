@@ -13,6 +13,7 @@ import httpx
 from imagen_nb.backends.quoted import quoted
 from imagen_nb.busy import Busy, refuse_busy
 from imagen_nb.errors import BackendError
+from imagen_nb.secret_text import scrubbed
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -103,6 +104,5 @@ def of_failed(prediction: Prediction, request: Request, token: SecretStr) -> Bac
 
 def short(said: Any, token: SecretStr) -> str:
     """The first of what a server says, on one line, printable, without the token."""
-    text = str(said).replace(token.get_secret_value(), "…")
-    line = " ".join(text.split())[:_LONGEST]
+    line = " ".join(scrubbed(said, [token]).split())[:_LONGEST]
     return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -48,20 +48,21 @@ class Session:
     owner: UUID
     folder: str  # what the paths of this owner's objects begin with
     ends: float | None  # by time.monotonic(): a clock set back keeps no session alive
+    token: SecretStr | None  # what requests carry of who signed in
 
 
 def sign_in(account: Account, http: httpx.Client) -> Session:
     """A new session. Raises `Refused`, and whatever supabase raises."""
-    owner, ends = account.owner, None
+    owner, ends, token = account.owner, None, None
     client = _new_client(account, http)
     if account.email:
         began = time.monotonic()
-        owner, seconds = _user(client, account)
+        owner, seconds, token = _user(client, account)
         ends = began + seconds
     if owner is None:
         raise Refused("owner_user_id is not set: a secret key needs to know whose they are")
     folder = f"{owner}/" if account.email else ""
-    return Session(client.storage, client.schema("imagen"), owner, folder, ends)
+    return Session(client.storage, client.schema("imagen"), owner, folder, ends, token)
 
 
 def _new_client(account: Account, http: httpx.Client) -> Client:
@@ -77,8 +78,10 @@ def _new_client(account: Account, http: httpx.Client) -> Client:
     return create_client(account.url, account.key.get_secret_value(), options)
 
 
-def _user(client: Client, account: Account) -> tuple[UUID, float]:
-    """Sign in: who that is, and for how many seconds it holds."""
+def _user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
+    """Sign in: who that is, for how many seconds it holds, and the token."""
+    from pydantic import SecretStr
+
     if account.password is None:
         raise Refused("supabase.password is not set: signing in with an e-mail needs it")
     session = client.auth.sign_in_with_password(
@@ -89,4 +92,4 @@ def _user(client: Client, account: Account) -> tuple[UUID, float]:
     owner = UUID(session.user.id)
     if account.owner and account.owner != owner:
         raise Refused(f"owner_user_id is {account.owner}, but {owner} signed in: remove it")
-    return owner, float(session.expires_in)
+    return owner, float(session.expires_in), SecretStr(session.access_token)

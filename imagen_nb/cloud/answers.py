@@ -10,12 +10,18 @@ CloudError
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import httpx
 
 from imagen_nb.busy import Busy
 from imagen_nb.errors import CloudError
+from imagen_nb.secret_text import scrubbed
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from supabase_auth.errors import AuthError
 
 BUCKET = "imagen-generated"
 _MESSAGE_LENGTH = 200  # characters; answers may be whole pages of HTML
@@ -78,37 +84,47 @@ _NO_BUCKET = ("bucket not found", "related resource does not exist")  # before a
 _OF_THE_PICTURE = {"400", "413", "415", "422"}
 
 
-def understood(error: Exception) -> CloudError:
-    """What an error of supabase, httpx or their parsers means, as one line that says what to do."""
+def understood(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudError:
+    """What an error of supabase, httpx or their parsers means, as one line that says what to do.
+
+    `secrets`: what was sent, of which nothing is in that line.
+    """
     from postgrest import APIError
     from storage3.exceptions import StorageApiError
-    from supabase_auth.errors import AuthApiError, AuthError, AuthRetryableError
+    from supabase_auth.errors import AuthError
 
     if isinstance(error, CloudError):
         return error
+    said = _short(error, secrets)
     if isinstance(error, Busy):
         what = "asks to be left alone for a while" if error.status == 429 else "is in trouble"
         return Unreachable(f"Supabase {what} (HTTP {error.status})", error.retry_after)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return Refused("supabase.url is no address: it looks like https://your-project.supabase.co")
     if isinstance(error, httpx.HTTPError):
-        return Unreachable(f"Supabase cannot be reached: {_short(error) or type(error).__name__}")
+        return Unreachable(f"Supabase cannot be reached: {said or type(error).__name__}")
     if isinstance(error, StorageApiError):
-        return _of_storage(str(error.status), str(error.message))
+        return _of_storage(_short(error.status, secrets), _short(error.message, secrets))
     if isinstance(error, APIError):
-        return _of_table(str(error.code), str(error.message))
-    if isinstance(error, AuthRetryableError):
-        return Unreachable(f"signing in to Supabase failed: {_short(error)}")
-    if isinstance(error, AuthApiError) and error.status != 401:
-        return Refused(f"sign-in refused ({_short(error)}): check supabase.email and .password")
+        return _of_table(_short(error.code, secrets), _short(error.message, secrets))
     if isinstance(error, AuthError):
-        return Refused(f"sign-in refused ({_short(error)}): check supabase.key and supabase.url")
+        return _of_sign_in(error, said)
     return Unreachable("the answer is not Supabase's: is supabase.url the project's address?")
+
+
+def _of_sign_in(error: AuthError, said: str) -> CloudError:
+    from supabase_auth.errors import AuthApiError, AuthRetryableError
+
+    if isinstance(error, AuthRetryableError):
+        return Unreachable(f"signing in to Supabase failed: {said}")
+    if isinstance(error, AuthApiError) and error.status != 401:
+        return Refused(f"sign-in refused ({said}): check supabase.email and .password")
+    return Refused(f"sign-in refused ({said}): check supabase.key and supabase.url")
 
 
 def _of_storage(status: str, message: str) -> CloudError:
     """Storage answers 400 on the wire; what it means stands in the body (`status`)."""
-    said = f"storage says {status} {_short(message)}"
+    said = f"storage says {status} {message}"
     if status == "409":
         return Taken(said)
     if status == "429" or status.startswith("5"):
@@ -124,7 +140,7 @@ def _of_storage(status: str, message: str) -> CloudError:
 
 
 def _of_table(code: str, message: str) -> CloudError:
-    said = f"the database says {code} {_short(message)}"
+    said = f"the database says {code} {message}"
     if code in _REMEDIES:
         return Refused(f"{said}: {_REMEDIES[code]}", _MIGRATIONS.get(code), code)
     if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
@@ -137,6 +153,6 @@ def _of_table(code: str, message: str) -> CloudError:
 _UNKNOWN = "check supabase.url, supabase.key and `imagen db status`"
 
 
-def _short(said: Any) -> str:
-    """The first of what a server said, on one line."""
-    return " ".join(str(said).split())[:_MESSAGE_LENGTH]
+def _short(said: object, secrets: Sequence[SecretStr | None]) -> str:
+    """The first of what a library or server said, on one line, without the secrets."""
+    return " ".join(scrubbed(said, secrets).split())[:_MESSAGE_LENGTH]

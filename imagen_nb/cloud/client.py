@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -29,6 +29,10 @@ from imagen_nb.cloud.answers import (
     Unreachable,
     understood,
 )
+from imagen_nb.secret_text import scrubbed
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
 CONNECTIONS = 16  # of the one HTTP client, for all threads
@@ -200,28 +204,30 @@ class Cloud:
     def _once(self, request: Callable[[Session], T]) -> T:
         session = self._signed_in()
         try:
-            return self._said(lambda: request(session))
+            return self._said(lambda: request(session), session.token)
         except Refused:
             if session.ends is None:  # a key is not renewed by asking again
                 raise
         renewed = self._signed_in(instead_of=session)
-        return self._said(lambda: request(renewed))
+        return self._said(lambda: request(renewed), renewed.token)
 
-    def _said(self, request: Callable[[], T]) -> T:
+    def _said(self, request: Callable[[], T], token: SecretStr | None = None) -> T:
         from postgrest import APIError
         from storage3.exceptions import StorageApiError
         from supabase_auth.errors import AuthError
 
+        secrets = (self._account.key, self._account.password, token)
         try:
             return request()
         except (
             *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
             *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
         ) as error:
-            raise understood(error) from None  # whose text may hold what was sent
-        except RuntimeError:
+            raise understood(error, secrets) from None  # whose text may hold what was sent
+        except RuntimeError as error:
             if self._closing.is_set():  # httpx says so of a closed client
                 raise Unreachable("the session is over") from None
+            error.args = (scrubbed(error, secrets),)
             raise
 
     def _signed_in(self, instead_of: Session | None = None) -> Session:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pydantic import SecretStr
+
 from imagen_nb.errors import CloudError
+from imagen_nb.secret_text import scrubbed
 
 _UNREADABLE = (
     "the database URL cannot be read: it looks like postgresql://user:password@host:5432/postgres, "
@@ -36,10 +39,9 @@ def parts(url: str) -> dict[str, str]:
 
 def unreachable(said: str, address: dict[str, str]) -> str:
     """Why there is no connection, without the password."""
-    reason = first_line(said).removeprefix("connection failed: ")
-    if password := address.get("password"):
-        reason = reason.replace(password, "***")
-    if "password authentication failed" in reason:
+    secrets = [SecretStr(address.get("password", ""))]
+    reason = first_line(scrubbed(said, secrets)).removeprefix("connection failed: ")
+    if "password authentication failed" in said:
         reason += ": Supabase's dashboard resets it under Database, Settings"
     elif re.fullmatch(r"db\.\w+\.supabase\.co", address.get("host", "")):
         reason += ": that address needs IPv6; the one of the session pooler does not"

@@ -70,7 +70,7 @@ def table(code: str | None, message: str = "said so") -> APIError:
 def test_each_answer_has_its_meaning_and_says_what_to_do(
     error: Exception, kind: type[Exception], says: str
 ) -> None:
-    meaning = understood(error)
+    meaning = understood(error, [])
     assert type(meaning) is kind
     assert says in str(meaning)
     assert "\n" not in str(meaning)
@@ -78,19 +78,19 @@ def test_each_answer_has_its_meaning_and_says_what_to_do(
 
 @pytest.mark.parametrize("code", ["42501", "PGRST205", "42703"])
 def test_a_refusal_carries_its_code(code: str) -> None:
-    meaning = understood(table(code))
+    meaning = understood(table(code), [])
     assert isinstance(meaning, Refused)
     assert meaning.code == code
 
 
 def test_a_page_of_html_is_no_message() -> None:
     page = "<html>\n" + "<p>bad gateway</p>\n" * 1000
-    assert len(str(understood(storage("400", page)))) < 300
+    assert len(str(understood(storage("400", page), []))) < 300
 
 
 def test_what_was_understood_already_stays_as_it_is() -> None:
     error = Rejected("said so")
-    assert understood(error) is error
+    assert understood(error, []) is error
 
 
 @pytest.mark.parametrize(

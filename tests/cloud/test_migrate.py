@@ -380,7 +380,7 @@ def test_a_message_that_repeats_the_password_is_masked(untouched: Database, capf
     assert run(["db", "status", "--database-url", url]) == 1
     said = capfd.readouterr()
     assert said.out == ""
-    assert 'database "***" does not exist' in said.err
+    assert 'database "…" does not exist' in said.err
 
 
 def test_too_few_rights_are_said(untouched: Database, capfd: Any) -> None:
