@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb._version import __version__
+
 if TYPE_CHECKING:
     from imagen_nb.autologging.switch import autolog
     from imagen_nb.batch.run import run_batch
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from imagen_nb.widgets.gallery import Gallery
     from imagen_nb.widgets.panel import Panel
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "BackendError": "errors",

@@ -31,8 +31,6 @@ class ImagenError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it."""
-        from imagen_nb.terminal import safe
-
         frames = traceback.extract_tb(self.__traceback__)
         own = [*takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)]
         said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self)[:_SHOWN])}"]
@@ -65,3 +63,8 @@ class CloudError(ImagenError):
 
 class Cancelled(ImagenError):  # noqa: N818 - it is no fault
     """Drawing was cancelled; pictures finished before stay kept."""
+
+
+def safe(text: str) -> str:
+    """The text on one line, control and formatting characters replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 from imagen_nb.backends import Backend, Drawn, made_with
 from imagen_nb.cost import cost_usd
 from imagen_nb.errors import Cancelled

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import UsageError, safe
 from imagen_nb.markup import bidi, escaped
 from imagen_nb.output import keep_sheet
 from imagen_nb.record import Record
 from imagen_nb.sweeps import Axis
-from imagen_nb.terminal import safe
 from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, blank, captioned, contact_sheet, img_tag
 
 if TYPE_CHECKING:

@@ -10,14 +10,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from imagen_nb.errors import safe
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.console import RichCast
-
-
-def safe(text: str) -> str:
-    """The text on one line, control and formatting characters replaced."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def complain(message: str) -> None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 from imagen_nb.markup import escaped
 
 MARK = '<meta name="generator" content="imagen_nb '

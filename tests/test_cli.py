@@ -122,7 +122,7 @@ def test_control_characters_never_reach_the_terminal(capsys) -> None:
 
 
 def test_the_version_is_said(capsys) -> None:
-    from imagen_nb import __version__
+    from imagen_nb._version import __version__
 
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"imagen_nb {__version__}\n"

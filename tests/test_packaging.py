@@ -67,7 +67,7 @@ def test_the_wheel_works_with_the_source_out_of_reach(
     # A path file would run this environment's own .pth files, the editable install among them.
     dependencies = sysconfig.get_path("purelib")
     environment = {"PYTHONPATH": f"{site}:{dependencies}", "HOME": str(tmp_path)}
-    code = "import imagen_nb; print(imagen_nb.__file__); print(imagen_nb.__version__)"
+    code = "import imagen_nb; print(imagen_nb.__file__); print(imagen_nb._version.__version__)"
     done = subprocess.run(
         [str(python), "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
@@ -129,4 +129,4 @@ def test_the_version_is_written_the_same_everywhere() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == imagen_nb.__version__
-    assert f"## {imagen_nb.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {imagen_nb._version.__version__}" in (ROOT / "CHANGELOG.md").read_text()

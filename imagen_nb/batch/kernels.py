@@ -23,7 +23,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import DeadKernelError
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 
 # papermill's own, which is not imported: it would import the engine, and that this module.
 logger = logging.getLogger("papermill")

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 from imagen_nb.backends.versions import versions
 from imagen_nb.batch.cluster import Cluster
 from imagen_nb.batch.executed import FAILED, WARM, Outcome, Way

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 from imagen_nb.cli import config, db, draw, look, supabase
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.history import history

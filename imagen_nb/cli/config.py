@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.terminal import complain, print_table, safe
+from imagen_nb.errors import safe
+from imagen_nb.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.config import Settings

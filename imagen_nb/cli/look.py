@@ -13,9 +13,9 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
 from imagen_nb.cli.plan import Named, explain
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import UsageError, safe
 from imagen_nb.paths import expanded
-from imagen_nb.terminal import complain, print_table, safe
+from imagen_nb.terminal import complain, print_table
 
 
 def models(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.terminal import complain, safe
+from imagen_nb.errors import BackendError, UsageError, safe
+from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     from imagen_nb.backends.memory import Machine

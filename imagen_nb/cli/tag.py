@@ -10,8 +10,8 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.errors import UsageError
-from imagen_nb.terminal import complain, safe
+from imagen_nb.errors import UsageError, safe
+from imagen_nb.terminal import complain
 
 
 def tag(

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from imagen_nb import __version__
+from imagen_nb._version import __version__
 from imagen_nb.batch.clean import libraries, process, remains, shell
 from imagen_nb.batch.clean.authors import written_in
 from imagen_nb.batch.clean.endings import Endings
