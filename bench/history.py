@@ -22,13 +22,13 @@ from timing import seconds
 
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.record import COLUMNS
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 OURS = ",".join(name for name in COLUMNS if name != "sidecar")
 CHILD = """
 import json, os, resource, sys
 import pandas, pyarrow, supabase
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 settings, direct = json.loads(sys.argv[1]), sys.argv[2] == "direct"
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -20,7 +20,7 @@ from imagen_nb.catalog import Catalog, save, to_row
 from imagen_nb.frames.local import sql
 from imagen_nb.frames.query import query
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 KINDS = ("tiny lighthouse on a stormy cliff", "red boat on a quiet lake at dawn", "old sailor")
 TAGS = (("keeper", "rating:5"), ("sea",), (), ())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb._version import __version__
 
 if TYPE_CHECKING:
-    from imagen_nb.autologging.switch import autolog
     from imagen_nb.batch.run import run_batch
     from imagen_nb.batch.scraps import glue
     from imagen_nb.cloud.outcome import SyncReport
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
-    from imagen_nb.picture import Picture, Pictures
+    from imagen_nb.picture import Picture
     from imagen_nb.record import Record
-    from imagen_nb.shortcuts import (
+    from imagen_nb.studio.autolog.switch import autolog
+    from imagen_nb.studio.default import (
         configure,
         generate,
         history,
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         tag,
         untag,
     )
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.pictures import Pictures
+    from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
     from imagen_nb.widgets.gallery import Gallery
     from imagen_nb.widgets.panel import Panel
@@ -57,28 +58,28 @@ _HOMES = {
     "ImagenError": "errors",
     "Panel": "widgets.panel",
     "Picture": "picture",
-    "Pictures": "picture",
+    "Pictures": "studio.pictures",
     "Record": "record",
     "StorageError": "errors",
-    "Studio": "studio",
+    "Studio": "studio.studio",
     "SyncReport": "cloud.outcome",
     "UsageError": "errors",
-    "autolog": "autologging.switch",
-    "configure": "shortcuts",
-    "generate": "shortcuts",
+    "autolog": "studio.autolog.switch",
+    "configure": "studio.default",
+    "generate": "studio.default",
     "glue": "batch.scraps",
-    "history": "shortcuts",
-    "keep": "shortcuts",
-    "pending": "shortcuts",
-    "rate": "shortcuts",
-    "reject": "shortcuts",
-    "report": "shortcuts",
-    "reproduce": "shortcuts",
+    "history": "studio.default",
+    "keep": "studio.default",
+    "pending": "studio.default",
+    "rate": "studio.default",
+    "reject": "studio.default",
+    "report": "studio.default",
+    "reproduce": "studio.default",
     "run_batch": "batch.run",
-    "sweep": "shortcuts",
-    "sync": "shortcuts",
-    "tag": "shortcuts",
-    "untag": "shortcuts",
+    "sweep": "studio.default",
+    "sync": "studio.default",
+    "tag": "studio.default",
+    "untag": "studio.default",
 }
 
 __all__ = [

@@ -16,7 +16,8 @@ from imagen_nb.completion import Completion
 from imagen_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagen_nb.picture import Picture, Pictures
+    from imagen_nb.picture import Picture
+    from imagen_nb.studio.pictures import Pictures
 
 NAME = "imagen"
 LEFT_OUT = {  # of the command's options
@@ -131,7 +132,7 @@ def run(shell: Any, line: str, cell: str = "") -> Picture | Pictures | None:
 
 
 def _drawn(prompt: str, again: bool, count: int, **options: Any) -> Picture | Pictures:
-    from imagen_nb.shortcuts import studio
+    from imagen_nb.studio.default import studio
 
     began = datetime.now(UTC)
     pictures = draw.of_consecutive_seeds(studio(), prompt, again=again, count=count, **options)

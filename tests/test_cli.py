@@ -21,7 +21,7 @@ from PIL import Image
 from imagen_nb.catalog import Catalog
 from imagen_nb.cli import app, run
 from imagen_nb.extras import EXTRAS
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.terminal import show_picture
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]

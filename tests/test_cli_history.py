@@ -19,7 +19,7 @@ import pytest
 from imagen_nb.cli import run
 from imagen_nb.cli.filters import Filters
 from imagen_nb.cli.history import print_history
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
 

@@ -19,7 +19,7 @@ from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HO
 from imagen_nb.config import CostSettings
 from imagen_nb.cost import cost_usd, said
 from imagen_nb.request import resolve
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 HOUR_MS = 3_600_000
 

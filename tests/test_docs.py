@@ -16,8 +16,9 @@ import typer
 from tool_files import loaded_tool
 
 import imagen_nb as im
-from imagen_nb import analysis, shortcuts
+from imagen_nb import analysis
 from imagen_nb.cli import app
+from imagen_nb.studio import default as shortcuts
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

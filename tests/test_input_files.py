@@ -20,7 +20,7 @@ from imagen_nb.output import read_record
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
 from imagen_nb.reindex import reindex
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 FAST: dict[str, Any] = {"progress": False, "steps": 2}
 DOTS = np.kron(np.random.default_rng(0).random((8, 8, 3)), np.ones((8, 8, 1)))

@@ -17,10 +17,10 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from imagen_nb import live
 from imagen_nb.backends import Step
-from imagen_nb.live import Live, clock, in_notebook
-from imagen_nb.progress import Bar, listener
+from imagen_nb.studio import live
+from imagen_nb.studio.live import Live, clock, in_notebook
+from imagen_nb.studio.progress import Bar, listener
 
 CELLS = {
     "start": "import imagen_nb as im; im.configure(backend='flux-tiny-local', output={'dir': 'out'})",

@@ -23,7 +23,7 @@ from imagen_nb.cli import run
 from imagen_nb.errors import BackendError, StorageError, UsageError
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 FAST: dict[str, Any] = {"progress": False, "steps": 2}
 

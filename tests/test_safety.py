@@ -13,13 +13,14 @@ import pytest
 from evil import EVIL, Page, steers
 
 import imagen_nb as im
-from imagen_nb import shortcuts
 from imagen_nb.catalog import Entry
 from imagen_nb.markup import legible
 from imagen_nb.outbox import waiting_frame
 from imagen_nb.output import slug
-from imagen_nb.picture import Picture, Pictures
+from imagen_nb.picture import Picture
 from imagen_nb.record import Record
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.pictures import Pictures
 from imagen_nb.thumbnail import Labels, contact_sheet
 
 evil_prompts = pytest.mark.parametrize("prompt", EVIL.values(), ids=EVIL)

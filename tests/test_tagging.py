@@ -19,7 +19,7 @@ from imagen_nb.cli import run
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.output import Kept, read_record
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.tagging import change, queue, queued
 
 
@@ -148,7 +148,7 @@ def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
 
 TAGGER = """
 import sys
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 folder, name = sys.argv[1:]
 with Studio({"output": {"dir": folder}}, background=False) as studio:
     frame = studio.history(source="local")

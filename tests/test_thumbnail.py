@@ -11,8 +11,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from imagen_nb.picture import Picture, Pictures
+from imagen_nb.picture import Picture
 from imagen_nb.record import Record
+from imagen_nb.studio.pictures import Pictures
 from imagen_nb.sweeps import Axis
 from imagen_nb.thumbnail import (
     WEIGHT,

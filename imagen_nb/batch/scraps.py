@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.picture import Picture
 
 if TYPE_CHECKING:
-    from imagen_nb.picture import Pictures
+    from imagen_nb.studio.pictures import Pictures
 
 MIME = "application/scrapbook.scrap.json+json"
 NAME = "pictures"

@@ -13,7 +13,7 @@ from pathlib import Path
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.config import Settings
 from imagen_nb.errors import ImagenError
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.terminal import complain
 
 _EVERY_S = 10.0

@@ -19,8 +19,9 @@ from imagen_nb.terminal import complain, show_picture, shows_pictures
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
     from imagen_nb.config import Settings
-    from imagen_nb.picture import Picture, Pictures
-    from imagen_nb.studio import Studio
+    from imagen_nb.picture import Picture
+    from imagen_nb.studio.pictures import Pictures
+    from imagen_nb.studio.studio import Studio
 
 Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
 Again = Annotated[
@@ -63,7 +64,7 @@ def generate(
     as_json: options.Json = False,
 ) -> None:
     """Draw a picture and keep it with all that is needed to draw it again."""
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
     text = read_prompt(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
@@ -128,7 +129,7 @@ def sweep(
 ) -> None:
     """Draw every combination, keep each picture, and a contact sheet with labelled axes."""
     from imagen_nb.request import parse_floats, parse_ints, parse_sizes
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
     cloud, began = False if no_cloud else None, datetime.now(UTC)

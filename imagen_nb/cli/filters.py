@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
 
 class Source(StrEnum):

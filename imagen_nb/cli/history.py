@@ -49,7 +49,7 @@ def history(
     as_json: options.Json = False,
 ) -> None:
     """List the pictures ever made, newest first."""
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
     settings = settings_of(
         config, output={"dir": output}, preview=preview.value if preview else None

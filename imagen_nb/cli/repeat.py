@@ -28,7 +28,7 @@ def reproduce(
     as_json: options.Json = False,
 ) -> None:
     """Draw a picture again and compare it with the first one, pixel by pixel."""
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
     cloud = False if no_cloud else None

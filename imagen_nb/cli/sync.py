@@ -15,7 +15,7 @@ from imagen_nb.terminal import complain, print_table
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
     from imagen_nb.cloud.outcome import SyncReport
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
 
 def sync(
@@ -38,7 +38,7 @@ def sync(
 ) -> None:
     """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
     from imagen_nb.progress import counting
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
     settings = settings_of(config, output={"dir": output})
     with Studio(settings, background=False) as studio:

@@ -31,7 +31,7 @@ def tag(
     as_json: options.Json = False,
 ) -> None:
     """Add tags to pictures or take them away, here and in the cloud."""
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
     from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 
     stars = rated(_stars(rating)) if rating is not None else Change()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded 
 
     from imagen_nb.cloud.client import Cloud
     from imagen_nb.picture import Picture
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.gallery import Gallery
 
 
@@ -110,7 +110,7 @@ class Accessor:
         self, path: Path | str = "report.html", *, title: str = "Pictures", pictures: int = 1000
     ) -> Path:
         """Write the frame as one HTML page that needs nothing beside it; as `imagen_nb.report`."""
-        from imagen_nb.shortcuts import report
+        from imagen_nb.studio.default import report
 
         return report(self._frame, path, title=title, pictures=pictures)
 
@@ -188,7 +188,7 @@ class Accessor:
 
     @property
     def _studio(self) -> Studio:
-        from imagen_nb.shortcuts import studio
+        from imagen_nb.studio.default import studio
 
         return studio()
 

@@ -9,7 +9,7 @@ import anywidget
 
 from imagen_nb.frames.places import described, places
 from imagen_nb.frames.schema import framed, table_of
-from imagen_nb.shortcuts import studio
+from imagen_nb.studio.default import studio
 from imagen_nb.widgets.pair import pair
 from imagen_nb.widgets.saved import show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
@@ -20,7 +20,7 @@ from imagen_nb.widgets.work import Work
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.originals import Original, What
+    from imagen_nb.studio.lookup import Original, What
 
 _SIDE = 256  # pixels of each in the saved notebook
 

@@ -14,7 +14,7 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.queue import Wish
 from imagen_nb.record import Record
 from imagen_nb.request import check_size, checked_prompt, checked_tags, random_seed, resolve
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets.sizes import labelled, sizes
 
 MANY = 100  # pictures that one click may ask for

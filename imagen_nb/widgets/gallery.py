@@ -15,7 +15,7 @@ from PIL import Image
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.places import Place, described
 from imagen_nb.frames.words import parse
-from imagen_nb.shortcuts import studio
+from imagen_nb.studio.default import studio
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 from imagen_nb.thumbnail import webp
 from imagen_nb.widgets.pair import pair

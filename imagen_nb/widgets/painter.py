@@ -11,10 +11,10 @@ from typing import Protocol
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
-from imagen_nb.live import SIDE, Onlooker
 from imagen_nb.picture import Picture
 from imagen_nb.queue import Item, Queue, Wish
-from imagen_nb.studio import Studio
+from imagen_nb.studio.live import SIDE, Onlooker
+from imagen_nb.studio.studio import Studio
 from imagen_nb.thumbnail import webp
 
 _SESSION_CLOSED = "this panel's session is closed: make a new panel, which can resume what waits"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import VBox, Widget
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.picture import Pictures
 from imagen_nb.queue import Wish
-from imagen_nb.shortcuts import studio as default_studio
+from imagen_nb.studio.default import studio as default_studio
+from imagen_nb.studio.pictures import Pictures
 from imagen_nb.tagging import KEEPER, REJECT
 from imagen_nb.thumbnail import webp
 from imagen_nb.widgets.controls import Controls
@@ -22,7 +22,7 @@ from imagen_nb.widgets.shells import hear_at_once
 from imagen_nb.widgets.strip import Strip
 
 if TYPE_CHECKING:
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
 
 _LARGE = 1024  # pixels of the longer side of an enlarged picture
 

@@ -11,10 +11,10 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 from own_pipelines import bare
 
 import imagen_nb as im
-from imagen_nb import shortcuts
 from imagen_nb.backends.loading import quietly
 from imagen_nb.backends.tiny import WEIGHTS
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.fixture

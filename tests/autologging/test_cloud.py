@@ -13,8 +13,8 @@ from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
 import imagen_nb as im
-from imagen_nb import shortcuts
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.fixture

@@ -23,12 +23,13 @@ from own_pipelines import FAST, Own, bare, gradient, seeded
 from PIL import Image
 
 import imagen_nb as im
-from imagen_nb import analysis, shortcuts
-from imagen_nb.autologging.recorder import Recorder
+from imagen_nb import analysis
 from imagen_nb.backends.loading import quietly
 from imagen_nb.cli.history import print_history
 from imagen_nb.record import new_id
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.autolog.recorder import Recorder
+from imagen_nb.studio.studio import Studio
 
 Records = Callable[[], list[im.Record]]
 SMALL: dict[str, Any] = {"num_inference_steps": 2}

@@ -15,7 +15,7 @@ import imagen_nb as im
 from imagen_nb.backends.loading import quietly
 from imagen_nb.backends.tiny import WEIGHTS
 from imagen_nb.errors import BackendError
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 Records = Callable[[], list[im.Record]]
 

@@ -22,9 +22,9 @@ from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
 from own_pipelines import FAST, Own, gradient, seeded
 
 import imagen_nb as im
-from imagen_nb import shortcuts
 from imagen_nb.errors import ConfigError, UsageError
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.studio import Studio
 
 HERE = Path(__file__).parent
 Records = Callable[[], list[im.Record]]

@@ -30,8 +30,8 @@ from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError
 from imagen_nb.record import Record
-from imagen_nb.repeat import differences
-from imagen_nb.studio import Studio
+from imagen_nb.studio.reproduce import differences
+from imagen_nb.studio.studio import Studio
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from imagen_nb.backends.replicate import ReplicateBackend
 from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 THROTTLED = {"detail": "Request was throttled. Your rate limit resets in ~9s."}
 NSFW = "All generated images contained NSFW content. Try running it again with another prompt."

@@ -17,7 +17,7 @@ from imagen_nb.backends import Step
 from imagen_nb.backends.flux import FluxBackend, custom
 from imagen_nb.backends.schedulers import NAMES, ROWS, class_of
 from imagen_nb.errors import BackendError, Cancelled, UsageError
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 FROM_IMAGE = [name for name, row in ROWS.items() if row.from_image]

@@ -31,7 +31,7 @@ def test_the_pipeline_stays_loaded_and_the_session_does_not(tmp_path: Path) -> N
     folder = str(tmp_path / "pictures")
     kernel = process()
     first = value(DRAW.format(seed=1, folder=folder))
-    looks = "import imagen_nb.shortcuts; imagen_nb.shortcuts._default is None"
+    looks = "import imagen_nb.studio.default; imagen_nb.studio.default._default is None"
     assert value(looks) == "True"
     assert value(DRAW.format(seed=2, folder=folder)) == first
     assert process() == kernel

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 _IMPORTS = (
-    "imagen_nb.shortcuts",
+    "imagen_nb.studio.default",
     "imagen_nb.widgets.panel",
     "imagen_nb.widgets.gallery",
     "diffusers",

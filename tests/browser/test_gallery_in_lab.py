@@ -10,7 +10,7 @@ import pytest
 from jupyter_pages import Lab, Notebook
 from playwright.sync_api import Locator, expect
 
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from server_state import ServerState
 from imagen_nb.cloud import local
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 HOME = Path.home()  # before tests get one of their own
 PACKAGES = Path(sys.prefix) / "imagen-tests-cache"  # what npm brings outlives the session

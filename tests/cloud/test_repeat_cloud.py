@@ -14,13 +14,13 @@ from fault_proxy import FaultProxy
 from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
-from imagen_nb import shortcuts
 from imagen_nb.cloud import account
 from imagen_nb.cloud.answers import BUCKET
 from imagen_nb.errors import UsageError
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.studio import Studio
 
 FAST: dict[str, Any] = {"progress": False, "steps": 2}
 

@@ -17,7 +17,7 @@ from supabase_fixtures import TwoUsers
 from imagen_nb.cloud import client
 from imagen_nb.errors import UsageError
 from imagen_nb.output import read_record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.tagging import queued
 
 

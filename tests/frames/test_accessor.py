@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from imagen_nb import shortcuts
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.sheet import captions
-from imagen_nb.studio import Studio
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.studio import Studio
 
 
 def run(code: str) -> str:

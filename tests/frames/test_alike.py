@@ -20,7 +20,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.frames import alike
 from imagen_nb.frames.alike import near_groups, same_groups
 from imagen_nb.frames.seen import Seen
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.fixture

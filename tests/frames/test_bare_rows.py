@@ -14,7 +14,7 @@ from server_state import ServerState
 from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.cli import run
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 
 def bare_row(owner: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct
 from imagen_nb.frames.query import query
 from imagen_nb.record import COLUMNS
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.fixture(scope="module")

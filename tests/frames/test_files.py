@@ -24,7 +24,7 @@ from imagen_nb.errors import CloudError, StorageError, UsageError
 from imagen_nb.frames import links
 from imagen_nb.frames.files import file_name
 from imagen_nb.frames.places import at, places
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 Session = Callable[[Studio], Studio]
 

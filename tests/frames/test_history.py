@@ -17,7 +17,7 @@ from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.schema import NAMES
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.fixture(scope="module")

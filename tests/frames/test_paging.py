@@ -11,7 +11,7 @@ from histories import inserted, many
 from server_state import ServerState
 from supabase_fixtures import TwoUsers, settings
 
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 
 @pytest.mark.parametrize("cap", [1000, 100, 7])

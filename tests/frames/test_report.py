@@ -21,7 +21,7 @@ from imagen_nb.cli import run
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.reporting import page as pages
 from imagen_nb.reporting.text import escaped
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 Make = Callable[..., pd.DataFrame]
 Session = Callable[[Studio], Studio]

@@ -21,7 +21,7 @@ from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import usage
 from imagen_nb.frames.usage import columns_of
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 Session = Callable[[Studio], Studio]
 PROMPTS = [f"a boat, number {number}" for number in range(120)]

@@ -21,7 +21,7 @@ from PIL import Image
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.queue import Queue, Wish
 from imagen_nb.request import MAX_SEED
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets import results
 from imagen_nb.widgets.panel import Panel
 from imagen_nb.widgets.strip import Strip
@@ -463,7 +463,7 @@ class TestTheEnd:
 PROCESS = """
     import sys, time
     from pathlib import Path
-    from imagen_nb.studio import Studio
+    from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.panel import Panel
     folder, prompt, count, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     studio = Studio({"backend": "flux-tiny-local", "output": {"dir": folder}})

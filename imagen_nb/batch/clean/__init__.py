@@ -69,9 +69,9 @@ class Fresh:
 
 def _leave_the_session() -> None:
     """What imagen_nb itself keeps for a session; what is not in the cloud yet stays pending."""
-    if autolog := sys.modules.get("imagen_nb.autologging.switch"):
+    if autolog := sys.modules.get("imagen_nb.studio.autolog.switch"):
         autolog.autolog(disable=True)
-    if shortcuts := sys.modules.get("imagen_nb.shortcuts"):
+    if shortcuts := sys.modules.get("imagen_nb.studio.default"):
         shortcuts.leave()
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.autologging.noise import Generators
-from imagen_nb.autologging.redraw import AUTOLOGGED
-from imagen_nb.autologging.said import Said
-from imagen_nb.autologging.shown import Shown
 from imagen_nb.backends.versions import versions
 from imagen_nb.paths import absolute, portable
 from imagen_nb.record import Record
+from imagen_nb.studio.autolog.arguments import Said
+from imagen_nb.studio.autolog.images import Shown
+from imagen_nb.studio.autolog.noise import Generators
+from imagen_nb.studio.redraw import AUTOLOGGED
 
 EMBEDDED = "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
 _ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone

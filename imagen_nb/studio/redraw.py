@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imagen_nb.autologging.noise import OWN, SHARED
 from imagen_nb.errors import BackendError
 from imagen_nb.record import Record
 from imagen_nb.request import Limits
@@ -56,3 +55,6 @@ def limits_for(record: Record, limits: Limits) -> Limits:
     """The limits, but that what was drawn once can be drawn again."""
     length = min(record.max_sequence_length or 0, _LONGEST)
     return replace(limits, max_sequence_length=max(limits.max_sequence_length, length))
+
+
+OWN, SHARED = "one for each picture", "one for all pictures of the call"

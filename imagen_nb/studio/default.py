@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from imagen_nb.studio import Studio
+from imagen_nb.studio.studio import Studio
 
 if TYPE_CHECKING:
     import pandas as pd

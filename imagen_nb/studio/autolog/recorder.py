@@ -9,15 +9,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.autologging.facts import records
-from imagen_nb.autologging.nesting import Outermost, outermost, within
-from imagen_nb.autologging.patching import Call
-from imagen_nb.autologging.said import Said, said
-from imagen_nb.autologging.shown import Shown, images_in, shown
 from imagen_nb.errors import Cancelled, ImagenError
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.studio import Studio
+from imagen_nb.studio.autolog.arguments import Said, said
+from imagen_nb.studio.autolog.facts import records
+from imagen_nb.studio.autolog.images import Shown, images_in, shown
+from imagen_nb.studio.autolog.patching import Call
+from imagen_nb.studio.nesting import Outermost, outermost, within
+from imagen_nb.studio.studio import Studio
 from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.autologging.noise import Generators, generators_of
+from imagen_nb.studio.autolog.noise import Generators, generators_of
 
 _EMPTY: Mapping[str, Any] = {}
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from imagen_nb.catalog import Catalog, Entry
+from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
@@ -21,6 +22,7 @@ from imagen_nb.output import read_record
 from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture
 from imagen_nb.record import COLUMNS, Record
+from imagen_nb.tagging import Change, apply, queue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,3 +177,34 @@ def _of_columns(row: Any) -> Record:
         raise UsageError(
             f"the picture {row['id']} is known nowhere, and its row does not say: {lacking}"
         ) from None
+
+
+_IN_URL = 100  # ids in one request, whose address must stay short
+
+
+def retag(what: Any, wanted: Change, catalogs: Sequence[Catalog], cloud: Cloud | None) -> int:
+    """Change the tags of these pictures: here at once, for the cloud into the queue; how many.
+
+    Raises `UsageError` for what is no picture, and `StorageError`.
+    """
+    ids = dict.fromkeys(ids_of(what, catalogs, cloud))
+    left = set(ids)
+    for catalog in catalogs:
+        left -= set(apply(catalog, [id for id in ids if id in left], wanted))
+    if left:  # of another machine
+        _must_be_there(sorted(left), cloud)
+        queue(catalogs[0], left, wanted)
+    return len(ids)
+
+
+def _must_be_there(ids: Sequence[str], cloud: Cloud | None) -> None:
+    """Raises `UsageError` for ids that are nowhere; a cloud out of reach is asked later."""
+    if cloud is None:
+        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
+    try:
+        for start in range(0, len(ids), _IN_URL):
+            part = ids[start : start + _IN_URL]
+            if lacking := set(part) - set(cloud.paths(part)):
+                raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")
+    except Unreachable:
+        return

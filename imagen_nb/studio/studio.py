@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from imagen_nb.autologging.nesting import within
-from imagen_nb.autologging.redraw import limits_for, redrawable
 from imagen_nb.backends import Backend, Progress
 from imagen_nb.backends.session import Backends
 from imagen_nb.catalog import Catalog, Entry
@@ -30,12 +28,16 @@ from imagen_nb.homes import Home, Homes
 from imagen_nb.input_files import found_inputs
 from imagen_nb.inputs import Input, input_of, read_input
 from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
-from imagen_nb.originals import Original, ids_of, is_picture, original
 from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.picture import Picture, Pictures
-from imagen_nb.progress import listener
+from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.repeat import (
+from imagen_nb.request import Request, Size, checked_prompt, checked_tags, resolve
+from imagen_nb.studio.lookup import Original, ids_of, is_picture, original, retag
+from imagen_nb.studio.nesting import within
+from imagen_nb.studio.pictures import Pictures
+from imagen_nb.studio.progress import listener
+from imagen_nb.studio.redraw import limits_for, redrawable
+from imagen_nb.studio.reproduce import (
     Alike,
     as_said,
     differences,
@@ -46,8 +48,6 @@ from imagen_nb.repeat import (
     remark,
     wanted,
 )
-from imagen_nb.request import Request, Size, checked_prompt, checked_tags, resolve
-from imagen_nb.retag import retag
 from imagen_nb.sweeps import Grid, grid
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 from imagen_nb.terminal import complain
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from imagen_nb.keeping import Adopted
-    from imagen_nb.originals import What
+    from imagen_nb.studio.lookup import What
 
 
 class Studio:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.request import MAX_SEED
-
-OWN, SHARED = "one for each picture", "one for all pictures of the call"
+from imagen_nb.studio.redraw import OWN, SHARED
 
 
 @dataclass(frozen=True, slots=True)

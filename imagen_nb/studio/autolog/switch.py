@@ -6,11 +6,11 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from imagen_nb import shortcuts
-from imagen_nb.autologging.patching import Observer, put_around, take_off
-from imagen_nb.autologging.recorder import Recorder
 from imagen_nb.imports import no_longer, when_imported
 from imagen_nb.request import checked_tags
+from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.autolog.patching import Observer, put_around, take_off
+from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.terminal import complain
 
 _MODULE, _BASE = "diffusers.pipelines.pipeline_utils", "DiffusionPipeline"

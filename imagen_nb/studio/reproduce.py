@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,13 @@ from imagen_nb.backends import (
     may_differ,
 )
 from imagen_nb.backends.loras import as_recorded
-from imagen_nb.backends.threads import threads
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError, CloudError, StorageError
 from imagen_nb.extras import EXTRAS
-from imagen_nb.originals import Original
 from imagen_nb.record import Record
 from imagen_nb.request import Request
+from imagen_nb.studio.lookup import Original
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -226,3 +225,22 @@ def _read(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
         where = Wanted(str(record.id), record.storage_path, record.sha256, record.bytes)
         with suppress(CloudError, StorageError):
             yield fetch(cloud, where)
+
+
+MOST_THREADS = 256  # of a record, which may say anything
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Draw with so many threads, as long as this lasts; None or nonsense changes nothing."""
+    if count is None or not 0 < count <= MOST_THREADS:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

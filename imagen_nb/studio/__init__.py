@@ -1,0 +1,1 @@
+"""The session that wires requests, backends, files, catalog, cloud and history."""
