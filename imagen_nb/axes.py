@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.studio.live import in_notebook
+from imagen_nb.system.terminal import in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,9 +20,10 @@ from uuid import UUID
 from filelock import FileLock
 
 from imagen_nb import catalog_file
-from imagen_nb.output import Kept, amended, explained
-from imagen_nb.paths import absolute
+from imagen_nb.output import Kept, amended
 from imagen_nb.record import COLUMNS, Record
+from imagen_nb.system.atomic import explained
+from imagen_nb.system.paths import absolute
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")

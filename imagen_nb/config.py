@@ -26,8 +26,8 @@ from pydantic import (
 from imagen_nb.backends.memory_keys import KEYS
 from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
-from imagen_nb.paths import expanded
-from imagen_nb.secret_text import bare
+from imagen_nb.system.paths import expanded
+from imagen_nb.system.secret_text import bare
 
 CloudSync = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]

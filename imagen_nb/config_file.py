@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from imagen_nb.atomic import PRIVATE, move_new, written
 from imagen_nb.errors import ConfigError
+from imagen_nb.system.atomic import PRIVATE, move_new, written
 
 TEMPLATE = """\
 # imagen_nb: every key is optional. Arguments win over the environment, that over this file.

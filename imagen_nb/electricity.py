@@ -6,7 +6,7 @@ import functools
 from importlib.util import find_spec
 from typing import Literal
 
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 _MS_IN_AN_HOUR = 3_600_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagen_nb.catalog import Catalog
 from imagen_nb.output import Output, destination
-from imagen_nb.paths import absolute
+from imagen_nb.system.paths import absolute
 
 
 @dataclass(frozen=True, slots=True)

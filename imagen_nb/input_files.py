@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.atomic import write_whole
 from imagen_nb.errors import BackendError
 from imagen_nb.extras import IMAGES
 from imagen_nb.inputs import KINDS, Input, input_of
-from imagen_nb.output import explained
 from imagen_nb.record import Record
+from imagen_nb.system.atomic import explained, write_whole
 
 FOLDER = "inputs"  # in the folder of the pictures
 _FILE = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})\.({'|'.join(KINDS.values())})")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.checks import shown
 from imagen_nb.errors import UsageError
-from imagen_nb.paths import absolute
+from imagen_nb.system.paths import absolute
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imagen_nb.catalog import Catalog, Entry, as_text
-from imagen_nb.leases import Leases
+from imagen_nb.system.leases import Leases
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import hashlib
 import os
 import re
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -19,11 +17,19 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagen_nb.atomic import flush_folder, move_new, sweep, temporary_name, write_whole, written
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.faults import reach
-from imagen_nb.paths import absolute
 from imagen_nb.record import Record
+from imagen_nb.system.atomic import (
+    explained,
+    flush_folder,
+    move_new,
+    sweep,
+    temporary_name,
+    write_whole,
+    written,
+)
+from imagen_nb.system.faults import reach
+from imagen_nb.system.paths import absolute
 
 SLUG_LENGTH = 40
 _OTHER_KINDS = {  # names that mean a file, and not one of ours
@@ -36,12 +42,6 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType=
 "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-_REMEDIES = {
-    errno.ENOSPC: "free some space or choose another folder",
-    errno.EDQUOT: "free some space or choose another folder",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EFBIG: "choose a folder that takes files of this size",
-}
 _TORN = (OSError, ValueError, SyntaxError, zlib.error, Image.DecompressionBombError)
 
 
@@ -319,14 +319,3 @@ def _day_of(path: Path, record: Record) -> datetime.date:
         return datetime.date.fromisoformat(path.name[:10])
     except ValueError:
         return record.created_at.astimezone().date()
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turns what the system says about the folder into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "choose a folder that can be written to")
-        reason = error.strerror or str(error)
-        raise StorageError(f"cannot keep pictures in {folder}: {reason}: {remedy}") from error

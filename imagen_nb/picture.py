@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import safe
-from imagen_nb.markup import bidi, escaped
 from imagen_nb.record import Record
-from imagen_nb.thumbnail import captioned, img_tag
+from imagen_nb.system.markup import bidi, escaped
+from imagen_nb.system.thumbnails import captioned, img_tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image

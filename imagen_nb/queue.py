@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagen_nb.catalog import Catalog, as_text
-from imagen_nb.leases import Leases
+from imagen_nb.system.leases import Leases
 
 _ERROR_LENGTH = 500  # characters
 _UNREADABLE = "this request was written by another version of imagen_nb: remove it"

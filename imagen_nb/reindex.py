@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from imagen_nb.atomic import write_whole
 from imagen_nb.catalog import Catalog, save, to_row
 from imagen_nb.catalog_file import CatalogDamagedError, damaged
 from imagen_nb.errors import StorageError
-from imagen_nb.output import explained, record_in_png
+from imagen_nb.output import record_in_png
 from imagen_nb.record import Record
+from imagen_nb.system.atomic import explained, write_whole
 
 _BATCH = 5000  # rows in one transaction, and between two calls of `progress`
 

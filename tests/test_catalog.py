@@ -189,7 +189,7 @@ from PIL import Image
 from imagen_nb.catalog import Catalog
 from imagen_nb.output import Output
 from imagen_nb.record import Record
-from imagen_nb.faults import reach
+from imagen_nb.system.faults import reach
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
 output, catalog = Output(folder), Catalog(folder)

@@ -22,7 +22,7 @@ from imagen_nb.catalog import Catalog
 from imagen_nb.cli import app, run
 from imagen_nb.extras import EXTRAS
 from imagen_nb.studio.studio import Studio
-from imagen_nb.terminal import show_picture
+from imagen_nb.system.terminal import show_picture
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
 
@@ -314,7 +314,7 @@ def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) 
 
 
 SHOW = (
-    "from PIL import Image\nfrom imagen_nb.terminal import show_picture, shows_pictures\n"
+    "from PIL import Image\nfrom imagen_nb.system.terminal import show_picture, shows_pictures\n"
     "if shows_pictures('auto'): show_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagen_nb.imports import when_imported
+from imagen_nb.system.import_hooks import when_imported
 
 
 def test_two_can_wait_for_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from PIL import Image
 
 from imagen_nb.backends import Step
 from imagen_nb.studio import live
-from imagen_nb.studio.live import Live, clock, in_notebook
+from imagen_nb.studio.live import Live, clock
 from imagen_nb.studio.progress import Bar, listener
+from imagen_nb.system.terminal import in_notebook
 
 CELLS = {
     "start": "import imagen_nb as im; im.configure(backend='flux-tiny-local', output={'dir': 'out'})",

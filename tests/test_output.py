@@ -23,7 +23,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagen_nb import atomic
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.output import (
     Kept,
@@ -38,6 +37,7 @@ from imagen_nb.output import (
     storage_path,
 )
 from imagen_nb.record import Record
+from imagen_nb.system import atomic
 
 DAY = date(2026, 5, 11)
 Make = Callable[..., Record]

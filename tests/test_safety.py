@@ -14,14 +14,14 @@ from evil import EVIL, Page, steers
 
 import imagen_nb as im
 from imagen_nb.catalog import Entry
-from imagen_nb.markup import legible
 from imagen_nb.outbox import waiting_frame
 from imagen_nb.output import slug
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.thumbnail import Labels, contact_sheet
+from imagen_nb.system.markup import legible
+from imagen_nb.system.thumbnails import Labels, contact_sheet
 
 evil_prompts = pytest.mark.parametrize("prompt", EVIL.values(), ids=EVIL)
 
@@ -112,7 +112,7 @@ class TestInAnyPrompt:
         assert steers(line.replace("\x1b[31m", "").replace("\x1b[39m", "")) == []
 
     def test_a_notice_shows_it_on_one_line(self, prompt: str) -> None:
-        from imagen_nb.terminal import complain
+        from imagen_nb.system.terminal import complain
 
         said = io.StringIO()
         with redirect_stderr(said):

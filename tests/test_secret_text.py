@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from imagen_nb.cloud.database_url import unreachable
-from imagen_nb.secret_text import bare, scrubbed
+from imagen_nb.system.secret_text import bare, scrubbed
 
 ODD = "sb_secret_a'b\"c\\d/é&f\\\\g\rh i%41"
 WRITTEN: dict[str, Callable[[str], str]] = {

@@ -15,7 +15,7 @@ from imagen_nb.picture import Picture
 from imagen_nb.record import Record
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.sweeps import Axis
-from imagen_nb.thumbnail import (
+from imagen_nb.system.thumbnails import (
     WEIGHT,
     Labels,
     captioned,

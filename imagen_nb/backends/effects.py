@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
 from imagen_nb.errors import BackendError
-from imagen_nb.paths import expanded
+from imagen_nb.system.paths import expanded
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -27,9 +27,9 @@ from imagen_nb.backends.models import (
 from imagen_nb.backends.phases import parts
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import UsageError
-from imagen_nb.paths import portable
 from imagen_nb.request import Request
-from imagen_nb.terminal import complain
+from imagen_nb.system.paths import portable
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     from imagen_nb.backends.loras import Loras

@@ -19,7 +19,7 @@ from imagen_nb.backends.planning import plan_for
 from imagen_nb.backends.preview import Preview
 from imagen_nb.backends.prompts import PromptCache
 from imagen_nb.request import Request
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

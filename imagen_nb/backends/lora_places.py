@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.paths import absolute, expanded
+from imagen_nb.system.paths import absolute, expanded
 
 SUFFIX = ".safetensors"
 _PHRASES = (  # of a header, the best first

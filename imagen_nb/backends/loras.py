@@ -18,7 +18,7 @@ from imagen_nb.backends.loading import quietly
 from imagen_nb.backends.lora_places import SUFFIX, located
 from imagen_nb.backends.memory import Plan
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.paths import portable
+from imagen_nb.system.paths import portable
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -9,7 +9,7 @@ from typing import Any
 
 from imagen_nb.backends.memory import STORAGES
 from imagen_nb.errors import UsageError
-from imagen_nb.paths import absolute, portable
+from imagen_nb.system.paths import absolute, portable
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from imagen_nb.backends.machine import sizes_of, this_machine
 from imagen_nb.backends.memory import Machine, Plan, Planned, dtype_of, planned
 from imagen_nb.backends.models import Model
 from imagen_nb.errors import BackendError
-from imagen_nb.paths import expanded
+from imagen_nb.system.paths import expanded
 
 
 def plan_for(row: Model, given: Mapping[str, Any], machine: Machine | None = None) -> Planned:

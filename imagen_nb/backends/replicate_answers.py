@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from imagen_nb.backends.quoted import quoted
-from imagen_nb.busy import Busy, refuse_busy
 from imagen_nb.errors import BackendError
-from imagen_nb.secret_text import scrubbed
+from imagen_nb.system.secret_text import scrubbed
+from imagen_nb.system.throttling import Busy, refuse_busy
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch.jobs import Job
 from imagen_nb.batch.scraps import glued
 from imagen_nb.batch.template import Template
-from imagen_nb.thumbnail import webp
+from imagen_nb.system.thumbnails import webp
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -12,13 +12,12 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.atomic import sweep, write_whole
 from imagen_nb.batch.executed import Outcome, Ran, outcome
 from imagen_nb.batch.jobs import Job
 from imagen_nb.batch.notebooks import Local, Notebooks, Remote
 from imagen_nb.errors import UsageError
-from imagen_nb.output import explained
-from imagen_nb.paths import absolute
+from imagen_nb.system.atomic import explained, sweep, write_whole
+from imagen_nb.system.paths import absolute
 
 if TYPE_CHECKING:
     import pandas as pd

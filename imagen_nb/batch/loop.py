@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from imagen_nb.batch.executed import FAILED, Outcome, Ran, Way, failed, outcome
 from imagen_nb.batch.jobs import Job
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 
 class Lost(Exception):  # noqa: N818 - it is written down, never raised to users

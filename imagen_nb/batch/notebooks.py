@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from imagen_nb.atomic import flush_folder, write_whole
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.output import explained
+from imagen_nb.system.atomic import explained, flush_folder, write_whole
 
 
 class Notebooks(Protocol):

@@ -10,8 +10,7 @@ from urllib.parse import quote
 from imagen_nb.batch.executed import FAILED, SHOWN, Outcome
 from imagen_nb.batch.folder import Folder
 from imagen_nb.batch.jobs import Job
-from imagen_nb.markup import bidi, cut, escaped
-from imagen_nb.webpage import END, head
+from imagen_nb.system.markup import END, bidi, cut, escaped, head
 
 _STYLE = Path(__file__).parent / "batch.css"
 _IMAGES = "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin

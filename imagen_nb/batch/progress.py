@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imagen_nb.studio.live import in_notebook
+from imagen_nb.system.terminal import in_notebook
 
 
 class JobsBar:

@@ -27,8 +27,8 @@ from imagen_nb.batch.uploads import Uploads
 from imagen_nb.batch.workers import Workers
 from imagen_nb.config import environment_name, load_settings
 from imagen_nb.errors import UsageError
-from imagen_nb.paths import absolute
-from imagen_nb.terminal import complain
+from imagen_nb.system.paths import absolute
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.parameters import Parameter, parameters
 from imagen_nb.errors import UsageError
-from imagen_nb.paths import expanded
+from imagen_nb.system.paths import expanded
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -14,7 +14,7 @@ from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.config import Settings
 from imagen_nb.errors import ImagenError
 from imagen_nb.studio.studio import Studio
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 _EVERY_S = 10.0
 

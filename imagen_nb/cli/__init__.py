@@ -17,7 +17,7 @@ from imagen_nb.cli.report import report
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
-from imagen_nb.terminal import abandon_stdout, accept_any_text, complain
+from imagen_nb.system.terminal import abandon_stdout, accept_any_text, complain
 
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.errors import safe
-from imagen_nb.terminal import complain, print_table
+from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.config import Settings

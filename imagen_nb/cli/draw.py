@@ -14,7 +14,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import Switch, settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.terminal import complain, show_picture, shows_pictures
+from imagen_nb.system.terminal import complain, show_picture, shows_pictures
 
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry

@@ -14,7 +14,7 @@ from imagen_nb.cli import options
 from imagen_nb.cli.filters import Filters, filtered
 from imagen_nb.cli.options import settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.terminal import complain, print_table, shows_pictures, small_picture
+from imagen_nb.system.terminal import complain, print_table, shows_pictures, small_picture
 
 if TYPE_CHECKING:
     import pandas as pd

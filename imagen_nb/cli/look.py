@@ -14,8 +14,8 @@ from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
 from imagen_nb.cli.plan import Named, explain
 from imagen_nb.errors import UsageError, safe
-from imagen_nb.paths import expanded
-from imagen_nb.terminal import complain, print_table
+from imagen_nb.system.paths import expanded
+from imagen_nb.system.terminal import complain, print_table
 
 
 def models(
@@ -159,8 +159,8 @@ def reindex(
     config: options.Config = None,
 ) -> None:
     """Rebuild a folder's catalog from its sidecars."""
-    from imagen_nb.progress import counting
     from imagen_nb.reindex import reindex as rebuild
+    from imagen_nb.system.progress import counting
 
     place = folder or settings_of(config).output.dir
     with counting("reading") as progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagen_nb import paths
+from imagen_nb.system import paths
 
 if TYPE_CHECKING:
     from imagen_nb.config import Settings

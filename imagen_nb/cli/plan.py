@@ -11,7 +11,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.errors import BackendError, UsageError, safe
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     from imagen_nb.backends.memory import Machine

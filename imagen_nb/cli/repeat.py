@@ -9,7 +9,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.draw import copied, drawing_settings, report
-from imagen_nb.terminal import show_picture, shows_pictures
+from imagen_nb.system.terminal import show_picture, shows_pictures
 
 if TYPE_CHECKING:
     from imagen_nb.picture import Picture

@@ -10,7 +10,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.filters import Filters, filtered
 from imagen_nb.cli.options import settings_of
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 
 @filtered

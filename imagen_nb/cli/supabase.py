@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.terminal import complain, print_table
+from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.local import LocalSupabase

@@ -10,7 +10,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.terminal import complain, print_table
+from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.catalog import Entry
@@ -37,8 +37,8 @@ def sync(
     as_json: options.Json = False,
 ) -> None:
     """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
-    from imagen_nb.progress import counting
     from imagen_nb.studio.studio import Studio
+    from imagen_nb.system.progress import counting
 
     settings = settings_of(config, output={"dir": output})
     with Studio(settings, background=False) as studio:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from imagen_nb.busy import Busy
 from imagen_nb.errors import CloudError
-from imagen_nb.secret_text import scrubbed
+from imagen_nb.system.secret_text import scrubbed
+from imagen_nb.system.throttling import Busy
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

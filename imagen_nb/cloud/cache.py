@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from imagen_nb.cloud.answers import Missing, Rejected
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.output import slug
-from imagen_nb.paths import cache_folder
-from imagen_nb.shelf import Shelf
+from imagen_nb.system.file_cache import Shelf
+from imagen_nb.system.paths import cache_folder
 
 LARGEST = 50 * 2**20  # bytes of one picture: what the bucket takes
 LIMIT = 2 * 2**30  # bytes of all pictures in the cache

@@ -19,7 +19,6 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from imagen_nb.busy import refuse_busy
 from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.cloud.answers import (
     BUCKET,
@@ -29,7 +28,8 @@ from imagen_nb.cloud.answers import (
     Unreachable,
     understood,
 )
-from imagen_nb.secret_text import scrubbed
+from imagen_nb.system.secret_text import scrubbed
+from imagen_nb.system.throttling import refuse_busy
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

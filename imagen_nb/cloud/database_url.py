@@ -7,7 +7,7 @@ import re
 from pydantic import SecretStr
 
 from imagen_nb.errors import CloudError
-from imagen_nb.secret_text import scrubbed
+from imagen_nb.system.secret_text import scrubbed
 
 _UNREADABLE = (
     "the database URL cannot be read: it looks like postgresql://user:password@host:5432/postgres, "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.markup import NO_FORMULAS, bidi, escaped, legible
+from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, legible
 
 _LISTED = 20  # failed pictures that are named
 _ID, _REASON = 40, 300  # letters

@@ -19,9 +19,9 @@ from imagen_nb.cloud.answers import Rejected, Taken
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.errors import CloudError, StorageError
-from imagen_nb.faults import reach
 from imagen_nb.outbox import Lease, Outbox
 from imagen_nb.output import numbered
+from imagen_nb.system.faults import reach
 
 SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS = 16  # pictures whose rows are written in one request

@@ -20,7 +20,7 @@ from imagen_nb.cloud.worker import Worker
 from imagen_nb.config import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.outbox import Outbox
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"
 _ATTEMPTS_TO_READ = 3

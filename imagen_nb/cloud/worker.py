@@ -17,7 +17,7 @@ from imagen_nb.cloud.sync import SENDERS, Turn, drain
 from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
 from imagen_nb.outbox import Outbox
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 _QUIET_S = 0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
 _POSTPONED_S = 60.0  # how long a picture waits at most while others are drawn

@@ -13,9 +13,9 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, content, decoded, described, places
 from imagen_nb.frames.seen import Seen
-from imagen_nb.paths import cache_folder
-from imagen_nb.progress import counting
-from imagen_nb.terminal import complain
+from imagen_nb.system.paths import cache_folder
+from imagen_nb.system.progress import counting
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import numpy as np

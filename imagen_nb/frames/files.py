@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagen_nb.atomic import flush_folder, move_new, written
 from imagen_nb.cloud import cache
 from imagen_nb.cloud.answers import Missing
 from imagen_nb.cloud.cache import Wanted
@@ -17,8 +16,9 @@ from imagen_nb.errors import ImagenError
 from imagen_nb.frames.links import sign
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, content, described, places
-from imagen_nb.output import Output, explained, numbered, slug
-from imagen_nb.terminal import complain
+from imagen_nb.output import Output, numbered, slug
+from imagen_nb.system.atomic import explained, flush_folder, move_new, written
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd

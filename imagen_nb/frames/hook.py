@@ -5,7 +5,7 @@ A function that people call first would leave a frame read from a file without i
 
 from __future__ import annotations
 
-from imagen_nb.imports import when_imported
+from imagen_nb.system.import_hooks import when_imported
 
 _NAME = "imagen"
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from imagen_nb.errors import ImagenError
-from imagen_nb.progress import counting
+from imagen_nb.system.progress import counting
 
 THREADS = 8
 

@@ -23,7 +23,7 @@ from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.rows import sidecar, text
 from imagen_nb.frames.schema import require
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,8 +19,8 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.quoting import any_of, array
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
-from imagen_nb.progress import reading
 from imagen_nb.record import COLUMNS
+from imagen_nb.system.progress import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa

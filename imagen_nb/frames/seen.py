@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 _BUSY_S = 30  # seconds to wait for other processes that write
 _MANY = 500  # keys in one question

@@ -12,7 +12,7 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, decoded, described, places
 from imagen_nb.frames.rows import plain
-from imagen_nb.thumbnail import LEGIBLE, LINE, MARGIN, blank, contact_sheet
+from imagen_nb.system.thumbnails import LEGIBLE, LINE, MARGIN, blank, contact_sheet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct, local, remote
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import newest_first
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     import pyarrow as pa

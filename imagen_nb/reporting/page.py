@@ -7,15 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagen_nb.atomic import write_whole
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
-from imagen_nb.markup import bidi
-from imagen_nb.paths import absolute
 from imagen_nb.reporting import charts, tables
 from imagen_nb.reporting.text import section
 from imagen_nb.reporting.thumbnails import thumbnails
-from imagen_nb.webpage import END, MARK, head
+from imagen_nb.system.atomic import write_whole
+from imagen_nb.system.markup import END, MARK, bidi, head
+from imagen_nb.system.paths import absolute
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from imagen_nb.markup import bidi, escaped
+from imagen_nb.system.markup import bidi, escaped
 
 _SHORT, _CELL = 30, 200  # letters of a table's cell: that stay on one line, that are shown
 

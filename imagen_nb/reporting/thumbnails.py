@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, decoded, described, places
-from imagen_nb.markup import bidi, escaped, within
 from imagen_nb.reporting.text import section
-from imagen_nb.thumbnail import webp_within
+from imagen_nb.system.markup import bidi, escaped, within
+from imagen_nb.system.thumbnails import webp_within
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import sys
 import threading
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Step
-from imagen_nb.terminal import complain
-from imagen_nb.thumbnail import img_tag
+from imagen_nb.system.terminal import complain
+from imagen_nb.system.thumbnails import img_tag
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.25  # between two looks; shorter drawings show nothing at all
 SIDE = 128  # pixels of the small picture's longer side: one or two kilobytes
-
-
-def in_notebook() -> bool:
-    """Whether this is a notebook's kernel; loads nothing to find out."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, "kernel", None) is not None
 
 
 class Onlooker:

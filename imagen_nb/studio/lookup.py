@@ -19,9 +19,9 @@ from imagen_nb.frames.query import is_id
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
 from imagen_nb.output import read_record
-from imagen_nb.paths import absolute
 from imagen_nb.picture import Picture
 from imagen_nb.record import COLUMNS, Record
+from imagen_nb.system.paths import absolute
 from imagen_nb.tagging import Change, apply, queue
 
 if TYPE_CHECKING:

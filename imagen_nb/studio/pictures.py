@@ -14,7 +14,15 @@ from imagen_nb.output import keep_sheet
 from imagen_nb.picture import _UNREADABLE, Picture, _why
 from imagen_nb.record import Record
 from imagen_nb.sweeps import Axis
-from imagen_nb.thumbnail import CELL, MAX_CELLS, Labels, blank, captioned, contact_sheet, img_tag
+from imagen_nb.system.thumbnails import (
+    CELL,
+    MAX_CELLS,
+    Labels,
+    blank,
+    captioned,
+    contact_sheet,
+    img_tag,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

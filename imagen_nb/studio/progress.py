@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from imagen_nb.backends import Progress, Step
 from imagen_nb.request import Request
-from imagen_nb.studio.live import Live, in_notebook
+from imagen_nb.studio.live import Live
+from imagen_nb.system.terminal import in_notebook
 
 
 @contextmanager

@@ -49,8 +49,8 @@ from imagen_nb.studio.reproduce import (
     wanted,
 )
 from imagen_nb.sweeps import Grid, grid
+from imagen_nb.system.terminal import complain
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
-from imagen_nb.terminal import complain
 
 if TYPE_CHECKING:
     import pandas as pd

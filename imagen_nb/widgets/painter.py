@@ -15,7 +15,7 @@ from imagen_nb.picture import Picture
 from imagen_nb.queue import Item, Queue, Wish
 from imagen_nb.studio.live import SIDE, Onlooker
 from imagen_nb.studio.studio import Studio
-from imagen_nb.thumbnail import webp
+from imagen_nb.system.thumbnails import webp
 
 _SESSION_CLOSED = "this panel's session is closed: make a new panel, which can resume what waits"
 _END_S = 5.0  # seconds that the end of the interpreter waits for a step

@@ -9,7 +9,7 @@ from typing import Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.picture import Picture, summary
-from imagen_nb.thumbnail import webp
+from imagen_nb.system.thumbnails import webp
 
 SHOWN = 100
 

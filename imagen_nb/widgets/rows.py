@@ -15,7 +15,7 @@ from imagen_nb.frames.places import Place, places
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.words import EVERY, Words
-from imagen_nb.markup import cut
+from imagen_nb.system.markup import cut
 from imagen_nb.tagging import Change
 
 if TYPE_CHECKING:

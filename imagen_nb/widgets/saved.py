@@ -20,7 +20,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from imagen_nb.markup import NO_FORMULAS, bidi, escaped, within
+from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, within
 
 _display: Any = display  # which has no types
 

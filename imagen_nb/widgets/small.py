@@ -11,9 +11,9 @@ from pathlib import Path
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
 from imagen_nb.frames.places import Place, content, decoded
-from imagen_nb.paths import cache_folder
-from imagen_nb.shelf import Shelf
-from imagen_nb.thumbnail import webp
+from imagen_nb.system.file_cache import Shelf
+from imagen_nb.system.paths import cache_folder
+from imagen_nb.system.thumbnails import webp
 
 LARGEST = 1_000_000  # bytes of an enlarged picture
 _SIDE = 2048  # pixels of one

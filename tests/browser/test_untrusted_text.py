@@ -10,7 +10,7 @@ from evil import EVIL
 from jupyter_pages import Lab, Notebook
 from playwright.sync_api import Locator, Page, expect
 
-from imagen_nb.markup import legible
+from imagen_nb.system.markup import legible
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import drain
-from imagen_nb.faults import reach
 from imagen_nb.output import Output
 from imagen_nb.record import Record
+from imagen_nb.system.faults import reach
 
 DAY = datetime.date(2026, 5, 11)
 

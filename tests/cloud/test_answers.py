@@ -8,7 +8,6 @@ from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase_auth.errors import AuthApiError, AuthRetryableError
 
-from imagen_nb.busy import Busy, refuse_busy
 from imagen_nb.cloud.answers import (
     Missing,
     Refused,
@@ -17,6 +16,7 @@ from imagen_nb.cloud.answers import (
     Unreachable,
     understood,
 )
+from imagen_nb.system.throttling import Busy, refuse_busy
 
 
 def storage(status: str, message: str = "said so") -> StorageApiError:

@@ -23,7 +23,6 @@ import yaml
 from postgres import cluster
 from supabase_fixtures import TwoUsers, npm_as_at_home
 
-from imagen_nb import atomic
 from imagen_nb.cli import run
 from imagen_nb.cloud import local
 from imagen_nb.cloud.answers import BUCKET
@@ -33,6 +32,7 @@ from imagen_nb.cloud.local.node import Node, find_node
 from imagen_nb.cloud.local.process import serves
 from imagen_nb.config import load_settings, validate
 from imagen_nb.errors import CloudError, ConfigError, UsageError
+from imagen_nb.system import atomic
 
 IMAGEN = Path(sys.executable).with_name("imagen")
 SOMEWHERE = LocalSupabase(

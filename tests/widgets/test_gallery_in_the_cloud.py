@@ -17,8 +17,8 @@ from views import View
 
 import imagen_nb as im
 from imagen_nb.cloud.answers import BUCKET
-from imagen_nb.paths import cache_folder
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system.paths import cache_folder
 
 Open = Callable[..., View]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.imports import when_imported
+from imagen_nb.system.import_hooks import when_imported
 
 
 def nothing() -> None:

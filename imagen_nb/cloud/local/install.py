@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from imagen_nb.cloud.local.node import Node
 from imagen_nb.errors import CloudError
-from imagen_nb.paths import cache_folder
+from imagen_nb.system.paths import cache_folder
 
 VERSION = "0.10.0"  # of @supabase/lite; package-lock.json names it and the rest, with hashes
 TEMPLATE = "database"  # in the installed folder: an empty PGlite database, to be copied

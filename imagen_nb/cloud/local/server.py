@@ -17,7 +17,6 @@ from typing import Any
 
 from filelock import FileLock
 
-from imagen_nb.atomic import sweep
 from imagen_nb.cloud.local.install import TEMPLATE, installed
 from imagen_nb.cloud.local.node import find_node
 from imagen_nb.cloud.local.process import end, launch, serves
@@ -31,7 +30,8 @@ from imagen_nb.cloud.local.state import (
 )
 from imagen_nb.cloud.migrate import migrations
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.paths import expanded
+from imagen_nb.system.atomic import sweep
+from imagen_nb.system.paths import expanded
 
 _READY_S = 180.0  # until a server that does not answer has failed to start
 _STEP_S = 0.1

@@ -8,9 +8,9 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from imagen_nb.atomic import PRIVATE, flush_folder, is_temporary, write_whole
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.paths import user_folder
+from imagen_nb.system.atomic import PRIVATE, flush_folder, is_temporary, write_whole
+from imagen_nb.system.paths import user_folder
 
 EMAIL = "me@localhost.test"
 _FILE = "state.json"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.backends.versions import versions
-from imagen_nb.paths import absolute, portable
 from imagen_nb.record import Record
 from imagen_nb.studio.autolog.arguments import Said
 from imagen_nb.studio.autolog.images import Shown
 from imagen_nb.studio.autolog.noise import Generators
 from imagen_nb.studio.redraw import AUTOLOGGED
+from imagen_nb.system.paths import absolute, portable
 
 EMBEDDED = "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
 _ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone

@@ -18,7 +18,7 @@ from imagen_nb.studio.autolog.images import Shown, images_in, shown
 from imagen_nb.studio.autolog.patching import Call
 from imagen_nb.studio.nesting import Outermost, outermost, within
 from imagen_nb.studio.studio import Studio
-from imagen_nb.terminal import complain
+from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     from imagen_nb.keeping import Adopted

@@ -6,12 +6,12 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from imagen_nb.imports import no_longer, when_imported
 from imagen_nb.request import checked_tags
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.autolog.patching import Observer, put_around, take_off
 from imagen_nb.studio.autolog.recorder import Recorder
-from imagen_nb.terminal import complain
+from imagen_nb.system.import_hooks import no_longer, when_imported
+from imagen_nb.system.terminal import complain
 
 _MODULE, _BASE = "diffusers.pipelines.pipeline_utils", "DiffusionPipeline"
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imagen_nb.faults import reach
+from imagen_nb.errors import StorageError
+from imagen_nb.system.faults import reach
 
 PRIVATE = 0o600  # the mode of files with secrets in them
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # folders may be shared
@@ -116,3 +117,22 @@ def _owner_died(name: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "choose a folder that takes files of this size",
+}
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turns what the system says about the folder into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "choose a folder that can be written to")
+        reason = error.strerror or str(error)
+        raise StorageError(f"cannot keep pictures in {folder}: {reason}: {remedy}") from error

@@ -103,3 +103,10 @@ def show_picture(image: Image) -> None:
         Console(stderr=True).print(_renderable(image, 48))
     except Exception as error:  # no terminal's oddity may fail a command whose picture is kept
         complain(f"no preview: this terminal cannot be asked what it shows ({error!r})")
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook's kernel; loads nothing to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None

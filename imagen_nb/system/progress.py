@@ -9,7 +9,7 @@ from importlib import import_module
 
 from tqdm import tqdm
 
-from imagen_nb.studio.live import in_notebook
+from imagen_nb.system.terminal import in_notebook
 
 with warnings.catch_warnings():
     # The libraries that draw load it, and then it warns of bars, which our notebooks do not have.

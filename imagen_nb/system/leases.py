@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.output import explained
+from imagen_nb.system.atomic import explained
 
 
 class Leases:

@@ -7,8 +7,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from imagen_nb.atomic import PRIVATE, sweep, write_whole
-from imagen_nb.output import explained
+from imagen_nb.system.atomic import PRIVATE, explained, sweep, write_whole
 
 _LOOKS = 64  # how often the folder is looked through while as much as its limit is written
 

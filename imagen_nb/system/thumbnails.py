@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from imagen_nb.markup import NO_FORMULAS, bidi, escaped
+from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped
 
 if TYPE_CHECKING:
     from PIL.Image import Image

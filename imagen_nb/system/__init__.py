@@ -1,0 +1,1 @@
+"""What knows nothing of pictures: files, processes, terminals, pages, imports."""
