@@ -25,7 +25,7 @@ ROUNDS = 3
 
 OURS = """
 from imagen_nb.backends.flux import custom
-from imagen_nb.request import resolve
+from imagen_nb.request.request import resolve
 backend = custom(folder, memory={"text_encoders": "freed", **memory})
 requests = [
     resolve(prompt, defaults=backend.defaults, limits=backend.limits, seed=seed, steps=steps,

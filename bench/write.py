@@ -17,7 +17,7 @@ from timing import seconds
 from imagen_nb import Studio
 from imagen_nb.backends import Drawn, Progress
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
-from imagen_nb.request import Limits, Request, resolve
+from imagen_nb.request.request import Limits, Request, resolve
 
 PICTURES = 15
 

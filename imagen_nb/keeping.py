@@ -19,7 +19,7 @@ from imagen_nb.input_files import keep_inputs, recorded
 from imagen_nb.output import Kept, read_record
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 from imagen_nb.system.faults import reach
 from imagen_nb.tagging import apply, change
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from imagen_nb.errors import StorageError
-from imagen_nb.request import MAX_SEED
+from imagen_nb.request.request import MAX_SEED
 
 SCHEMA_VERSION = 1
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from imagen_nb.catalog import Catalog, Entry, as_text
 from imagen_nb.errors import UsageError
 from imagen_nb.output import Kept, amended
-from imagen_nb.request import checked_tags
+from imagen_nb.request.validation import checked_tags
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"

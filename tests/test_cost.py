@@ -18,7 +18,7 @@ from imagen_nb.backends.prices import PRICES
 from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES
 from imagen_nb.config import CostSettings
 from imagen_nb.cost import cost_usd, said
-from imagen_nb.request import resolve
+from imagen_nb.request.request import resolve
 from imagen_nb.studio.studio import Studio
 
 HOUR_MS = 3_600_000

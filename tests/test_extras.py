@@ -15,9 +15,9 @@ from imagen_nb.backends.flux import FluxBackend
 from imagen_nb.backends.kinds import KINDS
 from imagen_nb.backends.tiny import tiny
 from imagen_nb.errors import UsageError
-from imagen_nb.extras import EXTRAS, SWEPT, Takes
-from imagen_nb.inputs import Input, read_input
-from imagen_nb.request import Defaults, Limits, Request, resolve
+from imagen_nb.request.images import Input, read_input
+from imagen_nb.request.options import EXTRAS, SWEPT, Takes
+from imagen_nb.request.request import Defaults, Limits, Request, resolve
 
 DEFAULTS = Defaults(steps=4, guidance=0.0, width=128, height=128, max_sequence_length=16)
 

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from imagen_nb.errors import UsageError
-from imagen_nb.inputs import MOST_PIXELS, Input, input_of, read_input
+from imagen_nb.request.images import MOST_PIXELS, Input, input_of, read_input
 
 TURNED = 6  # of EXIF's orientations: the camera was held upright, its file lies on its side
 ORIENTATION = 0x0112

@@ -11,20 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.request import (
-    MAX_SEED,
-    Defaults,
-    Limits,
-    Request,
-    escape,
-    expand,
-    parse_floats,
-    parse_ints,
-    parse_sizes,
-    random_seed,
-    resolve,
-)
-from imagen_nb.sweeps import grid
+from imagen_nb.request.request import MAX_SEED, Defaults, Limits, Request, random_seed, resolve
+from imagen_nb.request.sweep import grid
+from imagen_nb.request.sweep_syntax import escape, expand, parse_floats, parse_ints, parse_sizes
 
 DEFAULTS = Defaults(steps=4, guidance=0.0, width=128, height=128, max_sequence_length=64)
 LIMITS = Limits(min_side=64, max_side=256, multiple=16, max_sequence_length=256)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
+from imagen_nb.request.sweep import Axis
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.sweeps import Axis
 from imagen_nb.system.thumbnails import (
     WEIGHT,
     Labels,

@@ -10,8 +10,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.extras import EXTRAS, Takes
-from imagen_nb.request import Defaults, Limits, Request, resolve
+from imagen_nb.request.options import EXTRAS, Takes
+from imagen_nb.request.request import Defaults, Limits, Request, resolve
 
 if TYPE_CHECKING:
     from PIL.Image import Image

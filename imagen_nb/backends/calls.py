@@ -12,7 +12,7 @@ from imagen_nb.backends.prompts import PromptCache
 from imagen_nb.backends.schedulers import scheduled
 from imagen_nb.backends.watch import Watch
 from imagen_nb.errors import BackendError
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
     import numpy as np

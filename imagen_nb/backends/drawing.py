@@ -14,12 +14,11 @@ from imagen_nb.backends.calls import Batch, called, decoded
 from imagen_nb.backends.loaded import Loaded
 from imagen_nb.backends.loras import Lora
 from imagen_nb.backends.phases import guarded, staying
-from imagen_nb.backends.quoted import quoted
 from imagen_nb.backends.schedulers import class_of
 from imagen_nb.backends.versions import versions
 from imagen_nb.backends.watch import Clock, Watch
 from imagen_nb.errors import BackendError
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request, quoted
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

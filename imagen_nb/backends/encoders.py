@@ -10,7 +10,7 @@ from imagen_nb.backends.loading import PAINTER, load
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.models import Model
 from imagen_nb.backends.prompts import PromptCache
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -27,7 +27,7 @@ from imagen_nb.backends.models import (
 from imagen_nb.backends.phases import parts
 from imagen_nb.backends.weights import found, lacking, missing_line
 from imagen_nb.errors import UsageError
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 from imagen_nb.system.paths import portable
 from imagen_nb.system.terminal import complain
 

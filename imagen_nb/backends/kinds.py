@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from imagen_nb.backends.schedulers import NAMES
-from imagen_nb.extras import Takes
-from imagen_nb.request import Request
+from imagen_nb.request.options import Takes
+from imagen_nb.request.request import Request
 
 _FROM_IMAGE, _MASKED = ("init_image",), ("init_image", "mask")
 

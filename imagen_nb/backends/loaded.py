@@ -18,7 +18,7 @@ from imagen_nb.backends.models import Model
 from imagen_nb.backends.planning import plan_for
 from imagen_nb.backends.preview import Preview
 from imagen_nb.backends.prompts import PromptCache
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:

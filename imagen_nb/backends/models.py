@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagen_nb.backends.kinds import FLUX_1, KINDS, Kind
 from imagen_nb.backends.memory import FLUX_12B, KLEIN_4B, Sizes
-from imagen_nb.request import Defaults, Limits
+from imagen_nb.request.request import Defaults, Limits
 from imagen_nb.system.paths import expanded
 
 SCHNELL = Defaults(steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256)

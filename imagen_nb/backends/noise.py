@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -12,10 +12,9 @@ from imagen_nb.backends.kinds import Kind
 from imagen_nb.backends.loading import CardMemoryError
 from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.prompts import CAPACITY, texts
-from imagen_nb.backends.quoted import quoted
 from imagen_nb.backends.watch import Watch
 from imagen_nb.errors import BackendError, Cancelled
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request, quoted
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

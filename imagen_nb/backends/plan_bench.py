@@ -16,7 +16,7 @@ from imagen_nb.backends.models import Model
 from imagen_nb.backends.planning import plan_for
 from imagen_nb.backends.versions import versions
 from imagen_nb.errors import BackendError
-from imagen_nb.request import Request, resolve
+from imagen_nb.request.request import Request, resolve
 
 if TYPE_CHECKING:
     from PIL.Image import Image

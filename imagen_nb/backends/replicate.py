@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from imagen_nb.backends import Availability, Drawn, Progress, Step
 from imagen_nb.backends.prices import price_of
-from imagen_nb.backends.quoted import quoted
 from imagen_nb.backends.replicate_answers import NO_LIBRARY, NO_TOKEN, TOKENS, of_failed
 from imagen_nb.backends.replicate_api import Api, Pace, Patience
 from imagen_nb.backends.replicate_models import (
@@ -31,7 +30,7 @@ from imagen_nb.backends.replicate_models import (
 )
 from imagen_nb.backends.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled, UsageError
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request, quoted
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from imagen_nb.backends.quoted import quoted
 from imagen_nb.errors import BackendError
+from imagen_nb.request.request import quoted
 from imagen_nb.system.secret_text import scrubbed
 from imagen_nb.system.throttling import Busy, refuse_busy
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from replicate.prediction import Prediction
 
-    from imagen_nb.request import Request
+    from imagen_nb.request.request import Request
 
 TOKENS = "https://replicate.com/account/api-tokens"
 NO_TOKEN = f"no Replicate token: set REPLICATE_API_TOKEN, or replicate.api_token (from {TOKENS})"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.backends.models import DEV, SCHNELL
-from imagen_nb.request import Defaults, Limits, Request, check_size
+from imagen_nb.request.request import Defaults, Limits, Request, check_size
 
 _SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
     "1:1": (1024, 1024),

@@ -13,7 +13,7 @@ from imagen_nb.backends import Progress, Step
 from imagen_nb.backends.noise import first_latents
 from imagen_nb.backends.preview import Preview
 from imagen_nb.errors import Cancelled
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -10,7 +10,7 @@ from typing import Any
 from imagen_nb.batch.parameters import Parameter, listed
 from imagen_nb.batch.tables import Row
 from imagen_nb.errors import UsageError
-from imagen_nb.notation import MAX_MANY, expand, parse_sizes
+from imagen_nb.request.sweep_syntax import MAX_MANY, expand, parse_sizes
 
 _SIZES = ("width", "height")
 

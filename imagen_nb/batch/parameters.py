@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.tables import Row
 from imagen_nb.errors import UsageError
-from imagen_nb.notation import parse_ints
+from imagen_nb.request.sweep_syntax import parse_ints
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

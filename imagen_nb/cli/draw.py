@@ -90,7 +90,8 @@ def of_consecutive_seeds(
 
     `same`: options that `Studio.sweep` calls by the same name.
     """
-    from imagen_nb.request import escape, random_seed
+    from imagen_nb.request.request import random_seed
+    from imagen_nb.request.sweep_syntax import escape
 
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
@@ -128,7 +129,7 @@ def sweep(
     as_json: options.Json = False,
 ) -> None:
     """Draw every combination, keep each picture, and a contact sheet with labelled axes."""
-    from imagen_nb.request import parse_floats, parse_ints, parse_sizes
+    from imagen_nb.request.sweep_syntax import parse_floats, parse_ints, parse_sizes
     from imagen_nb.studio.studio import Studio
 
     settings = drawing_settings(config, cloud_sync, preview)
@@ -178,7 +179,7 @@ def loras(named: Sequence[str] | None) -> dict[str, Any]:
 
 def read_prompt(prompt: str) -> str:
     """The prompt itself, or standard input for -. Raises `UsageError` for what is no prompt."""
-    from imagen_nb.request import checked_prompt
+    from imagen_nb.request.validation import checked_prompt
 
     try:
         return checked_prompt(sys.stdin.read().strip() if prompt == "-" else prompt)

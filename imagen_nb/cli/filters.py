@@ -52,7 +52,7 @@ class Filters:
 
     def history(self, studio: Studio, **more: Any) -> pd.DataFrame:
         """The pictures that they let through."""
-        from imagen_nb.request import parse_ints
+        from imagen_nb.request.sweep_syntax import parse_ints
 
         asked: dict[str, Any] = {
             "since": self.since,

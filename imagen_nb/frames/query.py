@@ -13,8 +13,9 @@ from imagen_nb.errors import UsageError
 from imagen_nb.frames import moments, words
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.words import EVERY, Words
-from imagen_nb.notation import parse_sizes
-from imagen_nb.request import MAX_SEED, checked_tags
+from imagen_nb.request.request import MAX_SEED
+from imagen_nb.request.sweep_syntax import parse_sizes
+from imagen_nb.request.validation import checked_tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.output import keep_sheet
 from imagen_nb.picture import _UNREADABLE, Picture, _why
 from imagen_nb.record import Record
-from imagen_nb.sweeps import Axis
+from imagen_nb.request.sweep import Axis
 from imagen_nb.system.thumbnails import (
     CELL,
     MAX_CELLS,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from imagen_nb.backends import Progress, Step
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 from imagen_nb.studio.live import Live
 from imagen_nb.system.terminal import in_notebook
 

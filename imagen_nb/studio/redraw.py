@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imagen_nb.errors import BackendError
 from imagen_nb.record import Record
-from imagen_nb.request import Limits
+from imagen_nb.request.request import Limits
 
 AUTOLOGGED = "diffusers"  # the backend of a picture that autolog recorded
 _LONGEST = 512  # tokens: what FluxPipeline takes, of any model

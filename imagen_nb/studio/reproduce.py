@@ -24,9 +24,9 @@ from imagen_nb.backends.loras import as_recorded
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError, CloudError, StorageError
-from imagen_nb.extras import EXTRAS
 from imagen_nb.record import Record
-from imagen_nb.request import Request
+from imagen_nb.request.options import EXTRAS
+from imagen_nb.request.request import Request
 from imagen_nb.studio.lookup import Original
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def wanted(record: Record, given: Mapping[str, Any], same_model: bool) -> dict[s
 
 
 def as_said(record: Record) -> dict[str, Any]:
-    """What else of the request a record tells, without its images; see `imagen_nb.extras`."""
+    """What else of the request a record tells, without its images; see `request.options`."""
     return {name: getattr(record, _OF_THE_MODEL[name]) for name in EXTRAS if name in _OF_THE_MODEL}
 
 

@@ -20,18 +20,20 @@ from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.extras import EXTRAS, IMAGES
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
 from imagen_nb.homes import Home, Homes
 from imagen_nb.input_files import found_inputs
-from imagen_nb.inputs import Input, input_of, read_input
 from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
 from imagen_nb.outbox import Outbox, waiting_frame
 from imagen_nb.picture import Picture
 from imagen_nb.record import Record
-from imagen_nb.request import Request, Size, checked_prompt, checked_tags, resolve
+from imagen_nb.request.images import Input, input_of, read_input
+from imagen_nb.request.options import EXTRAS, IMAGES
+from imagen_nb.request.request import Request, Size, resolve
+from imagen_nb.request.sweep import Grid, grid
+from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Original, ids_of, is_picture, original, retag
 from imagen_nb.studio.nesting import within
 from imagen_nb.studio.pictures import Pictures
@@ -48,7 +50,6 @@ from imagen_nb.studio.reproduce import (
     remark,
     wanted,
 )
-from imagen_nb.sweeps import Grid, grid
 from imagen_nb.system.terminal import complain
 from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from imagen_nb.request import Defaults, Limits
+from imagen_nb.request.request import Defaults, Limits
 
 SHAPES = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 

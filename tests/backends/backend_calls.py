@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from imagen_nb.backends import Backend, Drawn, Progress
-from imagen_nb.request import Request, resolve
+from imagen_nb.request.request import Request, resolve
 
 
 def request_for(backend: Backend, prompt: str = "a boat", **fields: object) -> Request:

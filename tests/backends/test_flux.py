@@ -25,7 +25,7 @@ from imagen_nb.backends.prompts import CAPACITY
 from imagen_nb.backends.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.record import Record
-from imagen_nb.request import MAX_SEED
+from imagen_nb.request.request import MAX_SEED
 
 
 def pixels(drawn: Drawn) -> np.ndarray[Any, Any]:

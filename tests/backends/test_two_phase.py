@@ -25,7 +25,7 @@ from imagen_nb.backends.memory import Plan
 from imagen_nb.backends.phases import MOST, parts, staying
 from imagen_nb.backends.prompts import CAPACITY
 from imagen_nb.errors import Cancelled
-from imagen_nb.request import Request
+from imagen_nb.request.request import Request
 
 APART = {"text_encoders": "freed"}
 

@@ -18,7 +18,7 @@ from views import View
 import imagen_nb as im
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse
-from imagen_nb.request import MAX_SEED
+from imagen_nb.request.request import MAX_SEED
 from imagen_nb.system.thumbnails import WEIGHT, webp
 from imagen_nb.widgets import small
 from imagen_nb.widgets.gallery import Gallery

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagen_nb.backends.flux import preset
 from imagen_nb.backends.models import Model
-from imagen_nb.request import Defaults, Limits
+from imagen_nb.request.request import Defaults, Limits
 
 WEIGHTS = Path(__file__).parent / "weights"
 

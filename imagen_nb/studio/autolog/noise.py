@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.request import MAX_SEED
+from imagen_nb.request.request import MAX_SEED
 from imagen_nb.studio.redraw import OWN, SHARED
 
 

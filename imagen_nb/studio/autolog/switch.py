@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from imagen_nb.request import checked_tags
+from imagen_nb.request.validation import checked_tags
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.autolog.patching import Observer, put_around, take_off
 from imagen_nb.studio.autolog.recorder import Recorder

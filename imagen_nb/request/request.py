@@ -8,28 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.checks import checked_prompt, checked_tags, integer, real
 from imagen_nb.errors import UsageError
-from imagen_nb.extras import Takes, checked
-from imagen_nb.inputs import Input
-from imagen_nb.notation import escape, expand, parse_floats, parse_ints, parse_sizes
-
-__all__ = [
-    "MAX_SEED",
-    "Defaults",
-    "Limits",
-    "Request",
-    "check_size",
-    "checked_prompt",
-    "checked_tags",
-    "escape",
-    "expand",
-    "parse_floats",
-    "parse_ints",
-    "parse_sizes",
-    "random_seed",
-    "resolve",
-]
+from imagen_nb.request.images import Input
+from imagen_nb.request.options import Takes, checked
+from imagen_nb.request.validation import checked_prompt, checked_tags, integer, real
 
 Size = tuple[int | None, int | None]  # width, height in pixels; None is the model's own
 MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
@@ -132,8 +114,8 @@ def resolve(
 ) -> Request:
     """A complete request: what is None comes from `defaults`, a seed of None is drawn by lot.
 
-    `extras`: those of `imagen_nb.extras`. A size that is not given follows from the init image.
-    Raises `UsageError` with the nearest allowed value when something cannot be drawn.
+    `extras`: those of `imagen_nb.request.options`. A size that is not given follows from the init
+    image. Raises `UsageError` with the nearest allowed value when something cannot be drawn.
     """
     length = _or(max_sequence_length, defaults.max_sequence_length)
     more = checked(extras or {}, limits.takes)
@@ -214,3 +196,13 @@ def _side(name: str, value: Any, limits: Limits) -> int:
             f"{name} must be a multiple of {limits.multiple}, not {side}: try {allowed}"
         )
     return side
+
+
+_LONGEST = 60  # letters of the prompt
+
+
+def quoted(request: Request) -> str:
+    """The prompt, escaped and cut, and the seed."""
+    prompt = request.prompt
+    cut = prompt if len(prompt) <= _LONGEST else prompt[: _LONGEST - 1] + "…"
+    return f"{cut!r} (seed {request.seed})"

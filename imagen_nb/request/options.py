@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.checks import real, shown, text
 from imagen_nb.errors import UsageError
-from imagen_nb.inputs import Input, read_input
+from imagen_nb.request.images import Input, read_input
+from imagen_nb.request.validation import real, shown, text
 
 IMAGES = frozenset({"init_image", "mask"})
 EXTRAS = ("init_image", "mask", "strength", "negative_prompt", "true_cfg", "scheduler")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.checks import shown
 from imagen_nb.errors import UsageError
+from imagen_nb.request.validation import shown
 from imagen_nb.system.paths import absolute
 
 if TYPE_CHECKING:

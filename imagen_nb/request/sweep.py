@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.checks import shown
 from imagen_nb.errors import UsageError
-from imagen_nb.extras import SWEPT
-from imagen_nb.notation import MAX_MANY, expand
-from imagen_nb.request import Defaults, Limits, Request, Size, checked_prompt, random_seed, resolve
+from imagen_nb.request.options import SWEPT
+from imagen_nb.request.request import Defaults, Limits, Request, Size, random_seed, resolve
+from imagen_nb.request.sweep_syntax import MAX_MANY, expand
+from imagen_nb.request.validation import checked_prompt, shown
 
 
 @dataclass(frozen=True, slots=True)
