@@ -24,7 +24,7 @@ SEEDS, SIDE, STEPS, LENGTH = (1, 2), 64, 2, 16
 ROUNDS = 3
 
 OURS = """
-from imagen_nb.backends.flux import custom
+from imagen_nb.backends.flux.backend import custom
 from imagen_nb.request.request import resolve
 backend = custom(folder, memory={"text_encoders": "freed", **memory})
 requests = [

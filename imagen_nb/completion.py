@@ -30,7 +30,7 @@ def _tags() -> list[str]:
 
 
 def _schedulers() -> list[str]:
-    from imagen_nb.backends.schedulers import NAMES
+    from imagen_nb.backends.flux.schedulers import NAMES
 
     return [*NAMES]
 

@@ -23,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from imagen_nb.backends.memory_keys import KEYS
+from imagen_nb.backends.flux.memory.keys import KEYS
 from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 from imagen_nb.system.paths import expanded

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.backends import Step
-from imagen_nb.backends.flux import FluxBackend
-from imagen_nb.backends.kinds import KINDS
+from imagen_nb.backends.flux.backend import FluxBackend
+from imagen_nb.backends.flux.pipelines import KINDS
 from imagen_nb.backends.tiny import tiny
 from imagen_nb.errors import UsageError
 from imagen_nb.request.images import Input, read_input

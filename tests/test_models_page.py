@@ -11,9 +11,9 @@ import pytest
 import typer
 from tool_files import loaded_tool
 
-from imagen_nb.backends.machine import sold_as
-from imagen_nb.backends.memory import FLUX_12B, PACKAGES, Machine, Plan, Planned, planned
-from imagen_nb.backends.models import LOCAL
+from imagen_nb.backends.flux.memory.machine import sold_as
+from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, planned
+from imagen_nb.backends.flux.models import FLUX_12B, LOCAL
 from imagen_nb.cli import app
 from imagen_nb.config import environment_name, keys
 

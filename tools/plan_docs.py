@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from imagen_nb.backends.machine import sold_as
-from imagen_nb.backends.memory import FLUX_12B, PACKAGES, ROWS, Machine, Plan, Planned, planned
-from imagen_nb.backends.memory_keys import KEYS
-from imagen_nb.backends.memory_words import ENCODED, PLACED, STORED
-from imagen_nb.backends.models import LOCAL, Model
+from imagen_nb.backends.flux.memory.keys import KEYS
+from imagen_nb.backends.flux.memory.machine import sold_as
+from imagen_nb.backends.flux.memory.plan import PACKAGES, ROWS, Machine, Plan, Planned, planned
+from imagen_nb.backends.flux.memory.words import ENCODED, PLACED, STORED
+from imagen_nb.backends.flux.models import FLUX_12B, LOCAL, Model
 from imagen_nb.backends.tiny import FLUX_TINY
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"

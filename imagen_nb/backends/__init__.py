@@ -167,14 +167,3 @@ def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     usual = resolve("any", defaults=defaults, limits=replace(backend.limits, takes=Takes()))
     found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
     return row | {"model": backend.model} | sizes | found | {"reason": state.reason}
-
-
-def described(name: str, **options: Any) -> str:
-    """What draws when `name` (auto, too) is configured, in one line, with the reason if nothing."""
-    if name == "auto":
-        from imagen_nb.backends.auto import choose
-
-        name, why = choose()
-        return f"auto: {why or name}"
-    state = make_backend(name, **options).availability()
-    return name if state.available else f"{name}: {state.reason}"

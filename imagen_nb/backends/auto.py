@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imagen_nb.backends import make_backend
-from imagen_nb.backends.memory_words import machine_said
-from imagen_nb.backends.models import FLUX_SCHNELL
-from imagen_nb.backends.planning import plan_for
+from imagen_nb.backends.flux.memory.machine import plan_for
+from imagen_nb.backends.flux.memory.words import machine_said
+from imagen_nb.backends.flux.models import FLUX_SCHNELL
 
 _SLOW = ("group", "sequential")  # offloads that nobody would call comfortable
 
@@ -27,3 +29,14 @@ def choose() -> tuple[str, str]:
 
 def _tiny(reason: str) -> str:
     return f"drawing with flux-tiny-local, the small embedded model: {reason} (see `imagen models`)"
+
+
+def described(name: str, **options: Any) -> str:
+    """What draws when `name` (auto, too) is configured, in one line, with the reason if nothing."""
+    if name == "auto":
+        from imagen_nb.backends.auto import choose
+
+        name, why = choose()
+        return f"auto: {why or name}"
+    state = make_backend(name, **options).availability()
+    return name if state.available else f"{name}: {state.reason}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb._version import __version__
-from imagen_nb.backends.versions import versions
+from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.batch.cluster import Cluster
 from imagen_nb.batch.executed import FAILED, WARM, Outcome, Way
 from imagen_nb.batch.folder import Folder

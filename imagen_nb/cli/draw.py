@@ -172,7 +172,7 @@ def say_what_was_there(pictures: Sequence[Picture], began: datetime, again: bool
 
 def loras(named: Sequence[str] | None) -> dict[str, Any]:
     """The backend's option for `--lora`; none for backends that take none."""
-    from imagen_nb.backends.loras import parsed
+    from imagen_nb.backends.flux.loras import parsed
 
     return {"loras": [*map(parsed, named)]} if named else {}
 

@@ -78,7 +78,7 @@ def models(
 
 def list_loras(folder: Path, as_json: bool) -> None:
     """The LoRAs of a folder, with what their files say of themselves."""
-    from imagen_nb.backends.lora_places import listed
+    from imagen_nb.backends.flux.lora_files import listed
 
     rows = listed(folder)
     if as_json:
@@ -99,7 +99,7 @@ def status(
     config: options.Config = None, output: options.Folder = None, as_json: options.Json = False
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
-    from imagen_nb.backends import described
+    from imagen_nb.backends.auto import described
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()

@@ -14,8 +14,8 @@ from imagen_nb.errors import BackendError, UsageError, safe
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.memory import Machine
-    from imagen_nb.backends.models import Model
+    from imagen_nb.backends.flux.memory.plan import Machine
+    from imagen_nb.backends.flux.models import Model
     from imagen_nb.config import Settings
 
 LIKELY = 8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
@@ -32,9 +32,9 @@ def explain(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print the memory plan of a model, for this machine or the one that is described."""
-    from imagen_nb.backends.memory_keys import checked
-    from imagen_nb.backends.memory_words import as_data, explained
-    from imagen_nb.backends.planning import plan_for
+    from imagen_nb.backends.flux.memory.keys import checked
+    from imagen_nb.backends.flux.memory.machine import plan_for
+    from imagen_nb.backends.flux.memory.words import as_data, explained
 
     row = row_of(model)
     found = plan_for(row, checked(settings.memory.given()), described(gpu, ram, capability))
@@ -48,8 +48,8 @@ def explain(
 
 def row_of(model: str) -> Model:
     """The row of a model as `--model` names it."""
-    from imagen_nb.backends.layout import custom_model
-    from imagen_nb.backends.models import LOCAL, short
+    from imagen_nb.backends.flux.custom import custom_model
+    from imagen_nb.backends.flux.models import LOCAL, short
     from imagen_nb.backends.tiny import FLUX_TINY
 
     known = (*LOCAL, FLUX_TINY)
@@ -61,8 +61,8 @@ def described(gpu: str | None, ram: str | None, capability: float | None) -> Mac
     """The machine that the options describe, with the packages of this one; None is this one."""
     if gpu is None and ram is None and capability is None:
         return None
-    from imagen_nb.backends.machine import installed, ram_gb, sold_as, this_machine
-    from imagen_nb.backends.memory import Machine
+    from imagen_nb.backends.flux.memory.machine import installed, ram_gb, sold_as, this_machine
+    from imagen_nb.backends.flux.memory.plan import Machine
 
     if gpu is None:
         here = this_machine()
@@ -87,8 +87,8 @@ def bench_gpu(
     as_json: options.Json = False,
 ) -> None:
     """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
-    from imagen_nb.backends.machine import this_machine
-    from imagen_nb.backends.plan_bench import markdown, timed
+    from imagen_nb.backends.flux.bench import markdown, timed
+    from imagen_nb.backends.flux.memory.machine import this_machine
 
     machine = this_machine()
     if not machine.gpu_gb:

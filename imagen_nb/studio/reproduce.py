@@ -20,7 +20,7 @@ from imagen_nb.backends import (
     made_with,
     may_differ,
 )
-from imagen_nb.backends.loras import as_recorded
+from imagen_nb.backends.flux.loras import as_recorded
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError, CloudError, StorageError

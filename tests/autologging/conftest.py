@@ -11,7 +11,7 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 from own_pipelines import bare
 
 import imagen_nb as im
-from imagen_nb.backends.loading import quietly
+from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.tiny import WEIGHTS
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio

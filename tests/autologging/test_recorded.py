@@ -24,7 +24,7 @@ from PIL import Image
 
 import imagen_nb as im
 from imagen_nb import analysis
-from imagen_nb.backends.loading import quietly
+from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.cli.history import print_history
 from imagen_nb.record import new_id
 from imagen_nb.studio import default as shortcuts

@@ -12,7 +12,7 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 from own_pipelines import FAST, bare, seeded
 
 import imagen_nb as im
-from imagen_nb.backends.loading import quietly
+from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.tiny import WEIGHTS
 from imagen_nb.errors import BackendError
 from imagen_nb.studio.studio import Studio

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants
 from replicate_server import TOKEN, Replicate
 
-from imagen_nb.backends.flux import FluxBackend, custom
+from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.studio.studio import Studio
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from imagen_nb.backends.replicate import ReplicateBackend
-from imagen_nb.backends.replicate_api import Pace
-from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, SIZES, Hosted
+from imagen_nb.backends.replicate.api import Pace
+from imagen_nb.backends.replicate.backend import ReplicateBackend
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, SIZES, Hosted
 
 QUICK = Pace(poll=0.005, again=0.001, longest=0.002)
 TOKEN = "r8_SecretOfTheTests0123456789"

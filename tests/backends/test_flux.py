@@ -19,10 +19,10 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from imagen_nb.backends import Drawn, Step
-from imagen_nb.backends.flux import FluxBackend, custom
-from imagen_nb.backends.phases import batches
-from imagen_nb.backends.prompts import CAPACITY
-from imagen_nb.backends.watch import Clock, work
+from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.drawing.phases import batches
+from imagen_nb.backends.flux.drawing.prompts import CAPACITY
+from imagen_nb.backends.flux.drawing.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.record import Record
 from imagen_nb.request.request import MAX_SEED

@@ -16,10 +16,10 @@ from lora_files import write_lora
 from PIL import Image
 
 from imagen_nb.backends import Drawn, Step, make_backend
-from imagen_nb.backends.drawing import to_image
-from imagen_nb.backends.flux import FluxBackend, custom
-from imagen_nb.backends.kinds import KINDS
-from imagen_nb.backends.models import FLUX_FILL, FLUX_KLEIN, FLUX_KONTEXT, FLUX_KREA, Model
+from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.drawing.drawing import to_image
+from imagen_nb.backends.flux.models import FLUX_FILL, FLUX_KLEIN, FLUX_KONTEXT, FLUX_KREA, Model
+from imagen_nb.backends.flux.pipelines import KINDS
 from imagen_nb.errors import BackendError, UsageError
 
 Fetched = Callable[[str, Path], Path]

@@ -10,8 +10,8 @@ import torch
 from lora_files import write_lora
 from safetensors.torch import save_file
 
-from imagen_nb.backends.lora_places import listed, located
-from imagen_nb.backends.loras import named
+from imagen_nb.backends.flux.lora_files import listed, located
+from imagen_nb.backends.flux.loras import named
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError, UsageError
 

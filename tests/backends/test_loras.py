@@ -16,7 +16,8 @@ from backend_calls import draw, request_for
 from lora_files import write_lora
 from safetensors.torch import save_file
 
-from imagen_nb.backends import Backend, loras, made_with, make_backend
+from imagen_nb.backends import Backend, made_with, make_backend
+from imagen_nb.backends.flux import loras
 from imagen_nb.errors import BackendError, UsageError
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from imagen_nb.backends.flux import custom
-from imagen_nb.backends.machine import sizes_of, sold_as
-from imagen_nb.backends.memory import (
-    FLUX_12B,
+from imagen_nb.backends.flux.backend import custom
+from imagen_nb.backends.flux.memory.keys import KEYS, checked
+from imagen_nb.backends.flux.memory.machine import plan_for, sizes_of, sold_as
+from imagen_nb.backends.flux.memory.plan import (
     PACKAGES,
     RAM_SHARE,
     ROWS,
@@ -21,10 +21,8 @@ from imagen_nb.backends.memory import (
     Plan,
     Planned,
 )
-from imagen_nb.backends.memory_keys import KEYS, checked
-from imagen_nb.backends.memory_words import ENCODED, PLACED, STORED, explained
-from imagen_nb.backends.models import FLUX_DEV, FLUX_SCHNELL
-from imagen_nb.backends.planning import plan_for
+from imagen_nb.backends.flux.memory.words import ENCODED, PLACED, STORED, explained
+from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_SCHNELL
 from imagen_nb.backends.session import Backends
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run

@@ -20,12 +20,12 @@ from lora_files import write_lora
 from safetensors.torch import load_file, save_file
 
 from imagen_nb.backends import Drawn, make_backend
-from imagen_nb.backends.effects import put_into_effect
-from imagen_nb.backends.flux import FluxBackend
-from imagen_nb.backends.loading import load
-from imagen_nb.backends.machine import this_machine
-from imagen_nb.backends.memory import Machine, Plan
-from imagen_nb.backends.plan_bench import markdown, plans_of, timed
+from imagen_nb.backends.flux.backend import FluxBackend
+from imagen_nb.backends.flux.bench import markdown, plans_of, timed
+from imagen_nb.backends.flux.drawing.effects import put_into_effect
+from imagen_nb.backends.flux.drawing.loading import load
+from imagen_nb.backends.flux.memory.machine import this_machine
+from imagen_nb.backends.flux.memory.plan import Machine, Plan
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError

@@ -13,12 +13,12 @@ from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 
 from imagen_nb.backends import Step
-from imagen_nb.backends.flux import FluxBackend
-from imagen_nb.backends.loading import load_vae
-from imagen_nb.backends.noise import first_latents
-from imagen_nb.backends.preview import Preview, fit, unpack
+from imagen_nb.backends.flux.backend import FluxBackend
+from imagen_nb.backends.flux.drawing.loading import load_vae
+from imagen_nb.backends.flux.drawing.noise import first_latents
+from imagen_nb.backends.flux.drawing.preview import Preview, fit, unpack
+from imagen_nb.backends.flux.drawing.watch import denoised
 from imagen_nb.backends.tiny import FLUX_TINY
-from imagen_nb.backends.watch import denoised
 
 
 def steps_of(backend: FluxBackend, **fields: object) -> list[Step]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from imagen_nb.backends import backend_names, described, listed_backends, make_backend
-from imagen_nb.backends.auto import choose
+from imagen_nb.backends import backend_names, listed_backends, make_backend
+from imagen_nb.backends.auto import choose, described
 from imagen_nb.errors import ImagenError, UsageError
 
 OURS = {"flux", "flux-dev-local", "flux-schnell-local", "flux-tiny-local"}

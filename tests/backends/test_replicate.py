@@ -21,8 +21,8 @@ from replicate_server import (
 )  # fmt: skip
 
 from imagen_nb.backends import Step, made_with
-from imagen_nb.backends.replicate import AT_ONCE, ReplicateBackend, dev, schnell
-from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES, Hosted
+from imagen_nb.backends.replicate.backend import AT_ONCE, ReplicateBackend, dev, schnell
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES, Hosted
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 
 
@@ -242,7 +242,7 @@ class TestMaking:
     def test_without_the_library_the_reason_is_the_line_to_type(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imagen_nb.backends.replicate.find_spec", lambda name: None)
+        monkeypatch.setattr("imagen_nb.backends.replicate.backend.find_spec", lambda name: None)
         assert dev("x").availability().reason.endswith('pip install "imagen_nb[replicate]"')
 
     @pytest.mark.parametrize("timeout", [0, -1, True, "60", float("nan"), float("inf")])

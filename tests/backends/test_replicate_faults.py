@@ -23,8 +23,8 @@ from backend_calls import draw, request_for
 from PIL import Image
 from replicate_server import QUICK, TOKEN, Answer, Replicate, Running, backend_at, drawn
 
-from imagen_nb.backends.replicate import ReplicateBackend
-from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED
+from imagen_nb.backends.replicate.backend import ReplicateBackend
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.record import Record
 from imagen_nb.studio.studio import Studio
@@ -214,7 +214,7 @@ class TestOneLine:
     def test_of_a_file_without_end(
         self, server: Replicate, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imagen_nb.backends.replicate_api._LARGEST", 1000)
+        monkeypatch.setattr("imagen_nb.backends.replicate.api._LARGEST", 1000)
         assert "more than 1000 bytes" in self.refused(backend)
 
 

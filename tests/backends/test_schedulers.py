@@ -14,8 +14,8 @@ from backend_calls import draw, request_for
 from PIL import Image
 
 from imagen_nb.backends import Step
-from imagen_nb.backends.flux import FluxBackend, custom
-from imagen_nb.backends.schedulers import NAMES, ROWS, class_of
+from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.schedulers import NAMES, ROWS, class_of
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.studio.studio import Studio
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from transformers import T5EncoderModel
 
 from imagen_nb.backends import Drawn, Step
-from imagen_nb.backends.flux import FluxBackend, custom
-from imagen_nb.backends.kinds import FLUX_1
-from imagen_nb.backends.loading import load
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.phases import MOST, parts, staying
-from imagen_nb.backends.prompts import CAPACITY
+from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.drawing.loading import load
+from imagen_nb.backends.flux.drawing.phases import MOST, parts, staying
+from imagen_nb.backends.flux.drawing.prompts import CAPACITY
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.pipelines import FLUX_1
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 

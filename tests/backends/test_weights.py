@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers.utils import logging as transformers
 
-from imagen_nb.backends.flux import FluxBackend, custom, dev, schnell
-from imagen_nb.backends.models import DEV, SCHNELL
+from imagen_nb.backends.flux.backend import FluxBackend, custom, dev, schnell
+from imagen_nb.backends.flux.models import DEV, SCHNELL
 from imagen_nb.errors import BackendError, ImagenError, UsageError
 
 Fetched = Callable[[str, Path], Path]

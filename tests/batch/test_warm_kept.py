@@ -15,7 +15,7 @@ DRAW = (
     "import imagen_nb as im\n"
     "picture = im.generate('a red boat', backend='flux-tiny-local', seed={seed}, progress=False,\n"
     "                      cloud=False, output={folder!r})\n"
-    "from imagen_nb.backends.loaded import in_memory\n"
+    "from imagen_nb.backends.flux.drawing.loaded import in_memory\n"
     "(one,) = in_memory()\n"
     "id(one.pipeline())"
 )
@@ -47,7 +47,7 @@ def test_a_session_takes_the_settings_of_its_own_notebook(tmp_path: Path) -> Non
 def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
     kernel = process()
     run(DRAW.format(seed=1, folder=str(tmp_path)))
-    look = "from imagen_nb.backends.loaded import in_memory; len(in_memory())"
+    look = "from imagen_nb.backends.flux.drawing.loaded import in_memory; len(in_memory())"
     assert value(look) == "1"
     run("import imagen_nb.batch.clean as c; c._fresh._memory.left(1)")  # any weight is too much
     assert value(look) == "0"

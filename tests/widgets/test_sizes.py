@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.backends.models import FLUX_SCHNELL, Model
-from imagen_nb.backends.replicate_models import FLUX_DEV_HOSTED, SIZES
+from imagen_nb.backends.flux.models import FLUX_SCHNELL, Model
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, SIZES
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.request.request import Defaults, Limits, resolve
 from imagen_nb.widgets.sizes import labelled, sizes

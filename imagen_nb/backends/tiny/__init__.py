@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imagen_nb.backends.flux import preset
-from imagen_nb.backends.models import Model
+from imagen_nb.backends.flux.backend import preset
+from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Defaults, Limits
 
 WEIGHTS = Path(__file__).parent / "weights"

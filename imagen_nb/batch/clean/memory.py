@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.loaded import Loaded
+    from imagen_nb.backends.flux.drawing.loaded import Loaded
 
 GROWTH = 2 * 2**30  # bytes above what the kernel weighed after its first notebook
 _WORTH_A_SEARCH = 2**28  # bytes of growth after which all memory is searched, not just the young
@@ -68,5 +68,5 @@ def resident() -> int:
 
 
 def _in_memory() -> list[Loaded]:
-    loaded = sys.modules.get("imagen_nb.backends.loaded")
+    loaded = sys.modules.get("imagen_nb.backends.flux.drawing.loaded")
     return loaded.in_memory() if loaded else []

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.versions import versions
+from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.record import Record
 from imagen_nb.studio.autolog.arguments import Said
 from imagen_nb.studio.autolog.images import Shown

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.effects import put_into_effect, stored
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.models import Model
-from imagen_nb.backends.weights import found, lacking, missing_line
+from imagen_nb.backends.flux.drawing.effects import put_into_effect, stored
+from imagen_nb.backends.flux.libraries import quietly
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.models import Model
+from imagen_nb.backends.flux.weights import found, lacking, missing_line
 from imagen_nb.errors import BackendError
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-_ADVISERS = ("torchao", "torch.utils._pytree")  # loggers of what diffusers loads where it is there
 PAINTER = ("transformer", "vae")
 
 
@@ -105,32 +103,3 @@ def load_vae(row: Model) -> Any:
         return getattr(diffusers, row.kind.vae).from_pretrained(
             whole_folder(row), subfolder="vae", dtype=torch.float32, local_files_only=True
         )
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """No bars and no advice from diffusers, transformers and what they load; errors still show.
-
-    Their advice is for programmers, and it would print prompts, which are untrusted, as they are.
-    """
-    from diffusers.utils import logging as diffusers
-    from transformers.utils import logging as transformers
-
-    advisers = [(it, it.level) for it in map(logging.getLogger, _ADVISERS)]
-    before = [
-        (it, it.get_verbosity(), it.is_progress_bar_enabled()) for it in (diffusers, transformers)
-    ]
-    for library, _, _ in before:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    for adviser, _ in advisers:
-        adviser.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for library, verbosity, had_bar in before:
-            library.set_verbosity(verbosity)
-            if had_bar:
-                library.enable_progress_bar()
-        for adviser, level in advisers:
-            adviser.setLevel(level)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imagen_nb.backends.loading import quietly
+from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imagen_nb.backends.loading import PAINTER, load
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.models import Model
-from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.backends.flux.drawing.loading import PAINTER, load
+from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imagen_nb.backends.schedulers import NAMES
+from imagen_nb.backends.flux.schedulers import NAMES
 from imagen_nb.request.options import Takes
 from imagen_nb.request.request import Request
 

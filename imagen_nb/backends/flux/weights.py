@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.kinds import KINDS
-from imagen_nb.backends.models import Model
+from imagen_nb.backends.flux.models import Model
+from imagen_nb.backends.flux.pipelines import KINDS
 from imagen_nb.errors import BackendError
 
 WEIGHTS = ("*.safetensors", "*.bin")

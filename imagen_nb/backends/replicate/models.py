@@ -7,9 +7,10 @@ Replicate runs, and of the models' pages, https://replicate.com/black-forest-lab
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from imagen_nb.backends.models import DEV, SCHNELL
+from imagen_nb.backends.flux.models import DEV, SCHNELL
 from imagen_nb.request.request import Defaults, Limits, Request, check_size
 
 _SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
@@ -87,3 +88,26 @@ def inputs(row: Hosted, request: Request, go_fast: bool) -> dict[str, Any]:
         **SIZES[request.width, request.height],
         **guidance,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a picture of a backend costs, in US dollars; `read`: when, at `source`."""
+
+    backend: str
+    usd: float
+    read: date
+    source: str
+
+
+_REPLICATE = (date(2026, 10, 7), "https://replicate.com/pricing")
+
+PRICES = (  # the configuration's cost.prices wins
+    Price("flux-schnell-replicate", 0.003, *_REPLICATE),
+    Price("flux-dev-replicate", 0.025, *_REPLICATE),
+)
+
+
+def price_of(backend: str) -> float:
+    """US dollars for one picture of this backend. Raises `KeyError` when no price is known."""
+    return {price.backend: price.usd for price in PRICES}[backend]

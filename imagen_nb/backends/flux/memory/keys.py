@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.backends.memory import STORAGES
+from imagen_nb.backends.flux.memory.plan import STORAGES
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute, portable
 

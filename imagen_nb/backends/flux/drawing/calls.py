@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.kinds import FLUX_1, Kind
-from imagen_nb.backends.noise import generators
-from imagen_nb.backends.prompts import PromptCache
-from imagen_nb.backends.schedulers import scheduled
-from imagen_nb.backends.watch import Watch
+from imagen_nb.backends.flux.drawing.noise import generators
+from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.drawing.watch import Watch
+from imagen_nb.backends.flux.pipelines import FLUX_1, Kind
+from imagen_nb.backends.flux.schedulers import scheduled
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 

@@ -14,12 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from imagen_nb.backends.replicate_answers import (
-    Passing,
-    of_status,
-    refuse_throttled,
-    understood,
-)
+from imagen_nb.backends.replicate.errors import Passing, of_status, refuse_throttled, understood
 from imagen_nb.errors import BackendError, Cancelled
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.backends import Availability, Drawn, Progress
-from imagen_nb.backends.drawing import Drawing
-from imagen_nb.backends.layout import custom_model
-from imagen_nb.backends.loaded import loaded
-from imagen_nb.backends.loading import CardMemoryError
-from imagen_nb.backends.loras import named, need_peft, read
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.memory_keys import checked
-from imagen_nb.backends.models import (
+from imagen_nb.backends.flux.custom import custom_model
+from imagen_nb.backends.flux.drawing.drawing import Drawing
+from imagen_nb.backends.flux.drawing.loaded import loaded
+from imagen_nb.backends.flux.drawing.loading import CardMemoryError
+from imagen_nb.backends.flux.drawing.phases import parts
+from imagen_nb.backends.flux.loras import named, need_peft, read
+from imagen_nb.backends.flux.memory.keys import checked
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.models import (
     FLUX_DEV,
     FLUX_FILL,
     FLUX_KLEIN,
@@ -24,15 +25,14 @@ from imagen_nb.backends.models import (
     FLUX_SCHNELL,
     Model,
 )
-from imagen_nb.backends.phases import parts
-from imagen_nb.backends.weights import found, lacking, missing_line
+from imagen_nb.backends.flux.weights import found, lacking, missing_line
 from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Request
 from imagen_nb.system.paths import portable
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.loras import Loras
+    from imagen_nb.backends.flux.loras import Loras
 
     Memory = Mapping[str, Any]
 

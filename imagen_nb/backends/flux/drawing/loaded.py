@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imagen_nb.backends.effects import moved_again
-from imagen_nb.backends.encoders import Encoders, free_memory
-from imagen_nb.backends.loading import load, load_vae, load_whole, of_class
-from imagen_nb.backends.loras import Lora, check_goes_with, put
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.models import Model
-from imagen_nb.backends.planning import plan_for
-from imagen_nb.backends.preview import Preview
-from imagen_nb.backends.prompts import PromptCache
+from imagen_nb.backends.flux.drawing.effects import moved_again
+from imagen_nb.backends.flux.drawing.encoders import Encoders, free_memory
+from imagen_nb.backends.flux.drawing.loading import load, load_vae, load_whole, of_class
+from imagen_nb.backends.flux.drawing.preview import Preview
+from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.loras import Lora, check_goes_with, put
+from imagen_nb.backends.flux.memory.machine import plan_for
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 from imagen_nb.system.terminal import complain
 

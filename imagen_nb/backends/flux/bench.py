@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.encoders import free_memory
-from imagen_nb.backends.flux import FluxBackend
-from imagen_nb.backends.memory import ROWS, Machine, Plan, Planned
-from imagen_nb.backends.memory_words import machine_said
-from imagen_nb.backends.models import Model
-from imagen_nb.backends.planning import plan_for
-from imagen_nb.backends.versions import versions
+from imagen_nb.backends.flux.backend import FluxBackend
+from imagen_nb.backends.flux.drawing.encoders import free_memory
+from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.memory.machine import plan_for
+from imagen_nb.backends.flux.memory.plan import ROWS, Machine, Plan, Planned
+from imagen_nb.backends.flux.memory.words import machine_said
+from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request, resolve
 

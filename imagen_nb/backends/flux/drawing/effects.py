@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.models import Model
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expanded
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from imagen_nb.backends.memory import PACKAGES, Machine, Sizes
-from imagen_nb.backends.models import Model
-from imagen_nb.backends.weights import WEIGHTS, found
+from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, dtype_of, planned
+from imagen_nb.backends.flux.models import Model, Sizes
+from imagen_nb.backends.flux.weights import WEIGHTS, found
+from imagen_nb.errors import BackendError
+from imagen_nb.system.paths import expanded
 
 _GIB = 2**30 / 1e9
 _USABLE = 0.98  # of what a card is sold with: the driver keeps some
@@ -77,3 +82,20 @@ def _numbers(file: Path) -> int:
             raise ValueError("no safetensors file")
         header = json.loads(opened.read(length))
     return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+
+
+def plan_for(row: Model, given: Mapping[str, Any], machine: Machine | None = None) -> Planned:
+    """The plan of a model on a machine, this one by default; what is `given` wins.
+
+    Raises `BackendError` when no plan can be used, naming what each lacks.
+    """
+    here = machine or this_machine()
+    plain = Plan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
+    if file := given.get("gguf"):
+        path = expanded(file)
+        plain = replace(plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0)
+    found = planned(here, sizes_of(row), plain, given)
+    if isinstance(found, Planned):
+        return found
+    whys = "; ".join(dict.fromkeys(why for _, why in found))
+    raise BackendError(f"no memory plan can be used for {row.recorded}: {whys}")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from imagen_nb.backends.calls import Batch
-from imagen_nb.backends.kinds import Kind
-from imagen_nb.backends.loading import CardMemoryError
-from imagen_nb.backends.memory import Plan
-from imagen_nb.backends.prompts import CAPACITY, texts
-from imagen_nb.backends.watch import Watch
+from imagen_nb.backends.flux.drawing.calls import Batch
+from imagen_nb.backends.flux.drawing.loading import CardMemoryError
+from imagen_nb.backends.flux.drawing.prompts import CAPACITY, texts
+from imagen_nb.backends.flux.drawing.watch import Watch
+from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.pipelines import Kind
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import Request, quoted
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from imagen_nb.backends.memory import Machine, Plan, Planned
+from imagen_nb.backends.flux.memory.plan import Machine, Plan, Planned
 
 STORED = {
     "none": "as they are",

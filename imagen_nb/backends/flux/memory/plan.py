@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from imagen_nb.backends.flux.models import Sizes
+
 BF16, FP8 = 8.0, 8.9  # CUDA compute capability from which a card calculates with these
 CONTEXT_GB = 0.5  # what CUDA itself takes of a card
 PROCESS_GB = 1.5  # Python, torch and diffusers in RAM
@@ -33,21 +35,6 @@ class Machine:
     ram_gb: float = 16.0
     capability: float = 0.0
     packages: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Of the parts of a model, GB in 16 bits; `megapixels`: of the picture it usually draws."""
-
-    transformer: float
-    t5: float
-    clip: float
-    vae: float
-    megapixels: float = 1.05
-
-
-FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # all of FLUX.1 alike
-KLEIN_4B = Sizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)  # Qwen3 instead of T5
 
 
 @dataclass(frozen=True, slots=True)

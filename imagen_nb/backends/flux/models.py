@@ -5,10 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagen_nb.backends.kinds import FLUX_1, KINDS, Kind
-from imagen_nb.backends.memory import FLUX_12B, KLEIN_4B, Sizes
+from imagen_nb.backends.flux.pipelines import FLUX_1, KINDS, Kind
 from imagen_nb.request.request import Defaults, Limits
 from imagen_nb.system.paths import expanded
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the parts of a model, GB in 16 bits; `megapixels`: of the picture it usually draws."""
+
+    transformer: float
+    t5: float
+    clip: float
+    vae: float
+    megapixels: float = 1.05
+
+
+FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # all of FLUX.1 alike
+
+
+KLEIN_4B = Sizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)  # Qwen3 instead of T5
+
 
 SCHNELL = Defaults(steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256)
 DEV = Defaults(steps=28, guidance=3.5, width=1024, height=1024, max_sequence_length=512)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Progress, Step
-from imagen_nb.backends.noise import first_latents
-from imagen_nb.backends.preview import Preview
+from imagen_nb.backends.flux.drawing.noise import first_latents
+from imagen_nb.backends.flux.drawing.preview import Preview
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.loading import quietly
-from imagen_nb.backends.lora_places import SUFFIX, located
-from imagen_nb.backends.memory import Plan
+from imagen_nb.backends.flux.libraries import quietly
+from imagen_nb.backends.flux.lora_files import SUFFIX, located
+from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.system.paths import portable
 

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from imagen_nb.backends import Availability, Drawn, Progress, Step
-from imagen_nb.backends.prices import price_of
-from imagen_nb.backends.replicate_answers import NO_LIBRARY, NO_TOKEN, TOKENS, of_failed
-from imagen_nb.backends.replicate_api import Api, Pace, Patience
-from imagen_nb.backends.replicate_models import (
+from imagen_nb.backends.flux.drawing.watch import Clock, work
+from imagen_nb.backends.replicate.api import Api, Pace, Patience
+from imagen_nb.backends.replicate.errors import NO_LIBRARY, NO_TOKEN, TOKENS, of_failed
+from imagen_nb.backends.replicate.models import (
     FLUX_DEV_HOSTED,
     FLUX_SCHNELL_HOSTED,
     Hosted,
     inputs,
+    price_of,
 )
-from imagen_nb.backends.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.request.request import Request, quoted
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.kinds import FLUX_1
-from imagen_nb.backends.models import DEV, FLUX_DEV, FLUX_SCHNELL, LOCAL, Model
-from imagen_nb.backends.weights import WEIGHTS, found, lacking, missing_line, read_json
+from imagen_nb.backends.flux.models import DEV, FLUX_DEV, FLUX_SCHNELL, LOCAL, Model
+from imagen_nb.backends.flux.pipelines import FLUX_1
+from imagen_nb.backends.flux.weights import WEIGHTS, found, lacking, missing_line, read_json
 from imagen_nb.errors import BackendError
 
 SMALL_GB, LARGE_GB = 1.0, 8.0  # below: drawn in batches; above: float32 would fill a CPU's memory

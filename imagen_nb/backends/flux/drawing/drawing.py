@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Drawn, Progress
-from imagen_nb.backends.calls import Batch, called, decoded
-from imagen_nb.backends.loaded import Loaded
-from imagen_nb.backends.loras import Lora
-from imagen_nb.backends.phases import guarded, staying
-from imagen_nb.backends.schedulers import class_of
-from imagen_nb.backends.versions import versions
-from imagen_nb.backends.watch import Clock, Watch
+from imagen_nb.backends.flux.drawing.calls import Batch, called, decoded
+from imagen_nb.backends.flux.drawing.loaded import Loaded
+from imagen_nb.backends.flux.drawing.phases import guarded, staying
+from imagen_nb.backends.flux.drawing.watch import Clock, Watch
+from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.loras import Lora
+from imagen_nb.backends.flux.schedulers import class_of
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request, quoted
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from imagen_nb.backends.calls import Pixels
+    from imagen_nb.backends.flux.drawing.calls import Pixels
 
 BLACK = 1 / 255  # a picture with nothing above this is a failed one
 

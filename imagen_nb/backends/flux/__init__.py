@@ -1,0 +1,1 @@
+"""FLUX on this machine: models, weights, memory plans and drawing."""

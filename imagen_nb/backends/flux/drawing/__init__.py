@@ -1,0 +1,1 @@
+"""Loads a pipeline and draws requests with it."""

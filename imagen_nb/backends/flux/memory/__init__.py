@@ -1,0 +1,1 @@
+"""Decides how a model is held in this machine's memory."""

@@ -1,0 +1,1 @@
+"""FLUX hosted by Replicate."""
