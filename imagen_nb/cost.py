@@ -8,7 +8,7 @@ from imagen_nb.electricity import drawn_now, usd
 
 if TYPE_CHECKING:
     from imagen_nb.backends import Backend, Drawn
-    from imagen_nb.config import CostSettings
+    from imagen_nb.config.settings import CostSettings
 
 
 def cost_usd(settings: CostSettings, backend: Backend, drawn: Drawn) -> float | None:

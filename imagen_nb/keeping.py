@@ -26,7 +26,7 @@ from imagen_nb.tagging import apply, change
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from imagen_nb.config import CostSettings
+    from imagen_nb.config.settings import CostSettings
 
     Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
 

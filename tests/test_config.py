@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.config import environment_name, keys, load_settings, validate
-from imagen_nb.config_file import TEMPLATE, write_template
+from imagen_nb.config.settings import environment_name, keys, load_settings, validate
+from imagen_nb.config.yaml_file import TEMPLATE, write_template
 from imagen_nb.errors import ConfigError
 
 UUIDS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]

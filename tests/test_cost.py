@@ -15,7 +15,7 @@ import pytest
 from imagen_nb import electricity
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, PRICES, SIZES
-from imagen_nb.config import CostSettings
+from imagen_nb.config.settings import CostSettings
 from imagen_nb.cost import cost_usd, said
 from imagen_nb.request.request import resolve
 from imagen_nb.studio.studio import Studio

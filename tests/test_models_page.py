@@ -15,7 +15,7 @@ from imagen_nb.backends.flux.memory.machine import sold_as
 from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, planned
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL
 from imagen_nb.cli import app
-from imagen_nb.config import environment_name, keys
+from imagen_nb.config.settings import environment_name, keys
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")

@@ -133,7 +133,7 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
 def _sent(paths: set[str]) -> int:
     """Copy these pictures' folders to the cloud; how many pictures have to wait here."""
     from imagen_nb.batch.uploads import Uploads
-    from imagen_nb.config import load_settings
+    from imagen_nb.config.settings import load_settings
 
     with Uploads(load_settings(), None) as uploads:
         uploads.wanted(paths)

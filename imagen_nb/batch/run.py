@@ -25,7 +25,7 @@ from imagen_nb.batch.progress import JobsBar
 from imagen_nb.batch.template import template
 from imagen_nb.batch.uploads import Uploads
 from imagen_nb.batch.workers import Workers
-from imagen_nb.config import environment_name, load_settings
+from imagen_nb.config.settings import environment_name, load_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute
 from imagen_nb.system.terminal import complain

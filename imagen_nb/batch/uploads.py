@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imagen_nb.cloud.outcome import SyncReport
-from imagen_nb.config import Settings
+from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import complain

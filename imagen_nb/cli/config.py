@@ -14,7 +14,7 @@ from imagen_nb.errors import safe
 from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
-    from imagen_nb.config import Settings
+    from imagen_nb.config.settings import Settings
 
 app = typer.Typer(help="Write, check and show the configuration.")
 
@@ -30,8 +30,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented configuration file."""
-    from imagen_nb.config import config_path
-    from imagen_nb.config_file import write_template
+    from imagen_nb.config.settings import config_path
+    from imagen_nb.config.yaml_file import write_template
 
     path = config or config_path()
     write_template(path, force=force)
@@ -47,8 +47,8 @@ def validate(
 ) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
     from imagen_nb.cloud.check import warnings
-    from imagen_nb.config import config_path, load_settings
-    from imagen_nb.config import validate as check
+    from imagen_nb.config.settings import config_path, load_settings
+    from imagen_nb.config.settings import validate as check
 
     path = config or config_path()
     problems = check(path)

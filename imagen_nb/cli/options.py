@@ -11,7 +11,7 @@ import typer
 from imagen_nb.system import paths
 
 if TYPE_CHECKING:
-    from imagen_nb.config import Settings
+    from imagen_nb.config.settings import Settings
 
 
 class Switch(StrEnum):
@@ -67,6 +67,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON, f
 
 def settings_of(config: Path | None, **arguments: Any) -> Settings:
     """The settings in force, with the command's own arguments on top."""
-    from imagen_nb.config import load_settings
+    from imagen_nb.config.settings import load_settings
 
     return load_settings(arguments, config)

@@ -16,7 +16,7 @@ from imagen_nb.system.terminal import complain
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.memory.plan import Machine
     from imagen_nb.backends.flux.models import Model
-    from imagen_nb.config import Settings
+    from imagen_nb.config.settings import Settings
 
 LIKELY = 8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
 Named = Annotated[

@@ -95,7 +95,7 @@ def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
 
 def _configure(supabase: LocalSupabase, config: Path | None, force: bool) -> None:
     from imagen_nb.cloud.local.configure import configure
-    from imagen_nb.config import config_path
+    from imagen_nb.config.settings import config_path
 
     path = config or config_path()
     configure(path, supabase, force=force)

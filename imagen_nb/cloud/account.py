@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from storage3 import SyncStorageClient
     from supabase import Client
 
-    from imagen_nb.config import Settings
+    from imagen_nb.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

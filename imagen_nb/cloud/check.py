@@ -13,7 +13,7 @@ from uuid import uuid4
 from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.answers import Refused
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.config import Settings
+from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
 FIND_OWNER = "SELECT id, email FROM auth.users;"

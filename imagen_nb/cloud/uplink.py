@@ -17,7 +17,7 @@ from imagen_nb.cloud.sync import Turn, drain
 from imagen_nb.cloud.tags import push
 from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker
-from imagen_nb.config import Settings
+from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.outbox import Outbox
 from imagen_nb.system.terminal import complain

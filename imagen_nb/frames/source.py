@@ -10,7 +10,7 @@ from uuid import UUID
 from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.config import Settings
+from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct, local, remote
 from imagen_nb.frames.query import Query

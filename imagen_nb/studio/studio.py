@@ -18,7 +18,7 @@ from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
-from imagen_nb.config import Settings, load_settings
+from imagen_nb.config.settings import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query

@@ -26,7 +26,7 @@ from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_SCHNELL
 from imagen_nb.backends.session import Backends
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
-from imagen_nb.config import MemorySettings, Settings, load_settings, validate
+from imagen_nb.config.settings import MemorySettings, Settings, load_settings, validate
 from imagen_nb.errors import BackendError, ConfigError, UsageError
 
 ALL = frozenset(PACKAGES)

@@ -15,7 +15,7 @@ from supabase_fixtures import npm_as_at_home
 from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, ask
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.config import Settings, SupabaseSettings
+from imagen_nb.config.settings import Settings, SupabaseSettings
 
 INSERT_OWN = "imagen_images_insert"
 DAMAGE = {  # what a user finds wrong: the statement, and the migration that is named

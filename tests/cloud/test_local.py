@@ -30,7 +30,7 @@ from imagen_nb.cloud.local import LocalSupabase, node, state
 from imagen_nb.cloud.local.configure import configure, lines_for
 from imagen_nb.cloud.local.node import Node, find_node
 from imagen_nb.cloud.local.process import serves
-from imagen_nb.config import load_settings, validate
+from imagen_nb.config.settings import load_settings, validate
 from imagen_nb.errors import CloudError, ConfigError, UsageError
 from imagen_nb.system import atomic
 

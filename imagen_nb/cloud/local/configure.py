@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from imagen_nb.cloud.local.state import LocalSupabase, write_private
-from imagen_nb.config_file import TEMPLATE, read_yaml
+from imagen_nb.config.yaml_file import TEMPLATE, read_yaml
 from imagen_nb.errors import ConfigError
 
 _GROUP = "supabase"

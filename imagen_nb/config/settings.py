@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from imagen_nb.backends.flux.memory.keys import KEYS
-from imagen_nb.config_file import Line, Problem, nearest, read_yaml, shown
+from imagen_nb.config.yaml_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 from imagen_nb.system.paths import expanded
 from imagen_nb.system.secret_text import bare

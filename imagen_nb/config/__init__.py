@@ -1,0 +1,1 @@
+"""Settings: arguments, environment, imagen.yaml and defaults, in this order."""
