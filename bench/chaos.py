@@ -25,9 +25,9 @@ from fault_proxy import FAULTS, Fault
 from pictures import sync
 from server_state import ServerState, assert_nothing_lost
 
-from imagen_nb.catalog import Catalog
-from imagen_nb.output import Output
-from imagen_nb.reindex import reindex
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.reindex import reindex
 
 CHILD = """
 import random, sys

@@ -21,7 +21,7 @@ from history_server import FaultProxy, as_user, loop, running
 from timing import seconds
 
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.record import COLUMNS
+from imagen_nb.storage.record import COLUMNS
 from imagen_nb.studio.studio import Studio
 
 OURS = ",".join(name for name in COLUMNS if name != "sidecar")

@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 from timing import seconds
 
-from imagen_nb.output import Output, sidecar_of
-from imagen_nb.record import Record, new_id
-from imagen_nb.reindex import reindex
+from imagen_nb.storage.output import Output, sidecar_of
+from imagen_nb.storage.record import Record, new_id
+from imagen_nb.storage.reindex import reindex
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 from pydantic import SecretStr
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase, start, stop
-from imagen_nb.output import Output
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record
 
 TESTS = Path(__file__).parent.parent / "tests" / "cloud"
 sys.path.append(str(TESTS))  # the proxy that delays and breaks requests is the tests' own

@@ -20,11 +20,11 @@ from supabase.lib.client_options import SyncClientOptions
 from supabase_server import FaultProxy, account, fill, running
 from timing import seconds
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.answers import BUCKET
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain
+from imagen_nb.storage.catalog import Catalog
 
 SIDE = 182  # pixels: 182 × 182 × 3 bytes = 100 kB
 ROUNDS = 3

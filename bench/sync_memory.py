@@ -16,17 +16,17 @@ import numpy as np
 from PIL import Image
 from supabase_server import account, running
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import Account
-from imagen_nb.output import Output
-from imagen_nb.record import Record, new_id
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record, new_id
 
 SIDE = 683  # pixels: 683 × 683 × 3 bytes = 1.4 MB
 CHILD = """
 import resource, sys
 from uuid import UUID
 from pydantic import SecretStr
-from imagen_nb.catalog import Catalog
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain

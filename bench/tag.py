@@ -23,9 +23,9 @@ from supabase_server import FaultProxy, fill, running
 from timing import compare
 
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.output import sidecar_of
+from imagen_nb.storage.output import sidecar_of
+from imagen_nb.storage.tags import queued
 from imagen_nb.studio.studio import Studio
-from imagen_nb.tagging import queued
 
 SIDE = 24  # pixels: what a picture weighs plays no part
 ROUNDS = 5

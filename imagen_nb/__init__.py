@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
-    from imagen_nb.picture import Picture
-    from imagen_nb.record import Record
+    from imagen_nb.storage.picture import Picture
+    from imagen_nb.storage.record import Record
     from imagen_nb.studio.autolog.switch import autolog
     from imagen_nb.studio.default import (
         configure,
@@ -57,9 +57,9 @@ _HOMES = {
     "Gallery": "widgets.gallery",
     "ImagenError": "errors",
     "Panel": "widgets.panel",
-    "Picture": "picture",
+    "Picture": "storage.picture",
     "Pictures": "studio.pictures",
-    "Record": "record",
+    "Record": "storage.record",
     "StorageError": "errors",
     "Studio": "studio.studio",
     "SyncReport": "cloud.outcome",

@@ -16,7 +16,7 @@ from imagen_nb.completion import Completion
 from imagen_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagen_nb.picture import Picture
+    from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
 
 NAME = "imagen"

@@ -16,9 +16,9 @@ from hypothesis import settings
 from PIL import Image
 
 from imagen_nb.frames.schema import framed, table_of
-from imagen_nb.output import Output
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio

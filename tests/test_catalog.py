@@ -19,11 +19,11 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.errors import StorageError
-from imagen_nb.output import Kept, Output
-from imagen_nb.record import COLUMNS, Record
-from imagen_nb.reindex import reindex
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Kept, Output
+from imagen_nb.storage.record import COLUMNS, Record
+from imagen_nb.storage.reindex import reindex
 
 DAY = date(2026, 5, 11)
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)
@@ -186,9 +186,9 @@ SCRIPT_HEAD = """
 import datetime, sys, time
 from pathlib import Path
 from PIL import Image
-from imagen_nb.catalog import Catalog
-from imagen_nb.output import Output
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record
 from imagen_nb.system.faults import reach
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])

@@ -18,9 +18,9 @@ import pytest
 import typer
 from PIL import Image
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cli import app, run
 from imagen_nb.request.options import EXTRAS
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import show_picture
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from imagen_nb import electricity
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, PRICES, SIZES
 from imagen_nb.config.settings import CostSettings
-from imagen_nb.cost import cost_usd, said
 from imagen_nb.request.request import resolve
+from imagen_nb.storage import cost as electricity
+from imagen_nb.storage.cost import cost_usd, said
 from imagen_nb.studio.studio import Studio
 
 HOUR_MS = 3_600_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.homes import Homes
+from imagen_nb.storage.folders import Homes
 
 
 def test_a_folder_has_one_catalog_however_it_is_named(tmp_path: Path) -> None:

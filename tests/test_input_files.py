@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import BackendError, StorageError, UsageError
-from imagen_nb.input_files import keep_inputs, told_of
-from imagen_nb.output import read_record
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
-from imagen_nb.reindex import reindex
 from imagen_nb.request.images import read_input
+from imagen_nb.storage.input_files import keep_inputs, told_of
+from imagen_nb.storage.output import read_record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.reindex import reindex
 from imagen_nb.studio.studio import Studio
 
 FAST: dict[str, Any] = {"progress": False, "steps": 2}

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import Cancelled
-from imagen_nb.homes import Homes
-from imagen_nb.keeping import WAITING, Writer
-from imagen_nb.record import Record
+from imagen_nb.storage.folders import Homes
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.writer import WAITING, Writer
 
 Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]

@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from imagen_nb.catalog import Catalog, Entry
-from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.output import Output, read_record
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.outbox import Outbox, waiting_frame
+from imagen_nb.storage.output import Output, read_record
+from imagen_nb.storage.record import Record
 
 DAY = datetime.date(2026, 5, 11)
 
@@ -70,8 +70,8 @@ def test_what_a_killed_sender_held_is_free_for_the_next(folder: Path, fill: Call
     ids = fill(2)
     script = """
         import os, signal, sys
-        from imagen_nb.catalog import Catalog
-        from imagen_nb.outbox import Outbox
+        from imagen_nb.storage.catalog import Catalog
+        from imagen_nb.storage.outbox import Outbox
         with Outbox(Catalog(sys.argv[1])).lease() as lease:
             assert len(lease.claim(sys.argv[2:])) == 2
             print("held", flush=True)

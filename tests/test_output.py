@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.output import (
+from imagen_nb.storage.output import (
     Kept,
     Output,
     destination,
@@ -36,7 +36,7 @@ from imagen_nb.output import (
     slug,
     storage_path,
 )
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.system import atomic
 
 DAY = date(2026, 5, 11)
@@ -47,8 +47,8 @@ SCRIPT_HEAD = """
 import datetime, os, sys, time
 from pathlib import Path
 from PIL import Image
-from imagen_nb.output import Output
-from imagen_nb.record import Record
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record
 
 def draw(shade):
     return Image.new("RGB", (64, 64), (shade, 0, 0))
@@ -291,7 +291,7 @@ def test_long_prompts_that_begin_alike_do_not_get_slower_with_each(
 ) -> None:
     read: list[Path] = []
     monkeypatch.setattr(
-        "imagen_nb.output.read_record", lambda path: read.append(path) or read_record(path)
+        "imagen_nb.storage.output.read_record", lambda path: read.append(path) or read_record(path)
     )
     output, image = Output(folder), make_image()
     for n in range(50):

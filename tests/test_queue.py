@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.catalog import Catalog
-from imagen_nb.queue import Item, Queue, Wish
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.drawing_queue import Item, Queue, Wish
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ class TestTwoPainters:
 HOLD = """
     import os, signal, sys
     from pathlib import Path
-    from imagen_nb.catalog import Catalog
-    from imagen_nb.queue import Queue, Wish
+    from imagen_nb.storage.catalog import Catalog
+    from imagen_nb.storage.drawing_queue import Queue, Wish
     queue = Queue(Catalog(Path(sys.argv[1])))
     queue.add([Wish(prompt="a"), Wish(prompt="b")])
     print("held", flush=True)

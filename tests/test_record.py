@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.errors import StorageError
-from imagen_nb.record import COLUMNS, SCHEMA_VERSION, Record, new_id
+from imagen_nb.storage.record import COLUMNS, SCHEMA_VERSION, Record, new_id
 
 Make = Callable[..., Record]
 

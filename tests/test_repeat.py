@@ -21,8 +21,8 @@ from PIL import Image
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError, StorageError, UsageError
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
 FAST: dict[str, Any] = {"progress": False, "steps": 2}

@@ -13,11 +13,11 @@ import pytest
 from evil import EVIL, Page, steers
 
 import imagen_nb as im
-from imagen_nb.catalog import Entry
-from imagen_nb.outbox import waiting_frame
-from imagen_nb.output import slug
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Entry
+from imagen_nb.storage.outbox import waiting_frame
+from imagen_nb.storage.output import slug
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.markup import legible

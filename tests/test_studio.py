@@ -10,8 +10,8 @@ import pytest
 
 import imagen_nb as im
 from imagen_nb.backends import Step
-from imagen_nb.catalog import Catalog
-from imagen_nb.output import read_record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import read_record
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from pictures import render
 
-from imagen_nb import output, tagging
-from imagen_nb.catalog import Catalog
 from imagen_nb.cli import run
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.output import Kept, read_record
-from imagen_nb.record import Record
+from imagen_nb.storage import output
+from imagen_nb.storage import tags as tagging
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Kept, read_record
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.tags import change, queue, queued
 from imagen_nb.studio.studio import Studio
-from imagen_nb.tagging import change, queue, queued
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_processes_that_tag_the_same_pictures_lose_nothing(studio: Studio, folde
 
 
 def test_reindexing_keeps_tags(studio: Studio, folder: Path) -> None:
-    from imagen_nb.reindex import reindex
+    from imagen_nb.storage.reindex import reindex
 
     studio.tag(studio.history(source="local"), "sea")
     studio.catalog().path.unlink()

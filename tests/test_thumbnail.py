@@ -11,9 +11,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
 from imagen_nb.request.sweep import Axis
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.thumbnails import (
     WEIGHT,
@@ -61,8 +61,8 @@ import nbformat
 import numpy as np
 from PIL import Image
 from pathlib import Path
-from imagen_nb.picture import Picture, Pictures
-from imagen_nb.record import Record
+from imagen_nb.storage.picture import Picture, Pictures
+from imagen_nb.storage.record import Record
 y, x = np.mgrid[0:1024, 0:1024]
 scene = np.stack([128 + 80 * np.sin(x / 90), 120 + 90 * np.cos(y / 70), 100 + 60 * np.sin((x + y) / 50)], -1)
 made = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch import grids, tables
 from imagen_nb.batch.parameters import checked
 from imagen_nb.errors import UsageError
-from imagen_nb.output import slug
+from imagen_nb.storage.output import slug
 
 if TYPE_CHECKING:
     from imagen_nb.batch.tables import Source

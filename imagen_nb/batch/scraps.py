@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.picture import Picture
+from imagen_nb.storage.picture import Picture
 
 if TYPE_CHECKING:
     from imagen_nb.studio.pictures import Pictures

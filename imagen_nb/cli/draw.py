@@ -17,9 +17,9 @@ from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import complain, show_picture, shows_pictures
 
 if TYPE_CHECKING:
-    from imagen_nb.catalog import Entry
     from imagen_nb.config.settings import Settings
-    from imagen_nb.picture import Picture
+    from imagen_nb.storage.catalog import Entry
+    from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
 

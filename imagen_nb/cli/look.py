@@ -41,7 +41,7 @@ def models(
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
     from imagen_nb.backends import listed_backends
-    from imagen_nb.cost import said
+    from imagen_nb.storage.cost import said
 
     if loras is not None:
         list_loras(loras, as_json)
@@ -138,8 +138,8 @@ class Held:
 
 def kept_in(folder: Path) -> Held:
     """What is known of a folder: the last picture, the last errors; makes no catalog."""
-    from imagen_nb.catalog import Catalog
-    from imagen_nb.tagging import queued
+    from imagen_nb.storage.catalog import Catalog
+    from imagen_nb.storage.tags import queued
 
     catalog = Catalog(folder)
     if not catalog.path.exists():
@@ -159,7 +159,7 @@ def reindex(
     config: options.Config = None,
 ) -> None:
     """Rebuild a folder's catalog from its sidecars."""
-    from imagen_nb.reindex import reindex as rebuild
+    from imagen_nb.storage.reindex import reindex as rebuild
     from imagen_nb.system.progress import counting
 
     place = folder or settings_of(config).output.dir

@@ -12,7 +12,7 @@ from imagen_nb.cli.draw import copied, drawing_settings, report
 from imagen_nb.system.terminal import show_picture, shows_pictures
 
 if TYPE_CHECKING:
-    from imagen_nb.picture import Picture
+    from imagen_nb.storage.picture import Picture
 
 
 def reproduce(

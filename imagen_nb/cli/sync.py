@@ -13,8 +13,8 @@ from imagen_nb.cli.options import settings_of
 from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
-    from imagen_nb.catalog import Entry
     from imagen_nb.cloud.outcome import SyncReport
+    from imagen_nb.storage.catalog import Entry
     from imagen_nb.studio.studio import Studio
 
 
@@ -63,7 +63,7 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
 
     `path` and `state` are None where this machine does not have the picture.
     """
-    from imagen_nb.tagging import change_of, queued
+    from imagen_nb.storage.tags import change_of, queued
 
     catalog = studio.catalog()
     changes = queued(catalog)

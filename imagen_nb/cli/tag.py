@@ -31,8 +31,8 @@ def tag(
     as_json: options.Json = False,
 ) -> None:
     """Add tags to pictures or take them away, here and in the cloud."""
+    from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
     from imagen_nb.studio.studio import Studio
-    from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 
     stars = rated(_stars(rating)) if rating is not None else Change()
     marks = [name for name, wanted in ((KEEPER, keeper), (REJECT, reject)) if wanted]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from imagen_nb.cloud.answers import Missing, Rejected
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.output import slug
+from imagen_nb.storage.output import slug
 from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.answers import Rejected, Taken
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.errors import CloudError, StorageError
-from imagen_nb.outbox import Lease, Outbox
-from imagen_nb.output import numbered
+from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.outbox import Lease, Outbox
+from imagen_nb.storage.output import numbered
 from imagen_nb.system.faults import reach
 
 SENDERS = 8  # threads; more are no faster against Storage's own server

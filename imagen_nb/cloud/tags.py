@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.quoting import any_of, array
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
 from imagen_nb.system.faults import reach
 from imagen_nb.system.terminal import complain
-from imagen_nb.tagging import Queued, change_of, merged, queued, settle
 
 _CHUNK = 100  # ids in one request, whose address must stay short
 _ROUNDS = 5  # how often a row is read again that others write at the same time

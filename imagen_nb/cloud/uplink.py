@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from uuid import UUID
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
@@ -19,7 +18,8 @@ from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.outbox import Outbox
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import complain
 
 NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"

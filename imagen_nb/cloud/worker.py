@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import SENDERS, Turn, drain
 from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
-from imagen_nb.outbox import Outbox
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import complain
 
 _QUIET_S = 0.5  # how long nothing must be drawn: the next picture of a loop begins sooner

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded 
     from PIL.Image import Image
 
     from imagen_nb.cloud.client import Cloud
-    from imagen_nb.picture import Picture
+    from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.gallery import Gallery
 

@@ -11,7 +11,7 @@ from imagen_nb.errors import StorageError
 from imagen_nb.frames.places import at
 from imagen_nb.frames.rows import plain, sidecar, text
 from imagen_nb.frames.schema import require
-from imagen_nb.output import read_record
+from imagen_nb.storage.output import read_record
 
 if TYPE_CHECKING:
     import pandas as pd

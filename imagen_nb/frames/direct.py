@@ -17,7 +17,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import empty, table_of
 from imagen_nb.frames.words import Words
-from imagen_nb.record import COLUMNS
+from imagen_nb.storage.record import COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa

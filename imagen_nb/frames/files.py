@@ -16,7 +16,7 @@ from imagen_nb.errors import ImagenError
 from imagen_nb.frames.links import sign
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import Place, content, described, places
-from imagen_nb.output import Output, numbered, slug
+from imagen_nb.storage.output import Output, numbered, slug
 from imagen_nb.system.atomic import explained, flush_folder, move_new, written
 from imagen_nb.system.terminal import complain
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.catalog import Catalog, as_text
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import arrow_schema, empty, newest_first, table_of
 from imagen_nb.frames.words import Words
-from imagen_nb.record import COLUMNS
+from imagen_nb.storage.catalog import Catalog, as_text
+from imagen_nb.storage.record import COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3

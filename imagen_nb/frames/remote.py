@@ -19,7 +19,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.quoting import any_of, array
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
-from imagen_nb.record import COLUMNS
+from imagen_nb.storage.record import COLUMNS
 from imagen_nb.system.progress import reading
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.record import COLUMNS
+from imagen_nb.storage.record import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

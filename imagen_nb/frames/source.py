@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.config.settings import Settings
@@ -15,6 +14,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct, local, remote
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import newest_first
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:

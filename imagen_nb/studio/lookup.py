@@ -11,18 +11,18 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
-from imagen_nb.output import read_record
-from imagen_nb.picture import Picture
-from imagen_nb.record import COLUMNS, Record
+from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.output import read_record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import COLUMNS, Record
+from imagen_nb.storage.tags import Change, apply, queue
 from imagen_nb.system.paths import absolute
-from imagen_nb.tagging import Change, apply, queue
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import UsageError
-from imagen_nb.output import keep_sheet
-from imagen_nb.picture import _UNREADABLE, Picture, _why
-from imagen_nb.record import Record
 from imagen_nb.request.sweep import Axis
+from imagen_nb.storage.output import keep_sheet
+from imagen_nb.storage.picture import _UNREADABLE, Picture, _why
+from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import (
     CELL,
     MAX_CELLS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from imagen_nb.errors import BackendError
-from imagen_nb.record import Record
 from imagen_nb.request.request import Limits
+from imagen_nb.storage.record import Record
 
 AUTOLOGGED = "diffusers"  # the backend of a picture that autolog recorded
 _LONGEST = 512  # tokens: what FluxPipeline takes, of any model

@@ -24,9 +24,9 @@ from imagen_nb.backends.flux.loras import as_recorded
 from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError, CloudError, StorageError
-from imagen_nb.record import Record
 from imagen_nb.request.options import EXTRAS
 from imagen_nb.request.request import Request
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.lookup import Original
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from imagen_nb.backends import Backend, Progress
 from imagen_nb.backends.session import Backends
-from imagen_nb.catalog import Catalog, Entry
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.uplink import Uplink
@@ -23,17 +22,19 @@ from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.source import History
-from imagen_nb.homes import Home, Homes
-from imagen_nb.input_files import found_inputs
-from imagen_nb.keeping import WAITING, Facts, Writer, drawn_today
-from imagen_nb.outbox import Outbox, waiting_frame
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
 from imagen_nb.request.images import Input, input_of, read_input
 from imagen_nb.request.options import EXTRAS, IMAGES
 from imagen_nb.request.request import Request, Size, resolve
 from imagen_nb.request.sweep import Grid, grid
 from imagen_nb.request.validation import checked_prompt, checked_tags
+from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.folders import Home, Homes
+from imagen_nb.storage.input_files import found_inputs
+from imagen_nb.storage.outbox import Outbox, waiting_frame
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
+from imagen_nb.storage.writer import WAITING, Facts, Writer, drawn_today
 from imagen_nb.studio.lookup import Original, ids_of, is_picture, original, retag
 from imagen_nb.studio.nesting import within
 from imagen_nb.studio.pictures import Pictures
@@ -51,12 +52,11 @@ from imagen_nb.studio.reproduce import (
     wanted,
 )
 from imagen_nb.system.terminal import complain
-from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.keeping import Adopted
+    from imagen_nb.storage.writer import Adopted
     from imagen_nb.studio.lookup import What
 
 

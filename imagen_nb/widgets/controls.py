@@ -11,10 +11,10 @@ import ipywidgets as w
 
 from imagen_nb.backends import Backend, backend_names
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.queue import Wish
-from imagen_nb.record import Record
 from imagen_nb.request.request import check_size, random_seed, resolve
 from imagen_nb.request.validation import checked_prompt, checked_tags
+from imagen_nb.storage.drawing_queue import Wish
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets.sizes import labelled, sizes
 

@@ -15,9 +15,9 @@ from PIL import Image
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.places import Place, described
 from imagen_nb.frames.words import parse
+from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import webp
-from imagen_nb.tagging import KEEPER, REJECT, Change, change, rated
 from imagen_nb.widgets.pair import pair
 from imagen_nb.widgets.rows import FACETS, Filters, Rows
 from imagen_nb.widgets.saved import saved, show_page, show_view, thumbnails

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
-from imagen_nb.picture import Picture
-from imagen_nb.queue import Item, Queue, Wish
+from imagen_nb.storage.drawing_queue import Item, Queue, Wish
+from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.live import SIDE, Onlooker
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.thumbnails import webp

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import VBox, Widget
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.queue import Wish
+from imagen_nb.storage.drawing_queue import Wish
+from imagen_nb.storage.tags import KEEPER, REJECT
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.thumbnails import webp
-from imagen_nb.tagging import KEEPER, REJECT
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.results import Result

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.picture import Picture, summary
+from imagen_nb.storage.picture import Picture, summary
 from imagen_nb.system.thumbnails import webp
 
 SHOWN = 100

@@ -15,8 +15,8 @@ from imagen_nb.frames.places import Place, places
 from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.words import EVERY, Words
+from imagen_nb.storage.tags import Change
 from imagen_nb.system.markup import cut
-from imagen_nb.tagging import Change
 
 if TYPE_CHECKING:
     import pandas as pd

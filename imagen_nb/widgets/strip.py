@@ -8,8 +8,8 @@ from typing import Any
 import anywidget
 
 from imagen_nb.backends import Step
-from imagen_nb.picture import Picture
-from imagen_nb.queue import Item, Wish
+from imagen_nb.storage.drawing_queue import Item, Wish
+from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.live import clock
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.results import Results, result

@@ -26,7 +26,7 @@ import imagen_nb as im
 from imagen_nb import analysis
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.cli.history import print_history
-from imagen_nb.record import new_id
+from imagen_nb.storage.record import new_id
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.studio.studio import Studio

@@ -24,8 +24,8 @@ from imagen_nb.backends.flux.drawing.phases import batches
 from imagen_nb.backends.flux.drawing.prompts import CAPACITY
 from imagen_nb.backends.flux.drawing.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled
-from imagen_nb.record import Record
 from imagen_nb.request.request import MAX_SEED
+from imagen_nb.storage.record import Record
 
 
 def pixels(drawn: Drawn) -> np.ndarray[Any, Any]:

@@ -29,7 +29,7 @@ from imagen_nb.backends.flux.memory.plan import Machine, Plan
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.reproduce import differences
 from imagen_nb.studio.studio import Studio
 

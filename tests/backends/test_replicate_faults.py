@@ -26,7 +26,7 @@ from replicate_server import QUICK, TOKEN, Answer, Replicate, Running, backend_a
 from imagen_nb.backends.replicate.backend import ReplicateBackend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED
 from imagen_nb.errors import BackendError, Cancelled
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
 THROTTLED = {"detail": "Request was throttled. Your rate limit resets in ~9s."}

@@ -22,8 +22,8 @@ from supabase_fixtures import TwoUsers
 
 from imagen_nb.batch.run import run_batch
 from imagen_nb.batch.template import ours
-from imagen_nb.catalog import Catalog
-from imagen_nb.output import read_record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import read_record
 
 pytestmark = pytest.mark.slow
 JOBS, KILLS = 200, 3

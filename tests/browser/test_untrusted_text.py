@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 PROMPTS = list(EVIL.values())
 CELLS = {
-    "start": f"%load_ext imagen_nb\nfrom imagen_nb.picture import Pictures\nEVIL = {PROMPTS!r}\n"
+    "start": f"%load_ext imagen_nb\nfrom imagen_nb.storage.picture import Pictures\nEVIL = {PROMPTS!r}\n"
     "import pandas; pandas.set_option('display.html.use_mathjax', False)",
     "picture": "made = [im.generate(p, seed=1, steps=1, progress=False) for p in EVIL]\n"
     "for picture in made: display(picture)",
@@ -25,7 +25,7 @@ CELLS = {
     "sheet": "df.imagen.contact_sheet(caption='prompt', size=96)",
     "frame": "df[['prompt', 'seed']]",
     "report": "im.SyncReport(1, tuple((p, p) for p in EVIL), 2, EVIL[0])",
-    "pending": "from imagen_nb.outbox import waiting_frame\nfrom dataclasses import replace\n"
+    "pending": "from imagen_nb.storage.outbox import waiting_frame\nfrom dataclasses import replace\n"
     "entries = studio.catalog().latest(99)[::-1]\n"
     "waiting_frame([replace(e, cloud_state='failed', cloud_error=e.record.prompt) for e in entries])",
     "errors": "for p in EVIL:\n"

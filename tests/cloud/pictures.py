@@ -10,14 +10,14 @@ import httpx
 from PIL import Image
 from tenacity import wait_random
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import drain
-from imagen_nb.output import Output
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record
 from imagen_nb.system.faults import reach
 
 DAY = datetime.date(2026, 5, 11)

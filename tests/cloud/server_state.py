@@ -12,8 +12,8 @@ import httpx
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.storage.catalog import Catalog
 
 _PAGE = 100
 

@@ -20,15 +20,15 @@ from pictures import render, sync, wait_little
 from pydantic import SecretStr
 from server_state import ServerState, assert_nothing_lost
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain
-from imagen_nb.outbox import Outbox
-from imagen_nb.output import Output
-from imagen_nb.record import Record
-from imagen_nb.reindex import reindex
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.outbox import Outbox
+from imagen_nb.storage.output import Output
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.reindex import reindex
 
 pytestmark = pytest.mark.slow
 
@@ -219,7 +219,7 @@ def test_a_full_disk_while_a_picture_is_assigned(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as disk:
-        disk.setattr("imagen_nb.output.write_whole", full)
+        disk.setattr("imagen_nb.storage.output.write_whole", full)
         report = sync(folder, account)
     assert len(report.failed) == 8
     assert "No space left" in report.failed[0][1]

@@ -17,8 +17,8 @@ from supabase_fixtures import TwoUsers
 from imagen_nb.cloud import account
 from imagen_nb.cloud.answers import BUCKET
 from imagen_nb.errors import UsageError
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio
 

@@ -12,7 +12,7 @@ from postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database
 from psycopg.types.json import Json
 
 from imagen_nb.cloud.migrate import migrate, migrations
-from imagen_nb.record import COLUMNS, Record
+from imagen_nb.storage.record import COLUMNS, Record
 
 SCHEMAS = "pgrst.db_schemas"
 

@@ -16,9 +16,9 @@ from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud import client
 from imagen_nb.errors import UsageError
-from imagen_nb.output import read_record
+from imagen_nb.storage.output import read_record
+from imagen_nb.storage.tags import queued
 from imagen_nb.studio.studio import Studio
-from imagen_nb.tagging import queued
 
 
 def settings(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:

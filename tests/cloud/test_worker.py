@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.worker import Worker
+from imagen_nb.storage.catalog import Catalog
 
 
 def test_pictures_named_while_others_are_interrupted_wait_beside_them(

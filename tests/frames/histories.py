@@ -8,10 +8,10 @@ from typing import Any
 
 from server_state import ServerState
 
-from imagen_nb.catalog import Catalog
 from imagen_nb.cloud.sync import _without_nul
-from imagen_nb.output import Kept
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Kept
+from imagen_nb.storage.record import Record
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 PROMPTS = (

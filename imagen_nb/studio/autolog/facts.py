@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.backends.flux.libraries import versions
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.autolog.arguments import Said
 from imagen_nb.studio.autolog.images import Shown
 from imagen_nb.studio.autolog.noise import Generators

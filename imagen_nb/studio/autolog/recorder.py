@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import Cancelled, ImagenError
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
 from imagen_nb.studio.autolog.arguments import Said, said
 from imagen_nb.studio.autolog.facts import records
 from imagen_nb.studio.autolog.images import Shown, images_in, shown
@@ -21,7 +21,7 @@ from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
-    from imagen_nb.keeping import Adopted
+    from imagen_nb.storage.writer import Adopted
 
 _ENOUGH = 2  # calls of a parent to know that it was more than one
 

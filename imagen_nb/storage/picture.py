@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import safe
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.system.markup import bidi, escaped
 from imagen_nb.system.thumbnails import captioned, img_tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from imagen_nb.catalog import Catalog
+    from imagen_nb.storage.catalog import Catalog
 
 _UNREADABLE = (OSError, SyntaxError)  # what Pillow raises of files that are gone or torn
 

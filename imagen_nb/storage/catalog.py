@@ -19,9 +19,9 @@ from uuid import UUID
 
 from filelock import FileLock
 
-from imagen_nb import catalog_file
-from imagen_nb.output import Kept, amended
-from imagen_nb.record import COLUMNS, Record
+from imagen_nb.storage import catalog_schema as catalog_file
+from imagen_nb.storage.output import Kept, amended
+from imagen_nb.storage.record import COLUMNS, Record
 from imagen_nb.system.atomic import explained
 from imagen_nb.system.paths import absolute
 

@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from imagen_nb.catalog import Catalog, Entry, as_text
 from imagen_nb.errors import UsageError
-from imagen_nb.output import Kept, amended
 from imagen_nb.request.validation import checked_tags
+from imagen_nb.storage.catalog import Catalog, Entry, as_text
+from imagen_nb.storage.output import Kept, amended
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"

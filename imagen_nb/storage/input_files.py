@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.errors import BackendError
-from imagen_nb.record import Record
 from imagen_nb.request.images import KINDS, Input, input_of
 from imagen_nb.request.options import IMAGES
+from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explained, write_whole
 
 FOLDER = "inputs"  # in the folder of the pictures

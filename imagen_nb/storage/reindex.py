@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from imagen_nb.catalog import Catalog, save, to_row
-from imagen_nb.catalog_file import CatalogDamagedError, damaged
 from imagen_nb.errors import StorageError
-from imagen_nb.output import record_in_png
-from imagen_nb.record import Record
+from imagen_nb.storage.catalog import Catalog, save, to_row
+from imagen_nb.storage.catalog_schema import CatalogDamagedError, damaged
+from imagen_nb.storage.output import record_in_png
+from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explained, write_whole
 
 _BATCH = 5000  # rows in one transaction, and between two calls of `progress`

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imagen_nb.catalog import Catalog, Entry, as_text
+from imagen_nb.storage.catalog import Catalog, Entry, as_text
 from imagen_nb.system.leases import Leases
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ from uuid import UUID
 
 from imagen_nb._version import __version__
 from imagen_nb.backends import Backend, Drawn, made_with
-from imagen_nb.cost import cost_usd
 from imagen_nb.errors import Cancelled
-from imagen_nb.homes import Home
-from imagen_nb.input_files import keep_inputs, recorded
-from imagen_nb.output import Kept, read_record
-from imagen_nb.picture import Picture
-from imagen_nb.record import Record
 from imagen_nb.request.request import Request
+from imagen_nb.storage.cost import cost_usd
+from imagen_nb.storage.folders import Home
+from imagen_nb.storage.input_files import keep_inputs, recorded
+from imagen_nb.storage.output import Kept, read_record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.tags import apply, change
 from imagen_nb.system.faults import reach
-from imagen_nb.tagging import apply, change
 
 if TYPE_CHECKING:
     from PIL.Image import Image

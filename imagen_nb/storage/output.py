@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.record import Record
+from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
     explained,
     flush_folder,

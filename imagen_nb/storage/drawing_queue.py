@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imagen_nb.catalog import Catalog, as_text
+from imagen_nb.storage.catalog import Catalog, as_text
 from imagen_nb.system.leases import Leases
 
 _ERROR_LENGTH = 500  # characters

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagen_nb.catalog import Catalog
-from imagen_nb.output import Output, destination
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Output, destination
 from imagen_nb.system.paths import absolute
 
 
