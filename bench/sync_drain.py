@@ -21,8 +21,8 @@ from supabase_server import FaultProxy, account, fill, running
 from timing import seconds
 
 from imagen_nb.cloud.account import Account
-from imagen_nb.cloud.answers import BUCKET
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.sync import drain
 from imagen_nb.storage.catalog import Catalog
 

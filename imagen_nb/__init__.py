@@ -13,7 +13,7 @@ from imagen_nb._version import __version__
 if TYPE_CHECKING:
     from imagen_nb.batch.run import run_batch
     from imagen_nb.batch.scraps import glue
-    from imagen_nb.cloud.outcome import SyncReport
+    from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.errors import (
         BackendError,
         Cancelled,
@@ -62,7 +62,7 @@ _HOMES = {
     "Record": "storage.record",
     "StorageError": "errors",
     "Studio": "studio.studio",
-    "SyncReport": "cloud.outcome",
+    "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError
 from imagen_nb.studio.studio import Studio

@@ -13,7 +13,7 @@ from imagen_nb.cli.options import settings_of
 from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
-    from imagen_nb.cloud.outcome import SyncReport
+    from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.storage.catalog import Entry
     from imagen_nb.studio.studio import Studio
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from imagen_nb.cloud.answers import Refused
+from imagen_nb.cloud.errors import Refused
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient

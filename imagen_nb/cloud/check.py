@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from imagen_nb.cloud.account import account_of
-from imagen_nb.cloud.answers import Refused
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import Refused
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 

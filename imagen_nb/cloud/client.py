@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,14 +20,7 @@ from tenacity import (
 )
 
 from imagen_nb.cloud.account import Account, Session, sign_in
-from imagen_nb.cloud.answers import (
-    BUCKET,
-    Missing,
-    Refused,
-    Rejected,
-    Unreachable,
-    understood,
-)
+from imagen_nb.cloud.errors import BUCKET, Missing, Refused, Rejected, Unreachable, understood
 from imagen_nb.system.secret_text import scrubbed
 from imagen_nb.system.throttling import refuse_busy
 
@@ -273,3 +266,21 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, Unreachable) else None
     return max(asked or 0.0, _growing(state))
+
+
+_NUL = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as rows have it
+
+
+def quoted(value: str) -> str:
+    r"""A value between double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
+    return '"' + value.translate(_NUL).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def any_of(values: Iterable[str | int]) -> str:
+    """The condition that a column is one of these values: `in.("a","b")`."""
+    return f"in.({','.join(str(v) if isinstance(v, int) else quoted(v) for v in values)})"
+
+
+def array(values: Iterable[str]) -> str:
+    """The values as an array of PostgreSQL: `{"a","b"}`."""
+    return "{" + ",".join(map(quoted, values)) + "}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import imagen_nb
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.errors import CloudError
 
@@ -45,7 +44,7 @@ class Migration:
 
 def migrations() -> list[Migration]:
     """The files that belong to this version of imagen_nb, in their order."""
-    return read_folder(_folder(Path(imagen_nb.__file__).parent))
+    return read_folder(_folder(Path(__file__).parents[1]))
 
 
 def _folder(package: Path) -> Path:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.cloud.answers import Rejected, Taken
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.errors import Rejected, Taken
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, Entry
 from imagen_nb.storage.outbox import Lease, Outbox

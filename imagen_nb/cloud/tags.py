@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.quoting import any_of, array
+from imagen_nb.cloud.client import Cloud, any_of, array
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
 from imagen_nb.system.faults import reach

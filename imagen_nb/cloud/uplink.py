@@ -11,8 +11,8 @@ from uuid import UUID
 
 from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import Turn, drain
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push
 from imagen_nb.cloud.verify import differences
 from imagen_nb.cloud.worker import Worker

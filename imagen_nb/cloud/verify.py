@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from imagen_nb.cloud.answers import Rejected
 from imagen_nb.cloud.client import CONNECTIONS, Cloud
+from imagen_nb.cloud.errors import Rejected
 from imagen_nb.storage.catalog import Entry
 
 _BATCH = 200  # pictures whose rows and URLs are asked for at once

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import SENDERS, Turn, drain
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from imagen_nb.cloud.answers import Refused, Unreachable
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
+from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import empty, table_of

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagen_nb.cloud import cache
-from imagen_nb.cloud.answers import Missing
-from imagen_nb.cloud.cache import Wanted
+from imagen_nb.cloud import picture_cache as cache
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import Missing
+from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.links import sign
 from imagen_nb.frames.parallel import each

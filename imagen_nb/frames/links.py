@@ -6,9 +6,9 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.answers import Missing, Rejected
-from imagen_nb.cloud.cache import Wanted
 from imagen_nb.cloud.client import DAY_S, Cloud
+from imagen_nb.cloud.errors import Missing, Rejected
+from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import CloudError, ImagenError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import NO_CLOUD, Place

@@ -14,11 +14,10 @@ from uuid import UUID
 
 from PIL import Image
 
-from imagen_nb.cloud import cache
-from imagen_nb.cloud.answers import Missing
-from imagen_nb.cloud.cache import Wanted
-from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.quoting import any_of
+from imagen_nb.cloud import picture_cache as cache
+from imagen_nb.cloud.client import Cloud, any_of
+from imagen_nb.cloud.errors import Missing
+from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.rows import sidecar, text

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.quoting import any_of, array
+from imagen_nb.cloud.client import Cloud, any_of, array
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
 from imagen_nb.storage.record import COLUMNS

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct, local, remote

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.answers import Refused, Unreachable
-from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.client import Cloud, any_of
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
-from imagen_nb.cloud.quoting import any_of
+from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.parallel import each
 from imagen_nb.frames.places import NO_CLOUD

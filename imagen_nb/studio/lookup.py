@@ -11,8 +11,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from imagen_nb.cloud.answers import Unreachable
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
 from imagen_nb.frames.rows import plain, sidecar

@@ -21,8 +21,8 @@ from imagen_nb.backends import (
     may_differ,
 )
 from imagen_nb.backends.flux.loras import as_recorded
-from imagen_nb.cloud.cache import Wanted, fetch
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.picture_cache import Wanted, fetch
 from imagen_nb.errors import BackendError, CloudError, StorageError
 from imagen_nb.request.options import EXTRAS
 from imagen_nb.request.request import Request

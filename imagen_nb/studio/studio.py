@@ -15,7 +15,7 @@ from uuid import UUID
 from imagen_nb.backends import Backend, Progress
 from imagen_nb.backends.session import Backends
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError

@@ -13,8 +13,8 @@ from tenacity import wait_random
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
 from imagen_nb.cloud.sync import drain
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.record import Record

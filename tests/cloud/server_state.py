@@ -12,7 +12,7 @@ import httpx
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 
-from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.storage.catalog import Catalog
 
 _PAGE = 100

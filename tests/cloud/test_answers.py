@@ -8,14 +8,7 @@ from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase_auth.errors import AuthApiError, AuthRetryableError
 
-from imagen_nb.cloud.answers import (
-    Missing,
-    Refused,
-    Rejected,
-    Taken,
-    Unreachable,
-    understood,
-)
+from imagen_nb.cloud.errors import Missing, Refused, Rejected, Taken, Unreachable, understood
 from imagen_nb.system.throttling import Busy, refuse_busy
 
 

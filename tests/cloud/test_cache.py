@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from supabase_fixtures import TwoUsers
 
-from imagen_nb.cloud import cache
+from imagen_nb.cloud import picture_cache as cache
 from imagen_nb.cloud.account import Account
-from imagen_nb.cloud.answers import BUCKET, Missing, Rejected
-from imagen_nb.cloud.cache import LARGEST, Cache, Wanted
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
+from imagen_nb.cloud.picture_cache import LARGEST, Cache, Wanted
 
 ATTACKS = [
     "../../etc/passwd", "/etc/passwd", "..", ".", "", "a/../../b.png", "C:\\Windows\\x.png", "CON.png",
@@ -157,7 +157,7 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
 
 def test_the_cache_stays_below_its_limit_with_several_processes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from imagen_nb.cloud.cache import Cache, Wanted\n"
+        "import sys; from pathlib import Path; from imagen_nb.cloud.picture_cache import Cache, Wanted\n"
         "here = Cache(Path(sys.argv[1]), limit=100_000)\n"
         "for number in range(300):\n"
         "    wanted = Wanted(str(number), f'2026-05-11/x-{number}.png')\n"

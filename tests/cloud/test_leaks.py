@@ -21,8 +21,8 @@ import imagen_nb as im
 from imagen_nb.cli import run
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
-from imagen_nb.cloud.answers import understood
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import understood
 from imagen_nb.errors import CloudError
 
 KEY, PASSWORD = "sb_secret_abcdefgh/1'2", "hunter2 hunter2"

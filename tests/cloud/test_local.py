@@ -25,7 +25,7 @@ from supabase_fixtures import TwoUsers, npm_as_at_home
 
 from imagen_nb.cli import run
 from imagen_nb.cloud import local
-from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.local import LocalSupabase, node, state
 from imagen_nb.cloud.local.configure import configure, lines_for
 from imagen_nb.cloud.local.node import Node, find_node

@@ -24,7 +24,7 @@ from supabase.lib.client_options import SyncClientOptions
 from supabase_auth.errors import AuthApiError
 from supabase_fixtures import TwoUsers
 
-from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.local import state
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4

@@ -15,7 +15,7 @@ from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud import account
-from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record

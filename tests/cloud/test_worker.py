@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.outcome import SyncReport
+from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.storage.catalog import Catalog
 

@@ -17,7 +17,7 @@ from postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
 from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
-from imagen_nb.cloud.answers import Refused, Unreachable
+from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.cloud.sync import _without_nul
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames import direct

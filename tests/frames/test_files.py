@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pictures import render
 from server_state import ServerState
 
-from imagen_nb.cloud.answers import BUCKET, Missing, Rejected
+from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
 from imagen_nb.errors import CloudError, StorageError, UsageError
 from imagen_nb.frames import links
 from imagen_nb.frames.files import file_name

@@ -16,7 +16,7 @@ from server_state import ServerState
 from views import View
 
 import imagen_nb as im
-from imagen_nb.cloud.answers import BUCKET
+from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.paths import cache_folder
 

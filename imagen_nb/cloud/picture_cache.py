@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imagen_nb.cloud.answers import Missing, Rejected
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import Missing, Rejected
 from imagen_nb.storage.output import slug
 from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
