@@ -16,8 +16,8 @@ from typing import Any
 
 from timing import seconds
 
-from imagen_nb.frames.local import sql
 from imagen_nb.frames.query import query
+from imagen_nb.frames.sources.local import sql
 from imagen_nb.storage.catalog import Catalog, save, to_row
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio

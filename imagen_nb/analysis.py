@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.axes import COLOURS, axes, counted, dated, few, kinds, label, legend, nothing
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import by_the_clock
-from imagen_nb.frames.rows import labels
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import labels
 from imagen_nb.grid import grid
 
 if TYPE_CHECKING:

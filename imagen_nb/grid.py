@@ -80,8 +80,8 @@ def _most(values: pd.Series[Any], count: int) -> list[Any]:
 
 
 def _images(shown: pd.DataFrame, cloud: Cloud | None) -> list[Image]:
-    from imagen_nb.frames.places import described, places
-    from imagen_nb.frames.sheet import small
+    from imagen_nb.frames.pictures.contact_sheet import small
+    from imagen_nb.frames.pictures.locate import described, places
 
     return small(described(places(shown), cloud), cloud, _SIDE)
 

@@ -80,7 +80,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    from imagen_nb.frames.rows import plain
+    from imagen_nb.frames.values import plain
 
     made = plain(row["created_at"])
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
@@ -96,7 +96,7 @@ def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
 def _number(value: Any) -> str:
     """Its digits; nothing where another program wrote none."""
-    from imagen_nb.frames.rows import plain
+    from imagen_nb.frames.values import plain
 
     found = plain(value)
     return "" if found is None else str(found)

@@ -65,7 +65,7 @@ class Accessor:
         Raises:
             UsageError: when there are no pictures, too many for one page, or no such column.
         """
-        from imagen_nb.frames.sheet import sheet
+        from imagen_nb.frames.pictures.contact_sheet import sheet
 
         return sheet(self._frame, self._cloud, columns, size, caption)
 
@@ -79,7 +79,7 @@ class Accessor:
             CloudError: when it cannot be had, or is not the picture that its row describes.
             StorageError: when its file is torn.
         """
-        from imagen_nb.frames.places import opened
+        from imagen_nb.frames.pictures.locate import opened
 
         return opened(self._frame, i, self._cloud)
 
@@ -93,7 +93,7 @@ class Accessor:
         Returns:
             A frame with this one's index: id, path, and reason, why there is none.
         """
-        from imagen_nb.frames.files import download
+        from imagen_nb.frames.pictures.download import download
 
         return download(self._frame, folder, self._cloud)
 
@@ -102,7 +102,7 @@ class Accessor:
 
         It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index label.
         """
-        from imagen_nb.frames.links import signed_urls
+        from imagen_nb.frames.pictures.signed_urls import signed_urls
 
         return signed_urls(self._frame, expires_in, self._cloud)
 
@@ -116,7 +116,7 @@ class Accessor:
 
     def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
         """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
-        from imagen_nb.frames.places import at
+        from imagen_nb.frames.pictures.locate import at
 
         return self._studio.reproduce(self._frame.iloc[at(self._frame, i)], **options)
 
@@ -154,7 +154,7 @@ class Accessor:
         Returns:
             One row a field, one column a picture.
         """
-        from imagen_nb.frames.compare import diff
+        from imagen_nb.frames.pictures.diff import diff
 
         return diff(self._frame, i, j, all=all)
 
@@ -167,7 +167,7 @@ class Accessor:
                 bits) may differ. Any two pictures of a group are that near (complete linkage).
                 Needs the extra `similar`; each picture is looked at once, and remembered.
         """
-        from imagen_nb.frames.alike import duplicates
+        from imagen_nb.frames.pictures.duplicates import duplicates
 
         return duplicates(self._frame, near, self._cloud)
 
@@ -181,7 +181,7 @@ class Accessor:
         Raises:
             CloudError: when there is no such table, or it cannot be read.
         """
-        from imagen_nb.frames.usage import with_usage
+        from imagen_nb.frames.sources.usage import with_usage
 
         url = self._studio.settings.supabase.database_url
         return with_usage(self._frame, self._cloud, url)

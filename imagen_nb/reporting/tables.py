@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.axes import kinds
 from imagen_nb.frames.moments import by_the_clock
-from imagen_nb.frames.rows import labels
+from imagen_nb.frames.values import labels
 from imagen_nb.reporting.text import section, table
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import Place, decoded, described, places
+from imagen_nb.frames.pictures.locate import Place, decoded, described, places
+from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.reporting.text import section
 from imagen_nb.system.markup import bidi, escaped, within
 from imagen_nb.system.thumbnails import webp_within

@@ -15,8 +15,8 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
-from imagen_nb.frames.rows import plain, sidecar
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import plain, sidecar
 from imagen_nb.storage.catalog import Catalog, Entry
 from imagen_nb.storage.output import read_record
 from imagen_nb.storage.picture import Picture

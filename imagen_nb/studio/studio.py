@@ -21,7 +21,7 @@ from imagen_nb.config.settings import Settings, load_settings
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
-from imagen_nb.frames.source import History
+from imagen_nb.frames.sources.source import History
 from imagen_nb.request.images import Input, input_of, read_input
 from imagen_nb.request.options import EXTRAS, IMAGES
 from imagen_nb.request.request import Request, Size, resolve

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 
-from imagen_nb.frames.places import described, places
+from imagen_nb.frames.pictures.locate import described, places
 from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.studio.default import studio
 from imagen_nb.widgets.pair import pair

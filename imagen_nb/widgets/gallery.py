@@ -13,7 +13,7 @@ from IPython import get_ipython
 from PIL import Image
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.places import Place, described
+from imagen_nb.frames.pictures.locate import Place, described
 from imagen_nb.frames.words import parse
 from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio

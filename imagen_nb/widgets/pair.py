@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.frames.compare import diff
-from imagen_nb.frames.places import described, places
+from imagen_nb.frames.pictures.diff import diff
+from imagen_nb.frames.pictures.locate import described, places
 from imagen_nb.widgets.rows import text_of
 from imagen_nb.widgets.small import large
 

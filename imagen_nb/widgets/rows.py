@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from imagen_nb.frames.places import Place, places
-from imagen_nb.frames.rows import plain, sidecar
+from imagen_nb.frames.pictures.locate import Place, places
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import plain, sidecar
 from imagen_nb.frames.words import EVERY, Words
 from imagen_nb.storage.tags import Change
 from imagen_nb.system.markup import cut

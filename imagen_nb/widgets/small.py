@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.places import Place, content, decoded
+from imagen_nb.frames.pictures.locate import Place, content, decoded
 from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import webp

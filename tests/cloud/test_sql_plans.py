@@ -12,8 +12,8 @@ import pytest
 from callers import BUCKET, OTHER, READ, SECRET, USER, Caller, acting
 from postgres import MIGRATED, OWNER, STRANGER, fresh_database
 
-from imagen_nb.frames import remote
 from imagen_nb.frames.query import query
+from imagen_nb.frames.sources import remote
 
 ROWS = 100_000
 FILL = f"""

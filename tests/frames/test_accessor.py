@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.sheet import captions
+from imagen_nb.frames.pictures.contact_sheet import captions
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio
 

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames import alike
-from imagen_nb.frames.alike import near_groups, same_groups
-from imagen_nb.frames.seen import Seen
+from imagen_nb.frames.pictures import duplicates as alike
+from imagen_nb.frames.pictures.duplicates import Seen, near_groups, same_groups
 from imagen_nb.studio.studio import Studio
 
 

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.cloud.sync import _without_nul
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames import direct
 from imagen_nb.frames.query import query
+from imagen_nb.frames.sources import direct
 from imagen_nb.storage.record import COLUMNS
 from imagen_nb.studio.studio import Studio
 

@@ -21,9 +21,9 @@ from server_state import ServerState
 
 from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
 from imagen_nb.errors import CloudError, StorageError, UsageError
-from imagen_nb.frames import links
-from imagen_nb.frames.files import file_name
-from imagen_nb.frames.places import at, places
+from imagen_nb.frames.pictures import signed_urls as links
+from imagen_nb.frames.pictures.download import file_name
+from imagen_nb.frames.pictures.locate import at, places
 from imagen_nb.studio.studio import Studio
 
 Session = Callable[[Studio], Studio]

@@ -19,8 +19,8 @@ from supabase_fixtures import npm_as_at_home
 from imagen_nb.cloud import local
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames import usage
-from imagen_nb.frames.usage import columns_of
+from imagen_nb.frames.sources import usage
+from imagen_nb.frames.sources.usage import columns_of
 from imagen_nb.studio.studio import Studio
 
 Session = Callable[[Studio], Studio]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import Place, decoded, described, places
-from imagen_nb.frames.rows import plain
+from imagen_nb.frames.pictures.locate import Place, decoded, described, places
+from imagen_nb.frames.pictures.parallel import each
+from imagen_nb.frames.values import plain
 from imagen_nb.system.thumbnails import LEGIBLE, LINE, MARGIN, blank, contact_sheet
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from imagen_nb.cloud.client import Cloud, any_of
 from imagen_nb.cloud.errors import Missing
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError, StorageError, UsageError
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.rows import sidecar, text
+from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import sidecar, text
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:

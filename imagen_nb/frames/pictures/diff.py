@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb.errors import StorageError
-from imagen_nb.frames.places import at
-from imagen_nb.frames.rows import plain, sidecar, text
+from imagen_nb.frames.pictures.locate import at
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import plain, sidecar, text
 from imagen_nb.storage.output import read_record
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames import direct, local, remote
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import newest_first
+from imagen_nb.frames.sources import direct, local, remote
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.system.terminal import complain
 

@@ -10,10 +10,10 @@ from imagen_nb.cloud.client import DAY_S, Cloud
 from imagen_nb.cloud.errors import Missing, Rejected
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import CloudError, ImagenError, UsageError
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import NO_CLOUD, Place
-from imagen_nb.frames.rows import text
+from imagen_nb.frames.pictures.locate import NO_CLOUD, Place
+from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import text
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:

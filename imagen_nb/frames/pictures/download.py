@@ -13,9 +13,9 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Missing
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames.links import sign
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import Place, content, described, places
+from imagen_nb.frames.pictures.locate import Place, content, described, places
+from imagen_nb.frames.pictures.parallel import each
+from imagen_nb.frames.pictures.signed_urls import sign
 from imagen_nb.storage.output import Output, numbered, slug
 from imagen_nb.system.atomic import explained, flush_folder, move_new, written
 from imagen_nb.system.terminal import complain

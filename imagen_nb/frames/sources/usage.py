@@ -16,10 +16,10 @@ from imagen_nb.cloud.client import Cloud, any_of
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.parallel import each
-from imagen_nb.frames.places import NO_CLOUD
-from imagen_nb.frames.rows import text
+from imagen_nb.frames.pictures.locate import NO_CLOUD
+from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
+from imagen_nb.frames.values import text
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Where a history comes from: the catalog, the API, the database."""
