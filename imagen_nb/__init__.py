@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb._version import __version__
 
 if TYPE_CHECKING:
+    from imagen_nb.analysis.report.page import report
     from imagen_nb.batch.run import run_batch
     from imagen_nb.batch.scraps import glue
     from imagen_nb.cloud.sync_report import SyncReport
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         pending,
         rate,
         reject,
-        report,
         reproduce,
         sweep,
         sync,
@@ -73,7 +73,7 @@ _HOMES = {
     "pending": "studio.default",
     "rate": "studio.default",
     "reject": "studio.default",
-    "report": "studio.default",
+    "report": "analysis.report.page",
     "reproduce": "studio.default",
     "run_batch": "batch.run",
     "sweep": "studio.default",

@@ -15,7 +15,8 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from imagen_nb import analysis, axes
+from imagen_nb import analysis
+from imagen_nb.analysis import style as axes
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import by_the_clock
 

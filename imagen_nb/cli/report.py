@@ -35,7 +35,7 @@ def report(
     config: options.Config = None,
 ) -> None:
     """Write figures, tables and thumbnails of the pictures as one HTML page."""
-    from imagen_nb.reporting.page import write
+    from imagen_nb.analysis.report.page import write
     from imagen_nb.studio.studio import Studio
 
     with Studio(settings_of(config, output={"dir": folder}), background=False) as studio:

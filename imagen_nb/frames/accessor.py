@@ -110,7 +110,7 @@ class Accessor:
         self, path: Path | str = "report.html", *, title: str = "Pictures", pictures: int = 1000
     ) -> Path:
         """Write the frame as one HTML page that needs nothing beside it; as `imagen_nb.report`."""
-        from imagen_nb.studio.default import report
+        from imagen_nb.analysis.report.page import report
 
         return report(self._frame, path, title=title, pictures=pictures)
 

@@ -6,13 +6,9 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from imagen_nb.studio.studio import Studio
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,39 +77,3 @@ untag = _shortcut(Studio.untag)
 rate = _shortcut(Studio.rate)
 keep = _shortcut(Studio.keep)
 reject = _shortcut(Studio.reject)
-
-
-def report(
-    df: pd.DataFrame,
-    path: Path | str = "report.html",
-    *,
-    title: str = "Pictures",
-    pictures: int = 1000,
-) -> Path:
-    """Write a history, or a part of it, as one HTML page: figures, tables, thumbnails.
-
-    The page needs nothing beside it, loads nothing from anywhere and runs no script; it has less
-    than 5 MB, so that the more pictures it shows, the smaller they are. Pictures that are not on
-    this machine are fetched from the cloud; one that cannot be had is a grey box that says why.
-
-    An earlier report of that name, or an empty file, is replaced; anything else is not.
-
-    Args:
-        df: the pictures, as `history` gives them.
-        path: the page; its folder must be there.
-        title: what stands above it.
-        pictures: how many are shown, the first ones; 0 for figures and tables only.
-
-    Returns:
-        The page's path from the root.
-
-    Raises:
-        UsageError: when the frame lacks columns, or the path is something else's.
-        StorageError: when the page cannot be written.
-
-    Example:
-        >>> im.report(im.history(since="30d"), "november.html", title="November")
-    """
-    from imagen_nb.reporting.page import write
-
-    return write(df, path, studio().reader(), title, pictures)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
-from imagen_nb.reporting.page import write
+from imagen_nb.analysis.report.page import write
 
 LOOKS = {
     "light": ("light", 1280),

@@ -17,10 +17,10 @@ from fault_proxy import Fault, FaultProxy
 from pictures import render
 
 import imagen_nb as im
+from imagen_nb.analysis.report import page as pages
+from imagen_nb.analysis.report.tables import escaped
 from imagen_nb.cli import run
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.reporting import page as pages
-from imagen_nb.reporting.text import escaped
 from imagen_nb.studio.studio import Studio
 
 Make = Callable[..., pd.DataFrame]

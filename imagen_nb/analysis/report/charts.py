@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagen_nb import analysis
-from imagen_nb.axes import SIZE, unshown
+from imagen_nb.analysis.style import SIZE, unshown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,12 +12,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.axes import COLOURS, axes, counted, dated, few, kinds, label, legend, nothing
+from imagen_nb.analysis.picture_grid import grid
+from imagen_nb.analysis.style import (
+    COLOURS,
+    axes,
+    counted,
+    dated,
+    few,
+    kinds,
+    label,
+    legend,
+    nothing,
+)
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import by_the_clock
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import labels
-from imagen_nb.grid import grid
 
 if TYPE_CHECKING:
     import pandas as pd

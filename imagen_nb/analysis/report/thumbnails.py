@@ -6,10 +6,10 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.analysis.report.tables import section
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import Place, decoded, described, places
 from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.reporting.text import section
 from imagen_nb.system.markup import bidi, escaped, within
 from imagen_nb.system.thumbnails import webp_within
 

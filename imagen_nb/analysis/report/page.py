@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagen_nb.analysis.report import charts, tables
+from imagen_nb.analysis.report.tables import section
+from imagen_nb.analysis.report.thumbnails import thumbnails
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
-from imagen_nb.reporting import charts, tables
-from imagen_nb.reporting.text import section
-from imagen_nb.reporting.thumbnails import thumbnails
+from imagen_nb.studio.default import studio
 from imagen_nb.system.atomic import write_whole
 from imagen_nb.system.markup import END, MARK, bidi, head
 from imagen_nb.system.paths import absolute
@@ -91,3 +92,37 @@ def _summary(df: pd.DataFrame, title: str) -> str:
     now = datetime.now().astimezone()
     count = f"{len(df):,} picture{'s' if len(df) != 1 else ''}" if len(df) else "no pictures"
     return f"<h1>{bidi(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
+
+
+def report(
+    df: pd.DataFrame,
+    path: Path | str = "report.html",
+    *,
+    title: str = "Pictures",
+    pictures: int = 1000,
+) -> Path:
+    """Write a history, or a part of it, as one HTML page: figures, tables, thumbnails.
+
+    The page needs nothing beside it, loads nothing from anywhere and runs no script; it has less
+    than 5 MB, so that the more pictures it shows, the smaller they are. Pictures that are not on
+    this machine are fetched from the cloud; one that cannot be had is a grey box that says why.
+
+    An earlier report of that name, or an empty file, is replaced; anything else is not.
+
+    Args:
+        df: the pictures, as `history` gives them.
+        path: the page; its folder must be there.
+        title: what stands above it.
+        pictures: how many are shown, the first ones; 0 for figures and tables only.
+
+    Returns:
+        The page's path from the root.
+
+    Raises:
+        UsageError: when the frame lacks columns, or the path is something else's.
+        StorageError: when the page cannot be written.
+
+    Example:
+        >>> im.report(im.history(since="30d"), "november.html", title="November")
+    """
+    return write(df, path, studio().reader(), title, pictures)

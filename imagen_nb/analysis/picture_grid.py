@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.axes import SIZE, axes, kinds, label, nothing
+from imagen_nb.analysis.style import SIZE, axes, kinds, label, nothing
 from imagen_nb.frames.schema import require
 
 if TYPE_CHECKING:
