@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from imagen_nb.batch.executed import Way, executed
-from imagen_nb.batch.folder import Folder
-from imagen_nb.batch.jobs import jobs
-from imagen_nb.batch.run import planned, run_batch
-from imagen_nb.batch.template import template
+from imagen_nb.batch.jobs.jobs import jobs
+from imagen_nb.batch.jobs.notebook import template
+from imagen_nb.batch.results.executed import Way, executed
+from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.running.run import planned, run_batch
 
 
 def main() -> None:

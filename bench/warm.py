@@ -27,8 +27,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill.engines import papermill_engines
 from timing import seconds
 
-from imagen_nb.batch import kernels
-from imagen_nb.batch.engine import WarmEngine
+from imagen_nb.batch.warm import kernels
+from imagen_nb.batch.warm.engine import WarmEngine
 
 GOAL_MS = 150
 

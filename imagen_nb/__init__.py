@@ -12,8 +12,8 @@ from imagen_nb._version import __version__
 
 if TYPE_CHECKING:
     from imagen_nb.analysis.report.page import report
-    from imagen_nb.batch.run import run_batch
-    from imagen_nb.batch.scraps import glue
+    from imagen_nb.batch.results.scraps import glue
+    from imagen_nb.batch.running.run import run_batch
     from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.errors import (
         BackendError,
@@ -67,7 +67,7 @@ _HOMES = {
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "generate": "studio.default",
-    "glue": "batch.scraps",
+    "glue": "batch.results.scraps",
     "history": "studio.default",
     "keep": "studio.default",
     "pending": "studio.default",
@@ -75,7 +75,7 @@ _HOMES = {
     "reject": "studio.default",
     "report": "analysis.report.page",
     "reproduce": "studio.default",
-    "run_batch": "batch.run",
+    "run_batch": "batch.running.run",
     "sweep": "studio.default",
     "sync": "studio.default",
     "tag": "studio.default",

@@ -70,7 +70,7 @@ def batch(
 
     Only what is missing or failed is run. Ctrl-C finishes the current jobs; twice ends them.
     """
-    from imagen_nb.batch.run import planned, run_batch
+    from imagen_nb.batch.running.run import planned, run_batch
 
     if dry_run:
         todo = planned(jobs, notebook, output, limit=limit, notebooks=notebooks)

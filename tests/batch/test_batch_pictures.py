@@ -20,8 +20,8 @@ from fault_proxy import FAULTS, FaultProxy
 from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
-from imagen_nb.batch.run import run_batch
-from imagen_nb.batch.template import ours
+from imagen_nb.batch.jobs.notebook import ours
+from imagen_nb.batch.running.run import run_batch
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import read_record
 

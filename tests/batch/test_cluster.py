@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 from server_state import ServerState
 from supabase_fixtures import TwoUsers
 
-from imagen_nb.batch.run import run_batch
+from imagen_nb.batch.running.run import run_batch
 
 pytestmark = pytest.mark.slow
 

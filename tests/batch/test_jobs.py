@@ -15,9 +15,9 @@ from evil import EVIL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagen_nb.batch.jobs import Job, jobs
-from imagen_nb.batch.parameters import secret
-from imagen_nb.batch.template import Template, template
+from imagen_nb.batch.jobs.jobs import Job, jobs
+from imagen_nb.batch.jobs.notebook import Template, template
+from imagen_nb.batch.jobs.parameters import secret
 from imagen_nb.errors import UsageError
 
 PARAMETERS = """prompt: str = None  # what to draw

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import imagen_nb as im
-from imagen_nb.batch.run import planned, run_batch
+from imagen_nb.batch.running.run import planned, run_batch
 from imagen_nb.errors import ImagenError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -198,7 +198,7 @@ def test_a_fresh_kernel_for_every_notebook_is_to_be_had(
 def test_two_batches_into_one_folder_at_once_are_refused(
     noting: Callable[..., Path], folder: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagen_nb.batch import folder as rooms
+    from imagen_nb.batch.results import folder as rooms
 
     monkeypatch.setattr(rooms, "_OWNER_S", 0.1)
     with rooms.Folder(folder).held(), pytest.raises(UsageError, match="another batch is running"):
@@ -221,7 +221,7 @@ def test_options_that_cannot_be_are_said(
     options: dict[str, Any], said: str, noting: Callable[..., Path], folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("imagen_nb.batch.cluster._CONNECT_S", 0.5)
+    monkeypatch.setattr("imagen_nb.batch.running.cluster._CONNECT_S", 0.5)
     with pytest.raises(ImagenError, match=said):
         run_batch([{"n": 1}], noting("1"), folder, **options)
 

@@ -10,7 +10,7 @@ import papermill
 import pytest
 from warm_notebooks import PID, process, run, value
 
-from imagen_nb.batch import kernels
+from imagen_nb.batch.warm import kernels
 
 # What it is called: what a notebook does, and what to look at, which that changes.
 LEAKS = {

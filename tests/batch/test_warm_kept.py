@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from warm_notebooks import process, run, value
 
-from imagen_nb.batch import kernels
+from imagen_nb.batch.warm import kernels
 
 DRAW = (
     "import imagen_nb as im\n"
@@ -49,7 +49,9 @@ def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
     run(DRAW.format(seed=1, folder=str(tmp_path)))
     look = "from imagen_nb.backends.flux.drawing.loaded import in_memory; len(in_memory())"
     assert value(look) == "1"
-    run("import imagen_nb.batch.clean as c; c._fresh._memory.left(1)")  # any weight is too much
+    run(
+        "import imagen_nb.batch.warm.clean as c; c._fresh._memory.left(1)"
+    )  # any weight is too much
     assert value(look) == "0"
     assert process() == kernel
 

@@ -18,7 +18,7 @@ import pytest
 from jupyter_core.utils import ensure_event_loop
 from warm_notebooks import notebook, process, run, value
 
-from imagen_nb.batch import kernels
+from imagen_nb.batch.warm import kernels
 
 LEFT = {
     "a thread of its own code": (

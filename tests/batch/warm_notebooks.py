@@ -10,7 +10,7 @@ import papermill
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.engines import papermill_engines
 
-from imagen_nb.batch.engine import WarmEngine
+from imagen_nb.batch.warm.engine import WarmEngine
 
 papermill_engines.register("imagen-warm", WarmEngine)  # also where the package is not installed
 PID = "__import__('os').getpid()"

@@ -12,10 +12,10 @@ from evil import EVIL
 from PIL import Image
 from playwright.sync_api import Browser
 
-from imagen_nb.batch.executed import Outcome, Ran
-from imagen_nb.batch.folder import Folder
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.page import page
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import Outcome, Ran
+from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.results.page import page
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.tables import Row
+from imagen_nb.batch.jobs.tables import Row
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import parse_ints
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from imagen_nb.batch.clean.rows import Row, nothing
+from imagen_nb.batch.warm.clean.rows import Row, nothing
 
 
 def _there(library: str) -> Any:

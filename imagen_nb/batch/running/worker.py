@@ -15,9 +15,9 @@ import threading
 from dataclasses import asdict
 from typing import IO
 
-from imagen_nb.batch.executed import Way, executed
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.kernels import close
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import Way, executed
+from imagen_nb.batch.warm.kernels import close
 
 
 def main() -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from imagen_nb.batch.executed import FAILED, Outcome, Ran, Way, failed, outcome
-from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.jobs.jobs import Job, jobs
+from imagen_nb.batch.jobs.notebook import Template
+from imagen_nb.batch.results.executed import DONE, FAILED, Outcome, Ran, Way, failed, outcome
+from imagen_nb.batch.results.folder import Folder
+from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import complain
+
+if TYPE_CHECKING:
+    from imagen_nb.batch.jobs.tables import Source
 
 
 class Lost(Exception):  # noqa: N818 - it is written down, never raised to users
@@ -118,3 +125,35 @@ class Loop:
             complain("finishing the current jobs; Ctrl-C again ends them now")
         elif self.interrupts == 2:
             self._runner.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All jobs, those to run now, and what became of jobs in earlier runs, by key."""
+
+    jobs: Sequence[Job]
+    todo: Sequence[Job]
+    before: Mapping[str, Outcome]
+
+    @property
+    def summary(self) -> str:
+        """In words."""
+        done = sum(one.status == DONE for one in self.before.values())
+        again = len(self.before) - done
+        count = len(self.jobs)
+        parts = [f"{count} job{'s' if count != 1 else ''}", f"{done} done before" if done else ""]
+        parts += [f"{again} failed before" if again else "", f"{len(self.todo)} to run"]
+        return ", ".join(filter(None, parts))
+
+
+def plan(source: Source, made: Template, folder: Folder, limit: int | None = None) -> Plan:
+    """The jobs, and which of them are still to run: those without a notebook that says done.
+
+    Raises `UsageError` for jobs that the notebook cannot take.
+    """
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit must be 0 or more, not {limit}")
+    listed = jobs(source, made)
+    before = {job.key: found for job in listed if (found := folder.outcome(job))}
+    missing = [job for job in listed if job.key not in before or before[job.key].status != DONE]
+    return Plan(listed, missing[:limit], before)

@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagen_nb._version import __version__
-from imagen_nb.batch.clean import libraries, process, remains, shell
-from imagen_nb.batch.clean.authors import written_in
-from imagen_nb.batch.clean.endings import Endings
-from imagen_nb.batch.clean.memory import Memory
-from imagen_nb.batch.clean.modules import Modules
-from imagen_nb.batch.clean.rows import Noted
+from imagen_nb.batch.warm.clean import libraries, process, remains, shell
+from imagen_nb.batch.warm.clean.memory import Memory
+from imagen_nb.batch.warm.clean.modules import Modules, written_in
+from imagen_nb.batch.warm.clean.process import Endings
+from imagen_nb.batch.warm.clean.rows import Noted
 
 
 class Fresh:

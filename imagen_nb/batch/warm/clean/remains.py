@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from types import FrameType, FunctionType
 from typing import Any
 
-from imagen_nb.batch.clean.authors import Own, is_mock
+from imagen_nb.batch.warm.clean.modules import Own, is_mock
 
 _WAIT_S = 0.5  # how long threads may take to end when their notebook is gone
 _POLL_S = 0.01

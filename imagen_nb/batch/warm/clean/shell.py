@@ -6,8 +6,8 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from imagen_nb.batch.clean.authors import Own
-from imagen_nb.batch.clean.rows import Row, nothing
+from imagen_nb.batch.warm.clean.modules import Own
+from imagen_nb.batch.warm.clean.rows import Row, nothing
 
 
 def _shell() -> Any:

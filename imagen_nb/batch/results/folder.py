@@ -12,9 +12,9 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.batch.executed import Outcome, Ran, outcome
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.notebooks import Local, Notebooks, Remote
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import Outcome, Ran, outcome
+from imagen_nb.batch.results.notebooks import Local, Notebooks, Remote
 from imagen_nb.errors import UsageError
 from imagen_nb.system.atomic import explained, sweep, write_whole
 from imagen_nb.system.paths import absolute

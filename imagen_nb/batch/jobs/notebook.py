@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.parameters import Parameter, parameters
+from imagen_nb.batch.jobs.parameters import Parameter, parameters
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import expanded
 
@@ -38,7 +38,7 @@ class Template:
 
 def ours() -> Path:
     """notebooks/batch.ipynb: in the package of a wheel, beside it in a checkout."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     inside = package / "notebooks" / "batch.ipynb"
     return inside if inside.exists() else package.parent / "notebooks" / "batch.ipynb"
 

@@ -27,7 +27,7 @@ from imagen_nb._version import __version__
 
 # papermill's own, which is not imported: it would import the engine, and that this module.
 logger = logging.getLogger("papermill")
-_CLEAN = "__import__('imagen_nb.batch.clean', fromlist=['forget'])"
+_CLEAN = "__import__('imagen_nb.batch.warm.clean', fromlist=['forget'])"
 _SOCKET_PATH = 100  # bytes; Unix allows some 104, and a number follows
 _END_S = 4.0  # how long a kernel may take to end when asked
 _CLEAN_S = 60.0  # how long cleaning may take before the kernel counts as stuck
@@ -119,7 +119,7 @@ class Kernel:
         return {name for name, _ in self.environment.items() ^ os.environ.items()}
 
     def _ask(self, what: str, *arguments: str) -> dict[str, Any]:
-        """Call a function of imagen_nb.batch.clean in the kernel and give what it returned.
+        """Call a function of imagen_nb.batch.warm.clean in the kernel and give what it returned.
 
         As an expression, not as code: nothing is left in the notebook's namespace, and what the
         notebook did to how IPython reads code does not matter.

@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from queue import SimpleQueue
 
-from imagen_nb.batch.executed import Ran, Way
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.loop import Lost
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import Ran, Way
+from imagen_nb.batch.running.loop import Lost
 
 _LATE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -96,7 +96,7 @@ class Workers:
 
     def _started(self, place: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "imagen_nb.batch.worker"], text=True, encoding="utf-8",
+            [sys.executable, "-m", "imagen_nb.batch.running.worker"], text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env={**self._environment, **self._share(place)},
         )  # fmt: skip

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.scraps import glued
-from imagen_nb.batch.template import Template
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.jobs.notebook import Template
+from imagen_nb.batch.results.scraps import glued
 from imagen_nb.system.thumbnails import webp
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.executed import Ran, Way, executed, outcome
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.loop import Lost
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import Ran, Way, executed, outcome
+from imagen_nb.batch.running.loop import Lost
 from imagen_nb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
 
 def _sent(paths: set[str]) -> int:
     """Copy these pictures' folders to the cloud; how many pictures have to wait here."""
-    from imagen_nb.batch.uploads import Uploads
+    from imagen_nb.batch.running.uploads import Uploads
     from imagen_nb.config.settings import load_settings
 
     with Uploads(load_settings(), None) as uploads:

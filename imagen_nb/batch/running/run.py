@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,27 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb._version import __version__
 from imagen_nb.backends.flux.libraries import versions
-from imagen_nb.batch.cluster import Cluster
-from imagen_nb.batch.executed import FAILED, WARM, Outcome, Way
-from imagen_nb.batch.folder import Folder
-from imagen_nb.batch.jobs import Job
-from imagen_nb.batch.loop import Loop, Runner
-from imagen_nb.batch.page import page
-from imagen_nb.batch.plan import Plan, plan
-from imagen_nb.batch.progress import JobsBar
-from imagen_nb.batch.template import template
-from imagen_nb.batch.uploads import Uploads
-from imagen_nb.batch.workers import Workers
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.jobs.notebook import template
+from imagen_nb.batch.results.executed import FAILED, WARM, Outcome, Way
+from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.results.page import page
+from imagen_nb.batch.running.cluster import Cluster
+from imagen_nb.batch.running.loop import Loop, Plan, Runner, plan
+from imagen_nb.batch.running.uploads import Uploads
+from imagen_nb.batch.running.workers import Workers
 from imagen_nb.config.settings import environment_name, load_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import complain, in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from imagen_nb.batch.tables import Source
+    from imagen_nb.batch.jobs.tables import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +227,35 @@ def _write(
     counts = Counter(table["status"])
     folder.write_facts({**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))})
     folder.write_page(page(folder, jobs, outcomes, way.template.name))
+
+
+class JobsBar:
+    """A bar over jobs, in terminals and notebooks; elsewhere silent, unless `shown`."""
+
+    def __init__(self, total: int, shown: bool | None = None) -> None:
+        from tqdm.auto import tqdm
+
+        disable = None if shown is None else not shown
+        if in_notebook() and shown is None:
+            disable = False
+        self._bar = tqdm(
+            total=total, desc="batch", unit="job", disable=disable, leave=False,
+            bar_format="{desc}: {n_fmt}/{total_fmt} |{bar:20}| {remaining} left{postfix}",
+
+        )  # fmt: skip
+        self._began, self._failed = time.monotonic(), 0
+
+    def ended(self, failed: bool) -> None:
+        """One more job has ended."""
+        self._failed += failed
+        minutes = max(time.monotonic() - self._began, 1e-9) / 60
+        rate = f"{(self._bar.n + 1) / minutes:.1f} jobs/min"
+        failures = f"{self._failed} failed" if self._failed else ""
+        self._bar.set_postfix_str(", ".join(filter(None, (rate, failures))), refresh=False)
+        self._bar.update()
+
+    def __enter__(self) -> JobsBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()

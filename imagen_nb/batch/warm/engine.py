@@ -13,8 +13,8 @@ from papermill.engines import Engine, NotebookExecutionManager
 from papermill.log import logger
 from papermill.utils import remove_args
 
-from imagen_nb.batch import kernels
-from imagen_nb.batch.kernels import Kernel
+from imagen_nb.batch.warm import kernels
+from imagen_nb.batch.warm.kernels import Kernel
 
 _AT_LEAST_S = 0.001  # nbclient takes 0 for no limit at all
 

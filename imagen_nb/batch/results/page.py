@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from imagen_nb.batch.executed import FAILED, SHOWN, Outcome
-from imagen_nb.batch.folder import Folder
-from imagen_nb.batch.jobs import Job
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import FAILED, SHOWN, Outcome
+from imagen_nb.batch.results.folder import Folder
 from imagen_nb.system.markup import END, bidi, cut, escaped, head
 
 _STYLE = Path(__file__).parent / "batch.css"

@@ -1,0 +1,1 @@
+"""Jobs: one notebook and its parameters each, from tables and grids."""

@@ -1,0 +1,1 @@
+"""What a batch has made: finished notebooks, scraps, the results page."""

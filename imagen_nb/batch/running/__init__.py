@@ -1,0 +1,1 @@
+"""Runs jobs: here, in worker processes or on a Dask cluster."""

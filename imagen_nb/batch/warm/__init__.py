@@ -1,0 +1,1 @@
+"""Kernels that stay warm between notebooks."""
