@@ -140,4 +140,4 @@ def unload_ipython_extension(shell: Any) -> None:
     import_module("imagen_nb.magic").unload(shell)
 
 
-import_module("imagen_nb.frames.hook").when_pandas_is_there()  # for df.imagen
+import_module("imagen_nb.widgets.accessor_hook").when_pandas_is_there()  # for df.imagen

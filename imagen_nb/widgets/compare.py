@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.frames.pictures.diff import diff
 from imagen_nb.frames.pictures.locate import described, places
 from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.studio.default import studio
-from imagen_nb.widgets.pair import pair
-from imagen_nb.widgets.saved import show_page, show_view, thumbnails
+from imagen_nb.widgets.rows import text_of
+from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.small import attempt
-from imagen_nb.widgets.work import Work
+from imagen_nb.widgets.thumbnails import attempt, large
+from imagen_nb.widgets.work import Work, hear_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,3 +100,15 @@ def _frame(originals: list[Original]) -> pd.DataFrame:
         for one in originals
     ]
     return framed(table_of({name: [row[name] for row in rows] for name in rows[0]}, len(rows)))
+
+
+def pair(frame: pd.DataFrame, cloud: Cloud | None) -> tuple[dict[str, Any], list[bytes]]:
+    """What a browser is told of the two rows of this frame, and their pictures.
+
+    Raises `ImagenError` when one of them cannot be had.
+    """
+    files = [large(place, cloud) for place in described(places(frame), cloud)]
+    differing = diff(frame, 0, 1)
+    rows = [[str(name), *map(text_of, values)] for name, *values in differing.itertuples()]
+    prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
+    return {"prompts": [*map(text_of, prompts)], "rows": rows}, files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,12 +12,11 @@ import ipywidgets as w
 
 from imagen_nb.backends import Backend, backend_names
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.request.request import check_size, random_seed, resolve
+from imagen_nb.request.request import Defaults, Limits, check_size, random_seed, resolve
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.storage.drawing_queue import Wish
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
-from imagen_nb.widgets.sizes import labelled, sizes
 
 MANY = 100  # pictures that one click may ask for
 _NO_CLOUD = "no Supabase is configured: see `imagen config init`"
@@ -236,3 +236,33 @@ def _said(check: Callable[[], object]) -> str:
     except UsageError as error:
         return str(error)
     return ""
+
+
+SHAPES = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
+
+
+def sizes(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
+    """(width, height) in pixels, the model's own first, then by shape; each allowed, each once."""
+    area = defaults.width * defaults.height
+    own = (defaults.width, defaults.height)
+    if limits.sizes:
+        return list(dict.fromkeys([own, *limits.sizes]))
+    shaped = [_sides(area, width / height, limits) for width, height in SHAPES]
+    return list(dict.fromkeys([own, *shaped]))
+
+
+def _sides(area: int, ratio: float, limits: Limits) -> tuple[int, int]:
+    width = math.sqrt(area * ratio)
+    return _side(width, limits), _side(width / ratio, limits)
+
+
+def _side(pixels: float, limits: Limits) -> int:
+    step = limits.multiple
+    low, high = -(-limits.min_side // step) * step, limits.max_side // step * step
+    return min(high, max(low, round(pixels / step) * step))
+
+
+def labelled(width: int, height: int) -> str:
+    """A size as people choose it, e.g. "128 × 96 wide"."""
+    form = "square" if width == height else "wide" if width > height else "tall"
+    return f"{width} × {height} {form}"

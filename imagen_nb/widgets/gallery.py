@@ -18,13 +18,12 @@ from imagen_nb.frames.words import parse
 from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import webp
-from imagen_nb.widgets.pair import pair
+from imagen_nb.widgets.compare import pair
 from imagen_nb.widgets.rows import FACETS, Filters, Rows
-from imagen_nb.widgets.saved import saved, show_page, show_view, thumbnails
+from imagen_nb.widgets.saved_page import saved, show_page, show_view, thumbnails
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.small import attempt, kept, large
-from imagen_nb.widgets.work import Work
+from imagen_nb.widgets.thumbnails import attempt, kept, large
+from imagen_nb.widgets.work import Work, hear_at_once
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,10 +16,9 @@ from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.thumbnails import webp
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
-from imagen_nb.widgets.results import Result
-from imagen_nb.widgets.saved import show_page, show_view
-from imagen_nb.widgets.shells import hear_at_once
-from imagen_nb.widgets.strip import Strip
+from imagen_nb.widgets.saved_page import show_page, show_view
+from imagen_nb.widgets.strip import Result, Strip
+from imagen_nb.widgets.work import hear_at_once
 
 if TYPE_CHECKING:
     from imagen_nb.studio.studio import Studio

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from imagen_nb.errors import ImagenError
@@ -64,3 +65,23 @@ class Work:
             _log.exception("a widget's thread failed")
             self._trouble(f"{type(error).__name__}: {error}")
         return None
+
+
+def hear_at_once(widgets: Iterable[Any]) -> None:
+    """Let messages of these widgets go to the subshell that the page names, if there is one.
+
+    JupyterLab names a thread of the kernel (a subshell) for them, beside that of the cells. Left to
+    itself, ipykernel 7 prefers the thread that spoke last: after a word from ours, that of the
+    cells, and a click waits for the end of a cell. And after a restart JupyterLab 4.6 names a
+    subshell that is no more: from the second message on, all that a widget says is lost. Other
+    kernels have no such choice, and are left alone.
+    """
+    for widget in widgets:
+        kernel = getattr(widget.comm, "kernel", None)
+        shells = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
+        if shells is not None and hasattr(widget.comm, "_reply_subshell_for"):
+            widget.comm._reply_subshell_for = partial(_named, shells)
+
+
+def _named(shells: Any, data: Any, named: str | None) -> str | None:
+    return named if named in shells.list_subshell() else None

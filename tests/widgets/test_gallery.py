@@ -20,7 +20,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.system.thumbnails import WEIGHT, webp
-from imagen_nb.widgets import small
+from imagen_nb.widgets import thumbnails as small
 from imagen_nb.widgets.gallery import Gallery
 from imagen_nb.widgets.work import THREADS
 

@@ -22,7 +22,7 @@ from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.storage.drawing_queue import Queue, Wish
 from imagen_nb.studio.studio import Studio
-from imagen_nb.widgets import results
+from imagen_nb.widgets import strip as results
 from imagen_nb.widgets.panel import Panel
 from imagen_nb.widgets.strip import Strip
 

@@ -19,7 +19,7 @@ def register() -> None:
     """Make `df.imagen` available; the second time does nothing."""
     import pandas as pd
 
-    from imagen_nb.frames.accessor import Accessor
+    from imagen_nb.widgets.accessor import Accessor
 
     if not hasattr(pd.DataFrame, _NAME):  # pandas warns of replacing one
         pd.api.extensions.register_dataframe_accessor(_NAME)(Accessor)
