@@ -132,12 +132,12 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext imagen_nb` calls."""
-    import_module("imagen_nb.magic").load(shell)
+    import_module("imagen_nb.cli.magic").load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """What `%unload_ext imagen_nb` calls."""
-    import_module("imagen_nb.magic").unload(shell)
+    import_module("imagen_nb.cli.magic").unload(shell)
 
 
 import_module("imagen_nb.widgets.accessor_hook").when_pandas_is_there()  # for df.imagen

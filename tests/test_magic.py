@@ -14,9 +14,8 @@ from jupyter_client.manager import KernelManager
 from traitlets.config import Config
 
 import imagen_nb as im
-from imagen_nb import magic
 from imagen_nb.backends import backend_names
-from imagen_nb.cli import app
+from imagen_nb.cli import app, magic
 from imagen_nb.studio import default as shortcuts
 
 EXTENSION = "%load_ext imagen_nb"

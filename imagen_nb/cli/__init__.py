@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from imagen_nb._version import __version__
-from imagen_nb.cli import config, db, draw, look, supabase
+from imagen_nb.cli import config, db, draw, supabase
+from imagen_nb.cli import status as look
 from imagen_nb.cli.batch import batch
+from imagen_nb.cli.draw import reproduce
 from imagen_nb.cli.history import history
-from imagen_nb.cli.plan import bench_gpu
-from imagen_nb.cli.repeat import reproduce
+from imagen_nb.cli.models import bench_gpu
 from imagen_nb.cli.report import report
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag

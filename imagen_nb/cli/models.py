@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagen_nb.cli import options
+from imagen_nb.cli.options import settings_of
 from imagen_nb.errors import BackendError, UsageError, safe
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.memory.plan import Machine
@@ -104,3 +106,80 @@ def bench_gpu(
         print(json.dumps([row.as_data() for row in rows], indent=2))
     else:
         print(markdown(model, machine, rows))
+
+
+def models(
+    loras: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="List the LoRAs in a folder instead, with their trigger words."
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Explain instead how a model is held in memory here.")
+    ] = False,
+    model: Named = "schnell",
+    gpu: Annotated[
+        str | None, typer.Option(help="With --plan: for a card of this size, like 12GB; 0 is none.")
+    ] = None,
+    ram: Annotated[str | None, typer.Option(help="With --plan: for this RAM, like 32GB.")] = None,
+    capability: Annotated[
+        float | None, typer.Option(help="With --plan: for this CUDA compute capability, like 8.6.")
+    ] = None,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the backends: which can draw here, what a picture costs, and what the others lack."""
+    from imagen_nb.backends import listed_backends
+    from imagen_nb.storage.cost import said
+
+    if loras is not None:
+        list_loras(loras, as_json)
+        return
+    settings = settings_of(config)
+    if plan:
+        explain(settings, model, gpu, ram, capability, as_json)
+        return
+    if (gpu, ram, capability) != (None, None, None):
+        raise UsageError("--gpu, --ram and --capability describe a machine for --plan: add it")
+    rows = listed_backends(settings.options_of)
+    for row in rows:
+        row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(
+        ("backend", "here", "size", "steps", "price"),
+        [
+            (
+                row["name"],
+                "yes" if row["available"] else "no",
+                f"{row['width']}×{row['height']}" if row["width"] else "",
+                str(row["steps"] or ""),
+                said(settings.cost, row["cost_usd"]),
+            )
+            for row in rows
+        ],
+    )
+    for row in rows:  # below the table, where a narrow terminal has room for them
+        if row["reason"]:
+            print(f"\n{row['name']}: {safe(row['reason'])}")
+
+
+def list_loras(folder: Path, as_json: bool) -> None:
+    """The LoRAs of a folder, with what their files say of themselves."""
+    from imagen_nb.backends.flux.lora_files import listed
+
+    rows = listed(folder)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(
+        ("file", "MB", "base model", "trigger words"),
+        [
+            (row["file"], str(row["megabytes"] or ""), row["base"], row["error"] or row["words"])
+            for row in rows
+        ],
+    )
+    if not rows:
+        complain(f"no LoRAs (.safetensors files) in {folder}")

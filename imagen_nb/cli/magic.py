@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from imagen_nb.cli import Refused, app, draw
-from imagen_nb.completion import Completion
+from imagen_nb.cli.completion import Completion
 from imagen_nb.errors import UsageError
 
 if TYPE_CHECKING:
