@@ -21,13 +21,12 @@ from supabase_server import TESTS, FaultProxy, account, running
 
 sys.path.append(str(TESTS))
 
-from fault_proxy import FAULTS, Fault
-from pictures import sync
-from server_state import ServerState, assert_nothing_lost
-
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.reindex import reindex
+from tests.fixtures.fault_proxy import FAULTS, Fault
+from tests.fixtures.pictures import sync
+from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
 CHILD = """
 import random, sys
@@ -35,7 +34,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from uuid import UUID
 from pydantic import SecretStr
-from pictures import render, sync, wait_little
+from tests.fixtures.pictures import render, sync, wait_little
 from imagen_nb.cloud.account import Account
 wait_little()
 folder, url, key, owner, first, last = Path(sys.argv[2]), *sys.argv[3:]

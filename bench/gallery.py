@@ -23,8 +23,9 @@ from playwright.sync_api import Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
 
 from conftest import _ARGUMENTS, CHROMIUM
-from jupyter_pages import Lab, Notebook
-from jupyter_servers import started
+
+from tests.fixtures.jupyter_pages import Lab, Notebook
+from tests.fixtures.jupyter_servers import started
 
 SIDE = 512
 FRAME = """

@@ -17,7 +17,7 @@ from imagen_nb.cloud.local import LocalSupabase, start, stop
 
 sys.path.append(str(TESTS))
 
-import postgres
+from tests.fixtures import postgres
 
 __all__ = ["FaultProxy", "as_user", "loop", "running"]
 

@@ -23,7 +23,7 @@ from imagen_nb.storage.record import Record
 TESTS = Path(__file__).parent.parent / "tests" / "cloud"
 sys.path.append(str(TESTS))  # the proxy that delays and breaks requests is the tests' own
 
-from fault_proxy import FaultProxy  # noqa: E402
+from tests.fixtures.fault_proxy import FaultProxy  # noqa: E402
 
 __all__ = ["FaultProxy", "account", "fill", "running"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import typer
-from tool_files import loaded_tool
 
 import imagen_nb as im
 from imagen_nb import analysis
 from imagen_nb.cli import app
 from imagen_nb.studio import default as shortcuts
+from tests.fixtures.tool_files import loaded_tool
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

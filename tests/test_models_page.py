@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 import typer
-from tool_files import loaded_tool
 
 from imagen_nb.backends.flux.memory.machine import sold_as
 from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, planned
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL
 from imagen_nb.cli import app
 from imagen_nb.config.settings import environment_name, keys
+from tests.fixtures.tool_files import loaded_tool
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from evil import EVIL, Page, steers
 
 import imagen_nb as im
 from imagen_nb.storage.catalog import Entry
@@ -22,6 +21,7 @@ from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.markup import legible
 from imagen_nb.system.thumbnails import Labels, contact_sheet
+from tests.fixtures.evil import EVIL, Page, steers
 
 evil_prompts = pytest.mark.parametrize("prompt", EVIL.values(), ids=EVIL)
 

@@ -8,13 +8,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import flux_layout
 import pytest
 from huggingface_hub import constants
-from replicate_server import TOKEN, Replicate
 
 from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.studio.studio import Studio
+from tests.fixtures import flux_layout
+from tests.fixtures.replicate_server import TOKEN, Replicate
 
 ROOT = Path(__file__).parent.parent.parent
 

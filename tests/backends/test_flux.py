@@ -10,11 +10,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import flux_layout
 import numpy as np
 import pytest
 import torch
-from backend_calls import draw, request_for
 from diffusers import FluxPipeline
 from PIL import Image
 
@@ -26,6 +24,8 @@ from imagen_nb.backends.flux.drawing.watch import Clock, work
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.storage.record import Record
+from tests.fixtures import flux_layout
+from tests.fixtures.backend_calls import draw, request_for
 
 
 def pixels(drawn: Drawn) -> np.ndarray[Any, Any]:

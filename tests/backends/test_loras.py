@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from backend_calls import draw, request_for
-from lora_files import write_lora
 from safetensors.torch import save_file
 
 from imagen_nb.backends import Backend, made_with, make_backend
 from imagen_nb.backends.flux import loras
 from imagen_nb.errors import BackendError, UsageError
+from tests.fixtures.backend_calls import draw, request_for
+from tests.fixtures.lora_files import write_lora
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backend_calls import draw, request_for
 from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 
@@ -19,6 +18,7 @@ from imagen_nb.backends.flux.drawing.noise import first_latents
 from imagen_nb.backends.flux.drawing.preview import Preview, fit, unpack
 from imagen_nb.backends.flux.drawing.watch import denoised
 from imagen_nb.backends.tiny import FLUX_TINY
+from tests.fixtures.backend_calls import draw, request_for
 
 
 def steps_of(backend: FluxBackend, **fields: object) -> list[Step]:

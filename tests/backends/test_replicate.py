@@ -9,8 +9,13 @@ from threading import Event
 from typing import Any
 
 import pytest
-from backend_calls import draw, request_for
-from replicate_server import (
+
+from imagen_nb.backends import Step, made_with
+from imagen_nb.backends.replicate.backend import AT_ONCE, ReplicateBackend, dev, schnell
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES, Hosted
+from imagen_nb.errors import BackendError, Cancelled, UsageError
+from tests.fixtures.backend_calls import draw, request_for
+from tests.fixtures.replicate_server import (
     TOKEN,
     VERSION,
     Answer,
@@ -19,11 +24,6 @@ from replicate_server import (
     backend_at,
     drawn,
 )  # fmt: skip
-
-from imagen_nb.backends import Step, made_with
-from imagen_nb.backends.replicate.backend import AT_ONCE, ReplicateBackend, dev, schnell
-from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES, Hosted
-from imagen_nb.errors import BackendError, Cancelled, UsageError
 
 
 @pytest.fixture

@@ -19,15 +19,23 @@ from typing import Any
 
 import httpx
 import pytest
-from backend_calls import draw, request_for
 from PIL import Image
-from replicate_server import QUICK, TOKEN, Answer, Replicate, Running, backend_at, drawn
 
 from imagen_nb.backends.replicate.backend import ReplicateBackend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.backend_calls import draw, request_for
+from tests.fixtures.replicate_server import (
+    QUICK,
+    TOKEN,
+    Answer,
+    Replicate,
+    Running,
+    backend_at,
+    drawn,
+)
 
 THROTTLED = {"detail": "Request was throttled. Your rate limit resets in ~9s."}
 NSFW = "All generated images contained NSFW content. Try running it again with another prompt."

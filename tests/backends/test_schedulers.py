@@ -10,7 +10,6 @@ from typing import Any
 import diffusers
 import numpy as np
 import pytest
-from backend_calls import draw, request_for
 from PIL import Image
 
 from imagen_nb.backends import Step
@@ -18,6 +17,7 @@ from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.schedulers import NAMES, ROWS, class_of
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.backend_calls import draw, request_for
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 FROM_IMAGE = [name for name, row in ROWS.items() if row.from_image]

@@ -8,11 +8,11 @@ from threading import Event
 
 import numpy as np
 import pytest
-from backend_calls import draw, request_for
 from diffusers import FluxPipeline
 
 from imagen_nb.backends import Backend, make_backend
 from imagen_nb.backends.tiny import FLUX_TINY, WEIGHTS
+from tests.fixtures.backend_calls import draw, request_for
 
 
 @pytest.fixture(scope="module")

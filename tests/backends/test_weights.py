@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backend_calls import draw, request_for
 from diffusers.utils import logging as diffusers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from transformers.utils import logging as transformers
 from imagen_nb.backends.flux.backend import FluxBackend, custom, dev, schnell
 from imagen_nb.backends.flux.models import DEV, SCHNELL
 from imagen_nb.errors import BackendError, ImagenError, UsageError
+from tests.fixtures.backend_calls import draw, request_for
 
 Fetched = Callable[[str, Path], Path]
 

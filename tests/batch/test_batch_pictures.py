@@ -16,14 +16,14 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
-from fault_proxy import FAULTS, FaultProxy
-from server_state import ServerState
-from supabase_fixtures import TwoUsers
 
 from imagen_nb.batch.jobs.notebook import ours
 from imagen_nb.batch.running.run import run_batch
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import read_record
+from tests.fixtures.fault_proxy import FAULTS, FaultProxy
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers
 
 pytestmark = pytest.mark.slow
 JOBS, KILLS = 200, 3

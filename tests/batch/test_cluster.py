@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from server_state import ServerState
-from supabase_fixtures import TwoUsers
 
 from imagen_nb.batch.running.run import run_batch
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers
 
 pytestmark = pytest.mark.slow
 

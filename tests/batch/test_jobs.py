@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from evil import EVIL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from imagen_nb.batch.jobs.jobs import Job, jobs
 from imagen_nb.batch.jobs.notebook import Template, template
 from imagen_nb.batch.jobs.parameters import secret
 from imagen_nb.errors import UsageError
+from tests.fixtures.evil import EVIL
 
 PARAMETERS = """prompt: str = None  # what to draw
 seed: int | None = None

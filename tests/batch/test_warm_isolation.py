@@ -8,9 +8,9 @@ from pathlib import Path
 
 import papermill
 import pytest
-from warm_notebooks import PID, process, run, value
 
 from imagen_nb.batch.warm import kernels
+from tests.fixtures.warm_notebooks import PID, process, run, value
 
 # What it is called: what a notebook does, and what to look at, which that changes.
 LEAKS = {

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from warm_notebooks import process, run, value
 
 from imagen_nb.batch.warm import kernels
+from tests.fixtures.warm_notebooks import process, run, value
 
 DRAW = (
     "import imagen_nb as im\n"

@@ -16,9 +16,9 @@ import papermill
 import psutil
 import pytest
 from jupyter_core.utils import ensure_event_loop
-from warm_notebooks import notebook, process, run, value
 
 from imagen_nb.batch.warm import kernels
+from tests.fixtures.warm_notebooks import notebook, process, run, value
 
 LEFT = {
     "a thread of its own code": (
@@ -174,7 +174,7 @@ def test_close_ends_the_kernel() -> None:
 _PARENT = """
 import sys, os, signal
 sys.path[:0] = {path!r}
-from warm_notebooks import process
+from tests.fixtures.warm_notebooks import process
 print(process(), flush=True)
 {end}
 """

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_pages import Lab, Notebook
-from jupyter_servers import Server, started
 from playwright.sync_api import (
     Browser,
     Dialog,
@@ -19,6 +17,9 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+
+from tests.fixtures.jupyter_pages import Lab, Notebook
+from tests.fixtures.jupyter_servers import Server, started
 
 expect.set_options(timeout=30_000)  # milliseconds, on a busy machine
 CHROMIUM = shutil.which("chromium")

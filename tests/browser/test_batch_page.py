@@ -8,7 +8,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from evil import EVIL
 from PIL import Image
 from playwright.sync_api import Browser
 
@@ -16,6 +15,7 @@ from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import Outcome, Ran
 from imagen_nb.batch.results.folder import Folder
 from imagen_nb.batch.results.page import page
+from tests.fixtures.evil import EVIL
 
 
 @pytest.fixture

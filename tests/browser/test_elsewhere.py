@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from jupyter_pages import RUN_S
-from other_pages import PLACES, shown
 from playwright.sync_api import Page, expect
+
+from tests.fixtures.jupyter_pages import RUN_S
+from tests.fixtures.other_pages import PLACES, shown
 
 pytestmark = pytest.mark.slow
 _RATED = re.compile("a (red|blue) boat, ★★★★★")

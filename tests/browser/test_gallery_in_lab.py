@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jupyter_pages import Lab, Notebook
 from playwright.sync_api import Locator, expect
 
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.jupyter_pages import Lab, Notebook
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jupyter_pages import Lab, Notebook
 from playwright.sync_api import expect
+
+from tests.fixtures.jupyter_pages import Lab, Notebook
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jupyter_pages import RUN_S, Lab, Notebook
 from playwright.sync_api import Locator, expect
+
+from tests.fixtures.jupyter_pages import RUN_S, Lab, Notebook
 
 pytestmark = pytest.mark.slow
 

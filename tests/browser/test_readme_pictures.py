@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jupyter_pages import RUN_S, Notebook
 from PIL import Image
 from playwright.sync_api import Locator, expect
+
+from tests.fixtures.jupyter_pages import RUN_S, Notebook
 
 pytestmark = pytest.mark.slow
 

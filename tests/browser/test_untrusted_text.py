@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from evil import EVIL
-from jupyter_pages import Lab, Notebook
 from playwright.sync_api import Locator, Page, expect
 
 from imagen_nb.system.markup import legible
+from tests.fixtures.evil import EVIL
+from tests.fixtures.jupyter_pages import Lab, Notebook
 
 pytestmark = pytest.mark.slow
 

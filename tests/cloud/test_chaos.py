@@ -15,10 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from fault_proxy import FAULTS, Fault, FaultProxy
-from pictures import render, sync, wait_little
 from pydantic import SecretStr
-from server_state import ServerState, assert_nothing_lost
 
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
@@ -29,6 +26,9 @@ from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
+from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
+from tests.fixtures.pictures import render, sync, wait_little
+from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ PROCESS = """
     from pathlib import Path
     from uuid import UUID
     from pydantic import SecretStr
-    from pictures import render, sync, wait_little
+    from tests.fixtures.pictures import render, sync, wait_little
     from imagen_nb.cloud.account import Account
     wait_little()
     folder, url, key, owner, count = Path(sys.argv[2]), *sys.argv[3:]

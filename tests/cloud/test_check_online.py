@@ -8,14 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import cluster
 from pydantic import SecretStr
-from supabase_fixtures import npm_as_at_home
 
 from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, ask
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.config.settings import Settings, SupabaseSettings
+from tests.fixtures.postgres import cluster
+from tests.fixtures.supabase_fixtures import npm_as_at_home
 
 INSERT_OWN = "imagen_images_insert"
 DAMAGE = {  # what a user finds wrong: the statement, and the migration that is named

@@ -20,8 +20,6 @@ import psutil
 import psycopg
 import pytest
 import yaml
-from postgres import cluster
-from supabase_fixtures import TwoUsers, npm_as_at_home
 
 from imagen_nb.cli import run
 from imagen_nb.cloud import local
@@ -33,6 +31,8 @@ from imagen_nb.cloud.local.process import serves
 from imagen_nb.config.settings import load_settings, validate
 from imagen_nb.errors import CloudError, ConfigError, UsageError
 from imagen_nb.system import atomic
+from tests.fixtures.postgres import cluster
+from tests.fixtures.supabase_fixtures import TwoUsers, npm_as_at_home
 
 IMAGEN = Path(sys.executable).with_name("imagen")
 SOMEWHERE = LocalSupabase(

@@ -22,10 +22,10 @@ from storage3.exceptions import StorageApiError
 from supabase import Client, create_client
 from supabase.lib.client_options import SyncClientOptions
 from supabase_auth.errors import AuthApiError
-from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.local import state
+from tests.fixtures.supabase_fixtures import TwoUsers
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 OPTIONS: Any = {"content-type": "image/png", "upsert": "false"}

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postgres import Database, database_fixture, fresh_database  # noqa: F401
 
 import imagen_nb
 from imagen_nb.cli import run
@@ -32,6 +31,7 @@ from imagen_nb.cloud.migrate import (
     status,
 )
 from imagen_nb.errors import CloudError
+from tests.fixtures.postgres import Database, database_fixture, fresh_database  # noqa: F401
 
 ALL = [file.version for file in migrations()]
 CLI_TABLE = """

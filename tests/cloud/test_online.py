@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import render
 
 from imagen_nb.cli import run
+from tests.fixtures.pictures import render
 
 # Read while pytest collects: each test runs in an environment without SUPABASE_… and IMAGEN_….
 NEEDED = ("IMAGEN_TEST_SUPABASE_URL", "IMAGEN_TEST_SUPABASE_KEY", "IMAGEN_TEST_OWNER")

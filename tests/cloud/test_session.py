@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import FAULTS, FaultProxy
-from server_state import ServerState, assert_nothing_lost
 
 import imagen_nb as im
 from imagen_nb.cli import run
 from imagen_nb.cloud import uplink
 from imagen_nb.errors import UsageError
+from tests.fixtures.fault_proxy import FAULTS, FaultProxy
+from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
 Configure = Callable[..., dict[str, Any]]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from callers import (
+
+from tests.fixtures.callers import (
     INSERT_ROW,
     OTHER,
     SECRET,
@@ -26,7 +27,7 @@ from callers import (
     reads,
     upload,
 )
-from postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
+from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
 
 OBVIOUS = """
 DROP POLICY imagen_images_insert ON imagen.images;

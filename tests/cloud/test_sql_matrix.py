@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from callers import (
+
+from tests.fixtures.callers import (
     ANON,
     BUCKET,
     INSERT_ROW,
@@ -33,7 +34,7 @@ from callers import (
     picture,
     upload,
 )
-from postgres import MIGRATED, OWNER, STRANGER, fresh_database
+from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, fresh_database
 
 CALLERS = {"anon": ANON, "owner": USER, "stranger": OTHER, "secret": SECRET}
 

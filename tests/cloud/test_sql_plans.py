@@ -9,11 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from callers import BUCKET, OTHER, READ, SECRET, USER, Caller, acting
-from postgres import MIGRATED, OWNER, STRANGER, fresh_database
 
 from imagen_nb.frames.query import query
 from imagen_nb.frames.sources import remote
+from tests.fixtures.callers import BUCKET, OTHER, READ, SECRET, USER, Caller, acting
+from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, fresh_database
 
 ROWS = 100_000
 FILL = f"""

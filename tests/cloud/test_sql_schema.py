@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
 from psycopg.types.json import Json
 
 from imagen_nb.cloud.migrate import migrate, migrations
 from imagen_nb.storage.record import COLUMNS, Record
+from tests.fixtures.postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
 
 SCHEMAS = "pgrst.db_schemas"
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import FAULTS, FaultProxy
-from pictures import render, wait_little
-from server_state import ServerState
-from supabase_fixtures import TwoUsers
 
 from imagen_nb.cloud import client
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.output import read_record
 from imagen_nb.storage.tags import queued
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FAULTS, FaultProxy
+from tests.fixtures.pictures import render, wait_little
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers
 
 
 def settings(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:

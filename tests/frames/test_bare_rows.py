@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import FaultProxy
-from histories import inserted, records
-from server_state import ServerState
-from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.cli import run
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.histories import inserted, records
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
 
 def bare_row(owner: str) -> dict[str, Any]:

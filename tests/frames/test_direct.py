@@ -12,8 +12,6 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from histories import CASES, entered, records
-from postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
 from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
@@ -24,6 +22,8 @@ from imagen_nb.frames.query import query
 from imagen_nb.frames.sources import direct
 from imagen_nb.storage.record import COLUMNS
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.histories import CASES, entered, records
+from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
 
 
 @pytest.fixture(scope="module")

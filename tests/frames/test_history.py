@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from fault_proxy import FaultProxy
-from histories import CASES, NOW, entered, inserted, records
-from server_state import ServerState
-from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.schema import NAMES
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.histories import CASES, NOW, entered, inserted, records
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
 
 @pytest.fixture(scope="module")

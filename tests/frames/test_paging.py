@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy
-from histories import inserted, many
-from server_state import ServerState
-from supabase_fixtures import TwoUsers, settings
 
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.histories import inserted, many
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
 
 @pytest.mark.parametrize("cap", [1000, 100, 7])

@@ -12,9 +12,6 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from fault_proxy import FaultProxy
-from postgres import cluster
-from supabase_fixtures import npm_as_at_home
 
 from imagen_nb.cloud import local
 from imagen_nb.cloud.local import LocalSupabase
@@ -22,6 +19,9 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.sources import usage
 from imagen_nb.frames.sources.usage import columns_of
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.postgres import cluster
+from tests.fixtures.supabase_fixtures import npm_as_at_home
 
 Session = Callable[[Studio], Studio]
 PROMPTS = [f"a boat, number {number}" for number in range(120)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from views import View
 
 import imagen_nb as im
+from tests.fixtures.views import View
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from views import View
 
 import imagen_nb as im
 from imagen_nb.errors import UsageError
+from tests.fixtures.views import View
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from views import View
 
 import imagen_nb as im
 from imagen_nb.errors import UsageError
@@ -23,6 +22,7 @@ from imagen_nb.system.thumbnails import WEIGHT, webp
 from imagen_nb.widgets import thumbnails as small
 from imagen_nb.widgets.gallery import Gallery
 from imagen_nb.widgets.work import THREADS
+from tests.fixtures.views import View
 
 PROMPTS = (
     "a red boat on a lake", "A RED Boat, at night", "100% red_boat", "Übergröße ÉCLAIR", "a cat",

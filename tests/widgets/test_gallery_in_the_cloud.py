@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fault_proxy import FAULTS, Fault, FaultProxy
 from PIL import Image
-from server_state import ServerState
-from views import View
 
 import imagen_nb as im
 from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.paths import cache_folder
+from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.views import View
 
 Open = Callable[..., View]
 

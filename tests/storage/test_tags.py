@@ -1,0 +1,259 @@
+"""Tags on this machine: sidecar and catalog at once, by anybody, without losing one."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagen_nb.cli import run
+from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.storage import output
+from imagen_nb.storage import tags as tagging
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.output import Kept, read_record
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.tags import change, queue, queued
+from imagen_nb.studio.studio import Studio
+from tests.fixtures.pictures import render
+
+
+@pytest.fixture
+def studio(folder: Path) -> Iterator[Studio]:
+    """Five pictures that wait for a cloud."""
+    render(folder, 5)
+    with Studio({"output": {"dir": str(folder)}}, background=False) as studio:
+        yield studio
+
+
+def tags(studio: Studio, seed: int = 0) -> list[str]:
+    """By the catalog, which must be what the sidecar says."""
+    row = studio.history(source="local", seed=seed).iloc[0]
+    assert list(read_record(row["local_path"]).tags) == row["tags"]
+    found: list[str] = row["tags"]
+    return found
+
+
+def test_tags_are_in_sidecar_and_catalog_and_the_png_is_untouched(studio: Studio) -> None:
+    path = Path(studio.history(source="local", seed=0)["local_path"].iloc[0])
+    before = path.read_bytes()
+    assert studio.tag(path, "sea", " storm ", "sea") == 1
+    assert tags(studio) == ["sea", "storm"]
+    assert studio.untag(path, "sea", "never there") == 1
+    assert tags(studio) == ["storm"]
+    assert path.read_bytes() == before
+
+
+def test_everything_that_means_a_picture_can_be_tagged(studio: Studio) -> None:
+    frame = studio.history(source="local")
+    first = frame.iloc[0]
+    entry = studio.catalog().get(first["id"])
+    assert entry is not None
+    one: list[Any] = [
+        first, first["id"], first["id"][:8], entry.record.id, entry.record, entry.path,
+        str(entry.sidecar_path),
+    ]  # fmt: skip
+    for number, what in enumerate(one):
+        assert studio.tag(what, f"n{number}") == 1
+    assert tags(studio, first["seed"]) == [f"n{number}" for number in range(len(one))]
+    assert studio.tag(frame, "all") == 5
+    assert studio.tag([frame.iloc[1:3], first, first["id"]], "some") == 3
+    assert len(studio.history(source="local", tags=["all", "some"])) == 3
+
+
+def test_one_rating_holds_and_keeper_excludes_reject(studio: Studio) -> None:
+    row = studio.history(source="local", seed=0).iloc[0]
+    studio.tag(row, "sea", "rating:2")
+    studio.rate(row, 5)
+    studio.keep(row)
+    assert tags(studio) == ["sea", "rating:5", "keeper"]
+    studio.reject(row)
+    studio.tag(row, "rating:1")
+    assert tags(studio) == ["sea", "reject", "rating:1"]
+    studio.rate(row, None)
+    assert tags(studio) == ["sea", "reject"]
+
+
+BAD: dict[str, tuple[Any, ...]] = {
+    "a rating is rating:1 to rating:5": ("tag", "rating:9"),
+    "only one of": ("tag", "keeper", "reject"),
+    "a tag must be a line of text": ("tag", "two\nlines"),
+    "no tags": ("tag",),
+    "a rating is 1 to 5": ("rate", 6),
+}
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_what_is_no_tag_changes_nothing(studio: Studio, said: str) -> None:
+    method, *arguments = BAD[said]
+    with pytest.raises(UsageError, match=said):
+        getattr(studio, method)(studio.history(source="local"), *arguments)
+    assert tags(studio) == []
+
+
+def test_an_id_that_is_nowhere_is_refused(studio: Studio) -> None:
+    with pytest.raises(UsageError, match="there is no picture"):
+        studio.tag("00000000-0000-4000-8000-000000000000", "sea")
+
+
+def test_the_last_change_of_a_tag_is_what_waits(studio: Studio) -> None:
+    row = studio.history(source="local", seed=0).iloc[0]
+    studio.tag(row, "sea", "storm")
+    studio.untag(row, "sea")
+    waiting = queued(studio.catalog())[row["id"]]
+    assert {one.tag: one.present for one in waiting} == {"sea": False, "storm": True}
+
+
+def test_private_pictures_are_tagged_here_alone(folder: Path) -> None:
+    with Studio({"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}) as studio:
+        picture = studio.generate("a moon", seed=1, steps=1, cloud=False, progress=False)
+        studio.tag(picture, "secret")
+        assert queued(studio.catalog()) == {}
+        assert tags(studio, 1) == ["secret"]
+
+
+def test_a_picture_drawn_again_with_new_tags_has_them_queued(folder: Path) -> None:
+    with Studio({"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}) as studio:
+        for tag in ("one", "two"):
+            picture = studio.generate("a moon", seed=1, steps=1, tags=[tag], progress=False)
+        assert picture.record.tags == ("one", "two")
+        waiting = queued(studio.catalog())[str(picture.record.id)]
+        assert [one.tag for one in waiting] == ["two"]
+
+
+def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the catalog says what the sidecars say, of those before it and after it."""
+
+    def amended(kept: Kept, record: Record) -> Kept:
+        if record.seed == 2:
+            raise StorageError("cannot keep pictures: no space")
+        return output.amended(kept, record)
+
+    monkeypatch.setattr(tagging, "amended", amended)
+    frame = studio.history(source="local")
+    with pytest.raises(StorageError, match="no space"):
+        studio.tag(frame, "sea")
+    assert [tags(studio, seed) for seed in range(5)] == [["sea"], ["sea"], [], ["sea"], ["sea"]]
+    monkeypatch.undo()
+    assert studio.tag(frame, "sea") == 5
+    assert tags(studio, 2) == ["sea"]
+
+
+TAGGER = """
+import sys
+from imagen_nb.studio.studio import Studio
+folder, name = sys.argv[1:]
+with Studio({"output": {"dir": folder}}, background=False) as studio:
+    frame = studio.history(source="local")
+    for number in range(15):
+        studio.tag(frame, f"{name}{number}")
+"""
+
+
+def test_processes_that_tag_the_same_pictures_lose_nothing(studio: Studio, folder: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", TAGGER, str(folder), name]) for name in "abc"
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    wanted = {f"{name}{number}" for name in "abc" for number in range(15)}
+    for seed in range(5):
+        assert set(tags(studio, seed)) == wanted
+
+
+def test_reindexing_keeps_tags(studio: Studio, folder: Path) -> None:
+    from imagen_nb.storage.reindex import reindex
+
+    studio.tag(studio.history(source="local"), "sea")
+    studio.catalog().path.unlink()
+    reindex(folder)
+    assert tags(studio) == ["sea"]
+
+
+class TestCommand:
+    def test_it_adds_and_removes_and_prints_what_is_there_now(
+        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        id = studio.history(source="local", seed=0)["id"].iloc[0]
+        end = ["--output", str(folder)]
+        assert run(["tag", id[:8], "--add", "sea", "--add", "a, b", "--rating", "4", *end]) == 0
+        assert capsys.readouterr().out == f"{id} sea, a, b, rating:4\n"
+        assert run(["tag", id, "--remove", "sea", "--keeper", "--rating", "5", "--json", *end]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row == {"id": id, "tags": ["a, b", "rating:5", "keeper"]}
+        assert run(["tag", id, "--rating", "none", *end]) == 0
+        assert capsys.readouterr().out == f"{id} a, b, keeper\n"
+
+    def test_ids_may_come_from_standard_input(
+        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        end = ["--output", str(folder)]
+        assert run(["history", "--format", "ids", "--seed", "1..3", *end]) == 0
+        monkeypatch.setattr(sys, "stdin", io.StringIO(capsys.readouterr().out))
+        assert run(["tag", "-", "--add", "sea", *end]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 3
+        assert set(studio.history(source="local", tags="sea")["seed"]) == {1, 2, 3}
+
+    def test_tags_that_wait_are_listed_with_their_pictures_and_counted(
+        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Of a picture that waits too, of one that is synced, and of another machine's."""
+        frame = studio.history(source="local").sort_values("seed")
+        with studio.catalog().connection() as connection:
+            connection.execute("UPDATE images SET cloud_state = 'synced' WHERE seed > 0")
+        studio.tag(frame.head(2), "sea", "a, b")
+        studio.untag(frame.iloc[1], "storm")
+        elsewhere = "00000000-0000-4000-8000-000000000000"
+        queue(studio.catalog(), [elsewhere], change(add=["far"]))
+        end = ["--output", str(folder)]
+        assert run(["sync", "--dry-run", "--json", *end]) == 0
+        first, second = frame.head(2).to_dict("records")
+        tags = {"error": None, "add": ["sea", "a, b"]}
+        rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+        assert rows == {
+            first["id"]: {"id": first["id"], "path": first["local_path"], "state": "pending",
+                          "remove": [], **tags},
+            second["id"]: {"id": second["id"], "path": second["local_path"], "state": "synced",
+                           "remove": ["storm"], **tags},
+            elsewhere: {"id": elsewhere, "path": None, "state": None, "error": None,
+                        "add": ["far"], "remove": []},
+        }  # fmt: skip
+        assert next(iter(rows)) == first["id"]  # what waits itself stands first
+        assert run(["sync", "--dry-run", *end]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == ["id", "picture", "state", "tags", "last", "error"]
+        assert ["+sea, +a, b, -storm" in line for line in lines[1:]] == [False, True, False]
+        assert run(["status", "--json", *end]) == 0
+        assert json.loads(capsys.readouterr().out)["tags waiting"] == 3
+        assert run(["status", *end]) == 0
+        assert "of 3 pictures" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "mistake",
+        [["--rating", "9"], ["--rating", "x"], ["--keeper", "--reject"], [], ["--add", " "]],
+    )
+    def test_a_mistake_is_one_line_and_changes_nothing(
+        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str], mistake: list[str]
+    ) -> None:
+        id = studio.history(source="local", seed=0)["id"].iloc[0]
+        assert run(["tag", id, *mistake, "--output", str(folder)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+        assert tags(studio) == []
+
+
+def test_catalogs_of_before_are_migrated(folder: Path) -> None:
+    render(folder, 2)
+    with Catalog(folder).reader() as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT id FROM images ORDER BY created_at DESC, id DESC"
+        ).fetchall()
+    assert "USING COVERING INDEX images_created_idx" in plan[0][3]
+    assert "TEMP B-TREE" not in str(plan)
