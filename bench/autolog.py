@@ -30,10 +30,9 @@ from timing import seconds
 
 import imagen_nb as im
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path += [str(TESTS / "autologging"), str(TESTS / "backends")]  # the tests' own tiny networks
+sys.path.append(str(Path(__file__).parent.parent))  # the tests' own tiny networks
 
-import sd_layout  # noqa: E402
+from tests.fixtures import sd_layout
 
 SIDE = 256
 WANDB = find_spec("wandb") is not None

@@ -17,9 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from supabase_server import TESTS, FaultProxy, account, running
-
-sys.path.append(str(TESTS))
+from supabase_server import ROOT, FaultProxy, account, running
 
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output
@@ -54,7 +52,7 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-c", CHILD, str(TESTS), str(self.folder), *self.arguments]
+        command = [sys.executable, "-c", CHILD, str(ROOT), str(self.folder), *self.arguments]
         self.process = subprocess.Popen([*command, str(self.share.start), str(self.share.stop)])
 
     def done(self, dice: random.Random) -> bool:

@@ -20,10 +20,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
+sys.path.append(str(Path(__file__).parent.parent))
 
-from conftest import _ARGUMENTS, CHROMIUM
-
+from tests.browser.conftest import _ARGUMENTS, CHROMIUM
 from tests.fixtures.jupyter_pages import Lab, Notebook
 from tests.fixtures.jupyter_servers import started
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +10,9 @@ from typing import Any
 
 import pandas as pd
 import psycopg
-from supabase_server import TESTS, FaultProxy
+from supabase_server import FaultProxy
 
 from imagen_nb.cloud.local import LocalSupabase, start, stop
-
-sys.path.append(str(TESTS))
-
 from tests.fixtures import postgres
 
 __all__ = ["FaultProxy", "as_user", "loop", "running"]

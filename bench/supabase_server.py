@@ -20,8 +20,8 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.record import Record
 
-TESTS = Path(__file__).parent.parent / "tests" / "cloud"
-sys.path.append(str(TESTS))  # the proxy that delays and breaks requests is the tests' own
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT))  # the proxy that delays and breaks requests is the tests' own
 
 from tests.fixtures.fault_proxy import FaultProxy  # noqa: E402
 

@@ -23,7 +23,7 @@ from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 
-pytest_plugins = ["supabase_fixtures"]  # in tests/cloud
+pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
 DAY = datetime.date(2026, 5, 11)
 

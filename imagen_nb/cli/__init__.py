@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from imagen_nb._version import __version__
-from imagen_nb.cli import config, db, draw, supabase
-from imagen_nb.cli import status as look
+from imagen_nb.cli import config, db, supabase
 from imagen_nb.cli.batch import batch
-from imagen_nb.cli.draw import reproduce
+from imagen_nb.cli.draw import generate, reproduce, sweep
 from imagen_nb.cli.history import history
-from imagen_nb.cli.models import bench_gpu
+from imagen_nb.cli.models import bench_gpu, models
 from imagen_nb.cli.report import report
+from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
@@ -29,18 +29,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(draw.generate)
-app.command()(draw.sweep)
+app.command()(generate)
+app.command()(sweep)
 app.command()(batch)
 app.command()(history)
 app.command()(report)
 app.command()(reproduce)
 app.command()(tag)
-app.command()(look.models)
+app.command()(models)
 app.command()(bench_gpu)
 app.command()(sync)
-app.command()(look.status)
-app.command()(look.reindex)
+app.command()(status)
+app.command()(reindex)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(supabase.app, name="supabase")

@@ -16,7 +16,7 @@ from imagen_nb.studio.studio import Studio
 from tests.fixtures import flux_layout
 from tests.fixtures.replicate_server import TOKEN, Replicate
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ print(process(), flush=True)
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "1 / 0", ""])
 def test_the_kernel_ends_with_its_parent(end: str, tmp_path: Path) -> None:
-    code = _PARENT.format(path=[str(Path(__file__).parent)], end=end)
+    code = _PARENT.format(path=[str(Path(__file__).parents[2])], end=end)
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False

@@ -186,7 +186,7 @@ class TestDrawing:
 
 @pytest.mark.slow
 def test_the_cells_of_the_guide_run(session: Session) -> None:
-    guide = (Path(__file__).parent.parent / "docs" / "notebook.md").read_text("utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "notebook.md").read_text("utf-8")
     cells = re.findall(r"^```ipython\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
     assert len(cells) == 4
     assert [session.error(cell) for cell in cells] == [None] * 4

@@ -103,6 +103,7 @@ def test_a_server_that_is_down_and_comes_back(
     assert_nothing_lost([folder], server, 20)
 
 
+ROOT = Path(__file__).parents[2]
 PROCESS = """
     import sys
     sys.path.insert(0, sys.argv[1])
@@ -123,7 +124,7 @@ PROCESS = """
 
 
 def start(folder: Path, account: Account, count: int, fault: str = "") -> subprocess.Popen[str]:
-    arguments = [str(Path(__file__).parent), str(folder), account.url]
+    arguments = [str(ROOT), str(folder), account.url]
     arguments += [account.key.get_secret_value(), str(account.owner), str(count)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments],

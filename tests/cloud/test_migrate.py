@@ -476,12 +476,12 @@ def test_the_url_may_stand_in_the_configuration(
 
 def test_the_server_ends_with_the_tests_even_when_they_are_killed() -> None:
     code = (
-        "import os, signal, postgres\n"
+        "import os, signal\nfrom tests.fixtures import postgres\n"
         "server = postgres.cluster()\n"
         "print(server.folder, server.port, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, env=dict(os.environ)
     )

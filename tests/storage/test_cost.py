@@ -56,7 +56,7 @@ class TestPrices:
             assert price.source.startswith("https://")
 
     def test_the_guide_has_them_and_the_sizes(self) -> None:
-        guide = (Path(__file__).parent.parent / "docs" / "hosted.md").read_text(encoding="utf-8")
+        guide = (Path(__file__).parents[2] / "docs" / "hosted.md").read_text(encoding="utf-8")
         for price in PRICES:
             row = next(
                 line for line in guide.splitlines() if line.startswith(f"| `{price.backend}`")

@@ -26,7 +26,7 @@ from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import FAST, Own, gradient, seeded
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[3]
 Records = Callable[[], list[im.Record]]
 PICTURE = SimpleNamespace(images=[gradient()])
 
@@ -318,7 +318,7 @@ class TestSwitch:
 def run(code: str, tmp_path: Path) -> str:
     environment = {
         **os.environ, "HOME": str(tmp_path), "IMAGEN_OUTPUT_DIR": str(tmp_path / "out"),
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent)]),
+        "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
@@ -340,10 +340,10 @@ class TestPrograms:
     @pytest.mark.parametrize(
         "order",
         [
-            "import imagen_nb as im; im.autolog(); from own_pipelines import Own",
-            "import diffusers, imagen_nb as im; im.autolog(); from own_pipelines import Own",
-            "from own_pipelines import Own; pipeline = Own(); import imagen_nb as im; im.autolog()",
-            "import imagen_nb as im; im.autolog(); im.autolog(disable=True); from own_pipelines import Own; im.autolog()",
+            "import imagen_nb as im; im.autolog(); from tests.fixtures.own_pipelines import Own",
+            "import diffusers, imagen_nb as im; im.autolog(); from tests.fixtures.own_pipelines import Own",
+            "from tests.fixtures.own_pipelines import Own; pipeline = Own(); import imagen_nb as im; im.autolog()",
+            "import imagen_nb as im; im.autolog(); im.autolog(disable=True); from tests.fixtures.own_pipelines import Own; im.autolog()",
         ],
     )
     def test_pictures_are_there_when_it_has_ended_in_whatever_order_it_imports(
@@ -364,7 +364,7 @@ class TestPrograms:
     def test_off_before_diffusers_comes_it_stays_off(self, tmp_path: Path) -> None:
         code = (
             "import imagen_nb as im; im.autolog(); im.autolog(disable=True)\n"
-            "from own_pipelines import Own, gradient\nfrom types import SimpleNamespace\n"
+            "from tests.fixtures.own_pipelines import Own, gradient\nfrom types import SimpleNamespace\n"
             "Own()(SimpleNamespace(images=[gradient()]))\n"
             "print(Own.__call__.__code__.co_name)"
         )
