@@ -70,37 +70,57 @@ def generate(
     settings = drawing_settings(config, cloud_sync, preview)
     cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
-        pictures = of_consecutive_seeds(
-            studio, text, seed=seed, count=count, width=width, height=height, lora=lora, tag=tag,
-            no_cloud=no_cloud, steps=steps, guidance=guidance, backend=backend, output=output,
-            again=again, init_image=init_image, mask=mask, strength=strength,
-            negative_prompt=negative_prompt, true_cfg=true_cfg, scheduler=scheduler,
-        )  # fmt: skip
+        pictures = draw_seeds(
+            studio,
+            text,
+            seed=seed,
+            count=count,
+            lora=lora,
+            tag=tag,
+            no_cloud=no_cloud,
+            backend=backend,
+            steps=steps,
+            width=width,
+            height=height,
+            guidance=guidance,
+            init_image=init_image,
+            mask=mask,
+            strength=strength,
+            negative_prompt=negative_prompt,
+            true_cfg=true_cfg,
+            scheduler=scheduler,
+            output=output,
+            again=again,
+        )
         say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
             show_picture(picture.image)
 
 
-def of_consecutive_seeds(
-    studio: Studio, prompt: str, *, seed: int | None, count: int, width: int | None,
-    height: int | None, lora: list[str] | None, tag: list[str] | None, no_cloud: bool, **same: Any,
-) -> Pictures:  # fmt: skip
-    """`count` pictures of one prompt, whose braces are braces, as the command's options say.
+def draw_seeds(
+    studio: Studio,
+    prompt: str,
+    *,
+    seed: int | None,
+    count: int,
+    lora: list[str] | None,
+    tag: list[str] | None,
+    no_cloud: bool,
+    **arguments: Any,
+) -> Pictures:
+    """Draw `count` pictures of one prompt, with consecutive seeds, as the command's options say.
 
-    `same`: options that `Studio.sweep` calls by the same name.
+    `arguments`: options that `Studio.generate` calls by the same name.
     """
-    from imagen_nb.request.request import random_seed
-    from imagen_nb.request.sweep_syntax import escape
+    from imagen_nb.request import random_seed
 
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
     first = random_seed() if seed is None else seed
-    size = studio.size(width, height, same)
-    return studio.sweep(
-        escape(prompt), seeds=range(first, first + count), size=size, tags=tag or (),
-        cloud=False if no_cloud else None, **loras(lora), **same,
-    )  # fmt: skip
+    seeds = range(first, first + count)
+    cloud = False if no_cloud else None
+    return studio.repeat(prompt, seeds, tags=tag or (), cloud=cloud, **loras(lora), **arguments)
 
 
 def sweep(

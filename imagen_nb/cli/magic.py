@@ -135,7 +135,7 @@ def _drawn(prompt: str, again: bool, count: int, **options: Any) -> Picture | Pi
     from imagen_nb.studio.default import studio
 
     began = datetime.now(UTC)
-    pictures = draw.of_consecutive_seeds(studio(), prompt, again=again, count=count, **options)
+    pictures = draw.draw_seeds(studio(), prompt, again=again, count=count, **options)
     draw.say_what_was_there(pictures, began, again)
     return pictures[0] if count == 1 else pictures
 

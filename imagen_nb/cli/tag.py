@@ -41,7 +41,7 @@ def tag(
     change(added, [name for name in removed if name not in added])  # or all is refused
     named = [line for one in what for line in (_lines() if one == "-" else [one])]
     with Studio(settings_of(config, output={"dir": output}), background=False) as studio:
-        ids = studio.named(named)
+        ids = studio.lookup.ids(named)
         if added:
             studio.tag(ids, *added)
         if removed:
@@ -50,7 +50,7 @@ def tag(
             report = studio.sync(pictures=[])
             if report.trouble:
                 complain(f"cloud sync: {report.trouble}; `imagen sync` sends the tags")
-        show(ids, studio.tags_of(ids), as_json)
+        show(ids, studio.lookup.tags_of(ids), as_json)
 
 
 def _lines() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagen_nb.errors import UsageError
@@ -159,6 +159,11 @@ def _size_like(
 def _nearest_side(side: float, limits: Limits) -> int:
     low, high = (bound // limits.multiple for bound in (limits.min_side, limits.max_side))
     return max(low, min(high, round(side / limits.multiple))) * limits.multiple
+
+
+def with_seed(request: Request, seed: int, limits: Limits) -> Request:
+    """The same request with another seed. Raises `UsageError` for what is no seed."""
+    return replace(request, seed=integer("seed", seed, limits.min_seed, MAX_SEED))
 
 
 def random_seed() -> int:

@@ -31,8 +31,17 @@ class Grid:
     axes: tuple[Axis, ...]
 
 
+def expanded_prompts(prompts: str | Iterable[str]) -> list[str]:
+    """The prompts with their alternatives, `{red|blue} boat`, expanded in order.
+
+    Raises `UsageError` for what is no prompt, or has too many alternatives.
+    """
+    given = [prompts] if isinstance(prompts, str) else list(prompts)
+    return [text for prompt in given for text in expand(checked_prompt(prompt))]
+
+
 def grid(
-    prompts: str | Iterable[str],
+    prompts: Sequence[str],
     *,
     defaults: Defaults,
     limits: Limits,
@@ -47,15 +56,13 @@ def grid(
     """Every combination: prompt slowest, then size, steps, guidance, `extras`, and seed fastest.
 
     `extras`: see `resolve`; each of `SWEPT` is a value or a list of values.
-    Alternatives in prompts expand in order (`expand`). Without seeds one random seed serves the
-    whole grid, so that only what was asked to vary varies.
+    Prompts are taken as they are (see `expanded_prompts`). Without seeds one random seed serves
+    the whole grid, so that only what was asked to vary varies.
     """
-    given = [prompts] if isinstance(prompts, str) else list(prompts)
-    texts = [text for prompt in given for text in expand(checked_prompt(prompt))]
     more = {name: value for name, value in (extras or {}).items() if value is not None}
     swept = [name for name in SWEPT if name in more]
     axes = (
-        Axis("prompt", tuple(texts)),
+        Axis("prompt", tuple(prompts)),
         Axis("size", _sizes(size)),
         Axis("steps", _values(steps)),
         Axis("guidance", _values(guidance)),

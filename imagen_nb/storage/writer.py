@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from imagen_nb._version import __version__
 from imagen_nb.backends import Backend, Drawn, made_with
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import Home
 from imagen_nb.storage.input_files import keep_inputs, recorded
@@ -64,19 +65,31 @@ class Writer:
         cost = cost_usd(facts.cost, facts.backend, drawn)  # now: it may be measured
         return self._submit(_keep, drawn, home, facts, cost)
 
-    def adopted(
-        self, drawn: Sequence[Adopted], home: Home,
-        after: Callable[[Sequence[Future[Picture]]], None],
-    ) -> list[Future[Picture]]:  # fmt: skip
-        """Keep what was drawn elsewhere, all of it or none; `after` hears of it on the thread.
+    def adopt(
+        self,
+        drawn: Sequence[Adopted],
+        home: Home,
+        common: Mapping[str, Any],
+        announce: Callable[[Catalog, Sequence[UUID]], None],
+    ) -> list[Future[Picture]]:
+        """Keep what was drawn elsewhere, all of it or none.
 
-        Whoever draws faster than the disk writes is slowed to its pace. Raises `Cancelled` when it
-        is closed.
+        Whoever draws faster than the disk writes is slowed to its pace.
+
+        Args:
+            drawn: what makes each image, and its record.
+            home: where they go.
+            common: fields that all the records get: tags, owner_user_id, cloud.
+            announce: hears, on the writer's thread, of the catalog and the ids of those kept.
+
+        Raises:
+            Cancelled: when it is closed.
         """
+        labelled = [(show, record.model_copy(update=dict(common))) for show, record in drawn]
         with self._lock:
             self.check()
-            writing = [self._submit(_adopt, show, record, home) for show, record in drawn]
-            self._submit(after, writing)
+            writing = [self._submit(_adopt, show, record, home) for show, record in labelled]
+            self._submit(_announce, writing, home.catalog, announce)
             self._adopted = [*(one for one in self._adopted if not one.done()), *writing]
             early = self._adopted[:-WAITING]
         wait(early)
@@ -133,6 +146,15 @@ def _adopt(show: Callable[[], Image], record: Record, home: Home) -> Picture:
     versions = {"imagen_nb": __version__, **record.versions}
     kept = home.output.keep(show(), record.model_copy(update={"versions": versions}), day)
     return _entered(kept, record.tags, home, record.cloud)
+
+
+def _announce(
+    written: Sequence[Future[Picture]],
+    catalog: Catalog,
+    announce: Callable[[Catalog, Sequence[UUID]], None],
+) -> None:
+    if done := [one.result().record.id for one in written if not one.exception()]:
+        announce(catalog, done)
 
 
 def _record(request: Request, facts: Facts, **more: Any) -> Record:

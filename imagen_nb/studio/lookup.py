@@ -1,9 +1,9 @@
-"""What people point at when they want a picture again: an id, a row, a file, a picture."""
+"""Finds the pictures that people point at: by an id, a row, a file, a Picture, or a whole frame."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,48 @@ class Original:
 
     record: Record
     path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Finds pictures in a session's catalogs and, where one is configured, in its Supabase.
+
+    `catalogs()` gives the session's catalogs, `connect()` its client to read from, or None, and
+    `tagged(catalog)` hears of tags that are queued.
+    """
+
+    catalogs: Callable[[], list[Catalog]]
+    connect: Callable[[], Cloud | None]
+    tagged: Callable[[Catalog], None]
+
+    def reader(self, cloud: bool | None = None) -> Cloud | None:
+        """The client to look pictures up with; cloud=False makes none."""
+        return None if cloud is False else self.connect()
+
+    def original(self, what: What, cloud: bool | None = None) -> Original:
+        """Find one picture's record and, if it is on this machine, its file.
+
+        Raises what the function `original` of this module does.
+        """
+        return original(what, self.catalogs(), self.reader(cloud))
+
+    def ids(self, what: Any) -> list[str]:
+        """The ids of the pictures, each once, in any form that `Studio.tag` takes."""
+        return [*dict.fromkeys(ids_of(what, self.catalogs(), self.reader()))]
+
+    def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The tags of those of these pictures that are on this machine."""
+        requested = [*ids]
+        found = (catalog.get(id) for catalog in self.catalogs() for id in requested)
+        return {str(entry.record.id): entry.record.tags for entry in found if entry}
+
+    def retag(self, what: Any, wanted: Change) -> int:
+        """Change the tags of pictures; how many these are. See the function `retag`."""
+        catalogs = self.catalogs()
+        count = retag(what, wanted, catalogs, self.reader())
+        for catalog in catalogs:
+            self.tagged(catalog)
+        return count
 
 
 def is_picture(what: Any) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imagen_nb.backends import (
     Availability,
@@ -22,15 +20,17 @@ from imagen_nb.backends import (
 )
 from imagen_nb.backends.flux.loras import as_recorded
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.picture_cache import Wanted, fetch
-from imagen_nb.errors import BackendError, CloudError, StorageError
-from imagen_nb.request.options import EXTRAS
-from imagen_nb.request.request import Request
+from imagen_nb.errors import BackendError
+from imagen_nb.request.options import EXTRAS, IMAGES
+from imagen_nb.request.request import Request, resolve
+from imagen_nb.storage.input_files import found_inputs
+from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
+from imagen_nb.studio.arguments import Arguments
 from imagen_nb.studio.lookup import Original
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from imagen_nb.studio.original_file import identical
+from imagen_nb.studio.redraw import limits_for, redrawable
+from imagen_nb.system.terminal import complain
 
 _OF_THE_MODEL = {  # arguments, and what of a record they are
     "steps": "steps",
@@ -117,6 +117,80 @@ class Alike:
         return listen
 
 
+def request_like(
+    original: Original,
+    arguments: Arguments,
+    given: Mapping[str, Any],
+    *,
+    backend: str | None,
+    tags: Iterable[str],
+    cloud: bool | None,
+) -> tuple[Backend, Request]:
+    """A backend and a request for a picture like this one, with what is `given` changed.
+
+    Raises `BackendError` when its backend is not installed or it cannot be drawn from its record.
+    """
+    record = original.record if backend else redrawable(original.record)
+    name = backend or record.backend
+    same = name == record.backend
+    made = _as_made(original, record, arguments, given) if same else {}
+    like = {**made, **wanted(record, given, same)}
+    return arguments.request(**like, backend=name, tags=tags, cloud=cloud)
+
+
+def request_again(
+    original: Original,
+    arguments: Arguments,
+    options: Mapping[str, Any],
+    *,
+    tags: Iterable[str],
+    cloud: bool | None,
+) -> tuple[Alike, Request]:
+    """A backend that draws as this picture was drawn, and the request that it was drawn from.
+
+    Raises `BackendError` as `request_like`.
+    """
+    record = redrawable(original.record)
+    made = _as_made(original, record, arguments, options)
+    chosen = arguments.choose(record.backend, made, cloud)
+    backend = chosen.backend
+    request = resolve(
+        record.prompt,
+        defaults=backend.defaults,
+        limits=limits_for(record, backend.limits),
+        seed=record.seed,
+        steps=record.steps,
+        width=record.width,
+        height=record.height,
+        guidance=record.guidance,
+        max_sequence_length=record.max_sequence_length,
+        tags=arguments.tags(tags),
+        extras=as_said(record) | chosen.extras,
+    )
+    return Alike(backend, record), request
+
+
+def compared(picture: Picture, original: Original, drawn_by: Alike, cloud: Cloud | None) -> Picture:
+    """The picture with `identical` and `differs`, and a line on stderr where it is not the same."""
+    same = identical(original, picture.image, cloud)
+    differs = differences(drawn_by.record, drawn_by.drawn_with)
+    if line := remark(same, differs, drawn_by.inner):
+        complain(f"reproduce: {line}")
+    return replace(picture, identical=same, differs=differs)
+
+
+def _as_made(
+    original: Original, record: Record, arguments: Arguments, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of a picture's backend, and the images that it was drawn from."""
+    name, configured = arguments.settings.backend_choice()
+    made = options_of(record, configured if name == here(record.backend) else {}, given)
+    folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
+    beside = [original.path.parent] if original.path else []
+    lacking = [image for image in IMAGES if given.get(image) is None]
+    return {**found_inputs(record, [*beside, *folders], lacking), **made}
+
+
 def wanted(record: Record, given: Mapping[str, Any], same_model: bool) -> dict[str, Any]:
     """The arguments of `Studio.generate` for this picture, those `given` on top.
 
@@ -183,48 +257,6 @@ def remark(same: bool | None, differs: Sequence[str], backend: Backend) -> str:
         return f"the pixels may be others: {unsure}" if unsure else ""
     why = unsure or "nothing recorded is why: another processor?"
     return "" if same else f"other pixels, and {why}"
-
-
-def identical(one: Original, image: Image, cloud: Cloud | None) -> bool | None:
-    """Whether these are the original's pixels; None when it cannot be had to compare."""
-    before = _pixels(one, cloud)
-    if before is None:
-        return None
-    return before.size == image.size and before.tobytes() == image.tobytes()
-
-
-def file_of(one: Original, cloud: Cloud | None) -> bytes:
-    """The original's file. Raises `BackendError` when it is neither here nor in the cloud."""
-    for data in _files(one, cloud):
-        return data
-    raise BackendError(f"the file of the picture {str(one.record.id)[:8]} is nowhere to be had")
-
-
-def _pixels(one: Original, cloud: Cloud | None) -> Image | None:
-    from PIL import Image
-
-    for data in _files(one, cloud):
-        with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data)) as file:
-            return file.convert("RGB")
-    return None
-
-
-def _files(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
-    """The original's file, from here and from the cloud, as far as it can be had unchanged."""
-    for data in _read(one, cloud):
-        if one.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
-            yield data
-
-
-def _read(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
-    record = one.record
-    if one.path:
-        with suppress(OSError):
-            yield one.path.read_bytes()
-    if cloud and record.storage_path:
-        where = Wanted(str(record.id), record.storage_path, record.sha256, record.bytes)
-        with suppress(CloudError, StorageError):
-            yield fetch(cloud, where)
 
 
 MOST_THREADS = 256  # of a record, which may say anything

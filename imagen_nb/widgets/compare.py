@@ -53,7 +53,7 @@ class Compare(anywidget.AnyWidget):
         hear_at_once([self])
         session = studio()
         self._cloud = session.reader()
-        self._frame = _frame([session.original(a), session.original(b)])
+        self._frame = _frame([session.lookup.original(a), session.lookup.original(b)])
         self.on_msg(self._heard)
 
     def close(self) -> None:

@@ -138,7 +138,7 @@ class Panel(VBox):  # type: ignore[misc]
             raise UsageError(f"a picture is {KEEPER} or {REJECT}, not {tag}")
         act = self._studio.tag if message["on"] else self._studio.untag
         act(one.picture, tag)
-        tags = self._studio.tags_of([one.id]).get(one.id, ())
+        tags = self._studio.lookup.tags_of([one.id]).get(one.id, ())
         self._strip.results.tag(one.id, tags)
         self._strip.tell("tags", id=one.id, tags=tags)
 

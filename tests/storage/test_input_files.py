@@ -338,4 +338,4 @@ class TestReindex:
         reindex(first.path.parent)
         ids = {str(first.record.id), str(second.record.id)}
         assert set(studio.history()["id"]) == ids
-        assert studio.original(str(first.record.id)).path == first.path
+        assert studio.lookup.original(str(first.record.id)).path == first.path

@@ -23,10 +23,10 @@ def test_what_was_taken_is_kept_before_it_is_closed(
 ) -> None:
     homes, writer, heard = Homes(folder), Writer(), []
     drawn = [(lambda: make_image(1), make_record(seed=seed)) for seed in range(3)]
-    written = writer.adopted(drawn, homes.home(), heard.append)
+    written = writer.adopt(drawn, homes.home(), {}, lambda _, ids: heard.append(ids))
     writer.close()
     assert [one.result().path.exists() for one in written] == [True] * 3
-    assert heard == [written]
+    assert heard == [[one.result().record.id for one in written]]
     homes.close()
 
 
@@ -34,7 +34,7 @@ def test_after_its_end_it_takes_nothing(folder: Path, make_record: Make, make_im
     homes, writer = Homes(folder), Writer()
     writer.close()
     with pytest.raises(Cancelled, match="the session was closed"):
-        writer.adopted([(lambda: make_image(1), make_record())], homes.home(), print)
+        writer.adopt([(lambda: make_image(1), make_record())], homes.home(), {}, print)
     assert not [*folder.glob("*.png")]
 
 
@@ -49,7 +49,7 @@ def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
 
     def adopt(count: int) -> None:
         records = [(slow, make_record(seed=seed)) for seed in range(count)]
-        writer.adopted(records, homes.home(), lambda _: None)
+        writer.adopt(records, homes.home(), {}, lambda *_: None)
 
     adopt(WAITING)  # at once
     another = threading.Thread(target=adopt, args=(1,))

@@ -87,6 +87,49 @@ def test_cancel_stops_between_steps_and_leaves_no_files(studio, tmp_path: Path) 
     assert studio.generate("a cat", seed=1, output=tmp_path).path.exists()
 
 
+def test_cancel_reaches_a_call_that_has_not_begun_to_draw(studio, tmp_path: Path) -> None:
+    def tags():
+        studio.cancel()
+        yield "early"
+
+    with pytest.raises(im.Cancelled):
+        studio.generate("a cat", seed=1, tags=tags(), output=tmp_path)
+    assert not [*tmp_path.glob("*.png")]
+
+
+def test_cancel_reaches_every_thread_that_draws(studio, tmp_path: Path) -> None:
+    drawing, go_on = threading.Event(), threading.Event()
+    ends: list[str] = []
+
+    def wait(step: Step) -> None:
+        drawing.set()
+        go_on.wait(30)
+
+    def draw(seed: int) -> None:
+        try:
+            studio.generate("a cat", seed=seed, steps=4, output=tmp_path, progress=wait)
+        except im.Cancelled:
+            ends.append("cancelled")
+
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in (1, 2)]
+    threads[0].start()
+    assert drawing.wait(30)
+    threads[1].start()
+    until_called = threading.Event()
+    while len(studio._drawing._calls) < len(threads):
+        until_called.wait(0.01)
+    studio.cancel()
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert ends == ["cancelled"] * 2
+
+
+def test_what_is_cancelled_does_not_cancel_what_comes_after(studio, tmp_path: Path) -> None:
+    studio.cancel()
+    assert studio.generate("a cat", seed=1, output=tmp_path).path.exists()
+
+
 def test_a_named_file_is_that_file(studio, tmp_path: Path) -> None:
     picture = studio.generate("a ring", seed=1, output=tmp_path / "mine.png")
     assert picture.path == tmp_path / "mine.png"

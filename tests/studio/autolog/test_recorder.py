@@ -361,7 +361,7 @@ class TestClasses:
         (record,) = records()
         assert (record.width, record.height) == (8, 6)
         assert (record.prompt, record.seed, record.steps, record.guidance) == ("", None, 0, None)
-        assert record.options["pipeline"] == "own_pipelines.Own"
+        assert record.options["pipeline"] == "tests.fixtures.own_pipelines.Own"
         assert record.options["arguments"]["strength"] == 0.25
         assert record.options["arguments"]["text"] == "a mast"
         assert capsys.readouterr().err == ""
