@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import subprocess
 import sys
 import sysconfig
@@ -9,10 +11,15 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from email import message_from_bytes
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
+from jupyter_client.kernelspec import get_kernel_spec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,6 +51,15 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
     assert {"imagen_nb/notebooks/batch.ipynb", "imagen_nb/batch/results/batch.css"} <= set(names)
     assert any(name.endswith("LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]
+
+
+@pytest.mark.slow
+def test_the_wheel_asks_for_a_kernel_without_any_extra(built: dict[str, Path]) -> None:
+    wheel = zipfile.ZipFile(built["wheel"])
+    (place,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    asked = message_from_bytes(wheel.read(place)).get_all("Requires-Dist", [])
+    kernels = [one for one in map(Requirement, asked) if one.name == "ipykernel"]
+    assert [one.marker for one in kernels] == [None]
 
 
 @pytest.mark.slow
@@ -113,6 +129,49 @@ def test_the_conda_environment_asks_for_what_the_package_does() -> None:
         listed.add(renamed.get(name, name).replace("_", "-") + bound + version)
     wanted = {*project["dependencies"], f"python{project['requires-python']}"}
     assert listed - {"pip", "-e ."} == wanted
+
+
+def installed_with(requirements: Iterable[str]) -> set[str]:
+    """The distributions that pip brings with these, as far as they are in this environment."""
+    found: set[str] = set()
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        if name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):  # what another platform needs
+            waiting += map(Requirement, distribution(name).requires or ())
+    return found
+
+
+def imported_in(folder: Path) -> set[str]:
+    """The packages that the code of a folder imports, wherever it does."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add((node.module or "").partition(".")[0])
+    return found - {"imagen_nb", *sys.stdlib_module_names}
+
+
+def test_a_plain_install_brings_the_kernel_and_all_else_that_a_batch_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = installed_with(project["dependencies"])
+    owners = packages_distributions()
+    needed = {*imported_in(ROOT / "imagen_nb" / "batch"), "ipykernel_launcher"}
+    assert {"papermill", "IPython", "distributed", "ipykernel_launcher"} <= needed
+    lacking = {name for name in needed if plain.isdisjoint(map(canonicalize_name, owners[name]))}
+    assert lacking == {"distributed"}  # which the extra dask brings
+
+
+def test_the_kernel_of_our_notebook_is_the_one_that_is_installed() -> None:
+    notebook = json.loads((ROOT / "notebooks" / "batch.ipynb").read_text())
+    name = notebook["metadata"]["kernelspec"]["name"]
+    assert "ipykernel_launcher" in get_kernel_spec(name).argv
 
 
 def test_every_direct_dependency_has_a_tried_version_within_its_bounds() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from hypothesis import strategies as st
 from imagen_nb.batch.jobs.jobs import Job, jobs
 from imagen_nb.batch.jobs.notebook import Template, template
 from imagen_nb.batch.jobs.parameters import secret
+from imagen_nb.batch.results.executed import Way
+from imagen_nb.batch.running.cluster import run_there
+from imagen_nb.batch.running.run import run_batch
+from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
 from tests.fixtures.evil import EVIL
 
@@ -230,6 +236,42 @@ def test_what_is_no_notebook_to_run_is_said_in_one_line(
     path.write_text(written("x = 1").read_text().replace('"python3"', '""'))
     with pytest.raises(UsageError, match="names no kernel"):
         template(path)
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip uninstall ipykernel`: its code is gone, and its entry in share/jupyter."""
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)
+    monkeypatch.setattr("jupyter_client.kernelspec.jupyter_path", lambda *parts: [])
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_without_ipykernel_a_batch_says_what_to_install_and_runs_nothing(
+    written: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "jobs.csv"
+    table.write_text("x\n1\n2\n")
+    command = ["batch", str(table), "--notebook", str(written("x = 1")), "-o", str(tmp_path / "o")]
+    assert run(command) == 2
+    says = "imagen: work.ipynb needs the kernel 'python3', which is not installed: "
+    assert capsys.readouterr() == ("", f"{says}pip install ipykernel\n")
+    assert list((tmp_path / "o").glob("**/*.ipynb")) == []
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_a_worker_of_a_cluster_without_it_says_so_too(written: Callable[..., Path]) -> None:
+    read = template(written("x = 1"))
+    with pytest.raises(UsageError, match="'python3', which is not installed: pip install ipyk"):
+        run_there(asdict(jobs({"x": [1]}, read)[0]), Way(read).written(), {})
+
+
+def test_another_kernel_that_is_not_there_is_said_before_anything_runs(
+    written: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = written("x = 1")
+    path.write_text(path.read_text().replace('"python3"', '"nothing-there"'))
+    with pytest.raises(UsageError, match="'nothing-there', which is not installed: `jupyter kern"):
+        run_batch([{"x": 1}], path, tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

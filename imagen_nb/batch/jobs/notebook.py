@@ -47,7 +47,7 @@ def template(notebook: Path | str | None) -> Template:
     """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
     path = ours() if notebook is None else expanded(Path(notebook))
     read = _read(path)
-    _needs_kernel(path, read)
+    _names_kernel(path, read)
     for cell in read.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -71,9 +71,25 @@ def _read(path: Path) -> NotebookNode:
         raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
 
 
-def _needs_kernel(path: Path, notebook: NotebookNode) -> None:
+def _names_kernel(path: Path, notebook: NotebookNode) -> None:
     if not notebook.metadata.get("kernelspec", {}).get("name"):
         raise UsageError(f"{path} names no kernel: open it in JupyterLab, choose one, and save it")
+
+
+def needs_kernel(template: Template) -> None:
+    """Raises `UsageError` where the notebook's kernel is not installed: who runs it asks."""
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, NoSuchKernel, get_kernel_spec
+
+    name = template.fresh().metadata["kernelspec"]["name"]
+    try:
+        get_kernel_spec(name)
+    except NoSuchKernel:
+        remedy = "`jupyter kernelspec list` shows those there are: choose one in JupyterLab"
+        if name == NATIVE_KERNEL_NAME:
+            remedy = "pip install ipykernel"
+        raise UsageError(
+            f"{template.name} needs the kernel {name!r}, which is not installed: {remedy}"
+        ) from None
 
 
 def _digest(notebook: NotebookNode) -> str:

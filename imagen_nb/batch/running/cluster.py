@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.jobs.notebook import needs_kernel
 from imagen_nb.batch.results.executed import Ran, Way, executed, outcome
 from imagen_nb.batch.running.loop import Lost
 from imagen_nb.errors import UsageError
@@ -112,6 +113,7 @@ def run_there(
 
 def _ran(job: Job, way: Way, environment: Mapping[str, str]) -> Ran:
     with _environment(environment):
+        needs_kernel(way.template)
         ran = executed(job, way)
         said = outcome(ran.notebook)
         return replace(ran, pending=_sent({path for _, path in said.pictures} if said else set()))

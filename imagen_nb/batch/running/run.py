@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb._version import __version__
 from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.jobs.notebook import template
+from imagen_nb.batch.jobs.notebook import needs_kernel, template
 from imagen_nb.batch.results.executed import FAILED, WARM, Outcome, Way
 from imagen_nb.batch.results.folder import Folder
 from imagen_nb.batch.results.page import page
@@ -110,7 +110,8 @@ def run_batch(
         (seconds), `picture_ids`, `paths`, `notebook`.
 
     Raises:
-        UsageError: for jobs that the notebook cannot take; none was run then.
+        UsageError: for jobs that the notebook cannot take, or a kernel that is not installed; none
+            was run then.
         StorageError: when the folder cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the table is written.
 
@@ -143,7 +144,10 @@ def planned(
 
 def _way(notebook: Path | str | None, options: Options) -> Way:
     engine = {"memory": options.memory} if options.warm and options.memory else {}
-    return Way(template(notebook), WARM if options.warm else None, options.timeout, engine)
+    read = template(notebook)
+    if options.dask is None:  # else it is the workers' to have
+        needs_kernel(read)
+    return Way(read, WARM if options.warm else None, options.timeout, engine)
 
 
 def _run(
