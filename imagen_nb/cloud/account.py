@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.settings import Settings
 
+NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -37,6 +39,9 @@ def account_of(settings: Settings) -> Account | None:
     if not part.url or not part.key:
         return None
     return Account(part.url, part.key, part.email, part.password, settings.owner_user_id)
+
+
+NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
 
 
 @dataclass(frozen=True, slots=True)

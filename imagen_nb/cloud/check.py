@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from imagen_nb.cloud.account import account_of
+from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Refused
 from imagen_nb.config.settings import Settings
@@ -73,7 +73,7 @@ def ask(settings: Settings) -> Iterator[Finding]:
     """Signs in and looks at table, policies, bucket and exposed schema; leaves nothing behind."""
     account = account_of(settings)
     if account is None:
-        yield Finding("configuration", "supabase.url and supabase.key are not set")
+        yield Finding("configuration", NOT_CONFIGURED)
         return
     with closing(Cloud(account)) as cloud:
         yield (signed_in := _finding("sign-in", cloud.owner))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
 CONNECTIONS = 16  # of the one HTTP client, for all threads
+MAX_IN_URL = 100  # ids or seeds in one request, whose address must stay short
 _MAX_SIGNED = 1000  # paths that Storage signs in one request
 ATTEMPTS = 5  # at one request
 _LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
@@ -37,6 +38,7 @@ _TIMEOUT = httpx.Timeout(60, connect=10)
 _AS_IT_IS = {"accept-encoding": "identity"}  # or a small answer might unpack to a large one
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,21 @@ class Cloud:
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """The `storage_path` of each of these rows that is there, by id."""
-        rows = self.rows([("id", f"in.({','.join(ids)})")], "id,storage_path")
-        return {row["id"]: row["storage_path"] for row in rows}
+        rows = self.rows_by_id(ids, "id,storage_path")
+        return {id: row["storage_path"] for id, row in rows.items()}
+
+    def rows_by_id(self, ids: Sequence[str], columns: str) -> dict[str, dict[str, Any]]:
+        """Those rows of imagen.images that are there, by id, which is among the `columns`.
+
+        However many these are, and however few the server gives in one answer.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for chunk in url_chunks(ids):
+            left = [*chunk]
+            while left and (rows := self.rows([("id", any_of(left))], columns)):
+                found |= {row["id"]: row for row in rows}
+                left = [id for id in left if id not in found]
+        return found
 
     def rows(
         self,
@@ -274,6 +289,11 @@ _NUL = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as rows have it
 def quoted(value: str) -> str:
     r"""A value between double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
     return '"' + value.translate(_NUL).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def url_chunks(values: Sequence[V], most: int = MAX_IN_URL) -> list[Sequence[V]]:
+    """The values in parts of at most `most`, each of which fits into one request's address."""
+    return [values[start : start + most] for start in range(0, len(values), most)]
 
 
 def any_of(values: Iterable[str | int]) -> str:

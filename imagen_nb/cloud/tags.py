@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from imagen_nb.cloud.client import Cloud, any_of, array
+from imagen_nb.cloud.client import Cloud, any_of, array, url_chunks
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
 from imagen_nb.system.faults import reach
 from imagen_nb.system.terminal import complain
 
-_CHUNK = 100  # ids in one request, whose address must stay short
 _ROUNDS = 5  # how often a row is read again that others write at the same time
 
 Tags = tuple[str, ...]
@@ -30,10 +29,9 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
         return 0
     waiting = {str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"}
     changes = {id: them for id, them in changes.items() if id not in waiting}
-    ids = [*changes]
-    for start in range(0, len(ids), _CHUNK):
-        _push({id: changes[id] for id in ids[start : start + _CHUNK]}, catalog, cloud)
-    return len(ids)
+    for ids in url_chunks([*changes]):
+        _push({id: changes[id] for id in ids}, catalog, cloud)
+    return len(changes)
 
 
 def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> None:
@@ -54,14 +52,8 @@ def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> N
 
 
 def _read(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
-    found: dict[str, Tags | None] = {}
-    while left := [id for id in ids if id not in found]:
-        rows = cloud.rows([("id", any_of(left))], "id,tags")
-        if not rows:
-            break
-        for row in rows:
-            found[row["id"]] = None if row["tags"] is None else tuple(row["tags"])
-    return found
+    rows = cloud.rows_by_id(ids, "id,tags")
+    return {id: None if row["tags"] is None else tuple(row["tags"]) for id, row in rows.items()}
 
 
 def _write(cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]) -> set[str]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from uuid import UUID
 
-from imagen_nb.cloud.account import account_of
+from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import Turn, drain
 from imagen_nb.cloud.sync_report import SyncReport
@@ -22,7 +22,6 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import complain
 
-NOT_SET = "supabase.url and supabase.key are not set: see `imagen config init`"
 _ATTEMPTS_TO_READ = 3
 _POLL_S = 0.1  # between two looks at pictures that another sender holds
 _OTHERS_S = 30.0  # how long to wait for such pictures
@@ -63,7 +62,7 @@ class Uplink:
         """Say it when pictures were to go up and there is nowhere to."""
         insists = cloud or (cloud is None and self._settings.output.cloud_sync == "on")
         if insists and self._account is None:
-            complain(f"cloud sync is on, but {NOT_SET}")
+            complain(f"cloud sync is on, but {NOT_CONFIGURED}")
 
     def drawing(self) -> AbstractContextManager[None]:
         """Around every drawing: the background stays out of its way."""
@@ -103,7 +102,7 @@ class Uplink:
         Raises `UsageError` when there is nowhere to send it, or the timeout is none.
         """
         if self._account is None:
-            raise UsageError(f"nowhere to sync to: {NOT_SET}")
+            raise UsageError(f"nowhere to sync to: {NOT_CONFIGURED}")
         if timeout is not None and not timeout >= 0:
             raise UsageError(f"the timeout must be 0 seconds or more, not {timeout}")
         turn = Turn()
@@ -129,7 +128,7 @@ class Uplink:
     ) -> list[str]:
         """What differs between the synced pictures of these catalogs and their copies."""
         if self._account is None:
-            raise UsageError(f"nothing to compare with: {NOT_SET}")
+            raise UsageError(f"nothing to compare with: {NOT_CONFIGURED}")
         with closing(Cloud(self._account)) as cloud:
             entries = [e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")]
             return differences(entries, cloud, progress)

@@ -221,9 +221,6 @@ def _of_columns(row: Any) -> Record:
         ) from None
 
 
-_IN_URL = 100  # ids in one request, whose address must stay short
-
-
 def retag(what: Any, wanted: Change, catalogs: Sequence[Catalog], cloud: Cloud | None) -> int:
     """Change the tags of these pictures: here at once, for the cloud into the queue; how many.
 
@@ -244,9 +241,8 @@ def _must_be_there(ids: Sequence[str], cloud: Cloud | None) -> None:
     if cloud is None:
         raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
     try:
-        for start in range(0, len(ids), _IN_URL):
-            part = ids[start : start + _IN_URL]
-            if lacking := set(part) - set(cloud.paths(part)):
-                raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")
+        lacking = set(ids) - set(cloud.paths(ids))
     except Unreachable:
         return
+    if lacking:
+        raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")

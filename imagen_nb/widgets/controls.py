@@ -11,6 +11,7 @@ from typing import Any
 import ipywidgets as w
 
 from imagen_nb.backends import Backend, backend_names
+from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.request import Defaults, Limits, check_size, random_seed, resolve
 from imagen_nb.request.validation import checked_prompt, checked_tags
@@ -19,7 +20,6 @@ from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
 MANY = 100  # pictures that one click may ask for
-_NO_CLOUD = "no Supabase is configured: see `imagen config init`"
 _CUSTOM = (0, 0)  # the size that is none of the presets
 _NAMES = (
     "prompt", "backend", "size", "width", "height", "steps", "guidance", "seed", "lock", "dice",
@@ -64,7 +64,7 @@ class Controls:
             disabled=not studio.copies(True),
         )  # fmt: skip
         if self.cloud.disabled:
-            self.notes["cloud"] = _NO_CLOUD
+            self.notes["cloud"] = NOT_CONFIGURED
         self._settling = False  # several at once, which belong together already
         self._offer_sizes(backend)
         for name, one in self.named().items():

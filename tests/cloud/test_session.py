@@ -312,3 +312,29 @@ def test_validate_online_says_what_a_wrong_key_means(
     said = capsys.readouterr()
     assert "supabase.key" in said.err
     assert "sb_secret_wrong" not in said.err + said.out
+
+
+class TestServersThatGiveFewRowsInOneAnswer:
+    """PostgREST's db-max-rows cuts an answer short with HTTP 200 and says nothing of it."""
+
+    def test_every_copy_is_compared(
+        self, configured: Configure, proxy: FaultProxy, server: ServerState
+    ) -> None:
+        with im.Studio(configured(), background=False) as studio:
+            studio.sweep("a red boat", seeds=range(5))
+            assert studio.sync().synced == 5
+            proxy.max_rows = 2
+            assert studio.verify() == []
+
+    def test_pictures_of_another_machine_are_tagged(
+        self, configured: Configure, proxy: FaultProxy, server: ServerState, tmp_path: Path
+    ) -> None:
+        with im.Studio(configured(), background=False) as elsewhere:
+            ids = list(elsewhere.sweep("a red boat", seeds=range(5)).frame()["id"])
+            elsewhere.sync()
+        proxy.max_rows = 2
+        here = configured() | {"output": {"dir": str(tmp_path / "here")}}
+        with im.Studio(here, background=False) as studio:
+            assert studio.tag(ids, "seen") == 5
+            assert studio.sync().tagged == 5
+        assert [row["tags"] for row in server.rows()] == [["seen"]] * 5

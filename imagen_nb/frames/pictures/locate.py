@@ -15,7 +15,8 @@ from uuid import UUID
 from PIL import Image
 
 from imagen_nb.cloud import picture_cache as cache
-from imagen_nb.cloud.client import Cloud, any_of
+from imagen_nb.cloud.account import NOT_CONFIGURED
+from imagen_nb.cloud.client import Cloud, url_chunks
 from imagen_nb.cloud.errors import Missing
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError, StorageError, UsageError
@@ -27,11 +28,11 @@ from imagen_nb.system.terminal import complain
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_CLOUD = "no Supabase is configured (`imagen config init`)"
-_IN_URL = 100  # ids in one request, whose address must stay short
 _KINDS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"(\d{1,15})(\.0)?")
+
+_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def content(
     if (data := cache.cached(place.wanted)) is not None:
         return data
     if cloud is None or place.trouble:
-        raise Missing(f"not on this machine, and {place.trouble or NO_CLOUD}")
+        raise Missing(f"not on this machine, and {place.trouble or NOT_CONFIGURED}")
     return fetch(cloud, place.wanted)
 
 
@@ -185,24 +186,13 @@ def _is_id(id: str) -> bool:
 
 def _ask(cloud: Cloud, ids: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """The rows by id; and by id why they could not be asked for."""
-    chunks = [ids[start : start + _IN_URL] for start in range(0, len(ids), _IN_URL)]
+    chunks = url_chunks(ids)
     told: dict[str, dict[str, Any]] = {}
     trouble: dict[str, str] = {}
-    for chunk, rows in zip(chunks, each(chunks, lambda ids: _rows(cloud, ids)), strict=True):
+    answers = each(chunks, lambda chunk: cloud.rows_by_id(chunk, _COLUMNS))
+    for chunk, rows in zip(chunks, answers, strict=True):
         if isinstance(rows, ImagenError):
             trouble |= dict.fromkeys(chunk, str(rows))
         else:
-            told |= {row["id"]: row for row in rows}
+            told |= rows
     return told, trouble
-
-
-def _rows(cloud: Cloud, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """However few rows the server gives in one answer."""
-    columns = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
-    found: list[dict[str, Any]] = []
-    left = [*ids]
-    while left and (rows := cloud.rows([("id", any_of(left))], columns)):
-        found += rows
-        there = {row["id"] for row in rows}
-        left = [id for id in left if id not in there]
-    return found

@@ -6,11 +6,12 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import DAY_S, Cloud
 from imagen_nb.cloud.errors import Missing, Rejected
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import CloudError, ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import NO_CLOUD, Place
+from imagen_nb.frames.pictures.locate import Place
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import text
@@ -30,7 +31,7 @@ def signed_urls(frame: pd.DataFrame, expires_in: int, cloud: Cloud | None) -> pd
 
     require(frame, "storage_path")
     if cloud is None:
-        raise UsageError(f"nothing can be signed: {NO_CLOUD}")
+        raise UsageError(f"nothing can be signed: {NOT_CONFIGURED}")
     seconds = _seconds(expires_in)
     states = frame["cloud"] if "cloud" in frame.columns else [""] * len(frame)
     pairs = zip(frame["storage_path"], states, strict=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.client import Cloud, any_of, array
+from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
 from imagen_nb.storage.record import COLUMNS
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _READERS = 8  # parts at once
 _PAGE = 10_000  # rows asked for in one answer, where the server gives as many
-_IN_URL = 100  # ids or seeds in one request, whose address must stay short
 
 Filter = tuple[str, str]
 _TIMED: Filter = ("created_at", "not.is.null")
@@ -113,7 +112,7 @@ class _Source:
 
     def by_ids(self, ids: Sequence[str]) -> list[pa.Table]:
         """Some requests for some ids each, several at once."""
-        chunks = [ids[start : start + _IN_URL] for start in range(0, len(ids), _IN_URL)]
+        chunks = url_chunks(ids)
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks)
             return [self._counted(page) for pages in found for page in pages]
@@ -243,7 +242,7 @@ def _conditions(query: Query) -> Iterator[Filter]:
 
 
 def _many_seeds(query: Query) -> bool:
-    return query.seeds is not None and len(query.seeds) > _IN_URL
+    return query.seeds is not None and len(query.seeds) > MAX_IN_URL
 
 
 def _text(moment: datetime) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.config.settings import Settings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SOURCES = ("auto", "cloud", "local", "merged")
-_NOT_SET = "no Supabase is configured (`imagen config init`)"
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class History:
 
     def _auto(self, query: Query, sidecar: bool) -> pa.Table:
         if not self._configured:
-            self._say(f"from this machine's catalog: {_NOT_SET}")
+            self._say(f"from this machine's catalog: {NOT_CONFIGURED}")
         else:
             try:
                 table = self._in_the_cloud(query, sidecar)
@@ -100,7 +100,7 @@ class History:
                 if cloud is None:
                     raise
         if cloud is None:
-            raise UsageError(f"no history in the cloud: {_NOT_SET}")
+            raise UsageError(f"no history in the cloud: {NOT_CONFIGURED}")
         return remote.read(cloud, query, sidecar=sidecar)
 
     def _owner(self, cloud: Cloud | None) -> UUID | None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.client import Cloud, any_of
+from imagen_nb.cloud.account import NOT_CONFIGURED
+from imagen_nb.cloud.client import Cloud, any_of, url_chunks
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import NO_CLOUD
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import text
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _SCHEMA, _TABLE = "mai", "imagen_usage"
 _NAME = f"{_SCHEMA}.{_TABLE}"
-_IN_URL = 50  # hashes in one request, whose address must stay short
+_HASHES_IN_URL = 50  # longer than ids
 _LOOKED_AT = 100  # rows that tell what the columns are
 _MISSING = f"there is no table {_NAME}, or no right to see it: nobody's usage can be joined"
 _NO_RIGHT = (
@@ -78,7 +78,7 @@ def _read(hashes: Sequence[str], cloud: Cloud | None, url: SecretStr | None) -> 
             if cloud is None:
                 raise
     if cloud is None:
-        raise UsageError(f"{_NAME} cannot be read: {NO_CLOUD}")
+        raise UsageError(f"{_NAME} cannot be read: {NOT_CONFIGURED}")
     return _from_api(hashes, cloud)
 
 
@@ -123,7 +123,7 @@ def _from_api(hashes: Sequence[str], cloud: Cloud) -> tuple[Usage, bool]:
         complain(f"{_NAME} is empty, or has nothing that you may read")
         return {}, False
     columns = columns_of({name: _numeric(row[name] for row in sample) for name in sample[0]})
-    chunks = [hashes[start : start + _IN_URL] for start in range(0, len(hashes), _IN_URL)]
+    chunks = url_chunks(hashes, _HASHES_IN_URL)
     usage: dict[str, tuple[int, float | None]] = {}
     for found in each(chunks, lambda chunk: _of_chunk(cloud, columns, chunk), "reading usage"):
         if isinstance(found, ImagenError):
