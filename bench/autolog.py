@@ -58,7 +58,9 @@ class Inner:
 
 @contextmanager
 def ours() -> Iterator[None]:
-    with contextlib.redirect_stderr(io.StringIO()):  # the line that says where pictures go
+    with contextlib.redirect_stderr(
+        io.StringIO()
+    ):  # the line that says where pictures go
         im.autolog()
     try:
         yield
@@ -80,7 +82,12 @@ def wandbs() -> Iterator[None]:
 
 def one(pipeline: Any, steps: int, seed: int) -> object:
     generator = torch.Generator().manual_seed(seed)
-    more = {"num_inference_steps": steps, "width": SIDE, "height": SIDE, "generator": generator}
+    more = {
+        "num_inference_steps": steps,
+        "width": SIDE,
+        "height": SIDE,
+        "generator": generator,
+    }
     return pipeline("a red boat at sunset", **more)
 
 
@@ -90,10 +97,14 @@ def steps_of_a_second(pipeline: Any) -> int:
     return max(1, round(10 * (1 - few) / max(many - few, 0.01)))
 
 
-def measure(pipeline: Any, watches: dict[str, Watch], rounds: int) -> dict[str, list[float]]:
+def measure(
+    pipeline: Any, watches: dict[str, Watch], rounds: int
+) -> dict[str, list[float]]:
     """Seconds of each call, by what watched it, and what that added to the pipeline's own time."""
     steps, inner = steps_of_a_second(pipeline), Inner()
-    times: dict[str, list[float]] = {name: [] for name in (*watches, *map("+ {}".format, watches))}
+    times: dict[str, list[float]] = {
+        name: [] for name in (*watches, *map("+ {}".format, watches))
+    }
     names = [*watches]
     for number in range(rounds + 1):
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -118,7 +129,9 @@ def report(times: dict[str, list[float]]) -> None:
             )
     if "wandb" in times:
         ratio = median(times["+ autolog"]) / median(times["+ wandb"])
-        print(f"around the call, autolog / wandb's autolog: ratio {ratio:.3f} (goal < 1)")
+        print(
+            f"around the call, autolog / wandb's autolog: ratio {ratio:.3f} (goal < 1)"
+        )
 
 
 def main() -> None:
@@ -131,7 +144,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="imagen-bench-") as folder:
         studio = im.configure(output={"dir": f"{folder}/pictures"})
         if WANDB:
-            os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": folder}
+            os.environ |= {
+                "WANDB_MODE": "offline",
+                "WANDB_SILENT": "true",
+                "WANDB_DIR": folder,
+            }
             import wandb
 
             run, watches["wandb"] = wandb.init(project="bench"), wandbs

@@ -30,8 +30,13 @@ import imagen_nb as im
 from imagen_nb.batch.jobs.notebook import ours as our_notebook
 
 HOME = Path(tempfile.mkdtemp(prefix="imagen-bench-"))
-os.environ |= {"IMAGEN_OUTPUT_DIR": str(HOME / "pictures"), "IMAGEN_BACKEND": "flux-tiny-local"}
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+os.environ |= {
+    "IMAGEN_OUTPUT_DIR": str(HOME / "pictures"),
+    "IMAGEN_BACKEND": "flux-tiny-local",
+}
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+}
 JOBS = 20
 _seeds = itertools.count(1)
 _folders = itertools.count(1)
@@ -46,7 +51,9 @@ def batch(
     jobs: list[dict[str, object]], notebook: Path | None = None, workers: int = 1
 ) -> list[float]:
     """Run them into a folder of their own; the seconds of each."""
-    results = im.run_batch(jobs, notebook, HOME / f"runs-{next(_folders)}", workers=workers)
+    results = im.run_batch(
+        jobs, notebook, HOME / f"runs-{next(_folders)}", workers=workers
+    )
     assert (results["status"] == "done").all(), results["error"].dropna().tolist()
     return [float(value) for value in results["duration_s"]]
 
@@ -100,15 +107,21 @@ def two_workers() -> None:
         notebook = _notebook(body)
 
         def timed(workers: int, notebook: Path = notebook, count: int = count) -> float:
-            jobs: list[dict[str, object]] = [{"seed": next(_seeds) * 1000} for _ in range(count)]
+            jobs: list[dict[str, object]] = [
+                {"seed": next(_seeds) * 1000} for _ in range(count)
+            ]
             return seconds(lambda: batch(jobs, notebook, workers))
 
         ratios = []
         for turn in range(3):
-            times = {workers: timed(workers) for workers in ((2, 1) if turn % 2 else (1, 2))}
+            times = {
+                workers: timed(workers) for workers in ((2, 1) if turn % 2 else (1, 2))
+            }
             ratios.append(times[2] / times[1])
             print(f"  {what}: one worker {times[1]:.1f} s, two {times[2]:.1f} s")
-        print(f"{what}, two workers / one: ratio {statistics.median(ratios):.2f} (goal {goal})")
+        print(
+            f"{what}, two workers / one: ratio {statistics.median(ratios):.2f} (goal {goal})"
+        )
 
 
 DRAW = """
@@ -120,7 +133,10 @@ im.configure(output={"dir": OUT}).sweep("a red boat", seeds=range(seed, seed + 1
 def _notebook(body: str) -> Path:
     path = HOME / f"work-{next(_folders)}.ipynb"
     parameters = f"seed: int = 0\nOUT = {str(HOME / 'drawn')!r}"
-    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(body)]
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(body),
+    ]
     nbformat.write(new_notebook(cells=cells, metadata=KERNEL), path)
     return path
 

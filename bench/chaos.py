@@ -52,8 +52,17 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-c", CHILD, str(ROOT), str(self.folder), *self.arguments]
-        self.process = subprocess.Popen([*command, str(self.share.start), str(self.share.stop)])
+        command = [
+            sys.executable,
+            "-c",
+            CHILD,
+            str(ROOT),
+            str(self.folder),
+            *self.arguments,
+        ]
+        self.process = subprocess.Popen(
+            [*command, str(self.share.start), str(self.share.stop)]
+        )
 
     def done(self, dice: random.Random) -> bool:
         """Whether it has finished by itself; now and then it is killed instead."""
@@ -96,9 +105,13 @@ def main() -> None:
         report = sync(folder, to)
         print(f"the quiet sync: {report}", flush=True)
         Catalog(folder).close()
-        assert_nothing_lost([folder], ServerState(server.url, server.service_key), options.pictures)
+        assert_nothing_lost(
+            [folder], ServerState(server.url, server.service_key), options.pictures
+        )
     minutes = (time.monotonic() - began) / 60
-    print(f"{options.pictures} pictures = objects = rows, byte for byte ({minutes:.1f} min)")
+    print(
+        f"{options.pictures} pictures = objects = rows, byte for byte ({minutes:.1f} min)"
+    )
 
 
 if __name__ == "__main__":

@@ -98,7 +98,9 @@ def pictures(folder: Path, count: int) -> None:
     folder.mkdir()
     for number in range(count):
         random = np.random.default_rng(number)
-        soft = Image.fromarray(random.integers(0, 255, (6, 6, 3), np.uint8)).resize((SIDE, SIDE))
+        soft = Image.fromarray(random.integers(0, 255, (6, 6, 3), np.uint8)).resize(
+            (SIDE, SIDE)
+        )
         grain = random.normal(0, 4, (SIDE, SIDE, 3))
         page = np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8)
         Image.fromarray(page).save(folder / f"{number}.png", compress_level=1)
@@ -142,11 +144,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as named, sync_playwright() as playwright:
         folder = Path(named)
         pictures(folder / "pictures", given.pictures)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(_ARGUMENTS)
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         with started("jupyterlab", folder) as server:
             lab = Lab(server, page)
-            setup = FRAME.format(folder=str(folder / "pictures"), rows=given.rows, side=SIDE)
+            setup = FRAME.format(
+                folder=str(folder / "pictures"), rows=given.rows, side=SIDE
+            )
             notebook = lab.open([setup, WORD, "im.Gallery(df)", "im.Gallery(df)", MAKE])
             notebook.run(0)
             print(f"{given.rows} rows")
@@ -157,7 +163,9 @@ def main() -> None:
             print("heaviest of 600 thumbnails:", notebook.run(4).inner_text().strip())
             scroll(page, 60)
             scroll(page, 600)
-            milliseconds, cells = page.evaluate(READY, [1, page.evaluate("performance.now()")])
+            milliseconds, cells = page.evaluate(
+                READY, [1, page.evaluate("performance.now()")]
+            )
             print(f"then all {cells} in view are there after {milliseconds:.0f} ms")
             lab.close()
         browser.close()

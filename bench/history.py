@@ -54,7 +54,9 @@ def compare(
         for name, work in {"ours": own, **others}.items():
             times[name].append(seconds(work))
     ratios = {
-        name: statistics.median(b / a for a, b in zip(times["ours"], times[name], strict=True))
+        name: statistics.median(
+            b / a for a, b in zip(times["ours"], times[name], strict=True)
+        )
         for name in others
     }
     said = ", ".join(
@@ -62,7 +64,8 @@ def compare(
         for name in others
     )
     print(
-        f"{title}: ours {statistics.median(times['ours']):.2f} s, {said} (goal {goal})", flush=True
+        f"{title}: ours {statistics.median(times['ours']):.2f} s, {said} (goal {goal})",
+        flush=True,
     )
 
 
@@ -82,14 +85,20 @@ def plan(server: LocalSupabase) -> None:
     claims = json.dumps({"sub": server.user_id, "role": "authenticated"})
     with psycopg.connect(server.database_url) as connection:
         for name, value in {"claims": claims, "claim.sub": server.user_id}.items():
-            connection.execute("SELECT set_config(%s, %s, true)", [f"request.jwt.{name}", value])
+            connection.execute(
+                "SELECT set_config(%s, %s, true)", [f"request.jwt.{name}", value]
+            )
         connection.execute("SET LOCAL ROLE authenticated")
         rows = connection.execute(
             f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT {OURS} FROM imagen.images"
             " WHERE owner_user_id = %(owner)s AND created_at <= %(at)s"
             " AND (created_at < %(at)s OR id < %(id)s)"
             " ORDER BY created_at DESC, id DESC LIMIT 1000".encode(),
-            {"owner": server.user_id, "at": "2026-05-01T00:00:00Z", "id": server.user_id},
+            {
+                "owner": server.user_id,
+                "at": "2026-05-01T00:00:00Z",
+                "id": server.user_id,
+            },
         )
         print("one page:", *(row[0] for row in rows), sep="\n  ", flush=True)
 
@@ -115,7 +124,13 @@ def main() -> None:
             "loop of our columns": lambda: loop(server, OURS),
         }
         assert len(ours(settings)) == len(ours(direct)) == rows  # and warm
-        compare(f"{rows} rows, 0 ms", rounds, lambda: ours(settings), loops, "≥ 1; ≥ 2 at 1M")
+        compare(
+            f"{rows} rows, 0 ms",
+            rounds,
+            lambda: ours(settings),
+            loops,
+            "≥ 1; ≥ 2 at 1M",
+        )
         compare(f"{rows} rows, direct", rounds, lambda: ours(direct), loops, "≥ 10")
         with FaultProxy(server.url, delay=0.05) as proxy:
             far = as_user(server, proxy.url)

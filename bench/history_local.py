@@ -22,7 +22,11 @@ from imagen_nb.storage.catalog import Catalog, save, to_row
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
-KINDS = ("tiny lighthouse on a stormy cliff", "red boat on a quiet lake at dawn", "old sailor")
+KINDS = (
+    "tiny lighthouse on a stormy cliff",
+    "red boat on a quiet lake at dawn",
+    "old sailor",
+)
 TAGS = (("keeper", "rating:5"), ("sea",), (), ())
 ASKED: dict[str, dict[str, Any]] = {
     "everything": {},

@@ -58,7 +58,9 @@ def running(rows: int) -> Iterator[LocalSupabase]:
         server = start(folder=Path(folder), database_url=url, with_parent=True)
         try:
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(FILL.encode(), {"rows": rows, "owner": server.user_id})
+                connection.execute(
+                    FILL.encode(), {"rows": rows, "owner": server.user_id}
+                )
                 connection.execute("VACUUM ANALYZE imagen.images")
             yield server
         finally:
@@ -75,7 +77,9 @@ def as_user(server: LocalSupabase, url: str | None = None) -> dict[str, Any]:
     return {"output": {"dir": f"{server.folder}/pictures"}, "supabase": key | user}
 
 
-def loop(server: LocalSupabase, columns: str = "*", url: str | None = None) -> pd.DataFrame:
+def loop(
+    server: LocalSupabase, columns: str = "*", url: str | None = None
+) -> pd.DataFrame:
     """The usual way: `.range()` in steps of 1000 until a page is short."""
     import httpx
     from supabase import create_client
@@ -83,7 +87,9 @@ def loop(server: LocalSupabase, columns: str = "*", url: str | None = None) -> p
 
     options = SyncClientOptions(httpx_client=httpx.Client(timeout=300))
     client = create_client(url or server.url, server.anon_key, options)
-    client.auth.sign_in_with_password({"email": server.email, "password": server.password})
+    client.auth.sign_in_with_password(
+        {"email": server.email, "password": server.password}
+    )
     table, rows = client.schema("imagen").table("images"), []
     while True:
         page = table.select(columns).order("created_at", desc=True)

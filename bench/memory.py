@@ -20,7 +20,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def peak_kb(pictures: int) -> int:
     command = [sys.executable, "-c", CHILD, str(pictures)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return int(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
 
 
 def main() -> None:

@@ -42,7 +42,9 @@ def main() -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{count:,} jobs, {count // 2:,} executed notebooks of {weight:.0f} MB")
     print(f"plan and resume scan (--dry-run): {planning:.2f} s")
-    print(f"the same, with table, batch.json and page written: {whole:.2f} s (goal ≤ 10 s)")
+    print(
+        f"the same, with table, batch.json and page written: {whole:.2f} s (goal ≤ 10 s)"
+    )
     print(f"peak memory: {memory:.0f} MB")
 
 
@@ -50,7 +52,10 @@ def _half_done(home: Path, grid: dict[str, str]) -> Path:
     """A folder in which every other job is done: the notebook of one that was run, for each."""
     made = template(None)
     all_jobs = jobs(grid, made)
-    os.environ |= {"IMAGEN_OUTPUT_DIR": str(home / "pictures"), "IMAGEN_BACKEND": "flux-tiny-local"}
+    os.environ |= {
+        "IMAGEN_OUTPUT_DIR": str(home / "pictures"),
+        "IMAGEN_BACKEND": "flux-tiny-local",
+    }
     first = all_jobs[0]
     ran = executed(first, Way(made, None))
     folder = Folder(home / "runs")

@@ -29,7 +29,13 @@ def main() -> None:
         running(python, "-c", "import imagen_nb")
 
     compare("import imagen_nb / python alone", package, nothing, "≤ 150 ms more")
-    compare("import imagen_nb / import diffusers", package, diffusers, "a small part", rounds=5)
+    compare(
+        "import imagen_nb / import diffusers",
+        package,
+        diffusers,
+        "a small part",
+        rounds=5,
+    )
     compare(
         "imagen --help / import diffusers",
         lambda: running(imagen, "--help"),

@@ -21,7 +21,9 @@ from imagen_nb.storage.output import Output
 from imagen_nb.storage.record import Record
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT))  # the proxy that delays and breaks requests is the tests' own
+sys.path.append(
+    str(ROOT)
+)  # the proxy that delays and breaks requests is the tests' own
 
 from tests.fixtures.fault_proxy import FaultProxy  # noqa: E402
 
@@ -40,7 +42,9 @@ def running() -> Iterator[LocalSupabase]:
 
 
 def account(server: LocalSupabase, url: str | None = None) -> Account:
-    return Account(url or server.url, SecretStr(server.service_key), owner=UUID(server.user_id))
+    return Account(
+        url or server.url, SecretStr(server.service_key), owner=UUID(server.user_id)
+    )
 
 
 def fill(folder: Path, count: int, side: int, prompt: str = "noise") -> None:
@@ -49,6 +53,8 @@ def fill(folder: Path, count: int, side: int, prompt: str = "noise") -> None:
     day = datetime.date.today()
     for seed in range(count):
         pixels = dice.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        record = Record(prompt=prompt, backend="b", seed=seed, steps=4, width=side, height=side)
+        record = Record(
+            prompt=prompt, backend="b", seed=seed, steps=4, width=side, height=side
+        )
         catalog.add(output.keep(Image.fromarray(pixels), record, day), "pending")
     catalog.close()

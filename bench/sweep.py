@@ -20,7 +20,10 @@ PROMPTS = [f"a {colour} {thing}" for colour in COLOURS for thing in ("boat", "ho
 
 def main() -> None:
     pipeline = bare_pipeline()
-    settings = {"backend": FLUX_TINY.name, "output": {"dir": tempfile.mkdtemp("imagen-bench")}}
+    settings = {
+        "backend": FLUX_TINY.name,
+        "output": {"dir": tempfile.mkdtemp("imagen-bench")},
+    }
     fresh = count()
     with Studio(settings) as studio:
         for prompts, seeds in ((PROMPTS[:1], 32), (PROMPTS, 4)):
@@ -35,7 +38,13 @@ def main() -> None:
                     for seed in range(first, first + seeds):
                         draw(pipeline, prompt, seed)
 
-            compare(f"{len(prompts)} prompts × {seeds} seeds", ours, theirs, "≤ 0.667", rounds=5)
+            compare(
+                f"{len(prompts)} prompts × {seeds} seeds",
+                ours,
+                theirs,
+                "≤ 0.667",
+                rounds=5,
+            )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ def theirs(folder: Path, to: Account) -> None:
     """What one writes by hand: no check of what arrived, no second try, one after another."""
     options = SyncClientOptions(httpx_client=httpx.Client(timeout=60))
     client = create_client(to.url, to.key.get_secret_value(), options)
-    bucket, table = client.storage.from_(BUCKET), client.schema("imagen").table("images")
+    bucket, table = (
+        client.storage.from_(BUCKET),
+        client.schema("imagen").table("images"),
+    )
     for entry in Catalog(folder).pending():
         path = f"plain-{uuid4()}/{entry.path.name}"
         bucket.upload(path, entry.path.read_bytes(), {"content-type": "image/png"})

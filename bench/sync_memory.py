@@ -42,7 +42,9 @@ def fill(folder: Path, count: int, prompt: str) -> None:
     import datetime
 
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    record = Record(prompt=prompt, backend="b", seed=0, steps=4, width=SIDE, height=SIDE)
+    record = Record(
+        prompt=prompt, backend="b", seed=0, steps=4, width=SIDE, height=SIDE
+    )
     kept = Output(folder).keep(Image.fromarray(pixels), record, datetime.date.today())
     catalog = Catalog(folder)
     catalog.add(kept, "pending")
@@ -51,7 +53,9 @@ def fill(folder: Path, count: int, prompt: str) -> None:
         path, sidecar = folder / name, folder / f"{name}.json"
         os.link(kept.path, path)
         place = f"{name[:10]}/{name[11:]}"
-        copy = kept.record.model_copy(update={"id": new_id(), "seed": seed, "storage_path": place})
+        copy = kept.record.model_copy(
+            update={"id": new_id(), "seed": seed, "storage_path": place}
+        )
         sidecar.write_text(copy.to_sidecar())
         catalog.add(type(kept)(path, sidecar, copy), "pending")
     catalog.close()
@@ -62,7 +66,9 @@ def peak_kb(to: Account, count: int) -> int:
         fill(Path(folder), count, f"noise {count}")
         arguments = [folder, to.url, to.key.get_secret_value(), str(to.owner)]
         command = [sys.executable, "-c", CHILD, *arguments]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return int(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
 
 
 def main() -> None:

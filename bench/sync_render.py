@@ -24,7 +24,9 @@ from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cloud.local import LocalSupabase
 
 
-def settings(server: LocalSupabase, url: str, folder: Path, sync: str) -> dict[str, Any]:
+def settings(
+    server: LocalSupabase, url: str, folder: Path, sync: str
+) -> dict[str, Any]:
     return {
         "backend": FLUX_TINY.name,
         "output": {"dir": str(folder / sync), "cloud_sync": sync},
@@ -57,7 +59,9 @@ def settled(studio: Studio) -> None:
 def run(server: LocalSupabase, url: str, delay: str, pictures: int) -> None:
     rounds: Iterator[int] = count()
     with tempfile.TemporaryDirectory(prefix="imagen-bench-") as folder:
-        on, off = (Studio(settings(server, url, Path(folder), sync)) for sync in ("on", "off"))
+        on, off = (
+            Studio(settings(server, url, Path(folder), sync)) for sync in ("on", "off")
+        )
         with on, off:
 
             def draw(studio: Studio) -> None:
@@ -67,9 +71,15 @@ def run(server: LocalSupabase, url: str, delay: str, pictures: int) -> None:
 
             title = f"{pictures} pictures, sync on / off, {delay}"
             compare(
-                title, lambda: draw(on), lambda: draw(off), "≤ 1.03", settle=lambda: settled(on)
+                title,
+                lambda: draw(on),
+                lambda: draw(off),
+                "≤ 1.03",
+                settle=lambda: settled(on),
             )
-            print(f"on the caller's thread: {on_the_callers_thread(on):.3f} ms (goal ≤ 2)")
+            print(
+                f"on the caller's thread: {on_the_callers_thread(on):.3f} ms (goal ≤ 2)"
+            )
         waiting = Studio(settings(server, url, Path(folder), "on"), background=False)
         with waiting:
             print(f"sent in the background, still pending: {len(waiting.waiting())}")

@@ -80,7 +80,9 @@ def here(studio: Studio, frame: pd.DataFrame, folder: Path) -> None:
         )
 
 
-def there(studio: Studio, frame: pd.DataFrame, client: Client, title: str, rounds: int = 3) -> None:
+def there(
+    studio: Studio, frame: pd.DataFrame, client: Client, title: str, rounds: int = 3
+) -> None:
     """Into the rows of the cloud; before each round tags are queued."""
     rows = {id: [*tags] for id, tags in zip(frame["id"], frame["tags"], strict=True)}
     number = itertools.count()
@@ -108,13 +110,17 @@ def session(server: LocalSupabase, url: str, folder: Path) -> Studio:
     """As its user, so that row-level security applies."""
     account = {"url": url, "key": server.anon_key, "email": server.email}
     account |= {"password": server.password}
-    return Studio({"output": {"dir": str(folder)}, "supabase": account}, background=False)
+    return Studio(
+        {"output": {"dir": str(folder)}, "supabase": account}, background=False
+    )
 
 
 def client_of(server: LocalSupabase, url: str) -> Client:
     """The same user's, of supabase-py."""
     client = create_client(url, server.anon_key)
-    client.auth.sign_in_with_password({"email": server.email, "password": server.password})
+    client.auth.sign_in_with_password(
+        {"email": server.email, "password": server.password}
+    )
     return client
 
 
@@ -122,7 +128,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=1000)
     count = parser.parse_args().pictures
-    with tempfile.TemporaryDirectory(prefix="imagen-bench-") as name, running() as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="imagen-bench-") as name,
+        running() as server,
+    ):
         folder, copies = Path(name) / "ours", Path(name) / "theirs"
         copies.mkdir()
         fill(folder, count, SIDE)
@@ -132,7 +141,10 @@ def main() -> None:
             here(studio, frame, copies)
             studio.sync()
             there(studio, frame, client_of(server, server.url), "0 ms")
-        with FaultProxy(server.url, delay=0.05) as proxy, session(server, proxy.url, folder) as far:
+        with (
+            FaultProxy(server.url, delay=0.05) as proxy,
+            session(server, proxy.url, folder) as far,
+        ):
             there(far, frame, client_of(server, proxy.url), "50 ms", rounds=1)
 
 

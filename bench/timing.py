@@ -33,8 +33,12 @@ def compare(
 
     timed(ours), timed(theirs)
     times: list[tuple[float, float]] = []
-    for number in range(rounds):  # who goes first changes, so that neither is always the warm one
-        pair = [timed(work) for work in ((ours, theirs) if number % 2 else (theirs, ours))]
+    for number in range(
+        rounds
+    ):  # who goes first changes, so that neither is always the warm one
+        pair = [
+            timed(work) for work in ((ours, theirs) if number % 2 else (theirs, ours))
+        ]
         times.append((pair[0], pair[1]) if number % 2 else (pair[1], pair[0]))
     a, b = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(x / y for x, y in times)

@@ -75,7 +75,9 @@ def write_model(folder: Path) -> tuple[float, float]:
     )  # fmt: skip
     words = len(pipeline.tokenizer_2)
     pipeline.text_encoder_2 = T5EncoderModel(
-        T5Config(vocab_size=words, d_model=512, d_kv=64, d_ff=1984, num_layers=9, num_heads=8)
+        T5Config(
+            vocab_size=words, d_model=512, d_kv=64, d_ff=1984, num_layers=9, num_heads=8
+        )
     ).eval()
     pipeline.save_pretrained(folder)
     parts = (pipeline.transformer, pipeline.text_encoder_2)
@@ -97,15 +99,24 @@ def main() -> None:
         # In a process of its own: Linux counts a parent's peak as its children's.
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             transformer, t5 = pool.submit(write_model, folder).result()
-        print(f"transformer {transformer:.0f} MB, T5 {t5:.0f} MB: {t5 / transformer:.3f} of it")
+        print(
+            f"transformer {transformer:.0f} MB, T5 {t5:.0f} MB: {t5 / transformer:.3f} of it"
+        )
         print(f"in FLUX.1 that is {9.5 / 23.8:.3f}")
-        for title, memory in (("one by one", {"batch": 1}), ("in batches of 8", {"batch": 8})):
+        for title, memory in (
+            ("one by one", {"batch": 1}),
+            ("in batches of 8", {"batch": 8}),
+        ):
             pairs = []
             for number in range(ROUNDS):  # who goes first changes
                 order = [("ours", OURS), ("theirs", THEIRS)][:: 1 if number % 2 else -1]
-                pairs.append({name: measured(work, folder, memory) for name, work in order})
+                pairs.append(
+                    {name: measured(work, folder, memory) for name, work in order}
+                )
             for column, unit, what in ((0, "s", "time"), (1, "MB", "peak memory")):
-                sides = [(pair["ours"][column], pair["theirs"][column]) for pair in pairs]
+                sides = [
+                    (pair["ours"][column], pair["theirs"][column]) for pair in pairs
+                ]
                 report(f"{title}, {what}", unit, sides)
 
 

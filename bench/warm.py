@@ -41,7 +41,11 @@ def notebook(imports: str) -> nbformat.NotebookNode:
             new_code_cell("print(sum(range(1000)) + n)"),
         ]
     )
-    made.metadata.kernelspec = {"name": "python3", "display_name": "p", "language": "python"}
+    made.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "p",
+        "language": "python",
+    }
     return made
 
 
@@ -103,7 +107,9 @@ def main() -> None:
                 engine_name="imagen-warm", progress_bar=False, request_save_on_cell_execute=False,
             )  # fmt: skip
 
-        for _ in range(3):  # the second is the first to be cleaned before, which takes longest
+        for _ in range(
+            3
+        ):  # the second is the first to be cleaned before, which takes longest
             body(), ours()
         times.around(kernels.Kernel, "forget", "clean")
         times.around(WarmEngine, "execute_managed_notebook", "engine")
@@ -116,7 +122,9 @@ def main() -> None:
 
 def report(times: Times) -> None:
     body, ours = times.median("body"), times.median("ours")
-    added = median(b - a for a, b in zip(times.all["body"], times.all["ours"], strict=True))
+    added = median(
+        b - a for a, b in zip(times.all["body"], times.all["ours"], strict=True)
+    )
     print(f"bare body {body:.1f} ms, imagen-warm {ours:.1f} ms, added {added:.1f} ms "
           f"(goal ≤ {GOAL_MS})")  # fmt: skip
     clean, engine = times.median("clean"), times.median("engine")

@@ -30,7 +30,10 @@ def photo_like(seed: int) -> Image.Image:
     for side in (8, 64, 512):
         layer = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         page += (
-            np.asarray(Image.fromarray(layer).resize((1024, 1024), Image.Resampling.BICUBIC)) / 3
+            np.asarray(
+                Image.fromarray(layer).resize((1024, 1024), Image.Resampling.BICUBIC)
+            )
+            / 3
         )
     return Image.fromarray(page.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
 
@@ -79,7 +82,9 @@ def main() -> None:
         def timed(function, /, *arguments):  # type: ignore[no-untyped-def]
             def work() -> object:
                 result: list[object] = []
-                worker.append(seconds(lambda: result.append(function(*arguments))) * 1e3)
+                worker.append(
+                    seconds(lambda: result.append(function(*arguments))) * 1e3
+                )
                 return result[0]
 
             return submit(work)
@@ -87,7 +92,9 @@ def main() -> None:
         studio._writer._pool.submit = timed  # type: ignore[method-assign]
         studio._drawing.draw(backend, requests, Call(progress=False))  # type: ignore[arg-type]
     print(f"worker: median {statistics.median(worker):.1f} ms a picture (goal ≤ 150)")
-    print(f"caller: median {statistics.median(backend.caller_ms):.2f} ms a picture (goal ≤ 3)")
+    print(
+        f"caller: median {statistics.median(backend.caller_ms):.2f} ms a picture (goal ≤ 3)"
+    )
 
 
 if __name__ == "__main__":

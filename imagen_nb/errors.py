@@ -17,7 +17,10 @@ from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
 _SHOWN = 2000  # letters of a message in a notebook: it may quote a prompt without end
-_MAGICS = ("run_line_magic", "run_cell_magic")  # of IPython, which call a magic for the user
+_MAGICS = (
+    "run_line_magic",
+    "run_cell_magic",
+)  # of IPython, which call a magic for the user
 
 
 class ImagenError(Exception):
@@ -32,9 +35,13 @@ class ImagenError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it."""
         frames = traceback.extract_tb(self.__traceback__)
-        own = [*takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)]
+        own = [
+            *takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)
+        ]
         said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self)[:_SHOWN])}"]
-        if own and own[-1].name not in _MAGICS:  # there the cell itself is what was said
+        if (
+            own and own[-1].name not in _MAGICS
+        ):  # there the cell itself is what was said
             said.append(f"line {own[-1].lineno}: {safe(own[-1].line or '')}")
         return said
 
@@ -67,4 +74,6 @@ class Cancelled(ImagenError):  # noqa: N818 - it is no fault
 
 def safe(text: str) -> str:
     """The text on one line, control and formatting characters replaced."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
+    )

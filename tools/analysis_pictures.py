@@ -24,12 +24,22 @@ FOLDER = Path(__file__).parent.parent / "docs" / "analysis"
 HEAVIEST = 60_000  # bytes of a picture in the documents
 BOAT = "a green boat at sunset"
 PROMPT = "a {red|blue|yellow} {boat|house} at {sunset|night}"
-TAGS = (["keeper", "harbour"], [], ["harbour"], [], ["reject"], ["keeper", "rating:5"], [])
+TAGS = (
+    ["keeper", "harbour"],
+    [],
+    ["harbour"],
+    [],
+    ["reject"],
+    ["keeper", "rating:5"],
+    [],
+)
 
 
 def drawn(folder: Path) -> pd.DataFrame:
     """A history of real pictures, spread over some weeks, a third of them by a paid backend."""
-    with im.Studio({"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}) as studio:
+    with im.Studio(
+        {"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}
+    ) as studio:
         studio.sweep(PROMPT, seeds=range(5), steps=4, progress=False)
         for seed, steps in itertools.product(
             range(6), (1, 2, 4, 16)
@@ -40,7 +50,10 @@ def drawn(folder: Path) -> pd.DataFrame:
     paid = [number % 3 == 0 for number in range(len(df))]
     return df.assign(
         created_at=pd.Timestamp("2026-05-11T12:00Z") - pd.to_timedelta(days, unit="D"),
-        backend=["flux-schnell-replicate" if is_paid else "flux-tiny-local" for is_paid in paid],
+        backend=[
+            "flux-schnell-replicate" if is_paid else "flux-tiny-local"
+            for is_paid in paid
+        ],
         cost_usd_estimate=[0.003 if is_paid else 0.0 for is_paid in paid],
         tags=[TAGS[number % len(TAGS)] for number in range(len(df))],
     )

@@ -27,9 +27,15 @@ Ctrl-C.
 """
 
 
-def commands(command: Any, parent: Any = None, name: str = "imagen") -> Iterator[tuple[str, Any]]:
+def commands(
+    command: Any, parent: Any = None, name: str = "imagen"
+) -> Iterator[tuple[str, Any]]:
     """Every command with its name, e.g. "imagen config init", and its context; groups first."""
-    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    settings = {
+        **command.context_settings,
+        "terminal_width": WIDTH,
+        "max_content_width": WIDTH,
+    }
     context = command.context_class(command, info_name=name, parent=parent, **settings)
     yield context.command_path, context
     for part, inner in getattr(command, "commands", {}).items():
@@ -55,7 +61,9 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page()
         if stale:
-            print(f"{PAGE.name} is stale: run python tools/cli_docs.py", file=sys.stderr)
+            print(
+                f"{PAGE.name} is stale: run python tools/cli_docs.py", file=sys.stderr
+            )
         return int(stale)
     PAGE.write_text(page(), encoding="utf-8")
     return 0

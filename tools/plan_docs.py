@@ -13,7 +13,14 @@ from pathlib import Path
 
 from imagen_nb.backends.flux.memory.keys import KEYS
 from imagen_nb.backends.flux.memory.machine import sold_as
-from imagen_nb.backends.flux.memory.plan import PACKAGES, ROWS, Machine, Plan, Planned, planned
+from imagen_nb.backends.flux.memory.plan import (
+    PACKAGES,
+    ROWS,
+    Machine,
+    Plan,
+    Planned,
+    planned,
+)
 from imagen_nb.backends.flux.memory.words import ENCODED, PLACED, STORED
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL, Model
 from imagen_nb.backends.tiny import FLUX_TINY
@@ -40,7 +47,11 @@ def plan(card: float, ram: float, packages: Iterable[str]) -> Planned | None:
 
 def machines() -> str:
     """Which plan for which machine, and what it is expected to take."""
-    head = ["Card", *(f"{ram} GB of RAM" for ram in RAMS), "64 GB, no package installed"]
+    head = [
+        "Card",
+        *(f"{ram} GB of RAM" for ram in RAMS),
+        "64 GB, no package installed",
+    ]
     rows = []
     for card in CARDS:
         wanted = [(ram, PACKAGES) for ram in RAMS] + [(RAMS[-1], ())]
@@ -61,13 +72,19 @@ def rows() -> str:
     lines = []
     for name, row in ROWS.items():
         one = Plan(name=name, **row)
-        places = "stay where they draw" if one.offload == "none" else PLACED[one.offload]
+        places = (
+            "stay where they draw" if one.offload == "none" else PLACED[one.offload]
+        )
         encoders = (
-            "as the others" if one.text_encoders == "offloaded" else ENCODED[one.text_encoders]
+            "as the others"
+            if one.text_encoders == "offloaded"
+            else ENCODED[one.text_encoders]
         )
         tiles = "in tiles" if one.vae_tiling else "whole"
         lines.append((f"`{name}`", STORED[one.quantization], places, encoders, tiles))
-    return table(("Plan", "Weights", "Transformer, VAE", "Text encoders", "Decoding"), lines)
+    return table(
+        ("Plan", "Weights", "Transformer, VAE", "Text encoders", "Decoding"), lines
+    )
 
 
 def keys() -> str:
@@ -80,8 +97,17 @@ def keys() -> str:
 
 def models() -> str:
     """What there is to draw with here, and how to come by it."""
-    head = ("Backend", "Weights", "Licence", "Download", "Steps, guidance", "Takes besides")
-    lines = [("`flux-tiny-local`", "in the package", "Apache-2.0", "none", *drawn(FLUX_TINY))]
+    head = (
+        "Backend",
+        "Weights",
+        "Licence",
+        "Download",
+        "Steps, guidance",
+        "Takes besides",
+    )
+    lines = [
+        ("`flux-tiny-local`", "in the package", "Apache-2.0", "none", *drawn(FLUX_TINY))
+    ]
     for row in LOCAL:
         asked = ", after you accepted it on its page" if row.gated else ""
         download = f"{row.download_gb} GB{asked}"
@@ -91,7 +117,9 @@ def models() -> str:
 
 def drawn(row: Model) -> tuple[str, str]:
     takes = row.kind.takes
-    options = [f"{name} (needed)" if name in takes.needs else name for name in takes.options]
+    options = [
+        f"{name} (needed)" if name in takes.needs else name for name in takes.options
+    ]
     return f"{row.defaults.steps}, {row.defaults.guidance:g}", ", ".join(options)
 
 
@@ -120,7 +148,9 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         stale = text != page(text)
         if stale:
-            print(f"{PAGE.name} is stale: run python tools/plan_docs.py", file=sys.stderr)
+            print(
+                f"{PAGE.name} is stale: run python tools/plan_docs.py", file=sys.stderr
+            )
         return int(stale)
     PAGE.write_text(page(text), encoding="utf-8")
     return 0

@@ -50,14 +50,18 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `UsageError` when the frame lacks created_at or backend.
     """
     require(df, "created_at", "backend")
-    df = df.reset_index(drop=True)  # a frame put together from several has rows of one label
+    df = df.reset_index(
+        drop=True
+    )  # a frame put together from several has rows of one label
     times = by_the_clock(df["created_at"])
     days = (times.max() - times.min()).days if times.notna().any() else 0
     _, unit, width, start = [span for span in _SPANS if span[0] <= days][-1]
     ax = axes(ax, f"Pictures per {unit}", "", "pictures")
     if times.isna().all():
         return nothing(ax)
-    counts = _counts(times.dt.to_period(unit[0].upper()).dt.start_time, few(df["backend"]))
+    counts = _counts(
+        times.dt.to_period(unit[0].upper()).dt.start_time, few(df["backend"])
+    )
     base = counts.iloc[:, 0] * 0
     for colour, name in zip(COLOURS, counts.columns, strict=False):
         high = counts[name][counts[name] > 0]
@@ -88,7 +92,9 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
     seconds = known["latency_ms"].astype(float) / 1000
     groups = dict(list(seconds.groupby(few(kinds(known, by)))))
     order = _amount(known, by) if by != "backend" else seconds
-    names = sorted(groups, key=lambda name: order[groups[name].index].median(), reverse=True)
+    names = sorted(
+        groups, key=lambda name: order[groups[name].index].median(), reverse=True
+    )
     ax.boxplot(
         [groups[name].to_numpy() for name in names], whis=(5, 95), showfliers=False, widths=0.6,
         tick_labels=[f"{label(name)}\n{_pictures(len(groups[name]))}" for name in names],
@@ -151,7 +157,11 @@ def _days(moments: pd.Index[Any]) -> Any:
 
 def _amount(df: pd.DataFrame, by: str) -> pd.Series[Any]:
     """By what the groups are ordered: pixels, or steps."""
-    return df["steps"].astype(float) if by == "steps" else df["width"] * df["height"].astype(float)
+    return (
+        df["steps"].astype(float)
+        if by == "steps"
+        else df["width"] * df["height"].astype(float)
+    )
 
 
 def _pictures(count: int) -> str:

@@ -36,7 +36,17 @@ def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -
         ax: where to draw; a figure of its own, as large as it needs, unless given.
         cloud: who fetches pictures that are not on this machine (`studio.reader()`).
     """
-    require(df, "id", "storage_path", "local_path", "prompt", "seed", "steps", "width", "height")
+    require(
+        df,
+        "id",
+        "storage_path",
+        "local_path",
+        "prompt",
+        "seed",
+        "steps",
+        "width",
+        "height",
+    )
     known = df[df["seed"].notna()].sort_values(
         ["prompt", "width", "height", "steps"], kind="stable"
     )
@@ -52,7 +62,9 @@ def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -
         _place(ax, image, seeds.index(seed), rows.index(setting))
     _rule(ax, seeds, rows)
     if len(shown) < len(df):
-        ax.set_xlabel(f"seed ({len(df) - len(shown)} of {len(df)} pictures are not shown)")
+        ax.set_xlabel(
+            f"seed ({len(df) - len(shown)} of {len(df)} pictures are not shown)"
+        )
     return ax
 
 
@@ -70,7 +82,9 @@ def _chosen(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
     columns = sorted(_most(cells["seed"].sort_values(), _ACROSS))
     within = cells["setting"][cells["seed"].isin(columns)]
     fullest = _most(within, _CELLS // max(1, len(columns)))
-    return columns, [setting for setting in within.drop_duplicates() if setting in fullest]
+    return columns, [
+        setting for setting in within.drop_duplicates() if setting in fullest
+    ]
 
 
 def _most(values: pd.Series[Any], count: int) -> list[Any]:

@@ -20,7 +20,9 @@ SIZE = (7.0, 4.0)  # inches
 _SHOWN = len(COLOURS)  # groups that a figure tells apart; the others are one
 
 
-def axes(ax: Axes | None, title: str, x: str, y: str, size: tuple[float, float] = SIZE) -> Axes:
+def axes(
+    ax: Axes | None, title: str, x: str, y: str, size: tuple[float, float] = SIZE
+) -> Axes:
     """Axes to draw on, with a title and the names of both directions; new ones unless given."""
     ax = ax or (_shown(size) if in_notebook() else unshown(size))
     ax.set_title(title)
@@ -75,7 +77,11 @@ def counted(axis: Any) -> None:
 def legend(ax: Axes) -> Axes:
     """What the colours mean, below the axes, where no bar is hidden."""
     ax.legend(
-        frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1)
+        frameon=False,
+        fontsize="small",
+        ncols=3,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.1),
     )
     return ax
 
@@ -106,14 +112,19 @@ def few(names: pd.Series[Any]) -> pd.Series[Any]:
 def label(text: object, most: int = 28) -> str:
     """Untrusted text as a label: one line, cut, nothing that matplotlib would interpret or lack."""
     line = " ".join(str(text).split())
-    plain = "".join(c if c.isprintable() and _known(c) else "\N{WHITE SQUARE}" for c in line)
+    plain = "".join(
+        c if c.isprintable() and _known(c) else "\N{WHITE SQUARE}" for c in line
+    )
     cut = plain if len(plain) <= most else plain[: most - 1] + "…"
     return cut.replace("$", r"\$").lstrip("_")
 
 
 def _known(char: str) -> bool:
     """Whether matplotlib's own font has it, and it is not written from right to left."""
-    return ord(char) in _letters() and unicodedata.bidirectional(char) not in ("R", "AL")
+    return ord(char) in _letters() and unicodedata.bidirectional(char) not in (
+        "R",
+        "AL",
+    )
 
 
 @functools.cache

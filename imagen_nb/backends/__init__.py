@@ -129,10 +129,14 @@ def make_backend(name: str, **options: Any) -> Backend:
         _check_options(name, inspect.signature(factory), options)
         backend: Backend = factory(**options)
         return backend
-    raise UsageError(f"unknown backend {name!r}: use one of {', '.join(backend_names())}, or auto")
+    raise UsageError(
+        f"unknown backend {name!r}: use one of {', '.join(backend_names())}, or auto"
+    )
 
 
-def _check_options(name: str, takes: inspect.Signature, options: dict[str, Any]) -> None:
+def _check_options(
+    name: str, takes: inspect.Signature, options: dict[str, Any]
+) -> None:
     try:
         takes.bind(**options)
     except TypeError:
@@ -163,7 +167,13 @@ def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     except ImagenError as error:  # one that cannot be made without options
         return row | {"available": False, "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
-    sizes = {"width": defaults.width, "height": defaults.height, "steps": defaults.steps}
-    usual = resolve("any", defaults=defaults, limits=replace(backend.limits, takes=Takes()))
+    sizes = {
+        "width": defaults.width,
+        "height": defaults.height,
+        "steps": defaults.steps,
+    }
+    usual = resolve(
+        "any", defaults=defaults, limits=replace(backend.limits, takes=Takes())
+    )
     found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
     return row | {"model": backend.model} | sizes | found | {"reason": state.reason}

@@ -15,7 +15,9 @@ _SLOW = ("group", "sequential")  # offloads that nobody would call comfortable
 def choose() -> tuple[str, str]:
     """The name of the backend to draw with, and one line that says why (empty: nothing to say)."""
     if not make_backend(FLUX_SCHNELL.name).availability().available:
-        return "flux-tiny-local", _tiny("the weights of FLUX.1-schnell are not on this machine")
+        return "flux-tiny-local", _tiny(
+            "the weights of FLUX.1-schnell are not on this machine"
+        )
     import torch  # 2 s: only when there are weights that a GPU could draw with
 
     if not torch.cuda.is_available():

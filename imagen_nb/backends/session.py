@@ -23,13 +23,21 @@ class Backends:
 
         `options_of`: what is configured of any backend, by its name; what is given wins.
         """
-        self._configured, self._options, self._options_of = configured, options, options_of
+        self._configured, self._options, self._options_of = (
+            configured,
+            options,
+            options_of,
+        )
         self._made: dict[str, Backend] = {}
-        self._reasons: dict[int, str] = {}  # of what auto chose, by the backend's id(), until said
+        self._reasons: dict[
+            int, str
+        ] = {}  # of what auto chose, by the backend's id(), until said
         self._drew: set[int] = set()  # what has drawn before, by id()
         self._lock = threading.Lock()
 
-    def get(self, name: str | None = None, options: Mapping[str, Any] | None = None) -> Backend:
+    def get(
+        self, name: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> Backend:
         """The backend, not loaded for that; options that are None are not given.
 
         Raises what `make_backend` does.

@@ -85,12 +85,17 @@ def _run(arguments: list[str]) -> int:
     except ImagenError as error:
         complain(str(error))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):  # some versions of typer return the code themselves
+    except (
+        KeyboardInterrupt,
+        typer.Abort,
+    ):  # some versions of typer return the code themselves
         return INTERRUPTED
     except Refused as error:
         complain(" ".join(error.format_message().split()))
         return 2
-    except BrokenPipeError:  # whoever read our output is gone: nothing to say, and nobody to hear
+    except (
+        BrokenPipeError
+    ):  # whoever read our output is gone: nothing to say, and nobody to hear
         abandon_stdout()
         return 1
     except OSError as error:

@@ -74,7 +74,9 @@ def batch(
 
     if dry_run:
         todo = planned(jobs, notebook, output, limit=limit, notebooks=notebooks)
-        print(todo.summary if not as_json else json.dumps([job.name for job in todo.todo]))
+        print(
+            todo.summary if not as_json else json.dumps([job.name for job in todo.todo])
+        )
         for job in () if as_json else todo.todo:
             print(f"{job.name}  {json.dumps(job.parameters, ensure_ascii=True)}")
         return

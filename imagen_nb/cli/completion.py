@@ -49,7 +49,9 @@ class Completion:
     matcher_api_version = 2
 
     def __init__(self, magic: str, command: Callable[[], Any]) -> None:
-        self.matcher_identifier = self.__qualname__ = f"imagen_nb.{magic}"  # IPython reads both
+        self.matcher_identifier = self.__qualname__ = (
+            f"imagen_nb.{magic}"  # IPython reads both
+        )
         self._line = re.compile(rf"^\s*(?:\w+\s*=\s*)?%%?{magic}\s(?:.*\s)?(\S*)$")
         self._command = command
 
@@ -78,4 +80,9 @@ class Completion:
                 return []
         if not word.startswith("-"):
             return []
-        return [name for one in self._command().params for name in one.opts if name[0] == "-"]
+        return [
+            name
+            for one in self._command().params
+            for name in one.opts
+            if name[0] == "-"
+        ]

@@ -20,14 +20,18 @@ app = typer.Typer(help="Write, check and show the configuration.")
 
 File = Annotated[
     Path | None,
-    typer.Option("--config", help="The file; ~/.config/imagen.yaml.", callback=options.expanded),
+    typer.Option(
+        "--config", help="The file; ~/.config/imagen.yaml.", callback=options.expanded
+    ),
 ]
 
 
 @app.command()
 def init(
     config: File = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that is there.")
+    ] = False,
 ) -> None:
     """Write a commented configuration file."""
     from imagen_nb.config.settings import config_path
@@ -42,7 +46,10 @@ def init(
 def validate(
     config: File = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Also sign in, and check table, bucket and policies.")
+        bool,
+        typer.Option(
+            "--online", help="Also sign in, and check table, bucket and policies."
+        ),
     ] = False,
 ) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
@@ -84,6 +91,10 @@ def show(config: File = None, as_json: options.Json = False) -> None:
     """Show every value in force and where it came from; secrets are masked."""
     rows = list(options.settings_of(config).shown())
     if as_json:
-        print(json.dumps([{"key": k, "value": v, "source": s} for k, v, s in rows], indent=2))
+        print(
+            json.dumps(
+                [{"key": k, "value": v, "source": s} for k, v, s in rows], indent=2
+            )
+        )
         return
     print_table(("key", "value", "source"), rows)

@@ -50,7 +50,9 @@ def migrate(
 
 @app.command()
 def status(
-    database_url: Url = None, config: options.Config = None, as_json: options.Json = False
+    database_url: Url = None,
+    config: options.Config = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the migrations: applied, pending, or altered since they were applied."""
     from imagen_nb.cloud import migrate as database
@@ -69,7 +71,10 @@ def _url_of(database_url: str | None, config: Path | None) -> str:
 
 
 def _show(rows: Iterable[tuple[Migration, str]], as_json: bool) -> None:
-    shown = [{"version": file.version, "name": file.name, "state": state} for file, state in rows]
+    shown = [
+        {"version": file.version, "name": file.name, "state": state}
+        for file, state in rows
+    ]
     if as_json:
         print(json.dumps(shown, indent=2))
         return

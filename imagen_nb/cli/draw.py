@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
 
-Prompt = Annotated[str, typer.Argument(help="What to draw; - reads it from standard input.")]
+Prompt = Annotated[
+    str, typer.Argument(help="What to draw; - reads it from standard input.")
+]
 Again = Annotated[
-    bool, typer.Option("--again", help="Draw even what was drawn today with these settings.")
+    bool,
+    typer.Option("--again", help="Draw even what was drawn today with these settings."),
 ]
 MAX_COUNT = 10_000
 
@@ -45,14 +48,17 @@ def generate(
     init_image: options.InitImage = None,
     mask: options.Mask = None,
     strength: Annotated[
-        float | None, typer.Option(help="How much of the image is drawn anew, 0.01 to 1.")
+        float | None,
+        typer.Option(help="How much of the image is drawn anew, 0.01 to 1."),
     ] = None,
     negative_prompt: options.NegativePrompt = None,
     true_cfg: Annotated[
-        float | None, typer.Option(help="Scale of classifier-free guidance; above 1 is on.")
+        float | None,
+        typer.Option(help="Scale of classifier-free guidance; above 1 is on."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="Another than the model's own, like euler-karras, unipc.")
+        str | None,
+        typer.Option(help="Another than the model's own, like euler-karras, unipc."),
     ] = None,
     tag: options.Tag = None,
     output: options.Output = None,
@@ -120,7 +126,9 @@ def draw_seeds(
     first = random_seed() if seed is None else seed
     seeds = range(first, first + count)
     cloud = False if no_cloud else None
-    return studio.repeat(prompt, seeds, tags=tag or (), cloud=cloud, **loras(lora), **arguments)
+    return studio.repeat(
+        prompt, seeds, tags=tag or (), cloud=cloud, **loras(lora), **arguments
+    )
 
 
 def sweep(
@@ -130,7 +138,9 @@ def sweep(
     seeds: Annotated[str | None, typer.Option(help="Like 1..8 or 3,5,11.")] = None,
     steps: Annotated[str | None, typer.Option(help="Like 2,4,8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Like 0,3.5.")] = None,
-    size: Annotated[str | None, typer.Option(help="Like 128x128,192x128 (width x height).")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Like 128x128,192x128 (width x height).")
+    ] = None,
     backend: options.Backend = None,
     lora: options.Lora = None,
     init_image: options.InitImage = None,
@@ -181,12 +191,16 @@ def sweep(
             show_picture(pictures.contact_sheet())
 
 
-def say_what_was_there(pictures: Sequence[Picture], began: datetime, again: bool) -> None:
+def say_what_was_there(
+    pictures: Sequence[Picture], began: datetime, again: bool
+) -> None:
     """A line on stderr when pictures of today were given instead of being drawn."""
     old = [picture for picture in pictures if picture.record.created_at < began]
     if again or not old:
         return
-    what = str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
+    what = (
+        str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
+    )
     complain(f"drawn today already: {what} (--again draws anew)")
 
 
@@ -207,10 +221,14 @@ def read_prompt(prompt: str) -> str:
         raise UsageError(f"standard input is not text in {error.encoding}") from None
 
 
-def drawing_settings(config: Path | None, sync: Switch | None, preview: Switch | None) -> Settings:
+def drawing_settings(
+    config: Path | None, sync: Switch | None, preview: Switch | None
+) -> Settings:
     """The settings in force for a command that draws."""
     output = {"cloud_sync": sync.value if sync else None}
-    return settings_of(config, output=output, preview=preview.value if preview else None)
+    return settings_of(
+        config, output=output, preview=preview.value if preview else None
+    )
 
 
 def report(
@@ -242,16 +260,26 @@ def report(
     for entry in entries:
         if entry.cloud == "synced":
             record = entry.record
-            print(f"cloud: imagen.images.id={record.id} storage_path={record.storage_path}")
+            print(
+                f"cloud: imagen.images.id={record.id} storage_path={record.storage_path}"
+            )
 
 
-def copied(studio: Studio, pictures: Sequence[Picture], cloud: bool | None) -> list[Entry]:
+def copied(
+    studio: Studio, pictures: Sequence[Picture], cloud: bool | None
+) -> list[Entry]:
     """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
     if studio.copies(cloud):
         result = studio.sync(pictures=pictures)
         for why in filter(None, [result.trouble, *(why for _, why in result.failed)]):
-            complain(f"cloud sync: {why}; the picture is kept, `imagen sync` tries again")
-    return [entry for picture in pictures if (entry := picture.catalog.get(picture.record.id))]
+            complain(
+                f"cloud sync: {why}; the picture is kept, `imagen sync` tries again"
+            )
+    return [
+        entry
+        for picture in pictures
+        if (entry := picture.catalog.get(picture.record.id))
+    ]
 
 
 def reproduce(

@@ -33,7 +33,9 @@ class Filters:
     since: Annotated[
         str | None, typer.Option(help="Like 7d, '2 weeks', yesterday, 2026-05-11.")
     ] = None
-    until: Annotated[str | None, typer.Option(help="As --since; a day is included.")] = None
+    until: Annotated[
+        str | None, typer.Option(help="As --since; a day is included.")
+    ] = None
     prompt: Annotated[
         str | None,
         typer.Option(help='Words that all must occur; "an exact phrase"; -without.'),
@@ -41,13 +43,18 @@ class Filters:
     backend: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
     model: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
     tag: Annotated[list[str] | None, typer.Option(help="All of these.")] = None
-    any_tag: Annotated[list[str] | None, typer.Option(help="At least one of these.")] = None
+    any_tag: Annotated[
+        list[str] | None, typer.Option(help="At least one of these.")
+    ] = None
     seed: Annotated[str | None, typer.Option(help="Like 11 or 1..8,12.")] = None
     size: Annotated[str | None, typer.Option(help="Like 128x128,192x128.")] = None
     id: Annotated[list[str] | None, typer.Option(help="Only these.")] = None
-    limit: Annotated[int | None, typer.Option(help="At most so many, the newest.")] = None
+    limit: Annotated[int | None, typer.Option(help="At most so many, the newest.")] = (
+        None
+    )
     source: Annotated[
-        Source, typer.Option(help="cloud, local, merged, or auto: the cloud if it answers.")
+        Source,
+        typer.Option(help="cloud, local, merged, or auto: the cloud if it answers."),
     ] = Source.auto
 
     def history(self, studio: Studio, **more: Any) -> pd.DataFrame:
@@ -78,7 +85,9 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
-        filters = Filters(**{field.name: given.pop(field.name) for field in fields(Filters)})
+        filters = Filters(
+            **{field.name: given.pop(field.name) for field in fields(Filters)}
+        )
         command(filters=filters, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -86,7 +95,11 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
         for f in fields(Filters)
     ]
-    before = [p for p in own.parameters.values() if p.default is p.empty and p.name != "filters"]
+    before = [
+        p
+        for p in own.parameters.values()
+        if p.default is p.empty and p.name != "filters"
+    ]
     after = [p for p in own.parameters.values() if p.default is not p.empty]
     parameters = [p.replace(kind=keyword) for p in (*before, *options, *after)]
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]

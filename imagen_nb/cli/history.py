@@ -14,7 +14,12 @@ from imagen_nb.cli import options
 from imagen_nb.cli.filters import Filters, filtered
 from imagen_nb.cli.options import settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.system.terminal import complain, print_table, shows_pictures, small_picture
+from imagen_nb.system.terminal import (
+    complain,
+    print_table,
+    shows_pictures,
+    small_picture,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +43,8 @@ class Format(StrEnum):
 def history(
     filters: Filters,
     format: Annotated[
-        Format, typer.Option(help="For people (table), programs, or `imagen tag -` (ids).")
+        Format,
+        typer.Option(help="For people (table), programs, or `imagen tag -` (ids)."),
     ] = Format.table,
     sidecar: Annotated[
         bool, typer.Option("--sidecar", help="The whole records too; not in a table.")
@@ -60,7 +66,9 @@ def history(
     with Studio(settings, background=False) as studio:
         if chosen is Format.table:
             most = SHOWN if filters.limit is None else filters.limit
-            found = filters.history(studio, limit=most + 1 if filters.limit is None else most)
+            found = filters.history(
+                studio, limit=most + 1 if filters.limit is None else most
+            )
             print_history(found.iloc[:most], shows_pictures(settings.preview))
             if len(found) > most:
                 complain(f"the newest {most} are shown: --limit N shows more")
@@ -70,11 +78,23 @@ def history(
 
 def print_history(frame: pd.DataFrame, pictures: bool) -> None:
     """A line a picture, with a thumbnail where the terminal can show it."""
-    names = ("made", "prompt", "backend", "size", "seed", "steps", "tags", "cloud", "id")
+    names = (
+        "made",
+        "prompt",
+        "backend",
+        "size",
+        "seed",
+        "steps",
+        "tags",
+        "cloud",
+        "id",
+    )
     rows = [_line(row) for row in frame.to_dict("records")]
     if pictures:
         cells = [small_picture(path) for path in frame["local_path"]]
-        print_table(("", *names), [(cell, *row) for cell, row in zip(cells, rows, strict=True)])
+        print_table(
+            ("", *names), [(cell, *row) for cell, row in zip(cells, rows, strict=True)]
+        )
     else:
         print_table(names, rows)
 
@@ -113,7 +133,11 @@ def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _json(frame: pd.DataFrame) -> None:
     for number, row in enumerate(rows_of(frame)):
-        print("," if number else "[", json.dumps(row, indent=2), sep="\n" if not number else "")
+        print(
+            "," if number else "[",
+            json.dumps(row, indent=2),
+            sep="\n" if not number else "",
+        )
     print("]" if len(frame) else "[]")
 
 

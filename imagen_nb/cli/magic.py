@@ -26,7 +26,9 @@ LEFT_OUT = {  # of the command's options
     "preview",  # of terminals; a notebook shows what it drew anyway
     "as_json",  # -o gives the Picture, whose .record is all of it
 }
-_WORD = re.compile(r"""(--?[\w-]+=)?(?:"([^"]*)"|'([^']*)')(?=\s|$)|(?:\{[^{}]*\}|\S)+""")
+_WORD = re.compile(
+    r"""(--?[\w-]+=)?(?:"([^"]*)"|'([^']*)')(?=\s|$)|(?:\{[^{}]*\}|\S)+"""
+)
 _PRICE = re.compile(r"\$(?=\d)")
 _FLAG = re.compile(r"(--?[A-Za-z][\w-]*)(=?)")
 
@@ -42,7 +44,10 @@ def _imagen(
     assign: Annotated[
         str | None,
         typer.Option(
-            "-o", "--assign", metavar="NAME", help="Give the Picture, or Pictures, this name."
+            "-o",
+            "--assign",
+            metavar="NAME",
+            help="Give the Picture, or Pictures, this name.",
         ),
     ] = None,
 ) -> None:
@@ -60,7 +65,9 @@ def command() -> Any:
     made: Any = typer.main.get_command(own)
     commands: Any = typer.main.get_command(app)
     known = {"prompt", *LEFT_OUT}
-    shared = [one for one in commands.commands["generate"].params if one.name not in known]
+    shared = [
+        one for one in commands.commands["generate"].params if one.name not in known
+    ]
     made.params = [*made.params, *shared]
     return made
 
@@ -151,7 +158,9 @@ def _expanded(shell: Any, text: str) -> str:
     from IPython.utils.text import DollarFormatter
 
     try:  # $5 is a price
-        found: str = DollarFormatter().vformat(_PRICE.sub("$$", text), [], shell.user_ns)
+        found: str = DollarFormatter().vformat(
+            _PRICE.sub("$$", text), [], shell.user_ns
+        )
     except Exception:  # whatever the user's own expression raises, as in any magic
         return text
     return found

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from imagen_nb.backends.flux.models import Model
     from imagen_nb.config.settings import Settings
 
-LIKELY = 8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
+LIKELY = (
+    8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
+)
 Named = Annotated[
     str,
     typer.Option(
@@ -39,7 +41,9 @@ def explain(
     from imagen_nb.backends.flux.memory.words import as_data, explained
 
     row = row_of(model)
-    found = plan_for(row, checked(settings.memory.given()), described(gpu, ram, capability))
+    found = plan_for(
+        row, checked(settings.memory.given()), described(gpu, ram, capability)
+    )
     title = row.recorded
     if as_json:
         print(json.dumps(as_data(title, found), indent=2))
@@ -59,11 +63,18 @@ def row_of(model: str) -> Model:
     return rows[model] if model in rows else custom_model(model)
 
 
-def described(gpu: str | None, ram: str | None, capability: float | None) -> Machine | None:
+def described(
+    gpu: str | None, ram: str | None, capability: float | None
+) -> Machine | None:
     """The machine that the options describe, with the packages of this one; None is this one."""
     if gpu is None and ram is None and capability is None:
         return None
-    from imagen_nb.backends.flux.memory.machine import installed, ram_gb, sold_as, this_machine
+    from imagen_nb.backends.flux.memory.machine import (
+        installed,
+        ram_gb,
+        sold_as,
+        this_machine,
+    )
     from imagen_nb.backends.flux.memory.plan import Machine
 
     if gpu is None:
@@ -77,7 +88,9 @@ def described(gpu: str | None, ram: str | None, capability: float | None) -> Mac
 
 
 def _gigabytes(option: str, text: str) -> float:
-    found = re.fullmatch(r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(
+        r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*", text, re.IGNORECASE
+    )
     if not found or (option == "--ram" and float(found[1]) == 0):
         raise UsageError(f"{option} is a memory's size like 12GB, not {text!r}")
     return float(found[1])
@@ -85,7 +98,9 @@ def _gigabytes(option: str, text: str) -> float:
 
 def bench_gpu(
     model: Named = "schnell",
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps; the model's own.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
@@ -112,19 +127,29 @@ def models(
     loras: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="List the LoRAs in a folder instead, with their trigger words."
+            metavar="FOLDER",
+            help="List the LoRAs in a folder instead, with their trigger words.",
         ),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Explain instead how a model is held in memory here.")
+        bool,
+        typer.Option(
+            "--plan", help="Explain instead how a model is held in memory here."
+        ),
     ] = False,
     model: Named = "schnell",
     gpu: Annotated[
-        str | None, typer.Option(help="With --plan: for a card of this size, like 12GB; 0 is none.")
+        str | None,
+        typer.Option(
+            help="With --plan: for a card of this size, like 12GB; 0 is none."
+        ),
     ] = None,
-    ram: Annotated[str | None, typer.Option(help="With --plan: for this RAM, like 32GB.")] = None,
+    ram: Annotated[
+        str | None, typer.Option(help="With --plan: for this RAM, like 32GB.")
+    ] = None,
     capability: Annotated[
-        float | None, typer.Option(help="With --plan: for this CUDA compute capability, like 8.6.")
+        float | None,
+        typer.Option(help="With --plan: for this CUDA compute capability, like 8.6."),
     ] = None,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -141,7 +166,9 @@ def models(
         explain(settings, model, gpu, ram, capability, as_json)
         return
     if (gpu, ram, capability) != (None, None, None):
-        raise UsageError("--gpu, --ram and --capability describe a machine for --plan: add it")
+        raise UsageError(
+            "--gpu, --ram and --capability describe a machine for --plan: add it"
+        )
     rows = listed_backends(settings.options_of)
     for row in rows:
         row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
@@ -177,7 +204,12 @@ def list_loras(folder: Path, as_json: bool) -> None:
     print_table(
         ("file", "MB", "base model", "trigger words"),
         [
-            (row["file"], str(row["megabytes"] or ""), row["base"], row["error"] or row["words"])
+            (
+                row["file"],
+                str(row["megabytes"] or ""),
+                row["base"],
+                row["error"] or row["words"],
+            )
             for row in rows
         ],
     )

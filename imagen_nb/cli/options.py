@@ -29,40 +29,59 @@ def expanded(path: Path | None) -> Path | None:
 
 Config = Annotated[
     Path | None,
-    typer.Option(help="Configuration file instead of ~/.config/imagen.yaml.", callback=expanded),
+    typer.Option(
+        help="Configuration file instead of ~/.config/imagen.yaml.", callback=expanded
+    ),
 ]
 Backend = Annotated[
     str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
 ]
 Lora = Annotated[
     list[str] | None,
-    typer.Option(help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."),
+    typer.Option(
+        help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."
+    ),
 ]
 InitImage = Annotated[
     str | None,
-    typer.Option(help="Start from, or edit, this image: a file, or the id of a picture."),
+    typer.Option(
+        help="Start from, or edit, this image: a file, or the id of a picture."
+    ),
 ]
 Mask = Annotated[
     str | None, typer.Option(help="An image as large, white where it is painted anew.")
 ]
-NegativePrompt = Annotated[str | None, typer.Option(help="What to lead away from; see --true-cfg.")]
-Tag = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
+NegativePrompt = Annotated[
+    str | None, typer.Option(help="What to lead away from; see --true-cfg.")
+]
+Tag = Annotated[
+    list[str] | None, typer.Option(help="A label to find it by; may be repeated.")
+]
 Output = Annotated[
     Path | None,
-    typer.Option(help="Folder (or, for one picture, file) to keep it in.", callback=expanded),
+    typer.Option(
+        help="Folder (or, for one picture, file) to keep it in.", callback=expanded
+    ),
 ]
 Folder = Annotated[
     Path | None,
-    typer.Option("--output", help="Instead of the configured folder.", callback=expanded),
+    typer.Option(
+        "--output", help="Instead of the configured folder.", callback=expanded
+    ),
 ]
 NoCloud = Annotated[
     bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
 ]
-CloudSync = Annotated[Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")]
-Preview = Annotated[
-    Switch | None, typer.Option(help="Show the picture in the terminal: auto, on or off.")
+CloudSync = Annotated[
+    Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON, for programs.")]
+Preview = Annotated[
+    Switch | None,
+    typer.Option(help="Show the picture in the terminal: auto, on or off."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the records as JSON, for programs.")
+]
 
 
 def settings_of(config: Path | None, **arguments: Any) -> Settings:

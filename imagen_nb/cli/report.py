@@ -19,17 +19,21 @@ def report(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The page; an earlier report is replaced, nothing else is."
+            "--output",
+            "-o",
+            help="The page; an earlier report is replaced, nothing else is.",
         ),
     ] = Path("report.html"),
     title: Annotated[str, typer.Option(help="What stands above it.")] = "Pictures",
     pictures: Annotated[
-        int, typer.Option(min=0, help="How many are shown, the newest; 0 for figures only.")
+        int,
+        typer.Option(min=0, help="How many are shown, the newest; 0 for figures only."),
     ] = 1000,
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="Pictures of this folder, not the configured one.", callback=options.expanded
+            help="Pictures of this folder, not the configured one.",
+            callback=options.expanded,
         ),
     ] = None,
     config: options.Config = None,
@@ -38,7 +42,9 @@ def report(
     from imagen_nb.analysis.report.page import write
     from imagen_nb.studio.studio import Studio
 
-    with Studio(settings_of(config, output={"dir": folder}), background=False) as studio:
+    with Studio(
+        settings_of(config, output={"dir": folder}), background=False
+    ) as studio:
         found = filters.history(studio)
         path = write(found, output, studio.reader(), title, pictures)
     print(path)

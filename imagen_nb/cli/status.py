@@ -17,7 +17,9 @@ from imagen_nb.system.terminal import complain, print_table
 
 
 def status(
-    config: options.Config = None, output: options.Folder = None, as_json: options.Json = False
+    config: options.Config = None,
+    output: options.Folder = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
     from imagen_nb.backends.auto import described
@@ -35,15 +37,20 @@ def status(
         "latest": kept.latest,
         "supabase": settings.supabase.url or "not configured",
         "last errors": kept.errors,
-        "configuration": sorted(set(settings.sources.values()) - {"argument"}) or ["defaults"],
+        "configuration": sorted(set(settings.sources.values()) - {"argument"})
+        or ["defaults"],
     }
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    said = ", ".join(f"{n} {state}" for state, n in kept.counts.items() if state != "total")
+    said = ", ".join(
+        f"{n} {state}" for state, n in kept.counts.items() if state != "total"
+    )
     facts["pictures"] = f"{kept.counts['total']}{f' ({said})' if said else ''}"
     facts["tags waiting"] = f"of {kept.tagged} picture{'s' * (kept.tagged != 1)}"
-    rows = {name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()}
+    rows = {
+        name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()
+    }
     print_table(("what", "now"), list(rows.items()))
 
 
@@ -66,7 +73,9 @@ def kept_in(folder: Path) -> Held:
     if not catalog.path.exists():
         return Held()
     with closing(catalog):
-        troubled = catalog.select("WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20")
+        troubled = catalog.select(
+            "WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20"
+        )
         errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
         latest = [str(entry.path) for entry in catalog.latest(1)]
         return Held(catalog.counts(), len(queued(catalog)), latest, [*errors])
@@ -75,7 +84,9 @@ def kept_in(folder: Path) -> Held:
 def reindex(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Output folder; the configured one.", callback=options.expanded),
+        typer.Argument(
+            help="Output folder; the configured one.", callback=options.expanded
+        ),
     ] = None,
     config: options.Config = None,
 ) -> None:

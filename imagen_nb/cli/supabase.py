@@ -14,7 +14,9 @@ from imagen_nb.system.terminal import complain, print_table
 if TYPE_CHECKING:
     from imagen_nb.cloud.local import LocalSupabase
 
-app = typer.Typer(help="Run a Supabase of your own on this machine, to try and test with.")
+app = typer.Typer(
+    help="Run a Supabase of your own on this machine, to try and test with."
+)
 
 Folder = Annotated[
     Path | None,
@@ -29,7 +31,9 @@ Folder = Annotated[
 def start(
     database_url: Annotated[
         str | None,
-        typer.Option(help="A PostgreSQL of yours, as its superuser, instead of the embedded one."),
+        typer.Option(
+            help="A PostgreSQL of yours, as its superuser, instead of the embedded one."
+        ),
     ] = None,
     port: Annotated[
         int | None, typer.Option(help="Instead of any free one.", min=1, max=65535)
@@ -39,7 +43,10 @@ def start(
     ] = False,
     config: options.Config = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace another Supabase in the configuration file.")
+        bool,
+        typer.Option(
+            "--force", help="Replace another Supabase in the configuration file."
+        ),
     ] = False,
     folder: Folder = None,
 ) -> None:
@@ -74,7 +81,9 @@ def status(folder: Folder = None, as_json: options.Json = False) -> None:
     if as_json:
         print(json.dumps(shown, indent=2))
     elif supabase:
-        print_table(("key", "value"), [(key, str(value)) for key, value in shown.items()])
+        print_table(
+            ("key", "value"), [(key, str(value)) for key, value in shown.items()]
+        )
     else:
         print("not running: `imagen supabase start`")
     if not supabase:

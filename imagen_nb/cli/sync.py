@@ -22,15 +22,19 @@ def sync(
     include_private: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="Send this picture too, made with the cloud off; may be repeated."
+            metavar="ID",
+            help="Send this picture too, made with the cloud off; may be repeated.",
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what waits; send nothing.")
     ] = False,
-    timeout: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Stop after so many seconds.")
+    ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read back what the cloud has, and compare.")
+        bool,
+        typer.Option("--verify", help="Read back what the cloud has, and compare."),
     ] = False,
     output: options.Folder = None,
     config: options.Config = None,
@@ -46,7 +50,9 @@ def sync(
             list_waiting(waiting_rows(studio), as_json)
             return
         with counting("syncing") as progress:
-            report = studio.sync(timeout, include_private=include_private or (), progress=progress)
+            report = studio.sync(
+                timeout, include_private=include_private or (), progress=progress
+            )
         wrong: Sequence[str] = ()
         copies = None
         if verify:
@@ -68,7 +74,10 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     catalog = studio.catalog()
     changes = queued(catalog)
     rows = {str(entry.record.id): _row(entry) for entry in studio.waiting()}
-    rows |= {str(one.record.id): _row(one) for one in catalog.some(changes.keys() - rows.keys())}
+    rows |= {
+        str(one.record.id): _row(one)
+        for one in catalog.some(changes.keys() - rows.keys())
+    }
     elsewhere = {"path": None, "state": None, "error": None}
     for id in [*rows, *(id for id in changes if id not in rows)]:
         change = change_of(changes.get(id, ()))
@@ -78,7 +87,11 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    return {"path": str(entry.path), "state": entry.cloud_state, "error": entry.cloud_error}
+    return {
+        "path": str(entry.path),
+        "state": entry.cloud_state,
+        "error": entry.cloud_error,
+    }
 
 
 def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -89,17 +102,27 @@ def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     print_table(
         ("id", "picture", "state", "tags", "last error"),
         [
-            (row["id"], row["path"] or "", row["state"] or "", _signed(row), row["error"] or "")
+            (
+                row["id"],
+                row["path"] or "",
+                row["state"] or "",
+                _signed(row),
+                row["error"] or "",
+            )
             for row in rows
         ],
     )
 
 
 def _signed(row: Mapping[str, Any]) -> str:
-    return ", ".join([*(f"+{tag}" for tag in row["add"]), *(f"-{tag}" for tag in row["remove"])])
+    return ", ".join(
+        [*(f"+{tag}" for tag in row["add"]), *(f"-{tag}" for tag in row["remove"])]
+    )
 
 
-def say(report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool) -> None:
+def say(
+    report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool
+) -> None:
     """What a sync did: figures on stdout, what went wrong on stderr.
 
     `copies`: how many were read back; None when none were to be.

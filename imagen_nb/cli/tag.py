@@ -17,15 +17,23 @@ from imagen_nb.system.terminal import complain
 def tag(
     what: Annotated[
         list[str],
-        typer.Argument(help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin."),
+        typer.Argument(
+            help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin."
+        ),
     ],
-    add: Annotated[list[str] | None, typer.Option(help="A tag to add; may be repeated.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option(help="A tag to add; may be repeated.")
+    ] = None,
     remove: Annotated[
         list[str] | None, typer.Option(help="A tag to take away; may be repeated.")
     ] = None,
     rating: Annotated[str | None, typer.Option(help="1 to 5, or none.")] = None,
-    keeper: Annotated[bool, typer.Option("--keeper", help="Tag it keeper, not reject.")] = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Tag it reject, not keeper.")] = False,
+    keeper: Annotated[
+        bool, typer.Option("--keeper", help="Tag it keeper, not reject.")
+    ] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Tag it reject, not keeper.")
+    ] = False,
     output: options.Folder = None,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -40,7 +48,9 @@ def tag(
     removed = (*(remove or ()), *stars.removed)
     change(added, [name for name in removed if name not in added])  # or all is refused
     named = [line for one in what for line in (_lines() if one == "-" else [one])]
-    with Studio(settings_of(config, output={"dir": output}), background=False) as studio:
+    with Studio(
+        settings_of(config, output={"dir": output}), background=False
+    ) as studio:
         ids = studio.lookup.ids(named)
         if added:
             studio.tag(ids, *added)

@@ -38,7 +38,9 @@ def account_of(settings: Settings) -> Account | None:
     part = settings.supabase
     if not part.url or not part.key:
         return None
-    return Account(part.url, part.key, part.email, part.password, settings.owner_user_id)
+    return Account(
+        part.url, part.key, part.email, part.password, settings.owner_user_id
+    )
 
 
 NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
@@ -65,7 +67,9 @@ def sign_in(account: Account, http: httpx.Client) -> Session:
         owner, seconds, token = _user(client, account)
         ends = began + seconds
     if owner is None:
-        raise Refused("owner_user_id is not set: a secret key needs to know whose they are")
+        raise Refused(
+            "owner_user_id is not set: a secret key needs to know whose they are"
+        )
     folder = f"{owner}/" if account.email else ""
     return Session(client.storage, client.schema("imagen"), owner, folder, ends, token)
 
@@ -88,7 +92,9 @@ def _user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
     from pydantic import SecretStr
 
     if account.password is None:
-        raise Refused("supabase.password is not set: signing in with an e-mail needs it")
+        raise Refused(
+            "supabase.password is not set: signing in with an e-mail needs it"
+        )
     session = client.auth.sign_in_with_password(
         {"email": account.email or "", "password": account.password.get_secret_value()}
     ).session
@@ -96,5 +102,7 @@ def _user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
         raise Refused("signed in without a session: confirm the e-mail address first")
     owner = UUID(session.user.id)
     if account.owner and account.owner != owner:
-        raise Refused(f"owner_user_id is {account.owner}, but {owner} signed in: remove it")
+        raise Refused(
+            f"owner_user_id is {account.owner}, but {owner} signed in: remove it"
+        )
     return owner, float(session.expires_in), SecretStr(session.access_token)

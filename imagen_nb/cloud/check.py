@@ -36,7 +36,9 @@ def warnings(settings: Settings, file: Path) -> Iterator[str]:
         yield "supabase.url is set, but supabase.key is not: no picture goes to the cloud"
     if part.email and not part.password:
         yield "supabase.email is set, but supabase.password is not"
-    if others_read(file) and any(settings.sources.get(key) == str(file) for key in _SECRETS):
+    if others_read(file) and any(
+        settings.sources.get(key) == str(file) for key in _SECRETS
+    ):
         yield f"{file} holds a secret, and others on this machine can read it: chmod 600 {file}"
 
 
@@ -44,7 +46,11 @@ def is_address(url: str) -> bool:
     """Whether it can be the address of a Supabase."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+        )
     except ValueError:
         return False
 
@@ -79,17 +85,23 @@ def ask(settings: Settings) -> Iterator[Finding]:
         yield (signed_in := _finding("sign-in", cloud.owner))
         if signed_in.trouble:
             return
-        table = _finding("schema and table", lambda: cloud.paths([str(uuid4())]), "imagen_grants")
+        table = _finding(
+            "schema and table", lambda: cloud.paths([str(uuid4())]), "imagen_grants"
+        )
         yield table
         if not table.trouble:
             policies = "imagen_row_level_security"
             yield _finding("table policies", lambda: _table_policies(cloud), policies)
         yield _finding(
-            "bucket and its policies", lambda: _bucket_policies(cloud), "imagen_bucket_policies"
+            "bucket and its policies",
+            lambda: _bucket_policies(cloud),
+            "imagen_bucket_policies",
         )
 
 
-def _finding(what: str, question: Callable[[], object], migration: str | None = None) -> Finding:
+def _finding(
+    what: str, question: Callable[[], object], migration: str | None = None
+) -> Finding:
     """`migration`: what is missing when nothing in the answer tells it more exactly."""
     try:
         question()
@@ -103,9 +115,13 @@ def _finding(what: str, question: Callable[[], object], migration: str | None = 
 def _table_policies(cloud: Cloud) -> None:
     """Tries rows that break a constraint after the policies were asked, so that none is written."""
     owner, folder = cloud.owner()
-    own = cloud.code_of_insert({"owner_user_id": str(owner), "storage_path": f"{folder}x.png"})
+    own = cloud.code_of_insert(
+        {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
+    )
     if own != _NOT_NULL:
-        raise Refused(f"own rows are refused ({own}): run `imagen db migrate` (grants, policies)")
+        raise Refused(
+            f"own rows are refused ({own}): run `imagen db migrate` (grants, policies)"
+        )
     if not folder:
         return  # a secret key passes by every policy
     for row in (
@@ -113,7 +129,9 @@ def _table_policies(cloud: Cloud) -> None:
         {"owner_user_id": str(owner), "storage_path": "x.png"},
     ):
         if cloud.code_of_insert(row) != _NO_RIGHT:
-            raise Refused("rows for others are not refused: run `imagen db migrate` (policies)")
+            raise Refused(
+                "rows for others are not refused: run `imagen db migrate` (policies)"
+            )
 
 
 def _bucket_policies(cloud: Cloud) -> None:
@@ -127,4 +145,6 @@ def _bucket_policies(cloud: Cloud) -> None:
         cloud.may_upload(f"{uuid4()}/{name}")
     except CloudError:
         return
-    raise Refused("uploads to other users' folders are not refused: run `imagen db migrate`")
+    raise Refused(
+        "uploads to other users' folders are not refused: run `imagen db migrate`"
+    )

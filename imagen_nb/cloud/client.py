@@ -20,7 +20,14 @@ from tenacity import (
 )
 
 from imagen_nb.cloud.account import Account, Session, sign_in
-from imagen_nb.cloud.errors import BUCKET, Missing, Refused, Rejected, Unreachable, understood
+from imagen_nb.cloud.errors import (
+    BUCKET,
+    Missing,
+    Refused,
+    Rejected,
+    Unreachable,
+    understood,
+)
 from imagen_nb.system.secret_text import scrubbed
 from imagen_nb.system.throttling import refuse_busy
 
@@ -35,7 +42,9 @@ ATTEMPTS = 5  # at one request
 _LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
 _RENEW_S = 60.0  # sign in again this long before the session runs out
 _TIMEOUT = httpx.Timeout(60, connect=10)
-_AS_IT_IS = {"accept-encoding": "identity"}  # or a small answer might unpack to a large one
+_AS_IT_IS = {
+    "accept-encoding": "identity"
+}  # or a small answer might unpack to a large one
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -83,12 +92,16 @@ class Cloud:
         """Make an object. Raises `Taken` when there is one at this path."""
         # supabase-py would say text/plain, which the bucket refuses.
         options: Any = {"content-type": "image/png", "upsert": "false"}
-        self._ask(lambda session: session.storage.from_(BUCKET).upload(path, png, options))
+        self._ask(
+            lambda session: session.storage.from_(BUCKET).upload(path, png, options)
+        )
 
     def stored(self, path: str) -> Stored | None:
         """What is at this path, as far as this user may know."""
         try:
-            return self._ask(lambda session: _told(session.storage.from_(BUCKET).info(path)))
+            return self._ask(
+                lambda session: _told(session.storage.from_(BUCKET).info(path))
+            )
         except Missing:
             return None
 
@@ -141,13 +154,17 @@ class Cloud:
         return self._ask(read)
 
     def update(
-        self, values: Mapping[str, Any], filters: Sequence[tuple[str, str]], columns: str = "id"
+        self,
+        values: Mapping[str, Any],
+        filters: Sequence[tuple[str, str]],
+        columns: str = "id",
     ) -> list[Any]:
         """Write `values` to the rows of imagen.images that meet all `filters`; gives those rows."""
 
         def write(session: Session) -> list[Any]:
             return _executed(
-                session.tables.from_("images").update(dict(values)).select(columns), filters
+                session.tables.from_("images").update(dict(values)).select(columns),
+                filters,
             )
 
         return self._ask(write)
@@ -167,15 +184,21 @@ class Cloud:
 
     def may_upload(self, path: str) -> None:
         """Ask for the right to make this object, without making it. Raises what `upload` would."""
-        self._ask(lambda session: session.storage.from_(BUCKET).create_signed_upload_url(path))
+        self._ask(
+            lambda session: session.storage.from_(BUCKET).create_signed_upload_url(path)
+        )
 
-    def signed_urls(self, paths: Sequence[str], expires_in: int = DAY_S) -> dict[str, str | None]:
+    def signed_urls(
+        self, paths: Sequence[str], expires_in: int = DAY_S
+    ) -> dict[str, str | None]:
         """A URL for each path that anybody can read for `expires_in` seconds; None where not."""
         found: dict[str, str | None] = dict.fromkeys(paths)
         for start in range(0, len(paths), _MAX_SIGNED):
             part = list(paths[start : start + _MAX_SIGNED])
             for item in self._ask(partial(_signed, paths=part, expires_in=expires_in)):
-                found[str(item["path"])] = None if item["error"] else str(item["signedURL"])
+                found[str(item["path"])] = (
+                    None if item["error"] else str(item["signedURL"])
+                )
         return found
 
     def read(self, url: str, largest: int | None = None) -> bytes:
@@ -189,7 +212,9 @@ class Cloud:
                 for part in answer.iter_raw():
                     data += part
                     if largest is not None and len(data) > largest:
-                        raise Rejected(f"the object is larger than it should be ({largest} bytes)")
+                        raise Rejected(
+                            f"the object is larger than it should be ({largest} bytes)"
+                        )
                 return bytes(data)
 
         return self._ask(get)
@@ -207,7 +232,9 @@ class Cloud:
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):
-            raise Unreachable("the session is over; what is left goes up at the next sync")
+            raise Unreachable(
+                "the session is over; what is left goes up at the next sync"
+            )
 
     def _once(self, request: Callable[[Session], T]) -> T:
         session = self._signed_in()
@@ -231,7 +258,9 @@ class Cloud:
             *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
             *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
         ) as error:
-            raise understood(error, secrets) from None  # whose text may hold what was sent
+            raise understood(
+                error, secrets
+            ) from None  # whose text may hold what was sent
         except RuntimeError as error:
             if self._closing.is_set():  # httpx says so of a closed client
                 raise Unreachable("the session is over") from None
@@ -242,14 +271,21 @@ class Cloud:
         with self._lock:
             session = self._session
             stale = session is None or session is instead_of
-            if stale or (session and session.ends and time.monotonic() > session.ends - _RENEW_S):
-                self._session = session = self._said(lambda: sign_in(self._account, self._http))
+            if stale or (
+                session and session.ends and time.monotonic() > session.ends - _RENEW_S
+            ):
+                self._session = session = self._said(
+                    lambda: sign_in(self._account, self._http)
+                )
             assert session is not None
             return session
 
 
 def _executed(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
-    for name, condition in filters:  # as they are: the builder's own methods quote too little
+    for (
+        name,
+        condition,
+    ) in filters:  # as they are: the builder's own methods quote too little
         builder.request.params = builder.request.params.add(name, condition)
     return [*builder.execute().data]
 
@@ -263,7 +299,9 @@ def _told(info: dict[str, Any]) -> Stored:
 def _upserted(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
     """The rows that were not there before."""
     table = session.tables.from_("images")
-    return [*table.upsert(rows, on_conflict="id", ignore_duplicates=True).execute().data]
+    return [
+        *table.upsert(rows, on_conflict="id", ignore_duplicates=True).execute().data
+    ]
 
 
 def _signed(session: Session, paths: list[str], expires_in: int) -> list[Any]:
@@ -271,7 +309,9 @@ def _signed(session: Session, paths: list[str], expires_in: int) -> list[Any]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, Unreachable) and (error.retry_after or 0) <= _LONGEST_WAIT_S
+    return (
+        isinstance(error, Unreachable) and (error.retry_after or 0) <= _LONGEST_WAIT_S
+    )
 
 
 _growing = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
@@ -298,7 +338,9 @@ def url_chunks(values: Sequence[V], most: int = MAX_IN_URL) -> list[Sequence[V]]
 
 def any_of(values: Iterable[str | int]) -> str:
     """The condition that a column is one of these values: `in.("a","b")`."""
-    return f"in.({','.join(str(v) if isinstance(v, int) else quoted(v) for v in values)})"
+    return (
+        f"in.({','.join(str(v) if isinstance(v, int) else quoted(v) for v in values)})"
+    )
 
 
 def array(values: Iterable[str]) -> str:

@@ -25,7 +25,9 @@ def parts(url: str) -> dict[str, str]:
 
     scheme, _, rest = url.partition("://")
     authority = re.split("[/?]", rest, maxsplit=1)[0]
-    escaped = authority.count("@") == rest.count("@") <= 1  # else one belongs to the password
+    escaped = (
+        authority.count("@") == rest.count("@") <= 1
+    )  # else one belongs to the password
     if scheme not in ("postgresql", "postgres") or not escaped:
         raise CloudError(_UNREADABLE)
     try:

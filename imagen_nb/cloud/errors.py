@@ -42,7 +42,9 @@ class Refused(CloudError):  # noqa: N818 - it says how, not what
     what PostgreSQL or PostgREST calls the reason, where one of them is asked.
     """
 
-    def __init__(self, message: str, migration: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, migration: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.migration, self.code = migration, code
 
@@ -80,7 +82,10 @@ _MIGRATIONS = {  # by code: what was not applied
     "42P01": "imagen_images",
     "3F000": "imagen_images",
 }
-_NO_BUCKET = ("bucket not found", "related resource does not exist")  # before and while writing
+_NO_BUCKET = (
+    "bucket not found",
+    "related resource does not exist",
+)  # before and while writing
 _OF_THE_PICTURE = {"400", "413", "415", "422"}
 
 
@@ -97,19 +102,31 @@ def understood(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudEr
         return error
     said = _short(error, secrets)
     if isinstance(error, Busy):
-        what = "asks to be left alone for a while" if error.status == 429 else "is in trouble"
+        what = (
+            "asks to be left alone for a while"
+            if error.status == 429
+            else "is in trouble"
+        )
         return Unreachable(f"Supabase {what} (HTTP {error.status})", error.retry_after)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return Refused("supabase.url is no address: it looks like https://your-project.supabase.co")
+        return Refused(
+            "supabase.url is no address: it looks like https://your-project.supabase.co"
+        )
     if isinstance(error, httpx.HTTPError):
-        return Unreachable(f"Supabase cannot be reached: {said or type(error).__name__}")
+        return Unreachable(
+            f"Supabase cannot be reached: {said or type(error).__name__}"
+        )
     if isinstance(error, StorageApiError):
-        return _of_storage(_short(error.status, secrets), _short(error.message, secrets))
+        return _of_storage(
+            _short(error.status, secrets), _short(error.message, secrets)
+        )
     if isinstance(error, APIError):
         return _of_table(_short(error.code, secrets), _short(error.message, secrets))
     if isinstance(error, AuthError):
         return _of_sign_in(error, said)
-    return Unreachable("the answer is not Supabase's: is supabase.url the project's address?")
+    return Unreachable(
+        "the answer is not Supabase's: is supabase.url the project's address?"
+    )
 
 
 def _of_sign_in(error: AuthError, said: str) -> CloudError:
@@ -136,7 +153,9 @@ def _of_storage(status: str, message: str) -> CloudError:
         return Missing(said)
     if status in _OF_THE_PICTURE:
         return Rejected(said)
-    return Refused(f"{said}: {_REMEDIES.get('42501' if status == '403' else status, _UNKNOWN)}")
+    return Refused(
+        f"{said}: {_REMEDIES.get('42501' if status == '403' else status, _UNKNOWN)}"
+    )
 
 
 def _of_table(code: str, message: str) -> CloudError:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 State = Literal["applied", "pending", "altered"]
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
-_PIECE = re.compile(  # what may hold a semicolon that ends nothing, and the one that does
-    r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
+_PIECE = (
+    re.compile(  # what may hold a semicolon that ends nothing, and the one that does
+        r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
+    )
 )
 _LOCK = 0x696D6167656E  # "imagen"
 _HISTORY = (  # the Supabase CLI's own words, so that both may come first
@@ -74,7 +76,9 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(statement for statement in statements if statement)
 
 
-def status(url: str, files: Sequence[Migration] | None = None) -> list[tuple[Migration, State]]:
+def status(
+    url: str, files: Sequence[Migration] | None = None
+) -> list[tuple[Migration, State]]:
     """Where each migration stands in the database. Raises `CloudError`; changes nothing.
 
     `altered`: applied with other statements than the file has now.
@@ -101,7 +105,9 @@ def migrate(
         standing = _standing(connection, migrations() if files is None else files)
         for file, state in standing:
             if state == "altered":
-                tell(f"{file.path.name}: applied with other statements than it has now; left so")
+                tell(
+                    f"{file.path.name}: applied with other statements than it has now; left so"
+                )
         pending = [file for file, state in standing if state == "pending"]
         if dry_run:
             return pending
@@ -112,7 +118,9 @@ def _apply(connection: Connection, file: Migration, lock_timeout: str) -> bool:
     """Whether it was left to us: another process may have applied it while we waited."""
     with _explained(file.path.name), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        connection.execute("SELECT set_config('lock_timeout', %s, true)", [lock_timeout])
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, true)", [lock_timeout]
+        )
         for statement in _HISTORY:
             connection.execute(statement)
         if file.version in _recorded(connection):
@@ -127,7 +135,9 @@ def _apply(connection: Connection, file: Migration, lock_timeout: str) -> bool:
     return True
 
 
-def _standing(connection: Connection, files: Sequence[Migration]) -> list[tuple[Migration, State]]:
+def _standing(
+    connection: Connection, files: Sequence[Migration]
+) -> list[tuple[Migration, State]]:
     with _explained("the record of migrations"):
         recorded = _recorded(connection)
     return [(file, _state(file, recorded)) for file in files]
@@ -165,7 +175,9 @@ def _connected(
     try:
         import psycopg
     except ImportError:
-        raise CloudError("migrations need psycopg: pip install 'imagen_nb[postgres]'") from None
+        raise CloudError(
+            "migrations need psycopg: pip install 'imagen_nb[postgres]'"
+        ) from None
     address = parts(url)
     try:
         connection = psycopg.connect(
@@ -194,7 +206,9 @@ def _explained(what: str) -> Iterator[None]:
         said = error.diag.message_primary
         raise CloudError(f"{what}: {said}: connect as the role postgres") from None
     except psycopg.errors.LockNotAvailable:
-        raise CloudError(f"{what}: the database is busy with its tables: try again") from None
+        raise CloudError(
+            f"{what}: the database is busy with its tables: try again"
+        ) from None
     except psycopg.Error as error:
         said = error.diag.message_primary or first_line(str(error))
         raise CloudError(f"{what}: {said}") from None

@@ -66,7 +66,9 @@ def read(cloud: Cloud, wanted: Wanted, url: str | None = None) -> bytes:
     if url is None:
         url = cloud.signed_urls([wanted.storage_path])[wanted.storage_path]
     if url is None:
-        raise Missing(f"there is no object {wanted.storage_path}, or no right to read it")
+        raise Missing(
+            f"there is no object {wanted.storage_path}, or no right to read it"
+        )
     data = cloud.read(url, wanted.largest)
     wanted.check(data)
     return data

@@ -113,7 +113,9 @@ class _Drain:
             chunks.put(list(ids[start : start + size]))
         # Plain daemon threads: a pool's would not start any more while Python exits.
         threads = [
-            threading.Thread(target=self._work, args=(chunks,), daemon=True, name="imagen-sync")
+            threading.Thread(
+                target=self._work, args=(chunks,), daemon=True, name="imagen-sync"
+            )
             for _ in range(min(senders, chunks.qsize()))
         ]
         for thread in threads:
@@ -121,14 +123,18 @@ class _Drain:
         try:
             for thread in threads:
                 thread.join()
-        except BaseException:  # Ctrl-C: the pictures on their way are finished, no new ones begun
+        except (
+            BaseException
+        ):  # Ctrl-C: the pictures on their way are finished, no new ones begun
             self.turn.stop()
             for thread in threads:
                 thread.join()
             raise
 
     def _work(self, chunks: queue.SimpleQueue[list[str]]) -> None:
-        while self.tally.trouble is None and not self.tally.crashed and self.turn.comes():
+        while (
+            self.tally.trouble is None and not self.tally.crashed and self.turn.comes()
+        ):
             try:
                 ids = chunks.get_nowait()
             except queue.Empty:
@@ -154,7 +160,9 @@ class _Drain:
         except CloudError as error:
             self.tally.trouble = why = str(error)
         finally:
-            self.lease.release([e for e in entries if str(e.record.id) not in done], why)
+            self.lease.release(
+                [e for e in entries if str(e.record.id) not in done], why
+            )
 
     def _tell(self, synced: int) -> None:
         done = self.tally.add(synced)
@@ -182,7 +190,9 @@ class _Drain:
             if len(entries) == 1:
                 self._reject(entries[0], error)
                 return []
-        return list(itertools.chain.from_iterable(self._rows([entry]) for entry in entries))
+        return list(
+            itertools.chain.from_iterable(self._rows([entry]) for entry in entries)
+        )
 
     def _reject(self, entry: Entry, error: Exception) -> None:
         self.lease.reject(entry, str(error))
@@ -218,7 +228,9 @@ def _put(path: str, png: bytes, cloud: Cloud) -> bool:
     stored = cloud.stored(path)
     reach("after-verify")
     if stored is None and not taken:
-        raise Rejected(f"{path} was uploaded, but cannot be seen: run `imagen db migrate`")
+        raise Rejected(
+            f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"
+        )
     if stored is None or stored.size != len(png):
         return False
     return stored.md5 in (None, hashlib.md5(png, usedforsecurity=False).hexdigest())

@@ -41,10 +41,14 @@ class SyncReport:
     def summary(self) -> str:
         """The figures on one line."""
         tagged = f", {self.tagged} tagged" if self.tagged else ""
-        figures = f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
+        figures = (
+            f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
+        )
         return f"{figures}{tagged} ({self.seconds:.1f} s)"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> dict[str, str]:
         return {"text/plain": "\n".join(self._lines()), "text/html": self._page()}
 
     def _lines(self) -> Iterator[str]:

@@ -27,7 +27,9 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     """
     if not (changes := queued(catalog)):
         return 0
-    waiting = {str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"}
+    waiting = {
+        str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"
+    }
     changes = {id: them for id, them in changes.items() if id not in waiting}
     for ids in url_chunks([*changes]):
         _push({id: changes[id] for id in ids}, catalog, cloud)
@@ -41,7 +43,9 @@ def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> N
         for id in set(left) - set(there):
             complain(f"cloud sync: no row {id} to tag: its tags are dropped")
             settle(catalog, [(id, one) for one in left[id]])
-        after = {id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()}
+        after = {
+            id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()
+        }
         written = _write(cloud, there, after)
         reach("after-tags")
         settle(catalog, [(id, one) for id in written for one in left[id]])
@@ -53,10 +57,15 @@ def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> N
 
 def _read(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
     rows = cloud.rows_by_id(ids, "id,tags")
-    return {id: None if row["tags"] is None else tuple(row["tags"]) for id, row in rows.items()}
+    return {
+        id: None if row["tags"] is None else tuple(row["tags"])
+        for id, row in rows.items()
+    }
 
 
-def _write(cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]) -> set[str]:
+def _write(
+    cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]
+) -> set[str]:
     """Rows with the same tags before and after go in one request; gives the ids that are done."""
     groups: dict[tuple[Tags | None, Tags], list[str]] = defaultdict(list)
     for id, tags in before.items():

@@ -86,7 +86,9 @@ class Uplink:
     def _in_background(self) -> Worker | None:
         with self._lock:
             if self._worker is None and self._account and self._background:
-                self._worker = Worker(self._account, self._settings.supabase.exit_seconds)
+                self._worker = Worker(
+                    self._account, self._settings.supabase.exit_seconds
+                )
             return self._worker
 
     def sync(
@@ -130,7 +132,9 @@ class Uplink:
         if self._account is None:
             raise UsageError(f"nothing to compare with: {NOT_CONFIGURED}")
         with closing(Cloud(self._account)) as cloud:
-            entries = [e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")]
+            entries = [
+                e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")
+            ]
             return differences(entries, cloud, progress)
 
     def close(self, seconds: float | None = None) -> None:
@@ -162,7 +166,11 @@ def _send(
         time.sleep(_POLL_S)
         more = drain(catalog, cloud, sorted(left), turn=turn)
         report = replace(report + more, pending=more.pending)
-    return report if report.trouble or not turn.lasts() else _tagged(report, catalog, cloud)
+    return (
+        report
+        if report.trouble or not turn.lasts()
+        else _tagged(report, catalog, cloud)
+    )
 
 
 def _tagged(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:

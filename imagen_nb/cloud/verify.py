@@ -14,7 +14,9 @@ _BATCH = 200  # pictures whose rows and URLs are asked for at once
 
 
 def differences(
-    entries: Sequence[Entry], cloud: Cloud, progress: Callable[[int, int], None] | None = None
+    entries: Sequence[Entry],
+    cloud: Cloud,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """A line for each picture whose row or object is missing, or is not the picture here."""
     found: list[str] = []
@@ -32,7 +34,9 @@ def differences(
     return found
 
 
-def _difference(cloud: Cloud, entry: Entry, row: str | None, url: str | None) -> str | None:
+def _difference(
+    cloud: Cloud, entry: Entry, row: str | None, url: str | None
+) -> str | None:
     name, path = entry.path.name, entry.record.storage_path
     if row is None:
         return f"{name}: no row {entry.record.id} in imagen.images"

@@ -19,7 +19,9 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import complain
 
-_QUIET_S = 0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
+_QUIET_S = (
+    0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
+)
 _POSTPONED_S = 60.0  # how long a picture waits at most while others are drawn
 _OTHERS_S = 2.0  # how long to wait for another process that sends the same pictures
 _OUTAGE_S = (15.0, 600.0)  # the first and the longest pause after trouble
@@ -65,14 +67,18 @@ class Worker:
             self._seen.add(catalog)
             self._want(catalog, ids)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="imagen-worker")
+                self._thread = threading.Thread(
+                    target=self._run, daemon=True, name="imagen-worker"
+                )
                 self._thread.start()
                 atexit.register(self.close)
             self._wake.notify_all()
 
     def _want(self, catalog: Catalog, ids: list[str] | None) -> None:
         named = self._waiting.get(catalog, [])
-        self._waiting[catalog] = None if ids is None or named is None else [*named, *ids]
+        self._waiting[catalog] = (
+            None if ids is None or named is None else [*named, *ids]
+        )
 
     def close(self, seconds: float | None = None) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
@@ -125,7 +131,9 @@ class Worker:
             else:
                 self._outage, self._pause_s = None, _OUTAGE_S[0]
             _report_failed(report)
-            if left:  # in trouble, interrupted by a render, or being sent by another process
+            if (
+                left
+            ):  # in trouble, interrupted by a render, or being sent by another process
                 went_on = went_on and report.synced > 0
                 with self._wake:
                     self._want(catalog, ids)  # beside what was drawn meanwhile
@@ -147,12 +155,16 @@ class Worker:
             if not report.trouble and ids is None and self._turn.lasts():
                 push(catalog, cloud)
             return report, bool(waiting())
-        except ImagenError as error:  # a full disk, a catalog that another program locks
+        except (
+            ImagenError
+        ) as error:  # a full disk, a catalog that another program locks
             return SyncReport(trouble=str(error)), True
 
     def _say(self, trouble: str) -> None:
         if self._outage is None:
-            complain(f"cloud sync: {trouble}; the pictures are kept, `imagen sync` sends them")
+            complain(
+                f"cloud sync: {trouble}; the pictures are kept, `imagen sync` sends them"
+            )
         self._outage = trouble
 
     def _pause(self) -> None:

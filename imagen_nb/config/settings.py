@@ -43,7 +43,10 @@ EXPECTED = {  # said of a value that cannot be used
     "tags": "words, as in [tests, blue]",
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSync)),
-    **{f"supabase.{name}": _TEXT for name in ("url", "key", "email", "password", "database_url")},
+    **{
+        f"supabase.{name}": _TEXT
+        for name in ("url", "key", "email", "password", "database_url")
+    },
     "supabase.exit_seconds": "seconds, 0 or more",
     "replicate.api_token": _TEXT,
     "replicate.timeout": "seconds, more than 0",
@@ -96,8 +99,12 @@ def _reachable(folder: Path) -> Path:
 
 
 _Count = Annotated[int, BeforeValidator(_no_switch), Field(ge=1)]
-_Strength = Annotated[float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)]
-_Seconds = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, allow_inf_nan=False)]
+_Strength = Annotated[
+    float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)
+]
+_Seconds = Annotated[
+    float, BeforeValidator(_no_switch), Field(gt=0, allow_inf_nan=False)
+]
 _Text = Annotated[str, BeforeValidator(_bare)]
 _Secret = Annotated[SecretStr, BeforeValidator(_bare)]
 
@@ -160,7 +167,9 @@ class MemorySettings(_Part):
 class CostSettings(_Part):
     """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
 
-    prices: Annotated[dict[str, _Strength], BeforeValidator(_mapping)] = Field(default_factory=dict)
+    prices: Annotated[dict[str, _Strength], BeforeValidator(_mapping)] = Field(
+        default_factory=dict
+    )
     watts: _Strength | Literal["nvml"] | None = None
     usd_per_kwh: _Strength | None = None
 
@@ -221,7 +230,11 @@ class Settings(_Part):
             value: Any = self
             for part in key.split("."):
                 value = getattr(value, part)
-            yield key, "" if value is None else str(value), self.sources.get(key, "default")
+            yield (
+                key,
+                "" if value is None else str(value),
+                self.sources.get(key, "default"),
+            )
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
@@ -252,7 +265,9 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     if named := environ.get("IMAGEN_CONFIG"):
         return Path(os.path.expanduser(named))
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(os.path.expanduser(base)) / "imagen.yaml"  # which keeps ~ where there is no home
+    return (
+        Path(os.path.expanduser(base)) / "imagen.yaml"
+    )  # which keeps ~ where there is no home
 
 
 def load_settings(
@@ -348,7 +363,11 @@ def _empty(value: Any) -> bool:
 def _misplaced(key: str, value: Any, known: set[str]) -> str:
     """What to say of a key that is none; nothing when it is a group, its lines commented out."""
     if key in groups():
-        return "expected indented lines of `key: value` below it" if value is not None else ""
+        return (
+            "expected indented lines of `key: value` below it"
+            if value is not None
+            else ""
+        )
     if ":" in key:
         return "expected a space after the colon"
     return f"unknown key{nearest(shown(key), known)}"

@@ -106,7 +106,11 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line.number}" if self.line else self.file
-        return f"{where}: {self.key}: {self.expected}" if self.key else f"{where}: {self.expected}"
+        return (
+            f"{where}: {self.key}: {self.expected}"
+            if self.key
+            else f"{where}: {self.expected}"
+        )
 
 
 class _Loader(yaml.SafeLoader):
@@ -115,9 +119,13 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError:  # its text would show what was written, which may be a secret
+        except (
+            ValueError
+        ):  # its text would show what was written, which may be a secret
             what = "a date or number that cannot be: put text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+            raise yaml.constructor.ConstructorError(
+                None, None, what, node.start_mark
+            ) from None
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Problem]]:
@@ -140,7 +148,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Prob
     if values is None:
         return {}, {}, []
     if not isinstance(values, dict):
-        return {}, {}, [Problem(str(path), Line(1), "", "expected lines of `key: value`")]
+        return (
+            {},
+            {},
+            [Problem(str(path), Line(1), "", "expected lines of `key: value`")],
+        )
     lines, problems = _lines(path, node)
     return {str(key): value for key, value in values.items()}, lines, problems
 
@@ -148,11 +160,15 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Prob
 def _broken(path: Path, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):  # it counts characters
         line = text.count("\n", 0, error.position) + 1
-        return Problem(str(path), Line(line), "", "no YAML: a character that text cannot have")
+        return Problem(
+            str(path), Line(line), "", "no YAML: a character that text cannot have"
+        )
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "cannot be read"
     column = f" at column {mark.column + 1}" if mark else ""
-    return Problem(str(path), Line(mark.line + 1) if mark else None, "", f"no YAML: {what}{column}")
+    return Problem(
+        str(path), Line(mark.line + 1) if mark else None, "", f"no YAML: {what}{column}"
+    )
 
 
 def _lines(path: Path, node: yaml.Node | None) -> tuple[dict[str, Line], list[Problem]]:
@@ -189,8 +205,14 @@ def nearest(key: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     last = {name.rpartition(".")[2]: name for name in names}
-    close = close or [last[n] for n in difflib.get_close_matches(key, list(last), n=1, cutoff=0.6)]
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(names))}"
+    close = close or [
+        last[n] for n in difflib.get_close_matches(key, list(last), n=1, cutoff=0.6)
+    ]
+    return (
+        f"; did you mean {close[0]}?"
+        if close
+        else f"; known are {', '.join(sorted(names))}"
+    )
 
 
 def write_template(path: Path, *, force: bool = False) -> None:
@@ -205,6 +227,10 @@ def write_template(path: Path, *, force: bool = False) -> None:
             (os.replace if force else move_new)(partial, target)
     except OSError as error:
         if target.is_file() and not force:
-            raise ConfigError(f"{path} is there already: add --force to overwrite it") from None
+            raise ConfigError(
+                f"{path} is there already: add --force to overwrite it"
+            ) from None
         reason = error.strerror or str(error)
-        raise ConfigError(f"{path} cannot be written ({reason}): choose another place") from None
+        raise ConfigError(
+            f"{path} cannot be written ({reason}): choose another place"
+        ) from None

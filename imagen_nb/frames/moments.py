@@ -27,7 +27,9 @@ _HELP = "a date, a time, or a span such as '7d', '12 h', '2 weeks', '6 months'"
 Moment = datetime | date | str
 
 
-def parse(name: str, moment: object, *, end: bool = False, now: datetime | None = None) -> datetime:
+def parse(
+    name: str, moment: object, *, end: bool = False, now: datetime | None = None
+) -> datetime:
     """The moment in UTC; with `end`, the first one after it: a date is a whole local day.
 
     Times without a zone are local. Spans count back from now, months and years by the calendar.
@@ -36,7 +38,9 @@ def parse(name: str, moment: object, *, end: bool = False, now: datetime | None 
     try:
         value = _from_text(moment, now) if isinstance(moment, str) else moment
         if isinstance(value, datetime):
-            exact = datetime.combine(value.date(), value.timetz())  # pandas' own is another kind
+            exact = datetime.combine(
+                value.date(), value.timetz()
+            )  # pandas' own is another kind
             return exact.astimezone(UTC) + timedelta(microseconds=1 if end else 0)
         if isinstance(value, date):
             midnight = datetime.combine(
@@ -53,7 +57,9 @@ def _from_text(text: str, now: datetime | None) -> datetime | date:
     now = now or datetime.now().astimezone()
     words = text.strip().lower()
     if words in ("now", "today", "yesterday"):
-        return now if words == "now" else now.date() - timedelta(days=words == "yesterday")
+        return (
+            now if words == "now" else now.date() - timedelta(days=words == "yesterday")
+        )
     if span := _AGO.fullmatch(words):
         return _before(now, int(span[1]), span[2])
     if len(words) == 10:
@@ -68,7 +74,9 @@ def _before(now: datetime, number: int, unit: str) -> datetime:
         month = now.year * 12 + now.month - 1 - number * _MONTHS[unit]
         year, month = month // 12, month % 12 + 1
         return now.replace(
-            year=year, month=month, day=min(now.day, calendar.monthrange(year, month)[1])
+            year=year,
+            month=month,
+            day=min(now.day, calendar.monthrange(year, month)[1]),
         )
     raise ValueError(unit)
 

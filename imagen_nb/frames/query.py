@@ -41,7 +41,14 @@ class Query:
     @property
     def nothing(self) -> bool:
         """Whether nothing can be found, so that nobody need be asked."""
-        lists = (self.backends, self.models, self.any_tags, self.seeds, self.sizes, self.ids)
+        lists = (
+            self.backends,
+            self.models,
+            self.any_tags,
+            self.seeds,
+            self.sizes,
+            self.ids,
+        )
         return self.limit == 0 or () in lists
 
     @property
@@ -83,7 +90,11 @@ def query(
 def _many(value: Any, *single: type) -> tuple[Any, ...] | None:
     if value is None:
         return None
-    return (value,) if isinstance(value, single) or not isinstance(value, Iterable) else (*value,)
+    return (
+        (value,)
+        if isinstance(value, single) or not isinstance(value, Iterable)
+        else (*value,)
+    )
 
 
 def _texts(name: str, value: object) -> tuple[str, ...] | None:
@@ -108,7 +119,9 @@ def _seeds(value: object) -> tuple[int, ...] | None:
     seeds = _many(value)
     if seeds is None:
         return None
-    return tuple(n for n in dict.fromkeys(_whole("seed", s) for s in seeds) if n <= MAX_SEED)
+    return tuple(
+        n for n in dict.fromkeys(_whole("seed", s) for s in seeds) if n <= MAX_SEED
+    )
 
 
 def _sizes(value: Any) -> tuple[tuple[int, int], ...] | None:
@@ -116,15 +129,27 @@ def _sizes(value: Any) -> tuple[tuple[int, int], ...] | None:
         return None
     if isinstance(value, str):
         return tuple(parse_sizes(value))
-    pairs = [value] if _is_pair(value) else [*value] if isinstance(value, Iterable) else [value]
+    pairs = (
+        [value]
+        if _is_pair(value)
+        else [*value]
+        if isinstance(value, Iterable)
+        else [value]
+    )
     for pair in pairs:
         if not _is_pair(pair):
-            raise UsageError(f"size must be (width, height) in pixels, or several, not {pair!r}")
-    return tuple((_whole("size", width), _whole("size", height)) for width, height in pairs)
+            raise UsageError(
+                f"size must be (width, height) in pixels, or several, not {pair!r}"
+            )
+    return tuple(
+        (_whole("size", width), _whole("size", height)) for width, height in pairs
+    )
 
 
 def _is_pair(value: object) -> bool:
-    pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    pair = (
+        isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    )
     return pair and all(not isinstance(side, (str, Sequence)) for side in value)  # type: ignore[attr-defined]
 
 
@@ -134,7 +159,9 @@ def _ids(value: object) -> tuple[str, ...] | None:
         return ids and tuple(dict.fromkeys(str(UUID(str(id))) for id in ids))
     except ValueError:
         wrong = next(id for id in ids or () if not is_id(id))
-        raise UsageError(f"an id is a UUID as in the column id, not {wrong!r}") from None
+        raise UsageError(
+            f"an id is a UUID as in the column id, not {wrong!r}"
+        ) from None
 
 
 def is_id(value: object) -> bool:

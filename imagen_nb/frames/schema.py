@@ -37,7 +37,9 @@ def empty() -> pa.Table:
     return arrow_schema().empty_table()
 
 
-def table_of(columns: Mapping[str, pa.Array | pa.ChunkedArray | list[Any]], rows: int) -> pa.Table:
+def table_of(
+    columns: Mapping[str, pa.Array | pa.ChunkedArray | list[Any]], rows: int
+) -> pa.Table:
     """Columns by name as a table of `arrow_schema`; times may be ISO text, what lacks is null."""
     import pyarrow as pa
 

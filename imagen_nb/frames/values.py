@@ -30,7 +30,11 @@ def labels(value: object) -> list[str]:
         found = json.loads(value) if isinstance(value, str) else value
     if hasattr(found, "tolist"):  # an array of numpy's
         found = found.tolist()
-    return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+    return (
+        [tag for tag in found if isinstance(tag, str)]
+        if isinstance(found, list)
+        else []
+    )
 
 
 def plain(value: Any) -> Any:

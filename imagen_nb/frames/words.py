@@ -40,7 +40,9 @@ class Words:
     @property
     def unwanted_patterns(self) -> list[str]:
         """LIKE patterns that no such prompt matches."""
-        plain = [word for word in self.unwanted if _pattern(word).replace("\\", "") == word]
+        plain = [
+            word for word in self.unwanted if _pattern(word).replace("\\", "") == word
+        ]
         return [f"%{_pattern(word)}%" for word in plain]
 
 
@@ -84,6 +86,10 @@ def _lower(char: str) -> str:
 def _pattern(word: str) -> str:
     """The word for LIKE; `_` (any character) where databases differ, or PostgREST reads a sign."""
     return "".join(
-        "\\" + char if char in "\\%_" else char if char.isascii() and char != "*" else "_"
+        "\\" + char
+        if char in "\\%_"
+        else char
+        if char.isascii() and char != "*"
+        else "_"
         for char in word
     )

@@ -14,7 +14,13 @@ from imagen_nb.request.request import (
     random_seed,
     resolve,
 )
-from imagen_nb.request.sweep_syntax import escape, expand, parse_floats, parse_ints, parse_sizes
+from imagen_nb.request.sweep_syntax import (
+    escape,
+    expand,
+    parse_floats,
+    parse_ints,
+    parse_sizes,
+)
 from imagen_nb.request.validation import checked_prompt, checked_tags
 
 __all__ = [

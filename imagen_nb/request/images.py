@@ -17,7 +17,11 @@ from imagen_nb.system.paths import absolute
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KINDS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}  # formats, and how the names of files end
+KINDS = {
+    "PNG": "png",
+    "JPEG": "jpg",
+    "WEBP": "webp",
+}  # formats, and how the names of files end
 MOST_PIXELS = 64_000_000  # of one image: what a camera makes, and no bomb
 _FORMS = "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
 
@@ -81,7 +85,9 @@ def input_of(name: str, data: bytes) -> Input:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told apart below
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # told apart below
             with Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
                 kind, (width, height) = KINDS[str(file.format)], file.size
                 if width * height > MOST_PIXELS:
@@ -101,7 +107,9 @@ def _read(name: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{name}: cannot read {path}: {error.strerror or error}") from None
+        raise UsageError(
+            f"{name}: cannot read {path}: {error.strerror or error}"
+        ) from None
 
 
 def _encoded(name: str, given: Any) -> bytes:
@@ -125,7 +133,9 @@ def _encoded(name: str, given: Any) -> bytes:
     if plain.mode not in ("L", "LA", "RGB", "RGBA"):
         plain = plain.convert("RGBA" if "transparency" in plain.info else "RGB")
     buffer = io.BytesIO()
-    Image.frombytes(plain.mode, plain.size, plain.tobytes()).save(buffer, "PNG", compress_level=1)
+    Image.frombytes(plain.mode, plain.size, plain.tobytes()).save(
+        buffer, "PNG", compress_level=1
+    )
     return buffer.getvalue()
 
 

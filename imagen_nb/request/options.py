@@ -13,8 +13,16 @@ from imagen_nb.request.validation import real, shown, text
 
 IMAGES = frozenset({"init_image", "mask"})
 EXTRAS = ("init_image", "mask", "strength", "negative_prompt", "true_cfg", "scheduler")
-SWEPT = ("strength", "true_cfg", "scheduler", "negative_prompt")  # what a sweep may have several of
-TRUE_CFG, MOST_CFG = 2.0, 30.0  # the scale where only a negative prompt is given, and the largest
+SWEPT = (
+    "strength",
+    "true_cfg",
+    "scheduler",
+    "negative_prompt",
+)  # what a sweep may have several of
+TRUE_CFG, MOST_CFG = (
+    2.0,
+    30.0,
+)  # the scale where only a negative prompt is given, and the largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,15 @@ def _known(wanted: Iterable[str], takes: Takes) -> None:
         if lacking := [other for other in takes.options[name] if other not in wanted]:
             raise UsageError(f"{name} needs {lacking[0]}: give both")
     if lacking := [name for name in takes.needs if name not in wanted]:
-        raise UsageError(f"this model draws from {' and '.join(takes.needs)}: give {lacking[0]}=")
+        raise UsageError(
+            f"this model draws from {' and '.join(takes.needs)}: give {lacking[0]}="
+        )
 
 
 def _goes(name: str, found: Mapping[str, Any], takes: Takes) -> bool:
-    return name in takes.options and all(other in found for other in takes.options[name])
+    return name in takes.options and all(
+        other in found for other in takes.options[name]
+    )
 
 
 def _masked(found: Mapping[str, Any]) -> None:
@@ -75,7 +87,9 @@ def _masked(found: Mapping[str, Any]) -> None:
             f"{image.width}×{image.height}: they must be of one size"
         )
     if _is_black(mask):
-        raise UsageError("the mask is black everywhere: what shall be painted anew is white in it")
+        raise UsageError(
+            "the mask is black everywhere: what shall be painted anew is white in it"
+        )
 
 
 @functools.lru_cache(maxsize=4)  # a sweep asks once for each of its pictures
@@ -85,8 +99,12 @@ def _is_black(mask: Input) -> bool:
 
 def _together(name: str, found: Mapping[str, Any], takes: Takes) -> None:
     if clash := [other for other in takes.schedulers[name] if other in found]:
-        others = ", ".join(one for one, not_with in takes.schedulers.items() if not not_with)
-        raise UsageError(f"the scheduler {name} does not go with {clash[0]}: use one of {others}")
+        others = ", ".join(
+            one for one, not_with in takes.schedulers.items() if not not_with
+        )
+        raise UsageError(
+            f"the scheduler {name} does not go with {clash[0]}: use one of {others}"
+        )
 
 
 def _guided(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,14 +115,18 @@ def _guided(found: Mapping[str, Any]) -> dict[str, Any]:
     if scale > 1:
         return {"true_cfg": scale, "negative_prompt": negative or ""}
     if negative:
-        raise UsageError("a negative prompt works with a true_cfg above 1 only: leave one out")
+        raise UsageError(
+            "a negative prompt works with a true_cfg above 1 only: leave one out"
+        )
     return {"true_cfg": 1.0, "negative_prompt": None}
 
 
 def _scheduler(value: Any, takes: Takes) -> str:
     if value not in takes.schedulers:
         known = ", ".join(takes.schedulers)
-        raise UsageError(f"there is no scheduler {shown(value)} here: use one of {known}")
+        raise UsageError(
+            f"there is no scheduler {shown(value)} here: use one of {known}"
+        )
     return str(value)
 
 

@@ -95,7 +95,9 @@ class Request:
         """
         if self.strength is None:
             return self.steps
-        return self.steps - int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
+        return self.steps - int(
+            max(self.steps - min(self.steps * self.strength, self.steps), 0)
+        )
 
 
 def resolve(
@@ -123,13 +125,20 @@ def resolve(
         width, height = _size_like(image, width, height, defaults, limits)
     request = Request(
         prompt=checked_prompt(prompt),
-        seed=random_seed() if seed is None else integer("seed", seed, limits.min_seed, MAX_SEED),
+        seed=random_seed()
+        if seed is None
+        else integer("seed", seed, limits.min_seed, MAX_SEED),
         steps=integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
         width=_side("width", _or(width, defaults.width), limits),
         height=_side("height", _or(height, defaults.height), limits),
-        guidance=real("guidance", _or(guidance, defaults.guidance), 0, limits.max_guidance),
+        guidance=real(
+            "guidance", _or(guidance, defaults.guidance), 0, limits.max_guidance
+        ),
         max_sequence_length=integer(
-            "max_sequence_length", length, limits.min_sequence_length, limits.max_sequence_length
+            "max_sequence_length",
+            length,
+            limits.min_sequence_length,
+            limits.max_sequence_length,
         ),
         tags=checked_tags(tags),
         **more,
@@ -139,7 +148,11 @@ def resolve(
 
 
 def _size_like(
-    image: Input, width: int | None, height: int | None, defaults: Defaults, limits: Limits
+    image: Input,
+    width: int | None,
+    height: int | None,
+    defaults: Defaults,
+    limits: Limits,
 ) -> tuple[int | None, int | None]:
     """The size to draw at: the image's own, as near as the model can, and of about its pixels.
 
@@ -153,11 +166,15 @@ def _size_like(
         usual = defaults.width * defaults.height
         scale = min(1.0, math.sqrt(usual / (image.width * image.height)))
     near = [_nearest_side(side * scale, limits) for side in (image.width, image.height)]
-    return (near[0] if width is None else width), (near[1] if height is None else height)
+    return (near[0] if width is None else width), (
+        near[1] if height is None else height
+    )
 
 
 def _nearest_side(side: float, limits: Limits) -> int:
-    low, high = (bound // limits.multiple for bound in (limits.min_side, limits.max_side))
+    low, high = (
+        bound // limits.multiple for bound in (limits.min_side, limits.max_side)
+    )
     return max(low, min(high, round(side / limits.multiple))) * limits.multiple
 
 
@@ -196,7 +213,9 @@ def _side(name: str, value: Any, limits: Limits) -> int:
     side = integer(name, value, limits.min_side, limits.max_side)
     if below := side % limits.multiple:
         near = (side - below, side - below + limits.multiple)
-        allowed = " or ".join(str(n) for n in near if limits.min_side <= n <= limits.max_side)
+        allowed = " or ".join(
+            str(n) for n in near if limits.min_side <= n <= limits.max_side
+        )
         raise UsageError(
             f"{name} must be a multiple of {limits.multiple}, not {side}: try {allowed}"
         )

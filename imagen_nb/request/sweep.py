@@ -10,7 +10,14 @@ from typing import Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.options import SWEPT
-from imagen_nb.request.request import Defaults, Limits, Request, Size, random_seed, resolve
+from imagen_nb.request.request import (
+    Defaults,
+    Limits,
+    Request,
+    Size,
+    random_seed,
+    resolve,
+)
 from imagen_nb.request.sweep_syntax import MAX_MANY, expand
 from imagen_nb.request.validation import checked_prompt, shown
 
@@ -90,7 +97,9 @@ def _check_count(count: int) -> None:
     if not count:
         raise UsageError("nothing to draw: one of the lists of the sweep is empty")
     if count > MAX_MANY:
-        raise UsageError(f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it")
+        raise UsageError(
+            f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it"
+        )
 
 
 def _values(value: Any, texts: bool = False) -> tuple[Any, ...]:
@@ -104,10 +113,18 @@ def _values(value: Any, texts: bool = False) -> tuple[Any, ...]:
 def _sizes(size: Any) -> tuple[Any, ...]:
     if size is None:
         return ((None, None),)
-    pairs = (size,) if _is_pair(size) else tuple(size) if isinstance(size, Iterable) else (size,)
+    pairs = (
+        (size,)
+        if _is_pair(size)
+        else tuple(size)
+        if isinstance(size, Iterable)
+        else (size,)
+    )
     for pair in pairs:
         if not _is_pair(pair):
-            raise UsageError(f"a size is a pair (width, height) in pixels, not {shown(pair)}")
+            raise UsageError(
+                f"a size is a pair (width, height) in pixels, not {shown(pair)}"
+            )
     return tuple(tuple(pair) for pair in pairs)
 
 

@@ -18,7 +18,9 @@ def expand(prompt: str) -> list[str]:
     """
     texts, end = _alternatives(prompt, 0, depth=0)
     if end != len(prompt):
-        raise UsageError(f"'}}' without '{{' at character {end + 1} of the prompt: write \\}}")
+        raise UsageError(
+            f"'}}' without '{{' at character {end + 1} of the prompt: write \\}}"
+        )
     return texts
 
 
@@ -32,14 +34,18 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
             current, at = [prefix + text[at + 1] for prefix in current], at + 2
         elif char == "{":
             if depth == _MAX_DEPTH:
-                raise UsageError(f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{")
+                raise UsageError(
+                    f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{"
+                )
             inner, close = _alternatives(text, at + 1, depth + 1)
             if close == len(text):
                 raise UsageError(
                     f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
                 )
             if len(done) + len(current) * len(inner) > MAX_MANY:
-                raise UsageError(f"the prompt has more than {MAX_MANY:,} alternatives: use fewer")
+                raise UsageError(
+                    f"the prompt has more than {MAX_MANY:,} alternatives: use fewer"
+                )
             current = [prefix + choice for prefix in current for choice in inner]
             at = close + 1
         elif char == "}":
@@ -47,7 +53,9 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
         elif char == "|" and depth:
             done, current, at = done + current, [""], at + 1
         else:
-            end = next((i for i in range(at + 1, len(text)) if text[i] in "\\{|}"), len(text))
+            end = next(
+                (i for i in range(at + 1, len(text)) if text[i] in "\\{|}"), len(text)
+            )
             current, at = [prefix + text[at:end] for prefix in current], end
     return done + current, at
 
@@ -65,9 +73,13 @@ def parse_ints(text: str) -> list[int]:
         try:
             low, high = int(first), int(last if dots else first)
         except ValueError:
-            raise UsageError(f"expected numbers like 1..8 or 2,4,8, not {text!r}") from None
+            raise UsageError(
+                f"expected numbers like 1..8 or 2,4,8, not {text!r}"
+            ) from None
         if high < low or high - low >= MAX_MANY:
-            raise UsageError(f"the range {part.strip()} is empty or too long: write it low..high")
+            raise UsageError(
+                f"the range {part.strip()} is empty or too long: write it low..high"
+            )
         numbers += range(low, high + 1)
     return numbers
 
@@ -88,5 +100,7 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
         try:
             sizes.append((int(width), int(height)))
         except ValueError:
-            raise UsageError(f"expected sizes like 128x128,192x128, not {text!r}") from None
+            raise UsageError(
+                f"expected sizes like 128x128,192x128, not {text!r}"
+            ) from None
     return sizes

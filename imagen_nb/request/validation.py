@@ -38,7 +38,9 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     names = [tag.strip() if isinstance(tag, str) else tag for tag in tags]
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise UsageError(f"a tag must be a line of text that is not empty, not {shown(name)}")
+            raise UsageError(
+                f"a tag must be a line of text that is not empty, not {shown(name)}"
+            )
     return tuple(dict.fromkeys(names))
 
 
@@ -66,7 +68,9 @@ def real(name: str, value: Any, low: float, high: float) -> float:
     if number is None:
         raise UsageError(f"{name} must be a number, not {shown(value)}")
     if not (math.isfinite(number) and low <= number <= high):
-        raise UsageError(f"{name} must be {_range(f'{low:g}', f'{high:g}')}, not {number:g}")
+        raise UsageError(
+            f"{name} must be {_range(f'{low:g}', f'{high:g}')}, not {number:g}"
+        )
     return number + 0.0  # no negative zero
 
 

@@ -27,13 +27,21 @@ from imagen_nb.system.paths import absolute
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
-_KEPT_ON_UPDATE = {"id", "cloud_state", "cloud_error"}  # what the cloud has, no file can tell
+_KEPT_ON_UPDATE = {
+    "id",
+    "cloud_state",
+    "cloud_error",
+}  # what the cloud has, no file can tell
 _SAVE = (
     f"INSERT INTO images ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
     " ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in _KEPT_ON_UPDATE)
+    + ", ".join(
+        f"{name} = excluded.{name}" for name in _NAMES if name not in _KEPT_ON_UPDATE
+    )
 )
-_INHERITED: list[sqlite3.Connection] = []  # of a parent process: neither to be used nor closed
+_INHERITED: list[
+    sqlite3.Connection
+] = []  # of a parent process: neither to be used nor closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,9 @@ class Catalog:
         address = f"{self.path.as_uri()}?mode=ro"
         with (
             catalog_file.explained(self.path),
-            closing(sqlite3.connect(address, uri=True, timeout=catalog_file.BUSY_S)) as connection,
+            closing(
+                sqlite3.connect(address, uri=True, timeout=catalog_file.BUSY_S)
+            ) as connection,
         ):
             yield connection
 
@@ -164,7 +174,8 @@ class Catalog:
         """Those of these pictures that are here, oldest first."""
         wanted = json.dumps([*map(str, ids)])
         return self.select(
-            "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY created_at, id", wanted
+            "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY created_at, id",
+            wanted,
         )
 
     def by_path(self, path: Path | str) -> Entry | None:
@@ -187,7 +198,9 @@ class Catalog:
     def counts(self) -> dict[str, int]:
         """How many pictures there are: "total", and by cloud state."""
         with self.connection() as connection:
-            rows = connection.execute("SELECT cloud_state, count(*) FROM images GROUP BY 1")
+            rows = connection.execute(
+                "SELECT cloud_state, count(*) FROM images GROUP BY 1"
+            )
             found: dict[str, int] = dict(rows.fetchall())
         states = {state: found.get(state, 0) for state in CLOUD_STATES}
         return {"total": sum(states.values()), **states}
@@ -196,15 +209,23 @@ class Catalog:
         """The entries of `SELECT … FROM images <rest>`; what users gave is in `values` only."""
         columns = "sidecar, path, sidecar_path, cloud_state, cloud_error"
         with self.connection() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM images {rest}", values).fetchall()
+            rows = connection.execute(
+                f"SELECT {columns} FROM images {rest}", values
+            ).fetchall()
         return [
-            Entry(Record.from_sidecar(sidecar), self.folder / path, self.folder / beside, *cloud)
+            Entry(
+                Record.from_sidecar(sidecar),
+                self.folder / path,
+                self.folder / beside,
+                *cloud,
+            )
             for sidecar, path, beside, *cloud in rows
         ]
 
     def _row(self, kept: Kept, state: str) -> tuple[Any, ...]:
         names = [
-            path.relative_to(self.folder).as_posix() for path in (kept.path, kept.sidecar_path)
+            path.relative_to(self.folder).as_posix()
+            for path in (kept.path, kept.sidecar_path)
         ]
         return to_row(kept.record, kept.record.to_sidecar(), names[0], names[1], state)
 
@@ -220,7 +241,9 @@ def to_row(
         "tags": json.dumps(record.tags, ensure_ascii=False),
         "created_at": as_text(record.created_at),
     }
-    columns = (special[name] if name in special else getattr(record, name) for name in COLUMNS)
+    columns = (
+        special[name] if name in special else getattr(record, name) for name in COLUMNS
+    )
     return (*columns, path, sidecar_path, state, None, as_text(datetime.now(UTC)))
 
 

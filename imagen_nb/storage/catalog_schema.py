@@ -10,7 +10,9 @@ from pathlib import Path
 from imagen_nb.errors import StorageError
 
 BUSY_S = 30  # seconds to wait for other processes that write
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (  # in order, each in one transaction; never edited
+_MIGRATIONS: tuple[
+    tuple[str, ...], ...
+] = (  # in order, each in one transaction; never edited
     (
         """
         CREATE TABLE images (
@@ -84,7 +86,9 @@ def opened(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost rows, no sidecar
+        connection.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # a power cut may cost rows, no sidecar
         _migrate(connection, path)
     except BaseException:
         connection.close()

@@ -66,7 +66,9 @@ def _of_cards() -> float | None:
     try:
         pynvml.nvmlInit()
         try:
-            cards = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            cards = map(
+                pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount())
+            )
             milliwatts = [pynvml.nvmlDeviceGetPowerUsage(card) for card in cards]
         finally:
             pynvml.nvmlShutdown()

@@ -76,17 +76,24 @@ class Queue:
         texts = [wish.model_dump_json() for wish in wishes]
         with self.catalog.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            (last,) = connection.execute("SELECT coalesce(max(place), 0) FROM queue").fetchone()
-            rows = [(last + 1 + n, text, self._name, now) for n, text in enumerate(texts)]
+            (last,) = connection.execute(
+                "SELECT coalesce(max(place), 0) FROM queue"
+            ).fetchone()
+            rows = [
+                (last + 1 + n, text, self._name, now) for n, text in enumerate(texts)
+            ]
             connection.executemany(
-                "INSERT INTO queue (place, wish, holder, made_at) VALUES (?, ?, ?, ?)", rows
+                "INSERT INTO queue (place, wish, holder, made_at) VALUES (?, ?, ?, ?)",
+                rows,
             )
             connection.execute("COMMIT")
 
     def items(self) -> list[Item]:
         """What this painter holds and what nobody does, the next one first."""
         self._leases.free_the_dead(self._others())
-        rows = self._select("WHERE holder = ? OR holder IS NULL ORDER BY place", self._name)
+        rows = self._select(
+            "WHERE holder = ? OR holder IS NULL ORDER BY place", self._name
+        )
         return [_item(row) for row in rows]
 
     def elsewhere(self) -> int:
@@ -97,14 +104,17 @@ class Queue:
 
     def next(self) -> Item | None:
         """The first that this painter holds."""
-        rows = self._select("WHERE holder = ? AND error IS NULL ORDER BY place LIMIT 1", self._name)
+        rows = self._select(
+            "WHERE holder = ? AND error IS NULL ORDER BY place LIMIT 1", self._name
+        )
         return _item(rows[0]) if rows else None
 
     def resume(self) -> int:
         """Hold all that waits and that nobody holds; gives how many these are."""
         self._leases.free_the_dead(self._others())
         return self._write(
-            "UPDATE queue SET holder = ? WHERE holder IS NULL AND error IS NULL", self._name
+            "UPDATE queue SET holder = ? WHERE holder IS NULL AND error IS NULL",
+            self._name,
         )
 
     def retry(self, id: int) -> bool:
@@ -130,7 +140,9 @@ class Queue:
     def remove(self, id: int) -> None:
         """Take it out, drawn or not wanted any more, unless another painter holds it."""
         self._write(
-            "DELETE FROM queue WHERE id = ? AND (holder = ? OR holder IS NULL)", id, self._name
+            "DELETE FROM queue WHERE id = ? AND (holder = ? OR holder IS NULL)",
+            id,
+            self._name,
         )
 
     def move(self, id: int, by: int) -> None:
@@ -151,7 +163,9 @@ class Queue:
     def _others(self) -> list[str]:
         with self.catalog.connection() as connection:
             query = "SELECT DISTINCT holder FROM queue WHERE holder <> ?"
-            return [name for (name,) in connection.execute(query, (self._name,)).fetchall()]
+            return [
+                name for (name,) in connection.execute(query, (self._name,)).fetchall()
+            ]
 
     def _select(self, rest: str, *values: str) -> list[tuple[Any, ...]]:
         query = f"SELECT id, wish, error, holder IS NOT NULL FROM queue {rest}"

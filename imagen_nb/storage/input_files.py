@@ -57,10 +57,14 @@ def found_inputs(
 
 def told_of(record: Record) -> dict[str, Mapping[str, Any]]:
     """What a record says of its inputs, by name. Raises `BackendError` for what it cannot say."""
-    told: dict[str, Mapping[str, Any]] = {str(one.get("name")): one for one in record.inputs}
+    told: dict[str, Mapping[str, Any]] = {
+        str(one.get("name")): one for one in record.inputs
+    }
     for name, one in told.items():
         if name not in IMAGES or not _FILE.fullmatch(str(one.get("file"))):
-            raise BackendError(f"the picture's record has an input that is none: {one!r:.100}")
+            raise BackendError(
+                f"the picture's record has an input that is none: {one!r:.100}"
+            )
     return told
 
 

@@ -41,7 +41,8 @@ class Outbox:
     def entries(self) -> list[Entry]:
         """What waits, with the last error of each, oldest first."""
         return self.catalog.select(
-            f"WHERE cloud_state IN ({_marks(WAITING)}) ORDER BY created_at, id", *WAITING
+            f"WHERE cloud_state IN ({_marks(WAITING)}) ORDER BY created_at, id",
+            *WAITING,
         )
 
     def include(self, ids: Iterable[UUID | str]) -> list[str]:
@@ -72,7 +73,9 @@ class Outbox:
 
     def _free(self, name: str) -> None:
         with self.catalog.connection() as connection:
-            connection.execute("UPDATE images SET sender = NULL WHERE sender = ?", (name,))
+            connection.execute(
+                "UPDATE images SET sender = NULL WHERE sender = ?", (name,)
+            )
 
 
 class Lease:
@@ -90,11 +93,16 @@ class Lease:
                 f" AND cloud_state IN ({_marks(WAITING)})",
                 (self._name, *ids, *WAITING),
             )
-        return catalog.select(f"WHERE sender = ? AND id IN ({_marks(ids)})", self._name, *ids)
+        return catalog.select(
+            f"WHERE sender = ? AND id IN ({_marks(ids)})", self._name, *ids
+        )
 
     def assign(self, entry: Entry, owner: UUID, storage_path: str) -> Entry:
         """Note down whose the picture is and where it goes, before it goes there."""
-        if (entry.record.owner_user_id, entry.record.storage_path) == (owner, storage_path):
+        if (entry.record.owner_user_id, entry.record.storage_path) == (
+            owner,
+            storage_path,
+        ):
             return entry
         catalog = self._outbox.catalog
         return catalog.amend(entry, owner_user_id=owner, storage_path=storage_path)
@@ -114,14 +122,19 @@ class Lease:
             (*([why[:_ERROR_LENGTH]] if why else []), str(entry.record.id), self._name)
             for entry in entries
         ]
-        self._write(f"UPDATE images SET {note}sender = NULL WHERE id = ? AND sender = ?", values)
+        self._write(
+            f"UPDATE images SET {note}sender = NULL WHERE id = ? AND sender = ?", values
+        )
 
     def _settle(self, entries: Iterable[Entry], state: str, why: str | None) -> None:
         note = why and why[:_ERROR_LENGTH]
         self._write(
             "UPDATE images SET cloud_state = ?, cloud_error = ?, sender = NULL, updated_at = ?"
             " WHERE id = ? AND sender = ?",
-            [(state, note, _now(), str(entry.record.id), self._name) for entry in entries],
+            [
+                (state, note, _now(), str(entry.record.id), self._name)
+                for entry in entries
+            ],
         )
 
     def _write(self, statement: str, values: Sequence[tuple[str | None, ...]]) -> None:
@@ -143,7 +156,9 @@ def waiting_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     text = ("id", "prompt", "local_path", "state", "error")
     frame = pd.DataFrame(rows, columns=["id", "created_at", *text[1:]])
     frame["created_at"] = pd.to_datetime(frame["created_at"], utc=True)
-    return frame.astype({**dict.fromkeys(text, "str"), "created_at": "datetime64[us, UTC]"})
+    return frame.astype(
+        {**dict.fromkeys(text, "str"), "created_at": "datetime64[us, UTC]"}
+    )
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -47,7 +47,9 @@ _TORN = (OSError, ValueError, SyntaxError, zlib.error, Image.DecompressionBombEr
 
 def slug(prompt: str) -> str:
     """The prompt as a part of a file name: a-z, 0-9 and single dashes, at most 40 characters."""
-    folded = (c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c))
+    folded = (
+        c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c)
+    )
     dashed = re.sub(r"[^a-z0-9]+", "-", "".join(folded).lower()).strip("-")
     return dashed[:SLUG_LENGTH].rstrip("-") or "untitled"
 
@@ -85,7 +87,9 @@ def destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]
             f"pictures are PNG, {path.name} is not: name it {path.stem}.png, or give a folder"
         )
     if pictures > 1:
-        raise UsageError(f"{path.name} names one picture, and these are {pictures}: give a folder")
+        raise UsageError(
+            f"{path.name} names one picture, and these are {pictures}: give a folder"
+        )
     return path.parent, path.stem
 
 
@@ -128,7 +132,9 @@ class Output:
     def __init__(self, folder: Path | str) -> None:
         """Clears temporary files of processes that died; creates nothing."""
         self.folder = absolute(folder)
-        self._known: dict[str, _Namesakes] = {}  # or each picture would read all its namesakes
+        self._known: dict[
+            str, _Namesakes
+        ] = {}  # or each picture would read all its namesakes
         self._lock = threading.Lock()
         sweep(self.folder)
 
@@ -143,7 +149,11 @@ class Output:
                 probe.unlink(missing_ok=True)
 
     def keep(
-        self, image: Image.Image, record: Record, day: datetime.date, stem: str | None = None
+        self,
+        image: Image.Image,
+        record: Record,
+        day: datetime.date,
+        stem: str | None = None,
     ) -> Kept:
         """Write the picture and its sidecar under the next free name.
 
@@ -168,25 +178,34 @@ class Output:
                 facts["storage_path"] = storage_path(day, path.stem)
                 return self._add_sidecar(path, record.model_copy(update=facts))
 
-    def found(self, record: Record, day: datetime.date, stem: str | None = None) -> Kept | None:
+    def found(
+        self, record: Record, day: datetime.date, stem: str | None = None
+    ) -> Kept | None:
         """The whole picture of this day that was drawn from what decides this one's pixels."""
         stem = stem or named(record, day)
         with explained(self.folder):
             for path in self._look(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
                     found, drawn = read_record(path), record_in_png(path)
-                    if drawn.sha256 == found.sha256 and found.created_at.astimezone().date() == day:
+                    if (
+                        drawn.sha256 == found.sha256
+                        and found.created_at.astimezone().date() == day
+                    ):
                         return self._again(path, found)
         return None
 
-    def _claim(self, stem: str, png: Path, image: Image.Image, record: Record) -> Path | Kept:
+    def _claim(
+        self, stem: str, png: Path, image: Image.Image, record: Record
+    ) -> Path | Kept:
         """Give the file the first name that nobody has; or find the same picture, just kept."""
         number = 0
         while True:
             free, same = self._search(stem, image, record)
             if same:
                 return same
-            number = max(free, number + 1)  # a name can be taken and yet not be there to read
+            number = max(
+                free, number + 1
+            )  # a name can be taken and yet not be there to read
             path = self.folder / numbered(stem, number)
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
@@ -205,7 +224,9 @@ class Output:
         flush_folder(self.folder)
         return Kept(path, sidecar, record)
 
-    def _search(self, stem: str, image: Image.Image, record: Record) -> tuple[int, Kept | None]:
+    def _search(
+        self, stem: str, image: Image.Image, record: Record
+    ) -> tuple[int, Kept | None]:
         """The first number that seems free, and the file that holds this very picture, if any.
 
         A sidecar that a crash prevented is restored.
@@ -232,8 +253,12 @@ class Output:
                 self._known.pop(stem, None)
             known = self._known.setdefault(stem, _Namesakes())
             while _taken(path := self.folder / numbered(stem, known.next)):
-                with suppress(StorageError):  # torn or not ours: the name is taken all the same
-                    known.showing.setdefault(read_record(path).decides(), []).append(path)
+                with suppress(
+                    StorageError
+                ):  # torn or not ours: the name is taken all the same
+                    known.showing.setdefault(read_record(path).decides(), []).append(
+                        path
+                    )
                 known.next += 1
             return known.next, list(known.showing.get(showing, ()))
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from imagen_nb.storage.catalog import Catalog
 
-_UNREADABLE = (OSError, SyntaxError)  # what Pillow raises of files that are gone or torn
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+)  # what Pillow raises of files that are gone or torn
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,7 +58,9 @@ class Picture:
     def __repr__(self) -> str:
         return f"<Picture {safe(f'{self.path.name} {summary(self.record)}')}>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> dict[str, str]:
         page = captioned(_shown(self), f"{self.path.name} · {summary(self.record)}")
         return {"text/plain": repr(self), "text/html": page}
 

@@ -44,7 +44,11 @@ COLUMNS = (  # of imagen.images, in its order
     "created_at",
 )
 
-_OF_THE_FILE = ("storage_path", "sha256", "bytes")  # null inside the PNG: known once it is written
+_OF_THE_FILE = (
+    "storage_path",
+    "sha256",
+    "bytes",
+)  # null inside the PNG: known once it is written
 _DECIDES = {  # what the pixels follow from
     "prompt",
     "backend",
@@ -154,12 +158,16 @@ class Record(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the text"
-            raise StorageError(f"not the record of a picture: {where}: {first['msg']}") from None
+            raise StorageError(
+                f"not the record of a picture: {where}: {first['msg']}"
+            ) from None
 
     def to_row(self) -> dict[str, Any]:
         """The row of imagen.images: exactly `COLUMNS`; JSON values; `sidecar` is all of it."""
         snapshot = self.snapshot()
-        return {name: snapshot if name == "sidecar" else snapshot[name] for name in COLUMNS}
+        return {
+            name: snapshot if name == "sidecar" else snapshot[name] for name in COLUMNS
+        }
 
     def to_png_text(self) -> dict[str, str]:
         """PNG text chunks by keyword: the common web-UI form, and the record itself.
@@ -188,7 +196,9 @@ class Record(BaseModel):
             "Model": self.model,
             "Version": f"imagen_nb {self.versions.get('imagen_nb', '')}".strip(),
         }
-        return ", ".join(f"{name}: {value}" for name, value in pairs.items() if value is not None)
+        return ", ".join(
+            f"{name}: {value}" for name, value in pairs.items() if value is not None
+        )
 
     def decides(self) -> str:
         """A digest of all that the pixels follow from: equal for requests for the same picture.
@@ -204,5 +214,6 @@ class Record(BaseModel):
 def _printable(text: str) -> str:
     """The text without control characters but for line ends: a PNG text chunk ends at a NUL."""
     return "".join(
-        " " if char != "\n" and unicodedata.category(char) == "Cc" else char for char in text
+        " " if char != "\n" and unicodedata.category(char) == "Cc" else char
+        for char in text
     )

@@ -48,7 +48,9 @@ def reindex(
     """
     catalog = Catalog(folder)
     if not catalog.folder.is_dir():
-        raise StorageError(f"there is no folder {catalog.folder}: name the one with the pictures")
+        raise StorageError(
+            f"there is no folder {catalog.folder}: name the one with the pictures"
+        )
     try:
         with explained(catalog.folder):
             _put_aside_if_damaged(catalog)
@@ -63,7 +65,9 @@ def _reindex(catalog: Catalog, progress: Callable[[int, int], None]) -> ReindexR
     reading = _Reading(catalog.folder)
     rows = reading.rows()
     while batch := list(itertools.islice(rows, _BATCH)):
-        with catalog.connection() as connection:  # in pieces: other processes draw meanwhile
+        with (
+            catalog.connection() as connection
+        ):  # in pieces: other processes draw meanwhile
             connection.execute("BEGIN IMMEDIATE")
             save(connection, batch)
             connection.execute("COMMIT")
@@ -86,7 +90,9 @@ class _Reading:
         self.torn: list[Path] = []
         self.rebuilt: list[Path] = []
         self._ids: set[UUID] = set()
-        names = {name for name in os.listdir(folder) if name.endswith((".png", ".png.json"))}
+        names = {
+            name for name in os.listdir(folder) if name.endswith((".png", ".png.json"))
+        }
         self._pictures = sorted(name for name in names if name.endswith(".png"))
         self._sidecars = names
         self.total = len(self._pictures)
@@ -135,7 +141,9 @@ def _remove_vanished(catalog: Catalog, found: set[str]) -> int:
         connection.execute("BEGIN IMMEDIATE")
         paths = {path for (path,) in connection.execute("SELECT path FROM images")}
         gone = [path for path in paths - found if not (catalog.folder / path).exists()]
-        connection.executemany("DELETE FROM images WHERE path = ?", [(path,) for path in gone])
+        connection.executemany(
+            "DELETE FROM images WHERE path = ?", [(path,) for path in gone]
+        )
         connection.execute("COMMIT")
     return len(gone)
 

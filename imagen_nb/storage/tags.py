@@ -67,7 +67,9 @@ def known_tags(catalog: Catalog) -> list[str]:
     if not catalog.path.exists():
         return []
     with catalog.connection() as connection:
-        rows = connection.execute("SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1")
+        rows = connection.execute(
+            "SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1"
+        )
         return [tag for (tag,) in rows]
 
 
@@ -82,7 +84,9 @@ def apply(catalog: Catalog, ids: Sequence[str], wanted: Change) -> list[str]:
         private = {str(e.record.id) for e in entries if e.cloud_state == "off"}
         known = [str(entry.record.id) for entry in entries]
         queue(catalog, [id for id in known if id not in private], wanted)
-        _rewrite(catalog, [(entry, wanted.applied(entry.record.tags)) for entry in entries])
+        _rewrite(
+            catalog, [(entry, wanted.applied(entry.record.tags)) for entry in entries]
+        )
     return known
 
 
@@ -143,7 +147,9 @@ class Queued:
 def queued(catalog: Catalog) -> dict[str, list[Queued]]:
     """What waits for the cloud, by the picture's id."""
     with catalog.connection() as connection:
-        rows = connection.execute("SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4")
+        rows = connection.execute(
+            "SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4"
+        )
         found: dict[str, list[Queued]] = {}
         for id, tag, present, made_at in rows:
             found.setdefault(id, []).append(Queued(tag, bool(present), made_at))

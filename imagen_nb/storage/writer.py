@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.settings import CostSettings
 
-    Adopted = tuple[Callable[[], Image], Record]  # the picture may be made when it is written
+    Adopted = tuple[
+        Callable[[], Image], Record
+    ]  # the picture may be made when it is written
 
 WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
 
@@ -85,12 +87,19 @@ class Writer:
         Raises:
             Cancelled: when it is closed.
         """
-        labelled = [(show, record.model_copy(update=dict(common))) for show, record in drawn]
+        labelled = [
+            (show, record.model_copy(update=dict(common))) for show, record in drawn
+        ]
         with self._lock:
             self.check()
-            writing = [self._submit(_adopt, show, record, home) for show, record in labelled]
+            writing = [
+                self._submit(_adopt, show, record, home) for show, record in labelled
+            ]
             self._submit(_announce, writing, home.catalog, announce)
-            self._adopted = [*(one for one in self._adopted if not one.done()), *writing]
+            self._adopted = [
+                *(one for one in self._adopted if not one.done()),
+                *writing,
+            ]
             early = self._adopted[:-WAITING]
         wait(early)
         return writing
@@ -118,10 +127,15 @@ class Writer:
             raise Cancelled("the session was closed while it drew") from None
 
 
-def drawn_today(requests: Sequence[Request], home: Home, facts: Facts) -> dict[int, Picture]:
+def drawn_today(
+    requests: Sequence[Request], home: Home, facts: Facts
+) -> dict[int, Picture]:
     """Those of the requests, by place, whose pictures are there already."""
     today = datetime.now().astimezone().date()
-    kept = [home.output.found(_record(request, facts), today, home.name) for request in requests]
+    kept = [
+        home.output.found(_record(request, facts), today, home.name)
+        for request in requests
+    ]
     return {
         place: _entered(one, requests[place].tags, home, facts.cloud)
         for place, one in enumerate(kept)
@@ -134,9 +148,16 @@ def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture
     details = dict(drawn.details)
     now = datetime.now().astimezone()
     versions = {"imagen_nb": __version__, **details.pop("versions", {})}
-    more = {"latency_ms": drawn.latency_ms, "created_at": now, "versions": versions, **details}
+    more = {
+        "latency_ms": drawn.latency_ms,
+        "created_at": now,
+        "versions": versions,
+        **details,
+    }
     record = _record(drawn.request, facts, cost_usd_estimate=cost, **more)
-    keep_inputs(home.output.folder, drawn.request.inputs)  # first: a record names what is there
+    keep_inputs(
+        home.output.folder, drawn.request.inputs
+    )  # first: a record names what is there
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
     return _entered(kept, drawn.request.tags, home, facts.cloud)
 
@@ -144,7 +165,9 @@ def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture
 def _adopt(show: Callable[[], Image], record: Record, home: Home) -> Picture:
     day = record.created_at.astimezone().date()
     versions = {"imagen_nb": __version__, **record.versions}
-    kept = home.output.keep(show(), record.model_copy(update={"versions": versions}), day)
+    kept = home.output.keep(
+        show(), record.model_copy(update={"versions": versions}), day
+    )
     return _entered(kept, record.tags, home, record.cloud)
 
 

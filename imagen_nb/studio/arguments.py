@@ -48,7 +48,11 @@ class Arguments:
         """
         own = ("max_sequence_length", *EXTRAS)
         made = {option: value for option, value in options.items() if option not in own}
-        extras = {option: options[option] for option in EXTRAS if options.get(option) is not None}
+        extras = {
+            option: options[option]
+            for option in EXTRAS
+            if options.get(option) is not None
+        }
         for option in IMAGES & extras.keys():
             extras[option] = self._image(option, extras[option], cloud)
         backend = self.backends.get(name, made)

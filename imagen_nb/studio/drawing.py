@@ -74,7 +74,9 @@ class Drawing:
             for call in self._calls:
                 call.cancelled.set()
 
-    def draw(self, backend: Backend, requests: Sequence[Request], call: Call) -> list[Picture]:
+    def draw(
+        self, backend: Backend, requests: Sequence[Request], call: Call
+    ) -> list[Picture]:
         """Draw and keep the requests, in their order.
 
         Raises `BackendError` when a picture cannot be drawn, `StorageError` when one cannot be
@@ -83,9 +85,13 @@ class Drawing:
         home = self.homes.home(call.output, len(requests))
         self.uplink.warn(call.cloud)
         to_cloud = self.uplink.wants(call.cloud)
-        facts = Facts(backend, self.settings.owner_user_id, to_cloud, self.settings.cost)
+        facts = Facts(
+            backend, self.settings.owner_user_id, to_cloud, self.settings.cost
+        )
         there = {} if call.again else drawn_today(requests, home, facts)
-        missing = [request for place, request in enumerate(requests) if place not in there]
+        missing = [
+            request for place, request in enumerate(requests) if place not in there
+        ]
         new = iter(self._draw_new(missing, home, facts, call) if missing else ())
         return [there.get(place) or next(new) for place in range(len(requests))]
 
@@ -95,13 +101,17 @@ class Drawing:
         backend = facts.backend
         self._explain(backend, requests)
         previews = self.settings.preview != "off"
-        shown = listener(requests, call.progress, previews, self.backends.has_drawn(backend))
+        shown = listener(
+            requests, call.progress, previews, self.backends.has_drawn(backend)
+        )
         with shown as listen, self.uplink.drawing(), within(backend):
             if call.cancelled.is_set():
                 raise Cancelled("drawing cancelled")
             written = self._draw_and_write(requests, home, facts, call, listen)
         if len(written) != len(requests):
-            raise BackendError(f"{backend.name} drew {len(written)} of {len(requests)} pictures")
+            raise BackendError(
+                f"{backend.name} drew {len(written)} of {len(requests)} pictures"
+            )
         return [one.result() for one in written]
 
     def _draw_and_write(
@@ -122,7 +132,9 @@ class Drawing:
                 if len(writing) > WAITING:
                     writing[-WAITING].result()  # a full disk stops the drawing too
         finally:
-            kept = [one.result() for one in writing if not one.exception()]  # also after an error
+            kept = [
+                one.result() for one in writing if not one.exception()
+            ]  # also after an error
             if kept:
                 ids = [picture.record.id for picture in kept]
                 self.uplink.drawn(home.catalog, ids, call.cloud)
@@ -132,7 +144,9 @@ class Drawing:
         """Say what the user would wonder about: why auto chose this, what strength forgets."""
         if why := self.backends.why(backend):
             complain(why)
-        lost = next((request for request in requests if request.forgets_its_image), None)
+        lost = next(
+            (request for request in requests if request.forgets_its_image), None
+        )
         if lost:
             complain(
                 f"nothing of the init image is left with {lost.steps} steps and a strength of "

@@ -125,7 +125,9 @@ class Library:
         """Whether pictures drawn with this `cloud` argument are copied to a Supabase."""
         return self._uplink.can(cloud)
 
-    def verify(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    def verify(
+        self, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[str]:
         """Read back what the cloud has of this session's folders; a line for each difference.
 
         Every row must be there, and every object be byte for byte the file here. Raises
@@ -135,7 +137,9 @@ class Library:
 
     def waiting(self) -> list[Entry]:
         """The pictures that wait for the cloud, with the last error of each, oldest first."""
-        return [entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()]
+        return [
+            entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
+        ]
 
     def pending(self) -> pd.DataFrame:
         """The pictures that wait for the cloud: id, created_at, prompt, local_path, state, error.

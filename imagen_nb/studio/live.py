@@ -35,8 +35,12 @@ class Onlooker:
         self._latest: Step | None = None
         self._closed = threading.Event()
         self._showing = threading.Lock()
-        cell = contextvars.copy_context()  # which cell of the notebook a display belongs to
-        self._thread = threading.Thread(target=cell.run, args=(self._watch,), name="imagen-live")
+        cell = (
+            contextvars.copy_context()
+        )  # which cell of the notebook a display belongs to
+        self._thread = threading.Thread(
+            target=cell.run, args=(self._watch,), name="imagen-live"
+        )
 
     def __call__(self, step: Step) -> None:
         """Note one denoising step."""
@@ -63,7 +67,9 @@ class Onlooker:
             return None
         try:
             return step.preview(step.indices.start)
-        except Exception as error:  # whatever keeps it from showing, the drawing goes on
+        except (
+            Exception
+        ) as error:  # whatever keeps it from showing, the drawing goes on
             self._previews = False
             complain(f"no preview of the drawing: {error!r}")
             return None

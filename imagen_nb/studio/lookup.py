@@ -87,7 +87,9 @@ def is_picture(what: Any) -> bool:
     """Whether this names a picture that is known, rather than an image's file or what is in one."""
     if isinstance(what, str):
         return _PREFIX.fullmatch(what) is not None and not Path(what).exists()
-    return isinstance(what, (Picture, Record, UUID)) or (hasattr(what, "index") and "id" in what)
+    return isinstance(what, (Picture, Record, UUID)) or (
+        hasattr(what, "index") and "id" in what
+    )
 
 
 def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
@@ -128,9 +130,13 @@ def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[
         return [*map(str, what["id"])]
     if isinstance(what, (Picture, Record)):
         return [str(what.record.id if isinstance(what, Picture) else what.id)]
-    if hasattr(what, "index") and not isinstance(what, (str, list, tuple, Sequence)):  # a row
+    if hasattr(what, "index") and not isinstance(
+        what, (str, list, tuple, Sequence)
+    ):  # a row
         return [str(what["id"])]
-    if isinstance(what, UUID) or (isinstance(what, str) and len(what) == 36 and is_id(what)):
+    if isinstance(what, UUID) or (
+        isinstance(what, str) and len(what) == 36 and is_id(what)
+    ):
         return [str(what).lower()]
     if isinstance(what, Iterable) and not isinstance(what, (str, Path)):
         return [id for one in what for id in ids_of(one, catalogs, cloud)]
@@ -148,7 +154,11 @@ def _by_id(text: str, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Origi
     bounds = _bounds(text)
     found = _here(bounds, catalogs) or (_in_cloud(bounds, cloud) if cloud else None)
     if found is None:
-        places = "in this machine's catalog or the cloud" if cloud else "in this machine's catalog"
+        places = (
+            "in this machine's catalog or the cloud"
+            if cloud
+            else "in this machine's catalog"
+        )
         raise UsageError(f"there is no picture {text} {places}")
     return found
 
@@ -157,13 +167,17 @@ def _bounds(prefix: str) -> list[UUID]:
     """The lowest and the highest id that begins like this."""
     digits = prefix.replace("-", "")
     if len(digits) < 8 or len(digits) > 32:
-        raise UsageError(f"an id has 32 digits, of which 8 or more must be given, not {prefix!r}")
+        raise UsageError(
+            f"an id has 32 digits, of which 8 or more must be given, not {prefix!r}"
+        )
     return [UUID(digits.ljust(32, fill)) for fill in "0f"]
 
 
 def _only(found: Sequence[Original]) -> Original | None:
     if len({one.record.id for one in found}) > 1:
-        raise UsageError("several pictures have ids that begin like this: give more digits")
+        raise UsageError(
+            "several pictures have ids that begin like this: give more digits"
+        )
     return found[0] if found else None
 
 
@@ -179,7 +193,11 @@ def _here(bounds: Sequence[UUID], catalogs: Iterable[Catalog]) -> Original | Non
 def _in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
     owner, _ = cloud.owner()
     low, high = bounds
-    filters = [("owner_user_id", f"eq.{owner}"), ("id", f"gte.{low}"), ("id", f"lte.{high}")]
+    filters = [
+        ("owner_user_id", f"eq.{owner}"),
+        ("id", f"gte.{low}"),
+        ("id", f"lte.{high}"),
+    ]
     rows = cloud.rows([*filters, ("limit", str(_MANY))], "id,sidecar")
     return _only([Original(_record(row["sidecar"], row["id"])) for row in rows])
 
@@ -210,7 +228,9 @@ def _in_row(row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Origi
 
 
 def _of_columns(row: Any) -> Record:
-    names = [name for name in COLUMNS if name in row.index and name in Record.model_fields]
+    names = [
+        name for name in COLUMNS if name in row.index and name in Record.model_fields
+    ]
     values = {name: plain(row[name]) for name in names}
     try:
         return Record.model_validate({n: v for n, v in values.items() if v is not None})
@@ -221,7 +241,9 @@ def _of_columns(row: Any) -> Record:
         ) from None
 
 
-def retag(what: Any, wanted: Change, catalogs: Sequence[Catalog], cloud: Cloud | None) -> int:
+def retag(
+    what: Any, wanted: Change, catalogs: Sequence[Catalog], cloud: Cloud | None
+) -> int:
     """Change the tags of these pictures: here at once, for the cloud into the queue; how many.
 
     Raises `UsageError` for what is no picture, and `StorageError`.

@@ -29,7 +29,9 @@ def file_of(one: Original, cloud: Cloud | None) -> bytes:
     """The original's file. Raises `BackendError` when it is neither here nor in the cloud."""
     for data in _files(one, cloud):
         return data
-    raise BackendError(f"the file of the picture {str(one.record.id)[:8]} is nowhere to be had")
+    raise BackendError(
+        f"the file of the picture {str(one.record.id)[:8]} is nowhere to be had"
+    )
 
 
 def _pixels(one: Original, cloud: Cloud | None) -> Image | None:

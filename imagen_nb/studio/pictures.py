@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-_SHOWN_CELL, _SHOWN_PIXELS = 96, 400_000  # of a sheet in a notebook: each side, all cells together
+_SHOWN_CELL, _SHOWN_PIXELS = (
+    96,
+    400_000,
+)  # of a sheet in a notebook: each side, all cells together
 
 
 _PLURALS = {
@@ -74,15 +77,21 @@ class Pictures(Sequence[Picture]):
         return f"<Pictures: {self._summary()}>"
 
     def _summary(self) -> str:
-        varying = " × ".join(f"{len(axis.values)} {_PLURALS[axis.name]}" for axis in self.axes)
+        varying = " × ".join(
+            f"{len(axis.values)} {_PLURALS[axis.name]}" for axis in self.axes
+        )
         return f"{len(self)}{f' ({varying})' if varying else ''}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> dict[str, str]:
         if not self._pictures:
             return {"text/plain": repr(self)}
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
         shown = min(len(self), MAX_CELLS)
-        page = self.contact_sheet(cell=min(_SHOWN_CELL, math.isqrt(_SHOWN_PIXELS // shown)))
+        page = self.contact_sheet(
+            cell=min(_SHOWN_CELL, math.isqrt(_SHOWN_PIXELS // shown))
+        )
         tag = img_tag(page, f"contact sheet: {prompts}", side=max(page.size))
         caption = f"pictures: {self._summary()}"
         if shown < len(self):
@@ -99,8 +108,14 @@ class Pictures(Sequence[Picture]):
         across = self.axes[-1] if self.axes else None
         if columns is None:
             columns = len(across.values) if across else min(8, max(1, len(shown)))
-        labels = self._labels(columns) if across and columns == len(across.values) else Labels()
-        return contact_sheet([_image_or_grey(picture) for picture in shown], columns, labels, cell)
+        labels = (
+            self._labels(columns)
+            if across and columns == len(across.values)
+            else Labels()
+        )
+        return contact_sheet(
+            [_image_or_grey(picture) for picture in shown], columns, labels, cell
+        )
 
     def save_contact_sheet(self) -> Path:
         """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
@@ -121,8 +136,13 @@ class Pictures(Sequence[Picture]):
             self.axes[:-1], key=lambda axis: axis.name == "prompt"
         )  # long: cut at the end
         firsts = self._pictures[:MAX_CELLS:columns]
-        rows = ["\n".join(_label(axis.name, picture.record) for axis in down) for picture in firsts]
-        heads = [_label(across.name, picture.record) for picture in self._pictures[:columns]]
+        rows = [
+            "\n".join(_label(axis.name, picture.record) for axis in down)
+            for picture in firsts
+        ]
+        heads = [
+            _label(across.name, picture.record) for picture in self._pictures[:columns]
+        ]
         return Labels(heads, rows)
 
     def frame(self) -> pd.DataFrame:
@@ -139,7 +159,9 @@ class Pictures(Sequence[Picture]):
             for picture in self
         ]
         names = rows[0] if rows else ()
-        return framed(table_of({name: [row[name] for row in rows] for name in names}, len(rows)))
+        return framed(
+            table_of({name: [row[name] for row in rows] for name in names}, len(rows))
+        )
 
 
 def _image_or_grey(picture: Picture) -> Image:

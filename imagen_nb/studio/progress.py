@@ -41,8 +41,12 @@ class Bar:
     """A progress bar over pictures × steps; silent where nobody looks: no terminal."""
 
     def __init__(self, steps: int, shown: bool | None = None) -> None:
-        disable = None if shown is None else not shown  # None: tqdm shows it on terminals only
-        self._bar = tqdm(total=steps, unit="step", leave=False, disable=disable, desc="drawing")
+        disable = (
+            None if shown is None else not shown
+        )  # None: tqdm shows it on terminals only
+        self._bar = tqdm(
+            total=steps, unit="step", leave=False, disable=disable, desc="drawing"
+        )
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""

@@ -34,8 +34,12 @@ def redrawable(record: Record) -> Record:
 
 def _why_not(record: Record) -> str:
     told, named = record.options, str(record.options.get("pipeline"))[:_SHOWN]
-    own = told.get("generator") == OWN or (told.get("generator") == SHARED and _alone(record))
-    more = sorted({"arguments", "negative_prompt", "prompts"} & {k for k, v in told.items() if v})
+    own = told.get("generator") == OWN or (
+        told.get("generator") == SHARED and _alone(record)
+    )
+    more = sorted(
+        {"arguments", "negative_prompt", "prompts"} & {k for k, v in told.items() if v}
+    )
     reasons = {
         f"{named} drew it, and imagen_nb draws with FluxPipeline": named != "FluxPipeline",
         f"no seed draws it (the generator: {str(told.get('generator'))[:_SHOWN]})":

@@ -88,7 +88,9 @@ class Alike:
         listener = self._only(progress) if progress else None
         for request in requests:
             with threads(self.record.threads):
-                drawn = self._one_of(self.inner.draw([request] * self._size, listener, cancel))
+                drawn = self._one_of(
+                    self.inner.draw([request] * self._size, listener, cancel)
+                )
             self.drawn_with = {**drawn.details, "model": self.model}
             yield drawn
 
@@ -170,7 +172,9 @@ def request_again(
     return Alike(backend, record), request
 
 
-def compared(picture: Picture, original: Original, drawn_by: Alike, cloud: Cloud | None) -> Picture:
+def compared(
+    picture: Picture, original: Original, drawn_by: Alike, cloud: Cloud | None
+) -> Picture:
     """The picture with `identical` and `differs`, and a line on stderr where it is not the same."""
     same = identical(original, picture.image, cloud)
     differs = differences(drawn_by.record, drawn_by.drawn_with)
@@ -191,20 +195,28 @@ def _as_made(
     return {**found_inputs(record, [*beside, *folders], lacking), **made}
 
 
-def wanted(record: Record, given: Mapping[str, Any], same_model: bool) -> dict[str, Any]:
+def wanted(
+    record: Record, given: Mapping[str, Any], same_model: bool
+) -> dict[str, Any]:
     """The arguments of `Studio.generate` for this picture, those `given` on top.
 
     With another model only what means the same to every model is taken.
     """
     values = {name: getattr(record, name) for name in _ALWAYS}
     if same_model:
-        values |= {name: getattr(record, field) for name, field in _OF_THE_MODEL.items()}
+        values |= {
+            name: getattr(record, field) for name, field in _OF_THE_MODEL.items()
+        }
     return values | {name: value for name, value in given.items() if value is not None}
 
 
 def as_said(record: Record) -> dict[str, Any]:
     """What else of the request a record tells, without its images; see `request.options`."""
-    return {name: getattr(record, _OF_THE_MODEL[name]) for name in EXTRAS if name in _OF_THE_MODEL}
+    return {
+        name: getattr(record, _OF_THE_MODEL[name])
+        for name in EXTRAS
+        if name in _OF_THE_MODEL
+    }
 
 
 def options_of(

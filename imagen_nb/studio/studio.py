@@ -47,11 +47,17 @@ class Studio(Library):
         config: Path | None = None,
         background: bool = True,
     ) -> None:
-        whole = settings if isinstance(settings, Settings) else load_settings(settings, config)
+        whole = (
+            settings
+            if isinstance(settings, Settings)
+            else load_settings(settings, config)
+        )
         super().__init__(whole, background=background)
         self._backends = Backends(*whole.backend_choice(), whole.options_of)
         self._arguments = Arguments(whole, self._backends, self.lookup)
-        self._drawing = Drawing(whole, self._backends, self._homes, self._writer, self._uplink)
+        self._drawing = Drawing(
+            whole, self._backends, self._homes, self._writer, self._uplink
+        )
 
     def generate(
         self,
@@ -229,13 +235,21 @@ class Studio(Library):
         Other arguments and errors are those of `generate`.
         """
         with self._drawing.call(cloud, output, progress, again) as call:
-            chosen, first = self._arguments.request(prompt, seed=seeds[0], cloud=cloud, **arguments)
+            chosen, first = self._arguments.request(
+                prompt, seed=seeds[0], cloud=cloud, **arguments
+            )
             requests = [with_seed(first, seed, chosen.limits) for seed in seeds]
             pictures = self._drawing.draw(chosen, requests, call)
-        return Pictures(pictures, (Axis("seed", tuple(seeds)),) if len(seeds) > 1 else ())
+        return Pictures(
+            pictures, (Axis("seed", tuple(seeds)),) if len(seeds) > 1 else ()
+        )
 
     def adopt(
-        self, drawn: Sequence[Adopted], *, tags: Iterable[str] = (), cloud: bool | None = None
+        self,
+        drawn: Sequence[Adopted],
+        *,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
     ) -> list[Future[Picture]]:
         """Keep pictures that another program part drew, on a thread of their own.
 

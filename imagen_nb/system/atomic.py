@@ -17,9 +17,13 @@ from imagen_nb.errors import StorageError
 from imagen_nb.system.faults import reach
 
 PRIVATE = 0o600  # the mode of files with secrets in them
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # folders may be shared
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
+    :8
+]  # folders may be shared
 _TEMPORARY = re.compile(r"\.imagen-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.tmp")
-_FORGOTTEN_S = 24 * 3600  # seconds; what is this old belongs to nobody, on whatever machine
+_FORGOTTEN_S = (
+    24 * 3600
+)  # seconds; what is this old belongs to nobody, on whatever machine
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -36,7 +40,9 @@ def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
     """
     path = temporary_name(folder)
     try:
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with open(
+            path, "xb", opener=lambda name, flags: os.open(name, flags, mode)
+        ) as file:
             file.write(data)
             reach("before-flush")
             file.flush()
@@ -89,7 +95,9 @@ def flush_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network drives refuse; the files are flushed all the same
+        with suppress(
+            OSError
+        ):  # some network drives refuse; the files are flushed all the same
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -97,12 +105,18 @@ def flush_folder(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove temporary files of dead processes of this machine, and forgotten ones of any."""
-    with suppress(OSError):  # no folder yet, or not ours to clear: then there is nothing to do
-        for name in [name for name in os.listdir(folder) if name.startswith(".imagen-")]:
+    with suppress(
+        OSError
+    ):  # no folder yet, or not ours to clear: then there is nothing to do
+        for name in [
+            name for name in os.listdir(folder) if name.startswith(".imagen-")
+        ]:
             path = folder / name
             with suppress(FileNotFoundError):  # its owner, or another sweep, was faster
                 forgotten = time.time() - path.stat().st_mtime > _FORGOTTEN_S
-                if _owner_died(name) or (forgotten and name.endswith((".tmp", ".claim"))):
+                if _owner_died(name) or (
+                    forgotten and name.endswith((".tmp", ".claim"))
+                ):
                     path.unlink()
 
 
@@ -133,6 +147,10 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "choose a folder that can be written to")
+        remedy = _REMEDIES.get(
+            error.errno or 0, "choose a folder that can be written to"
+        )
         reason = error.strerror or str(error)
-        raise StorageError(f"cannot keep pictures in {folder}: {reason}: {remedy}") from error
+        raise StorageError(
+            f"cannot keep pictures in {folder}: {reason}: {remedy}"
+        ) from error

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from imagen_nb.system.atomic import PRIVATE, explained, sweep, write_whole
 
-_LOOKS = 64  # how often the folder is looked through while as much as its limit is written
+_LOOKS = (
+    64  # how often the folder is looked through while as much as its limit is written
+)
 
 
 class Shelf:

@@ -28,7 +28,9 @@ def when_imported(name: str, then: Callable[[], object]) -> None:
 
 def no_longer(name: str, then: Callable[[], object]) -> None:
     """Forget what `when_imported` was told, if it still waits."""
-    sys.meta_path[:] = [finder for finder in sys.meta_path if finder != _Watch(name, then)]
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path if finder != _Watch(name, then)
+    ]
 
 
 class _Watch:
@@ -41,13 +43,19 @@ class _Watch:
         self.name, self.then = name, then  # no dataclass: importing those takes 7 ms
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Watch) and (self.name, self.then) == (other.name, other.then)
+        return isinstance(other, _Watch) and (self.name, self.then) == (
+            other.name,
+            other.then,
+        )
 
     def __hash__(self) -> int:
         return hash((self.name, self.then))
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """As a finder of `sys.meta_path`."""
         if name != self.name:
@@ -70,7 +78,9 @@ class _Watch:
         run = loader.exec_module
 
         def run_and_tell(module: ModuleType) -> None:
-            loader.__dict__.pop("exec_module", None)  # as it was: its own loader stays in place
+            loader.__dict__.pop(
+                "exec_module", None
+            )  # as it was: its own loader stays in place
             run(module)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)

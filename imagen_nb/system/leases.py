@@ -42,7 +42,10 @@ class Leases:
         """Give back what those of these holders had whose process is no more."""
         for name in names:
             lock = self._lock(name)
-            with suppress(Timeout), lock.acquire(blocking=False):  # Timeout: its holder lives
+            with (
+                suppress(Timeout),
+                lock.acquire(blocking=False),
+            ):  # Timeout: its holder lives
                 self._free(name)
                 Path(lock.lock_file).unlink(missing_ok=True)
 

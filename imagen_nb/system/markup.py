@@ -13,7 +13,9 @@ from imagen_nb._version import __version__
 PROMPT = 300  # letters of a prompt that are shown
 # JupyterLab, and nbclassic, make formulas of $…$ in any text, and links of \href in them.
 NO_FORMULAS = 'class="mathjax_ignore tex2jax_ignore"'
-_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # scripts and emoji need them
+_JOINERS = (
+    "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # scripts and emoji need them
+)
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 
 

@@ -32,7 +32,11 @@ def portable(path: Path) -> str:
         home = Path.home()
     except RuntimeError:  # a user without one
         return str(path)
-    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
+    return (
+        f"~/{path.relative_to(home).as_posix()}"
+        if path.is_relative_to(home)
+        else str(path)
+    )
 
 
 def absolute(path: Path | str) -> Path:

@@ -44,7 +44,9 @@ def reading(shown_after: int = 2) -> Iterator[Callable[[int], None]]:
             pages, rows = pages + 1, rows + number
             if pages > shown_after:
                 if bar is None:
-                    bar = tqdm(desc="reading", unit=" pictures", leave=False, disable=disable)
+                    bar = tqdm(
+                        desc="reading", unit=" pictures", leave=False, disable=disable
+                    )
                 bar.update(rows - bar.n)
 
         yield count

@@ -13,7 +13,9 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-_BACKSLASHES = r"(?:\\|%5C)*+"  # any number, and no other number tried: it takes no time
+_BACKSLASHES = (
+    r"(?:\\|%5C)*+"  # any number, and no other number tried: it takes no time
+)
 
 
 def bare(text: str) -> str:
@@ -31,10 +33,16 @@ def bare(text: str) -> str:
 def scrubbed(said: object, secrets: Iterable[SecretStr | None]) -> str:
     """What a library says, with … for each secret in it, however that is quoted there."""
     text = str(said)
-    values = {secret.get_secret_value().strip().replace("\\", "") for secret in secrets if secret}
+    values = {
+        secret.get_secret_value().strip().replace("\\", "")
+        for secret in secrets
+        if secret
+    }
     for value in sorted(values - {""}, key=len, reverse=True):  # one may hold another
         pattern = _BACKSLASHES.join(map(_quoted, value))
-        text = re.sub(pattern, "…", text, flags=re.IGNORECASE)  # escapes are %2f and %2F
+        text = re.sub(
+            pattern, "…", text, flags=re.IGNORECASE
+        )  # escapes are %2f and %2F
     return text
 
 
@@ -46,5 +54,8 @@ def _quoted(letter: str) -> str:
     data = letter.encode(errors="surrogatepass")
     ways = {letter, repr(letter)[1:-1], repr(data)[2:-1], json.dumps(letter)[1:-1]}
     ways |= {quote(data, safe=""), quote_plus(data), html.escape(letter)}
-    parts = [[re.escape(part) for part in way.lstrip("\\").split("\\")] for way in sorted(ways)]
+    parts = [
+        [re.escape(part) for part in way.lstrip("\\").split("\\")]
+        for way in sorted(ways)
+    ]
     return f"(?:{'|'.join(map(_BACKSLASHES.join, parts))})"

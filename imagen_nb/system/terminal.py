@@ -34,7 +34,9 @@ def _unprintable(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = map(ord, error.object[error.start : error.end])
-    escaped = (code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else ord("?") for code in codes)
+    escaped = (
+        code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else ord("?") for code in codes
+    )
     return bytes(escaped), error.end
 
 
@@ -46,7 +48,9 @@ def abandon_stdout() -> None:
         os.close(null)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str | RichCast]]) -> None:
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str | RichCast]]
+) -> None:
     """A table on stdout; plain columns when stdout is no terminal."""
     from rich.console import Console
     from rich.table import Table
@@ -69,7 +73,9 @@ def shows_pictures(choice: str) -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # asking goes through all three
     if not all(stream is not None and stream.isatty() for stream in streams):
         return False
-    return os.get_terminal_size(sys.stdout.fileno()).columns > 0  # 0: nobody looks at it
+    return (
+        os.get_terminal_size(sys.stdout.fileno()).columns > 0
+    )  # 0: nobody looks at it
 
 
 def small_picture(path: str | None) -> RichCast | str:
@@ -88,8 +94,12 @@ def small_picture(path: str | None) -> RichCast | str:
 def _renderable(image: Image, width: int) -> RichCast:
     import logging
 
-    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # it warns of plain terminals
-    from textual_image.renderable import Image as Renderable  # asks the terminal what it can
+    logging.getLogger("textual_image").setLevel(
+        logging.CRITICAL
+    )  # it warns of plain terminals
+    from textual_image.renderable import (
+        Image as Renderable,
+    )  # asks the terminal what it can
 
     made: RichCast = Renderable(image, width=width, height="auto")
     return made
@@ -101,7 +111,9 @@ def show_picture(image: Image) -> None:
         from rich.console import Console
 
         Console(stderr=True).print(_renderable(image, 48))
-    except Exception as error:  # no terminal's oddity may fail a command whose picture is kept
+    except (
+        Exception
+    ) as error:  # no terminal's oddity may fail a command whose picture is kept
         complain(f"no preview: this terminal cannot be asked what it shows ({error!r})")
 
 

@@ -163,7 +163,9 @@ def font() -> FreeTypeFont | ImageFont:
 def fitted(text: str, width: int) -> str:
     """The text cut to about `width` pixels; accents, which the font lacks, are left out."""
     room = max(1, width // 6)
-    plain = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    plain = (
+        c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
+    )
     line = " ".join("".join(c if c.isprintable() else " " for c in plain).split())
     return line if len(line) <= room else line[: room - 1] + "…"
 

@@ -107,7 +107,11 @@ class Accessor:
         return signed_urls(self._frame, expires_in, self._cloud)
 
     def report(
-        self, path: Path | str = "report.html", *, title: str = "Pictures", pictures: int = 1000
+        self,
+        path: Path | str = "report.html",
+        *,
+        title: str = "Pictures",
+        pictures: int = 1000,
     ) -> Path:
         """Write the frame as one HTML page that needs nothing beside it; as `imagen_nb.report`."""
         from imagen_nb.analysis.report.page import report
@@ -140,7 +144,9 @@ class Accessor:
         """Tag every picture of the frame `reject`, and no longer `keeper`."""
         self._studio.reject(self._frame)
 
-    def diff(self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False) -> pd.DataFrame:
+    def diff(
+        self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False
+    ) -> pd.DataFrame:
         """The fields in which two pictures differ, by their positions or ids.
 
         Fields are the columns, and what the records have besides (guidance, versions.torch …): from

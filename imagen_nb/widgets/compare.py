@@ -99,16 +99,22 @@ def _frame(originals: list[Original]) -> pd.DataFrame:
         }
         for one in originals
     ]
-    return framed(table_of({name: [row[name] for row in rows] for name in rows[0]}, len(rows)))
+    return framed(
+        table_of({name: [row[name] for row in rows] for name in rows[0]}, len(rows))
+    )
 
 
-def pair(frame: pd.DataFrame, cloud: Cloud | None) -> tuple[dict[str, Any], list[bytes]]:
+def pair(
+    frame: pd.DataFrame, cloud: Cloud | None
+) -> tuple[dict[str, Any], list[bytes]]:
     """What a browser is told of the two rows of this frame, and their pictures.
 
     Raises `ImagenError` when one of them cannot be had.
     """
     files = [large(place, cloud) for place in described(places(frame), cloud)]
     differing = diff(frame, 0, 1)
-    rows = [[str(name), *map(text_of, values)] for name, *values in differing.itertuples()]
+    rows = [
+        [str(name), *map(text_of, values)] for name, *values in differing.itertuples()
+    ]
     prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
     return {"prompts": [*map(text_of, prompts)], "rows": rows}, files

@@ -52,9 +52,12 @@ class Controls:
         self.steps = _number("Steps", settings.steps or usual.steps, "denoising steps")
         strength = usual.guidance if settings.guidance is None else settings.guidance
         self.guidance = w.FloatText(description="Guidance", value=strength, step=0.5)
-        self.seed = _number("Seed", random_seed(), "the same seed draws the same picture")
+        self.seed = _number(
+            "Seed", random_seed(), "the same seed draws the same picture"
+        )
         self.lock = w.ToggleButton(
-            description="Lock seed", tooltip="draw with this seed again, instead of a new one"
+            description="Lock seed",
+            tooltip="draw with this seed again, instead of a new one",
         )
         self.dice = w.Button(description="New seed", tooltip="another seed by lot")
         self.count = _number("Count", 1, "pictures, with this seed and the next ones")
@@ -69,7 +72,9 @@ class Controls:
         self._offer_sizes(backend)
         for name, one in self.named().items():
             one.add_class(f"imagen-{name}")
-        self.box = w.Box([one for name, one in self.named().items() if name != "prompt"])
+        self.box = w.Box(
+            [one for name, one in self.named().items() if name != "prompt"]
+        )
         self.box.add_class("imagen-controls")
 
     def named(self) -> dict[str, Any]:
@@ -114,7 +119,9 @@ class Controls:
             checks[name] = partial(_checked, drawer, name, getattr(self, name).value)
         if drawer.limits.sizes:  # there one side is as good as the other makes it
             here = self._here()
-            checks["width"] = checks["height"] = partial(check_size, *here, drawer.limits)
+            checks["width"] = checks["height"] = partial(
+                check_size, *here, drawer.limits
+            )
         return {name: said for name, check in checks.items() if (said := _said(check))}
 
     def wishes(self) -> list[Wish]:
@@ -127,7 +134,9 @@ class Controls:
         if not self.lock.value:
             self.roll()
         first = self.seed.value
-        _checked(self.backends[self.backend.value], "seed", first + self.count.value - 1)
+        _checked(
+            self.backends[self.backend.value], "seed", first + self.count.value - 1
+        )
         return [self._wish(first + n) for n in range(self.count.value)]
 
     def to_cloud(self) -> bool | None:
@@ -137,7 +146,9 @@ class Controls:
     def recall(self, record: Record, part: str) -> None:
         """Set the controls from a picture: `all`, its `prompt` or its `seed`."""
         if part == "all" and record.backend not in self.backends:
-            raise UsageError(f"{record.backend} cannot draw here, so only its prompt and seed help")
+            raise UsageError(
+                f"{record.backend} cannot draw here, so only its prompt and seed help"
+            )
         if part in ("all", "prompt"):
             self.prompt.value = record.prompt
         if part == "all":
@@ -205,12 +216,16 @@ def _number(name: str, value: int, tooltip: str) -> Any:
     return w.IntText(description=name, value=value, tooltip=tooltip)
 
 
-def _backends(studio: Studio, configured: Backend) -> tuple[dict[str, Backend], dict[str, str]]:
+def _backends(
+    studio: Studio, configured: Backend
+) -> tuple[dict[str, Backend], dict[str, str]]:
     """Those that can draw here, the configured one first, and why the others cannot."""
     drawing, missing = {}, {}
     for name in dict.fromkeys([configured.name, *backend_names()]):
         try:
-            backend = configured if name == configured.name else studio.drawing_with(name)[0]
+            backend = (
+                configured if name == configured.name else studio.drawing_with(name)[0]
+            )
             state = backend.availability()
         except ImagenError as error:  # one that cannot be made without options
             missing[name] = str(error)
@@ -227,7 +242,9 @@ def _backends(studio: Studio, configured: Backend) -> tuple[dict[str, Backend], 
 
 
 def _checked(backend: Backend, name: str, value: Any) -> object:
-    return resolve("x", defaults=backend.defaults, limits=backend.limits, **{name: value})
+    return resolve(
+        "x", defaults=backend.defaults, limits=backend.limits, **{name: value}
+    )
 
 
 def _said(check: Callable[[], object]) -> str:

@@ -63,8 +63,12 @@ class Gallery(anywidget.AnyWidget):
     _esm = script("dom", "comparison", "thumbs", "facets", "look", "grid", "gallery")
     _css = style("comparison", "gallery")
 
-    def __init__(self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None) -> None:
-        self._work = Work(lambda text: self._tell("trouble", text=text))  # closed in any case
+    def __init__(
+        self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None
+    ) -> None:
+        self._work = Work(
+            lambda text: self._tell("trouble", text=text)
+        )  # closed in any case
         self._answered = threading.Event()  # a view has its first thumbnails
         self._layout_asked = {"size": _size(size), "columns": _columns(columns)}
         self._rows = Rows(frame)
@@ -74,7 +78,9 @@ class Gallery(anywidget.AnyWidget):
         self._selected = self._selected[:0]
         self._filters, self._words = Filters(), ""
         self._views: set[str] = set()
-        self._newest: dict[str, object] = {}  # the last question for thumbnails, by view
+        self._newest: dict[
+            str, object
+        ] = {}  # the last question for thumbnails, by view
         self.on_msg(self._heard)
 
     @property
@@ -124,7 +130,9 @@ class Gallery(anywidget.AnyWidget):
 
     def _checked(self, at: Any) -> list[int]:
         """Positions that there are."""
-        return [position for position in map(int, at) if 0 <= position < len(self._rows)]
+        return [
+            position for position in map(int, at) if 0 <= position < len(self._rows)
+        ]
 
     def _tell(self, kind: str, buffers: Sequence[bytes] = (), **more: Any) -> None:
         self.send({"kind": kind, **more}, [*buffers])
@@ -161,7 +169,14 @@ class Gallery(anywidget.AnyWidget):
             return
         files = [one if isinstance(one, bytes) else b"" for one in made]
         troubles = [str(one) if isinstance(one, ImagenError) else "" for one in made]
-        self._tell("cards", files, view=view, at=[*at], troubles=troubles, **self._rows.told(at))
+        self._tell(
+            "cards",
+            files,
+            view=view,
+            at=[*at],
+            troubles=troubles,
+            **self._rows.told(at),
+        )
         self._answered.set()
 
     def _tag(self, name: str, at: Sequence[int]) -> None:
@@ -177,7 +192,9 @@ class Gallery(anywidget.AnyWidget):
         try:
             self._tell("picture", [large(place, cloud)], view=view, at=position, **told)
         except ImagenError as error:
-            self._tell("picture", [b""], view=view, at=position, trouble=str(error), **told)
+            self._tell(
+                "picture", [b""], view=view, at=position, trouble=str(error), **told
+            )
 
     def _compare(self, view: str, at: Sequence[int]) -> None:
         if len(at) != 2:
@@ -218,7 +235,9 @@ class Gallery(anywidget.AnyWidget):
         prompts = self._rows.told(range(len(files)))["prompt"]
         small = zip(files, prompts, strict=True)
         columns = self._layout_asked["columns"]
-        return thumbnails(small, len(self._rows), side=self._saved_side, columns=columns)
+        return thumbnails(
+            small, len(self._rows), side=self._saved_side, columns=columns
+        )
 
     @property
     def _saved_side(self) -> int:

@@ -17,7 +17,9 @@ from imagen_nb.studio.live import SIDE, Onlooker
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.thumbnails import webp
 
-_SESSION_CLOSED = "this panel's session is closed: make a new panel, which can resume what waits"
+_SESSION_CLOSED = (
+    "this panel's session is closed: make a new panel, which can resume what waits"
+)
 _END_S = 5.0  # seconds that the end of the interpreter waits for a step
 
 
@@ -36,7 +38,9 @@ class Waiting:
     @property
     def resumable(self) -> int:
         """How many wait for somebody to resume."""
-        return sum(not item.error and (self.held_up or not item.mine) for item in self.items)
+        return sum(
+            not item.error and (self.held_up or not item.mine) for item in self.items
+        )
 
 
 class Audience(Protocol):
@@ -73,7 +77,9 @@ class Painter:
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()  # of what is being drawn
         self._current: Item | None = None
-        self._held_up = False  # after what would keep the next picture from being drawn, too
+        self._held_up = (
+            False  # after what would keep the next picture from being drawn, too
+        )
         self._closed = False
 
     def waiting(self) -> Waiting:
@@ -187,7 +193,9 @@ class Painter:
         self._tell()
         try:
             self._try(item)
-        except StorageError as error:  # a full disk: the next picture would be drawn in vain
+        except (
+            StorageError
+        ) as error:  # a full disk: the next picture would be drawn in vain
             self._held_up = True
             self._fail(item, str(error))
         except ImagenError as error:
@@ -215,7 +223,9 @@ class Painter:
         if self._cancel.is_set():
             self._queue.remove(item.id)
             self._audience.said("cancelled")
-        elif not (self._closed or self._studio.closed):  # somebody did it in Python: it waits
+        elif not (
+            self._closed or self._studio.closed
+        ):  # somebody did it in Python: it waits
             self._held_up = True
             self._audience.failed(str(error))
 
@@ -228,7 +238,9 @@ class Painter:
 
     def _drawn(self, wish: Wish) -> Picture:
         """Draw it; unless it was drawn today, as when the process died before it was noted."""
-        with _Glances(self._audience, self._studio.settings.preview != "off") as glances:
+        with _Glances(
+            self._audience, self._studio.settings.preview != "off"
+        ) as glances:
 
             def progress(step: Step) -> None:
                 if self._closed or self._cancel.is_set():
@@ -236,7 +248,9 @@ class Painter:
                 glances(step)
 
             if wish.again:
-                return self._studio.reproduce(wish.again, cloud=wish.cloud, progress=progress)
+                return self._studio.reproduce(
+                    wish.again, cloud=wish.cloud, progress=progress
+                )
             return self._studio.generate(
                 wish.prompt, backend=self._backend(wish), seed=wish.seed, steps=wish.steps,
                 width=wish.width, height=wish.height, guidance=wish.guidance, tags=wish.tags,

@@ -111,16 +111,22 @@ class Panel(VBox):  # type: ignore[misc]
         elif asked in _OF_THE_QUEUE:
             _OF_THE_QUEUE[asked](self._painter, int(message["id"]))
         elif asked in _OF_A_PICTURE:
-            _OF_A_PICTURE[asked](self, self._strip.results.get(str(message["id"])), message)
+            _OF_A_PICTURE[asked](
+                self, self._strip.results.get(str(message["id"])), message
+            )
 
     def _hello(self, message: Message) -> None:
-        missing = [{"name": name, "why": why} for name, why in self.controls.missing.items()]
+        missing = [
+            {"name": name, "why": why} for name, why in self.controls.missing.items()
+        ]
         self._strip.tell("hello", missing=missing, notes=self.controls.notes)
         self._strip.repeat()
         self._strip.changed(self._painter.waiting())
 
     def _draw(self, message: Message) -> None:
-        self.controls.prompt.value = str(message["prompt"])  # as typed, however busy the kernel was
+        self.controls.prompt.value = str(
+            message["prompt"]
+        )  # as typed, however busy the kernel was
         self.draw()
 
     def _recall(self, one: Result, message: Message) -> None:
@@ -129,7 +135,9 @@ class Panel(VBox):  # type: ignore[misc]
 
     def _reproduce(self, one: Result, message: Message) -> None:
         record, cloud = one.picture.record, self.controls.to_cloud()
-        again = Wish(prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud)
+        again = Wish(
+            prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud
+        )
         self._painter.add([again])
 
     def _mark(self, one: Result, message: Message) -> None:

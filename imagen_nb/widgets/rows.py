@@ -68,7 +68,8 @@ class Rows:
     def told(self, positions: Sequence[int]) -> dict[str, list[Any]]:
         """What is shown of these with their thumbnails, by column."""
         columns: dict[str, list[Any]] = {
-            name: [self._values[name][position] for position in positions] for name in _TOLD
+            name: [self._values[name][position] for position in positions]
+            for name in _TOLD
         }
         columns["prompt"] = [cut(text) for text in columns["prompt"]]
         return columns | {"tags": [[*self._tags[position]] for position in positions]}
@@ -109,11 +110,15 @@ class Rows:
 
     def _count(self, name: str, passing: Mask) -> list[tuple[str, int]]:
         if name == "tag":
-            pairs = [(value, int(passing[at].sum())) for value, at in self._tagged().items()]
+            pairs = [
+                (value, int(passing[at].sum())) for value, at in self._tagged().items()
+            ]
             return sorted(pairs)[:_VALUES]
         codes, values = self._codes(name)
         counts = np.bincount(codes[passing & (codes >= 0)], minlength=len(values))
-        return [(value, int(count)) for value, count in zip(values, counts, strict=True)][:_VALUES]
+        return [
+            (value, int(count)) for value, count in zip(values, counts, strict=True)
+        ][:_VALUES]
 
     def _passing(self, filters: Filters) -> Mask:
         mask = self._said(filters.words).copy()
@@ -135,7 +140,9 @@ class Rows:
                 mask[self._tagged().get(value, [])] = True
             return mask
         codes, values = self._codes(name)
-        return np.isin(codes, [number for number, value in enumerate(values) if value in wanted])
+        return np.isin(
+            codes, [number for number, value in enumerate(values) if value in wanted]
+        )
 
     def _tagged(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -147,7 +154,9 @@ class Rows:
     @functools.cached_property
     def _values(self) -> dict[str, list[Any]]:
         """What is told of all rows; texts, and numbers as text: a browser would round a seed."""
-        columns = {name: self._column(name) for name in ("prompt", "seed", "backend", "model")}
+        columns = {
+            name: self._column(name) for name in ("prompt", "seed", "backend", "model")
+        }
         found: dict[str, list[Any]] = {
             name: [*map(text_of, values)] for name, values in columns.items()
         }
@@ -161,7 +170,9 @@ class Rows:
         if "created_at" not in self._frame.columns:
             return [""] * len(self)
         times = pd.to_datetime(self._frame["created_at"], utc=True, errors="coerce")
-        local = times.dt.tz_convert(datetime.now().astimezone().tzinfo).dt.tz_localize(None)
+        local = times.dt.tz_convert(datetime.now().astimezone().tzinfo).dt.tz_localize(
+            None
+        )
         days = local.to_numpy("datetime64[D]")
         return [*np.where(np.isnat(days), "", np.datetime_as_string(days)).tolist()]
 
@@ -182,7 +193,9 @@ class Rows:
             else sorted(counted, key=lambda v: (-counted[v], v))
         )
         numbers = {value: number for number, value in enumerate(order)}
-        return np.fromiter((numbers[value] for value in values), np.int64, len(values)), order
+        return np.fromiter(
+            (numbers[value] for value in values), np.int64, len(values)
+        ), order
 
     @functools.cached_property
     def _known(self) -> dict[str, tuple[npt.NDArray[np.int64], list[str]]]:
@@ -204,7 +217,9 @@ def text_of(value: Any) -> str:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     shown = ", ".join(map(str, found)) if isinstance(found, list) else str(found)
-    return shown.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
+    return shown.encode(
+        "utf-8", "replace"
+    ).decode()  # half of a surrogate pair is no text
 
 
 def _tags(value: Any) -> tuple[str, ...]:

@@ -41,7 +41,9 @@ _STYLE = "".join(
 def show_view(widget: Any) -> None:
     """Show a widget, as it is alive."""
     view = widget._repr_mimebundle_()
-    _display(view[0] if isinstance(view, tuple) else view, raw=True)  # anywidget, ipywidgets
+    _display(
+        view[0] if isinstance(view, tuple) else view, raw=True
+    )  # anywidget, ipywidgets
 
 
 def show_page(page: str) -> DisplayHandle:
@@ -55,11 +57,17 @@ def show_page(page: str) -> DisplayHandle:
 
 def saved(page: str) -> dict[str, str]:
     """The page as an output; without text, or a terminal would show it besides the widget's own."""
-    return {"text/html": f'<div class="imagen-saved"><style>{_STYLE}</style>{page}</div>'}
+    return {
+        "text/html": f'<div class="imagen-saved"><style>{_STYLE}</style>{page}</div>'
+    }
 
 
 def thumbnails(
-    small: Iterable[tuple[bytes, str]], total: int, *, side: int, columns: int | None = None
+    small: Iterable[tuple[bytes, str]],
+    total: int,
+    *,
+    side: int,
+    columns: int | None = None,
 ) -> str:
     """A page of thumbnails (WebP, each with its prompt), as many as `WEIGHT` has room for.
 
@@ -79,7 +87,9 @@ def thumbnails(
 def _cell(webp: bytes, prompt: str, number: int, side: int) -> str:
     line = escaped(prompt)
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
-    cut = f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    cut = (
+        f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    )
     return (
         f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
         f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {bidi(prompt)}'

@@ -16,14 +16,18 @@ def script(*names: str) -> str:
     A widget is one module, which has no place that it could import others from. So all but the last
     become functions that give what they export.
     """
-    *parts, last = ((_FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    *parts, last = (
+        (_FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names
+    )
     made = [_inside(name, part) for name, part in zip(names, parts, strict=False)]
     return "\n".join([*made, _linked(last)])
 
 
 def style(*names: str) -> str:
     """These style sheets as one."""
-    return "\n".join((_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names)
+    return "\n".join(
+        (_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names
+    )
 
 
 def _inside(name: str, module: str) -> str:

@@ -22,7 +22,10 @@ from imagen_nb.widgets.script import script, style
 
 _LISTED = 100  # of what waits
 _LETTERS = 200  # of a prompt in the queue
-_SAVED, _SAVED_S = 12, 3.0  # thumbnails that a saved notebook keeps; seconds between two updates
+_SAVED, _SAVED_S = (
+    12,
+    3.0,
+)  # thumbnails that a saved notebook keeps; seconds between two updates
 
 
 class Strip(anywidget.AnyWidget):

@@ -53,7 +53,9 @@ class Work:
         with self._lock:
             if name not in self._pools:
                 prefix = f"imagen-widget-{name}"
-                self._pools[name] = ThreadPoolExecutor(threads, thread_name_prefix=prefix)
+                self._pools[name] = ThreadPoolExecutor(
+                    threads, thread_name_prefix=prefix
+                )
             return self._pools[name].submit(self._done, task, values)
 
     def _done(self, task: Callable[..., Any], values: Any) -> Any:

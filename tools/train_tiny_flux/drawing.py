@@ -29,7 +29,9 @@ def shade(colour: RGB, factor: float) -> RGB:
 class Brush:
     """Draws in an object's own coordinates: x right, y down, both -1…1, on a canvas in pixels."""
 
-    def __init__(self, layer: Image.Image, centre: Point, radius: float, colour: RGB, rng: Random):
+    def __init__(
+        self, layer: Image.Image, centre: Point, radius: float, colour: RGB, rng: Random
+    ):
         self.draw = ImageDraw.Draw(layer)
         self.centre, self.radius, self.colour, self.rng = centre, radius, colour, rng
         self.dark, self.light = shade(colour, 0.62), shade(colour, 1.45)
@@ -42,16 +44,23 @@ class Brush:
         x, y = point[0] * self.stretch, point[1] / self.stretch
         cos, sin = math.cos(self.tilt), math.sin(self.tilt)
         cx, cy = self.centre
-        return cx + self.radius * (x * cos - y * sin), cy + self.radius * (x * sin + y * cos)
+        return cx + self.radius * (x * cos - y * sin), cy + self.radius * (
+            x * sin + y * cos
+        )
 
     def near(self, value: float, share: float = 0.08) -> float:
         """The value, varied a little: no two houses are alike."""
         return value * self.rng.uniform(1 - share, 1 + share)
 
-    def poly(self, points: Sequence[Point], fill: RGB | None = None, *, line: bool = True) -> None:
+    def poly(
+        self, points: Sequence[Point], fill: RGB | None = None, *, line: bool = True
+    ) -> None:
         outline = self.outline if line else None
         self.draw.polygon(
-            [self.at(p) for p in points], fill or self.colour, outline, self.width if outline else 0
+            [self.at(p) for p in points],
+            fill or self.colour,
+            outline,
+            self.width if outline else 0,
         )
 
     def oval(
@@ -76,15 +85,29 @@ class Brush:
         *,
         line: bool = True,
     ) -> None:
-        self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], fill, line=line)
+        self.poly(
+            [(left, top), (right, top), (right, bottom), (left, bottom)],
+            fill,
+            line=line,
+        )
 
-    def stroke(self, points: Sequence[Point], width: float, fill: RGB | None = None) -> None:
+    def stroke(
+        self, points: Sequence[Point], width: float, fill: RGB | None = None
+    ) -> None:
         pixels = max(2, round(width * self.radius))
-        self.draw.line([self.at(p) for p in points], fill or self.dark, pixels, joint="curve")
+        self.draw.line(
+            [self.at(p) for p in points], fill or self.dark, pixels, joint="curve"
+        )
 
 
 def arc(
-    x: float, y: float, rx: float, ry: float, start: float = 0, end: float = 360, n: int = 36
+    x: float,
+    y: float,
+    rx: float,
+    ry: float,
+    start: float = 0,
+    end: float = 360,
+    n: int = 36,
 ) -> list[Point]:
     """Points of an elliptic arc, degrees clockwise from the right."""
     angles = [math.radians(start + (end - start) * i / n) for i in range(n + 1)]
@@ -94,7 +117,9 @@ def arc(
 def star_points(points: int, inner: float, outer: float = 1.0) -> list[Point]:
     angles = [math.pi * i / points - math.pi / 2 for i in range(2 * points)]
     radii = [outer if i % 2 == 0 else inner for i in range(2 * points)]
-    return [(r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, angles, strict=True)]
+    return [
+        (r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, angles, strict=True)
+    ]
 
 
 def lighthouse(b: Brush) -> None:
@@ -102,7 +127,10 @@ def lighthouse(b: Brush) -> None:
     b.poly([(-foot, 1), (-top, -0.42), (top, -0.42), (foot, 1)])
     for y in (-0.1, 0.5):
         wide = [top + (foot - top) * (v + 0.42) / 1.42 for v in (y, y + 0.26)]
-        b.poly([(-wide[0], y), (wide[0], y), (wide[1], y + 0.26), (-wide[1], y + 0.26)], WHITE)
+        b.poly(
+            [(-wide[0], y), (wide[0], y), (wide[1], y + 0.26), (-wide[1], y + 0.26)],
+            WHITE,
+        )
     b.box(-top - 0.1, -0.54, top + 0.1, -0.42, b.dark)
     b.box(-top + 0.04, -0.8, top - 0.04, -0.54, LAMP)
     b.poly([(-top - 0.06, -0.78), (0, -1.05), (top + 0.06, -0.78)], b.dark)
@@ -135,7 +163,13 @@ def mountain(b: Brush) -> None:
     peak = b.rng.uniform(-0.12, 0.12)
     b.poly([(-1.05, 0.85), (peak, -0.9), (1.05, 0.85)])
     b.poly(
-        [(peak, -0.9), (peak + 0.36, -0.28), (0.12, -0.42), (-0.08, -0.2), (peak - 0.36, -0.28)],
+        [
+            (peak, -0.9),
+            (peak + 0.36, -0.28),
+            (0.12, -0.42),
+            (-0.08, -0.2),
+            (peak - 0.36, -0.28),
+        ],
         WHITE,
     )
     b.poly([(peak + 0.36, -0.28), (1.05, 0.85), (0.2, 0.85)], b.dark, line=False)
@@ -164,7 +198,13 @@ def heart(b: Brush) -> None:
     angles = [2 * math.pi * i / 48 for i in range(48)]
     xs = [16 * math.sin(a) ** 3 / 17 for a in angles]
     ys = [
-        -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)) / 16
+        -(
+            13 * math.cos(a)
+            - 5 * math.cos(2 * a)
+            - 2 * math.cos(3 * a)
+            - math.cos(4 * a)
+        )
+        / 16
         for a in angles
     ]
     b.poly(list(zip(xs, ys, strict=True)))
@@ -231,7 +271,9 @@ def bird(b: Brush) -> None:
 
 def car(b: Brush) -> None:
     b.poly([(-0.55, -0.05), (-0.36, -0.5), (0.32, -0.5), (0.58, -0.05)])
-    b.poly([(-0.42, -0.06), (-0.29, -0.4), (-0.03, -0.4), (-0.03, -0.06)], (205, 232, 245))
+    b.poly(
+        [(-0.42, -0.06), (-0.29, -0.4), (-0.03, -0.4), (-0.03, -0.06)], (205, 232, 245)
+    )
     b.poly([(0.05, -0.06), (0.05, -0.4), (0.27, -0.4), (0.44, -0.06)], (205, 232, 245))
     b.box(-1, -0.05, 1, 0.42)
     for x in (-0.55, 0.55):
@@ -240,7 +282,9 @@ def car(b: Brush) -> None:
 
 
 def rocket(b: Brush) -> None:
-    b.poly([(-0.2, 0.68), (0, b.near(1.08, 0.05)), (0.2, 0.68)], (255, 160, 40), line=False)
+    b.poly(
+        [(-0.2, 0.68), (0, b.near(1.08, 0.05)), (0.2, 0.68)], (255, 160, 40), line=False
+    )
     for x in (-1, 1):
         b.poly([(x * 0.28, 0.2), (x * 0.66, 0.74), (x * 0.28, 0.66)], b.dark)
     b.poly([(-0.32, 0.7), *arc(0, -0.2, 0.34, 0.85, 180, 360), (0.32, 0.7)])
@@ -250,8 +294,12 @@ def rocket(b: Brush) -> None:
 def cactus(b: Brush) -> None:
     for x in (-1, 1):
         y = b.rng.uniform(-0.1, 0.1)
-        b.stroke([(0, 0.3 + y), (x * 0.56, 0.3 + y), (x * 0.56, -0.25 + y)], 0.34, b.outline)
-        b.stroke([(0, 0.3 + y), (x * 0.56, 0.3 + y), (x * 0.56, -0.23 + y)], 0.26, b.colour)
+        b.stroke(
+            [(0, 0.3 + y), (x * 0.56, 0.3 + y), (x * 0.56, -0.25 + y)], 0.34, b.outline
+        )
+        b.stroke(
+            [(0, 0.3 + y), (x * 0.56, 0.3 + y), (x * 0.56, -0.23 + y)], 0.26, b.colour
+        )
     b.poly([(-0.26, 1), *arc(0, -0.7, 0.26, 0.3, 180, 360), (0.26, 1)])
     for x in (-0.1, 0.1):
         b.stroke([(x, -0.7), (x, 0.95)], 0.04, b.dark)
@@ -290,7 +338,10 @@ def castle(b: Brush) -> None:
             b.box(x + tooth, -0.68, x + tooth + 0.14, -0.48)
     for x in (-0.32, -0.07, 0.18):
         b.box(x, -0.28, x + 0.14, -0.08)
-    b.poly([(-0.2, 0.9), *arc(0, 0.45, 0.2, 0.22, 180, 360), (0.2, 0.9)], shade(b.colour, 0.35))
+    b.poly(
+        [(-0.2, 0.9), *arc(0, 0.45, 0.2, 0.22, 180, 360), (0.2, 0.9)],
+        shade(b.colour, 0.35),
+    )
 
 
 DRAW: dict[str, Callable[[Brush], None]] = {
@@ -338,7 +389,13 @@ def placed(scene: Scene, rng: Random) -> list[tuple[Thing, Point, float]]:
         radius = {2: 0.18, 3: 0.14}[scene.count]
         objects = [(first, (x, 0.55), radius) for x in xs]
     else:
-        objects = [(first, POSITIONS[scene.position or "center"], SIZES[first.size or "medium"])]
+        objects = [
+            (
+                first,
+                POSITIONS[scene.position or "center"],
+                SIZES[first.size or "medium"],
+            )
+        ]
     moved = zip(objects, jitter[: len(objects)], strict=True)
     return [
         (t, _inside(x + dx, y + dy, r), r * rng.uniform(0.94, 1.06))
@@ -355,7 +412,8 @@ def _inside(x: float, y: float, radius: float) -> Point:
 def vary(colour: RGB, rng: Random, amount: int = 6) -> RGB:
     level = rng.uniform(0.95, 1.04)
     return tuple(  # type: ignore[return-value]
-        min(255, max(0, round(c * level + rng.uniform(-amount, amount)))) for c in colour
+        min(255, max(0, round(c * level + rng.uniform(-amount, amount))))
+        for c in colour
     )
 
 
@@ -386,7 +444,11 @@ def surroundings(scene: Scene, ground_y: float, rng: Random) -> Image.Image:
 def _weather(draw: ImageDraw.ImageDraw, sky: str, horizon: int, rng: Random) -> None:
     if sky == "night":
         for _ in range(rng.randint(10, 16)):
-            x, y, r = rng.uniform(0, CANVAS), rng.uniform(0, horizon * 0.85), rng.uniform(2, 3.4)
+            x, y, r = (
+                rng.uniform(0, CANVAS),
+                rng.uniform(0, horizon * 0.85),
+                rng.uniform(2, 3.4),
+            )
             draw.ellipse((x - r, y - r, x + r, y + r), (250, 246, 214))
     elif sky == "storm":
         for _ in range(5):
@@ -407,7 +469,9 @@ def _weather(draw: ImageDraw.ImageDraw, sky: str, horizon: int, rng: Random) -> 
         for x in (0.15, 0.82):
             x, y = (x + rng.uniform(-0.08, 0.08)) * CANVAS, rng.uniform(18, 62)
             for dx, r in ((-22, 13), (0, 18), (22, 13)):
-                draw.ellipse((x + dx - r, y - r * 0.7, x + dx + r, y + r * 0.7), (252, 253, 255))
+                draw.ellipse(
+                    (x + dx - r, y - r * 0.7, x + dx + r, y + r * 0.7), (252, 253, 255)
+                )
 
 
 def _place(
@@ -427,12 +491,20 @@ def _place(
     if place in ("hills", "meadow", "desert", "snow"):
         for x, rise in ((0.2, 26), (0.85, 34)):
             cx, w = (x + rng.uniform(-0.08, 0.08)) * CANVAS, rng.uniform(90, 130)
-            draw.ellipse((cx - w, horizon - rise, cx + w, horizon + rise * 2), shade(ground, 0.86))
+            draw.ellipse(
+                (cx - w, horizon - rise, cx + w, horizon + rise * 2),
+                shade(ground, 0.86),
+            )
     picture.paste(gradient(ground, shade(ground, 0.8), CANVAS - horizon), (0, horizon))
     for _ in range({"sea": 9, "meadow": 14, "desert": 5, "city": 4}.get(place, 0)):
         x, y = rng.uniform(0, CANVAS), rng.uniform(horizon + 10, CANVAS - 8)
         if place == "sea":
-            draw.line([(x - 20, y), (x, y - 5), (x + 20, y)], shade(ground, 1.4), 4, joint="curve")
+            draw.line(
+                [(x - 20, y), (x, y - 5), (x + 20, y)],
+                shade(ground, 1.4),
+                4,
+                joint="curve",
+            )
         elif place == "meadow":
             draw.line([(x - 5, y - 9), (x, y), (x + 5, y - 9)], shade(ground, 0.62), 4)
         elif place == "desert":
@@ -454,11 +526,16 @@ def _skyline(draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, rng: Random) 
         x += wide + 3
 
 
-def _cliff(draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, stand: float, rng: Random) -> None:
+def _cliff(
+    draw: ImageDraw.ImageDraw, ground: RGB, horizon: int, stand: float, rng: Random
+) -> None:
     sea = (52, 96, 132)
     light = sum(ground) / sum(GROUND["cliff"])
     draw.rectangle((0, horizon + 24, CANVAS, CANVAS), shade(sea, min(1, light)))
-    top, edge = min(max(stand, horizon - 8), CANVAS - 30), rng.uniform(0.84, 0.94) * CANVAS
+    top, edge = (
+        min(max(stand, horizon - 8), CANVAS - 30),
+        rng.uniform(0.84, 0.94) * CANVAS,
+    )
     outline = [(-2, top + 6), (edge * 0.4, top), (edge, top + 4), (edge - 18, top + 34),
                (edge + 4, top + 62), (edge - 14, CANVAS), (-2, CANVAS)]  # fmt: skip
     draw.polygon(outline, ground)
@@ -479,7 +556,9 @@ def picture(scene: Scene, rng: Random) -> Image.Image:
 def picture_and_coverage(scene: Scene, rng: Random) -> tuple[Image.Image, np.ndarray]:
     """The picture, and how much of each 16 × 16 pixel patch the objects cover: (8, 8), 0…1."""
     objects = placed(scene, rng)
-    stand = max(y + radius * 0.9 for _, (_, y), radius in objects or [(None, (0.5, 0.55), 0.2)])
+    stand = max(
+        y + radius * 0.9 for _, (_, y), radius in objects or [(None, (0.5, 0.55), 0.2)]
+    )
     canvas = surroundings(scene, stand, rng)
     layer = Image.new("RGBA", (CANVAS, CANVAS))
     for thing, (x, y), radius in objects:
@@ -490,7 +569,9 @@ def picture_and_coverage(scene: Scene, rng: Random) -> tuple[Image.Image, np.nda
         elif thing.shown_colour == "black":
             brush.outline = (120, 120, 128)
         DRAW[thing.kind](brush)
-    coverage = np.asarray(layer.getchannel("A").reduce(16 * SUPER), dtype=np.float32) / 255
+    coverage = (
+        np.asarray(layer.getchannel("A").reduce(16 * SUPER), dtype=np.float32) / 255
+    )
     return FINISH[scene.style or "flat"](canvas, layer), coverage
 
 
@@ -514,17 +595,23 @@ def _photo(canvas: Image.Image, layer: Image.Image) -> Image.Image:
     alpha = layer.getchannel("A").reduce(4)
     shadow = Image.new("L", alpha.size)
     shadow.paste(alpha, (3, 4))
-    shadow = shadow.filter(ImageFilter.BoxBlur(2)).resize(canvas.size, Image.Resampling.BILINEAR)
+    shadow = shadow.filter(ImageFilter.BoxBlur(2)).resize(
+        canvas.size, Image.Resampling.BILINEAR
+    )
     canvas.paste(
-        Image.new("RGB", canvas.size, (20, 20, 30)), (0, 0), shadow.point(lambda v: v * 2 // 5)
+        Image.new("RGB", canvas.size, (20, 20, 30)),
+        (0, 0),
+        shadow.point(lambda v: v * 2 // 5),
     )
     solid = np.asarray(layer, dtype=np.float32)
     lit = solid[..., :3] * LIGHTING[..., None]
-    layer = Image.fromarray(np.dstack([lit.clip(0, 255), solid[..., 3]]).astype(np.uint8), "RGBA")
-    canvas.paste(layer, (0, 0), layer)
-    return Image.fromarray((np.asarray(canvas) * VIGNETTE[..., None]).astype(np.uint8)).reduce(
-        SUPER
+    layer = Image.fromarray(
+        np.dstack([lit.clip(0, 255), solid[..., 3]]).astype(np.uint8), "RGBA"
     )
+    canvas.paste(layer, (0, 0), layer)
+    return Image.fromarray(
+        (np.asarray(canvas) * VIGNETTE[..., None]).astype(np.uint8)
+    ).reduce(SUPER)
 
 
 _axis = np.linspace(-1, 1, CANVAS, dtype=np.float32)

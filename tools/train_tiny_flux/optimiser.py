@@ -59,7 +59,9 @@ def split_parameters(modules: Iterable[nn.Module]) -> tuple[list[Tensor], list[T
     """(hidden matrices and kernels, everything else: biases, norms, embeddings)."""
     matrices, others = [], []
     for module in modules:
-        embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        embeddings = {
+            id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)
+        }
         for p in module.parameters():
             hidden = p.ndim >= 2 and id(p) not in embeddings
             (matrices if hidden else others).append(p)

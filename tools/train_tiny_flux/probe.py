@@ -37,7 +37,11 @@ SURROUNDINGS = (
     *(f"{place} {sky}" for place in PLACES for sky in SKIES),
     *(f"plain {colour}" for colour in COLOURS),
 )
-HEADS = {"object": tuple(OBJECTS), "colour": tuple(COLOURS), "surroundings": SURROUNDINGS}
+HEADS = {
+    "object": tuple(OBJECTS),
+    "colour": tuple(COLOURS),
+    "surroundings": SURROUNDINGS,
+}
 DEFAULTS = FLUX_TINY.defaults
 SETTINGS = {
     "num_inference_steps": DEFAULTS.steps,
@@ -75,7 +79,9 @@ class Probe(nn.Module):
 
 
 def down(a: int, b: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()
+    )
 
 
 def same(width: int) -> nn.Sequential:
@@ -92,13 +98,19 @@ def single_scene(rng: Random) -> Scene:
 def labels(scene: Scene) -> list[int]:
     thing = scene.things[0]
     said = (thing.kind, thing.shown_colour, scene.surroundings)
-    return [classes.index(word) for classes, word in zip(HEADS.values(), said, strict=True)]
+    return [
+        classes.index(word) for classes, word in zip(HEADS.values(), said, strict=True)
+    ]
 
 
 def soften(pictures: Tensor) -> Tensor:
     """Blur and noise on half of the pictures: what a decoder adds must not mislead the probe."""
-    blurred = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = torch.rand(len(pictures), 1, 1, 1) * (torch.rand(len(pictures), 1, 1, 1) < 0.5)
+    blurred = functional.avg_pool2d(
+        functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1
+    )
+    share = torch.rand(len(pictures), 1, 1, 1) * (
+        torch.rand(len(pictures), 1, 1, 1) < 0.5
+    )
     noise = torch.randn_like(pictures) * 0.06 * torch.rand(len(pictures), 1, 1, 1)
     return torch.lerp(pictures, blurred, share) + noise
 
@@ -122,10 +134,14 @@ def train(run: Path, steps: int, mixed: bool, size: int = 32) -> None:
         covered = torch.from_numpy(np.stack([share for _, share in drawn]))
         truth = torch.tensor([labels(scene) for scene in chosen]).T
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            scores, found = probe(pictures.contiguous(memory_format=torch.channels_last))
+            scores, found = probe(
+                pictures.contiguous(memory_format=torch.channels_last)
+            )
         loss = functional.binary_cross_entropy_with_logits(found.float(), covered)
         for score, wanted in zip(scores.values(), truth, strict=True):
-            loss = loss + functional.cross_entropy(score.float(), wanted, label_smoothing=0.02)
+            loss = loss + functional.cross_entropy(
+                score.float(), wanted, label_smoothing=0.02
+            )
         probe.zero_grad()
         loss.backward()
         for optimiser, rate in zip(optimisers, rates, strict=True):
@@ -133,7 +149,8 @@ def train(run: Path, steps: int, mixed: bool, size: int = 32) -> None:
             optimiser.step()
         if (step + 1) % 250 == 0:
             print(
-                f"{step + 1} loss {loss.item():.3f} {time.monotonic() - started:.0f} s", flush=True
+                f"{step + 1} loss {loss.item():.3f} {time.monotonic() - started:.0f} s",
+                flush=True,
             )
             checkpoints.save(run / "probe.pt", probe.state_dict())
     checkpoints.save(run / "probe.pt", probe.state_dict())
@@ -150,12 +167,20 @@ def verdicts(probe: Probe, pictures: list[Image.Image]) -> list[dict[str, str]]:
     """What the probe sees in each picture: object, colour, surroundings, position."""
     seen = []
     for start in range(0, len(pictures), 64):
-        part = to_tensor([np.asarray(picture) for picture in pictures[start : start + 64]])
+        part = to_tensor(
+            [np.asarray(picture) for picture in pictures[start : start + 64]]
+        )
         scores, covered = probe(part)
-        words = [[classes[i] for i in scores[name].argmax(1)] for name, classes in HEADS.items()]
+        words = [
+            [classes[i] for i in scores[name].argmax(1)]
+            for name, classes in HEADS.items()
+        ]
         places = [measured_position(found) for found in covered.sigmoid()]
         names = (*HEADS, "position")
-        seen += [dict(zip(names, row, strict=True)) for row in zip(*words, places, strict=True)]
+        seen += [
+            dict(zip(names, row, strict=True))
+            for row in zip(*words, places, strict=True)
+        ]
     return seen
 
 
@@ -208,13 +233,21 @@ def judge(run: Path, model: Path, output: Path, count: int) -> None:
     seen = verdicts(probe, pictures)
     report["model on held-out combinations"] = accuracy(asked, seen)
     for style in ("flat", "sketch", "pixel", "photo"):
-        rows = [(a, b) for a, b in zip(asked, seen, strict=True) if (a.style or "flat") == style]
-        report[f"  of these, {style} ({len(rows)})"] = accuracy(*map(list, zip(*rows, strict=True)))
+        rows = [
+            (a, b)
+            for a, b in zip(asked, seen, strict=True)
+            if (a.style or "flat") == style
+        ]
+        report[f"  of these, {style} ({len(rows)})"] = accuracy(
+            *map(list, zip(*rows, strict=True))
+        )
     output.mkdir(parents=True, exist_ok=True)
     print(json.dumps(report, indent=2))
     (output / "probe.json").write_text(json.dumps(report, indent=2) + "\n")
     misses = [saw != wanted(scene) for scene, saw in zip(asked, seen, strict=True)]
-    sheet(prompts, pictures, misses).save(output / "tiny-flux-samples.png", optimize=True)
+    sheet(prompts, pictures, misses).save(
+        output / "tiny-flux-samples.png", optimize=True
+    )
 
 
 @torch.inference_mode()
@@ -225,11 +258,15 @@ def generate(model: Path, prompts: list[str]) -> list[Image.Image]:
     for start in range(0, len(prompts), 8):
         part = prompts[start : start + 8]
         noise = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        pictures += pipeline(part, width=128, height=128, generator=noise, **SETTINGS).images
+        pictures += pipeline(
+            part, width=128, height=128, generator=noise, **SETTINGS
+        ).images
     return pictures
 
 
-def sheet(prompts: list[str], pictures: list[Image.Image], misses: list[bool]) -> Image.Image:
+def sheet(
+    prompts: list[str], pictures: list[Image.Image], misses: list[bool]
+) -> Image.Image:
     """The first 48 pictures, and the first 16 that the probe calls wrong, framed in red."""
     wrong = [i for i, miss in enumerate(misses) if miss][:16]
     shown = [*range(48), *wrong]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from vocabulary import COLOURS, COUNTS, OBJECTS, PLACES, POSITIONS, RELATIONS, SIZES, SKIES, STYLES
+from vocabulary import (
+    COLOURS,
+    COUNTS,
+    OBJECTS,
+    PLACES,
+    POSITIONS,
+    RELATIONS,
+    SIZES,
+    SKIES,
+    STYLES,
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,9 @@ def random_scene(rng: Random) -> Scene:
         things=tuple(things),
         count=rng.choice((2, 3)) if form == "many" else 1,
         relation=rng.choice(RELATIONS) if form == "pair" else None,
-        position=rng.choice(tuple(POSITIONS)) if form == "one" and rng.random() < 0.5 else None,
+        position=rng.choice(tuple(POSITIONS))
+        if form == "one" and rng.random() < 0.5
+        else None,
         place=place,
         sky=sky,
         background=background,
@@ -114,9 +126,12 @@ def caption(scene: Scene, rng: Random) -> str:
     text = " ".join(part for part in parts if part)
     if scene.style is None:
         return text
-    named = {"pixel": "pixel art", "photo": "photo", "sketch": "sketch", "flat": "flat"}[
-        scene.style
-    ]
+    named = {
+        "pixel": "pixel art",
+        "photo": "photo",
+        "sketch": "sketch",
+        "flat": "flat",
+    }[scene.style]
     forms = (f"{text}, {named}", f"{named} of {text}", f"{text}, {named} style")
     return rng.choice(forms)
 
@@ -126,7 +141,9 @@ def _subject(scene: Scene, rng: Random) -> str:
         return ""
     first = _noun(scene.things[0])
     if scene.relation:
-        joint = {"leftof": "left of", "rightof": "right of"}.get(scene.relation, scene.relation)
+        joint = {"leftof": "left of", "rightof": "right of"}.get(
+            scene.relation, scene.relation
+        )
         return f"a {first} {joint} a {_noun(scene.things[1])}"
     if scene.count > 1:
         return f"{COUNTS[scene.count]} {first}s".replace("fishs", "fish")

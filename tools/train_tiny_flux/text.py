@@ -24,7 +24,10 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
         [
             normalizers.NFKC(),
             normalizers.Lowercase(),
-            *(normalizers.Replace(Regex(rf"\b(?:{p})\b"), w) for p, w in SYNONYMS.items()),
+            *(
+                normalizers.Replace(Regex(rf"\b(?:{p})\b"), w)
+                for p, w in SYNONYMS.items()
+            ),
             normalizers.Replace(Regex(rf"\b(?!(?:{known})\b)\w+"), " "),
             normalizers.Replace(Regex("[^a-z]+"), " "),
             normalizers.Strip(),

@@ -91,11 +91,14 @@ class Flow(nn.Module):
         self.transformer, self.clip, self.t5 = new_transformer(), new_clip(), new_t5()
         for name, module in self.transformer.named_modules():
             # Blocks begin as the identity (adaLN-zero, Peebles & Xie 2022).
-            if isinstance(module, nn.Linear) and (".norm" in name or name == "proj_out"):
+            if isinstance(module, nn.Linear) and (
+                ".norm" in name or name == "proj_out"
+            ):
                 nn.init.zeros_(module.weight)
                 nn.init.zeros_(module.bias)
         self.register_buffer(
-            "image_ids", FluxPipeline._prepare_latent_image_ids(1, 8, 8, "cpu", torch.float32)
+            "image_ids",
+            FluxPipeline._prepare_latent_image_ids(1, 8, 8, "cpu", torch.float32),
         )
         self.register_buffer("text_ids", torch.zeros(MAX_TOKENS, 3))
 
@@ -133,7 +136,9 @@ def cache(run: Path, count: int) -> None:
         coverage.append(np.stack([covered for _, covered in drawn]))
         said = [scenes.caption(scene, rng) for scene in chosen for _ in range(CAPTIONS)]
         ids.append(
-            tokenizer(said, padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids
+            tokenizer(
+                said, padding="max_length", max_length=MAX_TOKENS, truncation=True
+            ).input_ids
         )
         if start % 3200 == 0:
             print(f"cached {start}", flush=True)
@@ -171,7 +176,10 @@ def flow_loss(model: nn.Module, data: dict[str, Any], picked: Tensor) -> Tensor:
 
 def hidden_matrices(model: Flow) -> list[Tensor]:
     """What Muon trains: the blocks' matrices but for the modulations."""
-    blocks = [model.transformer.transformer_blocks, model.transformer.single_transformer_blocks]
+    blocks = [
+        model.transformer.transformer_blocks,
+        model.transformer.single_transformer_blocks,
+    ]
     matrices, _ = split_parameters([*blocks, model.clip, model.t5])
     named = model.transformer.named_parameters()
     modulations = {id(p) for name, p in named if ".norm" in name}
@@ -189,7 +197,12 @@ def train(run: Path, steps: int, size: int, mixed: bool) -> None:
     hidden = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in hidden]
     optimisers = [
-        Muon(matrices, lr=0.015, decay=0.01, dtype=torch.bfloat16 if mixed else torch.float32),
+        Muon(
+            matrices,
+            lr=0.015,
+            decay=0.01,
+            dtype=torch.bfloat16 if mixed else torch.float32,
+        ),
         torch.optim.AdamW(others, 2e-3, (0.9, 0.98)),
     ]
     rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
@@ -198,17 +211,23 @@ def train(run: Path, steps: int, size: int, mixed: bool) -> None:
         model.load_state_dict(state["model"])
         average = state["average"]
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=False):
-            optimiser.load_state_dict(saved)  # none after `restore.py`: they begin afresh
+            optimiser.load_state_dict(
+                saved
+            )  # none after `restore.py`: they begin afresh
         first = state["step"]
     started, total = time.monotonic(), 0.0
     for step in range(first, steps):
-        torch.manual_seed(1_000_000 + step)  # a resumed run sees what it would have seen
+        torch.manual_seed(
+            1_000_000 + step
+        )  # a resumed run sees what it would have seen
         for optimiser, rate in zip(optimisers, rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * rate_factor(step, steps)
         # The fused attention's backward pass is the slow one for 80 tokens on a CPU.
         with sdpa_kernel(SDPBackend.MATH):
             with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-                loss = flow_loss(model, data, torch.randint(len(data["latents"]), (size,)))
+                loss = flow_loss(
+                    model, data, torch.randint(len(data["latents"]), (size,))
+                )
             model.zero_grad()
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -218,12 +237,15 @@ def train(run: Path, steps: int, size: int, mixed: bool) -> None:
         newest = model.state_dict()
         followed = [name for name, value in newest.items() if value.is_floating_point()]
         torch._foreach_lerp_(
-            [average[name] for name in followed], [newest[name] for name in followed], 1 - decay
+            [average[name] for name in followed],
+            [newest[name] for name in followed],
+            1 - decay,
         )
         total += loss.item()
         if (step + 1) % 50 == 0:
             print(
-                f"{step + 1} loss {total / 50:.4f} {time.monotonic() - started:.0f} s", flush=True
+                f"{step + 1} loss {total / 50:.4f} {time.monotonic() - started:.0f} s",
+                flush=True,
             )
             total = 0.0
         if (step + 1) % 500 == 0 or step + 1 == steps:
@@ -247,7 +269,9 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=7500)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument(
-        "--bf16", action="store_true", help="faster where the CPU multiplies bfloat16 (avx512_bf16)"
+        "--bf16",
+        action="store_true",
+        help="faster where the CPU multiplies bfloat16 (avx512_bf16)",
     )
     options = parser.parse_args()
     if options.stage == "cache":

@@ -51,11 +51,15 @@ def batch(step: int, size: int) -> Tensor:
     """The pictures of one step; the step is the seed, so a resumed run sees what it would have."""
     rng = Random(f"vae {step}")
     scene = scenes.random_scene
-    return to_tensor([np.asarray(drawing.picture(scene(rng), rng)) for _ in range(size)])
+    return to_tensor(
+        [np.asarray(drawing.picture(scene(rng), rng)) for _ in range(size)]
+    )
 
 
 def gradient_l1(a: Tensor, b: Tensor) -> Tensor:
-    return sum(((a.diff(dim=d) - b.diff(dim=d)).abs().mean() for d in (2, 3)), torch.zeros(()))
+    return sum(
+        ((a.diff(dim=d) - b.diff(dim=d)).abs().mean() for d in (2, 3)), torch.zeros(())
+    )
 
 
 def loss_of(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
@@ -69,19 +73,26 @@ def train(run: Path, steps: int, size: int) -> None:
     torch.manual_seed(0)
     vae = new_vae().to(memory_format=torch.channels_last)
     matrices, others = split_parameters([vae])
-    optimisers = [Muon(matrices, lr=0.012), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.99))]
+    optimisers = [
+        Muon(matrices, lr=0.012),
+        torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.99)),
+    ]
     rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     first = 0
     if state := checkpoints.load(run / "vae.pt"):
         vae.load_state_dict(state["vae"])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=False):
-            optimiser.load_state_dict(saved)  # none after `restore.py`: they begin afresh
+            optimiser.load_state_dict(
+                saved
+            )  # none after `restore.py`: they begin afresh
         first = state["step"]
     started, total = time.monotonic(), 0.0
     for step in range(first, steps):
         for optimiser, rate in zip(optimisers, rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * rate_factor(step, steps)
-        loss = loss_of(vae, batch(step, size).contiguous(memory_format=torch.channels_last))
+        loss = loss_of(
+            vae, batch(step, size).contiguous(memory_format=torch.channels_last)
+        )
         vae.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -90,13 +101,15 @@ def train(run: Path, steps: int, size: int) -> None:
         total += loss.item()
         if (step + 1) % 100 == 0:
             print(
-                f"{step + 1} loss {total / 100:.4f} {time.monotonic() - started:.0f} s", flush=True
+                f"{step + 1} loss {total / 100:.4f} {time.monotonic() - started:.0f} s",
+                flush=True,
             )
             total = 0.0
         if (step + 1) % 500 == 0 or step + 1 == steps:
             states = [optimiser.state_dict() for optimiser in optimisers]
             checkpoints.save(
-                run / "vae.pt", {"vae": vae.state_dict(), "optimisers": states, "step": step + 1}
+                run / "vae.pt",
+                {"vae": vae.state_dict(), "optimisers": states, "step": step + 1},
             )
             print(f"{step + 1} mse {test_mse(vae):.5f}", flush=True)
 
@@ -105,7 +118,9 @@ def train(run: Path, steps: int, size: int) -> None:
 def test_mse(vae: AutoencoderKL) -> float:
     """Mean squared error in -1…1 on pictures that no step has seen."""
     pictures = batch(-1, 32)
-    return float((vae.decoder(vae.encoder(pictures)[:, :16]) - pictures).square().mean())
+    return float(
+        (vae.decoder(vae.encoder(pictures)[:, :16]) - pictures).square().mean()
+    )
 
 
 if __name__ == "__main__":

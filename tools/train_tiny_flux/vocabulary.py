@@ -59,7 +59,15 @@ POSITIONS = {  # centre, in picture widths and heights
     "bottom left": (0.25, 0.75),
     "bottom right": (0.75, 0.75),
 }
-PLACES = ("hills", "sea", "meadow", "snow", "desert", "city", "cliff")  # hills: when none is named
+PLACES = (
+    "hills",
+    "sea",
+    "meadow",
+    "snow",
+    "desert",
+    "city",
+    "cliff",
+)  # hills: when none is named
 SKIES = ("day", "night", "storm", "sunset")
 STYLES = ("flat", "sketch", "pixel", "photo")
 COUNTS = {1: "one", 2: "two", 3: "three"}

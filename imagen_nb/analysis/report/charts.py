@@ -24,7 +24,9 @@ _GRID = (8.5, 9.5)  # inches
 CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
     "Bars: pictures over time, by backend.": analysis.per_day,
     "Boxes: seconds that a picture took, by backend.": analysis.latency,
-    "Boxes: seconds that a picture took, by size.": partial(analysis.latency, by="size"),
+    "Boxes: seconds that a picture took, by size.": partial(
+        analysis.latency, by="size"
+    ),
     "Boxes: seconds that a picture took, by number of steps.": partial(
         analysis.latency, by="steps"
     ),
@@ -45,13 +47,17 @@ def _charts(df: pd.DataFrame) -> Iterator[str]:
         if len(svg) <= _HEAVY:
             yield _img("chart", f"{said} The tables have the numbers.", "svg+xml", svg)
         else:
-            yield _img("chart", f"{said} The tables have the numbers.", "webp", _webp(ax))
+            yield _img(
+                "chart", f"{said} The tables have the numbers.", "webp", _webp(ax)
+            )
 
 
 def grid(df: pd.DataFrame, cloud: Cloud | None) -> str:
     """The pictures by seeds and settings, as HTML."""
     ax = analysis.grid(df, unshown(_GRID), cloud)
-    return _img("grid", "Pictures in a grid: seeds across, settings down.", "webp", _webp(ax))
+    return _img(
+        "grid", "Pictures in a grid: seeds across, settings down.", "webp", _webp(ax)
+    )
 
 
 def _svg(ax: Axes) -> bytes:
@@ -69,7 +75,9 @@ def _webp(ax: Axes) -> bytes:
     from PIL import Image
 
     buffer, small = io.BytesIO(), io.BytesIO()
-    ax.figure.get_figure(root=True).savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    ax.figure.get_figure(root=True).savefig(
+        buffer, format="png", dpi=150, bbox_inches="tight"
+    )
     Image.open(buffer).convert("RGB").save(small, "WEBP", quality=80)
     return small.getvalue()
 

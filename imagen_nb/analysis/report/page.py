@@ -51,7 +51,9 @@ def write(
 def _free(target: Path) -> None:
     """Raises when there is what a report must not replace: anything but a report."""
     if target.is_dir():
-        raise UsageError(f"{target} is a folder: name a file in it, such as {target}/report.html")
+        raise UsageError(
+            f"{target} is a folder: name a file in it, such as {target}/report.html"
+        )
     try:
         if target.exists() and not _replaceable(target):
             raise UsageError(
@@ -90,7 +92,11 @@ def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> st
 
 def _summary(df: pd.DataFrame, title: str) -> str:
     now = datetime.now().astimezone()
-    count = f"{len(df):,} picture{'s' if len(df) != 1 else ''}" if len(df) else "no pictures"
+    count = (
+        f"{len(df):,} picture{'s' if len(df) != 1 else ''}"
+        if len(df)
+        else "no pictures"
+    )
     return f"<h1>{bidi(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
 
 

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST = 20  # rows of a table
-_PARTS = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "slowest": 1.0}
+_PARTS = {
+    "5 %": 0.05,
+    "25 %": 0.25,
+    "median": 0.5,
+    "75 %": 0.75,
+    "95 %": 0.95,
+    "slowest": 1.0,
+}
 
 
 def totals(df: pd.DataFrame) -> str:
@@ -41,7 +48,9 @@ def _states(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
     """How many are in the cloud, wait, and so on, where the frame tells."""
     if "cloud" not in df.columns:
         return
-    states = df["cloud"].fillna("unknown").map(lambda state: str(state).partition(":")[0])
+    states = (
+        df["cloud"].fillna("unknown").map(lambda state: str(state).partition(":")[0])
+    )
     for state, count in states.value_counts().items():
         yield f"cloud: {state}", f"{count:,}"
 
@@ -53,7 +62,9 @@ def by_model(df: pd.DataFrame) -> str:
     found = found.sort_values("size", ascending=False)
     rows = [
         (*names, f"{count:,}", f"{count / len(df):.0%}", _dollars(spent))
-        for names, count, spent in zip(found.index, found["size"], found["sum"], strict=True)
+        for names, count, spent in zip(
+            found.index, found["size"], found["sum"], strict=True
+        )
     ]
     return _section(
         "Backends and models", ("backend", "model"), ("pictures", "share", "cost"), rows
@@ -73,17 +84,24 @@ def latencies(df: pd.DataFrame) -> str:
     parts = by.quantile([*_PARTS.values()]).unstack().loc[counts.index]
     rows = [
         (*names, f"{count:,}", *(f"{part:.2f}" for part in found))
-        for names, count, found in zip(counts.index, counts, parts.to_numpy(), strict=True)
+        for names, count, found in zip(
+            counts.index, counts, parts.to_numpy(), strict=True
+        )
     ]
     return _section(
-        "Latency, seconds a picture", ("backend", "size", "steps"), ("pictures", *_PARTS), rows
+        "Latency, seconds a picture",
+        ("backend", "size", "steps"),
+        ("pictures", *_PARTS),
+        rows,
     )
 
 
 def by_prompt(df: pd.DataFrame) -> str:
     """The prompts with most pictures."""
     seeds = df.assign(prompt=df["prompt"].fillna("")).groupby("prompt")["seed"]
-    found = seeds.agg(["size", "nunique"]).sort_values("size", ascending=False, kind="stable")
+    found = seeds.agg(["size", "nunique"]).sort_values(
+        "size", ascending=False, kind="stable"
+    )
     rows = [
         (prompt, f"{count:,}", f"{different:,}")
         for prompt, count, different in found.itertuples(name=None)
@@ -94,7 +112,9 @@ def by_prompt(df: pd.DataFrame) -> str:
 def by_tag(df: pd.DataFrame) -> str:
     """The tags of most pictures."""
     counts = df["tags"].map(labels).explode().dropna().value_counts()
-    rows = [(tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()]
+    rows = [
+        (tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()
+    ]
     return _section("Tags", ("tag",), ("pictures", "share"), rows)
 
 
@@ -112,13 +132,20 @@ def costs(df: pd.DataFrame) -> str:
 
 
 def _section(
-    title: str, texts: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[object]]
+    title: str,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    rows: Sequence[Sequence[object]],
 ) -> str:
     """The first rows as a table, and how many there are besides."""
     if not rows:
         return section(title, "<p>none</p>")
     left = len(rows) - _MOST
-    more = f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>" if left > 0 else ""
+    more = (
+        f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>"
+        if left > 0
+        else ""
+    )
     return section(title, table(texts, numbers, rows[:_MOST]), more)
 
 
@@ -143,7 +170,10 @@ def _dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 10 else f"${amount:.4f}" if amount else "$0"
 
 
-_SHORT, _CELL = 30, 200  # letters of a table's cell: that stay on one line, that are shown
+_SHORT, _CELL = (
+    30,
+    200,
+)  # letters of a table's cell: that stay on one line, that are shown
 
 
 def section(title: str, *parts: str) -> str:
@@ -151,7 +181,9 @@ def section(title: str, *parts: str) -> str:
     return f"<section>\n<h2>{html.escape(title)}</h2>\n{''.join(parts)}\n</section>\n"
 
 
-def table(texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(
+    texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]
+) -> str:
     """A table: columns of untrusted text, then columns of numbers, right-aligned by the style."""
     names = [f"<th>{html.escape(name)}</th>" for name in texts]
     names += [f'<th class="n">{html.escape(name)}</th>' for name in numbers]

@@ -36,7 +36,9 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
     captions = [_caption(row) for row in rows]
     alts = [escaped(row["prompt"], _PROMPT) for row in rows]
     rooms = [
-        (share - len((caption + alt).encode()) - _MARKUP) * 3 // 4  # base64 has 4 letters for 3
+        (share - len((caption + alt).encode()) - _MARKUP)
+        * 3
+        // 4  # base64 has 4 letters for 3
         for caption, alt in zip(captions, alts, strict=True)
     ]
     work = [*zip(described(places(shown), cloud), rooms, strict=True)]
@@ -56,7 +58,9 @@ def _small(place: Place, room: int, cloud: Cloud | None) -> bytes:
 
 def _caption(row: Mapping[Any, Any]) -> str:
     """What a picture was drawn from."""
-    facts = f"seed {row['seed']} · steps {row['steps']} · {row['width']}×{row['height']}"
+    facts = (
+        f"seed {row['seed']} · steps {row['steps']} · {row['width']}×{row['height']}"
+    )
     return (
         f"<figcaption><b>{bidi(row['prompt'], _PROMPT)}</b>"
         f"<small>{escaped(facts)} · {bidi(row['backend'], _BACKEND)}</small></figcaption>"

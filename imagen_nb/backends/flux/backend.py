@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 class Preset(Protocol):
     """What makes the backend of one row, not yet loaded."""
 
-    def __call__(self, loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
+    def __call__(
+        self, loras: Loras | None = None, memory: Memory | None = None
+    ) -> FluxBackend:
         """With these LoRAs, and what of its memory plan is set."""
         ...
 
@@ -62,7 +64,9 @@ def custom(
     Raises `UsageError` without a model and `BackendError` for a folder that is no FLUX pipeline.
     """
     if not model:
-        raise UsageError("the backend flux needs model=…: a folder or a Hugging Face id")
+        raise UsageError(
+            "the backend flux needs model=…: a folder or a Hugging Face id"
+        )
     row = custom_model(str(model))
     options = {"model": portable(row.folder) if row.folder else row.source}
     return FluxBackend(row, loras, memory, options)
@@ -94,13 +98,19 @@ class FluxBackend:
             need_peft()
             read(self._named)
         self.name, self.model = row.name, row.recorded
-        self.defaults, self.limits = row.defaults, replace(row.limits, takes=row.kind.takes)
+        self.defaults, self.limits = (
+            row.defaults,
+            replace(row.limits, takes=row.kind.takes),
+        )
         self._loaded = loaded(row, wanted)
 
     @property
     def made_with(self) -> dict[str, Any]:
         """See `imagen_nb.backends.made_with`."""
-        return {"options": self._options, "loras": [lora.recorded() for lora in read(self._named)]}
+        return {
+            "options": self._options,
+            "loras": [lora.recorded() for lora in read(self._named)],
+        }
 
     def availability(self) -> Availability:
         """Whether the weights are here; looks at files only."""
@@ -114,14 +124,19 @@ class FluxBackend:
         return 0.0
 
     def draw(
-        self, requests: Sequence[Request], progress: Progress | None, cancel: threading.Event
+        self,
+        requests: Sequence[Request],
+        progress: Progress | None,
+        cancel: threading.Event,
     ) -> Iterator[Drawn]:
         """Draw in batches of like requests; see `Backend.draw`.
 
         What finds the card's memory too small is drawn once more, with the next smaller plan.
         """
         loras, first, failed = read(self._named), 0, -1
-        drawing = Drawing(self._loaded, loras, self._options, requests, progress, cancel)
+        drawing = Drawing(
+            self._loaded, loras, self._options, requests, progress, cancel
+        )
         while first < len(requests):
             try:
                 for part in parts(requests[first:], self._plan(), self.row.kind):

@@ -100,7 +100,11 @@ def _forget_peak() -> None:
 def _peak() -> float:
     import torch
 
-    return round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else 0.0
+    return (
+        round(torch.cuda.max_memory_allocated() / 1e9, 2)
+        if torch.cuda.is_available()
+        else 0.0
+    )
 
 
 def markdown(model: str, machine: Machine, rows: Sequence[Timed]) -> str:

@@ -8,10 +8,19 @@ from typing import Any
 
 from imagen_nb.backends.flux.models import DEV, FLUX_DEV, FLUX_SCHNELL, LOCAL, Model
 from imagen_nb.backends.flux.pipelines import FLUX_1
-from imagen_nb.backends.flux.weights import WEIGHTS, found, lacking, missing_line, read_json
+from imagen_nb.backends.flux.weights import (
+    WEIGHTS,
+    found,
+    lacking,
+    missing_line,
+    read_json,
+)
 from imagen_nb.errors import BackendError
 
-SMALL_GB, LARGE_GB = 1.0, 8.0  # below: drawn in batches; above: float32 would fill a CPU's memory
+SMALL_GB, LARGE_GB = (
+    1.0,
+    8.0,
+)  # below: drawn in batches; above: float32 would fill a CPU's memory
 
 
 def custom_model(source: str) -> Model:
@@ -27,7 +36,9 @@ def custom_model(source: str) -> Model:
     if row.folder is not None:
         row = replace(row, source=str(row.folder.absolute()))
     elif source.count("/") != 1 or source.startswith((".", "~")):
-        raise BackendError(f"there is no folder {source}: name a folder or a Hugging Face id")
+        raise BackendError(
+            f"there is no folder {source}: name a folder or a Hugging Face id"
+        )
     folder = found(row)
     if folder is not None and not lacking(folder):
         return _configured(row, folder)
@@ -42,8 +53,12 @@ def _configured(row: Model, folder: Path) -> Model:
     try:
         multiple, side = _sizes(vae)
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise BackendError(f"{folder}/vae/config.json is of no AutoencoderKL ({error!r})") from None
-    row = replace(row, pipeline=str(read_json(folder / "model_index.json")["_class_name"]))
+        raise BackendError(
+            f"{folder}/vae/config.json is of no AutoencoderKL ({error!r})"
+        ) from None
+    row = replace(
+        row, pipeline=str(read_json(folder / "model_index.json")["_class_name"])
+    )
     base = _usual(row, bool(transformer.get("guidance_embeds")))
     size_gb = weights_gb(row, folder)
     return replace(

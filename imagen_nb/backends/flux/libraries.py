@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-_ADVISERS = ("torchao", "torch.utils._pytree")  # loggers of what diffusers loads where it is there
+_ADVISERS = (
+    "torchao",
+    "torch.utils._pytree",
+)  # loggers of what diffusers loads where it is there
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def quietly() -> Iterator[None]:
 
     advisers = [(it, it.level) for it in map(logging.getLogger, _ADVISERS)]
     before = [
-        (it, it.get_verbosity(), it.is_progress_bar_enabled()) for it in (diffusers, transformers)
+        (it, it.get_verbosity(), it.is_progress_bar_enabled())
+        for it in (diffusers, transformers)
     ]
     for library, _, _ in before:
         library.set_verbosity_error()
@@ -43,4 +47,6 @@ def quietly() -> Iterator[None]:
 @functools.cache  # 1 ms each: they are read from files
 def versions() -> tuple[tuple[str, str], ...]:
     """Names and versions of the libraries that draw."""
-    return tuple((name, version(name)) for name in ("diffusers", "torch", "transformers"))
+    return tuple(
+        (name, version(name)) for name in ("diffusers", "torch", "transformers")
+    )

@@ -32,7 +32,11 @@ def located(given: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         return _only(path)
     parts = str(given).replace(os.sep, "/").split("/")
-    is_id = len(parts) in (2, 3) and parts[0] not in ("", ".", "..", "~") and not path.exists()
+    is_id = (
+        len(parts) in (2, 3)
+        and parts[0] not in ("", ".", "..", "~")
+        and not path.exists()
+    )
     if not is_id or (len(parts) == 2 and path.suffix == SUFFIX):
         return path
     folder = _cached("/".join(parts[:2]))
@@ -64,7 +68,9 @@ def _only(folder: Path) -> Path:
         raise UsageError(f"there is no LoRA ({SUFFIX} file) in {folder}")
     names = ", ".join(file.name for file in files[:5])
     more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-    raise UsageError(f"{folder} has {len(files)} LoRAs ({names}{more}): name one of them")
+    raise UsageError(
+        f"{folder} has {len(files)} LoRAs ({names}{more}): name one of them"
+    )
 
 
 def listed(folder: Path) -> list[dict[str, Any]]:
@@ -74,7 +80,9 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     """
     root = expanded(folder)
     if not root.is_dir():
-        raise UsageError(f"there is no folder {root}: name one with {SUFFIX} files in it")
+        raise UsageError(
+            f"there is no folder {root}: name one with {SUFFIX} files in it"
+        )
     return [_row(root, path) for path in sorted(root.rglob(f"*{SUFFIX}"))]
 
 
@@ -115,7 +123,9 @@ def _words(header: dict[str, str]) -> Iterator[str]:
     counted: Counter[str] = Counter()
     try:
         for tags in json.loads(header.get("ss_tag_frequency", "{}")).values():
-            counted.update({str(tag).strip(): int(count) for tag, count in tags.items()})
+            counted.update(
+                {str(tag).strip(): int(count) for tag, count in tags.items()}
+            )
     except (ValueError, TypeError, AttributeError):  # anybody may write a header
         return
     yield from (tag for tag, _ in counted.most_common(_TAGS) if tag)

@@ -39,7 +39,11 @@ class Lora:
 
     def recorded(self) -> dict[str, Any]:
         """As records have it."""
-        return {"path": portable(self.path), "sha256": self.sha256, "weight": self.weight}
+        return {
+            "path": portable(self.path),
+            "sha256": self.sha256,
+            "weight": self.weight,
+        }
 
 
 def named(given: Any) -> tuple[tuple[Path, float], ...]:
@@ -56,7 +60,9 @@ def named(given: Any) -> tuple[tuple[Path, float], ...]:
         raise UsageError(f"{_FORMS}, not {given!r}")
     found = tuple(_pair(item) for item in ([given] if one else given))
     if len({path for path, _ in found}) < len(found):
-        raise UsageError("a LoRA is named twice: give it once, with the weights added up")
+        raise UsageError(
+            "a LoRA is named twice: give it once, with the weights added up"
+        )
     return found
 
 
@@ -116,7 +122,9 @@ def as_recorded(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]
 
     Raises `BackendError` when one is not here, or is another file than it was.
     """
-    pairs = [(str(record.get("path")), float(record.get("weight", 1))) for record in records]
+    pairs = [
+        (str(record.get("path")), float(record.get("weight", 1))) for record in records
+    ]
     for lora, record in zip(read(named(pairs)), records, strict=True):
         if record.get("sha256") not in (None, lora.sha256):
             raise BackendError(
@@ -152,7 +160,9 @@ def _is_for_encoders(path: Path) -> bool:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return any(name.startswith(("text_encoder", "lora_te")) for name in file.keys())  # noqa: SIM118 - it is no dict
+            return any(
+                name.startswith(("text_encoder", "lora_te")) for name in file.keys()
+            )  # noqa: SIM118 - it is no dict
     except SafetensorError:  # loading says what is wrong
         return False
 
@@ -168,7 +178,9 @@ def put(pipeline: DiffusionPipeline, loras: Sequence[Lora]) -> None:
         for name, lora in zip(names, loras, strict=True):
             try:
                 _load(pipeline, lora.path, name)
-            except Exception as error:  # peft, diffusers, safetensors, each with errors of its own
+            except (
+                Exception
+            ) as error:  # peft, diffusers, safetensors, each with errors of its own
                 _take_out(pipeline)
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise BackendError(

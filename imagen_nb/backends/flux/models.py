@@ -27,7 +27,9 @@ FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # all of FLUX.1
 KLEIN_4B = Sizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)  # Qwen3 instead of T5
 
 
-SCHNELL = Defaults(steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256)
+SCHNELL = Defaults(
+    steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256
+)
 DEV = Defaults(steps=28, guidance=3.5, width=1024, height=1024, max_sequence_length=512)
 
 
@@ -125,7 +127,9 @@ FLUX_KLEIN = replace(  # distilled: guidance does nothing, and 1 is what its car
     name="flux2-klein-local",
     source="black-forest-labs/FLUX.2-klein-4B",
     pipeline="Flux2KleinPipeline",
-    defaults=Defaults(steps=4, guidance=1.0, width=1024, height=1024, max_sequence_length=512),
+    defaults=Defaults(
+        steps=4, guidance=1.0, width=1024, height=1024, max_sequence_length=512
+    ),
     limits=Limits(64, 2048, 16, max_guidance=1.0),
     gated=False,
     download_gb=16.0,

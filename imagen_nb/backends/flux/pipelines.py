@@ -26,7 +26,12 @@ class Kind:
     takes: Takes = field(default_factory=Takes)
     transformer: str = "FluxTransformer2DModel"
     vae: str = "AutoencoderKL"
-    encoders: tuple[str, ...] = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    encoders: tuple[str, ...] = (
+        "text_encoder",
+        "tokenizer",
+        "text_encoder_2",
+        "tokenizer_2",
+    )
     large: str = "text_encoder_2"
     shifted: bool = True
 
@@ -39,7 +44,11 @@ class Kind:
     @property
     def networks(self) -> tuple[str, ...]:
         """The parts with weights."""
-        return ("transformer", "vae", *(one for one in self.encoders if "encoder" in one))
+        return (
+            "transformer",
+            "vae",
+            *(one for one in self.encoders if "encoder" in one),
+        )
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -47,7 +56,11 @@ class Kind:
         return ("scheduler", *(one for one in self.encoders if "tokenizer" in one))
 
 
-_GUIDED: dict[str, tuple[str, ...]] = {"negative_prompt": (), "true_cfg": (), "scheduler": ()}
+_GUIDED: dict[str, tuple[str, ...]] = {
+    "negative_prompt": (),
+    "true_cfg": (),
+    "scheduler": (),
+}
 KINDS = {
     kind.plain: kind
     for kind in (

@@ -37,7 +37,9 @@ class Row:
 ROWS = {
     "euler": Row("FlowMatchEulerDiscreteScheduler"),
     "euler-karras": Row("FlowMatchEulerDiscreteScheduler", {"use_karras_sigmas": True}),
-    "euler-exponential": Row("FlowMatchEulerDiscreteScheduler", {"use_exponential_sigmas": True}),
+    "euler-exponential": Row(
+        "FlowMatchEulerDiscreteScheduler", {"use_exponential_sigmas": True}
+    ),
     "unipc": Row("UniPCMultistepScheduler", _FLOW, from_image=False),
     "dpm++": Row("DPMSolverMultistepScheduler", _FLOW, from_image=False, shifts=True),
 }
@@ -60,7 +62,10 @@ def scheduled(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # numpy's, of arrays of one number and of tensors, in code of diffusers
-            for said in ("Conversion of an array", "__array__ implementation doesn't accept"):
+            for said in (
+                "Conversion of an array",
+                "__array__ implementation doesn't accept",
+            ):
                 warnings.filterwarnings("ignore", said, DeprecationWarning)
             yield
     finally:

@@ -20,7 +20,9 @@ def found(row: Model) -> Path | None:
     """
     if row.folder is not None:
         return row.folder if row.folder.is_dir() else None
-    from huggingface_hub import try_to_load_from_cache  # 0.1 s: only for a Hugging Face id
+    from huggingface_hub import (
+        try_to_load_from_cache,
+    )  # 0.1 s: only for a Hugging Face id
 
     index = try_to_load_from_cache(row.source, "model_index.json")
     return Path(index).parent if isinstance(index, str) else None
@@ -37,7 +39,9 @@ def lacking(folder: Path) -> str:
         known = ", ".join(KINDS)
         return f"its model_index.json is of {index.get('_class_name')}, not of one of {known}"
     parts = (*kind.networks, *kind.others)
-    incomplete = [name for name in parts if not _is_whole(folder / name, name in kind.networks)]
+    incomplete = [
+        name for name in parts if not _is_whole(folder / name, name in kind.networks)
+    ]
     return f"it lacks all or some of {', '.join(incomplete)}" if incomplete else ""
 
 
@@ -50,9 +54,15 @@ def missing_line(row: Model) -> str:
             f"no FLUX pipeline in {row.folder} ({reason}): name a folder that "
             "a FLUX pipeline's save_pretrained wrote"
         )
-    state = "are not on this machine" if folder is None else f"are not all here, as {reason}"
+    state = (
+        "are not on this machine"
+        if folder is None
+        else f"are not all here, as {reason}"
+    )
     size = f"{row.download_gb:g} GB, " if row.download_gb else ""
-    licence = f"licence {row.licence}" if row.licence else "licence on its Hugging Face page"
+    licence = (
+        f"licence {row.licence}" if row.licence else "licence on its Hugging Face page"
+    )
     login = "accept the licence on its Hugging Face page, run `hf auth login`, then "
     # The same weights once more in another layout, 24 GB of them, are left where they are.
     return (
@@ -69,7 +79,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise BackendError(f"there is no {path.name} in {path.parent}") from None
     except (OSError, ValueError) as error:
-        raise BackendError(f"{path} cannot be read ({error}): save or fetch it again") from None
+        raise BackendError(
+            f"{path} cannot be read ({error}): save or fetch it again"
+        ) from None
     if not isinstance(content, dict):
         raise BackendError(f"{path} holds no JSON object: save or fetch it again")
     return content

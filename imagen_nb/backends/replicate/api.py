@@ -12,9 +12,19 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
 
-from imagen_nb.backends.replicate.errors import Passing, of_status, refuse_throttled, understood
+from imagen_nb.backends.replicate.errors import (
+    Passing,
+    of_status,
+    refuse_throttled,
+    understood,
+)
 from imagen_nb.errors import BackendError, Cancelled
 
 if TYPE_CHECKING:
@@ -23,7 +33,9 @@ if TYPE_CHECKING:
 
 ENDED = ("succeeded", "failed", "canceled")
 _ANSWER_S = 20.0  # the longest that one answer may take to begin
-_LARGEST = 32 * 2**20  # bytes of a picture's file; a PNG of one megapixel has 1 to 2 million
+_LARGEST = (
+    32 * 2**20
+)  # bytes of a picture's file; a PNG of one megapixel has 1 to 2 million
 
 T = TypeVar("T")
 
@@ -92,10 +104,14 @@ class Api:
         from replicate.client import Client
 
         self.token = token
-        hooks: Any = {"response": [refuse_throttled]}  # of a proxy, which has its own transport
+        hooks: Any = {
+            "response": [refuse_throttled]
+        }  # of a proxy, which has its own transport
         limit = httpx.Timeout(min(_ANSWER_S, timeout))
         self._transport = _Telling()
-        self._files = httpx.Client(timeout=limit, follow_redirects=True, event_hooks=hooks)
+        self._files = httpx.Client(
+            timeout=limit, follow_redirects=True, event_hooks=hooks
+        )
         self._client = Client(
             token.get_secret_value(),
             base_url=base_url,
@@ -111,7 +127,9 @@ class Api:
         self._transport.close()
         self._files.close()
 
-    def order(self, model: str, inputs: dict[str, Any], patience: Patience) -> Prediction:
+    def order(
+        self, model: str, inputs: dict[str, Any], patience: Patience
+    ) -> Prediction:
         """Begin a prediction.
 
         An order that was torn is given again: at worst it is drawn, and paid, twice.
@@ -150,12 +168,16 @@ class Api:
                 patience.check()
                 data += part
                 if len(data) > _LARGEST:
-                    raise BackendError(f"Replicate sends more than {_LARGEST} bytes of a picture")
+                    raise BackendError(
+                        f"Replicate sends more than {_LARGEST} bytes of a picture"
+                    )
         return bytes(data)
 
     def _ask(self, request: Callable[[], T], patience: Patience) -> T:
         pace = patience.pace
-        growing = wait_random_exponential(multiplier=pace.again, max=pace.longest)  # full jitter
+        growing = wait_random_exponential(
+            multiplier=pace.again, max=pace.longest
+        )  # full jitter
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

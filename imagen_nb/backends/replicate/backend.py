@@ -46,14 +46,18 @@ _PIXELS = 2**24  # of a picture that can be one: ten times the largest that is a
 
 
 def schnell(
-    api_token: SecretStr | str | None = None, timeout: float | None = None, go_fast: bool = False
+    api_token: SecretStr | str | None = None,
+    timeout: float | None = None,
+    go_fast: bool = False,
 ) -> ReplicateBackend:
     """FLUX.1 [schnell] at Replicate."""
     return ReplicateBackend(FLUX_SCHNELL_HOSTED, api_token, timeout, go_fast)
 
 
 def dev(
-    api_token: SecretStr | str | None = None, timeout: float | None = None, go_fast: bool = False
+    api_token: SecretStr | str | None = None,
+    timeout: float | None = None,
+    go_fast: bool = False,
 ) -> ReplicateBackend:
     """FLUX.1 [dev] at Replicate."""
     return ReplicateBackend(FLUX_DEV_HOSTED, api_token, timeout, go_fast)
@@ -111,7 +115,9 @@ class ReplicateBackend:
 
         Whatever ends the drawing early cancels at Replicate what was not finished.
         """
-        asked = [(one, inputs(self.row, one, self._go_fast)) for one in requests]  # before paying
+        asked = [
+            (one, inputs(self.row, one, self._go_fast)) for one in requests
+        ]  # before paying
         state = self.availability()
         if not state.available:
             raise BackendError(f"{self.name}: {state.reason}")
@@ -130,7 +136,9 @@ class ReplicateBackend:
             pool.shutdown(wait=True, cancel_futures=True)
             api.close()
 
-    def _drawn(self, api: Api, unwanted: Event, request: Request, asked: Inputs) -> Drawn:
+    def _drawn(
+        self, api: Api, unwanted: Event, request: Request, asked: Inputs
+    ) -> Drawn:
         patience = Patience.of(self._timeout, unwanted, self._pace)
         started = time.perf_counter()
         prediction = api.ended(api.order(self.row.source, asked, patience), patience)
@@ -165,11 +173,15 @@ def _result(job: Future[Drawn] | None, cancel: Event) -> Drawn:
     return job.result()
 
 
-def _tell(progress: Progress, index: int, requests: Sequence[Request], seconds_left: float) -> None:
+def _tell(
+    progress: Progress, index: int, requests: Sequence[Request], seconds_left: float
+) -> None:
     """All steps of a picture, when it is there: Replicate tells of none before."""
     steps = requests[index].steps
     for step in range(1, steps + 1):
-        progress(Step(range(index, index + 1), len(requests), step, steps, seconds_left))
+        progress(
+            Step(range(index, index + 1), len(requests), step, steps, seconds_left)
+        )
 
 
 def _address(prediction: Prediction, request: Request) -> str:
@@ -177,7 +189,9 @@ def _address(prediction: Prediction, request: Request) -> str:
     output = prediction.output
     first = output[0] if isinstance(output, list) and output else output
     if not isinstance(first, str):
-        raise BackendError(f"Replicate has drawn {quoted(request)}, it says, and gives no picture")
+        raise BackendError(
+            f"Replicate has drawn {quoted(request)}, it says, and gives no picture"
+        )
     return first
 
 
@@ -239,7 +253,9 @@ def _token(given: SecretStr | None) -> SecretStr | None:
 def _checked(token: SecretStr | None) -> SecretStr:
     """The token. Raises `BackendError` for what no header can hold: httpx would quote all of it."""
     if token is None or not _fits_a_header(token):
-        raise BackendError(f"the Replicate token has letters that none has: copy it from {TOKENS}")
+        raise BackendError(
+            f"the Replicate token has letters that none has: copy it from {TOKENS}"
+        )
     return token
 
 

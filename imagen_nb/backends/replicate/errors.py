@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 TOKENS = "https://replicate.com/account/api-tokens"
 NO_TOKEN = f"no Replicate token: set REPLICATE_API_TOKEN, or replicate.api_token (from {TOKENS})"
-NO_LIBRARY = 'hosted FLUX needs the replicate library: pip install "imagen_nb[replicate]"'
+NO_LIBRARY = (
+    'hosted FLUX needs the replicate library: pip install "imagen_nb[replicate]"'
+)
 _LONGEST = 200  # letters of what a server says
 _RESETS = re.compile(r"resets in ~?(\d+)\s?s")
 _REMEDIES = {  # by HTTP status
@@ -38,7 +40,9 @@ _REMEDIES = {  # by HTTP status
 class Passing(BackendError):  # noqa: N818 - it says how, not what
     """It may work later. `retry_after`: seconds that the server asked for."""
 
-    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, status: int = 0, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.retry_after = status, retry_after
 
@@ -68,10 +72,14 @@ def understood(error: Exception, token: SecretStr) -> BackendError:
         return BackendError("no address of Replicate's: check REPLICATE_BASE_URL")
     if isinstance(error, httpx.HTTPError):
         said = short(error, token) or type(error).__name__
-        return Passing(f"Replicate cannot be reached ({said}): check the network, try again later")
+        return Passing(
+            f"Replicate cannot be reached ({said}): check the network, try again later"
+        )
     if isinstance(error, ReplicateError):
         return of_status(error.status or 0, error.detail or error.title, token)
-    return BackendError("the answer is not Replicate's: check the network and REPLICATE_BASE_URL")
+    return BackendError(
+        "the answer is not Replicate's: check the network and REPLICATE_BASE_URL"
+    )
 
 
 def of_status(status: int, said: Any, token: SecretStr) -> BackendError:
@@ -86,10 +94,14 @@ def of_status(status: int, said: Any, token: SecretStr) -> BackendError:
 def _busy(status: int, seconds: float | None) -> Passing:
     what = "is asked too often" if status == 429 else "is in trouble"
     until = f"in {seconds:g} s" if seconds else "later"
-    return Passing(f"Replicate {what} (HTTP {status}): try again {until}", status, seconds)
+    return Passing(
+        f"Replicate {what} (HTTP {status}): try again {until}", status, seconds
+    )
 
 
-def of_failed(prediction: Prediction, request: Request, token: SecretStr) -> BackendError:
+def of_failed(
+    prediction: Prediction, request: Request, token: SecretStr
+) -> BackendError:
     """Why a prediction that has ended gave no picture."""
     said = short(prediction.error or "no reason given", token)
     if "nsfw" in said.lower() or "safety" in said.lower():
@@ -98,7 +110,9 @@ def of_failed(prediction: Prediction, request: Request, token: SecretStr) -> Bac
             f" (it says: {said})"
         )
     if prediction.status == "canceled":
-        return BackendError(f"{quoted(request)} was cancelled at Replicate: draw it again")
+        return BackendError(
+            f"{quoted(request)} was cancelled at Replicate: draw it again"
+        )
     return BackendError(f"Replicate could not draw {quoted(request)}: {said}")
 
 

@@ -14,7 +14,9 @@ FLUX_TINY = Model(
     name="flux-tiny-local",
     source=str(WEIGHTS),
     title="flux-tiny-local",
-    defaults=Defaults(steps=6, guidance=0.0, width=128, height=128, max_sequence_length=16),
+    defaults=Defaults(
+        steps=6, guidance=0.0, width=128, height=128, max_sequence_length=16
+    ),
     limits=Limits(64, 256, 16, max_sequence_length=16),
     licence="Apache-2.0",
     memory_gb=0.03,

@@ -82,7 +82,9 @@ def _named(name: Any, given: dict[str, Any], key: str) -> str:
 
 
 def _distinct(made: Sequence[Job]) -> None:
-    counted = Counter(job.name.casefold() for job in made)  # some disks do not tell A from a
+    counted = Counter(
+        job.name.casefold() for job in made
+    )  # some disks do not tell A from a
     name, count = counted.most_common(1)[0]
     if count > 1:
         raise UsageError(f"{count} jobs have the name {name!r}: names must differ")
@@ -101,9 +103,14 @@ def rows(grid: Mapping[str, Any], known: Sequence[Parameter]) -> tuple[Row, ...]
     axes = [_axis(str(name), value, known) for name, value in grid.items()]
     count = math.prod(map(len, axes))
     if count > MAX_MANY:
-        raise UsageError(f"this grid has {count:,} jobs, more than {MAX_MANY:,}: split it")
+        raise UsageError(
+            f"this grid has {count:,} jobs, more than {MAX_MANY:,}: split it"
+        )
     return tuple(
-        Row(f"job {number}", {k: v for part in parts for k, v in part.items() if v is not None})
+        Row(
+            f"job {number}",
+            {k: v for part in parts for k, v in part.items() if v is not None},
+        )
         for number, parts in enumerate(itertools.product(*axes), 1)
     )
 
@@ -111,10 +118,18 @@ def rows(grid: Mapping[str, Any], known: Sequence[Parameter]) -> tuple[Row, ...]
 def _axis(name: str, value: Any, known: Sequence[Parameter]) -> list[dict[str, Any]]:
     """What one line of the grid varies over."""
     by_name = {parameter.name: parameter for parameter in known}
-    if name in ("size", "sizes") and name not in by_name and by_name.keys() >= {*_SIZES}:
+    if (
+        name in ("size", "sizes")
+        and name not in by_name
+        and by_name.keys() >= {*_SIZES}
+    ):
         return [dict(zip(_SIZES, size, strict=True)) for size in _sizes(value)]
-    meant = name if name in by_name or name.removesuffix("s") not in by_name else name[:-1]
-    values = [choice for one in listed(by_name.get(meant), value) for choice in _choices(one)]
+    meant = (
+        name if name in by_name or name.removesuffix("s") not in by_name else name[:-1]
+    )
+    values = [
+        choice for one in listed(by_name.get(meant), value) for choice in _choices(one)
+    ]
     if not values:
         raise UsageError(f"the grid has no values for {name!r}")
     return [{meant: one} for one in values]

@@ -73,18 +73,26 @@ def _read(path: Path) -> NotebookNode:
 
 def _names_kernel(path: Path, notebook: NotebookNode) -> None:
     if not notebook.metadata.get("kernelspec", {}).get("name"):
-        raise UsageError(f"{path} names no kernel: open it in JupyterLab, choose one, and save it")
+        raise UsageError(
+            f"{path} names no kernel: open it in JupyterLab, choose one, and save it"
+        )
 
 
 def needs_kernel(template: Template) -> None:
     """Raises `UsageError` where the notebook's kernel is not installed: who runs it asks."""
-    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, NoSuchKernel, get_kernel_spec
+    from jupyter_client.kernelspec import (
+        NATIVE_KERNEL_NAME,
+        NoSuchKernel,
+        get_kernel_spec,
+    )
 
     name = template.fresh().metadata["kernelspec"]["name"]
     try:
         get_kernel_spec(name)
     except NoSuchKernel:
-        remedy = "`jupyter kernelspec list` shows those there are: choose one in JupyterLab"
+        remedy = (
+            "`jupyter kernelspec list` shows those there are: choose one in JupyterLab"
+        )
         if name == NATIVE_KERNEL_NAME:
             remedy = "pip install ipykernel"
         raise UsageError(

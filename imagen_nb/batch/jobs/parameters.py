@@ -22,12 +22,21 @@ _KINDS = ("str", "int", "float", "bool", "list", "dict")
 _NAMES = {"tuple": "list", "Sequence": "list", "Mapping": "dict"} | dict(
     zip(_KINDS, _KINDS, strict=True)
 )
-_SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_SWITCHES = {
+    "true": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "0": False,
+}
 _SECRET_WORDS = {
     "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials",
     "apikey", "jwt", "bearer",
 }  # fmt: skip
-_SECRET_VALUE = re.compile(r"(sb_secret_|hf_|r8_|sk-|ghp_|github_pat_|eyJ[\w-]+\.eyJ)\S+")
+_SECRET_VALUE = re.compile(
+    r"(sb_secret_|hf_|r8_|sk-|ghp_|github_pat_|eyJ[\w-]+\.eyJ)\S+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,9 @@ def _kind(value: Any) -> str:
 
 def parameters(notebook: NotebookNode) -> list[Parameter]:
     """The names of the cell tagged `parameters`, in order. Raises `UsageError` without one."""
-    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    cells = [
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
+    ]
     if not cells:
         raise UsageError(
             "the notebook has no cell tagged `parameters`: in JupyterLab select the cell that "
@@ -140,13 +151,17 @@ def _type(text: str) -> ast.expr | None:
         return None
 
 
-def _parameter(name: str, annotation: ast.expr | None, value: ast.expr | None) -> Parameter:
+def _parameter(
+    name: str, annotation: ast.expr | None, value: ast.expr | None
+) -> Parameter:
     """Required is what has no value of its own: `...`, or None where its type does not allow it."""
     default = value.value if isinstance(value, ast.Constant) else value
     none = value is None or default is None
     if annotation is not None:
         kinds, optional = _annotated(annotation)
-        return Parameter(name, kinds, default is ... or (none and bool(kinds) and not optional))
+        return Parameter(
+            name, kinds, default is ... or (none and bool(kinds) and not optional)
+        )
     return Parameter(name, _of_default(value), default is ...)
 
 
@@ -211,7 +226,9 @@ def checked(rows: Sequence[Row], known: Sequence[Parameter]) -> list[dict[str, A
     return values
 
 
-def _columns_wrong(rows: Sequence[Row], known: Mapping[str, Parameter]) -> Iterable[str]:
+def _columns_wrong(
+    rows: Sequence[Row], known: Mapping[str, Parameter]
+) -> Iterable[str]:
     """What is wrong with whole columns."""
     for name in dict.fromkeys(name for row in rows for name in row.values):
         if secret(name):
@@ -221,11 +238,17 @@ def _columns_wrong(rows: Sequence[Row], known: Mapping[str, Parameter]) -> Itera
             )
         elif name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else f" (it has {', '.join(known)})"
+            hint = (
+                f" (did you mean {near[0]!r}?)"
+                if near
+                else f" (it has {', '.join(known)})"
+            )
             yield f"the notebook has no parameter {name!r}{hint}"
 
 
-def _of_row(row: Row, known: Mapping[str, Parameter], problems: list[str]) -> dict[str, Any]:
+def _of_row(
+    row: Row, known: Mapping[str, Parameter], problems: list[str]
+) -> dict[str, Any]:
     values = {}
     for name, value in row.values.items():
         if name not in known:
@@ -236,7 +259,9 @@ def _of_row(row: Row, known: Mapping[str, Parameter], problems: list[str]) -> di
         try:
             values[name] = _value(known[name], value, row.text)
         except ValueError:
-            problems.append(f"{row.place}: {name} must be {known[name].wanted}, not {value!r:.60}")
+            problems.append(
+                f"{row.place}: {name} must be {known[name].wanted}, not {value!r:.60}"
+            )
     problems += [
         f"{row.place}: {name!r} is missing"
         for name, parameter in known.items()
@@ -253,7 +278,9 @@ def secret(name: str) -> bool:
     """Whether a parameter of this name looks like a secret: its last word says so."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
     words = [word for word in words if word]
-    return bool(words) and (words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1))
+    return bool(words) and (
+        words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1)
+    )
 
 
 def listed(parameter: Parameter | None, value: Any) -> list[Any]:
@@ -263,4 +290,6 @@ def listed(parameter: Parameter | None, value: Any) -> list[Any]:
     if not isinstance(value, list):
         return [value]
     whole = parameter is not None and parameter.kinds == {"list"}
-    return value if not whole or all(isinstance(part, list) for part in value) else [value]
+    return (
+        value if not whole or all(isinstance(part, list) for part in value) else [value]
+    )

@@ -67,12 +67,16 @@ def _file(path: Path) -> Table:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8, at byte {error.start}") from None
+        raise UsageError(
+            f"{path} is not text in UTF-8, at byte {error.start}"
+        ) from None
 
 
 def _csv(path: Path) -> Table:
     with open(path, encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        lines = csv.reader(
+            file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","
+        )
         try:
             names = [name.strip() for name in next(lines, [])]
             _columns(path, names)
@@ -88,7 +92,11 @@ def _csv(path: Path) -> Table:
     return Table(
         path.stem,
         tuple(
-            Row(f"line {number}", _given(dict(zip(names, line, strict=False))), text=True)
+            Row(
+                f"line {number}",
+                _given(dict(zip(names, line, strict=False))),
+                text=True,
+            )
             for number, line in rows
         ),
     )
@@ -99,7 +107,11 @@ def _columns(path: Path, names: Sequence[str]) -> None:
         raise UsageError(f"{path} has no header: its first line names the parameters")
     twice = {name for name in names if names.count(name) > 1}
     if twice or "" in names:
-        what = f"the column {min(twice)!r} twice" if twice - {""} else "a column without a name"
+        what = (
+            f"the column {min(twice)!r} twice"
+            if twice - {""}
+            else "a column without a name"
+        )
         raise UsageError(f"{path} has {what}")
 
 
@@ -108,7 +120,9 @@ def _json_lines(path: Path) -> Table:
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                rows.append(Row(f"line {number}", _mapping(_parsed(path, number, line))))
+                rows.append(
+                    Row(f"line {number}", _mapping(_parsed(path, number, line)))
+                )
     return Table(path.stem, tuple(rows))
 
 
@@ -131,7 +145,9 @@ def _document(path: Path) -> Table:
     if isinstance(found, dict):
         return Table(path.stem, grid=found)
     if not isinstance(found, list):
-        raise UsageError(f"{path} holds neither a list of jobs nor a grid (name: values)")
+        raise UsageError(
+            f"{path} holds neither a list of jobs nor a grid (name: values)"
+        )
     return Table(path.stem, _numbered(_mappings(found), "job"))
 
 
@@ -173,11 +189,17 @@ def _mapping(row: Any) -> dict[str, Any]:
 
 
 def _numbered(rows: Iterable[Mapping[str, Any]], what: str) -> tuple[Row, ...]:
-    return tuple(Row(f"{what} {number}", _given(row)) for number, row in enumerate(rows, 1))
+    return tuple(
+        Row(f"{what} {number}", _given(row)) for number, row in enumerate(rows, 1)
+    )
 
 
 def _given(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): plain for name, value in row.items() if (plain := _plain(value)) is not None}
+    return {
+        str(name): plain
+        for name, value in row.items()
+        if (plain := _plain(value)) is not None
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 DONE, FAILED = "done", "failed"
 WARM = "imagen-warm"
-SHOWN, SIDE = 4, 160  # pictures of a job on the batch's page, and the pixels of their longer side
+SHOWN, SIDE = (
+    4,
+    160,
+)  # pictures of a job on the batch's page, and the pixels of their longer side
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = 300  # letters of an error in a table
 
@@ -73,7 +76,10 @@ def executed(job: Job, way: Way) -> Ran:
     notebook = _parameterized(job, way)
     _run(notebook, way)
     text = _ended(notebook, job)
-    return Ran(text, thumbnails={id: small for id, path in _first(text) if (small := _small(path))})
+    return Ran(
+        text,
+        thumbnails={id: small for id, path in _first(text) if (small := _small(path))},
+    )
 
 
 def failed(job: Job, way: Way, why: str) -> Ran:
@@ -89,7 +95,9 @@ def failed(job: Job, way: Way, why: str) -> Ran:
 def _parameterized(job: Job, way: Way) -> NotebookNode:
     from papermill.parameterize import parameterize_notebook
 
-    notebook = parameterize_notebook(way.template.fresh(), job.parameters, engine_name=way.engine)
+    notebook = parameterize_notebook(
+        way.template.fresh(), job.parameters, engine_name=way.engine
+    )
     names = {"input_path": way.template.name, "output_path": f"{job.name}.ipynb"}
     notebook.metadata.papermill = {**notebook.metadata.papermill, **names}
     return notebook
@@ -103,7 +111,9 @@ def _ended(notebook: NotebookNode, job: Job) -> str:
 
     error = None
     try:
-        raise_for_execution_errors(notebook, None)  # puts a note with a link above it all
+        raise_for_execution_errors(
+            notebook, None
+        )  # puts a note with a link above it all
     except PapermillExecutionError as raised:
         error = _line(f"{raised.ename}: {raised.evalue}")
     notebook.metadata["imagen"] = {
@@ -127,7 +137,11 @@ def _run(notebook: NotebookNode, way: Way) -> None:
             way.engine, notebook, papermill_engines.nb_kernel_name(way.engine, notebook, None),
             output_path=None, progress_bar=False, **options,
         )  # fmt: skip
-    except (DeadKernelError, TimeoutError, RuntimeError) as error:  # nbclient's are of these
+    except (
+        DeadKernelError,
+        TimeoutError,
+        RuntimeError,
+    ) as error:  # nbclient's are of these
         _write_down(notebook, type(error).__name__, str(error))
 
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 NOT_RUN = "not run"
 COLUMNS = ("job", "status", "error", "duration_s", "picture_ids", "paths", "notebook")
-_LOCK, _OWNER_S = ".imagen-batch.lock", 5.0  # seconds in which the workers of a dead batch end
+_LOCK, _OWNER_S = (
+    ".imagen-batch.lock",
+    5.0,
+)  # seconds in which the workers of a dead batch end
 
 
 class Folder:
@@ -33,7 +36,9 @@ class Folder:
     def __init__(self, path: Path | str, notebooks: str | None = None) -> None:
         """`notebooks`: a URL that executed notebooks are kept at, instead of in the folder."""
         self.path = absolute(path)
-        self._notebooks: Notebooks = Remote(notebooks) if notebooks else Local(self.path)
+        self._notebooks: Notebooks = (
+            Remote(notebooks) if notebooks else Local(self.path)
+        )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -75,7 +80,9 @@ class Folder:
         found = None if text is None else outcome(text)
         return found if found and found.key == job.key else None
 
-    def frame(self, jobs: Sequence[Job], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    def frame(
+        self, jobs: Sequence[Job], outcomes: Mapping[str, Outcome]
+    ) -> pd.DataFrame:
         """The results table: one row a job in order, its parameters first.
 
         `duration_s` is in seconds; `picture_ids` and `paths` are lists; `notebook` is where it is,
@@ -90,15 +97,24 @@ class Folder:
             shown = f"parameter_{name}" if name in COLUMNS else name
             columns[shown] = _column([job.parameters.get(name) for job in jobs])
         found = [outcomes.get(job.key) for job in jobs]
-        links = [self.link(job) if one else None for job, one in zip(jobs, found, strict=True)]
+        links = [
+            self.link(job) if one else None
+            for job, one in zip(jobs, found, strict=True)
+        ]
         columns |= {
             "status": [one.status if one else NOT_RUN for one in found],
-            "error": pd.array([one.error if one else None for one in found], dtype="str"),
+            "error": pd.array(
+                [one.error if one else None for one in found], dtype="str"
+            ),
             "duration_s": pd.array(
                 [one.seconds if one else None for one in found], dtype="Float64"
             ),
-            "picture_ids": [[id for id, _ in one.pictures] if one else [] for one in found],
-            "paths": [[path for _, path in one.pictures] if one else [] for one in found],
+            "picture_ids": [
+                [id for id, _ in one.pictures] if one else [] for one in found
+            ],
+            "paths": [
+                [path for _, path in one.pictures] if one else [] for one in found
+            ],
             "notebook": pd.array(links, dtype="str"),
         }
         return pd.DataFrame(columns)
@@ -109,7 +125,9 @@ class Folder:
 
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
-        listed = frame.map(lambda value: json.dumps(value) if isinstance(value, list) else value)
+        listed = frame.map(
+            lambda value: json.dumps(value) if isinstance(value, list) else value
+        )
         with explained(self.path):
             write_whole(self.path / "results.parquet", buffer.getvalue())
             write_whole(self.path / "results.csv", listed.to_csv(index=False).encode())
@@ -141,5 +159,6 @@ def _column(values: Sequence[Any]) -> Any:
     if kinds <= {list}:
         return values
     return [
-        value if value is None or isinstance(value, str) else json.dumps(value) for value in values
+        value if value is None or isinstance(value, str) else json.dumps(value)
+        for value in values
     ]

@@ -13,11 +13,15 @@ from imagen_nb.batch.results.folder import Folder
 from imagen_nb.system.markup import END, bidi, cut, escaped, head
 
 _STYLE = Path(__file__).parent / "batch.css"
-_IMAGES = "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
+_IMAGES = (
+    "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
+)
 _VALUE, _FACTS = 60, 400  # letters of one parameter, of all of a job
 
 
-def page(folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], title: str) -> str:
+def page(
+    folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], title: str
+) -> str:
     """The page: it runs no script, and loads nothing but the thumbnails beside it."""
     cards = "".join(_card(folder, job, outcomes.get(job.key)) for job in jobs)
     failed = sum(one.status == FAILED for one in outcomes.values())
@@ -36,7 +40,11 @@ def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
     link = quote(folder.link(job), safe="/:")
     name = escaped(job.name)
     heading = f'<a href="{link}">{name}</a>' if outcome else name
-    error = f'<p class="error">{bidi(outcome.error)}</p>' if outcome and outcome.error else ""
+    error = (
+        f'<p class="error">{bidi(outcome.error)}</p>'
+        if outcome and outcome.error
+        else ""
+    )
     return (
         f'<article class="{"failed" if status == FAILED else "job"}">\n'
         f'<div class="pictures">{"".join(_pictures(folder, job, outcome))}</div>\n'
@@ -59,7 +67,11 @@ def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str
 
 def _facts(parameters: Mapping[str, Any]) -> str:
     prompt = parameters.get("prompt")
-    others = [f"{name} {_text(value)}" for name, value in parameters.items() if name != "prompt"]
+    others = [
+        f"{name} {_text(value)}"
+        for name, value in parameters.items()
+        if name != "prompt"
+    ]
     shown = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
     return f"{shown}{bidi(' · '.join(others), _FACTS)}"
 
@@ -70,4 +82,6 @@ def _text(value: Any) -> str:
 
 
 def _took(outcome: Outcome | None) -> str:
-    return f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""
+    return (
+        f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""
+    )

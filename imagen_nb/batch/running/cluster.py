@@ -32,7 +32,9 @@ class Cluster:
     client that was given, stay.
     """
 
-    def __init__(self, dask: str | Client, way: Way, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, dask: str | Client, way: Way, environment: Mapping[str, str]
+    ) -> None:
         """Raises `UsageError` when there is no such scheduler, or Dask is not installed."""
         self._given = not isinstance(dask, str)
         self._client = _connected(dask) if isinstance(dask, str) else dask
@@ -45,7 +47,9 @@ class Cluster:
     @property
     def at_once(self) -> int:
         """How many jobs to give it: two for each worker that there is by now, or one to wait."""
-        return max(1, _AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        return max(
+            1, _AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"])
+        )
 
     def run(self, job: Job) -> Future[Ran]:
         """What it ran, in a while. The future's exception is `Lost` where that is nothing."""
@@ -92,12 +96,16 @@ def _connected(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError:
-        raise UsageError("batches on a cluster need Dask: pip install 'imagen_nb[dask]'") from None
+        raise UsageError(
+            "batches on a cluster need Dask: pip install 'imagen_nb[dask]'"
+        ) from None
     try:
         return Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"no Dask scheduler answers at {address!r}: {reason}") from None
+        raise UsageError(
+            f"no Dask scheduler answers at {address!r}: {reason}"
+        ) from None
 
 
 # Of a worker process: notebooks run one at a time, all in the thread that knows the warm kernel.
@@ -116,7 +124,9 @@ def _ran(job: Job, way: Way, environment: Mapping[str, str]) -> Ran:
         needs_kernel(way.template)
         ran = executed(job, way)
         said = outcome(ran.notebook)
-        return replace(ran, pending=_sent({path for _, path in said.pictures} if said else set()))
+        return replace(
+            ran, pending=_sent({path for _, path in said.pictures} if said else set())
+        )
 
 
 @contextmanager

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.batch.jobs.jobs import Job, jobs
 from imagen_nb.batch.jobs.notebook import Template
-from imagen_nb.batch.results.executed import DONE, FAILED, Outcome, Ran, Way, failed, outcome
+from imagen_nb.batch.results.executed import (
+    DONE,
+    FAILED,
+    Outcome,
+    Ran,
+    Way,
+    failed,
+    outcome,
+)
 from imagen_nb.batch.results.folder import Folder
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import complain
@@ -62,7 +70,11 @@ class Loop:
         """Each job that ended for good, as it does."""
         waiting = deque(jobs)
         while True:
-            while waiting and not self._stopping and len(self._running) < self._runner.at_once:
+            while (
+                waiting
+                and not self._stopping
+                and len(self._running) < self._runner.at_once
+            ):
                 job = waiting.popleft()
                 self._running[self._runner.run(job)] = job
             if not self._running:
@@ -87,7 +99,9 @@ class Loop:
             ran = failed(job, self._way, str(lost))
         said = outcome(ran.notebook)
         if said is None:
-            raise AssertionError(f"the notebook of {job.name} does not say what became of it")
+            raise AssertionError(
+                f"the notebook of {job.name} does not say what became of it"
+            )
         return ran, said
 
     def _again(self, job: Job, said: Outcome) -> bool:
@@ -141,12 +155,17 @@ class Plan:
         done = sum(one.status == DONE for one in self.before.values())
         again = len(self.before) - done
         count = len(self.jobs)
-        parts = [f"{count} job{'s' if count != 1 else ''}", f"{done} done before" if done else ""]
+        parts = [
+            f"{count} job{'s' if count != 1 else ''}",
+            f"{done} done before" if done else "",
+        ]
         parts += [f"{again} failed before" if again else "", f"{len(self.todo)} to run"]
         return ", ".join(filter(None, parts))
 
 
-def plan(source: Source, made: Template, folder: Folder, limit: int | None = None) -> Plan:
+def plan(
+    source: Source, made: Template, folder: Folder, limit: int | None = None
+) -> Plan:
     """The jobs, and which of them are still to run: those without a notebook that says done.
 
     Raises `UsageError` for jobs that the notebook cannot take.
@@ -155,5 +174,7 @@ def plan(source: Source, made: Template, folder: Folder, limit: int | None = Non
         raise UsageError(f"limit must be 0 or more, not {limit}")
     listed = jobs(source, made)
     before = {job.key: found for job in listed if (found := folder.outcome(job))}
-    missing = [job for job in listed if job.key not in before or before[job.key].status != DONE]
+    missing = [
+        job for job in listed if job.key not in before or before[job.key].status != DONE
+    ]
     return Plan(listed, missing[:limit], before)

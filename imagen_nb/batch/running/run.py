@@ -54,7 +54,9 @@ class Options:
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("retry", 0)):
             if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more, not {getattr(self, name)}")
+                raise UsageError(
+                    f"{name} must be {least} or more, not {getattr(self, name)}"
+                )
         if self.timeout is not None and not self.timeout > 0:
             raise UsageError(f"timeout is seconds, more than 0, not {self.timeout:g}")
 
@@ -157,14 +159,20 @@ def _run(
     outcomes = dict(planned.before)
     began = datetime.now(UTC)
     try:
-        interrupts = _looped(planned.todo, way, folder, options, outcomes) if planned.todo else 0
+        interrupts = (
+            _looped(planned.todo, way, folder, options, outcomes) if planned.todo else 0
+        )
     finally:
         _write(planned.jobs, outcomes, way, folder, _facts(way, options, began))
     return outcomes, interrupts > 0
 
 
 def _looped(
-    todo: Sequence[Job], way: Way, folder: Folder, options: Options, outcomes: dict[str, Outcome]
+    todo: Sequence[Job],
+    way: Way,
+    folder: Folder,
+    options: Options,
+    outcomes: dict[str, Outcome],
 ) -> int:
     """Run the jobs, filling `outcomes`; how often the user interrupted."""
     runner = _runner(len(todo), way, options)
@@ -229,7 +237,9 @@ def _write(
     table = folder.frame(jobs, outcomes)
     folder.write_table(table)
     counts = Counter(table["status"])
-    folder.write_facts({**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))})
+    folder.write_facts(
+        {**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))}
+    )
     folder.write_page(page(folder, jobs, outcomes, way.template.name))
 
 
@@ -255,7 +265,9 @@ class JobsBar:
         minutes = max(time.monotonic() - self._began, 1e-9) / 60
         rate = f"{(self._bar.n + 1) / minutes:.1f} jobs/min"
         failures = f"{self._failed} failed" if self._failed else ""
-        self._bar.set_postfix_str(", ".join(filter(None, (rate, failures))), refresh=False)
+        self._bar.set_postfix_str(
+            ", ".join(filter(None, (rate, failures))), refresh=False
+        )
         self._bar.update()
 
     def __enter__(self) -> JobsBar:

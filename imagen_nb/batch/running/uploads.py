@@ -30,7 +30,9 @@ class Uploads:
         self._settings, self._cloud = settings, cloud
         self._studios: dict[Path, Studio] = {}
         self._told, self._ending = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="imagen-batch-uploads")
+        self._thread = threading.Thread(
+            target=self._run, daemon=True, name="imagen-batch-uploads"
+        )
 
     def __enter__(self) -> Uploads:
         self._thread.start()
@@ -48,7 +50,10 @@ class Uploads:
             settings = self._settings.model_copy(update={"output": output})
             studio = Studio(settings, background=False)
             if folder.is_dir() and studio.copies(self._cloud):
-                self._studios = {**self._studios, folder: studio}  # the thread may be reading
+                self._studios = {
+                    **self._studios,
+                    folder: studio,
+                }  # the thread may be reading
         self._told.set()
 
     def finish(self) -> None:
@@ -64,7 +69,9 @@ class Uploads:
 
     def send(self, timeout: float | None) -> SyncReport:
         """Send what waits now, for at most so many seconds a folder."""
-        return sum((_sent(studio, timeout) for studio in self._studios.values()), SyncReport())
+        return sum(
+            (_sent(studio, timeout) for studio in self._studios.values()), SyncReport()
+        )
 
     def _end(self) -> None:
         self._ending.set()

@@ -50,7 +50,9 @@ def _answer(answers: IO[str], job: Job, way: Way) -> None:
     """Run a job. An error of the notebook is in it; any other is a reason to give up on the job."""
     try:
         answer = asdict(executed(job, way))
-    except Exception as error:  # whatever it is, it must not take the other jobs with it
+    except (
+        Exception
+    ) as error:  # whatever it is, it must not take the other jobs with it
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), file=answers, flush=True)
 

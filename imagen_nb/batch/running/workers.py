@@ -40,7 +40,9 @@ class Workers:
             self._free.put(place)
         self._count, self._gpus = count, gpus(environment)
         self._running: dict[int, subprocess.Popen[str]] = {}
-        self._lock = threading.RLock()  # Ctrl-C may come while this very thread holds it
+        self._lock = (
+            threading.RLock()
+        )  # Ctrl-C may come while this very thread holds it
         self._killed = False
 
     @property
@@ -110,7 +112,9 @@ class Workers:
             share["CUDA_VISIBLE_DEVICES"] = self._gpus[place % len(self._gpus)]
         if self._count > 1:
             threads = str(max(1, cores() // self._count))
-            share |= {name: threads for name in _THREADS if name not in self._environment}
+            share |= {
+                name: threads for name in _THREADS if name not in self._environment
+            }
         return share
 
     def _forget(self, place: int) -> None:
@@ -161,7 +165,11 @@ def _gone(process: subprocess.Popen[str]) -> None:
 
 def cores() -> int:
     """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def gpus(environment: Mapping[str, str]) -> Sequence[str]:
@@ -170,5 +178,7 @@ def gpus(environment: Mapping[str, str]) -> Sequence[str]:
         return [*filter(None, (part.strip() for part in named.split(",")))]
     if not (tool := shutil.which("nvidia-smi")):
         return []
-    listed = subprocess.run([tool, "--list-gpus"], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        [tool, "--list-gpus"], capture_output=True, text=True, check=False
+    )
     return [str(number) for number, _ in enumerate(listed.stdout.splitlines())]

@@ -94,7 +94,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         self.set_widgets_metadata()
         return self.nb
 
-    def execute_cell(self, cell: NotebookNode, cell_index: int, **kwargs: Any) -> NotebookNode:
+    def execute_cell(
+        self, cell: NotebookNode, cell_index: int, **kwargs: Any
+    ) -> NotebookNode:
         """As nbclient does; a cell whose kernel is lost has failed like one that raised."""
         try:
             return super().execute_cell(cell, cell_index, **kwargs)
@@ -106,7 +108,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             name, why = type(error).__name__, self._why(error)
             self._kernel.lost = why
             line = f"{name}: {why}"
-            cell.outputs.append(new_output("error", ename=name, evalue=why, traceback=[line]))
+            cell.outputs.append(
+                new_output("error", ename=name, evalue=why, traceback=[line])
+            )
             raise CellExecutionError(line, name, why) from error
 
     def _why(self, error: Exception) -> str:

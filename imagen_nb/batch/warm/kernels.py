@@ -60,7 +60,9 @@ class Kernel:
         self.name, self.environment = name, dict(os.environ)
         self.lost: str | None = None  # why it is not to be used again
         self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_short_folder()))
-        self.manager = AsyncKernelManager(kernel_name=name, connection_file=str(self._file()))
+        self.manager = AsyncKernelManager(
+            kernel_name=name, connection_file=str(self._file())
+        )
         self.speaks_python = self._spec().language == "python"
         if self.speaks_python and _has_ipc(self._folder):
             self.manager.transport = "ipc"
@@ -99,7 +101,11 @@ class Kernel:
             version = self._ask("begin")["version"]
         except UncleanError as why:
             return f"no imagen_nb in it: {why}"
-        return None if version == __version__ else f"its imagen_nb is {version}, not {__version__}"
+        return (
+            None
+            if version == __version__
+            else f"its imagen_nb is {version}, not {__version__}"
+        )
 
     def forget(self, memory: int | None) -> None:
         """Make it as good as fresh, in this process's present directory and environment.
@@ -107,7 +113,12 @@ class Kernel:
         Raises `UncleanError` where that is not possible.
         """
         changed = {k: os.environ.get(k) for k in self._changed_variables()}
-        order = {"cwd": os.getcwd(), "environment": changed, "memory": memory, "again": False}
+        order = {
+            "cwd": os.getcwd(),
+            "environment": changed,
+            "memory": memory,
+            "again": False,
+        }
         report = self._ask("forget", json.dumps(order))
         if report["again"]:
             report = self._ask("forget", json.dumps(order | {"again": True}))
@@ -128,8 +139,16 @@ class Kernel:
         reply: dict[str, Any] = {}
         try:
             reply = run_sync(self._evaluated)(call)["content"]["user_expressions"]["it"]
-            answer: dict[str, Any] = json.loads(ast.literal_eval(reply["data"]["text/plain"]))
-        except (DeadKernelError, TimeoutError, KeyError, ValueError, SyntaxError) as error:
+            answer: dict[str, Any] = json.loads(
+                ast.literal_eval(reply["data"]["text/plain"])
+            )
+        except (
+            DeadKernelError,
+            TimeoutError,
+            KeyError,
+            ValueError,
+            SyntaxError,
+        ) as error:
             said = _what_it_said(error, reply)
             raise UncleanError(f"it gave no answer ({said})", answers=False) from error
         return answer
@@ -142,7 +161,9 @@ class Kernel:
                 user_expressions={"it": expression},
             )  # fmt: skip
             reply = await self._reply(id, until - time.monotonic())
-            if reply["content"]["status"] != "aborted":  # as what follows a failed cell is
+            if (
+                reply["content"]["status"] != "aborted"
+            ):  # as what follows a failed cell is
                 return reply
 
     async def _reply(self, id: str, timeout: float) -> dict[str, Any]:
@@ -188,7 +209,11 @@ def _short(reasons: list[str]) -> str:
 def _short_folder() -> str | None:
     """A place for sockets whose path is short enough, if the usual one's is not."""
     usual = tempfile.gettempdir()
-    return "/tmp" if len(os.fsencode(usual)) > _SOCKET_PATH - 40 and os.path.isdir("/tmp") else None
+    return (
+        "/tmp"
+        if len(os.fsencode(usual)) > _SOCKET_PATH - 40 and os.path.isdir("/tmp")
+        else None
+    )
 
 
 def _has_ipc(folder: Path) -> bool:
@@ -201,7 +226,9 @@ _said: set[str] = set()
 
 
 @contextmanager
-def held(name: str, start_timeout: float = 60, memory: int | None = None) -> Iterator[Kernel]:
+def held(
+    name: str, start_timeout: float = 60, memory: int | None = None
+) -> Iterator[Kernel]:
     """The kernel for one notebook, as good as a fresh one; others wait for their turn.
 
     It stays for the next notebook, unless the one who holds it sets `lost`, or fails.
@@ -220,7 +247,9 @@ def held(name: str, start_timeout: float = 60, memory: int | None = None) -> Ite
             _end_it(now=True)
             raise
         if kernel.lost:
-            logger.warning("imagen-warm: the next notebook gets a new kernel: %s", kernel.lost)
+            logger.warning(
+                "imagen-warm: the next notebook gets a new kernel: %s", kernel.lost
+            )
         if kernel.lost or kernel.cold:
             _end_it(now=True)
 
@@ -232,7 +261,9 @@ def _as_good_as_fresh(name: str, start_timeout: float, memory: int | None) -> Ke
             _kept.forget(memory)
             return _kept
         except UncleanError as why:
-            logger.warning("imagen-warm: a new kernel, the last one cannot be cleaned: %s", why)
+            logger.warning(
+                "imagen-warm: a new kernel, the last one cannot be cleaned: %s", why
+            )
             answers = why.answers
     _end_it(now=not answers)  # asked, its libraries finish what they write
     kernel = Kernel(name, start_timeout)
@@ -261,7 +292,9 @@ def close() -> None:
 
 
 def _end_with_the_process() -> None:
-    _turn.acquire(blocking=False)  # whoever else has the turn is a thread that ends just now
+    _turn.acquire(
+        blocking=False
+    )  # whoever else has the turn is a thread that ends just now
     _end_it(now=False)
 
 

@@ -14,7 +14,10 @@ from imagen_nb.config.yaml_file import TEMPLATE, read_yaml
 from imagen_nb.errors import ConfigError
 
 _GROUP = "supabase"
-_OTHER_ACCOUNT = ("email", "password")  # of another way to sign in, which would go first
+_OTHER_ACCOUNT = (
+    "email",
+    "password",
+)  # of another way to sign in, which would go first
 
 
 def lines_for(supabase: LocalSupabase) -> str:
@@ -36,10 +39,14 @@ def configure(path: Path, supabase: LocalSupabase, *, force: bool = False) -> No
     group = before.get(_GROUP)
     other = group.get("url") if isinstance(group, dict) else None
     if other and not _is_local(str(other)) and not force:
-        raise ConfigError(f"{path} names another Supabase already: add --force to replace it")
+        raise ConfigError(
+            f"{path} names another Supabase already: add --force to replace it"
+        )
     edited = _edited(text, supabase)
     if _read(edited) != _wanted(before, supabase):
-        raise ConfigError(f"{path} cannot be edited safely: put the printed lines into it")
+        raise ConfigError(
+            f"{path} cannot be edited safely: put the printed lines into it"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, edited.encode())
@@ -75,7 +82,9 @@ def _wanted(before: dict[str, object], supabase: LocalSupabase) -> dict[str, obj
     wanted = kept | {"url": supabase.url, "key": supabase.service_key}
     template = _read(TEMPLATE)
     assert isinstance(template, dict)
-    start = before or template  # whose groups are there, with all their lines commented out
+    start = (
+        before or template
+    )  # whose groups are there, with all their lines commented out
     return start | {_GROUP: wanted, "owner_user_id": supabase.user_id}
 
 
@@ -93,7 +102,9 @@ def _edited(text: str, supabase: LocalSupabase) -> str:
 
 def _group(lines: list[str]) -> range:
     """The lines of the group below its own: indented, empty, or comments."""
-    first = next(i for i, line in enumerate(lines) if re.match(rf"{_GROUP}\s*:", line)) + 1
+    first = (
+        next(i for i, line in enumerate(lines) if re.match(rf"{_GROUP}\s*:", line)) + 1
+    )
     end = first
     while end < len(lines) and (not lines[end].strip() or lines[end][0] in " \t#"):
         end += 1

@@ -15,7 +15,9 @@ from imagen_nb.cloud.local.node import Node
 from imagen_nb.errors import CloudError
 from imagen_nb.system.paths import cache_folder
 
-VERSION = "0.10.0"  # of @supabase/lite; package-lock.json names it and the rest, with hashes
+VERSION = (
+    "0.10.0"  # of @supabase/lite; package-lock.json names it and the rest, with hashes
+)
 TEMPLATE = "database"  # in the installed folder: an empty PGlite database, to be copied
 
 _HERE = Path(__file__).parent
@@ -56,7 +58,12 @@ def _install(node: Node, folder: Path) -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(_HERE / name, made)
         _run([*node.npm, *_NPM], made, _npm_trouble)
-        template = [node.node, str(_HERE / "template.mjs"), str(made), str(made / TEMPLATE)]
+        template = [
+            node.node,
+            str(_HERE / "template.mjs"),
+            str(made),
+            str(made / TEMPLATE),
+        ]
         _run(template, made, lambda said: f"PGlite does not run here: {said[-200:]}")
         made.rename(folder)
 
@@ -64,7 +71,11 @@ def _install(node: Node, folder: Path) -> None:
 def _run(command: Sequence[str], folder: Path, trouble: Callable[[str], str]) -> None:
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CloudError(trouble(str(error))) from None

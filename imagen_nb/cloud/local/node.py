@@ -43,7 +43,9 @@ def _on_path() -> Node | None:
 def _version(node: str) -> int:
     """The major version; 0 when it does not run."""
     try:
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60)
+        said = subprocess.run(
+            [node, "--version"], capture_output=True, text=True, timeout=60
+        )
         return int(said.stdout.strip().lstrip("v").partition(".")[0] or 0)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return 0

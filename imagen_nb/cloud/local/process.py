@@ -13,7 +13,9 @@ SERVER = Path(__file__).with_name("server.mjs")
 _STOP_S = 15.0  # until a server that was asked to stop is killed
 _STEP_S = 0.05
 
-_children: dict[int, subprocess.Popen[bytes]] = {}  # of this process, which has to reap them
+_children: dict[
+    int, subprocess.Popen[bytes]
+] = {}  # of this process, which has to reap them
 
 
 def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
@@ -52,7 +54,10 @@ def _command(pid: int) -> str:
     """The command line of a process; empty when it is over."""
     try:
         return (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode(errors="replace")
         )
     except FileNotFoundError:
         if Path("/proc/self").exists():

@@ -67,7 +67,9 @@ def start(
         sweep(folder)  # half a state file, of a start that died
         state = load(folder) or State(database_url=database_url)
         if database_url not in (None, state.database_url):
-            raise UsageError(f"{folder} belongs to another database: choose another --folder")
+            raise UsageError(
+                f"{folder} belongs to another database: choose another --folder"
+            )
         if serves(state.pid, folder):
             _ask(state)
             return _running(state, folder, port)
@@ -123,7 +125,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _running(state: State, folder: Path, port: int | None) -> LocalSupabase:
     if port not in (None, state.port):
-        raise UsageError(f"it runs on port {state.port} already: `imagen supabase stop` first")
+        raise UsageError(
+            f"it runs on port {state.port} already: `imagen supabase stop` first"
+        )
     return state.described(folder)
 
 
@@ -145,7 +149,9 @@ def _is_free(port: int) -> bool:
 
 def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
@@ -193,9 +199,13 @@ def _ready(process: subprocess.Popen[bytes], state: State, folder: Path) -> str:
 
 def _ask(state: State) -> str:
     """The user's id, by the server itself."""
-    connection = HTTPConnection("127.0.0.1", state.port, timeout=_ANSWER_S)  # past any proxy
+    connection = HTTPConnection(
+        "127.0.0.1", state.port, timeout=_ANSWER_S
+    )  # past any proxy
     try:
-        connection.request("GET", "/imagen/status", headers={"apikey": state.service_key})
+        connection.request(
+            "GET", "/imagen/status", headers={"apikey": state.service_key}
+        )
         return str(json.load(connection.getresponse())["user_id"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         raise CloudError(
@@ -208,5 +218,7 @@ def _ask(state: State) -> str:
 def _last_word(folder: Path) -> str:
     log = folder / "server.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.removeprefix("imagen: ") for line in lines if line.startswith("imagen: ")]
+    said = [
+        line.removeprefix("imagen: ") for line in lines if line.startswith("imagen: ")
+    ]
     return said[-1] if said else f"see {log}"

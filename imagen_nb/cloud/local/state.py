@@ -40,9 +40,12 @@ class State:
     """The contents of the state file. `pid`: of the server when it was last started."""
 
     port: int = 0
-    jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
+    jwt_secret: str = field(
+        default_factory=lambda: secrets.token_urlsafe(48), repr=False
+    )
     anon_key: str = field(
-        default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}", repr=False
+        default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}",
+        repr=False,
     )
     service_key: str = field(
         default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False
@@ -86,9 +89,13 @@ def claimed(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         others = {name for name in os.listdir(folder) if not is_temporary(name)} - _OURS
     except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror}: choose another --folder") from None
+        raise UsageError(
+            f"{folder}: {error.strerror}: choose another --folder"
+        ) from None
     if others and not (folder / _FILE).exists():
-        raise UsageError(f"{folder} holds something else already: choose another --folder")
+        raise UsageError(
+            f"{folder} holds something else already: choose another --folder"
+        )
     folder.chmod(0o700)
     return folder
 

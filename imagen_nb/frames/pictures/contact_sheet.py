@@ -26,7 +26,11 @@ SIZES = (16, 1024)  # of a picture on a page
 
 
 def sheet(
-    frame: pd.DataFrame, cloud: Cloud | None, columns: int | None, size: int, caption: Caption
+    frame: pd.DataFrame,
+    cloud: Cloud | None,
+    columns: int | None,
+    size: int,
+    caption: Caption,
 ) -> Image:
     """The pictures on one page, as `Accessor.contact_sheet` says."""
     found = places(frame)
@@ -78,8 +82,12 @@ def small(
 
     made = each(found, shrunk, what)
     drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
-    grey = min(side, max(LEGIBLE, *drawn)) if drawn else side  # or it alone would widen every cell
-    return [blank(str(one), grey) if isinstance(one, ImagenError) else one for one in made]
+    grey = (
+        min(side, max(LEGIBLE, *drawn)) if drawn else side
+    )  # or it alone would widen every cell
+    return [
+        blank(str(one), grey) if isinstance(one, ImagenError) else one for one in made
+    ]
 
 
 def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
@@ -93,24 +101,37 @@ def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
     names = _names(caption)
     if lacking := [name for name in names if name not in frame.columns]:
         there = ", ".join(map(str, frame.columns))
-        raise UsageError(f"no column {', '.join(lacking)} for the caption: there are {there}")
+        raise UsageError(
+            f"no column {', '.join(lacking)} for the caption: there are {there}"
+        )
     if not names:
         raise UsageError(
             f"caption names a column, or is a text such as '{{seed}} · {{steps}}', not {caption!r}"
         )
     rows = zip(*(frame[name] for name in names), strict=True)
     try:
-        return [caption.format(**dict(zip(names, map(_value, row), strict=True))) for row in rows]
+        return [
+            caption.format(**dict(zip(names, map(_value, row), strict=True)))
+            for row in rows
+        ]
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UsageError(f"the caption {caption!r} does not fit the columns: {error}") from None
+        raise UsageError(
+            f"the caption {caption!r} does not fit the columns: {error}"
+        ) from None
 
 
 def _names(caption: str) -> list[str]:
     """The columns that a format string names."""
     try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(caption) if name is not None]
+        fields = [
+            name
+            for _, name, _, _ in string.Formatter().parse(caption)
+            if name is not None
+        ]
     except ValueError as error:
-        raise UsageError(f"the caption {caption!r} is no format string: {error}") from None
+        raise UsageError(
+            f"the caption {caption!r} is no format string: {error}"
+        ) from None
     return [*dict.fromkeys(name.partition(".")[0].partition("[")[0] for name in fields)]
 
 

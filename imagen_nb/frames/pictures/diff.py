@@ -23,7 +23,11 @@ _OF_ITSELF = {  # what any two pictures differ in
 
 
 def diff(
-    frame: pd.DataFrame, one: int | str | UUID, other: int | str | UUID, *, all: bool = False
+    frame: pd.DataFrame,
+    one: int | str | UUID,
+    other: int | str | UUID,
+    *,
+    all: bool = False,
 ) -> pd.DataFrame:
     """The fields in which two pictures differ, as `Accessor.diff` says."""
     import pandas as pd
@@ -39,14 +43,20 @@ def diff(
     values = [[left.get(name), right.get(name)] for name in names]
     ids = [text(frame["id"].iloc[position]) for position in positions]
     heads: list[Any] = ids if len({"", *ids}) == 3 else positions
-    return pd.DataFrame(values, index=pd.Index(names, name="field"), columns=heads, dtype=object)
+    return pd.DataFrame(
+        values, index=pd.Index(names, name="field"), columns=heads, dtype=object
+    )
 
 
 def _fields(row: pd.Series[Any]) -> dict[str, Any]:
     """The columns, and what its record has besides."""
-    columns = {str(name): plain(value) for name, value in row.items() if name != "sidecar"}
+    columns = {
+        str(name): plain(value) for name, value in row.items() if name != "sidecar"
+    }
     record = dict(_flat(_record(row)))
-    return columns | {name: value for name, value in record.items() if name not in columns}
+    return columns | {
+        name: value for name, value in record.items() if name not in columns
+    }
 
 
 def _record(row: pd.Series[Any]) -> dict[str, Any]:

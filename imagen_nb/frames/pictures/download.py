@@ -28,7 +28,9 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NAME = re.compile(r"[\w-][\w.-]{0,150}", re.ASCII)
 
 
-def download(frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None) -> pd.DataFrame:
+def download(
+    frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None
+) -> pd.DataFrame:
     """Every picture's file in one folder, and a frame that says where, or why not."""
     import pandas as pd
 
@@ -40,7 +42,9 @@ def download(frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None) -> pd
         flush_folder(output.folder)
     reasons = [str(one) if isinstance(one, ImagenError) else None for one in done]
     if failed := [reason for reason in reasons if reason]:
-        complain(f"{len(failed)} of {len(done)} pictures could not be downloaded: {failed[0]}")
+        complain(
+            f"{len(failed)} of {len(done)} pictures could not be downloaded: {failed[0]}"
+        )
     columns = {
         "id": [place.wanted.id for place in wanted],
         "path": [None if isinstance(one, ImagenError) else str(one) for one in done],
@@ -49,7 +53,9 @@ def download(frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None) -> pd
     return pd.DataFrame(columns, index=frame.index, dtype="str")
 
 
-def _all(wanted: list[Place], folder: Path, cloud: Cloud | None) -> list[Path | ImagenError]:
+def _all(
+    wanted: list[Place], folder: Path, cloud: Cloud | None
+) -> list[Path | ImagenError]:
     there = each(wanted, lambda place: _there(place, folder))
     absent = [place for place, path in zip(wanted, there, strict=True) if path is None]
     away = [one.wanted.storage_path for one in absent if not (one.local or one.nowhere)]

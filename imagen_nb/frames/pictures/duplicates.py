@@ -36,10 +36,18 @@ def duplicates(frame: pd.DataFrame, near: int, cloud: Cloud | None) -> pd.DataFr
     bits = _bits(near)
     phash = _phash() if bits else None
     found = described(places(frame), cloud)
-    facts = _hashes(found, cloud, phash) if phash else each(found, lambda p: _sha256(p, cloud))
+    facts = (
+        _hashes(found, cloud, phash)
+        if phash
+        else each(found, lambda p: _sha256(p, cloud))
+    )
     if missing := [fact for fact in facts if isinstance(fact, ImagenError)]:
-        complain(f"{len(missing)} of {len(found)} pictures were not compared: {missing[0]}")
-    compared = [place for place, fact in enumerate(facts) if not isinstance(fact, ImagenError)]
+        complain(
+            f"{len(missing)} of {len(found)} pictures were not compared: {missing[0]}"
+        )
+    compared = [
+        place for place, fact in enumerate(facts) if not isinstance(fact, ImagenError)
+    ]
     values: Any = [facts[place] for place in compared]
     groups = near_groups(values, bits) if bits else same_groups(values)
     return _grouped(frame, [[compared[number] for number in group] for group in groups])
@@ -51,7 +59,9 @@ def _bits(near: int) -> int:
     except TypeError:
         bits = -1
     if not 0 <= bits <= FARTHEST:
-        raise UsageError(f"near is a number of bits, 0 (the same file) to {FARTHEST}, not {near!r}")
+        raise UsageError(
+            f"near is a number of bits, 0 (the same file) to {FARTHEST}, not {near!r}"
+        )
     return bits
 
 
@@ -87,7 +97,10 @@ def near_groups(hashes: Sequence[int], bits: int) -> Groups:
     for leader, others in _neighbours(unique, bits):
         if free[leader]:
             for other in map(int, others[free[others]]):
-                if np.bitwise_count(unique[members[leader]] ^ unique[other]).max() <= bits:
+                if (
+                    np.bitwise_count(unique[members[leader]] ^ unique[other]).max()
+                    <= bits
+                ):
                     members[leader].append(other)
                     free[other] = False
                     members[other] = []
@@ -95,7 +108,9 @@ def near_groups(hashes: Sequence[int], bits: int) -> Groups:
     return same_groups([group_of[int(code)] for code in codes])
 
 
-def _neighbours(unique: NDArray[np.uint64], bits: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
+def _neighbours(
+    unique: NDArray[np.uint64], bits: int
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """For each hash those after it that are near, if there are any."""
     import numpy as np
 
@@ -118,7 +133,9 @@ def _phash() -> Callable[[Image], int]:
         ) from None
     import numpy as np
 
-    return lambda image: int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
+    return lambda image: int.from_bytes(
+        np.packbits(imagehash.phash(image).hash).tobytes()
+    )
 
 
 def _hashes(
@@ -130,14 +147,20 @@ def _hashes(
     known = seen.known(keys)
     facts: dict[str, int | ImagenError] = {**known}
     left = [
-        *{key: place for key, place in zip(keys, found, strict=True) if key not in known}.items()
+        *{
+            key: place
+            for key, place in zip(keys, found, strict=True)
+            if key not in known
+        }.items()
     ]
     with counting("looking at pictures") as count:
         for start in range(0, len(left), _NOTED):
             part = left[start : start + _NOTED]
             looks = each(part, lambda item: phash(decoded(item[1], cloud)))
             facts |= (fresh := dict(zip((key for key, _ in part), looks, strict=True)))
-            seen.learn({key: look for key, look in fresh.items() if isinstance(look, int)})
+            seen.learn(
+                {key: look for key, look in fresh.items() if isinstance(look, int)}
+            )
             count(start + len(part), len(left))
     return [facts[key] for key in keys]
 
@@ -155,7 +178,9 @@ def _key(place: Place) -> str:
 
 _BUSY_S = 30  # seconds to wait for other processes that write
 _MANY = 500  # keys in one question
-_TABLE = "CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, bits BLOB) WITHOUT ROWID"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, bits BLOB) WITHOUT ROWID"
+)
 
 T = TypeVar("T")
 
@@ -200,11 +225,16 @@ class Seen:
         """None when the file cannot be used. A damaged one is begun anew."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection, connection:
+            with (
+                closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection,
+                connection,
+            ):
                 connection.execute(_TABLE)
                 return work(connection)
         except (OSError, sqlite3.OperationalError) as error:  # full, locked, not ours
-            complain(f"{self.path} cannot be used ({error}): pictures are looked at again")
+            complain(
+                f"{self.path} cannot be used ({error}): pictures are looked at again"
+            )
         except sqlite3.DatabaseError:
             with suppress(OSError):
                 self.path.unlink()

@@ -70,9 +70,13 @@ def places(frame: pd.DataFrame) -> list[Place]:
     return [_place(*values) for values in zip(*columns, strict=True)]
 
 
-def _place(id: object, path: object, local: object, state: object, record: object) -> Place:
+def _place(
+    id: object, path: object, local: object, state: object, record: object
+) -> Place:
     facts = sidecar(record) or {}
-    wanted = Wanted(text(id), text(path), *_facts(facts.get("sha256"), facts.get("bytes")))
+    wanted = Wanted(
+        text(id), text(path), *_facts(facts.get("sha256"), facts.get("bytes"))
+    )
     return Place(wanted, _file(text(local)), text(state))
 
 
@@ -87,7 +91,9 @@ def _facts(sha256: object, size: object) -> tuple[str | None, int | None]:
     """Hash and size, where they are ones."""
     known = text(sha256).lower()
     number = _SIZE.fullmatch(str(size))
-    return known if _SHA256.fullmatch(known) else None, int(number[1]) if number else None
+    return known if _SHA256.fullmatch(known) else None, int(
+        number[1]
+    ) if number else None
 
 
 def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
@@ -101,13 +107,19 @@ def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
     try:
         position = operator.index(which)
     except TypeError:
-        raise UsageError(f"a picture is named by its position or its id, not {which!r}") from None
+        raise UsageError(
+            f"a picture is named by its position or its id, not {which!r}"
+        ) from None
     if not -len(frame) <= position < len(frame):
-        raise UsageError(f"this frame has {len(frame)} pictures: there is none at {position}")
+        raise UsageError(
+            f"this frame has {len(frame)} pictures: there is none at {position}"
+        )
     return position % len(frame)
 
 
-def opened(frame: pd.DataFrame, which: int | str | UUID, cloud: Cloud | None) -> Image.Image:
+def opened(
+    frame: pd.DataFrame, which: int | str | UUID, cloud: Cloud | None
+) -> Image.Image:
     """One picture of the frame, as `decoded`."""
     position = at(frame, which)
     (place,) = described(places(frame.iloc[[position]]), cloud)
@@ -127,7 +139,9 @@ def decoded(place: Place, cloud: Cloud | None) -> Image.Image:
 
 
 def content(
-    place: Place, cloud: Cloud | None, fetch: Callable[[Cloud, Wanted], bytes] = cache.fetch
+    place: Place,
+    cloud: Cloud | None,
+    fetch: Callable[[Cloud, Wanted], bytes] = cache.fetch,
 ) -> bytes:
     """The picture's file: as it is on this machine, else from the cache, else from the cloud.
 
@@ -163,7 +177,8 @@ def described(found: Sequence[Place], cloud: Cloud | None) -> list[Place]:
     if unknown := sum(not row["sha256"] for row in told.values()):
         complain(f"pictures without a sha256 in their rows, taken unchecked: {unknown}")
     return [
-        _completed(place, told, trouble) if place.wanted.id in lacking else place for place in found
+        _completed(place, told, trouble) if place.wanted.id in lacking else place
+        for place in found
     ]
 
 
@@ -184,7 +199,9 @@ def _is_id(id: str) -> bool:
     return False
 
 
-def _ask(cloud: Cloud, ids: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _ask(
+    cloud: Cloud, ids: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """The rows by id; and by id why they could not be asked for."""
     chunks = url_chunks(ids)
     told: dict[str, dict[str, Any]] = {}

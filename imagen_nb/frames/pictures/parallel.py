@@ -16,7 +16,10 @@ R = TypeVar("R")
 
 
 def each(
-    items: Sequence[T], work: Callable[[T], R], what: str | None = None, threads: int = THREADS
+    items: Sequence[T],
+    work: Callable[[T], R],
+    what: str | None = None,
+    threads: int = THREADS,
 ) -> list[R | ImagenError]:
     """What the work makes of each, in their order; an error of ours is that one's result.
 

@@ -25,7 +25,9 @@ _SIGNERS = 4  # requests at once
 _NO_SUCH = "there is no such object, or no right to read it"
 
 
-def signed_urls(frame: pd.DataFrame, expires_in: int, cloud: Cloud | None) -> pd.Series[str]:
+def signed_urls(
+    frame: pd.DataFrame, expires_in: int, cloud: Cloud | None
+) -> pd.Series[str]:
     """A URL for each row; NaN where there is none, and in `attrs["reasons"]` why."""
     import pandas as pd
 
@@ -41,7 +43,9 @@ def signed_urls(frame: pd.DataFrame, expires_in: int, cloud: Cloud | None) -> pd
     found = [None if p.nowhere else urls.get(p.wanted.storage_path) for p in wanted]
     why = [p.nowhere or reasons.get(p.wanted.storage_path) for p in wanted]
     if lacking := [reason for reason in why if reason]:
-        complain(f"{len(lacking)} of {len(wanted)} pictures have no signed URL: {lacking[0]}")
+        complain(
+            f"{len(lacking)} of {len(wanted)} pictures have no signed URL: {lacking[0]}"
+        )
     series = pd.Series(found, index=frame.index, dtype="str", name="signed_url")
     series.attrs["reasons"] = _by_label(frame.index, why)
     return series
@@ -53,7 +57,9 @@ def _seconds(expires_in: int) -> int:
     except TypeError:
         seconds = 0
     if seconds < 1:
-        raise UsageError(f"expires_in is a whole number of seconds, 1 or more, not {expires_in!r}")
+        raise UsageError(
+            f"expires_in is a whole number of seconds, 1 or more, not {expires_in!r}"
+        )
     return seconds
 
 
@@ -72,17 +78,23 @@ def sign(
     """The URL of each path that can be signed, and the reason of each other one."""
     once = [*dict.fromkeys(paths)]
     batches = [once[start : start + _BATCH] for start in range(0, len(once), _BATCH)]
-    signed = each(batches, lambda batch: _signed(cloud, batch, expires_in), threads=_SIGNERS)
+    signed = each(
+        batches, lambda batch: _signed(cloud, batch, expires_in), threads=_SIGNERS
+    )
     answers: dict[str, str | ImagenError] = {}
     for batch in signed:
         if isinstance(batch, ImagenError):
             raise batch
         answers |= batch
     urls = {path: answer for path, answer in answers.items() if isinstance(answer, str)}
-    return urls, {path: str(answer) for path, answer in answers.items() if path not in urls}
+    return urls, {
+        path: str(answer) for path, answer in answers.items() if path not in urls
+    }
 
 
-def _signed(cloud: Cloud, paths: Sequence[str], expires_in: int) -> dict[str, str | ImagenError]:
+def _signed(
+    cloud: Cloud, paths: Sequence[str], expires_in: int
+) -> dict[str, str | ImagenError]:
     """By path; one that the server refuses to hear of does not take the others with it."""
     try:
         found = cloud.signed_urls(paths, expires_in)
@@ -93,4 +105,6 @@ def _signed(cloud: Cloud, paths: Sequence[str], expires_in: int) -> dict[str, st
     except CloudError as error:
         return dict.fromkeys(paths, error)
     half = len(paths) // 2
-    return _signed(cloud, paths[:half], expires_in) | _signed(cloud, paths[half:], expires_in)
+    return _signed(cloud, paths[:half], expires_in) | _signed(
+        cloud, paths[half:], expires_in
+    )

@@ -43,7 +43,11 @@ def available() -> bool:
 
 
 def read(
-    database_url: SecretStr, query: Query, *, owner: UUID | None = None, sidecar: bool = False
+    database_url: SecretStr,
+    query: Query,
+    *,
+    owner: UUID | None = None,
+    sidecar: bool = False,
 ) -> pa.Table:
     """The rows that the query finds, newest first; `local_path` and `cloud` are null.
 
@@ -69,7 +73,9 @@ def read(
 def _table(cursor: Any, question: sql.Composed) -> pa.Table:
     cursor.execute(question.as_string(None))
     found = cursor.fetch_arrow_table()
-    return table_of({name: found.column(name) for name in found.column_names}, found.num_rows)
+    return table_of(
+        {name: found.column(name) for name in found.column_names}, found.num_rows
+    )
 
 
 def statement(
@@ -133,7 +139,9 @@ def _conditions(query: Query, owner: UUID | None) -> Iterator[sql.Composed]:
     if query.sizes is not None:
         pairs = [
             sql.SQL("({}, {})").format(width, height)
-            for width, height in ((sql.Literal(w), sql.Literal(h)) for w, h in query.sizes)
+            for width, height in (
+                (sql.Literal(w), sql.Literal(h)) for w, h in query.sizes
+            )
         ]
         yield sql.SQL("(width, height) IN ({})").format(sql.SQL(", ").join(pairs))
     for pattern in query.words.patterns:
@@ -146,7 +154,11 @@ def _without_nul(value: object) -> object:
     """As rows have it: PostgreSQL takes no NUL."""
     if isinstance(value, list):
         return [_without_nul(item) for item in value]
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+    return (
+        value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _found(table: pa.Table, words: Words) -> pa.Table:
@@ -163,7 +175,9 @@ def _connected(database_url: SecretStr) -> Iterator[Any]:
 
     url = database_url.get_secret_value()
     address = parts(url)
-    timeout = {} if "connect_timeout" in address else {"connect_timeout": "10"}  # seconds
+    timeout = (
+        {} if "connect_timeout" in address else {"connect_timeout": "10"}
+    )  # seconds
     try:
         with (
             dbapi.connect(_with(url, timeout)) as connection,

@@ -36,14 +36,18 @@ def read(
 
     if query.nothing:
         return empty()
-    there = [catalog for catalog in catalogs if catalog.path.exists()]  # asking would make it
+    there = [
+        catalog for catalog in catalogs if catalog.path.exists()
+    ]  # asking would make it
     tables = [_of_one(catalog, query, sidecar, states) for catalog in there]
     if len(tables) == 1:
         return tables[0]
     return newest_first(pa.concat_tables(tables), query.limit) if tables else empty()
 
 
-def not_synced(catalogs: Iterable[Catalog], query: Query, *, sidecar: bool = False) -> pa.Table:
+def not_synced(
+    catalogs: Iterable[Catalog], query: Query, *, sidecar: bool = False
+) -> pa.Table:
     """As `read`, but only pictures whose rows the cloud does not have yet."""
     return read(catalogs, query, sidecar=sidecar, states=_WAITING)
 
@@ -61,10 +65,14 @@ def known(catalogs: Iterable[Catalog], ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _paths(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _paths(
+    connection: sqlite3.Connection, ids: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     few = len(ids) <= 500
     where = f" WHERE id IN ({', '.join('?' * len(ids))})" if few else ""
-    yield from connection.execute(f"SELECT id, path FROM images{where}", ids if few else ())
+    yield from connection.execute(
+        f"SELECT id, path FROM images{where}", ids if few else ()
+    )
 
 
 def _of_one(
@@ -92,7 +100,9 @@ def _found(rows: list[Any], words: Words, limit: int | None) -> list[Any]:
     return rows[:limit]
 
 
-def sql(query: Query, states: Sequence[str] | None, sidecar: bool) -> tuple[str, list[Any]]:
+def sql(
+    query: Query, states: Sequence[str] | None, sidecar: bool
+) -> tuple[str, list[Any]]:
     """The statement and its values: `COLUMNS` (sidecar only if wanted), path, what the cloud has.
 
     Newest first by the index on (created_at, id). With words the rows may be too many.
@@ -110,7 +120,9 @@ def sql(query: Query, states: Sequence[str] | None, sidecar: bool) -> tuple[str,
     return statement, values
 
 
-def _conditions(query: Query, states: Sequence[str] | None) -> Iterator[tuple[str, Sequence[Any]]]:
+def _conditions(
+    query: Query, states: Sequence[str] | None
+) -> Iterator[tuple[str, Sequence[Any]]]:
     if query.since:
         yield "created_at >= ?", [as_text(query.since)]
     if query.until:
@@ -121,7 +133,10 @@ def _conditions(query: Query, states: Sequence[str] | None) -> Iterator[tuple[st
     )  # fmt: skip
     if query.sizes is not None:
         pairs = [side for size in query.sizes for side in size]
-        yield f"(width, height) IN (VALUES {', '.join(['(?, ?)'] * len(query.sizes))})", pairs
+        yield (
+            f"(width, height) IN (VALUES {', '.join(['(?, ?)'] * len(query.sizes))})",
+            pairs,
+        )
     for tag in query.tags:
         yield _HAS_ONE, [json.dumps([tag])]
     if query.any_tags is not None:
@@ -146,9 +161,13 @@ def _lists(
 
 
 def _table(rows: list[Any], folder: str, sidecar: bool) -> pa.Table:
-    columns = dict(zip((*COLUMNS, "path", "state", "error"), zip(*rows, strict=True), strict=True))
+    columns = dict(
+        zip((*COLUMNS, "path", "state", "error"), zip(*rows, strict=True), strict=True)
+    )
     lists: dict[str, Any] = {
-        name: list(values) for name, values in columns.items() if name in arrow_schema().names
+        name: list(values)
+        for name, values in columns.items()
+        if name in arrow_schema().names
     }
     lists["tags"] = _tags(lists["tags"])
     if not sidecar:

@@ -46,7 +46,11 @@ def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
         source = _Source(cloud, f"eq.{owner}", query, sidecar, count)
         if query.ids is not None:
             tables = source.by_ids(query.ids)
-            return newest_first(pa.concat_tables(tables), query.limit) if tables else empty()
+            return (
+                newest_first(pa.concat_tables(tables), query.limit)
+                if tables
+                else empty()
+            )
         tables = source.serially() if query.limit is not None else source.side_by_side()
     whole = pa.concat_tables(tables) if tables else empty()
     return whole.slice(0, query.limit)
@@ -69,7 +73,10 @@ class _Key:
         at = _text(self.moment)
         return [
             ("created_at", f"lte.{at}"),
-            ("and", f"(or(created_at.lt.{at},id.lt.{self.id}))"),  # the filters may have an `or`
+            (
+                "and",
+                f"(or(created_at.lt.{at},id.lt.{self.id}))",
+            ),  # the filters may have an `or`
         ]
 
 
@@ -114,7 +121,9 @@ class _Source:
         """Some requests for some ids each, several at once."""
         chunks = url_chunks(ids)
         with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks)
+            found = pool.map(
+                lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks
+            )
             return [self._counted(page) for pages in found for page in pages]
 
     def serially(self) -> list[pa.Table]:
@@ -147,9 +156,13 @@ class _Source:
             undated = pool.submit(lambda: [*self._undated()])
             first, oldest = self._page(_Part()), self._oldest()
             pages = self._divided(first, oldest, pool) if first and oldest else []
-            return [page.table for page in pages] + [*map(self._counted, undated.result())]
+            return [page.table for page in pages] + [
+                *map(self._counted, undated.result())
+            ]
 
-    def _divided(self, first: _Page, oldest: datetime, pool: ThreadPoolExecutor) -> list[_Page]:
+    def _divided(
+        self, first: _Page, oldest: datetime, pool: ThreadPoolExecutor
+    ) -> list[_Page]:
         pages: list[_Page] = []
         under_way: set[Future[_Page | None]] = set()
         done: list[_Page] = [first]
@@ -158,10 +171,14 @@ class _Source:
                 pages.append(page)
                 self._counted(page.table)
                 idle = max(1, _READERS - len(under_way))
-                under_way |= {pool.submit(self._page, part) for part in _rest(page, oldest, idle)}
+                under_way |= {
+                    pool.submit(self._page, part) for part in _rest(page, oldest, idle)
+                }
             ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             done = [*filter(None, map(Future.result, ended))]
-        return sorted(pages, key=lambda page: (page.last.moment, page.last.id), reverse=True)
+        return sorted(
+            pages, key=lambda page: (page.last.moment, page.last.id), reverse=True
+        )
 
     def _counted(self, table: pa.Table) -> pa.Table:
         self.count(table.num_rows)
@@ -171,14 +188,20 @@ class _Source:
         """The newest rows of a part; None when there is none."""
         narrowed = bool(self.query.words) or _many_seeds(self.query)
         fewer = _PAGE if limit is None or narrowed else min(limit, _PAGE)
-        rows = self._rows([_TIMED, *part.filters, ("order", "created_at.desc,id.desc")], fewer)
+        rows = self._rows(
+            [_TIMED, *part.filters, ("order", "created_at.desc,id.desc")], fewer
+        )
         if not rows:
             return None
-        newest, last = (_Key(row["created_at"], row["id"]) for row in (rows[0], rows[-1]))
+        newest, last = (
+            _Key(row["created_at"], row["id"]) for row in (rows[0], rows[-1])
+        )
         return _Page(part, table(rows, self.query), last, newest.moment - last.moment)
 
     def _rows(self, more: Sequence[Filter], most: int) -> list[dict[str, Any]]:
-        columns = ",".join(name for name in COLUMNS if name != "sidecar" or self.sidecar)
+        columns = ",".join(
+            name for name in COLUMNS if name != "sidecar" or self.sidecar
+        )
         return self.cloud.rows([*self.filters, *more, ("limit", str(most))], columns)
 
     def _oldest(self) -> datetime | None:
@@ -229,7 +252,9 @@ def _conditions(query: Query) -> Iterator[Filter]:
     elif query.seeds is not None:
         yield "seed", any_of(query.seeds)
     if query.sizes is not None:
-        pairs = [f"and(width.eq.{width},height.eq.{height})" for width, height in query.sizes]
+        pairs = [
+            f"and(width.eq.{width},height.eq.{height})" for width, height in query.sizes
+        ]
         yield "or", f"({','.join(pairs)})"
     if query.tags:
         yield "tags", f"cs.{array(query.tags)}"
@@ -247,7 +272,9 @@ def _many_seeds(query: Query) -> bool:
 
 def _text(moment: datetime) -> str:
     """For an address, where a + would be a blank."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )
 
 
 def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
@@ -258,7 +285,9 @@ def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
         seeds = set(query.seeds or ())
         rows = [row for row in rows if row["seed"] in seeds]
     columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
-    columns["cost_usd_estimate"] = [_number(value) for value in columns["cost_usd_estimate"]]
+    columns["cost_usd_estimate"] = [
+        _number(value) for value in columns["cost_usd_estimate"]
+    ]
     columns["sidecar"] = as_json(columns["sidecar"])
     return table_of(columns, len(rows))
 

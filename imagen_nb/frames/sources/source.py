@@ -33,10 +33,14 @@ class History:
     cloud: Callable[[], Cloud | None]
     _said: str = field(default="", init=False)
 
-    def table(self, query: Query, source: str = "auto", *, sidecar: bool = False) -> pa.Table:
+    def table(
+        self, query: Query, source: str = "auto", *, sidecar: bool = False
+    ) -> pa.Table:
         """The pictures that the query finds. Raises `UsageError`, `CloudError`, `StorageError`."""
         if source not in SOURCES:
-            raise UsageError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
+            raise UsageError(
+                f"source must be one of {', '.join(SOURCES)}, not {source!r}"
+            )
         if source == "local":
             return local.read(self.catalogs(), query, sidecar=sidecar)
         if source == "merged":
@@ -47,7 +51,9 @@ class History:
 
     @property
     def _configured(self) -> bool:
-        return self.settings.supabase.database_url is not None or self.cloud() is not None
+        return (
+            self.settings.supabase.database_url is not None or self.cloud() is not None
+        )
 
     def _auto(self, query: Query, sidecar: bool) -> pa.Table:
         if not self._configured:
@@ -58,7 +64,9 @@ class History:
                 self._say("from the cloud", self._left_out)
                 return table
             except CloudError as error:
-                self._say(f"from this machine's catalog, the cloud does not answer: {error}")
+                self._say(
+                    f"from this machine's catalog, the cloud does not answer: {error}"
+                )
         return local.read(self.catalogs(), query, sidecar=sidecar)
 
     def _say(self, choice: str, more: Callable[[], str] = str) -> None:
@@ -69,7 +77,11 @@ class History:
     def _left_out(self) -> str:
         counts = [catalog.counts() for catalog in self._there()]
         waiting = sum(count["total"] - count["synced"] for count in counts)
-        return f"; {waiting} pictures here are not in it: source='merged'" if waiting else ""
+        return (
+            f"; {waiting} pictures here are not in it: source='merged'"
+            if waiting
+            else ""
+        )
 
     def _there(self) -> list[Catalog]:
         return [catalog for catalog in self.catalogs() if catalog.path.exists()]
@@ -80,7 +92,9 @@ class History:
 
         above = self._in_the_cloud(query, sidecar)
         here = local.not_synced(self.catalogs(), query, sidecar=sidecar)
-        here = here.filter(pc.invert(pc.is_in(here["id"], above["id"].combine_chunks())))
+        here = here.filter(
+            pc.invert(pc.is_in(here["id"], above["id"].combine_chunks()))
+        )
         return newest_first(pa.concat_tables([above, here]), query.limit)
 
     def _in_the_cloud(self, query: Query, sidecar: bool) -> pa.Table:
@@ -95,7 +109,9 @@ class History:
         cloud, url = self.cloud(), self.settings.supabase.database_url
         if url is not None and (direct.available() or cloud is None):
             try:
-                return direct.read(url, query, owner=self._owner(cloud), sidecar=sidecar)
+                return direct.read(
+                    url, query, owner=self._owner(cloud), sidecar=sidecar
+                )
             except Unreachable:
                 if cloud is None:
                     raise
@@ -113,4 +129,6 @@ class History:
 def _with(table: pa.Table, name: str, values: Sequence[str | None]) -> pa.Table:
     import pyarrow as pa
 
-    return table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+    return table.set_column(
+        table.column_names.index(name), name, pa.array(values, pa.string())
+    )

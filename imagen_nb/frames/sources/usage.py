@@ -31,7 +31,9 @@ _SCHEMA, _TABLE = "mai", "imagen_usage"
 _NAME = f"{_SCHEMA}.{_TABLE}"
 _HASHES_IN_URL = 50  # longer than ids
 _LOOKED_AT = 100  # rows that tell what the columns are
-_MISSING = f"there is no table {_NAME}, or no right to see it: nobody's usage can be joined"
+_MISSING = (
+    f"there is no table {_NAME}, or no right to see it: nobody's usage can be joined"
+)
 _NO_RIGHT = (
     f"no right to read {_NAME}: whoever runs it must GRANT USAGE ON SCHEMA {_SCHEMA} and SELECT ON "
     f"{_NAME} TO authenticated (with a secret key: service_role)"
@@ -45,12 +47,27 @@ _LACKS = {  # by code: what Supabase's answer means where the table is not ours
     "42501": _NO_RIGHT,
 }
 _NUMBERS = {"numeric", "double precision", "real", "integer", "bigint", "smallint"}
-_OTHER_UNITS = {"cent", "cents", "micro", "micros", "eur", "gbp", "jpy", "cny", "inr", "credits"}
+_OTHER_UNITS = {
+    "cent",
+    "cents",
+    "micro",
+    "micros",
+    "eur",
+    "gbp",
+    "jpy",
+    "cny",
+    "inr",
+    "credits",
+}
 
-Usage = dict[str, tuple[int, float | None]]  # by hash: how often, and what it cost in all
+Usage = dict[
+    str, tuple[int, float | None]
+]  # by hash: how often, and what it cost in all
 
 
-def with_usage(frame: pd.DataFrame, cloud: Cloud | None, url: SecretStr | None) -> pd.DataFrame:
+def with_usage(
+    frame: pd.DataFrame, cloud: Cloud | None, url: SecretStr | None
+) -> pd.DataFrame:
     """The frame with what its prompts were used for, as `Accessor.with_usage` says."""
     import pandas as pd
 
@@ -66,10 +83,14 @@ def with_usage(frame: pd.DataFrame, cloud: Cloud | None, url: SecretStr | None) 
 def _costs(found: Iterable[tuple[int, float | None]]) -> Any:
     import numpy as np
 
-    return np.array([np.nan if cost is None else cost for _, cost in found], dtype="float64")
+    return np.array(
+        [np.nan if cost is None else cost for _, cost in found], dtype="float64"
+    )
 
 
-def _read(hashes: Sequence[str], cloud: Cloud | None, url: SecretStr | None) -> tuple[Usage, bool]:
+def _read(
+    hashes: Sequence[str], cloud: Cloud | None, url: SecretStr | None
+) -> tuple[Usage, bool]:
     """From the database itself where it is configured, as the history is; else through the API."""
     if url is not None and (find_spec("psycopg") or cloud is None):
         try:
@@ -100,17 +121,25 @@ def columns_of(numbers: Mapping[str, bool]) -> Columns:
     hashes = hashes or [name for name in names if {"prompt", "hash"} <= _words(name)]
     hashes = hashes or [name for name in names if {"hash", "sha256"} & _words(name)]
     if len(hashes) != 1:
-        raise Refused(f"which column of {_NAME} has the prompt's hash? It has {', '.join(names)}")
+        raise Refused(
+            f"which column of {_NAME} has the prompt's hash? It has {', '.join(names)}"
+        )
     costs = [name for name in names if numbers[name] and _is_cost(name)]
     costs = [name for name in costs if "usd" in _words(name)] or costs
     if len(costs) != 1:
-        why = f"several columns may be it ({', '.join(costs)})" if costs else "no column seems it"
+        why = (
+            f"several columns may be it ({', '.join(costs)})"
+            if costs
+            else "no column seems it"
+        )
         complain(f"{_NAME}: the cost in USD is left out, {why}")
     return Columns(hashes[0], costs[0] if len(costs) == 1 else None)
 
 
 def _words(name: str) -> set[str]:
-    return {*re.findall(r"[a-z]+\d*|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())}
+    return {
+        *re.findall(r"[a-z]+\d*|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    }
 
 
 def _is_cost(name: str) -> bool:
@@ -122,17 +151,23 @@ def _from_api(hashes: Sequence[str], cloud: Cloud) -> tuple[Usage, bool]:
     if not sample:
         complain(f"{_NAME} is empty, or has nothing that you may read")
         return {}, False
-    columns = columns_of({name: _numeric(row[name] for row in sample) for name in sample[0]})
+    columns = columns_of(
+        {name: _numeric(row[name] for row in sample) for name in sample[0]}
+    )
     chunks = url_chunks(hashes, _HASHES_IN_URL)
     usage: dict[str, tuple[int, float | None]] = {}
-    for found in each(chunks, lambda chunk: _of_chunk(cloud, columns, chunk), "reading usage"):
+    for found in each(
+        chunks, lambda chunk: _of_chunk(cloud, columns, chunk), "reading usage"
+    ):
         if isinstance(found, ImagenError):
             raise found  # a part of the truth would look like all of it
         usage |= found
     return usage, columns.cost is not None
 
 
-def _rows(cloud: Cloud, filters: list[tuple[str, str]], columns: str) -> list[dict[str, Any]]:
+def _rows(
+    cloud: Cloud, filters: list[tuple[str, str]], columns: str
+) -> list[dict[str, Any]]:
     try:
         return cloud.rows(filters, columns, _TABLE, _SCHEMA)
     except Refused as error:
@@ -169,13 +204,16 @@ def _of_chunk(cloud: Cloud, columns: Columns, hashes: Sequence[str]) -> Usage:
             if cost is not None:
                 costs[hash].append(cost)
     return {
-        hash: (count, sum(costs[hash]) if hash in costs else None) for hash, count in counts.items()
+        hash: (count, sum(costs[hash]) if hash in costs else None)
+        for hash, count in counts.items()
     }
 
 
 def _from_database(hashes: Sequence[str], url: str) -> tuple[Usage, bool]:
     if not find_spec("psycopg"):
-        raise UsageError(f'reading {_NAME} needs psycopg: pip install "imagen_nb[postgres]"')
+        raise UsageError(
+            f'reading {_NAME} needs psycopg: pip install "imagen_nb[postgres]"'
+        )
     import psycopg
 
     address = parts(url)
@@ -208,8 +246,12 @@ def _asked(connection: Connection[Any], hashes: Sequence[str]) -> tuple[Usage, b
             "SELECT {hash}::text, count(*), sum({cost})::float8 FROM {table}"
             " WHERE {hash}::text = ANY (%s) GROUP BY 1"
         ).format(
-            hash=sql.Identifier(columns.hash), cost=cost, table=sql.Identifier(_SCHEMA, _TABLE)
+            hash=sql.Identifier(columns.hash),
+            cost=cost,
+            table=sql.Identifier(_SCHEMA, _TABLE),
         ),
         [[*hashes]],
     )
-    return {hash: (count, total) for hash, count, total in rows}, columns.cost is not None
+    return {
+        hash: (count, total) for hash, count, total in rows
+    }, columns.cost is not None

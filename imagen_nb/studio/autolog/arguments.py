@@ -30,7 +30,9 @@ class Said:
         if len(inner) != 1:
             return self
         (told,) = inner
-        values = {name: value for name, value in self.given.items() if value is not None}
+        values = {
+            name: value for name, value in self.given.items() if value is not None
+        }
         mine = "generator" in values or "latents" in values
         return Said(
             {**told.given, **values},
@@ -39,7 +41,9 @@ class Said:
         )
 
 
-def said(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Said:
+def said(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Said:
     """The arguments of a method's call, itself included. Raises `TypeError` if they do not fit."""
     signature = _signature(function)
     bound = signature.bind(*args, **kwargs).arguments
@@ -52,7 +56,9 @@ def said(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
         for name, parameter in signature.parameters.items()
         if parameter.default is not parameter.empty
     }
-    return Said(given, defaults, generators_of(given.get("generator"), given.get("latents")))
+    return Said(
+        given, defaults, generators_of(given.get("generator"), given.get("latents"))
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -16,7 +16,9 @@ from imagen_nb.studio.autolog.noise import Generators
 from imagen_nb.studio.redraw import AUTOLOGGED
 from imagen_nb.system.paths import absolute, portable
 
-EMBEDDED = "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
+EMBEDDED = (
+    "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
+)
 _ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone
     "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "max_sequence_length",
     "width", "height", "num_images_per_prompt", "generator", "output_type", "return_dict",
@@ -25,11 +27,17 @@ _DENOISERS = ("transformer", "unet", "prior")
 _LONGEST, _MOST = 2000, 64  # characters of a text, items of a list
 
 
-def records(pipeline: Any, told: Said, pictures: Sequence[Shown], latency_ms: int) -> list[Record]:
+def records(
+    pipeline: Any, told: Said, pictures: Sequence[Shown], latency_ms: int
+) -> list[Record]:
     """What is known of the pictures of one call. `latency_ms`: milliseconds, of each."""
     count = len(pictures)
     prompts, negative = _prompts(told, count), _texts(told["negative_prompt"], count)
-    common = {**_of_pipeline(pipeline), **_of_call(pipeline, told), "latency_ms": latency_ms}
+    common = {
+        **_of_pipeline(pipeline),
+        **_of_call(pipeline, told),
+        "latency_ms": latency_ms,
+    }
     options = {**_origin(pipeline), "arguments": _arguments(told)}
     if len(set(prompts)) > 1:
         options["prompts"] = len(set(prompts))
@@ -48,7 +56,10 @@ def _noise(
 ) -> dict[str, Any]:  # fmt: skip
     noise = generators.noise(index, count)
     more = {"negative_prompt": negative[index]} if negative and negative[index] else {}
-    return {"seed": noise.seed, "options": {**options, "generator": noise.generator, **more}}
+    return {
+        "seed": noise.seed,
+        "options": {**options, "generator": noise.generator, **more},
+    }
 
 
 def _prompts(told: Said, count: int) -> Sequence[str]:
@@ -65,7 +76,9 @@ def _texts(value: Any, count: int) -> Sequence[str]:
     one = isinstance(value, str) or not isinstance(value, Iterable)
     texts = [str(text) for text in ([value] if one else value)]
     if not texts or count % len(texts):
-        return ["; ".join(texts)] * count  # nobody but the pipeline knows which is whose
+        return [
+            "; ".join(texts)
+        ] * count  # nobody but the pipeline knows which is whose
     return [texts[index * len(texts) // count] for index in range(count)]
 
 
@@ -86,10 +99,14 @@ def _is_number(value: Any) -> bool:
 
 def _steps(pipeline: Any, told: Said) -> int:
     """As asked for, or as the scheduler counted them; 0 where nothing is denoised."""
-    listed = [told[name] for name in ("timesteps", "sigmas") if hasattr(told[name], "__len__")]
+    listed = [
+        told[name] for name in ("timesteps", "sigmas") if hasattr(told[name], "__len__")
+    ]
     asked = len(listed[0]) if listed else told["num_inference_steps"]
     if not isinstance(asked, int):
-        asked = getattr(getattr(pipeline, "scheduler", None), "num_inference_steps", None)
+        asked = getattr(
+            getattr(pipeline, "scheduler", None), "num_inference_steps", None
+        )
     return asked if isinstance(asked, int) else 0
 
 
@@ -155,7 +172,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return _writable(value)
     if isinstance(value, Mapping):
-        return {_writable(str(name)): plain(item) for name, item in [*value.items()][:_MOST]}
+        return {
+            _writable(str(name)): plain(item) for name, item in [*value.items()][:_MOST]
+        }
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value[:_MOST]]
     if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's

@@ -48,7 +48,10 @@ def _of_list(images: Sequence[Any]) -> list[Shown]:
     from PIL.Image import Image
 
     if all(isinstance(one, Image) for one in images):
-        return [Shown(one.width, one.height, partial(_writable, one.copy())) for one in images]
+        return [
+            Shown(one.width, one.height, partial(_writable, one.copy()))
+            for one in images
+        ]
     found = [_of_array(one) for one in images]
     return [one for one in found if one] if all(found) else []
 

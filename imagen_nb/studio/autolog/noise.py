@@ -47,7 +47,9 @@ def generators_of(given: Any, latents: Any) -> Generators:
         return Generators()
     several = [*given] if isinstance(given, Sequence) else [given]
     twice = len({id(one) for one in several}) < len(several)
-    return Generators(tuple((None, "used twice") if twice else _seed(one) for one in several))
+    return Generators(
+        tuple((None, "used twice") if twice else _seed(one) for one in several)
+    )
 
 
 def _seed(generator: Any) -> tuple[int | None, str]:

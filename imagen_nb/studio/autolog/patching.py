@@ -62,7 +62,9 @@ def _around(original: Call, observer: Callable[[], Observer | None]) -> Call:
             return original(self, *args, **kwargs)
         return observe(original, self, args, kwargs)
 
-    if unwrapped := vars(original).get("__wrapped__"):  # e.g. the one that keeps gradients
+    if unwrapped := vars(original).get(
+        "__wrapped__"
+    ):  # e.g. the one that keeps gradients
         call.__wrapped__ = unwrapped
     _originals[call] = original
     return call
@@ -71,7 +73,9 @@ def _around(original: Call, observer: Callable[[], Observer | None]) -> Call:
 class _Hook:
     """`__init_subclass__` of the base class: as it was, and then ours around the new class."""
 
-    def __init__(self, base: type, before: Any, observer: Callable[[], Observer | None]) -> None:
+    def __init__(
+        self, base: type, before: Any, observer: Callable[[], Observer | None]
+    ) -> None:
         self.base, self.before, self.observer = base, before, observer
 
     def __get__(self, instance: object, owner: type) -> Callable[..., None]:

@@ -40,11 +40,17 @@ class Recorder:
     _told: set[str] = field(default_factory=set)
 
     def __call__(
-        self, original: Call, pipeline: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        original: Call,
+        pipeline: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
     ) -> Any:
         """Make the call, and record the pictures that it returns."""
         if around := outermost():
-            if around.drawer is pipeline and len(around.inner) < _ENOUGH:  # it calls its parent
+            if (
+                around.drawer is pipeline and len(around.inner) < _ENOUGH
+            ):  # it calls its parent
                 around.inner.append(self._said(original, pipeline, args, kwargs))
             return original(pipeline, *args, **kwargs)
         with self._drawing(), within(pipeline) as around:
@@ -56,7 +62,11 @@ class Recorder:
         return result
 
     def _said(
-        self, original: Call, pipeline: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        original: Call,
+        pipeline: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
     ) -> Said | Exception:
         """The arguments, or why they cannot be told: no matter, if the call itself fails."""
         try:
@@ -65,7 +75,12 @@ class Recorder:
             return error
 
     def _record(
-        self, pipeline: Any, told: Said | Exception, around: Outermost, result: Any, seconds: float
+        self,
+        pipeline: Any,
+        told: Said | Exception,
+        around: Outermost,
+        result: Any,
+        seconds: float,
     ) -> None:
         with self._unharmed():
             if isinstance(told, Exception):
@@ -84,7 +99,9 @@ class Recorder:
         return shown(images) if images is not None else []
 
     def _keep(self, pictures: Sequence[Shown], drawn: Sequence[Record]) -> None:
-        pairs = [(one.image, record) for one, record in zip(pictures, drawn, strict=True)]
+        pairs = [
+            (one.image, record) for one, record in zip(pictures, drawn, strict=True)
+        ]
         for writing in self._adopted(pairs):
             writing.add_done_callback(self._written)
 
@@ -93,7 +110,9 @@ class Recorder:
         while True:
             try:
                 return session.adopt(pairs, tags=self.tags, cloud=self.cloud)
-            except Cancelled:  # `configure`, in another thread, has closed it: there is a new one
+            except (
+                Cancelled
+            ):  # `configure`, in another thread, has closed it: there is a new one
                 closed, session = session, self.studio()
                 if session is closed:
                     raise
@@ -116,7 +135,10 @@ class Recorder:
             known = isinstance(error, ImagenError)
             reason = " ".join(str(error).split())[:300]
             line = reason if known else f"{type(error).__name__}: {reason}"
-            self._tell(f"a picture is not recorded: {line}", str(error) if known else type(error))
+            self._tell(
+                f"a picture is not recorded: {line}",
+                str(error) if known else type(error),
+            )
 
     def _tell(self, line: str, kind: object = None) -> None:
         """Say it, unless something of this kind was said."""

@@ -19,7 +19,9 @@ _lock = threading.Lock()
 _recorder: Recorder | None = None
 
 
-def autolog(disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None) -> None:
+def autolog(
+    disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None
+) -> None:
     """Keep every picture that diffusers pipelines draw in this program, as `generate` does.
 
     From now on each call of a pipeline whose result has `.images` is recorded: files with the

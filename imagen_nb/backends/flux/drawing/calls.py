@@ -25,14 +25,22 @@ Batch = list[Request]
 
 
 def called(
-    pipeline: DiffusionPipeline, batch: Batch, watch: Watch, prompts: PromptCache, output: str
+    pipeline: DiffusionPipeline,
+    batch: Batch,
+    watch: Watch,
+    prompts: PromptCache,
+    output: str,
 ) -> Any:
     """What the pipeline makes of a batch, its `output_type` np or latent."""
     first, embeds = batch[0], prompts.encoded(pipeline, batch)
     more = _MORE.get(type(pipeline).__name__, _nothing)(batch)
     if first.true_cfg > 1:
         more["true_cfg_scale"] = first.true_cfg
-    with _fastest(pipeline), scheduled(pipeline, first.scheduler), _cached(pipeline, first):
+    with (
+        _fastest(pipeline),
+        scheduled(pipeline, first.scheduler),
+        _cached(pipeline, first),
+    ):
         return pipeline(
             **embeds,
             **more,
@@ -47,16 +55,22 @@ def called(
         ).images
 
 
-def decoded(pipeline: DiffusionPipeline, kind: Kind, batch: Batch, latents: Tensor) -> Pixels:
+def decoded(
+    pipeline: DiffusionPipeline, kind: Kind, batch: Batch, latents: Tensor
+) -> Pixels:
     """Latents, as `called` gives them, to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
     vae, factor = pipeline.vae, pipeline.vae_scale_factor
     with _fastest(pipeline):
         grid = latents
         if kind.shifted:  # packed (B, tokens, C · 4)
-            grid = pipeline._unpack_latents(latents, batch[0].height, batch[0].width, factor)
+            grid = pipeline._unpack_latents(
+                latents, batch[0].height, batch[0].width, factor
+            )
             grid = (grid / vae.config.scaling_factor) + vae.config.shift_factor
         image = vae.decode(grid.to(pipeline._execution_device), return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(image.detach(), output_type="np")
+        pixels: Pixels = pipeline.image_processor.postprocess(
+            image.detach(), output_type="np"
+        )
     return pixels
 
 
@@ -74,12 +88,17 @@ def _images(batch: Batch) -> dict[str, Any]:
 
 
 def _image(request: Request) -> Any:
-    return request.init_image and request.init_image.image(request.width, request.height)
+    return request.init_image and request.init_image.image(
+        request.width, request.height
+    )
 
 
 def _masks(batch: Batch) -> dict[str, Any]:
     first = batch[0]
-    return {"mask_image": [first.mask and first.mask.mask(first.width, first.height)] * len(batch)}
+    return {
+        "mask_image": [first.mask and first.mask.mask(first.width, first.height)]
+        * len(batch)
+    }
 
 
 def _strength(batch: Batch) -> dict[str, Any]:
@@ -98,7 +117,9 @@ def _reference(batch: Batch) -> dict[str, Any]:
 
 _MORE: dict[str, Callable[[Batch], dict[str, Any]]] = {
     "FluxImg2ImgPipeline": lambda batch: _images(batch) | _strength(batch),
-    "FluxInpaintPipeline": lambda batch: _images(batch) | _masks(batch) | _strength(batch),
+    "FluxInpaintPipeline": lambda batch: (
+        _images(batch) | _masks(batch) | _strength(batch)
+    ),
     "FluxFillPipeline": lambda batch: _images(batch) | _masks(batch) | _strength(batch),
     "FluxKontextPipeline": lambda batch: _reference(batch) | _as_asked(batch),
     "FluxKontextInpaintPipeline": lambda batch: (
@@ -108,7 +129,9 @@ _MORE: dict[str, Callable[[Batch], dict[str, Any]]] = {
 }
 
 
-def _cached(pipeline: DiffusionPipeline, request: Request) -> AbstractContextManager[Any]:
+def _cached(
+    pipeline: DiffusionPipeline, request: Request
+) -> AbstractContextManager[Any]:
     """Where the first-block cache is on, a place for what it keeps: only FluxPipeline has one."""
     transformer, name = pipeline.transformer, type(pipeline).__name__
     if name == FLUX_1.plain or not transformer.is_cache_enabled:

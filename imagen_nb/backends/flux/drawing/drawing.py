@@ -78,13 +78,23 @@ class Drawing:
         with self.loaded.lock:
             self.loaded.pipeline(self.loras)
 
-    def _watched(self, batches: list[Batch], first: int) -> Iterator[tuple[Batch, Watch]]:
+    def _watched(
+        self, batches: list[Batch], first: int
+    ) -> Iterator[tuple[Batch, Watch]]:
         self.clock = clock = self.clock or Clock(self.requests)
-        total, preview = len(self.requests), self.loaded.preview if self._shows else None
+        total, preview = (
+            len(self.requests),
+            self.loaded.preview if self._shows else None,
+        )
         for batch in batches:
             indices = range(first, first + len(batch))
             first = indices.stop
-            yield batch, Watch(batch, indices, total, clock, preview, self.progress, self.cancel)
+            yield (
+                batch,
+                Watch(
+                    batch, indices, total, clock, preview, self.progress, self.cancel
+                ),
+            )
 
     @property
     def _shows(self) -> bool:
@@ -151,7 +161,8 @@ class Drawing:
 
         on_cpu = pipeline._execution_device.type == "cpu"
         return {
-            "scheduler": class_of(batch[0].scheduler) or type(pipeline.scheduler).__name__,
+            "scheduler": class_of(batch[0].scheduler)
+            or type(pipeline.scheduler).__name__,
             "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
             "device": str(pipeline._execution_device),
             "threads": torch.get_num_threads() if on_cpu else None,
@@ -183,7 +194,9 @@ def _kept_around(image: Image, request: Request) -> Image:
     if request.mask is None or request.init_image is None:
         return image
     size = (request.width, request.height)
-    return PIL.Image.composite(image, request.init_image.image(*size), request.mask.mask(*size))
+    return PIL.Image.composite(
+        image, request.init_image.image(*size), request.mask.mask(*size)
+    )
 
 
 def to_image(pixels: Pixels, request: Request) -> Image:

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-def stored(row: Model, plan: Plan, folder: Path, without: Sequence[str]) -> dict[str, Any]:
+def stored(
+    row: Model, plan: Plan, folder: Path, without: Sequence[str]
+) -> dict[str, Any]:
     """Arguments of `from_pretrained` that store the weights as the plan says."""
     large = ("transformer", row.kind.large)  # the others are small
     parts = [part for part in large if part not in without]
     if plan.quantization == "gguf":
-        return {"transformer": _from_gguf(row, plan, folder)} if "transformer" in parts else {}
+        return (
+            {"transformer": _from_gguf(row, plan, folder)}
+            if "transformer" in parts
+            else {}
+        )
     if plan.quantization not in _CONFIGS or not parts:
         return {}
     from diffusers import PipelineQuantizationConfig
@@ -38,7 +44,9 @@ def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
 
     file, dtype = expanded(plan.gguf), getattr(torch, plan.dtype)
     if not file.is_file():
-        raise BackendError(f"there is no file {file}: memory.gguf names the transformer's")
+        raise BackendError(
+            f"there is no file {file}: memory.gguf names the transformer's"
+        )
     return getattr(diffusers, row.kind.transformer).from_single_file(
         str(file),
         quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
@@ -81,7 +89,11 @@ def _nf4(plan: Plan) -> tuple[Any, Any]:
     return OfDiffusers(**how), OfTransformers(**how)
 
 
-_CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {"int8": _int8, "fp8": _fp8, "nf4": _nf4}
+_CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {
+    "int8": _int8,
+    "fp8": _fp8,
+    "nf4": _nf4,
+}
 
 
 def put_into_effect(pipeline: DiffusionPipeline, plan: Plan) -> None:
@@ -119,7 +131,9 @@ def _for_transformer(transformer: Any, plan: Plan) -> None:
 
         if transformer.is_cache_enabled:  # a second one is refused
             transformer.disable_cache()
-        transformer.enable_cache(FirstBlockCacheConfig(threshold=plan.first_block_cache))
+        transformer.enable_cache(
+            FirstBlockCacheConfig(threshold=plan.first_block_cache)
+        )
     if plan.compile:
         # The cache decides after each first block: no single graph.
         transformer.compile_repeated_blocks(fullgraph=not plan.first_block_cache)

@@ -61,7 +61,9 @@ class Loaded:
                 )
         return self._plan
 
-    def pipeline(self, loras: tuple[Lora, ...] = (), drawer: str = "") -> DiffusionPipeline:
+    def pipeline(
+        self, loras: tuple[Lora, ...] = (), drawer: str = ""
+    ) -> DiffusionPipeline:
         """The pipeline with these LoRAs in it, and no others; for whoever holds `lock`.
 
         `drawer`: the class that shall draw, with the same weights; the one in force by default.
@@ -73,7 +75,9 @@ class Loaded:
         if self._pipeline is None:
             plan, row = self.plan, self._row
             apart = row.kind.encoders
-            self._pipeline = load(row, plan, apart) if plan.separate else load_whole(row, plan)
+            self._pipeline = (
+                load(row, plan, apart) if plan.separate else load_whole(row, plan)
+            )
         if drawer and type(self._pipeline).__name__ != drawer:
             self._pipeline = of_class(drawer, self._pipeline)
             moved_again(self._pipeline, self.plan)
@@ -112,7 +116,12 @@ class Loaded:
     def size(self) -> int:
         """Bytes of its weights in the memory of this process, not of a GPU."""
         parts = self._pipeline.components.values() if self._pipeline else ()
-        weights = (w for part in parts if hasattr(part, "parameters") for w in part.parameters())
+        weights = (
+            w
+            for part in parts
+            if hasattr(part, "parameters")
+            for w in part.parameters()
+        )
         return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 
     @contextmanager

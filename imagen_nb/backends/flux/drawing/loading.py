@@ -44,7 +44,9 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeli
         import torch
 
         try:
-            pipeline: DiffusionPipeline = getattr(diffusers, row.pipeline).from_pretrained(
+            pipeline: DiffusionPipeline = getattr(
+                diffusers, row.pipeline
+            ).from_pretrained(
                 folder,
                 dtype=getattr(torch, plan.dtype),
                 local_files_only=True,
@@ -54,10 +56,14 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeli
             pipeline.set_progress_bar_config(disable=True)
             put_into_effect(pipeline, plan)
         except torch.OutOfMemoryError as error:
-            raise CardMemoryError(f"cannot load {row.source}: out of memory of the card") from error
+            raise CardMemoryError(
+                f"cannot load {row.source}: out of memory of the card"
+            ) from error
         except BackendError:
             raise
-        except Exception as error:  # four libraries read files here, each with errors of its own
+        except (
+            Exception
+        ) as error:  # four libraries read files here, each with errors of its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BackendError(
                 f"cannot load {row.source} ({reason}): save or fetch it again"
@@ -76,7 +82,9 @@ def load_whole(row: Model, plan: Plan) -> DiffusionPipeline:
         return load(row, plan)
     painter, encoders = load(row, plan, row.kind.encoders), load(row, plan, PAINTER)
     return of_class(
-        row.pipeline, painter, {name: getattr(encoders, name) for name in row.kind.encoders}
+        row.pipeline,
+        painter,
+        {name: getattr(encoders, name) for name in row.kind.encoders},
     )
 
 
@@ -88,7 +96,9 @@ def of_class(
 
     kind = getattr(diffusers, name)
     known = {**pipeline.config, **pipeline.components, **(parts or {})}
-    taken = [each for each in inspect.signature(kind.__init__).parameters if each in known]
+    taken = [
+        each for each in inspect.signature(kind.__init__).parameters if each in known
+    ]
     made: DiffusionPipeline = kind(**{each: known[each] for each in taken})
     made.set_progress_bar_config(disable=True)
     return made
@@ -101,5 +111,8 @@ def load_vae(row: Model) -> Any:
         import torch
 
         return getattr(diffusers, row.kind.vae).from_pretrained(
-            whole_folder(row), subfolder="vae", dtype=torch.float32, local_files_only=True
+            whole_folder(row),
+            subfolder="vae",
+            dtype=torch.float32,
+            local_files_only=True,
         )

@@ -19,7 +19,9 @@ def generators(batch: Sequence[Request]) -> list[Generator]:
     return [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
 
 
-def first_latents(pipeline: DiffusionPipeline, batch: Sequence[Request], like: Tensor) -> Tensor:
+def first_latents(
+    pipeline: DiffusionPipeline, batch: Sequence[Request], like: Tensor
+) -> Tensor:
     """A batch's noise as FluxPipeline itself makes it: packed (B, tokens, channels · 4)."""
     latents, _ = pipeline.prepare_latents(
         len(batch),

@@ -102,7 +102,11 @@ def guarded(
         # error, and with it the memory of a picture that nobody will see.
         error = error.with_traceback(None)
         if isinstance(error, RuntimeError):
-            kind = CardMemoryError if isinstance(error, torch.OutOfMemoryError) else BackendError
+            kind = (
+                CardMemoryError
+                if isinstance(error, torch.OutOfMemoryError)
+                else BackendError
+            )
             raise kind(_failure(batch[0], error)) from error
         raise error
     except BaseException:
@@ -112,4 +116,6 @@ def guarded(
 
 def _failure(request: Request, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
-    return f"cannot draw {quoted(request)} at {request.width}×{request.height}: {reason}"
+    return (
+        f"cannot draw {quoted(request)} at {request.width}×{request.height}: {reason}"
+    )

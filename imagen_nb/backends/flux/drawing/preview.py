@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-SAMPLES, SIDE, BLOCKS = 16, 8, 4  # pictures for the fit, SIDE² latents each, BLOCKS² colours each
+SAMPLES, SIDE, BLOCKS = (
+    16,
+    8,
+    4,
+)  # pictures for the fit, SIDE² latents each, BLOCKS² colours each
 LONGEST = 128  # pixels of the longer side, up to which a small picture is enlarged
 
 
@@ -32,7 +36,9 @@ class Preview:
 
         matrix, factor = self._fit()
         rows, columns = height // factor, width // factor
-        colours = (_with_one(unpack(packed.float().cpu(), rows, columns)) @ matrix).clamp(0, 1)
+        colours = (
+            _with_one(unpack(packed.float().cpu(), rows, columns)) @ matrix
+        ).clamp(0, 1)
         pixels: Any = (colours.view(rows, columns, 3) * 255).round().byte().numpy()
         small, scale = Image.fromarray(pixels), max(1, LONGEST // max(rows, columns))
         return small.resize((columns * scale, rows * scale), Image.Resampling.BILINEAR)
@@ -55,7 +61,9 @@ def fit(vae: AutoencoderKL) -> tuple[Tensor, int]:
     from torch.nn.functional import adaptive_avg_pool2d
 
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    colours = torch.rand(SAMPLES, 3, BLOCKS, BLOCKS, generator=torch.Generator().manual_seed(0))
+    colours = torch.rand(
+        SAMPLES, 3, BLOCKS, BLOCKS, generator=torch.Generator().manual_seed(0)
+    )
     block = SIDE * factor // BLOCKS
     pictures = colours.repeat_interleave(block, 2).repeat_interleave(block, 3)
     with torch.no_grad():

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
     _Encoded = dict[str, Tensor]
 
-_Key = tuple[str, int, int]  # prompt, sequence length, threads: what the bits follow from
-_NAMES = ("prompt_embeds", "pooled_prompt_embeds")  # arguments, in the order they are given back
+_Key = tuple[
+    str, int, int
+]  # prompt, sequence length, threads: what the bits follow from
+_NAMES = (
+    "prompt_embeds",
+    "pooled_prompt_embeds",
+)  # arguments, in the order they are given back
 CAPACITY = 64  # prompts; T5's embeddings of one are 2-4 MB for the large models
 
 
@@ -29,7 +34,9 @@ class PromptCache:
     def __init__(self) -> None:
         self._known: OrderedDict[_Key, _Encoded] = OrderedDict()
 
-    def encoded(self, pipeline: DiffusionPipeline, batch: Sequence[Request]) -> _Encoded:
+    def encoded(
+        self, pipeline: DiffusionPipeline, batch: Sequence[Request]
+    ) -> _Encoded:
         """Arguments of the pipeline's call for a batch's prompts: (B, L, D), (B, P).
 
         All requests of a batch have one `max_sequence_length`, L; all are guided away from a
@@ -41,7 +48,8 @@ class PromptCache:
         leading_away = [one for one in batch if one.negative_prompt is not None]
         if negative := [_key(str(one.negative_prompt), one) for one in leading_away]:
             found |= {
-                f"negative_{name}": tensor for name, tensor in self._stacked(negative).items()
+                f"negative_{name}": tensor
+                for name, tensor in self._stacked(negative).items()
             }
         self._forget_oldest(keys)
         return found
@@ -50,7 +58,10 @@ class PromptCache:
         import torch
 
         all_of_them = [self._known[key] for key in keys]
-        return {name: torch.stack([one[name] for one in all_of_them]) for name in all_of_them[0]}
+        return {
+            name: torch.stack([one[name] for one in all_of_them])
+            for name in all_of_them[0]
+        }
 
     def learn(self, pipeline: DiffusionPipeline, requests: Sequence[Request]) -> None:
         """Encode what is not known; of at most `CAPACITY` prompts, or the first are forgotten."""
@@ -76,7 +87,9 @@ class PromptCache:
 
 def texts(request: Request) -> list[str]:
     """What of a request is encoded: its prompt, and the negative one if it has one."""
-    return [text for text in (request.prompt, request.negative_prompt) if text is not None]
+    return [
+        text for text in (request.prompt, request.negative_prompt) if text is not None
+    ]
 
 
 def _keys(requests: Sequence[Request]) -> list[_Key]:

@@ -35,7 +35,9 @@ class Clock:
 
     def seconds_left(self) -> float:
         """At the pace so far, for all pictures of the call; after some work is done."""
-        return (time.perf_counter() - self.started) / self.done * (self.to_do - self.done)
+        return (
+            (time.perf_counter() - self.started) / self.done * (self.to_do - self.done)
+        )
 
 
 @dataclass(slots=True)
@@ -50,7 +52,9 @@ class Watch:
     progress: Progress | None
     cancel: threading.Event
     before: Callable[[], Tensor] | None = None
-    listeners_error: BaseException | None = None  # so that it is not taken for one of torch
+    listeners_error: BaseException | None = (
+        None  # so that it is not taken for one of torch
+    )
 
     def stop_if_cancelled(self) -> None:
         """Raise `Cancelled` once the caller has set the event."""
@@ -58,7 +62,11 @@ class Watch:
             raise Cancelled("drawing cancelled; pictures finished before are kept")
 
     def __call__(
-        self, pipeline: DiffusionPipeline, step: int, timestep: Any, kwargs: dict[str, Any]
+        self,
+        pipeline: DiffusionPipeline,
+        step: int,
+        timestep: Any,
+        kwargs: dict[str, Any],
     ) -> dict[str, Any]:
         """FluxPipeline's `callback_on_step_end`; changes nothing of what is drawn."""
         self.stop_if_cancelled()
@@ -67,7 +75,9 @@ class Watch:
             # A scheduler's step makes new latents and leaves these alone: no copy is needed.
             latents, sigmas = kwargs["latents"].detach(), pipeline.scheduler.sigmas
             before = self.before or self._first(pipeline, latents)
-            run = len(sigmas) - 1 - self.batch[0].steps_run  # left out, from an init image on
+            run = (
+                len(sigmas) - 1 - self.batch[0].steps_run
+            )  # left out, from an init image on
             foreseen = partial(denoised, latents, before, sigmas, run + step)
             self.before = lambda: latents
             ended = Step(
@@ -76,7 +86,9 @@ class Watch:
                 step=step + 1,
                 steps=self.batch[0].steps_run,
                 seconds_left=self.clock.seconds_left(),
-                preview=(lambda index: self._image(foreseen(), index)) if self.preview else None,
+                preview=(lambda index: self._image(foreseen(), index))
+                if self.preview
+                else None,
             )
             self._tell(self.progress, ended)
         return {}
@@ -88,20 +100,26 @@ class Watch:
             self.listeners_error = error
             raise
 
-    def _first(self, pipeline: DiffusionPipeline, latents: Tensor) -> Callable[[], Tensor]:
+    def _first(
+        self, pipeline: DiffusionPipeline, latents: Tensor
+    ) -> Callable[[], Tensor]:
         """What the first step began with; with an init image it is not made once more."""
         if self.batch[0].init_image:
             return lambda: latents
         return partial(first_latents, pipeline, self.batch, latents)
 
     def _image(self, latents: Tensor, index: int) -> Image:
-        place = self.indices.index(index)  # ValueError for a picture that is not of this batch
+        place = self.indices.index(
+            index
+        )  # ValueError for a picture that is not of this batch
         request = self.batch[place]
         assert self.preview
         return self.preview.image(latents[place], request.width, request.height)
 
 
-def denoised(latents: Tensor, before: Callable[[], Tensor], sigmas: Tensor, step: int) -> Tensor:
+def denoised(
+    latents: Tensor, before: Callable[[], Tensor], sigmas: Tensor, step: int
+) -> Tensor:
     """Where the straight line through the last two steps' latents ends when the noise is gone.
 
     FLUX's path from noise to picture is nearly straight, so this shows the picture early, where

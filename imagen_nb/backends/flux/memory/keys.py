@@ -45,17 +45,31 @@ ENCODERS = ("kept", "offloaded", "freed")
 _SWITCH = "true or false"
 KEYS = {
     "dtype": Key(*_one_of(*DTYPES), "What is calculated with."),
-    "quantization": Key(*_one_of(*STORAGES), "How the weights of transformer and T5 are stored."),
+    "quantization": Key(
+        *_one_of(*STORAGES), "How the weights of transformer and T5 are stored."
+    ),
     "offload": Key(*_one_of(*OFFLOADS), "What waits in RAM until the card needs it."),
-    "text_encoders": Key(*_one_of(*ENCODERS), "Where the text encoders are while it draws."),
-    "vae_tiling": Key(_SWITCH, _switch, "Decode pictures in tiles: less memory, faint seams."),
+    "text_encoders": Key(
+        *_one_of(*ENCODERS), "Where the text encoders are while it draws."
+    ),
+    "vae_tiling": Key(
+        _SWITCH, _switch, "Decode pictures in tiles: less memory, faint seams."
+    ),
     "vae_slicing": Key(_SWITCH, _switch, "Decode the pictures of a batch one by one."),
-    "compile": Key(_SWITCH, _switch, "Compile the transformer's blocks: slow once, then faster."),
+    "compile": Key(
+        _SWITCH, _switch, "Compile the transformer's blocks: slow once, then faster."
+    ),
     "first_block_cache": Key(
-        "a number, 0 or more", _threshold, "Skip steps that change little; 0.05 to 0.15, 0 is off."
+        "a number, 0 or more",
+        _threshold,
+        "Skip steps that change little; 0.05 to 0.15, 0 is off.",
     ),
     "batch": Key(f"a whole number, 1 to {MOST}", _count, "Pictures denoised together."),
-    "gguf": Key("a .gguf file", lambda value: isinstance(value, str), "The transformer's weights."),
+    "gguf": Key(
+        "a .gguf file",
+        lambda value: isinstance(value, str),
+        "The transformer's weights.",
+    ),
 }
 
 
@@ -67,7 +81,9 @@ def checked(given: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise UsageError(f"memory is a mapping like {{'quantization': 'int8'}}, not {given!r}")
+        raise UsageError(
+            f"memory is a mapping like {{'quantization': 'int8'}}, not {given!r}"
+        )
     found = {}
     for name, value in given.items():
         if name not in KEYS:
@@ -76,9 +92,13 @@ def checked(given: Any) -> dict[str, Any]:
             found[name] = _value(name, value)
     if found.get("gguf"):
         if found.setdefault("quantization", "gguf") != "gguf":
-            raise UsageError("memory has a gguf file and another quantization: give one of the two")
+            raise UsageError(
+                "memory has a gguf file and another quantization: give one of the two"
+            )
     elif found.get("quantization") == "gguf":
-        raise UsageError("memory.quantization gguf needs memory.gguf: the file of the transformer")
+        raise UsageError(
+            "memory.quantization gguf needs memory.gguf: the file of the transformer"
+        )
     return found
 
 

@@ -11,7 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, dtype_of, planned
+from imagen_nb.backends.flux.memory.plan import (
+    PACKAGES,
+    Machine,
+    Plan,
+    Planned,
+    dtype_of,
+    planned,
+)
 from imagen_nb.backends.flux.models import Model, Sizes
 from imagen_nb.backends.flux.weights import WEIGHTS, found
 from imagen_nb.errors import BackendError
@@ -57,7 +64,9 @@ def sizes_of(row: Model) -> Sizes:
     if folder is None:
         return row.sizes
     sizes = {part: weights_gb(folder / part) for part in row.kind.networks}
-    transformer, large, vae = (sizes.pop(p) for p in ("transformer", row.kind.large, "vae"))
+    transformer, large, vae = (
+        sizes.pop(p) for p in ("transformer", row.kind.large, "vae")
+    )
     megapixels = row.defaults.width * row.defaults.height / 1e6
     return Sizes(transformer, large, sum(sizes.values()), vae, megapixels)
 
@@ -68,7 +77,13 @@ def weights_gb(part: Path) -> float:
     whole = [file for file in files if file.suffix == ".safetensors"]
     try:
         return sum(map(_numbers, whole or files)) * 2 / 1e9
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # loading says what is wrong
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # loading says what is wrong
         return sum(file.stat().st_size for file in files) / 1e9
 
 
@@ -81,10 +96,16 @@ def _numbers(file: Path) -> int:
         if length > file.stat().st_size:
             raise ValueError("no safetensors file")
         header = json.loads(opened.read(length))
-    return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+    return sum(
+        math.prod(one["shape"])
+        for name, one in header.items()
+        if name != "__metadata__"
+    )
 
 
-def plan_for(row: Model, given: Mapping[str, Any], machine: Machine | None = None) -> Planned:
+def plan_for(
+    row: Model, given: Mapping[str, Any], machine: Machine | None = None
+) -> Planned:
     """The plan of a model on a machine, this one by default; what is `given` wins.
 
     Raises `BackendError` when no plan can be used, naming what each lacks.
@@ -93,7 +114,9 @@ def plan_for(row: Model, given: Mapping[str, Any], machine: Machine | None = Non
     plain = Plan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
     if file := given.get("gguf"):
         path = expanded(file)
-        plain = replace(plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0)
+        plain = replace(
+            plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0
+        )
     found = planned(here, sizes_of(row), plain, given)
     if isinstance(found, Planned):
         return found

@@ -16,7 +16,9 @@ BF16, FP8 = 8.0, 8.9  # CUDA compute capability from which a card calculates wit
 CONTEXT_GB = 0.5  # what CUDA itself takes of a card
 PROCESS_GB = 1.5  # Python, torch and diffusers in RAM
 RAM_SHARE = 0.95  # of the RAM: the rest is the system's
-LEAST_RAM_GB = 4.0  # below this no plan is given up: it would save less than is guessed here
+LEAST_RAM_GB = (
+    4.0  # below this no plan is given up: it would save less than is guessed here
+)
 # For one picture of 1024 × 1024 beside the weights. Denoising: diffusers' benchmarks dataset, 22.64
 # GiB for one bf16 forward of a transformer of 23.8 GB. Decoding: derekl35's quantization
 # benchmarks, 36.17 GiB peak with 31.45 loaded. Tiled decoding: a quarter of that at a time.
@@ -122,7 +124,9 @@ class Plan:
 _TILES = {"vae_tiling": True, "vae_slicing": True}
 _AWAY = {"offload": "model", "text_encoders": "offloaded"}
 _LAYERS = {"offload": "group", "text_encoders": "offloaded", **_TILES}
-ROWS: dict[str, dict[str, Any]] = {  # from the best pictures and speed to the least memory
+ROWS: dict[
+    str, dict[str, Any]
+] = {  # from the best pictures and speed to the least memory
     "whole": {},
     "whole-tiled": _TILES,
     "offloaded": _AWAY,
@@ -196,10 +200,14 @@ def planned(
     whys |= {plan.name: too_large(plan, machine) for plan in usable}
     best = next((plan for plan in usable if not whys[plan.name]), None)
     chosen = best or min(usable, key=lambda plan: _shortage(plan, machine))
-    before = plans[: plans.index(best)] if best else [one for one in plans if one != chosen]
+    before = (
+        plans[: plans.index(best)] if best else [one for one in plans if one != chosen]
+    )
     skipped = tuple((plan.name, whys[plan.name]) for plan in before)
     later = usable[usable.index(chosen) + 1 :]
-    smaller = tuple(_descending(chosen, [plan for plan in later if not whys[plan.name]]))
+    smaller = tuple(
+        _descending(chosen, [plan for plan in later if not whys[plan.name]])
+    )
     return Planned(chosen, best is not None, skipped, smaller, machine)
 
 
@@ -220,7 +228,9 @@ def unusable(plan: Plan, machine: Machine) -> str:
     """What a plan needs that this machine has not, whatever its memory; empty when nothing."""
     storage = STORAGES[plan.quantization]
     if not machine.gpu_gb and (plan.offload != "none" or storage.gpu):
-        what = f"offload {plan.offload}" if plan.offload != "none" else plan.quantization
+        what = (
+            f"offload {plan.offload}" if plan.offload != "none" else plan.quantization
+        )
         return f"{what} needs a CUDA graphics card"
     if storage.capability > machine.capability and storage.gpu:
         return (
@@ -228,7 +238,9 @@ def unusable(plan: Plan, machine: Machine) -> str:
             f"and the card has {machine.capability:g}"
         )
     if storage.package and storage.package not in machine.packages:
-        return f"{plan.quantization} needs {storage.package}: {PACKAGES[storage.package]}"
+        return (
+            f"{plan.quantization} needs {storage.package}: {PACKAGES[storage.package]}"
+        )
     return ""
 
 
@@ -250,18 +262,27 @@ def expected(plan: Plan, sizes: Sizes, machine: Machine) -> Plan:
     vae = sizes.vae * width
     denoising = DENOISING_GB * width * sizes.megapixels * plan.batch
     at_once = 1 if plan.vae_slicing else plan.batch
-    decoding = (TILED_GB if plan.vae_tiling else DECODING_GB) * width * sizes.megapixels * at_once
+    decoding = (
+        (TILED_GB if plan.vae_tiling else DECODING_GB)
+        * width
+        * sizes.megapixels
+        * at_once
+    )
     painting = transformer + vae + max(denoising, decoding)
     peaks = {
         "none": max(encoders, painting) if plan.separate else encoders + painting,
         "model": max(encoders, transformer + denoising, vae + decoding),
     }
-    peak = peaks.get(plan.offload, sizes.transformer * ONE_LAYER + max(denoising, decoding))
+    peak = peaks.get(
+        plan.offload, sizes.transformer * ONE_LAYER + max(denoising, decoding)
+    )
     whole = sizes.transformer * width if storage.loads_whole else 0.0
     if not machine.gpu_gb:
         ram = max(peak, whole)
     elif plan.offload == "none" and plan.text_encoders != "offloaded":
-        ram = max(encoders, transformer + vae, whole)  # one after the other goes to the card
+        ram = max(
+            encoders, transformer + vae, whole
+        )  # one after the other goes to the card
     else:
         ram = max(encoders + transformer + vae, whole)
     gpu = peak + CONTEXT_GB if machine.gpu_gb else 0.0

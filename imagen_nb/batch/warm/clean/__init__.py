@@ -46,7 +46,10 @@ class Fresh:
         self._hooks.give_back(own)
         left = self._noted.give_back()
         left += self._modules.give_back(forgotten, own)
-        left += [f"the task {task.get_name()} cannot be cancelled" for task in remains.tasks()]
+        left += [
+            f"the task {task.get_name()} cannot be cancelled"
+            for task in remains.tasks()
+        ]
         left += remains.threads_left(self._threads, code)
         left += remains.processes_left()
         left += remains.code_left(own)

@@ -49,7 +49,9 @@ def _pandas_again(options: dict[str, Any]) -> None:
 
 def _matplotlib() -> dict[str, Any]:
     mpl = _there("matplotlib")
-    return dict(dict.items(mpl.rcParams))  # as they are: to ask for the backend would choose one
+    return dict(
+        dict.items(mpl.rcParams)
+    )  # as they are: to ask for the backend would choose one
 
 
 def _matplotlib_again(noted: dict[str, Any]) -> None:
@@ -80,7 +82,9 @@ def _inline_again(noted: dict[str, Any]) -> None:
         setattr(inline, name, copy.copy(value))
     _there("matplotlib").interactive(True)
     backend.configure_inline_support(shell, "inline")
-    backend.select_figure_formats(shell, inline.figure_formats, **inline.print_figure_kwargs)
+    backend.select_figure_formats(
+        shell, inline.figure_formats, **inline.print_figure_kwargs
+    )
 
 
 def _torch() -> dict[str, Any]:
@@ -128,5 +132,10 @@ TABLE = (
     Row("torch's settings", _torch, _torch_again, "torch"),
     Row("widgets", nothing, _widgets_again, "ipywidgets"),
     Row("comms", nothing, _close_comms, "comm"),
-    Row("mocks", nothing, lambda _: _there("unittest.mock").patch.stopall(), "unittest.mock"),
+    Row(
+        "mocks",
+        nothing,
+        lambda _: _there("unittest.mock").patch.stopall(),
+        "unittest.mock",
+    ),
 )

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from imagen_nb.backends.flux.drawing.loaded import Loaded
 
 GROWTH = 2 * 2**30  # bytes above what the kernel weighed after its first notebook
-_WORTH_A_SEARCH = 2**28  # bytes of growth after which all memory is searched, not just the young
+_WORTH_A_SEARCH = (
+    2**28
+)  # bytes of growth after which all memory is searched, not just the young
 
 
 class Memory:
@@ -20,7 +22,9 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._first: int | None = None  # weight after the first notebook, without models
+        self._first: int | None = (
+            None  # weight after the first notebook, without models
+        )
         self._searched = 0  # weight when all was last searched
         self._models: list[Loaded] = []
 
@@ -45,7 +49,9 @@ class Memory:
         limit = self._limit(weight, bound)
         gc.freeze()  # what libraries made, or each notebook's end would search through it again
         heavy = weight > limit
-        return [f"it holds {weight / 1e9:.2f} GB, and {limit / 1e9:.2f} is the bound"] * heavy
+        return [
+            f"it holds {weight / 1e9:.2f} GB, and {limit / 1e9:.2f} is the bound"
+        ] * heavy
 
     def _limit(self, weight: int, bound: int | None) -> int:
         models = sum(one.size() for one in self._models)

@@ -23,12 +23,18 @@ def installed_folders() -> frozenset[str]:
     That is wherever a fresh kernel looks, editable installs included, but for PYTHONPATH and the
     working directory.
     """
-    given = {_real(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    given = {
+        _real(path)
+        for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if path
+    }
     own = given | {_real(os.getcwd())}
     found = {_real(path) for path in sys.path if path} - own
     paths = sysconfig.get_paths()
     sites = [*site.getsitepackages(), site.getusersitepackages()]
-    return frozenset(found | {_real(p) for p in (paths["stdlib"], paths["platstdlib"], *sites)})
+    return frozenset(
+        found | {_real(p) for p in (paths["stdlib"], paths["platstdlib"], *sites)}
+    )
 
 
 def _real(path: str) -> str:
@@ -58,16 +64,24 @@ class Modules:
         return [
             (name, module)
             for name, module in [*sys.modules.items()]
-            if name not in self._known and name != "__main__" and isinstance(module, ModuleType)
+            if name not in self._known
+            and name != "__main__"
+            and isinstance(module, ModuleType)
         ]
 
     def of_the_notebook(self) -> list[str]:
         """The names of the modules that are to be forgotten."""
-        new = [name for name in [*sys.modules] if name not in self._known and name != "__main__"]
+        new = [
+            name
+            for name in [*sys.modules]
+            if name not in self._known and name != "__main__"
+        ]
         return [name for name in new if not self._stays(name)]
 
     def _stays(self, name: str) -> bool:
-        own = getattr(sys.modules.get(name), "__name__", None)  # compiled ones may have two names
+        own = getattr(
+            sys.modules.get(name), "__name__", None
+        )  # compiled ones may have two names
         names = (name, own) if isinstance(own, str) else (name,)
         return any(self._belongs(one.partition(".")[0]) for one in names)
 
@@ -95,9 +109,14 @@ class Modules:
             sys.modules.pop(name, None)
             self._places.pop(name, None)
         others = [finder for finder in sys.meta_path if not own(finder)]
-        sys.meta_path[:] = [*others, *(one for one in self._finders if one not in others)]
+        sys.meta_path[:] = [
+            *others,
+            *(one for one in self._finders if one not in others),
+        ]
         for name, (module, names) in [*self._known.items()]:
-            sys.modules[name] = module  # it may have been taken out, or another put in its place
+            sys.modules[name] = (
+                module  # it may have been taken out, or another put in its place
+            )
             if not _same(module.__dict__, names):
                 self._restore(module.__dict__, names, own)
                 self._known[name] = module, dict(module.__dict__)
@@ -110,7 +129,9 @@ class Modules:
 
     def _restore(self, now: dict[str, Any], noted: dict[str, Any], own: Own) -> None:
         """Code is given back; data is a library's own, and so is code that came with an import."""
-        for key in [key for key, value in now.items() if key not in noted and own(value)]:
+        for key in [
+            key for key, value in now.items() if key not in noted and own(value)
+        ]:
             del now[key]
         for key, old in noted.items():
             new = now.get(key, _MISSING)
@@ -149,7 +170,9 @@ def written_in(modules: Collection[str]) -> Own:
             return own(value.__func__) or own(value.__self__)
         if isinstance(value, functools.partial):
             return own(value.func)
-        if isinstance(value, FunctionType):  # not __module__, which functools.wraps makes another's
+        if isinstance(
+            value, FunctionType
+        ):  # not __module__, which functools.wraps makes another's
             return value.__globals__.get("__name__") in modules
         kind = value if issubclass(type(value), type) else type(value)
         home = kind.__dict__.get("__module__")

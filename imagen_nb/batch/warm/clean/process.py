@@ -43,7 +43,11 @@ def _hook_again(hooks: dict[str, Any]) -> None:
 
 
 def _limits() -> tuple[int, float, int]:
-    return sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits()
+    return (
+        sys.getrecursionlimit(),
+        sys.getswitchinterval(),
+        sys.get_int_max_str_digits(),
+    )
 
 
 def _limit_again(limits: tuple[int, float, int]) -> None:
@@ -124,7 +128,9 @@ def _log_again(settings: dict[str, _Logger]) -> None:
         if name not in settings:
             is_librarys = name.partition(".")[0] in sys.modules
             settings[name] = _log_setting(one) if is_librarys else _UNSET
-        if one.level != settings[name][0]:  # setting it clears the cache of every logger
+        if (
+            one.level != settings[name][0]
+        ):  # setting it clears the cache of every logger
             one.setLevel(settings[name][0])
         one.propagate, one.disabled = settings[name][1:3]
         one.handlers[:], one.filters[:] = settings[name][3:]
@@ -204,7 +210,9 @@ class Endings:
         register: Any = atexit.register
 
         @functools.wraps(register)
-        def heard(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        def heard(
+            func: Callable[..., Any], *args: Any, **kwargs: Any
+        ) -> Callable[..., Any]:
             where = str(sys._getframe(1).f_globals.get("__name__"))
             self._heard.append((where, func, functools.partial(func, *args, **kwargs)))
             register(func, *args, **kwargs)

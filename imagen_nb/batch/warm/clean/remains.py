@@ -47,13 +47,17 @@ def _name(one: Any) -> str:
     return str(getattr(one, "__qualname__", None) or type(one).__name__)
 
 
-def threads_left(known: Collection[threading.Thread], modules: Collection[str]) -> list[str]:
+def threads_left(
+    known: Collection[threading.Thread], modules: Collection[str]
+) -> list[str]:
     """Threads that run the notebook's code, or that would keep the process from ending.
 
     Daemon threads of libraries may stay, and so may threads of pools that wait for work.
     """
     until = time.monotonic() + _WAIT_S
-    while left := [t for t in threading.enumerate() if t not in known and _matters(t, modules)]:
+    while left := [
+        t for t in threading.enumerate() if t not in known and _matters(t, modules)
+    ]:
         if time.monotonic() > until:
             return [f"the thread {thread.name} still runs" for thread in left]
         time.sleep(_POLL_S)

@@ -43,7 +43,9 @@ class Noted:
                 when_imported(row.module, functools.partial(self._note, row))
 
     def _note(self, row: Row) -> None:
-        if row not in self._noted:  # a module that is imported again was changed in between
+        if (
+            row not in self._noted
+        ):  # a module that is imported again was changed in between
             self._noted[row] = row.take()
 
     def give_back(self) -> list[str]:
@@ -52,6 +54,8 @@ class Noted:
         for row, value in list(self._noted.items()):
             try:
                 row.give(value)
-            except Exception as error:  # whatever a notebook made of the library that this calls
+            except (
+                Exception
+            ) as error:  # whatever a notebook made of the library that this calls
                 failed.append(f"{row.name} cannot be given back ({error!r})")
         return failed

@@ -25,7 +25,10 @@ def _namespace_again(fresh: dict[str, Any]) -> None:
     shell = _shell()
     shell.reset(new_session=True)
     for name, value in fresh.items():
-        if name in ("__name__", "__builtins__", "__builtin__") or name not in shell.user_ns:
+        if (
+            name in ("__name__", "__builtins__", "__builtin__")
+            or name not in shell.user_ns
+        ):
             shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
 
@@ -36,7 +39,12 @@ def _forget_the_last_error(_: None) -> None:
     shell._last_traceback = None
     shell.displayhook.exec_result = None
     for one in (shell.InteractiveTB, shell.SyntaxTB):
-        for name in {"tb", "etype", "evalue", "last_syntax_error"} & one.__dict__.keys():
+        for name in {
+            "tb",
+            "etype",
+            "evalue",
+            "last_syntax_error",
+        } & one.__dict__.keys():
             setattr(one, name, None)
 
 
@@ -53,7 +61,11 @@ def _user_magics_again(fresh: frozenset[str]) -> None:
 
 def _configurables() -> list[Any]:
     shell = _shell()
-    return [shell, shell.display_formatter, *shell.display_formatter.formatters.values()]
+    return [
+        shell,
+        shell.display_formatter,
+        *shell.display_formatter.formatters.values(),
+    ]
 
 
 def _settings() -> list[dict[str, Any]]:
