@@ -162,7 +162,7 @@ def _is_for_encoders(path: Path) -> bool:
         with safe_open(path, framework="numpy") as file:
             return any(
                 name.startswith(("text_encoder", "lora_te")) for name in file.keys()
-            )  # noqa: SIM118 - it is no dict
+            )
     except SafetensorError:  # loading says what is wrong
         return False
 
