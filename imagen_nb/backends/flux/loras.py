@@ -160,9 +160,8 @@ def _is_for_encoders(path: Path) -> bool:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return any(
-                name.startswith(("text_encoder", "lora_te")) for name in file.keys()
-            )
+            names = file.keys()  # a list: a file is no dict
+            return any(name.startswith(("text_encoder", "lora_te")) for name in names)
     except SafetensorError:  # loading says what is wrong
         return False
 
