@@ -4,7 +4,10 @@ PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
 BROWSER := .venv/.browser
 
-.PHONY: demo test lint format clean
+# Tests run in so many processes side by side.
+JOBS ?= 2
+
+.PHONY: demo test soak lint format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -17,12 +20,18 @@ demo: $(STAMP)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
 test: $(STAMP) $(BROWSER)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
+
+# Everything, the long forms of tests too.
+soak: $(STAMP) $(BROWSER)
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile -m "soak or not soak"
 
 lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python tools/lint_house.py
 	.venv/bin/python tools/lint_browser_code.py
 
 format: $(STAMP)
