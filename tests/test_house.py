@@ -1,4 +1,4 @@
-"""The shape of the package is checked: who imports whom, names, rooms, sizes, and what documents name."""
+"""The package's shape is checked: who imports whom, names, rooms, sizes, what documents name."""
 
 from __future__ import annotations
 

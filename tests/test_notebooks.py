@@ -32,7 +32,8 @@ def test_it_runs_and_its_outputs_are_those_that_were_saved(path: Path, tmp_path:
     kernel = {"argv": argv, "display_name": "Python 3", "language": "python"}
     (kernels / "kernel.json").write_text(json.dumps(kernel))
     command = [
-        sys.executable, "-m", "pytest", "--nbval-lax" if path == BATCH else "--nbval", str(path), "-p", "no:cacheprovider", "-q",
+        sys.executable, "-m", "pytest", "--nbval-lax" if path == BATCH else "--nbval", str(path),
+        "-p", "no:cacheprovider", "-q",
         "--nbval-sanitize-with", str(FOLDER / "sanitize.cfg"), "--nbval-cell-timeout", "300",
         "--rootdir", str(tmp_path), "-c", os.devnull,
     ]  # fmt: skip

@@ -102,10 +102,11 @@ def lab(jupyter: Server, page: Page) -> Iterator[Lab]:
 
 @pytest.fixture
 def notebook(lab: Lab, tmp_path: Path) -> Callable[..., Notebook]:
-    """Opens a notebook of these cells, with a Studio of the embedded FLUX in a folder of its own."""
+    """Opens a notebook of these cells, with a Studio of the embedded FLUX in its own folder."""
     setup = (
         "import imagen_nb as im\n"
-        f"studio = im.configure(backend='flux-tiny-local', output={{'dir': {str(tmp_path / 'pictures')!r}}})"
+        "studio = im.configure(backend='flux-tiny-local',"
+        f" output={{'dir': {str(tmp_path / 'pictures')!r}}})"
     )
 
     def open_(*cells: str, name: str = "test") -> Notebook:

@@ -20,7 +20,7 @@ from tests.fixtures.evil import EVIL
 
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
-    """The page of one job for each evil prompt: every third failed, with the prompt as the error."""
+    """The page of one job for each evil prompt: every third failed, its prompt is the error."""
     folder = Folder(tmp_path)
     buffer = io.BytesIO()
     Image.new("RGB", (96, 64), "red").save(buffer, "WEBP")

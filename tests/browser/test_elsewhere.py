@@ -19,7 +19,8 @@ CELLS = [
     "import ipywidgets\nipywidgets.IntSlider(3, description='stars')",
     "import anywidget\n"
     "class Hello(anywidget.AnyWidget):\n"
-    "    _esm = '''export default {render({model, el}) { el.textContent = \"anywidget is here\" }}'''\n"
+    "    _esm = '''export default {render({model, el}) {"
+    " el.textContent = \"anywidget is here\" }}'''\n"
     "Hello()",
 ]
 

@@ -28,7 +28,7 @@ SHOW = "gallery = im.Gallery(df)\ngallery"
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> None:
-    """Nine pictures in the folder of the notebook's Studio, drawn here: a kernel would load FLUX."""
+    """Nine pictures in the notebook's folder, drawn here: a kernel would load FLUX."""
     with Studio({"backend": "flux-tiny-local", "output": {"dir": tmp_path / "pictures"}}) as studio:
         for prompt, width in zip(PROMPTS, [64] + [128] * 20, strict=False):
             studio.generate(prompt, seed=1, steps=1, progress=False, width=width)
@@ -38,7 +38,8 @@ def drawn(tmp_path: Path) -> None:
 def opened(notebook: Callable[..., Notebook], drawn: None) -> Notebook:
     opened = notebook(
         READ, SHOW, "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
-        "print(sorted(im.history(tags='rating:4')['prompt']), sorted(im.history(tags='keeper')['prompt']))",
+        "print(sorted(im.history(tags='rating:4')['prompt']),"
+        " sorted(im.history(tags='keeper')['prompt']))",
         "print(len(gallery.visible))", "print(df['local_path'][1])",
     )  # fmt: skip
     for number in range(3):

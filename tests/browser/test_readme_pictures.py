@@ -1,4 +1,4 @@
-"""The pictures of the README, made anew: $IMAGEN_TEST_SHOTS=docs/pictures puts them in their place."""
+"""The pictures of the README, made anew: $IMAGEN_TEST_SHOTS=docs/pictures puts them there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts that are not meant well, in a real JupyterLab: shown as text, and nothing comes of them."""
+"""Prompts that are not meant well, in a real JupyterLab: shown as text, nothing comes of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 PROMPTS = list(EVIL.values())
 CELLS = {
-    "start": f"%load_ext imagen_nb\nfrom imagen_nb.storage.picture import Pictures\nEVIL = {PROMPTS!r}\n"
+    "start": f"%load_ext imagen_nb\nfrom imagen_nb import Pictures\nEVIL = {PROMPTS!r}\n"
     "import pandas; pandas.set_option('display.html.use_mathjax', False)",
     "picture": "made = [im.generate(p, seed=1, steps=1, progress=False) for p in EVIL]\n"
     "for picture in made: display(picture)",
@@ -25,14 +25,17 @@ CELLS = {
     "sheet": "df.imagen.contact_sheet(caption='prompt', size=96)",
     "frame": "df[['prompt', 'seed']]",
     "report": "im.SyncReport(1, tuple((p, p) for p in EVIL), 2, EVIL[0])",
-    "pending": "from imagen_nb.storage.outbox import waiting_frame\nfrom dataclasses import replace\n"
+    "pending": "from imagen_nb.storage.outbox import waiting_frame\n"
+    "from dataclasses import replace\n"
     "entries = studio.catalog().latest(99)[::-1]\n"
-    "waiting_frame([replace(e, cloud_state='failed', cloud_error=e.record.prompt) for e in entries])",
+    "waiting_frame([replace(e, cloud_state='failed', cloud_error=e.record.prompt)"
+    " for e in entries])",
     "errors": "for p in EVIL:\n"
     "    try: im.generate('x', backend=p)\n"
     "    except im.ImagenError: get_ipython().showtraceback()",
     "preview": "im.sweep(EVIL[0], steps=200, seeds=range(2))",
-    "magic": "for p in EVIL: display(get_ipython().run_cell_magic('imagen', '--seed 2 --steps 1', p))",
+    "magic": "for p in EVIL:\n"
+    "    display(get_ipython().run_cell_magic('imagen', '--seed 2 --steps 1', p))",
     "typed": f"%%imagen --seed 3 --steps 1 --tag '{EVIL['an element']}'\n{EVIL['an element']}",
     "line": f"%imagen --steps 1 {EVIL['an element']}",
 }  # fmt: skip

@@ -64,13 +64,15 @@ from pathlib import Path
 from imagen_nb.storage.picture import Picture, Pictures
 from imagen_nb.storage.record import Record
 y, x = np.mgrid[0:1024, 0:1024]
-scene = np.stack([128 + 80 * np.sin(x / 90), 120 + 90 * np.cos(y / 70), 100 + 60 * np.sin((x + y) / 50)], -1)
+waves = np.sin(x / 90), np.cos(y / 70), np.sin((x + y) / 50)
+scene = np.stack([128 + 80 * waves[0], 120 + 90 * waves[1], 100 + 60 * waves[2]], -1)
 made = []
 for n in range(10):
     grain = np.random.default_rng(n).normal(0, 120, scene.shape)  # a hard photograph
     path = Path(f"{n}.png").absolute()
     Image.fromarray(np.clip(scene + grain, 0, 255).astype("uint8")).save(path, compress_level=1)
-    facts = dict(backend="flux", model="m" * 80, seed=2**53 - 1 - n, steps=50, width=1024, height=1024)
+    facts = dict(backend="flux", model="m" * 80, seed=2**53 - 1 - n, steps=50)
+    facts |= dict(width=1024, height=1024)
     made.append(Picture(Record(prompt="\U0001f6a4" * 10_000, **facts), path, path, None))
 for picture in made * 10:
     display(picture)
