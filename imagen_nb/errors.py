@@ -15,35 +15,29 @@ import traceback
 from itertools import takewhile
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent)
-_SHOWN = 2000  # letters of a message in a notebook: it may quote a prompt without end
-_MAGICS = (
-    "run_line_magic",
-    "run_cell_magic",
-)  # of IPython, which call a magic for the user
+_PACKAGE_FOLDER = Path(__file__).parent
+_MAX_MESSAGE_CHARS = 2000  # in a notebook: a message may quote an endless prompt
+_MAGIC_RUNNERS = ("run_line_magic", "run_cell_magic")  # IPython's, between user and us
 
 
 class ImagenError(Exception):
-    """Base of every error imagen_nb raises on purpose. `exit_code` is what the command returns.
+    """Base of every error that imagen_nb raises on purpose.
 
-    A notebook shows the message and the user's own line, not the way through this package, which
-    `traceback.print_exc()` still has.
+    `exit_code` is what the command returns. A notebook shows the message and the user's
+    own line, not the way through this package, which `traceback.print_exc()` still has.
     """
 
     exit_code = 1
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it."""
+        """Return the lines that IPython shows instead of a traceback."""
         frames = traceback.extract_tb(self.__traceback__)
-        own = [
-            *takewhile(lambda frame: not frame.filename.startswith(_PACKAGE), frames)
-        ]
-        said = [f"\x1b[31m{type(self).__name__}\x1b[39m: {safe(str(self)[:_SHOWN])}"]
-        if (
-            own and own[-1].name not in _MAGICS
-        ):  # there the cell itself is what was said
-            said.append(f"line {own[-1].lineno}: {safe(own[-1].line or '')}")
-        return said
+        own = [*takewhile(lambda frame: not _is_ours(frame.filename), frames)]
+        message = printable(str(self)[:_MAX_MESSAGE_CHARS])
+        lines = [f"\x1b[31m{type(self).__name__}\x1b[39m: {message}"]
+        if own and own[-1].name not in _MAGIC_RUNNERS:  # a magic is the cell itself
+            lines.append(f"line {own[-1].lineno}: {printable(own[-1].line or '')}")
+        return lines
 
 
 class UsageError(ImagenError, ValueError):
@@ -53,7 +47,7 @@ class UsageError(ImagenError, ValueError):
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used; the message names file, line and key where known."""
+    """A configuration that cannot be used; the message names file, line and key."""
 
 
 class BackendError(ImagenError):
@@ -65,15 +59,20 @@ class StorageError(ImagenError):
 
 
 class CloudError(ImagenError):
-    """Something about the copy in the cloud. No picture is lost: it waits in the outbox."""
+    """The copy in the cloud failed. No picture is lost: it waits in the outbox."""
 
 
 class Cancelled(ImagenError):  # noqa: N818 - it is no fault
     """Drawing was cancelled; pictures finished before stay kept."""
 
 
-def safe(text: str) -> str:
-    """The text on one line, control and formatting characters replaced."""
+def printable(text: str) -> str:
+    """Return the text with control and formatting characters replaced, on one line."""
     return "".join(
         char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
     )
+
+
+def _is_ours(filename: str) -> bool:
+    """Tell whether a frame's file lies in this package, not in a folder named like it."""
+    return Path(filename).is_relative_to(_PACKAGE_FOLDER)

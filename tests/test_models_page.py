@@ -14,7 +14,7 @@ from imagen_nb.backends.flux.memory.machine import sold_as
 from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, planned
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL
 from imagen_nb.cli import app
-from imagen_nb.config.settings import environment_name, keys
+from imagen_nb.config.settings import environment_name, setting_keys
 from tests.fixtures.tool_files import loaded_tool
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_its_commands_and_variables_exist(words: list[str]) -> None:
     while "=" in words[0]:
-        assert words.pop(0).partition("=")[0] in map(environment_name, keys())
+        assert words.pop(0).partition("=")[0] in map(environment_name, setting_keys())
     program, name, *rest = words
     assert program == "imagen"
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]

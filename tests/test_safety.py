@@ -19,8 +19,8 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.system.markup import legible
-from imagen_nb.system.thumbnails import Labels, contact_sheet
+from imagen_nb.system.markup import one_line
+from imagen_nb.system.thumbnails import SheetLabels, draw_contact_sheet
 from tests.fixtures.evil import EVIL, Page, steers
 
 evil_prompts = pytest.mark.parametrize("prompt", EVIL.values(), ids=EVIL)
@@ -47,7 +47,7 @@ class TestInAnyPrompt:
         bundle = kept(prompt)._repr_mimebundle_()
         page = Page(bundle["text/html"])
         assert page.foreign == []
-        assert page.alts == [legible(prompt)]
+        assert page.alts == [one_line(prompt)]
         assert steers(bundle["text/html"]) == steers(bundle["text/plain"]) == []
         assert len(bundle["text/html"]) < 5_000
 
@@ -58,9 +58,9 @@ class TestInAnyPrompt:
         picture.path.unlink()
         page = Page(picture._repr_mimebundle_()["text/html"])
         assert page.foreign == page.alts == []
-        assert page.texts[:2] == [legible(prompt), "cannot be shown: No such file or directory"]
+        assert page.texts[:2] == [one_line(prompt), "cannot be shown: No such file or directory"]
         torn = Pictures([picture])._repr_mimebundle_()["text/html"]
-        assert Page(torn).alts == [legible(f"contact sheet: {prompt}")]
+        assert Page(torn).alts == [one_line(f"contact sheet: {prompt}")]
 
     def test_pictures_and_their_sheet_show_it_as_text(
         self, prompt: str, kept: Callable[..., Picture]
@@ -68,9 +68,11 @@ class TestInAnyPrompt:
         bundle = Pictures([kept(prompt)])._repr_mimebundle_()
         page = Page(bundle["text/html"])
         assert page.foreign == []
-        assert page.alts == [legible(f"contact sheet: {prompt}")]
+        assert page.alts == [one_line(f"contact sheet: {prompt}")]
         assert steers("".join(bundle.values())) == []
-        sheet = contact_sheet([kept(prompt).image], 1, Labels([prompt], [prompt]), 96, [prompt])
+        sheet = draw_contact_sheet(
+            [kept(prompt).image], 1, SheetLabels([prompt], [prompt]), 96, [prompt]
+        )
         assert max(sheet.size) < 400
 
     def test_a_gallery_shows_it_as_text(self, prompt: str, kept: Callable[..., Picture]) -> None:
@@ -80,8 +82,8 @@ class TestInAnyPrompt:
         html = frame.imagen.gallery()._repr_html_()
         page = Page(html)
         assert page.foreign == []
-        assert page.alts == [legible(prompt)]
-        assert legible(prompt) in page.texts
+        assert page.alts == [one_line(prompt)]
+        assert one_line(prompt) in page.texts
         assert steers(html) == []
 
     def test_a_report_shows_it_as_text(self, prompt: str) -> None:
@@ -89,8 +91,8 @@ class TestInAnyPrompt:
         bundle = report._repr_mimebundle_()
         page = Page(bundle["text/html"])
         assert page.foreign == []
-        assert page.texts.count(legible(prompt)) >= 2
-        assert legible(prompt, 40) in page.texts
+        assert page.texts.count(one_line(prompt)) >= 2
+        assert one_line(prompt, 40) in page.texts
         assert steers(bundle["text/html"]) == steers(bundle["text/plain"], lines=True) == []
         assert steers(repr(report)) == []
 
@@ -112,20 +114,20 @@ class TestInAnyPrompt:
         assert steers(line.replace("\x1b[31m", "").replace("\x1b[39m", "")) == []
 
     def test_a_notice_shows_it_on_one_line(self, prompt: str) -> None:
-        from imagen_nb.system.terminal import complain
+        from imagen_nb.system.terminal import print_notice
 
         said = io.StringIO()
         with redirect_stderr(said):
-            complain(prompt)
+            print_notice(prompt)
         assert steers(said.getvalue().removesuffix("\n")) == []
 
 
 def test_letters_and_emoji_stay_whole() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
-    assert legible(family) == family
-    assert legible(f"aaa{family}", 5) == "aaa\U0001f468…"
-    assert legible("cafe\u0301 au lait", 6) == "cafe\u0301…"
-    assert legible("  a\n\tboat  ") == "a boat"
+    assert one_line(family) == family
+    assert one_line(f"aaa{family}", 5) == "aaa\U0001f468…"
+    assert one_line("cafe\u0301 au lait", 6) == "cafe\u0301…"
+    assert one_line("  a\n\tboat  ") == "a boat"
 
 
 def test_many_failures_are_cut_and_counted() -> None:
@@ -152,4 +154,4 @@ def test_it_is_drawn_and_found_as_it_was_given(prompt: str, studio: im.Studio) -
     assert picture.path.parent == Path(studio.settings.output.dir)
     assert im.Record.from_sidecar(picture.sidecar_path.read_text("utf-8")).prompt == prompt
     assert studio.history(source="local", limit=1)["prompt"].tolist() == [prompt]
-    assert Page(picture._repr_mimebundle_()["text/html"]).alts == [legible(prompt)]
+    assert Page(picture._repr_mimebundle_()["text/html"]).alts == [one_line(prompt)]

@@ -10,7 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.request.options import EXTRAS, Takes
+from imagen_nb.request.options import OPTION_NAMES, AcceptedOptions
 from imagen_nb.request.request import Defaults, Limits, Request, resolve
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _check_options(
         given = ", ".join(sorted(options)) or "none"
         raise UsageError(
             f"backend {name} takes {known}, and was given {given}; pictures of it may take "
-            f"{', '.join(EXTRAS)}"
+            f"{', '.join(OPTION_NAMES)}"
         ) from None
 
 
@@ -173,7 +173,9 @@ def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "steps": defaults.steps,
     }
     usual = resolve(
-        "any", defaults=defaults, limits=replace(backend.limits, takes=Takes())
+        "any",
+        defaults=defaults,
+        limits=replace(backend.limits, takes=AcceptedOptions()),
     )
     found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
     return row | {"model": backend.model} | sizes | found | {"reason": state.reason}

@@ -18,7 +18,7 @@ from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
-from imagen_nb.system.terminal import abandon_stdout, accept_any_text, complain
+from imagen_nb.system.terminal import abandon_stdout, accept_any_text, print_notice
 
 INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
     """Run the command and give its exit code; every failure is one line on stderr."""
     code = _run(arguments)
     if code == INTERRUPTED:
-        complain("interrupted; pictures finished before are kept")
+        print_notice("interrupted; pictures finished before are kept")
     return code
 
 
@@ -83,7 +83,7 @@ def _run(arguments: list[str]) -> int:
         result = app(arguments or ["--help"], prog_name="imagen", standalone_mode=False)
         sys.stdout.flush()
     except ImagenError as error:
-        complain(str(error))
+        print_notice(str(error))
         return error.exit_code
     except (
         KeyboardInterrupt,
@@ -91,7 +91,7 @@ def _run(arguments: list[str]) -> int:
     ):  # some versions of typer return the code themselves
         return INTERRUPTED
     except Refused as error:
-        complain(" ".join(error.format_message().split()))
+        print_notice(" ".join(error.format_message().split()))
         return 2
     except (
         BrokenPipeError
@@ -100,7 +100,7 @@ def _run(arguments: list[str]) -> int:
         return 1
     except OSError as error:
         abandon_stdout()
-        complain(_explained(error))
+        print_notice(_explained(error))
         return 1
     return result if isinstance(result, int) else 0
 

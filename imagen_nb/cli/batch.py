@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,9 @@ def say(results: pd.DataFrame, output: Path, as_json: bool) -> None:
     else:
         print(output / "results.csv")
     counts = results["status"].value_counts()
-    complain(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    print_notice(
+        ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    )
     failed = results[results["status"] == "failed"]
     for name, error in zip(failed["job"].head(10), failed["error"], strict=False):
-        complain(f"{name}: {error}")
+        print_notice(f"{name}: {error}")

@@ -23,9 +23,9 @@ def _tags() -> list[str]:
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.storage.tags import known_tags
     from imagen_nb.studio.default import studio
-    from imagen_nb.system.paths import expanded
+    from imagen_nb.system.paths import expand_user
 
-    tags = known_tags(Catalog(expanded(studio().settings.output.dir)))
+    tags = known_tags(Catalog(expand_user(studio().settings.output.dir)))
     return [tag for tag in tags if tag.isprintable() and not set(tag) & set(" \"'{}$")]
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.errors import safe
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.errors import printable
+from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
@@ -55,17 +55,17 @@ def validate(
     """Check the configuration file: each problem with its line, key and what is expected."""
     from imagen_nb.cloud.check import warnings
     from imagen_nb.config.settings import config_path, load_settings
-    from imagen_nb.config.settings import validate as check
+    from imagen_nb.config.settings import validate_file as check
 
     path = config or config_path()
     problems = check(path)
     for problem in problems:
-        print(safe(str(problem)), file=sys.stderr)
+        print(printable(str(problem)), file=sys.stderr)
     if problems:
         raise typer.Exit(1)
     settings = load_settings(path=path)
     for warning in warnings(settings, path):
-        complain(warning)
+        print_notice(warning)
     print(f"{path}: good")
     if online:
         ask_server(settings)
@@ -81,7 +81,7 @@ def ask_server(settings: Settings) -> None:
         if finding.trouble:
             good = False
             missing = f" (missing: {finding.migration})" if finding.migration else ""
-            complain(f"{finding.what}: {finding.trouble}{missing}")
+            print_notice(f"{finding.what}: {finding.trouble}{missing}")
     if not good:
         raise typer.Exit(1)
 

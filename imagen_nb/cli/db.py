@@ -11,7 +11,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.errors import UsageError
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.migrate import Migration
@@ -40,7 +40,7 @@ def migrate(
     from imagen_nb.cloud import migrate as database
 
     url = _url_of(database_url, config)
-    done = database.migrate(url, dry_run=dry_run, tell=complain)
+    done = database.migrate(url, dry_run=dry_run, tell=print_notice)
     state = "pending" if dry_run else "applied"
     if as_json or done:
         _show(((file, state) for file in done), as_json)

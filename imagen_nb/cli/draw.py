@@ -14,7 +14,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import Switch, settings_of
 from imagen_nb.errors import UsageError
-from imagen_nb.system.terminal import complain, show_picture, shows_pictures
+from imagen_nb.system.terminal import can_show_pictures, print_notice, print_picture
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
@@ -100,8 +100,8 @@ def generate(
         )
         say_what_was_there(pictures, began, again)
         report(studio, pictures, cloud, as_json)
-        for picture in pictures[:4] if shows_pictures(settings.preview) else ():
-            show_picture(picture.image)
+        for picture in pictures[:4] if can_show_pictures(settings.preview) else ():
+            print_picture(picture.image)
 
 
 def draw_seeds(
@@ -187,8 +187,8 @@ def sweep(
         say_what_was_there(pictures, began, again)
         sheet = pictures.save_contact_sheet()
         report(studio, pictures, cloud, as_json, sheet)
-        if shows_pictures(settings.preview):
-            show_picture(pictures.contact_sheet())
+        if can_show_pictures(settings.preview):
+            print_picture(pictures.contact_sheet())
 
 
 def say_what_was_there(
@@ -201,7 +201,7 @@ def say_what_was_there(
     what = (
         str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
     )
-    complain(f"drawn today already: {what} (--again draws anew)")
+    print_notice(f"drawn today already: {what} (--again draws anew)")
 
 
 def loras(named: Sequence[str] | None) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def copied(
     if studio.copies(cloud):
         result = studio.sync(pictures=pictures)
         for why in filter(None, [result.trouble, *(why for _, why in result.failed)]):
-            complain(
+            print_notice(
                 f"cloud sync: {why}; the picture is kept, `imagen sync` tries again"
             )
     return [
@@ -307,8 +307,8 @@ def reproduce(
         else:
             report(studio, [picture], cloud, as_json)
             print(f"identical: {_said(picture)}")
-        if shows_pictures(settings.preview):
-            show_picture(picture.image)
+        if can_show_pictures(settings.preview):
+            print_picture(picture.image)
 
 
 def _said(picture: Picture) -> str:

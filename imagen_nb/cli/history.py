@@ -15,10 +15,10 @@ from imagen_nb.cli.filters import Filters, filtered
 from imagen_nb.cli.options import settings_of
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import (
-    complain,
+    can_show_pictures,
+    print_notice,
     print_table,
-    shows_pictures,
-    small_picture,
+    table_thumbnail,
 )
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def history(
             found = filters.history(
                 studio, limit=most + 1 if filters.limit is None else most
             )
-            print_history(found.iloc[:most], shows_pictures(settings.preview))
+            print_history(found.iloc[:most], can_show_pictures(settings.preview))
             if len(found) > most:
-                complain(f"the newest {most} are shown: --limit N shows more")
+                print_notice(f"the newest {most} are shown: --limit N shows more")
             return
         _WRITERS[chosen](filters.history(studio, sidecar=sidecar))
 
@@ -91,7 +91,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
     )
     rows = [_line(row) for row in frame.to_dict("records")]
     if pictures:
-        cells = [small_picture(path) for path in frame["local_path"]]
+        cells = [table_thumbnail(path) for path in frame["local_path"]]
         print_table(
             ("", *names), [(cell, *row) for cell, row in zip(cells, rows, strict=True)]
         )

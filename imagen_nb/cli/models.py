@@ -12,8 +12,8 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.errors import BackendError, UsageError, safe
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.errors import BackendError, UsageError, printable
+from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.memory.plan import Machine
@@ -49,7 +49,7 @@ def explain(
         print(json.dumps(as_data(title, found), indent=2))
         return
     for line in explained(title, found):
-        print(safe(line))
+        print(printable(line))
 
 
 def row_of(model: str) -> Model:
@@ -115,7 +115,7 @@ def bench_gpu(
         )
     rows = []
     for row in timed(row_of(model), machine, steps):
-        complain(f"{row.plan}: {row.outcome}")
+        print_notice(f"{row.plan}: {row.outcome}")
         rows.append(row)
     if as_json:
         print(json.dumps([row.as_data() for row in rows], indent=2))
@@ -190,7 +190,7 @@ def models(
     )
     for row in rows:  # below the table, where a narrow terminal has room for them
         if row["reason"]:
-            print(f"\n{row['name']}: {safe(row['reason'])}")
+            print(f"\n{row['name']}: {printable(row['reason'])}")
 
 
 def list_loras(folder: Path, as_json: bool) -> None:
@@ -214,4 +214,4 @@ def list_loras(folder: Path, as_json: bool) -> None:
         ],
     )
     if not rows:
-        complain(f"no LoRAs (.safetensors files) in {folder}")
+        print_notice(f"no LoRAs (.safetensors files) in {folder}")

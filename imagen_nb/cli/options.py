@@ -24,7 +24,7 @@ class Switch(StrEnum):
 
 def expanded(path: Path | None) -> Path | None:
     """An option's path with a leading ~ resolved, if the option is given."""
-    return paths.expanded(path) if path else None
+    return paths.expand_user(path) if path else None
 
 
 Config = Annotated[

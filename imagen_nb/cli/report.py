@@ -10,7 +10,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.filters import Filters, filtered
 from imagen_nb.cli.options import settings_of
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 
 @filtered
@@ -49,4 +49,4 @@ def report(
         path = write(found, output, studio.reader(), title, pictures)
     print(path)
     if found.empty:
-        complain("no pictures pass these filters: the page is empty")
+        print_notice("no pictures pass these filters: the page is empty")

@@ -12,8 +12,8 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.system.paths import expanded
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.system.paths import expand_user
+from imagen_nb.system.terminal import print_notice, print_table
 
 
 def status(
@@ -26,7 +26,7 @@ def status(
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()
-    folder = expanded(settings.output.dir)
+    folder = expand_user(settings.output.dir)
     kept = kept_in(folder)
     facts: dict[str, Any] = {
         "backend": described(name, **settings.options_of(name) | given),
@@ -92,13 +92,13 @@ def reindex(
 ) -> None:
     """Rebuild a folder's catalog from its sidecars."""
     from imagen_nb.storage.reindex import reindex as rebuild
-    from imagen_nb.system.progress import counting
+    from imagen_nb.system.progress import progress_bar
 
     place = folder or settings_of(config).output.dir
-    with counting("reading") as progress:
+    with progress_bar("reading") as progress:
         found = rebuild(place, progress)
     print(f"{found.found} pictures: {found.added} entered, {found.removed} removed")
     for path in found.rebuilt:
-        complain(f"{path}: sidecar restored from its picture")
+        print_notice(f"{path}: sidecar restored from its picture")
     for path in found.torn:
-        complain(f"{path}: torn, and its picture has no record; left as it is")
+        print_notice(f"{path}: torn, and its picture has no record; left as it is")

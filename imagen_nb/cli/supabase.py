@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.local import LocalSupabase
@@ -55,8 +55,10 @@ def start(
     from imagen_nb.cloud.local.configure import lines_for
 
     running = local.status(folder)
-    supabase = local.start(folder, database_url=database_url, port=port, tell=complain)
-    complain(f"Supabase {'runs' if running else 'started'} at {supabase.url}")
+    supabase = local.start(
+        folder, database_url=database_url, port=port, tell=print_notice
+    )
+    print_notice(f"Supabase {'runs' if running else 'started'} at {supabase.url}")
     if configure:
         _configure(supabase, config, force)
     else:

@@ -10,7 +10,7 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.system.terminal import complain, print_table
+from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.sync_report import SyncReport
@@ -42,21 +42,21 @@ def sync(
 ) -> None:
     """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
     from imagen_nb.studio.studio import Studio
-    from imagen_nb.system.progress import counting
+    from imagen_nb.system.progress import progress_bar
 
     settings = settings_of(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         if dry_run:
             list_waiting(waiting_rows(studio), as_json)
             return
-        with counting("syncing") as progress:
+        with progress_bar("syncing") as progress:
             report = studio.sync(
                 timeout, include_private=include_private or (), progress=progress
             )
         wrong: Sequence[str] = ()
         copies = None
         if verify:
-            with counting("verifying") as progress:
+            with progress_bar("verifying") as progress:
                 wrong = studio.verify(progress=progress)
             copies = studio.catalog().counts()["synced"]
         say(report, wrong, copies, as_json)
@@ -146,6 +146,6 @@ def say(
             " are byte for byte the pictures here"
         )
     for line in (*(f"{id}: {why}" for id, why in report.failed), *wrong):
-        complain(line)
+        print_notice(line)
     if report.trouble:
-        complain(f"cloud sync: {report.trouble}")
+        print_notice(f"cloud sync: {report.trouble}")

@@ -10,8 +10,8 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.options import settings_of
-from imagen_nb.errors import UsageError, safe
-from imagen_nb.system.terminal import complain
+from imagen_nb.errors import UsageError, printable
+from imagen_nb.system.terminal import print_notice
 
 
 def tag(
@@ -59,7 +59,9 @@ def tag(
         if studio.copies():
             report = studio.sync(pictures=[])
             if report.trouble:
-                complain(f"cloud sync: {report.trouble}; `imagen sync` sends the tags")
+                print_notice(
+                    f"cloud sync: {report.trouble}; `imagen sync` sends the tags"
+                )
         show(ids, studio.lookup.tags_of(ids), as_json)
 
 
@@ -81,4 +83,6 @@ def show(ids: list[str], tags: dict[str, tuple[str, ...]], as_json: bool) -> Non
         print(json.dumps([{"id": id, "tags": tags.get(id)} for id in ids], indent=2))
         return
     for id in ids:
-        print(id, safe(", ".join(tags[id])) if id in tags else "(of another machine)")
+        print(
+            id, printable(", ".join(tags[id])) if id in tags else "(of another machine)"
+        )

@@ -28,8 +28,8 @@ from imagen_nb.cloud.errors import (
     Unreachable,
     understood,
 )
-from imagen_nb.system.secret_text import scrubbed
-from imagen_nb.system.throttling import refuse_busy
+from imagen_nb.system.secret_text import scrub_secrets
+from imagen_nb.system.throttling import raise_if_busy
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -76,7 +76,7 @@ class Cloud:
             http2=False,
             timeout=_TIMEOUT,
             limits=httpx.Limits(max_connections=CONNECTIONS),
-            event_hooks={"response": [refuse_busy]},
+            event_hooks={"response": [raise_if_busy]},
         )
 
     def close(self) -> None:
@@ -264,7 +264,7 @@ class Cloud:
         except RuntimeError as error:
             if self._closing.is_set():  # httpx says so of a closed client
                 raise Unreachable("the session is over") from None
-            error.args = (scrubbed(error, secrets),)
+            error.args = (scrub_secrets(error, secrets),)
             raise
 
     def _signed_in(self, instead_of: Session | None = None) -> Session:

@@ -7,7 +7,7 @@ import re
 from pydantic import SecretStr
 
 from imagen_nb.errors import CloudError
-from imagen_nb.system.secret_text import scrubbed
+from imagen_nb.system.secret_text import scrub_secrets
 
 _UNREADABLE = (
     "the database URL cannot be read: it looks like postgresql://user:password@host:5432/postgres, "
@@ -42,7 +42,9 @@ def parts(url: str) -> dict[str, str]:
 def unreachable(said: str, address: dict[str, str]) -> str:
     """Why there is no connection, without the password."""
     secrets = [SecretStr(address.get("password", ""))]
-    reason = first_line(scrubbed(said, secrets)).removeprefix("connection failed: ")
+    reason = first_line(scrub_secrets(said, secrets)).removeprefix(
+        "connection failed: "
+    )
     if "password authentication failed" in said:
         reason += ": Supabase's dashboard resets it under Database, Settings"
     elif re.fullmatch(r"db\.\w+\.supabase\.co", address.get("host", "")):

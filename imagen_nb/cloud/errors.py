@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from imagen_nb.errors import CloudError
-from imagen_nb.system.secret_text import scrubbed
-from imagen_nb.system.throttling import Busy
+from imagen_nb.system.secret_text import scrub_secrets
+from imagen_nb.system.throttling import ServerBusyError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -101,7 +101,7 @@ def understood(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudEr
     if isinstance(error, CloudError):
         return error
     said = _short(error, secrets)
-    if isinstance(error, Busy):
+    if isinstance(error, ServerBusyError):
         what = (
             "asks to be left alone for a while"
             if error.status == 429
@@ -174,4 +174,4 @@ _UNKNOWN = "check supabase.url, supabase.key and `imagen db status`"
 
 def _short(said: object, secrets: Sequence[SecretStr | None]) -> str:
     """The first of what a library or server said, on one line, without the secrets."""
-    return " ".join(scrubbed(said, secrets).split())[:_MESSAGE_LENGTH]
+    return " ".join(scrub_secrets(said, secrets).split())[:_MESSAGE_LENGTH]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Missing, Rejected
 from imagen_nb.storage.output import slug
-from imagen_nb.system.file_cache import Shelf
+from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 
 LARGEST = 50 * 2**20  # bytes of one picture: what the bucket takes
@@ -74,7 +74,7 @@ def read(cloud: Cloud, wanted: Wanted, url: str | None = None) -> bytes:
     return data
 
 
-class Cache(Shelf):
+class Cache(FileCache):
     """A shelf of pictures. Invariant: only bytes that were checked are on it."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:

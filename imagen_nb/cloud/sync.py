@@ -21,7 +21,7 @@ from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, Entry
 from imagen_nb.storage.outbox import Lease, Outbox
 from imagen_nb.storage.output import numbered
-from imagen_nb.system.faults import reach
+from imagen_nb.system.faults import fault_point
 
 SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS = 16  # pictures whose rows are written in one request
@@ -150,11 +150,11 @@ class _Drain:
         why = None
         try:
             sent = [entry for entry in map(self._object, entries) if entry]
-            reach("before-row")
+            fault_point("before-row")
             written = self._rows(sent)
-            reach("after-row")
+            fault_point("after-row")
             self.lease.acknowledge(written)
-            reach("after-ack")
+            fault_point("after-ack")
             done = {str(entry.record.id) for entry in written}
             self._tell(len(written))
         except CloudError as error:
@@ -218,15 +218,15 @@ def upload(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
 
 def _put(path: str, png: bytes, cloud: Cloud) -> bool:
     """Upload; whether this very file is at the path afterwards."""
-    reach("before-upload")
+    fault_point("before-upload")
     taken = False
     try:
         cloud.upload(path, png)
     except Taken:
         taken = True  # perhaps by ourselves, before a crash or a torn connection
-    reach("after-upload")
+    fault_point("after-upload")
     stored = cloud.stored(path)
-    reach("after-verify")
+    fault_point("after-verify")
     if stored is None and not taken:
         raise Rejected(
             f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, legible
+from imagen_nb.system.markup import (
+    NO_FORMULAS_CLASS,
+    bidi_isolated,
+    escaped_html,
+    one_line,
+)
 
 _LISTED = 20  # failed pictures that are named
 _ID, _REASON = 40, 300  # letters
@@ -54,27 +59,29 @@ class SyncReport:
     def _lines(self) -> Iterator[str]:
         yield self.summary
         if self.trouble:
-            yield f"stopped: {legible(self.trouble, _REASON)}"
+            yield f"stopped: {one_line(self.trouble, _REASON)}"
         for id, why in self.failed[:_LISTED]:
-            yield f"{legible(id, _ID)}: {legible(why, _REASON)}"
+            yield f"{one_line(id, _ID)}: {one_line(why, _REASON)}"
         if left := self._unnamed():
             yield left
 
     def _page(self) -> str:
-        parts = [f"<div>{escaped(self.summary)}</div>"]
+        parts = [f"<div>{escaped_html(self.summary)}</div>"]
         if self.trouble:
-            parts.append(f"<div><b>stopped:</b> {bidi(self.trouble, _REASON)}</div>")
+            parts.append(
+                f"<div><b>stopped:</b> {bidi_isolated(self.trouble, _REASON)}</div>"
+            )
         if self.failed:
             rows = "".join(
-                f"<tr><td><code>{bidi(id, _ID)}</code></td>"
-                f'<td style="text-align:left">{bidi(why, _REASON)}</td></tr>'
+                f"<tr><td><code>{bidi_isolated(id, _ID)}</code></td>"
+                f'<td style="text-align:left">{bidi_isolated(why, _REASON)}</td></tr>'
                 for id, why in self.failed[:_LISTED]
             )
             head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
             parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
         if left := self._unnamed():
-            parts.append(f"<div>{escaped(left)}</div>")
-        return f"<div {NO_FORMULAS}>{''.join(parts)}</div>"
+            parts.append(f"<div>{escaped_html(left)}</div>")
+        return f"<div {NO_FORMULAS_CLASS}>{''.join(parts)}</div>"
 
     def _unnamed(self) -> str:
         """What is said of failed pictures past those that are named."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from imagen_nb.cloud.client import Cloud, any_of, array, url_chunks
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
-from imagen_nb.system.faults import reach
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.faults import fault_point
+from imagen_nb.system.terminal import print_notice
 
 _ROUNDS = 5  # how often a row is read again that others write at the same time
 
@@ -41,13 +41,13 @@ def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> N
     for _ in range(_ROUNDS):
         there = _read(cloud, [*left])
         for id in set(left) - set(there):
-            complain(f"cloud sync: no row {id} to tag: its tags are dropped")
+            print_notice(f"cloud sync: no row {id} to tag: its tags are dropped")
             settle(catalog, [(id, one) for one in left[id]])
         after = {
             id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()
         }
         written = _write(cloud, there, after)
-        reach("after-tags")
+        fault_point("after-tags")
         settle(catalog, [(id, one) for id in written for one in left[id]])
         merged(catalog, {id: after[id] for id in written})
         left = {id: left[id] for id in there if id not in written}

@@ -20,7 +20,7 @@ from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 _ATTEMPTS_TO_READ = 3
 _POLL_S = 0.1  # between two looks at pictures that another sender holds
@@ -62,7 +62,7 @@ class Uplink:
         """Say it when pictures were to go up and there is nowhere to."""
         insists = cloud or (cloud is None and self._settings.output.cloud_sync == "on")
         if insists and self._account is None:
-            complain(f"cloud sync is on, but {NOT_CONFIGURED}")
+            print_notice(f"cloud sync is on, but {NOT_CONFIGURED}")
 
     def drawing(self) -> AbstractContextManager[None]:
         """Around every drawing: the background stays out of its way."""

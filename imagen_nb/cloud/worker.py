@@ -17,7 +17,7 @@ from imagen_nb.cloud.tags import push
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 _QUIET_S = (
     0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
@@ -97,7 +97,7 @@ class Worker:
         if left and not self._outage:
             what = "1 picture" if left == 1 else f"{left} pictures"
             it = "it" if left == 1 else "them"
-            complain(f"cloud sync: {what} still pending: `imagen sync` sends {it}")
+            print_notice(f"cloud sync: {what} still pending: `imagen sync` sends {it}")
 
     def _run(self) -> None:
         cloud = Cloud(self._account)
@@ -162,7 +162,7 @@ class Worker:
 
     def _say(self, trouble: str) -> None:
         if self._outage is None:
-            complain(
+            print_notice(
                 f"cloud sync: {trouble}; the pictures are kept, `imagen sync` sends them"
             )
         self._outage = trouble
@@ -179,7 +179,7 @@ def _report_failed(report: SyncReport) -> None:
     if report.failed:
         (_, why), *others = report.failed
         more = f" (and {len(others)} more)" if others else ""
-        complain(f"cloud sync: {why}{more}: `imagen sync` tries again")
+        print_notice(f"cloud sync: {why}{more}: `imagen sync` tries again")
 
 
 class _Manners(Turn):

@@ -24,12 +24,18 @@ from pydantic import (
 )
 
 from imagen_nb.backends.flux.memory.keys import KEYS
-from imagen_nb.config.yaml_file import Line, Problem, nearest, read_yaml, shown
+from imagen_nb.config.yaml_file import (
+    Line,
+    Problem,
+    describe_nearest,
+    printable_key,
+    read_yaml,
+)
 from imagen_nb.errors import ConfigError
-from imagen_nb.system.paths import expanded
-from imagen_nb.system.secret_text import bare
+from imagen_nb.system.paths import expand_user
+from imagen_nb.system.secret_text import strip_secret
 
-CloudSync = Literal["auto", "on", "off"]
+CloudSyncChoice = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
 
 _TEXT = "text without control characters, such as a line break, inside"
@@ -42,7 +48,7 @@ EXPECTED = {  # said of a value that cannot be used
     "guidance": "a number, 0 or more",
     "tags": "words, as in [tests, blue]",
     "output.dir": "a folder",
-    "output.cloud_sync": ", ".join(get_args(CloudSync)),
+    "output.cloud_sync": ", ".join(get_args(CloudSyncChoice)),
     **{
         f"supabase.{name}": _TEXT
         for name in ("url", "key", "email", "password", "database_url")
@@ -57,7 +63,7 @@ EXPECTED = {  # said of a value that cannot be used
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
 }
-ENVIRONMENT = {  # names that other programs use too, or that people type
+ENVIRONMENT_NAMES = {  # names that other programs use too, or that people type
     "output.cloud_sync": "IMAGEN_CLOUD_SYNC",
     "supabase.url": "SUPABASE_URL",
     "supabase.key": "SUPABASE_KEY",
@@ -66,19 +72,19 @@ ENVIRONMENT = {  # names that other programs use too, or that people type
 }
 
 
-def _no_switch(value: Any) -> Any:
+def _reject_boolean(value: Any) -> Any:
     """YAML reads yes and no as booleans, and a boolean would pass for 1 or 0."""
     if isinstance(value, bool):
         raise ValueError("not a number")
     return value
 
 
-def _switch(value: Any) -> Any:
+def _on_or_off(value: Any) -> Any:
     """YAML 1.1 reads a bare on or off as a boolean."""
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
-def _mapping(value: Any) -> Any:
+def _parsed_mapping(value: Any) -> Any:
     """An environment variable holds a mapping as YAML writes it."""
     try:
         return yaml.safe_load(value) if isinstance(value, str) else value
@@ -86,41 +92,41 @@ def _mapping(value: Any) -> Any:
         raise ValueError("not a mapping") from None
 
 
-def _bare(value: Any) -> Any:
+def _strip_value(value: Any) -> Any:
     """A file's end of line is no part of a secret or an address."""
     if isinstance(value, SecretStr):
-        return SecretStr(bare(value.get_secret_value()))
-    return bare(value) if isinstance(value, str) else value
+        return SecretStr(strip_secret(value.get_secret_value()))
+    return strip_secret(value) if isinstance(value, str) else value
 
 
-def _reachable(folder: Path) -> Path:
-    expanded(folder)  # raises for ~nobody; the setting stays as it was written
+def _validated_folder(folder: Path) -> Path:
+    expand_user(folder)  # raises for ~nobody; the setting stays as it was written
     return folder
 
 
-_Count = Annotated[int, BeforeValidator(_no_switch), Field(ge=1)]
+_Count = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=1)]
 _Strength = Annotated[
-    float, BeforeValidator(_no_switch), Field(ge=0, allow_inf_nan=False)
+    float, BeforeValidator(_reject_boolean), Field(ge=0, allow_inf_nan=False)
 ]
 _Seconds = Annotated[
-    float, BeforeValidator(_no_switch), Field(gt=0, allow_inf_nan=False)
+    float, BeforeValidator(_reject_boolean), Field(gt=0, allow_inf_nan=False)
 ]
-_Text = Annotated[str, BeforeValidator(_bare)]
-_Secret = Annotated[SecretStr, BeforeValidator(_bare)]
+_Text = Annotated[str, BeforeValidator(_strip_value)]
+_Secret = Annotated[SecretStr, BeforeValidator(_strip_value)]
 
 
-class _Part(BaseModel):
+class _SettingsGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class OutputSettings(_Part):
+class OutputSettings(_SettingsGroup):
     """Where pictures are kept, and whether they are copied to the cloud."""
 
-    dir: Annotated[Path, AfterValidator(_reachable)] = Path("~/imagen")
-    cloud_sync: Annotated[CloudSync, BeforeValidator(_switch)] = "auto"
+    dir: Annotated[Path, AfterValidator(_validated_folder)] = Path("~/imagen")
+    cloud_sync: Annotated[CloudSyncChoice, BeforeValidator(_on_or_off)] = "auto"
 
 
-class SupabaseSettings(_Part):
+class SupabaseSettings(_SettingsGroup):
     """The user's own Supabase."""
 
     url: _Text | None = None
@@ -131,14 +137,14 @@ class SupabaseSettings(_Part):
     exit_seconds: _Strength = 5.0
 
 
-class ReplicateSettings(_Part):
+class ReplicateSettings(_SettingsGroup):
     """The user's account at Replicate, and how long a picture may take there, in seconds."""
 
     api_token: _Secret | None = None
     timeout: _Seconds | None = None
 
 
-class MemorySettings(_Part):
+class MemorySettings(_SettingsGroup):
     """What of the memory plan of local FLUX models is set, whatever the machine."""
 
     dtype: str | None = None
@@ -164,17 +170,17 @@ class MemorySettings(_Part):
         return {name: value for name, value in self if value is not None}
 
 
-class CostSettings(_Part):
+class CostSettings(_SettingsGroup):
     """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
 
-    prices: Annotated[dict[str, _Strength], BeforeValidator(_mapping)] = Field(
+    prices: Annotated[dict[str, _Strength], BeforeValidator(_parsed_mapping)] = Field(
         default_factory=dict
     )
     watts: _Strength | Literal["nvml"] | None = None
     usd_per_kwh: _Strength | None = None
 
 
-class Settings(_Part):
+class Settings(_SettingsGroup):
     """Everything that can be configured. `sources`: where each value but the defaults came from."""
 
     backend: str | dict[str, Any] = "auto"
@@ -189,7 +195,7 @@ class Settings(_Part):
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
     owner_user_id: UUID | None = None
-    preview: Annotated[PreviewChoice, BeforeValidator(_switch)] = "auto"
+    preview: Annotated[PreviewChoice, BeforeValidator(_on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("backend")
@@ -226,7 +232,7 @@ class Settings(_Part):
 
     def shown(self) -> Iterator[tuple[str, str, str]]:
         """Every key, its value as text (secrets masked) and where the value came from."""
-        for key in keys():
+        for key in setting_keys():
             value: Any = self
             for part in key.split("."):
                 value = getattr(value, part)
@@ -237,27 +243,27 @@ class Settings(_Part):
             )
 
 
-def keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
     """Every key, dotted, e.g. output.dir."""
     found = []
     for name, field in model.model_fields.items():
         part = field.annotation
         if isinstance(part, type) and issubclass(part, BaseModel):
-            found += keys(part, f"{name}.")
+            found += setting_keys(part, f"{name}.")
         elif name != "sources":
             found.append(prefix + name)
     return found
 
 
 @functools.cache
-def groups() -> frozenset[str]:
+def setting_groups() -> frozenset[str]:
     """The keys that hold other keys: output, supabase and so on."""
-    return frozenset(key.partition(".")[0] for key in keys() if "." in key)
+    return frozenset(key.partition(".")[0] for key in setting_keys() if "." in key)
 
 
 def environment_name(key: str) -> str:
     """The environment variable of a key, e.g. IMAGEN_OUTPUT_DIR."""
-    return ENVIRONMENT.get(key, "IMAGEN_" + key.upper().replace(".", "_"))
+    return ENVIRONMENT_NAMES.get(key, "IMAGEN_" + key.upper().replace(".", "_"))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -287,12 +293,12 @@ def load_settings(
     return settings
 
 
-def validate(path: Path) -> list[Problem]:
+def validate_file(path: Path) -> list[Problem]:
     """Every problem of one file, in the order of its lines; empty when it is good."""
     values, lines, problems = read_yaml(path)
     if problems:
         return problems
-    return _merged([_Layer(str(path), _flat(values), lines)])[1]
+    return _merged([_Layer(str(path), _flattened(values), lines)])[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +308,7 @@ class _Layer:
     lines: Mapping[str, Line]
 
     def problem(self, key: str, expected: str) -> Problem:
-        return Problem(self.source, self.lines.get(key), shown(key), expected)
+        return Problem(self.source, self.lines.get(key), printable_key(key), expected)
 
 
 def _layers(
@@ -316,19 +322,19 @@ def _layers(
         values, lines, problems = read_yaml(file)
         if problems:
             raise ConfigError(str(problems[0]))
-        layers.append(_Layer(str(file), _flat(values), lines))
-    for key in keys():
+        layers.append(_Layer(str(file), _flattened(values), lines))
+    for key in setting_keys():
         if value := environ.get(environment_name(key)):
             layers.append(_Layer(f"${environment_name(key)}", {key: value}, {}))
-    return [*layers, _Layer("argument", _flat(arguments), {})]
+    return [*layers, _Layer("argument", _flattened(arguments), {})]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values as dotted keys; `backend` and unknown mappings stay whole."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if not prefix and name in groups() and isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}.")
+        if not prefix and name in setting_groups() and isinstance(value, Mapping):
+            flat |= _flattened(value, f"{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
@@ -336,7 +342,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
     """The settings of all layers together, or None with what is wrong in them."""
-    known = set(keys())
+    known = set(setting_keys())
     merged: dict[str, Any] = {}
     owner: dict[str, _Layer] = {}
     problems = []
@@ -362,7 +368,7 @@ def _empty(value: Any) -> bool:
 
 def _misplaced(key: str, value: Any, known: set[str]) -> str:
     """What to say of a key that is none; nothing when it is a group, its lines commented out."""
-    if key in groups():
+    if key in setting_groups():
         return (
             "expected indented lines of `key: value` below it"
             if value is not None
@@ -370,7 +376,7 @@ def _misplaced(key: str, value: Any, known: set[str]) -> str:
         )
     if ":" in key:
         return "expected a space after the colon"
-    return f"unknown key{nearest(shown(key), known)}"
+    return f"unknown key{describe_nearest(printable_key(key), known)}"
 
 
 def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, _Layer]) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from imagen_nb.errors import ConfigError
-from imagen_nb.system.atomic import PRIVATE, move_new, written
+from imagen_nb.system.atomic import PRIVATE_MODE, move_to_new_name, temporary_file
 
-TEMPLATE = """\
+YAML_TEMPLATE = """\
 # imagen_nb: every key is optional. Arguments win over the environment, that over this file.
 # Each key has its variable: IMAGEN_ and the key, as in IMAGEN_STEPS or IMAGEN_OUTPUT_DIR; those in
 # brackets are named otherwise. What is empty counts as not given.
@@ -142,7 +142,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Prob
         node = yaml.compose(text, Loader=_Loader)
         values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        return {}, {}, [_broken(path, text, error)]
+        return {}, {}, [_yaml_problem(path, text, error)]
     except RecursionError:
         return {}, {}, [Problem(str(path), None, "", "no YAML: nested too deeply")]
     if values is None:
@@ -153,11 +153,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Prob
             {},
             [Problem(str(path), Line(1), "", "expected lines of `key: value`")],
         )
-    lines, problems = _lines(path, node)
+    lines, problems = _key_lines(path, node)
     return {str(key): value for key, value in values.items()}, lines, problems
 
 
-def _broken(path: Path, text: str, error: yaml.YAMLError) -> Problem:
+def _yaml_problem(path: Path, text: str, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):  # it counts characters
         line = text.count("\n", 0, error.position) + 1
         return Problem(
@@ -171,36 +171,40 @@ def _broken(path: Path, text: str, error: yaml.YAMLError) -> Problem:
     )
 
 
-def _lines(path: Path, node: yaml.Node | None) -> tuple[dict[str, Line], list[Problem]]:
+def _key_lines(
+    path: Path, node: yaml.Node | None
+) -> tuple[dict[str, Line], list[Problem]]:
     """Where each key stands, and the keys that stand there twice, of which YAML keeps the last."""
     lines: dict[str, Line] = {}
     problems = []
-    for key, line in _keys(node):
+    for key, line in _dotted_keys(node):
         if first := lines.get(key):
             twice = f"stands in line {first.number} already: keep one of the two"
-            problems.append(Problem(str(path), line, shown(key), twice))
+            problems.append(Problem(str(path), line, printable_key(key), twice))
         lines.setdefault(key, line)
     return lines, problems
 
 
-def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, Line]]:
+def _dotted_keys(
+    node: yaml.Node | None, prefix: str = ""
+) -> Iterator[tuple[str, Line]]:
     """Dotted keys, two levels deep as the settings are (an alias may hold itself)."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         yield f"{prefix}{key.value}", Line(key.start_mark.line + 1)
         if not prefix:
-            yield from _keys(value, f"{key.value}.")
+            yield from _dotted_keys(value, f"{key.value}.")
 
 
-def shown(key: str) -> str:
+def printable_key(key: str) -> str:
     """A key as far as it looks like one: after a forgotten space, the rest may be a secret."""
     name = re.match(r"[\w.-]{0,60}", key)
     start = name.group() if name else ""
     return key if start == key else f"{start}…"
 
 
-def nearest(key: str, known: Iterable[str]) -> str:
+def describe_nearest(key: str, known: Iterable[str]) -> str:
     """A hint at the known key that was probably meant, or nothing."""
     names = list(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
@@ -223,8 +227,10 @@ def write_template(path: Path, *, force: bool = False) -> None:
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with written(target.parent, TEMPLATE.encode(), PRIVATE) as partial:
-            (os.replace if force else move_new)(partial, target)
+        with temporary_file(
+            target.parent, YAML_TEMPLATE.encode(), PRIVATE_MODE
+        ) as partial:
+            (os.replace if force else move_to_new_name)(partial, target)
     except OSError as error:
         if target.is_file() and not force:
             raise ConfigError(

@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.validation import shown
-from imagen_nb.system.paths import absolute
+from imagen_nb.request.validation import short_repr
+from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KINDS = {
+IMAGE_SUFFIXES = {
     "PNG": "png",
     "JPEG": "jpg",
     "WEBP": "webp",
 }  # formats, and how the names of files end
-MOST_PIXELS = 64_000_000  # of one image: what a camera makes, and no bomb
-_FORMS = "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
+MAX_INPUT_PIXELS = 64_000_000  # of one image: what a camera makes, and no bomb
+_ACCEPTED_FORMS = (
+    "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputImage:
     """One image as it was given: the bytes of its file, `kind` png, jpg or webp.
 
     `width`, `height`: pixels, as it is seen (a photograph may lie on its side in the file).
@@ -51,35 +53,35 @@ class Input:
         """
         from PIL import Image
 
-        seen = _seen(self.data)
+        seen = _load_upright(self.data)
         if seen.mode in ("RGBA", "LA", "PA") or "transparency" in seen.info:
             seen = seen.convert("RGBA")
             seen = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
-        return _fitted(seen.convert("RGB"), width, height)
+        return _fit_size(seen.convert("RGB"), width, height)
 
     def mask(self, width: int, height: int) -> Image:
         """The brightness as L, of this size: white is painted anew. What is transparent is kept."""
         from PIL import Image
 
-        seen = _seen(self.data).convert("RGBA")
+        seen = _load_upright(self.data).convert("RGBA")
         grey = Image.composite(
             seen.convert("L"), Image.new("L", seen.size, 0), seen.getchannel("A")
         )
-        return _fitted(grey, width, height)
+        return _fit_size(grey, width, height)
 
 
-def read_input(name: str, given: Any) -> Input:
+def load_input(name: str, given: Any) -> InputImage:
     """The image that a user gives as `name`. Raises `UsageError` for what is none."""
-    if isinstance(given, Input):
+    if isinstance(given, InputImage):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return input_of(name, _read(name, absolute(Path(given))))
+        return decode_input(name, _read_image_file(name, absolute_path(Path(given))))
     if isinstance(given, bytes):
-        return input_of(name, given)
-    return input_of(name, _encoded(name, given))
+        return decode_input(name, given)
+    return decode_input(name, _encode_in_memory(name, given))
 
 
-def input_of(name: str, data: bytes) -> Input:
+def decode_input(name: str, data: bytes) -> InputImage:
     """The bytes of an image's file. Raises `UsageError` when they are of none, or too large."""
     from PIL import Image
 
@@ -88,11 +90,11 @@ def input_of(name: str, data: bytes) -> Input:
             warnings.simplefilter(
                 "ignore", Image.DecompressionBombWarning
             )  # told apart below
-            with Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
-                kind, (width, height) = KINDS[str(file.format)], file.size
-                if width * height > MOST_PIXELS:
+            with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
+                kind, (width, height) = IMAGE_SUFFIXES[str(file.format)], file.size
+                if width * height > MAX_INPUT_PIXELS:
                     raise UsageError(
-                        f"{name} has {width}×{height} pixels, more than {MOST_PIXELS:,}: "
+                        f"{name} has {width}×{height} pixels, more than {MAX_INPUT_PIXELS:,}: "
                         "scale it down"
                     )
                 seen = _upright(file)
@@ -100,10 +102,10 @@ def input_of(name: str, data: bytes) -> Input:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{name} is torn, or no PNG, JPEG or WebP image") from None
-    return Input(hashlib.sha256(data).hexdigest(), kind, *seen.size, data)
+    return InputImage(hashlib.sha256(data).hexdigest(), kind, *seen.size, data)
 
 
-def _read(name: str, path: Path) -> bytes:
+def _read_image_file(name: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -112,13 +114,13 @@ def _read(name: str, path: Path) -> bytes:
         ) from None
 
 
-def _encoded(name: str, given: Any) -> bytes:
+def _encode_in_memory(name: str, given: Any) -> bytes:
     """A PNG of an image in memory."""
     from PIL import Image
 
     if not isinstance(given, Image.Image):
         if not hasattr(given, "__array_interface__"):
-            raise UsageError(f"{name} is {_FORMS}, not {shown(given)}")
+            raise UsageError(f"{name} is {_ACCEPTED_FORMS}, not {short_repr(given)}")
         try:
             if len(given.shape) == 1:  # Pillow would make something of it
                 raise ValueError
@@ -139,10 +141,10 @@ def _encoded(name: str, given: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _seen(data: bytes) -> Image:
+def _load_upright(data: bytes) -> Image:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=[*KINDS]) as file:
+    with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
         return _upright(file)
 
 
@@ -154,7 +156,7 @@ def _upright(image: Image) -> Image:
     return turned
 
 
-def _fitted(image: Image, width: int, height: int) -> Image:
+def _fit_size(image: Image, width: int, height: int) -> Image:
     from PIL import Image, ImageOps
 
     if image.size == (width, height):

@@ -8,25 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.images import Input, read_input
-from imagen_nb.request.validation import real, shown, text
+from imagen_nb.request.images import InputImage, load_input
+from imagen_nb.request.validation import short_repr, validated_float, validated_text
 
-IMAGES = frozenset({"init_image", "mask"})
-EXTRAS = ("init_image", "mask", "strength", "negative_prompt", "true_cfg", "scheduler")
-SWEPT = (
+IMAGE_OPTIONS = frozenset({"init_image", "mask"})
+OPTION_NAMES = (
+    "init_image",
+    "mask",
+    "strength",
+    "negative_prompt",
+    "true_cfg",
+    "scheduler",
+)
+SWEEPABLE_OPTIONS = (
     "strength",
     "true_cfg",
     "scheduler",
     "negative_prompt",
 )  # what a sweep may have several of
-TRUE_CFG, MOST_CFG = (
+DEFAULT_TRUE_CFG, MAX_TRUE_CFG = (
     2.0,
     30.0,
 )  # the scale where only a negative prompt is given, and the largest
 
 
 @dataclass(frozen=True, slots=True)
-class Takes:
+class AcceptedOptions:
     """What of `EXTRAS` a model takes.
 
     `options`: their names, each with the others that it makes sense with only. `needs`: those that
@@ -40,23 +47,25 @@ class Takes:
     strength: float = 0.6
 
 
-def checked(given: Mapping[str, Any], takes: Takes) -> dict[str, Any]:
+def validated_options(
+    given: Mapping[str, Any], takes: AcceptedOptions
+) -> dict[str, Any]:
     """The fields of a request; what is None is not given.
 
     Raises `UsageError` for what the model does not take, or what does not go together.
     """
     wanted = {name: value for name, value in given.items() if value is not None}
-    _known(wanted, takes)
-    found = {name: _CHECKS[name](value, takes) for name, value in wanted.items()}
-    _masked(found)
-    if "init_image" in found and _goes("strength", found, takes):
+    _require_known(wanted, takes)
+    found = {name: _VALIDATORS[name](value, takes) for name, value in wanted.items()}
+    _require_fitting_mask(found)
+    if "init_image" in found and _applies("strength", found, takes):
         found.setdefault("strength", takes.strength)
     if name := found.get("scheduler"):
-        _together(name, found, takes)
-    return found | _guided(found)
+        _require_compatible_scheduler(name, found, takes)
+    return found | _guidance_fields(found)
 
 
-def _known(wanted: Iterable[str], takes: Takes) -> None:
+def _require_known(wanted: Iterable[str], takes: AcceptedOptions) -> None:
     for name in wanted:
         if name not in takes.options:
             known = ", ".join(takes.options) or "nothing of the kind"
@@ -69,18 +78,18 @@ def _known(wanted: Iterable[str], takes: Takes) -> None:
         )
 
 
-def _goes(name: str, found: Mapping[str, Any], takes: Takes) -> bool:
+def _applies(name: str, found: Mapping[str, Any], takes: AcceptedOptions) -> bool:
     return name in takes.options and all(
         other in found for other in takes.options[name]
     )
 
 
-def _masked(found: Mapping[str, Any]) -> None:
+def _require_fitting_mask(found: Mapping[str, Any]) -> None:
     """A mask lies on the init image, and marks something of it."""
-    mask: Input | None = found.get("mask")
+    mask: InputImage | None = found.get("mask")
     if mask is None:
         return
-    image: Input = found["init_image"]
+    image: InputImage = found["init_image"]
     if (mask.width, mask.height) != (image.width, image.height):
         raise UsageError(
             f"the mask has {mask.width}×{mask.height} pixels and the init image "
@@ -93,11 +102,13 @@ def _masked(found: Mapping[str, Any]) -> None:
 
 
 @functools.lru_cache(maxsize=4)  # a sweep asks once for each of its pictures
-def _is_black(mask: Input) -> bool:
+def _is_black(mask: InputImage) -> bool:
     return mask.mask(mask.width, mask.height).getextrema()[1] == 0
 
 
-def _together(name: str, found: Mapping[str, Any], takes: Takes) -> None:
+def _require_compatible_scheduler(
+    name: str, found: Mapping[str, Any], takes: AcceptedOptions
+) -> None:
     if clash := [other for other in takes.schedulers[name] if other in found]:
         others = ", ".join(
             one for one, not_with in takes.schedulers.items() if not not_with
@@ -107,11 +118,11 @@ def _together(name: str, found: Mapping[str, Any], takes: Takes) -> None:
         )
 
 
-def _guided(found: Mapping[str, Any]) -> dict[str, Any]:
+def _guidance_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """Classifier-free guidance away from the negative prompt, or from nothing in particular."""
     scale, negative = found.get("true_cfg"), found.get("negative_prompt")
     if scale is None:
-        scale = TRUE_CFG if negative else 1.0
+        scale = DEFAULT_TRUE_CFG if negative else 1.0
     if scale > 1:
         return {"true_cfg": scale, "negative_prompt": negative or ""}
     if negative:
@@ -121,20 +132,24 @@ def _guided(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"true_cfg": 1.0, "negative_prompt": None}
 
 
-def _scheduler(value: Any, takes: Takes) -> str:
+def _validated_scheduler(value: Any, takes: AcceptedOptions) -> str:
     if value not in takes.schedulers:
         known = ", ".join(takes.schedulers)
         raise UsageError(
-            f"there is no scheduler {shown(value)} here: use one of {known}"
+            f"there is no scheduler {short_repr(value)} here: use one of {known}"
         )
     return str(value)
 
 
-_CHECKS: dict[str, Any] = {
-    "init_image": lambda value, takes: read_input("init_image", value),
-    "mask": lambda value, takes: read_input("mask", value),
-    "strength": lambda value, takes: real("strength", value, 0.01, 1.0),
-    "negative_prompt": lambda value, takes: text("the negative prompt", value),
-    "true_cfg": lambda value, takes: real("true_cfg", value, 1.0, MOST_CFG),
-    "scheduler": _scheduler,
+_VALIDATORS: dict[str, Any] = {
+    "init_image": lambda value, takes: load_input("init_image", value),
+    "mask": lambda value, takes: load_input("mask", value),
+    "strength": lambda value, takes: validated_float("strength", value, 0.01, 1.0),
+    "negative_prompt": lambda value, takes: validated_text(
+        "the negative prompt", value
+    ),
+    "true_cfg": lambda value, takes: validated_float(
+        "true_cfg", value, 1.0, MAX_TRUE_CFG
+    ),
+    "scheduler": _validated_scheduler,
 }

@@ -9,9 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.images import Input
-from imagen_nb.request.options import Takes, checked
-from imagen_nb.request.validation import checked_prompt, checked_tags, integer, real
+from imagen_nb.request.images import InputImage
+from imagen_nb.request.options import AcceptedOptions, validated_options
+from imagen_nb.request.validation import (
+    checked_prompt,
+    checked_tags,
+    validated_float,
+    validated_int,
+)
 
 Size = tuple[int | None, int | None]  # width, height in pixels; None is the model's own
 MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
@@ -45,7 +50,7 @@ class Limits:
     min_sequence_length: int = 1
     min_seed: int = 0
     sizes: tuple[tuple[int, int], ...] = ()
-    takes: Takes = field(default_factory=Takes)
+    takes: AcceptedOptions = field(default_factory=AcceptedOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,15 @@ class Request:
     guidance: float
     max_sequence_length: int
     tags: tuple[str, ...] = ()
-    init_image: Input | None = None
-    mask: Input | None = None
+    init_image: InputImage | None = None
+    mask: InputImage | None = None
     strength: float | None = None
     negative_prompt: str | None = None
     true_cfg: float = 1.0
     scheduler: str | None = None
 
     @property
-    def inputs(self) -> dict[str, Input]:
+    def inputs(self) -> dict[str, InputImage]:
         """The images that it is drawn from, by the names of its fields."""
         images = {"init_image": self.init_image, "mask": self.mask}
         return {name: image for name, image in images.items() if image}
@@ -119,22 +124,24 @@ def resolve(
     `extras`: those of `imagen_nb.request.options`. A size that is not given follows from the init
     image. Raises `UsageError` with the nearest allowed value when something cannot be drawn.
     """
-    length = _or(max_sequence_length, defaults.max_sequence_length)
-    more = checked(extras or {}, limits.takes)
+    length = _given_or(max_sequence_length, defaults.max_sequence_length)
+    more = validated_options(extras or {}, limits.takes)
     if image := more.get("init_image"):
         width, height = _size_like(image, width, height, defaults, limits)
     request = Request(
         prompt=checked_prompt(prompt),
         seed=random_seed()
         if seed is None
-        else integer("seed", seed, limits.min_seed, MAX_SEED),
-        steps=integer("steps", _or(steps, defaults.steps), 1, limits.max_steps),
-        width=_side("width", _or(width, defaults.width), limits),
-        height=_side("height", _or(height, defaults.height), limits),
-        guidance=real(
-            "guidance", _or(guidance, defaults.guidance), 0, limits.max_guidance
+        else validated_int("seed", seed, limits.min_seed, MAX_SEED),
+        steps=validated_int(
+            "steps", _given_or(steps, defaults.steps), 1, limits.max_steps
         ),
-        max_sequence_length=integer(
+        width=_validated_side("width", _given_or(width, defaults.width), limits),
+        height=_validated_side("height", _given_or(height, defaults.height), limits),
+        guidance=validated_float(
+            "guidance", _given_or(guidance, defaults.guidance), 0, limits.max_guidance
+        ),
+        max_sequence_length=validated_int(
             "max_sequence_length",
             length,
             limits.min_sequence_length,
@@ -148,7 +155,7 @@ def resolve(
 
 
 def _size_like(
-    image: Input,
+    image: InputImage,
     width: int | None,
     height: int | None,
     defaults: Defaults,
@@ -180,7 +187,7 @@ def _nearest_side(side: float, limits: Limits) -> int:
 
 def with_seed(request: Request, seed: int, limits: Limits) -> Request:
     """The same request with another seed. Raises `UsageError` for what is no seed."""
-    return replace(request, seed=integer("seed", seed, limits.min_seed, MAX_SEED))
+    return replace(request, seed=validated_int("seed", seed, limits.min_seed, MAX_SEED))
 
 
 def random_seed() -> int:
@@ -205,12 +212,12 @@ def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
     return sum(math.log(one / two) ** 2 for one, two in zip(size, other, strict=True))
 
 
-def _or(value: Any, default: Any) -> Any:
+def _given_or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _side(name: str, value: Any, limits: Limits) -> int:
-    side = integer(name, value, limits.min_side, limits.max_side)
+def _validated_side(name: str, value: Any, limits: Limits) -> int:
+    side = validated_int(name, value, limits.min_side, limits.max_side)
     if below := side % limits.multiple:
         near = (side - below, side - below + limits.multiple)
         allowed = " or ".join(
@@ -222,11 +229,15 @@ def _side(name: str, value: Any, limits: Limits) -> int:
     return side
 
 
-_LONGEST = 60  # letters of the prompt
+_MAX_QUOTED_CHARS = 60  # letters of the prompt
 
 
-def quoted(request: Request) -> str:
+def describe_request(request: Request) -> str:
     """The prompt, escaped and cut, and the seed."""
     prompt = request.prompt
-    cut = prompt if len(prompt) <= _LONGEST else prompt[: _LONGEST - 1] + "…"
+    cut = (
+        prompt
+        if len(prompt) <= _MAX_QUOTED_CHARS
+        else prompt[: _MAX_QUOTED_CHARS - 1] + "…"
+    )
     return f"{cut!r} (seed {request.seed})"

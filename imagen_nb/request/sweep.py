@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.options import SWEPT
+from imagen_nb.request.options import SWEEPABLE_OPTIONS
 from imagen_nb.request.request import (
     Defaults,
     Limits,
@@ -18,8 +18,8 @@ from imagen_nb.request.request import (
     random_seed,
     resolve,
 )
-from imagen_nb.request.sweep_syntax import MAX_MANY, expand
-from imagen_nb.request.validation import checked_prompt, shown
+from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES, expand
+from imagen_nb.request.validation import checked_prompt, short_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def expanded_prompts(prompts: str | Iterable[str]) -> list[str]:
     return [text for prompt in given for text in expand(checked_prompt(prompt))]
 
 
-def grid(
+def make_grid(
     prompts: Sequence[str],
     *,
     defaults: Defaults,
@@ -67,16 +67,16 @@ def grid(
     the whole grid, so that only what was asked to vary varies.
     """
     more = {name: value for name, value in (extras or {}).items() if value is not None}
-    swept = [name for name in SWEPT if name in more]
+    swept = [name for name in SWEEPABLE_OPTIONS if name in more]
     axes = (
         Axis("prompt", tuple(prompts)),
-        Axis("size", _sizes(size)),
-        Axis("steps", _values(steps)),
-        Axis("guidance", _values(guidance)),
-        *(Axis(name, _values(more[name], texts=True)) for name in swept),
-        Axis("seed", _values(seeds) if seeds is not None else (random_seed(),)),
+        Axis("size", _size_values(size)),
+        Axis("steps", _axis_values(steps)),
+        Axis("guidance", _axis_values(guidance)),
+        *(Axis(name, _axis_values(more[name], texts=True)) for name in swept),
+        Axis("seed", _axis_values(seeds) if seeds is not None else (random_seed(),)),
     )
-    _check_count(math.prod(len(axis.values) for axis in axes))
+    _require_count(math.prod(len(axis.values) for axis in axes))
     kept = tuple(tags)
     same = {name: value for name, value in more.items() if name not in swept}
     requests = [
@@ -93,42 +93,44 @@ def grid(
     return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
 
 
-def _check_count(count: int) -> None:
+def _require_count(count: int) -> None:
     if not count:
         raise UsageError("nothing to draw: one of the lists of the sweep is empty")
-    if count > MAX_MANY:
+    if count > MAX_SWEEP_PICTURES:
         raise UsageError(
-            f"this sweep has {count:,} pictures, more than {MAX_MANY:,}: split it"
+            f"this sweep has {count:,} pictures, more than {MAX_SWEEP_PICTURES:,}: split it"
         )
 
 
-def _values(value: Any, texts: bool = False) -> tuple[Any, ...]:
+def _axis_values(value: Any, texts: bool = False) -> tuple[Any, ...]:
     if texts and isinstance(value, str):
         return (value,)
     if isinstance(value, str):
-        raise UsageError(f"expected a number or a list of numbers, not {shown(value)}")
+        raise UsageError(
+            f"expected a number or a list of numbers, not {short_repr(value)}"
+        )
     return tuple(value) if isinstance(value, Iterable) else (value,)
 
 
-def _sizes(size: Any) -> tuple[Any, ...]:
+def _size_values(size: Any) -> tuple[Any, ...]:
     if size is None:
         return ((None, None),)
     pairs = (
         (size,)
-        if _is_pair(size)
+        if _is_size(size)
         else tuple(size)
         if isinstance(size, Iterable)
         else (size,)
     )
     for pair in pairs:
-        if not _is_pair(pair):
+        if not _is_size(pair):
             raise UsageError(
-                f"a size is a pair (width, height) in pixels, not {shown(pair)}"
+                f"a size is a pair (width, height) in pixels, not {short_repr(pair)}"
             )
     return tuple(tuple(pair) for pair in pairs)
 
 
-def _is_pair(value: Any) -> bool:
+def _is_size(value: Any) -> bool:
     return (
         isinstance(value, Sequence)
         and len(value) == 2

@@ -6,7 +6,7 @@ import re
 
 from imagen_nb.errors import UsageError
 
-MAX_MANY = 100_000  # pictures in one sweep: more is a slip of the finger
+MAX_SWEEP_PICTURES = 100_000  # pictures in one sweep: more is a slip of the finger
 _MAX_DEPTH = 20  # braces within braces
 
 
@@ -42,9 +42,9 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
                 raise UsageError(
                     f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
                 )
-            if len(done) + len(current) * len(inner) > MAX_MANY:
+            if len(done) + len(current) * len(inner) > MAX_SWEEP_PICTURES:
                 raise UsageError(
-                    f"the prompt has more than {MAX_MANY:,} alternatives: use fewer"
+                    f"the prompt has more than {MAX_SWEEP_PICTURES:,} alternatives: use fewer"
                 )
             current = [prefix + choice for prefix in current for choice in inner]
             at = close + 1
@@ -76,7 +76,7 @@ def parse_ints(text: str) -> list[int]:
             raise UsageError(
                 f"expected numbers like 1..8 or 2,4,8, not {text!r}"
             ) from None
-        if high < low or high - low >= MAX_MANY:
+        if high < low or high - low >= MAX_SWEEP_PICTURES:
             raise UsageError(
                 f"the range {part.strip()} is empty or too long: write it low..high"
             )

@@ -12,13 +12,13 @@ from imagen_nb.errors import UsageError
 
 def checked_prompt(prompt: object) -> str:
     """The prompt itself. Raises `UsageError` when it is blank or is not text that can be kept."""
-    said = text("the prompt", prompt)
+    said = validated_text("the prompt", prompt)
     if not said.strip():
         raise UsageError("the prompt is empty: say what to draw")
     return said
 
 
-def text(name: str, value: object) -> str:
+def validated_text(name: str, value: object) -> str:
     """The text itself. Raises `UsageError` for what is none, or cannot be kept."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be text, not {type(value).__name__}")
@@ -39,25 +39,27 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
             raise UsageError(
-                f"a tag must be a line of text that is not empty, not {shown(name)}"
+                f"a tag must be a line of text that is not empty, not {short_repr(name)}"
             )
     return tuple(dict.fromkeys(names))
 
 
-def integer(name: str, value: Any, low: int, high: int) -> int:
+def validated_int(name: str, value: Any, low: int, high: int) -> int:
     """A whole number from `low` to `high`. Raises `UsageError` for anything else."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None:
-        raise UsageError(f"{name} must be a whole number, not {shown(value)}")
+        raise UsageError(f"{name} must be a whole number, not {short_repr(value)}")
     if not low <= number <= high:
-        raise UsageError(f"{name} must be {_range(low, high)}, not {shown(number)}")
+        raise UsageError(
+            f"{name} must be {_describe_range(low, high)}, not {short_repr(number)}"
+        )
     return number
 
 
-def real(name: str, value: Any, low: float, high: float) -> float:
+def validated_float(name: str, value: Any, low: float, high: float) -> float:
     """A number from `low` to `high`. Raises `UsageError` for anything else."""
     try:
         number = None if isinstance(value, (bool, str)) else float(value)
@@ -66,19 +68,19 @@ def real(name: str, value: Any, low: float, high: float) -> float:
     except (TypeError, ValueError):
         number = None
     if number is None:
-        raise UsageError(f"{name} must be a number, not {shown(value)}")
+        raise UsageError(f"{name} must be a number, not {short_repr(value)}")
     if not (math.isfinite(number) and low <= number <= high):
         raise UsageError(
-            f"{name} must be {_range(f'{low:g}', f'{high:g}')}, not {number:g}"
+            f"{name} must be {_describe_range(f'{low:g}', f'{high:g}')}, not {number:g}"
         )
     return number + 0.0  # no negative zero
 
 
-def _range(low: object, high: object) -> str:
+def _describe_range(low: object, high: object) -> str:
     return f"from {low} to {high}" if low != high else str(low)
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """The value on one short line, whatever it is."""
     try:
         text = " ".join(repr(value).split())

@@ -22,8 +22,8 @@ from filelock import FileLock
 from imagen_nb.storage import catalog_schema as catalog_file
 from imagen_nb.storage.output import Kept, amended
 from imagen_nb.storage.record import COLUMNS, Record
-from imagen_nb.system.atomic import explained
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.atomic import explain_folder_errors
+from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
 _NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
@@ -70,7 +70,7 @@ class Catalog:
 
     def __init__(self, folder: Path | str) -> None:
         """Opens nothing yet: the file is made by the first picture, or the first question."""
-        self.folder = absolute(folder)
+        self.folder = absolute_path(folder)
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
         self._forget()
 
@@ -104,7 +104,7 @@ class Catalog:
 
         Read, change and write within it. Not to be entered twice by one thread.
         """
-        with explained(self.path.parent):
+        with explain_folder_errors(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path.parent / "amend.lock")
             lock.acquire()

@@ -6,7 +6,7 @@ import functools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from imagen_nb.backends import Backend, Drawn
@@ -80,4 +80,6 @@ def _of_cards() -> float | None:
 
 @functools.cache  # once, not for each picture
 def _say(remedy: str) -> None:
-    complain(f"cost.watts: nvml cannot be read, so the cost stays unknown: {remedy}")
+    print_notice(
+        f"cost.watts: nvml cannot be read, so the cost stays unknown: {remedy}"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output, destination
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.paths import absolute_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Homes:
         cannot be written to.
         """
         if output is None:
-            folder, name = absolute(self._usual), None
+            folder, name = absolute_path(self._usual), None
         else:
             folder, name = destination(output, pictures)
         with self._lock:

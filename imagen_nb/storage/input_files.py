@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.errors import BackendError
-from imagen_nb.request.images import KINDS, Input, input_of
-from imagen_nb.request.options import IMAGES
+from imagen_nb.request.images import IMAGE_SUFFIXES, InputImage, decode_input
+from imagen_nb.request.options import IMAGE_OPTIONS
 from imagen_nb.storage.record import Record
-from imagen_nb.system.atomic import explained, write_whole
+from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
 FOLDER = "inputs"  # in the folder of the pictures
-_FILE = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})\.({'|'.join(KINDS.values())})")
+_FILE = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})\.({'|'.join(IMAGE_SUFFIXES.values())})")
 
 
-def keep_inputs(folder: Path, inputs: Mapping[str, Input]) -> None:
+def keep_inputs(folder: Path, inputs: Mapping[str, InputImage]) -> None:
     """Write the files that are not there yet.
 
     Raises `StorageError` when the folder is full or cannot be written.
     """
-    with explained(folder):
+    with explain_folder_errors(folder):
         for image in inputs.values():
             path = folder / FOLDER / image.file_name
             if not (path.is_file() and path.stat().st_size == len(image.data)):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, image.data)
+                write_atomically(path, image.data)
 
 
-def recorded(inputs: Mapping[str, Input]) -> tuple[dict[str, Any], ...]:
+def recorded(inputs: Mapping[str, InputImage]) -> tuple[dict[str, Any], ...]:
     """What records have of inputs."""
     return tuple(
         {
@@ -45,8 +45,8 @@ def recorded(inputs: Mapping[str, Input]) -> tuple[dict[str, Any], ...]:
 
 
 def found_inputs(
-    record: Record, folders: Iterable[Path], names: Iterable[str] = IMAGES
-) -> dict[str, Input]:
+    record: Record, folders: Iterable[Path], names: Iterable[str] = IMAGE_OPTIONS
+) -> dict[str, InputImage]:
     """The images that a picture was drawn from, those of `names`, from one of these folders.
 
     Raises `BackendError` when one is in none of them, or is another file than it was.
@@ -61,21 +61,21 @@ def told_of(record: Record) -> dict[str, Mapping[str, Any]]:
         str(one.get("name")): one for one in record.inputs
     }
     for name, one in told.items():
-        if name not in IMAGES or not _FILE.fullmatch(str(one.get("file"))):
+        if name not in IMAGE_OPTIONS or not _FILE.fullmatch(str(one.get("file"))):
             raise BackendError(
                 f"the picture's record has an input that is none: {one!r:.100}"
             )
     return told
 
 
-def _found(name: str, told: Mapping[str, Any], folders: list[Path]) -> Input:
+def _found(name: str, told: Mapping[str, Any], folders: list[Path]) -> InputImage:
     file, state = str(told["file"]), "is not here"
     for folder in folders:
         path = folder / file
         if path.is_file():
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == told.get("sha256"):
-                return input_of(name, data)
+                return decode_input(name, data)
             state = "was changed since"
     where = folders[0] / file if folders else file
     raise BackendError(

@@ -20,16 +20,16 @@ from PIL.PngImagePlugin import PngInfo
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
-    explained,
+    explain_folder_errors,
     flush_folder,
-    move_new,
-    sweep,
+    move_to_new_name,
+    remove_stale_files,
+    temporary_file,
     temporary_name,
-    write_whole,
-    written,
+    write_atomically,
 )
-from imagen_nb.system.faults import reach
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.faults import fault_point
+from imagen_nb.system.paths import absolute_path
 
 SLUG_LENGTH = 40
 _OTHER_KINDS = {  # names that mean a file, and not one of ours
@@ -78,7 +78,7 @@ def destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]
     What is there as a folder is one, whatever its name. Raises `UsageError` for files of another
     kind than PNG, and for one file that should hold several pictures.
     """
-    path = absolute(named)
+    path = absolute_path(named)
     kind = path.suffix.lower()
     if os.path.isdir(path) or kind not in _OTHER_KINDS | {".png"}:
         return path, None
@@ -131,16 +131,16 @@ class Output:
 
     def __init__(self, folder: Path | str) -> None:
         """Clears temporary files of processes that died; creates nothing."""
-        self.folder = absolute(folder)
+        self.folder = absolute_path(folder)
         self._known: dict[
             str, _Namesakes
         ] = {}  # or each picture would read all its namesakes
         self._lock = threading.Lock()
-        sweep(self.folder)
+        remove_stale_files(self.folder)
 
     def prepare(self) -> None:
         """Make the folder. Raises `StorageError` when it cannot be made or written to."""
-        with explained(self.folder):
+        with explain_folder_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = temporary_name(self.folder)
             try:
@@ -162,19 +162,19 @@ class Output:
         `StorageError`, with nothing left behind, when the folder is full or cannot be written.
         """
         stem = stem or named(record, day)
-        with explained(self.folder):
+        with explain_folder_errors(self.folder):
             _, same = self._search(stem, image, record)
             if same:
                 return same
             png = encode_png(image, record)
             facts = {"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)}
             self.folder.mkdir(parents=True, exist_ok=True)
-            with written(self.folder, png) as temporary:
-                reach("before-png")
+            with temporary_file(self.folder, png) as temporary:
+                fault_point("before-png")
                 path = self._claim(stem, temporary, image, record)
                 if isinstance(path, Kept):
                     return path
-                reach("after-png")
+                fault_point("after-png")
                 facts["storage_path"] = storage_path(day, path.stem)
                 return self._add_sidecar(path, record.model_copy(update=facts))
 
@@ -183,7 +183,7 @@ class Output:
     ) -> Kept | None:
         """The whole picture of this day that was drawn from what decides this one's pixels."""
         stem = stem or named(record, day)
-        with explained(self.folder):
+        with explain_folder_errors(self.folder):
             for path in self._look(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
                     found, drawn = read_record(path), record_in_png(path)
@@ -210,17 +210,17 @@ class Output:
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
             with suppress(FileExistsError):
-                move_new(png, path)
+                move_to_new_name(png, path)
                 return path
 
     def _add_sidecar(self, path: Path, record: Record) -> Kept:
         sidecar = sidecar_of(path)
         try:
-            write_whole(sidecar, record.to_sidecar().encode())
+            write_atomically(sidecar, record.to_sidecar().encode())
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        reach("after-sidecar")
+        fault_point("after-sidecar")
         flush_folder(self.folder)
         return Kept(path, sidecar, record)
 
@@ -241,7 +241,7 @@ class Output:
 
     def _again(self, path: Path, record: Record) -> Kept:
         if not sidecar_of(path).exists():
-            write_whole(sidecar_of(path), record.to_sidecar().encode())
+            write_atomically(sidecar_of(path), record.to_sidecar().encode())
         return Kept(path, sidecar_of(path), record, reused=True)
 
     def _look(self, stem: str, showing: str) -> tuple[int, list[Path]]:
@@ -266,11 +266,11 @@ class Output:
 def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
     """Write a page of pictures under the next free name; the same page again is the same file."""
     number = 1
-    with explained(folder), written(folder, png) as temporary:
+    with explain_folder_errors(folder), temporary_file(folder, png) as temporary:
         while True:
             path = folder / numbered(stem, number)
             with suppress(FileExistsError):
-                move_new(temporary, path)
+                move_to_new_name(temporary, path)
                 return path
             if path.is_file() and path.read_bytes() == png:
                 return path
@@ -279,8 +279,8 @@ def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
 
 def amended(kept: Kept, record: Record) -> Kept:
     """The same picture with this record in its sidecar. Raises `StorageError`."""
-    with explained(kept.path.parent):
-        write_whole(kept.sidecar_path, record.to_sidecar().encode())
+    with explain_folder_errors(kept.path.parent):
+        write_atomically(kept.sidecar_path, record.to_sidecar().encode())
     return replace(kept, record=record)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import safe
+from imagen_nb.errors import printable
 from imagen_nb.storage.record import Record
-from imagen_nb.system.markup import bidi, escaped
-from imagen_nb.system.thumbnails import captioned, img_tag
+from imagen_nb.system.markup import bidi_isolated, escaped_html
+from imagen_nb.system.thumbnails import captioned_html, img_tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,12 +56,14 @@ class Picture:
             return file.convert("RGB")
 
     def __repr__(self) -> str:
-        return f"<Picture {safe(f'{self.path.name} {summary(self.record)}')}>"
+        return f"<Picture {printable(f'{self.path.name} {summary(self.record)}')}>"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> dict[str, str]:
-        page = captioned(_shown(self), f"{self.path.name} · {summary(self.record)}")
+        page = captioned_html(
+            _shown(self), f"{self.path.name} · {summary(self.record)}"
+        )
         return {"text/plain": repr(self), "text/html": page}
 
 
@@ -70,7 +72,7 @@ def _shown(picture: Picture) -> str:
     try:
         return img_tag(picture.image, picture.record.prompt)
     except _UNREADABLE as error:
-        return f"{bidi(picture.record.prompt)}<br>{escaped(_why(error))}"
+        return f"{bidi_isolated(picture.record.prompt)}<br>{escaped_html(_why(error))}"
 
 
 def _why(error: Exception) -> str:

@@ -15,7 +15,7 @@ from imagen_nb.storage.catalog import Catalog, save, to_row
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, damaged
 from imagen_nb.storage.output import record_in_png
 from imagen_nb.storage.record import Record
-from imagen_nb.system.atomic import explained, write_whole
+from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
 _BATCH = 5000  # rows in one transaction, and between two calls of `progress`
 
@@ -52,7 +52,7 @@ def reindex(
             f"there is no folder {catalog.folder}: name the one with the pictures"
         )
     try:
-        with explained(catalog.folder):
+        with explain_folder_errors(catalog.folder):
             _put_aside_if_damaged(catalog)
             return _reindex(catalog, progress or (lambda done, total: None))
     finally:
@@ -130,7 +130,7 @@ class _Reading:
                 self.torn.append(sidecar)
             return None
         text = record.to_sidecar()
-        write_whole(sidecar, text.encode())
+        write_atomically(sidecar, text.encode())
         self.rebuilt.append(sidecar)
         return record, text
 

@@ -22,7 +22,7 @@ from imagen_nb.storage.output import Kept, read_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply, change
-from imagen_nb.system.faults import reach
+from imagen_nb.system.faults import fault_point
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -195,7 +195,7 @@ def _record(request: Request, facts: Facts, **more: Any) -> Record:
 
 def _entered(kept: Kept, tags: Sequence[str], home: Home, cloud: bool) -> Picture:
     home.catalog.add(kept, "pending" if cloud else "off")
-    reach("after-catalog")
+    fault_point("after-catalog")
     if kept.reused and set(tags) - set(kept.record.tags):
         apply(home.catalog, [str(kept.record.id)], change(add=tags))
         kept = replace(kept, record=read_record(kept.path))

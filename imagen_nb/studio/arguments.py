@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.backends import Backend
 from imagen_nb.backends.session import Backends
 from imagen_nb.config.settings import Settings
-from imagen_nb.request.images import Input, input_of, read_input
-from imagen_nb.request.options import EXTRAS, IMAGES
+from imagen_nb.request.images import InputImage, decode_input, load_input
+from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, Size, resolve
-from imagen_nb.request.sweep import Grid, grid
+from imagen_nb.request.sweep import Grid, make_grid
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture
 from imagen_nb.studio.original_file import file_of
@@ -46,14 +46,14 @@ class Arguments:
         An image may be a picture in any form that `reproduce` takes. Raises `UsageError` for an
         option that nobody takes.
         """
-        own = ("max_sequence_length", *EXTRAS)
+        own = ("max_sequence_length", *OPTION_NAMES)
         made = {option: value for option, value in options.items() if option not in own}
         extras = {
             option: options[option]
-            for option in EXTRAS
+            for option in OPTION_NAMES
             if options.get(option) is not None
         }
-        for option in IMAGES & extras.keys():
+        for option in IMAGE_OPTIONS & extras.keys():
             extras[option] = self._image(option, extras[option], cloud)
         backend = self.backends.get(name, made)
         return Chosen(backend, options.get("max_sequence_length"), extras)
@@ -106,7 +106,7 @@ class Arguments:
     ) -> tuple[Backend, Grid]:
         """The backend and the requests of a sweep, of prompts as they are; see `Studio.sweep`."""
         chosen = self.choose(backend, options, cloud)
-        combined = grid(
+        combined = make_grid(
             prompts,
             defaults=chosen.backend.defaults,
             limits=chosen.backend.limits,
@@ -135,9 +135,9 @@ class Arguments:
             return width, height
         return self._configured("width", width), self._configured("height", height)
 
-    def _image(self, option: str, given: Any, cloud: bool | None) -> Input:
+    def _image(self, option: str, given: Any, cloud: bool | None) -> InputImage:
         """An image to draw from: of a file or in memory, or a picture of the history."""
         if is_picture(given):
             original = self.lookup.original(given, cloud)
-            return input_of(option, file_of(original, self.lookup.reader(cloud)))
-        return read_input(option, given)
+            return decode_input(option, file_of(original, self.lookup.reader(cloud)))
+        return load_input(option, given)

@@ -21,7 +21,7 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.writer import WAITING, Facts, Writer, drawn_today
 from imagen_nb.studio.nesting import within
 from imagen_nb.studio.progress import listener
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,12 +143,12 @@ class Drawing:
     def _explain(self, backend: Backend, requests: Sequence[Request]) -> None:
         """Say what the user would wonder about: why auto chose this, what strength forgets."""
         if why := self.backends.why(backend):
-            complain(why)
+            print_notice(why)
         lost = next(
             (request for request in requests if request.forgets_its_image), None
         )
         if lost:
-            complain(
+            print_notice(
                 f"nothing of the init image is left with {lost.steps} steps and a strength of "
                 f"{lost.strength:g}: take more steps, or less strength"
             )

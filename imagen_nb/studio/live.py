@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Step
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 from imagen_nb.system.thumbnails import img_tag
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Onlooker:
             Exception
         ) as error:  # whatever keeps it from showing, the drawing goes on
             self._previews = False
-            complain(f"no preview of the drawing: {error!r}")
+            print_notice(f"no preview of the drawing: {error!r}")
             return None
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from imagen_nb.storage.output import read_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import COLUMNS, Record
 from imagen_nb.storage.tags import Change, apply, queue
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Or
     if isinstance(what, str) and _PREFIX.fullmatch(what):
         return _by_id(what, catalogs, cloud)
     if isinstance(what, (str, Path)):
-        return _in_file(absolute(what))
+        return _in_file(absolute_path(what))
     if hasattr(what, "index") and "id" in what:
         return _in_row(what, catalogs, cloud)
     raise UsageError(

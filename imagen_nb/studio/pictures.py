@@ -15,13 +15,13 @@ from imagen_nb.storage.output import keep_sheet
 from imagen_nb.storage.picture import _UNREADABLE, Picture, _why
 from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import (
-    CELL,
+    CELL_PIXELS,
     MAX_CELLS,
-    Labels,
-    blank,
-    captioned,
-    contact_sheet,
+    SheetLabels,
+    captioned_html,
+    draw_contact_sheet,
     img_tag,
+    placeholder_image,
 )
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ class Pictures(Sequence[Picture]):
         caption = f"pictures: {self._summary()}"
         if shown < len(self):
             caption += f", of which the first {shown} are shown"
-        return {"text/plain": repr(self), "text/html": captioned(tag, caption)}
+        return {"text/plain": repr(self), "text/html": captioned_html(tag, caption)}
 
-    def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
+    def contact_sheet(
+        self, columns: int | None = None, cell: int = CELL_PIXELS
+    ) -> Image:
         """The first pictures (at most 200) on one page; a grid's axes are its headings.
 
         The fastest axis runs to the right; the others, combined, run down. A picture that cannot be
@@ -111,9 +113,9 @@ class Pictures(Sequence[Picture]):
         labels = (
             self._labels(columns)
             if across and columns == len(across.values)
-            else Labels()
+            else SheetLabels()
         )
-        return contact_sheet(
+        return draw_contact_sheet(
             [_image_or_grey(picture) for picture in shown], columns, labels, cell
         )
 
@@ -130,7 +132,7 @@ class Pictures(Sequence[Picture]):
         self.contact_sheet().save(buffer, "PNG")
         return keep_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
 
-    def _labels(self, columns: int) -> Labels:
+    def _labels(self, columns: int) -> SheetLabels:
         across = self.axes[-1]
         down = sorted(
             self.axes[:-1], key=lambda axis: axis.name == "prompt"
@@ -143,7 +145,7 @@ class Pictures(Sequence[Picture]):
         heads = [
             _label(across.name, picture.record) for picture in self._pictures[:columns]
         ]
-        return Labels(heads, rows)
+        return SheetLabels(heads, rows)
 
     def frame(self) -> pd.DataFrame:
         """One row a picture in the columns and types of `Studio.history`, sidecars included."""
@@ -168,7 +170,7 @@ def _image_or_grey(picture: Picture) -> Image:
     try:
         return picture.image
     except _UNREADABLE as error:
-        return blank(_why(error), CELL)
+        return placeholder_image(_why(error), CELL_PIXELS)
 
 
 def _label(axis: str, record: Record) -> str:

@@ -21,7 +21,7 @@ from imagen_nb.backends import (
 from imagen_nb.backends.flux.loras import as_recorded
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError
-from imagen_nb.request.options import EXTRAS, IMAGES
+from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, resolve
 from imagen_nb.storage.input_files import found_inputs
 from imagen_nb.storage.picture import Picture
@@ -30,7 +30,7 @@ from imagen_nb.studio.arguments import Arguments
 from imagen_nb.studio.lookup import Original
 from imagen_nb.studio.original_file import identical
 from imagen_nb.studio.redraw import limits_for, redrawable
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 _OF_THE_MODEL = {  # arguments, and what of a record they are
     "steps": "steps",
@@ -179,7 +179,7 @@ def compared(
     same = identical(original, picture.image, cloud)
     differs = differences(drawn_by.record, drawn_by.drawn_with)
     if line := remark(same, differs, drawn_by.inner):
-        complain(f"reproduce: {line}")
+        print_notice(f"reproduce: {line}")
     return replace(picture, identical=same, differs=differs)
 
 
@@ -191,7 +191,7 @@ def _as_made(
     made = options_of(record, configured if name == here(record.backend) else {}, given)
     folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
     beside = [original.path.parent] if original.path else []
-    lacking = [image for image in IMAGES if given.get(image) is None]
+    lacking = [image for image in IMAGE_OPTIONS if given.get(image) is None]
     return {**found_inputs(record, [*beside, *folders], lacking), **made}
 
 
@@ -214,7 +214,7 @@ def as_said(record: Record) -> dict[str, Any]:
     """What else of the request a record tells, without its images; see `request.options`."""
     return {
         name: getattr(record, _OF_THE_MODEL[name])
-        for name in EXTRAS
+        for name in OPTION_NAMES
         if name in _OF_THE_MODEL
     }
 

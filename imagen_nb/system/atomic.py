@@ -14,37 +14,46 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
-from imagen_nb.system.faults import reach
+from imagen_nb.system.faults import fault_point
 
-PRIVATE = 0o600  # the mode of files with secrets in them
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
-    :8
-]  # folders may be shared
-_TEMPORARY = re.compile(r"\.imagen-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.tmp")
-_FORGOTTEN_S = (
-    24 * 3600
-)  # seconds; what is this old belongs to nobody, on whatever machine
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+PRIVATE_MODE = 0o600  # the mode of files with secrets in them
+# Of the machine's name, because folders may be shared by several machines.
+_HOST_DIGEST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_TEMPORARY_NAME = re.compile(r"\.imagen-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.tmp")
+_STALE_S = 24 * 3600  # a temporary file this old is nobody's, on any machine
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
+_NO_LINK_ERRNOS = {
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EINVAL,
+}
+_REMEDY_OF_ERRNO = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "choose a folder that takes files of this size",
+}
 
 
 def temporary_name(folder: Path) -> Path:
-    """A new name in `folder` that `sweep` knows for this process's."""
-    return folder / f".imagen-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    """Return a new name in `folder` that `remove_stale_files` knows as this process's."""
+    return folder / f".imagen-{_HOST_DIGEST}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
 
 
 @contextmanager
-def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
-    """A temporary file with `data`, flushed; at the end it is gone, unless it was renamed.
+def temporary_file(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
+    """Write `data` to a temporary file, flushed; remove it at the end unless renamed.
 
-    `mode`: who may read and write it, from its first moment on, as far as the umask lets them.
+    `mode` is the file's from its first moment on, less the umask.
     """
     path = temporary_name(folder)
     try:
-        with open(
-            path, "xb", opener=lambda name, flags: os.open(name, flags, mode)
-        ) as file:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, mode)
+        with open(descriptor, "wb") as file:
             file.write(data)
-            reach("before-flush")
+            fault_point("before-flush")
             file.flush()
             os.fsync(file.fileno())
         yield path
@@ -52,32 +61,32 @@ def written(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a file so that it is whole or not there at all, replacing what had its name."""
-    with written(path.parent, data, mode) as temporary:
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file that is whole or not there at all, replacing one of its name."""
+    with temporary_file(path.parent, data, mode) as temporary:
         os.replace(temporary, path)
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is being written by imagen_nb, or was when it died."""
-    return _TEMPORARY.fullmatch(name) is not None
+    """Tell whether this is the name of a file that imagen_nb is, or was, writing."""
+    return _TEMPORARY_NAME.fullmatch(name) is not None
 
 
-def move_new(source: Path, target: Path) -> None:
-    """Give a file its name, if it is free; `FileExistsError` when another process has it."""
+def move_to_new_name(source: Path, target: Path) -> None:
+    """Rename `source` to `target`. Raise `FileExistsError` if that name is taken."""
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _NO_LINK_ERRNOS:
             raise
         _move_new_without_links(source, target)
 
 
 def _move_new_without_links(source: Path, target: Path) -> None:
-    """As `move_new` where a file cannot have two names (FAT, some network drives).
+    """Do the same where a file cannot have two names (FAT, some network drives).
 
-    Only who creates the claim may look and rename. A claim left by a crash makes the name look
-    taken until it is swept.
+    Only the process that creates the claim may look and rename. A claim left by a crash
+    makes the name look taken until `remove_stale_files` removes it.
     """
     claim = target.with_name(f".imagen-{target.name}.claim")
     os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
@@ -90,39 +99,37 @@ def _move_new_without_links(source: Path, target: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names themselves survive a power cut, where a folder can be flushed."""
+    """Make the names in a folder survive a power cut, where folders can be flushed."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(
-            OSError
-        ):  # some network drives refuse; the files are flushed all the same
+        with suppress(OSError):  # some network drives refuse; the files are flushed
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Remove temporary files of dead processes of this machine, and forgotten ones of any."""
-    with suppress(
-        OSError
-    ):  # no folder yet, or not ours to clear: then there is nothing to do
-        for name in [
-            name for name in os.listdir(folder) if name.startswith(".imagen-")
-        ]:
-            path = folder / name
-            with suppress(FileNotFoundError):  # its owner, or another sweep, was faster
-                forgotten = time.time() - path.stat().st_mtime > _FORGOTTEN_S
-                if _owner_died(name) or (
-                    forgotten and name.endswith((".tmp", ".claim"))
-                ):
-                    path.unlink()
+def remove_stale_files(folder: Path) -> None:
+    """Remove temporary files of this machine's dead processes, and old ones of any."""
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(".imagen-")]
+    except OSError:  # no folder yet, or not ours to clear
+        return
+    for name in names:
+        with suppress(OSError):  # its owner, or another process that clears, was faster
+            if _owner_died(name) or _is_stale(folder / name):
+                (folder / name).unlink()
+
+
+def _is_stale(path: Path) -> bool:
+    age_s = time.time() - path.stat().st_mtime
+    return age_s > _STALE_S and path.suffix in (".tmp", ".claim")
 
 
 def _owner_died(name: str) -> bool:
-    parts = _TEMPORARY.fullmatch(name)
-    if not parts or parts[1] != _HOST or os.name != "posix":
+    parts = _TEMPORARY_NAME.fullmatch(name)
+    if not parts or parts[1] != _HOST_DIGEST or os.name != "posix":
         return False
     try:
         os.kill(int(parts[2]), 0)  # signal 0 only asks
@@ -133,24 +140,14 @@ def _owner_died(name: str) -> bool:
     return False
 
 
-_REMEDIES = {
-    errno.ENOSPC: "free some space or choose another folder",
-    errno.EDQUOT: "free some space or choose another folder",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EFBIG: "choose a folder that takes files of this size",
-}
-
-
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turns what the system says about the folder into one line that says what to do."""
+def explain_folder_errors(folder: Path) -> Iterator[None]:
+    """Raise `StorageError`, with what to do, for an `OSError` of a folder of pictures."""
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(
-            error.errno or 0, "choose a folder that can be written to"
-        )
+        usual = "choose a folder that can be written to"
+        remedy = _REMEDY_OF_ERRNO.get(error.errno or 0, usual)
         reason = error.strerror or str(error)
-        raise StorageError(
-            f"cannot keep pictures in {folder}: {reason}: {remedy}"
-        ) from error
+        message = f"cannot keep pictures in {folder}: {reason}: {remedy}"
+        raise StorageError(message) from error

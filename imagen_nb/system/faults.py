@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
-_passed: dict[str, int] = {}
+_passed_points: dict[str, int] = {}
 
 
-def reach(name: str) -> None:
-    """Does nothing, unless $IMAGEN_FAULTS is `name` or `name:nth`: then the process is killed."""
-    wanted = os.environ.get("IMAGEN_FAULTS")
-    if not wanted:
+def fault_point(name: str) -> None:
+    """Kill this process if $IMAGEN_FAULTS is `name` or `name:nth`; else do nothing."""
+    requested = os.environ.get("IMAGEN_FAULTS")
+    if not requested:
         return
-    _passed[name] = _passed.get(name, 0) + 1
-    point, _, nth = wanted.partition(":")
-    if point == name and _passed[name] == int(nth or 1):
+    _passed_points[name] = _passed_points.get(name, 0) + 1
+    point, _, nth = requested.partition(":")
+    if point == name and _passed_points[name] == int(nth or 1):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Folders of files that can be made again, of which the least recently used go."""
+"""Folders of files that can be made again; the least recently used are removed."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from imagen_nb.system.atomic import PRIVATE, explained, sweep, write_whole
-
-_LOOKS = (
-    64  # how often the folder is looked through while as much as its limit is written
+from imagen_nb.system.atomic import (
+    PRIVATE_MODE,
+    explain_folder_errors,
+    remove_stale_files,
+    write_atomically,
 )
 
+_CHECKS_PER_LIMIT = 64  # looks at the folder while as much as its limit is written
 
-class Shelf:
-    """A folder of files; the least recently used go when together they take too much room.
 
-    Threads and processes may share it: files appear whole, and what one removes another makes
-    again. Invariant: at most `limit` bytes are in it, but for what was written since the last look
-    (a 64th of it for each process).
+class FileCache:
+    """A folder of files, of which the least recently used are removed when it is full.
+
+    Threads and processes may share it: files appear whole, and what one removes another
+    makes again. Invariant: it holds at most `limit` bytes, and for each process a 64th
+    of that more, written since its last look.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
-        """Creates nothing."""
+        """Create nothing yet. `limit` is in bytes."""
         self.folder, self.limit = folder, limit
-        self._unlooked = limit  # bytes written since the last look
+        self._unchecked = limit  # bytes written since the last look
         self._lock = threading.Lock()
 
     def _put(self, path: Path, data: bytes) -> None:
-        with explained(self.folder):
+        with explain_folder_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data, PRIVATE)
+            write_atomically(path, data, PRIVATE_MODE)
         with self._lock:
-            self._unlooked += len(data)
-            if self._unlooked * _LOOKS < self.limit:
+            self._unchecked += len(data)
+            if self._unchecked * _CHECKS_PER_LIMIT < self.limit:
                 return
-            self._unlooked = 0
+            self._unchecked = 0
         self._make_room()
 
     def _make_room(self) -> None:
-        sweep(self.folder)
+        remove_stale_files(self.folder)
         found = []
         for entry in os.scandir(self.folder):
             with suppress(OSError):  # another process makes room, too

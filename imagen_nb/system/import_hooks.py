@@ -26,7 +26,7 @@ def when_imported(name: str, then: Callable[[], object]) -> None:
         sys.meta_path.insert(0, watch)
 
 
-def no_longer(name: str, then: Callable[[], object]) -> None:
+def forget_import_hook(name: str, then: Callable[[], object]) -> None:
     """Forget what `when_imported` was told, if it still waits."""
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if finder != _Watch(name, then)

@@ -1,7 +1,7 @@
-"""Leases: who holds what, told by lock files that the holder's process keeps locked.
+"""Leases: who holds what, by lock files that the holder's process keeps locked.
 
-When the process dies, however it dies, the system frees the lock, and the next one takes over what
-was held. No clock is asked.
+When the process dies, however it dies, the system frees the lock, and the next process
+takes over what was held. No clock is involved.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.system.atomic import explained
+from imagen_nb.system.atomic import explain_folder_errors
 
 
 class Leases:
-    """The lock files of one folder. `free` gives back all that a holder of this name had."""
+    """The lock files of one folder. `free(name)` gives back all that this holder had."""
 
     def __init__(self, folder: Path, free: Callable[[str], None]) -> None:
         self._folder, self._free = folder, free
 
     @contextmanager
     def held(self) -> Iterator[str]:
-        """A name to hold things under, until the end of the block or of the process."""
-        with explained(self._folder):
+        """Yield a name to hold things under until the end of the block or the process."""
+        with explain_folder_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            lock = self._lock(name := secrets.token_hex(8))
+            name = secrets.token_hex(8)
+            lock = self._lock(name)
             lock.acquire(blocking=False)
         try:
             yield name
@@ -39,13 +40,11 @@ class Leases:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def free_the_dead(self, names: Iterable[str]) -> None:
-        """Give back what those of these holders had whose process is no more."""
+        """Give back what these holders had, of those whose process has ended."""
         for name in names:
             lock = self._lock(name)
-            with (
-                suppress(Timeout),
-                lock.acquire(blocking=False),
-            ):  # Timeout: its holder lives
+            # A timeout means that the holder lives.
+            with suppress(Timeout), lock.acquire(blocking=False):
                 self._free(name)
                 Path(lock.lock_file).unlink(missing_ok=True)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from imagen_nb.errors import UsageError
 
 
-def expanded(path: Path | str) -> Path:
-    """The path with a leading ~ resolved. Raises `UsageError` for the home of nobody."""
+def expand_user(path: Path | str) -> Path:
+    """Return the path with ~ resolved. Raise `UsageError` for an unknown user's home."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -17,30 +17,31 @@ def expanded(path: Path | str) -> Path:
 
 
 def user_folder(variable: str, usual: str) -> Path:
-    """The folder of imagen in one of the user's base folders: $`variable`, or `usual`."""
-    return expanded(os.environ.get(variable) or usual) / "imagen"
+    """Return imagen's folder in a base folder of the user: $`variable`, or `usual`."""
+    return expand_user(os.environ.get(variable) or usual) / "imagen"
 
 
 def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/imagen, or ~/.cache/imagen: what can be fetched again."""
+    """Return $XDG_CACHE_HOME/imagen or ~/.cache/imagen: for what can be fetched again."""
     return user_folder("XDG_CACHE_HOME", "~/.cache")
 
 
-def portable(path: Path) -> str:
-    """The path for a record: below the user's home from ~, so that it names nobody."""
+def portable_path(path: Path) -> str:
+    """Return the path for a record: from ~ below the user's home, so it names nobody."""
     try:
         home = Path.home()
     except RuntimeError:  # a user without one
         return str(path)
-    return (
-        f"~/{path.relative_to(home).as_posix()}"
-        if path.is_relative_to(home)
-        else str(path)
-    )
+    if not path.is_relative_to(home):
+        return str(path)
+    return f"~/{path.relative_to(home).as_posix()}"
 
 
-def absolute(path: Path | str) -> Path:
-    """The path from the root, without ~ and .. in it. Raises `UsageError` for what is no path."""
+def absolute_path(path: Path | str) -> Path:
+    """Return the path from the root, without ~ and `..`.
+
+    Raise `UsageError` for a NUL character or an unknown user's home.
+    """
     if "\0" in str(path):
         raise UsageError(f"a path cannot hold a NUL character: {str(path)!r}")
-    return Path(os.path.abspath(expanded(path)))
+    return Path(os.path.abspath(expand_user(path)))

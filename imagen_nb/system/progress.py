@@ -1,4 +1,4 @@
-"""Shows drawing as it goes, where somebody looks: a bar with the time left."""
+"""Progress bars for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tqdm import tqdm
 from imagen_nb.system.terminal import in_notebook
 
 with warnings.catch_warnings():
-    # The libraries that draw load it, and then it warns of bars, which our notebooks do not have.
+    # The drawing libraries import it, and then it warns of a missing ipywidgets bar.
     warnings.simplefilter("ignore")
     import_module("tqdm.auto")
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work that is counted: give the result `(done, total)` now and then."""
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with `(done, total)` now and then; a bar shows it."""
     with tqdm(desc=what, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -30,10 +30,10 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def reading(shown_after: int = 2) -> Iterator[Callable[[int], None]]:
-    """A bar for pages of which nobody knows the number: give the result each page's rows.
+def page_progress_bar(shown_after: int = 2) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the rows of each page, where their number is unknown.
 
-    A short reading shows nothing.
+    The bar appears after `shown_after` pages.
     """
     disable = False if in_notebook() else None
     pages, rows, bar = 0, 0, None

@@ -1,4 +1,4 @@
-"""Secrets as text: read without the white space of files, and taken out of what libraries say."""
+"""Secrets as text: stripped when they are read, removed from what libraries say."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-_BACKSLASHES = (
-    r"(?:\\|%5C)*+"  # any number, and no other number tried: it takes no time
-)
+_BACKSLASHES = r"(?:\\|%5C)*+"  # any number, possessive: backtracking would take long
 
 
-def bare(text: str) -> str:
-    """The text without white space around it.
+def strip_secret(text: str) -> str:
+    """Return the text without white space around it.
 
-    Raises `ValueError`, which does not quote it, for a control character that is left: no header
-    can hold one, and what reads headers would name all of the value.
+    Raise `ValueError`, which does not quote the text, for a control character inside: no
+    header can hold one, and the library that refuses it would print the whole value.
     """
     inside = text.strip()
     if any(unicodedata.category(letter) == "Cc" for letter in inside):
@@ -30,26 +28,24 @@ def bare(text: str) -> str:
     return inside
 
 
-def scrubbed(said: object, secrets: Iterable[SecretStr | None]) -> str:
-    """What a library says, with … for each secret in it, however that is quoted there."""
-    text = str(said)
+def scrub_secrets(message: object, secrets: Iterable[SecretStr | None]) -> str:
+    """Return a library's message with … for each secret, however it is quoted there."""
+    text = str(message)
     values = {
         secret.get_secret_value().strip().replace("\\", "")
         for secret in secrets
         if secret
     }
     for value in sorted(values - {""}, key=len, reverse=True):  # one may hold another
-        pattern = _BACKSLASHES.join(map(_quoted, value))
-        text = re.sub(
-            pattern, "…", text, flags=re.IGNORECASE
-        )  # escapes are %2f and %2F
+        pattern = _BACKSLASHES.join(map(_quoted_forms, value))
+        text = re.sub(pattern, "…", text, flags=re.IGNORECASE)  # %2f and %2F
     return text
 
 
-def _quoted(letter: str) -> str:
-    """What matches a letter as it is, or by repr of text or bytes, in JSON, HTML or a URL.
+def _quoted_forms(letter: str) -> str:
+    """Return a pattern for a letter as it is, in repr of text or bytes, JSON, HTML, a URL.
 
-    It may have any number of backslashes where there are some: text quoted twice has more.
+    Where there are backslashes any number matches: text quoted twice has more.
     """
     data = letter.encode(errors="surrogatepass")
     ways = {letter, repr(letter)[1:-1], repr(data)[2:-1], json.dumps(letter)[1:-1]}

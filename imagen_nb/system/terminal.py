@@ -1,4 +1,4 @@
-"""What the command shows: text made safe for terminals, tables, and pictures where they can be."""
+"""Terminals: safe text, notices, tables, and pictures where they can be shown."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from imagen_nb.errors import safe
+from imagen_nb.errors import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.console import RichCast
 
 
-def complain(message: str) -> None:
-    """One line on stderr, as every error and notice of the command is."""
-    print(f"imagen: {safe(message)}", file=sys.stderr, flush=True)
+def print_notice(message: str) -> None:
+    """Print one line on stderr, as every error and notice of the command is."""
+    print(f"imagen: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def accept_any_text() -> None:
-    """Let stdout and stderr print any text: bytes of paths as they were, what they lack as ?."""
-    codecs.register_error("imagen", _unprintable)
+    """Let stdout and stderr print any text: path bytes as they were, the rest as ?."""
+    codecs.register_error("imagen", _encode_unprintable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="imagen")
 
 
-def _unprintable(error: UnicodeError) -> tuple[bytes, int]:
+def _encode_unprintable(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = map(ord, error.object[error.start : error.end])
@@ -41,7 +41,7 @@ def _unprintable(error: UnicodeError) -> tuple[bytes, int]:
 
 
 def abandon_stdout() -> None:
-    """Drop what stdout still holds: it cannot be written, and Python would complain at its exit."""
+    """Drop what stdout holds but cannot write; Python would fail on it at its exit."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -51,7 +51,7 @@ def abandon_stdout() -> None:
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str | RichCast]]
 ) -> None:
-    """A table on stdout; plain columns when stdout is no terminal."""
+    """Print a table on stdout; plain columns when stdout is no terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -60,12 +60,12 @@ def print_table(
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(safe(c)) if isinstance(c, str) else c for c in row))
+        table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def shows_pictures(choice: str) -> bool:
-    """Whether to show pictures; `choice`: on, off, or auto: where a terminal can be asked how."""
+def can_show_pictures(choice: str) -> bool:
+    """Tell whether to show pictures; `choice`: on, off, auto (a terminal that can be asked)."""
     if choice != "auto":
         return choice == "on"
     if os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ:
@@ -73,52 +73,48 @@ def shows_pictures(choice: str) -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # asking goes through all three
     if not all(stream is not None and stream.isatty() for stream in streams):
         return False
-    return (
-        os.get_terminal_size(sys.stdout.fileno()).columns > 0
-    )  # 0: nobody looks at it
+    columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    return columns > 0  # 0: nobody looks at it
 
 
-def small_picture(path: str | None) -> RichCast | str:
-    """A picture for a cell of a table; nothing when there is none on this machine."""
+def table_thumbnail(path: str | None) -> RichCast | str:
+    """Return a picture for a cell of a table; "" when it is not on this machine."""
     from PIL import Image
 
     if not isinstance(path, str) or not os.path.exists(path):
         return ""
     try:
         with Image.open(path) as file:
-            return _renderable(file.convert("RGB"), 12)
+            return _terminal_image(file.convert("RGB"), 12)
     except (OSError, SyntaxError):  # torn, or no picture
         return ""
 
 
-def _renderable(image: Image, width: int) -> RichCast:
+def _terminal_image(image: Image, width: int) -> RichCast:
     import logging
 
-    logging.getLogger("textual_image").setLevel(
-        logging.CRITICAL
-    )  # it warns of plain terminals
-    from textual_image.renderable import (
-        Image as Renderable,
-    )  # asks the terminal what it can
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # of plain terminals
+    # The import asks the terminal what it can show.
+    from textual_image.renderable import Image as Renderable
 
     made: RichCast = Renderable(image, width=width, height="auto")
     return made
 
 
-def show_picture(image: Image) -> None:
-    """The picture on stderr, as the terminal best can: pixels, coloured cells, or characters."""
+def print_picture(image: Image) -> None:
+    """Print the picture on stderr as the terminal best can: pixels, cells, characters."""
     try:
         from rich.console import Console
 
-        Console(stderr=True).print(_renderable(image, 48))
-    except (
-        Exception
-    ) as error:  # no terminal's oddity may fail a command whose picture is kept
-        complain(f"no preview: this terminal cannot be asked what it shows ({error!r})")
+        Console(stderr=True).print(_terminal_image(image, 48))
+    except Exception as error:  # an odd terminal fails no command: the picture is kept
+        print_notice(
+            f"no preview: this terminal cannot be asked what it shows ({error!r})"
+        )
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook's kernel; loads nothing to find out."""
+    """Tell whether this is a notebook's kernel, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return getattr(shell, "kernel", None) is not None

@@ -1,4 +1,4 @@
-"""What a busy server answers, before anybody reads its body: 429 and 5xx, and how long to wait."""
+"""A busy server's answers, before their body is read: 429 and 5xx, and how long to wait."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 
-class Busy(httpx.TransportError):
-    """Raised by `refuse_busy`, through whichever library sent the request."""
+class ServerBusyError(httpx.TransportError):
+    """A server answered 429 or 5xx. Raised through whichever library sent the request."""
 
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(f"HTTP {status}")
         self.status, self.retry_after = status, retry_after
 
 
-def refuse_busy(response: httpx.Response) -> None:
-    """An httpx response hook: 429 and 5xx are errors that pass, whatever their body says."""
+def raise_if_busy(response: httpx.Response) -> None:
+    """Raise `ServerBusyError` for 429 and 5xx, whatever their body; an httpx hook."""
     if response.status_code == 429 or response.status_code >= 500:
-        raise Busy(response.status_code, seconds_asked(response))
+        raise ServerBusyError(response.status_code, retry_after_seconds(response))
 
 
-def seconds_asked(response: httpx.Response) -> float | None:
-    """Retry-After (RFC 9110 §10.2.3): seconds, or a date, counted from the answer's own Date."""
-    said = response.headers.get("retry-after", "")
-    if said.isdigit():
-        return float(said)
+def retry_after_seconds(response: httpx.Response) -> float | None:
+    """Return the seconds of Retry-After (RFC 9110 §10.2.3), or None without one.
+
+    A date is counted from the answer's own Date.
+    """
+    delay = response.headers.get("retry-after", "")
+    if delay.isdigit():
+        return float(delay)
     try:
         now = parsedate_to_datetime(response.headers.get("date", ""))
-        return max(0.0, (parsedate_to_datetime(said) - now).total_seconds())
+        return max(0.0, (parsedate_to_datetime(delay) - now).total_seconds())
     except (TypeError, ValueError):
         return None

@@ -17,7 +17,7 @@ from imagen_nb.frames.pictures.locate import Place, described
 from imagen_nb.frames.words import parse
 from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 from imagen_nb.widgets.compare import pair
 from imagen_nb.widgets.rows import FACETS, Filters, Rows
 from imagen_nb.widgets.saved_page import saved, show_page, show_view, thumbnails
@@ -229,7 +229,9 @@ class Gallery(anywidget.AnyWidget):
     def _small(self, made: bytes | ImagenError | None) -> bytes:
         if not isinstance(made, bytes):
             return b""
-        return webp(Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST)
+        return encode_webp(
+            Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST
+        )
 
     def _page(self, files: Sequence[bytes]) -> str:
         prompts = self._rows.told(range(len(files)))["prompt"]

@@ -15,7 +15,7 @@ from imagen_nb.storage.drawing_queue import Item, Queue, Wish
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.live import SIDE, Onlooker
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 
 _SESSION_CLOSED = (
     "this panel's session is closed: make a new panel, which can resume what waits"
@@ -274,7 +274,7 @@ class _Glances(Onlooker):
         if step is None:
             return
         picture = self._preview(step)
-        data = webp(picture, SIDE) if picture else None
+        data = encode_webp(picture, SIDE) if picture else None
         with self._showing:
             if not self._closed.is_set():
                 self._audience.stepped(step, data)

@@ -13,7 +13,7 @@ from imagen_nb.storage.drawing_queue import Wish
 from imagen_nb.storage.tags import KEEPER, REJECT
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.saved_page import show_page, show_view
@@ -151,7 +151,7 @@ class Panel(VBox):  # type: ignore[misc]
         self._strip.tell("tags", id=one.id, tags=tags)
 
     def _enlarge(self, one: Result, message: Message) -> None:
-        self._strip.tell("large", webp(one.picture.image, _LARGE), id=one.id)
+        self._strip.tell("large", encode_webp(one.picture.image, _LARGE), id=one.id)
 
     def _react(self, changed: str) -> None:
         self.controls.react(changed)

@@ -16,7 +16,7 @@ from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import plain, sidecar
 from imagen_nb.frames.words import EVERY, Words
 from imagen_nb.storage.tags import Change
-from imagen_nb.system.markup import cut
+from imagen_nb.system.markup import truncated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ class Rows:
             name: [self._values[name][position] for position in positions]
             for name in _TOLD
         }
-        columns["prompt"] = [cut(text) for text in columns["prompt"]]
+        columns["prompt"] = [truncated(text) for text in columns["prompt"]]
         return columns | {"tags": [[*self._tags[position]] for position in positions]}
 
     def whole(self, position: int) -> dict[str, Any]:

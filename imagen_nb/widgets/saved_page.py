@@ -20,7 +20,12 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, within
+from imagen_nb.system.markup import (
+    NO_FORMULAS_CLASS,
+    bidi_isolated,
+    escaped_html,
+    within_budget,
+)
 
 _display: Any = display  # which has no types
 
@@ -74,24 +79,24 @@ def thumbnails(
     Prompts are untrusted text. Empty thumbnails are left out. `total`: how many pictures there are.
     """
     shown = [(*one, number, side) for number, one in enumerate(small) if one[0]]
-    cells = [*within(WEIGHT, starmap(_cell, shown))]
+    cells = [*within_budget(WEIGHT, starmap(_cell, shown))]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
     said = f"{total} pictures"
     if len(cells) < total:
         said = f"the first {len(cells)} of {said}; run the cell to see all"
-    grid = f'<div {NO_FORMULAS} style="{style}">{"".join(cells)}</div>'
-    return f"{grid}<small>{escaped(said)}</small>"
+    grid = f'<div {NO_FORMULAS_CLASS} style="{style}">{"".join(cells)}</div>'
+    return f"{grid}<small>{escaped_html(said)}</small>"
 
 
 def _cell(webp: bytes, prompt: str, number: int, side: int) -> str:
-    line = escaped(prompt)
+    line = escaped_html(prompt)
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
     cut = (
         f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     )
     return (
         f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
-        f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {bidi(prompt)}'
+        f' style="max-width:100%"><figcaption style="{cut}"><small>{number} · {bidi_isolated(prompt)}'
         "</small></figcaption></figure>"
     )

@@ -15,7 +15,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.storage.drawing_queue import Item, Wish
 from imagen_nb.storage.picture import Picture, summary
 from imagen_nb.studio.live import clock
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.saved_page import saved, thumbnails
 from imagen_nb.widgets.script import script, style
@@ -131,7 +131,9 @@ class Result:
 
 def result(picture: Picture, reproduced: bool) -> Result:
     """A picture that was just drawn."""
-    return Result(picture, webp(picture.image), _verdict(picture) if reproduced else "")
+    return Result(
+        picture, encode_webp(picture.image), _verdict(picture) if reproduced else ""
+    )
 
 
 class Results:

@@ -11,9 +11,9 @@ from pathlib import Path
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
 from imagen_nb.frames.pictures.locate import Place, content, decoded
-from imagen_nb.system.file_cache import Shelf
+from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 
 LARGEST = 1_000_000  # bytes of an enlarged picture
 _SIDE = 2048  # pixels of one
@@ -25,7 +25,7 @@ def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
     shelf = _shelf(cache_folder() / "thumbnails")
     data = shelf.get(place)
     if data is None:
-        data = webp(decoded(place, cloud))
+        data = encode_webp(decoded(place, cloud))
         with suppress(StorageError):  # a full disk: it is made again the next time
             shelf.put(place, data)
     return data
@@ -51,10 +51,10 @@ def large(place: Place, cloud: Cloud | None) -> bytes:
         data = content(place, cloud)
         if len(data) <= LARGEST:
             return data
-    return webp(image, _SIDE, LARGEST)
+    return encode_webp(image, _SIDE, LARGEST)
 
 
-class _Thumbnails(Shelf):
+class _Thumbnails(FileCache):
     """A shelf of thumbnails."""
 
     def get(self, place: Place) -> bytes | None:

@@ -26,7 +26,7 @@ from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_SCHNELL
 from imagen_nb.backends.session import Backends
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
-from imagen_nb.config.settings import MemorySettings, Settings, load_settings, validate
+from imagen_nb.config.settings import MemorySettings, Settings, load_settings, validate_file
 from imagen_nb.errors import BackendError, ConfigError, UsageError
 
 ALL = frozenset(PACKAGES)
@@ -235,7 +235,7 @@ class TestOverrides:
     def test_the_configuration_refuses_what_is_not_known(self, tmp_path: Path) -> None:
         file = tmp_path / "imagen.yaml"
         file.write_text("memory:\n  offload: disk\n  tiling: true\n")
-        said = [str(problem) for problem in validate(file)]
+        said = [str(problem) for problem in validate_file(file)]
         assert f"{file}:2: memory.offload: expected none, model, group, sequential" in said
         assert "did you mean memory.vae_tiling?" in "".join(said)
         with pytest.raises(ConfigError):

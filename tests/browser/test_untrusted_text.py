@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from imagen_nb.system.markup import legible
+from imagen_nb.system.markup import one_line
 from tests.fixtures.evil import EVIL
 from tests.fixtures.jupyter_pages import Lab, Notebook
 
@@ -40,8 +40,8 @@ CELLS = {
     "line": f"%imagen --steps 1 {EVIL['an element']}",
 }  # fmt: skip
 PLACES = list(CELLS)
-SHOWN = [legible(prompt) for prompt in PROMPTS]
-MAGIC = [legible(" ".join(filter(None, map(str.strip, prompt.split("\n"))))) for prompt in PROMPTS]
+SHOWN = [one_line(prompt) for prompt in PROMPTS]
+MAGIC = [one_line(" ".join(filter(None, map(str.strip, prompt.split("\n"))))) for prompt in PROMPTS]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def alts(output: Locator) -> list[str]:
 
 def test_every_text_is_text_wherever_it_is_shown(ran: Callable[[str], Locator]) -> None:
     assert alts(ran("picture")) == SHOWN
-    assert alts(ran("pictures")) == [legible(f"contact sheet: {prompt}") for prompt in PROMPTS]
+    assert alts(ran("pictures")) == [one_line(f"contact sheet: {prompt}") for prompt in PROMPTS]
     saved = ran("gallery").locator(".imagen-saved")  # the widget itself: test_gallery_in_lab.py
     expect(saved.locator("img")).to_have_count(len(PROMPTS))
     assert alts(saved) == SHOWN
@@ -80,7 +80,7 @@ def test_every_text_is_text_wherever_it_is_shown(ran: Callable[[str], Locator]) 
     expect(rows).to_have_count(len(PROMPTS))
     for row, prompt in zip(rows.all(), PROMPTS, strict=True):
         texts = row.locator("bdi").all_text_contents()
-        assert texts == [legible(prompt, 40), legible(prompt)]
+        assert texts == [one_line(prompt, 40), one_line(prompt)]
     captions = saved.locator("bdi").all_text_contents()
     assert captions == SHOWN
     assert alts(ran("magic")) == MAGIC

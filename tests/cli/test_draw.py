@@ -19,10 +19,10 @@ import typer
 from PIL import Image
 
 from imagen_nb.cli import app, run
-from imagen_nb.request.options import EXTRAS
+from imagen_nb.request.options import OPTION_NAMES
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.terminal import show_picture
+from imagen_nb.system.terminal import print_picture
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
 
@@ -221,7 +221,7 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
     options = {parameter.name for parameter in known.params}
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
-    own = {"tag", "lora", *EXTRAS, "no_cloud", "cloud_sync", "config", "preview", "as_json"}
+    own = {"tag", "lora", *OPTION_NAMES, "no_cloud", "cloud_sync", "config", "preview", "as_json"}
     own |= {"count"} if command == "generate" else set()
     assert arguments - options - {"like"} == {
         "self",
@@ -314,8 +314,8 @@ def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) 
 
 
 SHOW = (
-    "from PIL import Image\nfrom imagen_nb.system.terminal import show_picture, shows_pictures\n"
-    "if shows_pictures('auto'): show_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
+    "from PIL import Image\nfrom imagen_nb.system.terminal import print_picture, can_show_pictures\n"
+    "if can_show_pictures('auto'): print_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
 )
 
 
@@ -352,5 +352,5 @@ def test_a_preview_is_shown_where_it_can_be(
 
 def test_a_terminal_that_gives_no_answer_is_a_notice(monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
-    show_picture(Image.new("RGB", (8, 8)))
+    print_picture(Image.new("RGB", (8, 8)))
     assert capsys.readouterr().err.startswith("imagen: no preview: ")

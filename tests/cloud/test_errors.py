@@ -9,7 +9,7 @@ from storage3.exceptions import StorageApiError
 from supabase_auth.errors import AuthApiError, AuthRetryableError
 
 from imagen_nb.cloud.errors import Missing, Refused, Rejected, Taken, Unreachable, understood
-from imagen_nb.system.throttling import Busy, refuse_busy
+from imagen_nb.system.throttling import ServerBusyError, raise_if_busy
 
 
 def storage(status: str, message: str = "said so") -> StorageApiError:
@@ -27,8 +27,8 @@ def table(code: str | None, message: str = "said so") -> APIError:
         (httpx.ReadTimeout(""), Unreachable, "ReadTimeout"),
         (httpx.RemoteProtocolError("torn"), Unreachable, "torn"),
         (httpx.UnsupportedProtocol("ftp"), Refused, "supabase.url"),
-        (Busy(429, 3.0), Unreachable, "429"),
-        (Busy(502, None), Unreachable, "502"),
+        (ServerBusyError(429, 3.0), Unreachable, "429"),
+        (ServerBusyError(502, None), Unreachable, "502"),
         (storage("500"), Unreachable, "500"),
         (storage("503"), Unreachable, "503"),
         (storage("429"), Unreachable, "429"),
@@ -102,11 +102,11 @@ def test_what_was_understood_already_stays_as_it_is() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
-    with pytest.raises(Busy) as raised:
-        refuse_busy(httpx.Response(503, headers=headers))
+    with pytest.raises(ServerBusyError) as raised:
+        raise_if_busy(httpx.Response(503, headers=headers))
     assert raised.value.retry_after == seconds
 
 
 def test_other_answers_pass() -> None:
-    refuse_busy(httpx.Response(400))
-    refuse_busy(httpx.Response(200))
+    raise_if_busy(httpx.Response(400))
+    raise_if_busy(httpx.Response(200))

@@ -28,7 +28,7 @@ from imagen_nb.cloud.local import LocalSupabase, node, state
 from imagen_nb.cloud.local.configure import configure, lines_for
 from imagen_nb.cloud.local.node import Node, find_node
 from imagen_nb.cloud.local.process import serves
-from imagen_nb.config.settings import load_settings, validate
+from imagen_nb.config.settings import load_settings, validate_file
 from imagen_nb.errors import CloudError, ConfigError, UsageError
 from imagen_nb.system import atomic
 from tests.fixtures.postgres import cluster
@@ -310,7 +310,7 @@ def test_configure_writes_a_new_file_that_is_good(tmp_path: Path) -> None:
     path = tmp_path / "config" / "imagen.yaml"
     configure(path, SOMEWHERE)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert validate(path) == []
+    assert validate_file(path) == []
     settings = load_settings(path=path, environ={})
     assert settings.supabase.url == SOMEWHERE.url
     assert settings.supabase.key

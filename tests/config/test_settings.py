@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.config.settings import environment_name, keys, load_settings, validate
-from imagen_nb.config.yaml_file import TEMPLATE, write_template
+from imagen_nb.config.settings import environment_name, load_settings, setting_keys, validate_file
+from imagen_nb.config.yaml_file import YAML_TEMPLATE, write_template
 from imagen_nb.errors import ConfigError
 
 UUIDS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]
@@ -53,7 +53,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
 
 
 def test_every_key_has_a_precedence_case() -> None:
-    assert set(VALUES) == set(keys())
+    assert set(VALUES) == set(setting_keys())
 
 
 @pytest.mark.parametrize("key", VALUES)
@@ -109,7 +109,7 @@ def test_a_backend_may_be_a_mapping(tmp_path: Path) -> None:
 def test_every_problem_is_named_with_its_line_and_the_nearest_key(tmp_path: Path) -> None:
     file = tmp_path / "imagen.yaml"
     file.write_text("stepz: 4\noutput:\n  cloud_sync: maybe\n  folder: x\nwidth: wide\n")
-    said = [str(problem) for problem in validate(file)]
+    said = [str(problem) for problem in validate_file(file)]
     assert said == [
         f"{file}:1: stepz: unknown key; did you mean steps?",
         f"{file}:3: output.cloud_sync: expected auto, on, off",
@@ -150,7 +150,7 @@ def test_what_cannot_be_used_is_one_line_that_says_where_and_why(
 ) -> None:
     file = tmp_path / "imagen.yaml"
     file.write_text(text)
-    (problem,) = validate(file)
+    (problem,) = validate_file(file)
     assert str(problem).startswith(f"{file}:{line}: ")
     assert says in str(problem)
     assert "sb_secret" not in str(problem)
@@ -162,7 +162,7 @@ def test_what_cannot_be_used_is_one_line_that_says_where_and_why(
     st.text()
     | st.lists(
         st.tuples(
-            st.sampled_from([*keys(), "output", "supabase", "cost", "replicate"]),
+            st.sampled_from([*setting_keys(), "output", "supabase", "cost", "replicate"]),
             st.text("019.-:{}[]&*!~ \nax"),
         ),
         max_size=4,
@@ -172,7 +172,7 @@ def test_any_text_is_either_settings_or_problems_of_one_line(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "imagen.yaml")
         file.write_bytes(text.encode(errors="surrogatepass"))
-        problems = [str(problem) for problem in validate(file)]
+        problems = [str(problem) for problem in validate_file(file)]
         assert all(problem.isprintable() for problem in problems)
         if problems:
             with pytest.raises(ConfigError, match=re.escape(problems[0])):
@@ -185,7 +185,7 @@ def test_what_is_empty_is_not_given(tmp_path: Path) -> None:
     file = tmp_path / "imagen.yaml"
     file.write_text("steps:\noutput:\n  dir:\nsupabase:\nowner_user_id: ''\n")
     settings = load_settings({"width": None}, file, {"IMAGEN_BACKEND": ""})
-    assert validate(file) == []
+    assert validate_file(file) == []
     assert (settings.sources, settings.steps, settings.backend) == ({}, None, "auto")
 
 
@@ -193,7 +193,7 @@ def test_what_is_empty_is_not_given(tmp_path: Path) -> None:
 def test_what_is_no_mapping_is_one_problem(text: str, tmp_path: Path) -> None:
     file = tmp_path / "imagen.yaml"
     file.write_text(text)
-    (problem,) = validate(file)
+    (problem,) = validate_file(file)
     assert str(problem).startswith(f"{file}:")
     assert "\n" not in str(problem)
 
@@ -201,7 +201,7 @@ def test_what_is_no_mapping_is_one_problem(text: str, tmp_path: Path) -> None:
 def test_secrets_never_print(tmp_path: Path) -> None:
     file = tmp_path / "imagen.yaml"
     file.write_text("supabase:\n  key: sb_secret_abc\n  password: hunter22\n  url: [1]\n")
-    problems = " ".join(str(problem) for problem in validate(file))
+    problems = " ".join(str(problem) for problem in validate_file(file))
     file.write_text("supabase:\n  key: sb_secret_abc\n  password: hunter22\n")
     settings = load_settings(None, file, {})
     shown = repr(settings) + str(settings) + str(list(settings.shown())) + problems
@@ -282,8 +282,8 @@ def test_what_is_configured_of_replicate_is_for_its_backends_only() -> None:
 def test_the_template_is_valid_and_names_every_key(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "imagen.yaml"
     write_template(file)
-    assert validate(file) == []
-    assert all(f"#{key.rpartition('.')[2]}:" in TEMPLATE for key in keys())
+    assert validate_file(file) == []
+    assert all(f"#{key.rpartition('.')[2]}:" in YAML_TEMPLATE for key in setting_keys())
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -294,14 +294,14 @@ def test_the_template_never_overwrites_without_force(tmp_path: Path) -> None:
         write_template(file)
     assert file.read_text() == "steps: 3\n"
     write_template(file, force=True)
-    assert file.read_text() == TEMPLATE
+    assert file.read_text() == YAML_TEMPLATE
 
 
 def test_the_template_goes_where_a_link_points(tmp_path: Path) -> None:
     (tmp_path / "link.yaml").symlink_to(tmp_path / "dotfiles.yaml")
     write_template(tmp_path / "link.yaml")
     assert (tmp_path / "link.yaml").is_symlink()
-    assert (tmp_path / "dotfiles.yaml").read_text() == TEMPLATE
+    assert (tmp_path / "dotfiles.yaml").read_text() == YAML_TEMPLATE
 
 
 def test_a_template_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.images import MOST_PIXELS, Input, input_of, read_input
+from imagen_nb.request.images import MAX_INPUT_PIXELS, InputImage, decode_input, load_input
 
 TURNED = 6  # of EXIF's orientations: the camera was held upright, its file lies on its side
 ORIENTATION = 0x0112
@@ -56,9 +56,9 @@ class TestFiles:
     def test_a_file_is_kept_byte_for_byte(self, tmp_path: Path, kind: str, ending: str) -> None:
         data = encoded(coloured(), kind)
         (tmp_path / "given").write_bytes(data)
-        found = read_input("init_image", tmp_path / "given")
+        found = load_input("init_image", tmp_path / "given")
         digest = hashlib.sha256(data).hexdigest()
-        assert found == Input(digest, ending, 6, 4, b"")
+        assert found == InputImage(digest, ending, 6, 4, b"")
         assert found.data == data
         assert found.file_name == f"{digest}.{ending}"
 
@@ -67,19 +67,19 @@ class TestFiles:
     ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "boat.png").write_bytes(encoded(coloured()))
-        assert read_input("init_image", "~/boat.png").data == encoded(coloured())
+        assert load_input("init_image", "~/boat.png").data == encoded(coloured())
 
     def test_an_input_is_taken_as_it_is(self) -> None:
-        first = input_of("init_image", encoded(coloured()))
-        assert read_input("mask", first) is first
+        first = decode_input("init_image", encoded(coloured()))
+        assert load_input("mask", first) is first
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"init_image: cannot read .*none\.png: No such file"):
-            read_input("init_image", tmp_path / "none.png")
+            load_input("init_image", tmp_path / "none.png")
 
     def test_a_folder_is_no_image(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="mask: cannot read"):
-            read_input("mask", tmp_path)
+            load_input("mask", tmp_path)
 
     @pytest.mark.parametrize(
         "data",
@@ -97,13 +97,13 @@ class TestFiles:
     )
     def test_what_is_torn_or_foreign_is_one_clear_line(self, data: bytes) -> None:
         with pytest.raises(UsageError, match=r"^mask is torn, or no PNG, JPEG or WebP image$"):
-            read_input("mask", data)
+            load_input("mask", data)
 
     @given(st.binary(max_size=200), st.integers(0, 200))
     def test_no_bytes_raise_anything_else(self, noise: bytes, place: int) -> None:
         whole = encoded(coloured())
         try:
-            found = input_of("mask", whole[:place] + noise + whole[place + len(noise) :])
+            found = decode_input("mask", whole[:place] + noise + whole[place + len(noise) :])
         except UsageError:
             return
         assert found.image(6, 4).size == (6, 4)
@@ -113,18 +113,18 @@ class TestLargeness:
     @pytest.mark.parametrize("side", [8001, 20_000, 2**31 - 1])
     def test_a_bomb_is_not_unpacked(self, side: int) -> None:
         with pytest.raises(UsageError) as error:
-            input_of("init_image", header_of(side, 8000))
+            decode_input("init_image", header_of(side, 8000))
         assert "init_image" in str(error.value)
         assert "\n" not in str(error.value)
 
     def test_the_line_says_how_many_pixels_there_may_be(self) -> None:
         with pytest.raises(UsageError, match=r"8001×8000 pixels, more than 64,000,000: scale it"):
-            input_of("init_image", header_of(8001, 8000))
+            decode_input("init_image", header_of(8001, 8000))
 
     def test_what_is_just_small_enough_is_opened(self) -> None:
-        assert MOST_PIXELS == 8000 * 8000
+        assert MAX_INPUT_PIXELS == 8000 * 8000
         with pytest.raises(UsageError, match="torn"):
-            input_of("init_image", header_of(8000, 8000))
+            decode_input("init_image", header_of(8000, 8000))
 
 
 class TestOrientation:
@@ -135,31 +135,31 @@ class TestOrientation:
         return encoded(coloured((6, 4)), "PNG", exif=exif)
 
     def test_the_size_is_as_it_is_seen(self, photograph: bytes) -> None:
-        found = input_of("init_image", photograph)
+        found = decode_input("init_image", photograph)
         assert (found.width, found.height) == (4, 6)
 
     @pytest.mark.parametrize("form", ["image", "mask"])
     def test_the_pixels_are_turned(self, photograph: bytes, form: str) -> None:
-        seen = getattr(input_of("init_image", photograph), form)(4, 6)
+        seen = getattr(decode_input("init_image", photograph), form)(4, 6)
         upright = coloured((6, 4)).transpose(Image.Transpose.ROTATE_270)
         np.testing.assert_array_equal(as_array(seen), as_array(upright.convert(seen.mode)))
 
     def test_an_opened_photograph_is_turned_once(self, photograph: bytes) -> None:
         opened = Image.open(io.BytesIO(photograph))
-        found = read_input("init_image", opened)
+        found = load_input("init_image", opened)
         upright = coloured((6, 4)).transpose(Image.Transpose.ROTATE_270)
         np.testing.assert_array_equal(as_array(found.image(4, 6)), as_array(upright))
 
 
 class TestTransparency:
     @pytest.fixture
-    def hole(self) -> Input:
+    def hole(self) -> InputImage:
         """Red; its left half is not there."""
         pixels = np.full((4, 4, 4), (255, 0, 0, 255), np.uint8)
         pixels[:, :2, 3] = 0
-        return read_input("init_image", pixels)
+        return load_input("init_image", pixels)
 
-    def test_in_an_image_it_is_white(self, hole: Input) -> None:
+    def test_in_an_image_it_is_white(self, hole: InputImage) -> None:
         seen = as_array(hole.image(4, 4))
         assert (seen[:, :2] == 255).all()
         assert (seen[:, 2:] == (255, 0, 0)).all()
@@ -167,7 +167,7 @@ class TestTransparency:
     def test_in_a_mask_it_is_kept(self) -> None:
         pixels = np.full((4, 4, 4), 255, np.uint8)
         pixels[:, :2, 3] = 0
-        seen = as_array(read_input("mask", pixels).mask(4, 4))
+        seen = as_array(load_input("mask", pixels).mask(4, 4))
         assert (seen[:, :2] == 0).all()
         assert (seen[:, 2:] == 255).all()
 
@@ -175,41 +175,41 @@ class TestTransparency:
         image = Image.new("P", (4, 4), 1)
         image.putpalette([0, 0, 0, 9, 9, 9])
         image.info["transparency"] = 1
-        assert (as_array(read_input("init_image", image).image(4, 4)) == 255).all()
-        assert (as_array(read_input("mask", image).mask(4, 4)) == 0).all()
+        assert (as_array(load_input("init_image", image).image(4, 4)) == 255).all()
+        assert (as_array(load_input("mask", image).mask(4, 4)) == 0).all()
 
 
 class TestInMemory:
     @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "CMYK", "YCbCr", "HSV"])
     def test_an_image_of_any_mode_looks_the_same(self, mode: str) -> None:
         given = coloured(mode=mode)
-        seen = as_array(read_input("init_image", given).image(6, 4)).astype(int)
+        seen = as_array(load_input("init_image", given).image(6, 4)).astype(int)
         assert np.abs(seen - as_array(given.convert("RGB"))).max() == 0
 
     def test_the_same_pixels_are_the_same_file(self) -> None:
-        assert read_input("a", coloured()).data == read_input("b", coloured()).data
-        assert read_input("a", coloured()).data == read_input("a", as_array(coloured())).data
+        assert load_input("a", coloured()).data == load_input("b", coloured()).data
+        assert load_input("a", coloured()).data == load_input("a", as_array(coloured())).data
 
     def test_nothing_but_pixels_is_kept(self) -> None:
         image = coloured()
         image.info["comment"] = "where I live"
-        assert read_input("a", image).data == read_input("a", coloured()).data
+        assert load_input("a", image).data == load_input("a", coloured()).data
 
     def test_the_given_image_stays_as_it_was(self) -> None:
         image = coloured(mode="P")
-        read_input("init_image", image).image(64, 64)
+        load_input("init_image", image).image(64, 64)
         assert (image.mode, image.size) == ("P", (6, 4))
 
     @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
     def test_the_pixels_of_a_coloured_array_come_back(self, pixels: np.ndarray) -> None:
-        found = read_input("init_image", pixels)
+        found = load_input("init_image", pixels)
         height, width, _ = pixels.shape
         np.testing.assert_array_equal(as_array(found.image(width, height)), pixels)
         assert found.sha256 == hashlib.sha256(found.data).hexdigest()
 
     @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
     def test_the_pixels_of_a_grey_array_come_back(self, pixels: np.ndarray) -> None:
-        found = read_input("mask", pixels)
+        found = load_input("mask", pixels)
         height, width = pixels.shape
         np.testing.assert_array_equal(as_array(found.mask(width, height)), pixels)
 
@@ -225,18 +225,18 @@ class TestInMemory:
     )
     def test_what_is_none_is_told_what_is_one(self, given_: object, said: str) -> None:
         with pytest.raises(UsageError, match=f"^init_image.*{said}"):
-            read_input("init_image", given_)
+            load_input("init_image", given_)
 
 
 class TestSizes:
     def test_another_shape_is_cut_at_its_longer_sides(self) -> None:
         pixels = np.zeros((8, 24, 3), np.uint8)
         pixels[:, 8:16] = 255  # the middle third
-        seen = read_input("init_image", pixels).image(8, 8)
+        seen = load_input("init_image", pixels).image(8, 8)
         assert (as_array(seen)[:, 1:-1] > 200).all()
 
     def test_a_mask_is_cut_as_the_image_is(self) -> None:
         pixels = np.random.default_rng(2).integers(0, 256, (20, 50), dtype=np.uint8)
-        found = read_input("mask", pixels)
+        found = load_input("mask", pixels)
         grey = as_array(found.image(16, 16).convert("L")).astype(int)
         assert np.abs(grey - as_array(found.mask(16, 16))).max() <= 1

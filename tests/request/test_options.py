@@ -15,19 +15,19 @@ from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.pipelines import KINDS
 from imagen_nb.backends.tiny import tiny
 from imagen_nb.errors import UsageError
-from imagen_nb.request.images import Input, read_input
-from imagen_nb.request.options import EXTRAS, SWEPT, Takes
+from imagen_nb.request.images import InputImage, load_input
+from imagen_nb.request.options import OPTION_NAMES, SWEEPABLE_OPTIONS, AcceptedOptions
 from imagen_nb.request.request import Defaults, Limits, Request, resolve
 
 DEFAULTS = Defaults(steps=4, guidance=0.0, width=128, height=128, max_sequence_length=16)
 
 
-def image(width: int = 128, height: int = 128) -> Input:
-    return read_input("init_image", np.full((height, width, 3), 90, np.uint8))
+def image(width: int = 128, height: int = 128) -> InputImage:
+    return load_input("init_image", np.full((height, width, 3), 90, np.uint8))
 
 
-def mask(width: int = 128, height: int = 128, shade: int = 255) -> Input:
-    return read_input("mask", np.full((height, width), shade, np.uint8))
+def mask(width: int = 128, height: int = 128, shade: int = 255) -> InputImage:
+    return load_input("mask", np.full((height, width), shade, np.uint8))
 
 
 def resolved(kind: str = "FluxPipeline", **given: Any) -> Request:
@@ -91,16 +91,16 @@ class TestRefused:
         assert "\n" not in str(error.value)
 
     def test_a_model_that_takes_nothing_says_so(self) -> None:
-        limits = Limits(64, 256, 16, takes=Takes())
+        limits = Limits(64, 256, 16, takes=AcceptedOptions())
         with pytest.raises(UsageError, match="takes no scheduler: it takes nothing of the kind"):
             resolve("x", defaults=DEFAULTS, limits=limits, extras={"scheduler": "euler"})
 
     def test_what_is_none_is_not_given(self) -> None:
-        assert resolved(**dict.fromkeys(EXTRAS)).init_image is None
+        assert resolved(**dict.fromkeys(OPTION_NAMES)).init_image is None
 
     def test_all_of_them_are_fields_of_a_request(self) -> None:
-        assert set(EXTRAS) <= set(Request.__dataclass_fields__)
-        assert set(SWEPT) < set(EXTRAS)
+        assert set(OPTION_NAMES) <= set(Request.__dataclass_fields__)
+        assert set(SWEEPABLE_OPTIONS) < set(OPTION_NAMES)
 
 
 class TestCompleted:

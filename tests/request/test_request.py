@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.request import MAX_SEED, Defaults, Limits, Request, random_seed, resolve
-from imagen_nb.request.sweep import expanded_prompts, grid
+from imagen_nb.request.sweep import expanded_prompts, make_grid
 from imagen_nb.request.sweep_syntax import escape, expand, parse_floats, parse_ints, parse_sizes
 
 DEFAULTS = Defaults(steps=4, guidance=0.0, width=128, height=128, max_sequence_length=64)
@@ -194,7 +194,7 @@ def test_any_text_expands_or_is_refused_in_one_line(prompt: str) -> None:
 
 
 def test_a_grid_runs_prompt_slowest_and_seed_fastest() -> None:
-    made = grid(
+    made = make_grid(
         expanded_prompts(["{red|blue} boat"]),
         **ROOM,
         seeds=[1, 2],
@@ -212,7 +212,9 @@ def test_a_grid_runs_prompt_slowest_and_seed_fastest() -> None:
 
 
 def test_the_axes_of_a_grid_are_what_varies() -> None:
-    made = grid(expanded_prompts("{red|blue} boat"), **ROOM, seeds=range(3), steps=4, guidance=0)
+    made = make_grid(
+        expanded_prompts("{red|blue} boat"), **ROOM, seeds=range(3), steps=4, guidance=0
+    )
     assert [(axis.name, axis.values) for axis in made.axes] == [
         ("prompt", ("red boat", "blue boat")),
         ("seed", (0, 1, 2)),
@@ -220,16 +222,16 @@ def test_the_axes_of_a_grid_are_what_varies() -> None:
 
 
 def test_a_single_seed_number_is_that_seed() -> None:
-    assert [r.seed for r in grid(["x"], **ROOM, seeds=8).requests] == [8]
+    assert [r.seed for r in make_grid(["x"], **ROOM, seeds=8).requests] == [8]
 
 
 def test_without_seeds_one_random_seed_serves_the_whole_grid() -> None:
-    made = grid(["x", "y"], **ROOM, steps=[1, 2])
+    made = make_grid(["x", "y"], **ROOM, steps=[1, 2])
     assert len({r.seed for r in made.requests}) == 1
 
 
 def test_numpy_ranges_and_generators_are_lists_too() -> None:
-    made = grid(["x"], **ROOM, seeds=np.arange(3), guidance=(g / 2 for g in range(2)))
+    made = make_grid(["x"], **ROOM, seeds=np.arange(3), guidance=(g / 2 for g in range(2)))
     assert [(r.guidance, r.seed) for r in made.requests] == [
         (0.0, 0), (0.0, 1), (0.0, 2), (0.5, 0), (0.5, 1), (0.5, 2),
     ]  # fmt: skip
@@ -237,24 +239,24 @@ def test_numpy_ranges_and_generators_are_lists_too() -> None:
 
 def test_one_size_may_be_a_list_a_tuple_or_a_list_of_them() -> None:
     for size in ((64, 128), [64, 128], [(64, 128)], [[64, 128]]):
-        request = grid(["x"], **ROOM, size=size).requests[0]
+        request = make_grid(["x"], **ROOM, size=size).requests[0]
         assert (request.width, request.height) == (64, 128)
 
 
 @pytest.mark.parametrize("size", [64, (64, 64, 64), [64], "64x64", [(64,)]])
 def test_what_is_no_size_is_refused(size: Any) -> None:
-    refusal(grid, ["x"], **ROOM, size=size)
+    refusal(make_grid, ["x"], **ROOM, size=size)
 
 
 def test_an_empty_list_or_a_grid_without_end_is_refused() -> None:
-    assert "empty" in refusal(grid, [], **ROOM)
-    assert "empty" in refusal(grid, ["x"], **ROOM, seeds=[])
-    assert "split it" in refusal(grid, ["x"], **ROOM, seeds=range(1001), steps=range(1, 200))
+    assert "empty" in refusal(make_grid, [], **ROOM)
+    assert "empty" in refusal(make_grid, ["x"], **ROOM, seeds=[])
+    assert "split it" in refusal(make_grid, ["x"], **ROOM, seeds=range(1001), steps=range(1, 200))
 
 
 def test_one_bad_value_refuses_the_whole_grid() -> None:
-    assert "multiple of 16" in refusal(grid, ["x"], **ROOM, size=[(64, 64), (130, 64)])
-    assert "list of numbers" in refusal(grid, ["x"], **ROOM, seeds="1..8")
+    assert "multiple of 16" in refusal(make_grid, ["x"], **ROOM, size=[(64, 64), (130, 64)])
+    assert "list of numbers" in refusal(make_grid, ["x"], **ROOM, seeds="1..8")
 
 
 def test_ranges_are_read_with_both_ends() -> None:

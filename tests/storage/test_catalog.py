@@ -189,7 +189,7 @@ from PIL import Image
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.record import Record
-from imagen_nb.system.faults import reach
+from imagen_nb.system.faults import fault_point
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
 output, catalog = Output(folder), Catalog(folder)
@@ -232,7 +232,7 @@ def test_after_a_crash_a_reindex_makes_files_and_catalog_agree(point: str, folde
     script = """
         for n in range(3):
             catalog.add(keep(n), "pending")
-            reach("after-catalog")
+            fault_point("after-catalog")
     """
     process = start(script, folder, 0, IMAGEN_FAULTS=f"{point}:2")
     process.communicate(timeout=60)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import BackendError, StorageError, UsageError
-from imagen_nb.request.images import read_input
+from imagen_nb.request.images import load_input
 from imagen_nb.storage.input_files import keep_inputs, told_of
 from imagen_nb.storage.output import read_record
 from imagen_nb.storage.picture import Picture
@@ -97,7 +97,7 @@ class TestKept:
         assert files(folder) == whole
 
     def test_a_whole_one_is_left_alone(self, tmp_path: Path) -> None:
-        image = read_input("init_image", START)
+        image = load_input("init_image", START)
         keep_inputs(tmp_path, {"init_image": image})
         path = tmp_path / "inputs" / image.file_name
         before = path.stat().st_mtime_ns
@@ -111,7 +111,7 @@ class TestRecorded:
         found = {
             one["name"]: (one["sha256"], one["bytes"], one["file"]) for one in picture.record.inputs
         }
-        image, mask = read_input("init_image", START), read_input("mask", HALF)
+        image, mask = load_input("init_image", START), load_input("mask", HALF)
         assert found == {
             name: (one.sha256, len(one.data), f"inputs/{one.sha256}.png")
             for name, one in (("init_image", image), ("mask", mask))
@@ -250,7 +250,7 @@ class TestLike:
         turned = START.rotate(90)
         other = studio.generate(like=first, init_image=turned, strength=0.5, progress=False)
         assert other.record.strength == 0.5
-        assert other.record.inputs[0]["sha256"] == read_input("init_image", turned).sha256
+        assert other.record.inputs[0]["sha256"] == load_input("init_image", turned).sha256
 
     def test_a_picture_begins_with_a_picture(
         self, studio: Studio, draw: Callable[..., Picture]

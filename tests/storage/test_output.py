@@ -570,10 +570,10 @@ def test_on_a_full_disk_a_picture_is_whole_or_not_there(
 
 def test_writing_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    atomic.write_whole(path, b"old")
+    atomic.write_atomically(path, b"old")
     with pytest.raises(TypeError):
-        atomic.write_whole(path, "text")  # type: ignore[arg-type]
+        atomic.write_atomically(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
-    atomic.write_whole(path, b"new")
+    atomic.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["x.json"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from imagen_nb.cloud.database_url import unreachable
-from imagen_nb.system.secret_text import bare, scrubbed
+from imagen_nb.system.secret_text import scrub_secrets, strip_secret
 
 ODD = "sb_secret_a'b\"c\\d/é&f\\\\g\rh i%41"
 WRITTEN: dict[str, Callable[[str], str]] = {
@@ -40,7 +40,7 @@ def test_a_secret_is_taken_out_however_it_is_written(
     written: Callable[[str], str], around: str
 ) -> None:
     said = f"Illegal header value {written(ODD + around)}, and more"
-    clean = scrubbed(said, [None, SecretStr(ODD + around)])
+    clean = scrub_secrets(said, [None, SecretStr(ODD + around)])
     assert "…" in clean
     assert "secret" not in clean
     assert clean.startswith("Illegal header value ")
@@ -54,33 +54,34 @@ def test_any_text_can_be_taken_out(secret: str, written: Callable[[str], str]) -
         said = written(secret)
     except UnicodeEncodeError:  # half a surrogate pair, in what is no UTF-8
         return
-    clean = scrubbed(f"x{said}x", [SecretStr(secret)])
-    assert not secret.strip() or "…" in clean
+    clean = scrub_secrets(f"x{said}x", [SecretStr(secret)])
+    legible = secret.replace("\\", "").strip()  # backslashes alone are no secret
+    assert not legible or "…" in clean
 
 
 def test_a_secret_within_another_leaves_nothing_of_it() -> None:
-    assert scrubbed("key abcdef", [SecretStr("abc"), SecretStr("abcdef")]) == "key …"
+    assert scrub_secrets("key abcdef", [SecretStr("abc"), SecretStr("abcdef")]) == "key …"
 
 
 def test_no_secret_changes_nothing() -> None:
-    assert scrubbed("said so", [None, SecretStr(""), SecretStr("\n")]) == "said so"
+    assert scrub_secrets("said so", [None, SecretStr(""), SecretStr("\n")]) == "said so"
 
 
 def test_a_row_of_backslashes_takes_no_time() -> None:
     began = time.monotonic()
-    scrubbed("\\" * 5000, [SecretStr("\\" * 50 + "a")])
+    scrub_secrets("\\" * 5000, [SecretStr("\\" * 50 + "a")])
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("text", ["k", " k", "k\n", "k\r\n", "\tk \x85"])
 def test_white_space_around_a_secret_is_no_part_of_it(text: str) -> None:
-    assert bare(text) == "k"
+    assert strip_secret(text) == "k"
 
 
 @pytest.mark.parametrize("letter", ["\n", "\r", "\r\n", "\t", "\0", "\x1b", "\x7f", "\x85"])
 def test_a_control_character_inside_is_refused_without_quoting_it(letter: str) -> None:
     with pytest.raises(ValueError, match=r"^a control character$"):
-        bare(f"sb{letter}secret")
+        strip_secret(f"sb{letter}secret")
 
 
 def test_what_libpq_says_shows_no_password_in_a_url() -> None:

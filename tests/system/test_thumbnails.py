@@ -16,14 +16,14 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.thumbnails import (
-    WEIGHT,
-    Labels,
-    captioned,
-    contact_sheet,
-    fitted,
+    THUMBNAIL_BYTES,
+    SheetLabels,
+    captioned_html,
+    draw_contact_sheet,
+    encode_webp,
+    fit_text,
     img_tag,
-    webp,
-    wrapped,
+    wrap_text,
 )
 
 
@@ -51,9 +51,9 @@ def test_a_thumbnail_of_a_large_picture_is_small() -> None:
 
 @pytest.mark.parametrize("side", [64, 128, 256, 700])
 def test_a_thumbnail_has_a_limit_whatever_it_shows(side: int) -> None:
-    most = WEIGHT * max(1, side**2 / 256**2)
-    assert len(webp(noise(700), side)) <= most
-    assert len(webp(noise(2000).crop((0, 0, 2000, 60)), side)) <= most
+    most = THUMBNAIL_BYTES * max(1, side**2 / 256**2)
+    assert len(encode_webp(noise(700), side)) <= most
+    assert len(encode_webp(noise(2000).crop((0, 0, 2000, 60)), side)) <= most
 
 
 HUNDRED = """
@@ -61,7 +61,7 @@ import nbformat
 import numpy as np
 from PIL import Image
 from pathlib import Path
-from imagen_nb.storage.picture import Picture, Pictures
+from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 y, x = np.mgrid[0:1024, 0:1024]
 waves = np.sin(x / 90), np.cos(y / 70), np.sin((x + y) / 50)
@@ -90,7 +90,7 @@ def test_a_notebook_with_a_hundred_pictures_weighs_less_than_two_megabytes(tmp_p
 
 
 def test_text_around_a_picture_is_never_html() -> None:
-    page = captioned(img_tag(noise(8), '"><script>'), "<b>bold</b>")
+    page = captioned_html(img_tag(noise(8), '"><script>'), "<b>bold</b>")
     assert "<script>" not in page
     assert "<b>" not in page
 
@@ -105,24 +105,28 @@ def test_text_around_a_picture_is_never_html() -> None:
     ],
 )
 def test_a_heading_is_one_line_that_the_font_can_write(text: str, shown: str) -> None:
-    assert fitted(text, 60) == shown
+    assert fit_text(text, 60) == shown
 
 
 def test_the_lines_of_a_heading_stay_apart() -> None:
-    assert wrapped("steps 4\na red boat at sunset", 60, 5) == ["steps 4", "a red boat", "at sunset"]
+    assert wrap_text("steps 4\na red boat at sunset", 60, 5) == [
+        "steps 4",
+        "a red boat",
+        "at sunset",
+    ]
 
 
 def test_a_long_heading_is_cut_at_its_end() -> None:
-    lines = wrapped("steps 4\n" + "a very long prompt " * 9, 60, 3)
+    lines = wrap_text("steps 4\n" + "a very long prompt " * 9, 60, 3)
     assert len(lines) == 3
     assert lines[0] == "steps 4"
     assert lines[-1].endswith("…")
 
 
 def test_cells_are_no_larger_than_their_pictures_but_hold_a_heading() -> None:
-    assert contact_sheet([noise(128)], 1, cell=160).width < 160
-    assert contact_sheet([noise(16)], 1, cell=160).width > 90
-    assert contact_sheet([noise(1024)], 1, Labels(), cell=160).width > 160
+    assert draw_contact_sheet([noise(128)], 1, cell=160).width < 160
+    assert draw_contact_sheet([noise(16)], 1, cell=160).width > 90
+    assert draw_contact_sheet([noise(1024)], 1, SheetLabels(), cell=160).width > 160
 
 
 def test_rows_of_a_sheet_say_what_varies_before_the_prompt(kept: Callable[..., Picture]) -> None:

@@ -18,7 +18,7 @@ import imagen_nb as im
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse
 from imagen_nb.request.request import MAX_SEED
-from imagen_nb.system.thumbnails import WEIGHT, webp
+from imagen_nb.system.thumbnails import THUMBNAIL_BYTES, encode_webp
 from imagen_nb.widgets import thumbnails as small
 from imagen_nb.widgets.gallery import Gallery
 from imagen_nb.widgets.work import THREADS
@@ -121,8 +121,8 @@ class TestCards:
 
     def test_noise_is_no_heavier(self) -> None:
         noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
-        assert len(webp(noise)) <= WEIGHT
-        assert len(webp(noise, 2048, small.LARGEST)) <= small.LARGEST
+        assert len(encode_webp(noise)) <= THUMBNAIL_BYTES
+        assert len(encode_webp(noise, 2048, small.LARGEST)) <= small.LARGEST
 
     def test_a_picture_that_cannot_be_had_says_why(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]

@@ -13,9 +13,9 @@ from imagen_nb.analysis.report.thumbnails import thumbnails
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
 from imagen_nb.studio.default import studio
-from imagen_nb.system.atomic import write_whole
-from imagen_nb.system.markup import END, MARK, bidi, head
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.atomic import write_atomically
+from imagen_nb.system.markup import GENERATOR_TAG, PAGE_END, bidi_isolated, page_head
+from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +38,13 @@ def write(
     require(df, *_COLUMNS)
     if pictures < 0:
         raise UsageError(f"pictures must be 0 or more, not {pictures}")
-    target = absolute(path)
+    target = absolute_path(path)
     _free(target)
     page = made(df, cloud, title, pictures)
     try:
-        write_whole(Path(os.path.realpath(target)), page.encode())  # a link stays one
+        write_atomically(
+            Path(os.path.realpath(target)), page.encode()
+        )  # a link stays one
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror}") from None
     return target
@@ -69,13 +71,13 @@ def _replaceable(target: Path) -> bool:
         return False
     with open(target, "rb") as file:
         beginning = file.read(_BEGINNING)
-    return not beginning or MARK.encode() in beginning
+    return not beginning or GENERATOR_TAG.encode() in beginning
 
 
 def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> str:
     """The page."""
     before = [
-        head(title, _STYLE, "data:"),
+        page_head(title, _STYLE, "data:"),
         _summary(df, title),
         tables.totals(df),
         section("Figures", charts.charts(df)),
@@ -86,8 +88,8 @@ def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> st
         tables.by_model(df), tables.latencies(df), tables.costs(df), tables.by_tag(df),
         tables.by_prompt(df),
     ]  # fmt: skip
-    room = WEIGHT - sum(len(part.encode()) for part in [*before, END])
-    return "".join([*before, thumbnails(df, cloud, pictures, room), END])
+    room = WEIGHT - sum(len(part.encode()) for part in [*before, PAGE_END])
+    return "".join([*before, thumbnails(df, cloud, pictures, room), PAGE_END])
 
 
 def _summary(df: pd.DataFrame, title: str) -> str:
@@ -97,7 +99,7 @@ def _summary(df: pd.DataFrame, title: str) -> str:
         if len(df)
         else "no pictures"
     )
-    return f"<h1>{bidi(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
+    return f"<h1>{bidi_isolated(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
 
 
 def report(

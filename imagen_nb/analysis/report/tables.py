@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.analysis.style import kinds
 from imagen_nb.frames.moments import by_the_clock
 from imagen_nb.frames.values import labels
-from imagen_nb.system.markup import bidi, escaped
+from imagen_nb.system.markup import bidi_isolated, escaped_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,6 +196,6 @@ def _cells(row: Sequence[object], texts: int) -> Iterable[str]:
     for place, value in enumerate(row):
         if place < texts:
             kind = ' class="long"' if len(str(value)) > _SHORT else ""
-            yield f"<td{kind}>{bidi(value, _CELL)}</td>"
+            yield f"<td{kind}>{bidi_isolated(value, _CELL)}</td>"
         else:
-            yield f'<td class="n">{escaped(value, _CELL)}</td>'
+            yield f'<td class="n">{escaped_html(value, _CELL)}</td>'

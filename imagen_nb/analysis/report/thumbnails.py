@@ -10,8 +10,8 @@ from imagen_nb.analysis.report.tables import section
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import Place, decoded, described, places
 from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.system.markup import bidi, escaped, within
-from imagen_nb.system.thumbnails import webp_within
+from imagen_nb.system.markup import bidi_isolated, escaped_html, within_budget
+from imagen_nb.system.thumbnails import encode_webp_within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
     share = weight // len(shown)
     rows = shown.to_dict("records")
     captions = [_caption(row) for row in rows]
-    alts = [escaped(row["prompt"], _PROMPT) for row in rows]
+    alts = [escaped_html(row["prompt"], _PROMPT) for row in rows]
     rooms = [
         (share - len((caption + alt).encode()) - _MARKUP)
         * 3
@@ -44,7 +44,7 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
     work = [*zip(described(places(shown), cloud), rooms, strict=True)]
     made = each(work, lambda one: _small(*one, cloud), "reading pictures")
     cells = map(_cell, made, alts, captions)
-    kept = [*within(weight, cells)]
+    kept = [*within_budget(weight, cells)]
     said = ""
     if len(kept) < len(df):
         said = f"<p>The first {len(kept):,} of {len(df):,} pictures.</p>\n"
@@ -53,7 +53,7 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
 
 def _small(place: Place, room: int, cloud: Cloud | None) -> bytes:
     """As good as it fits into so many bytes, or else as small as it gets."""
-    return webp_within(decoded(place, cloud), room, _SIZES, _QUICK)
+    return encode_webp_within(decoded(place, cloud), room, _SIZES, _QUICK)
 
 
 def _caption(row: Mapping[Any, Any]) -> str:
@@ -62,15 +62,15 @@ def _caption(row: Mapping[Any, Any]) -> str:
         f"seed {row['seed']} · steps {row['steps']} · {row['width']}×{row['height']}"
     )
     return (
-        f"<figcaption><b>{bidi(row['prompt'], _PROMPT)}</b>"
-        f"<small>{escaped(facts)} · {bidi(row['backend'], _BACKEND)}</small></figcaption>"
+        f"<figcaption><b>{bidi_isolated(row['prompt'], _PROMPT)}</b>"
+        f"<small>{escaped_html(facts)} · {bidi_isolated(row['backend'], _BACKEND)}</small></figcaption>"
     )
 
 
 def _cell(made: bytes | ImagenError, alt: str, caption: str) -> str:
     """One picture with its caption; a grey box with the reason where there is none."""
     if isinstance(made, ImagenError):
-        shown = f'<div class="none">{escaped(made, 120)}</div>'
+        shown = f'<div class="none">{escaped_html(made, 120)}</div>'
     else:
         data = base64.b64encode(made).decode()
         shown = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'

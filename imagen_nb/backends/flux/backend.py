@@ -28,8 +28,8 @@ from imagen_nb.backends.flux.models import (
 from imagen_nb.backends.flux.weights import found, lacking, missing_line
 from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Request
-from imagen_nb.system.paths import portable
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.paths import portable_path
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.loras import Loras
@@ -68,7 +68,7 @@ def custom(
             "the backend flux needs model=…: a folder or a Hugging Face id"
         )
     row = custom_model(str(model))
-    options = {"model": portable(row.folder) if row.folder else row.source}
+    options = {"model": portable_path(row.folder) if row.folder else row.source}
     return FluxBackend(row, loras, memory, options)
 
 
@@ -161,7 +161,7 @@ class FluxBackend:
         with self._loaded.lock:
             said = self._loaded.fall_back()
         if said:
-            complain(said)
+            print_notice(said)
         return bool(said)
 
 

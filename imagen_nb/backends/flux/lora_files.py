@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.system.paths import absolute, expanded
+from imagen_nb.system.paths import absolute_path, expand_user
 
 SUFFIX = ".safetensors"
 _PHRASES = (  # of a header, the best first
@@ -28,7 +28,7 @@ def located(given: str | os.PathLike[str]) -> Path:
     An id, `owner/name` or `owner/name/file.safetensors`, must be in Hugging Face's cache. Raises
     `UsageError` for a folder with several, `BackendError` for an id that is not here.
     """
-    path = absolute(Path(given))
+    path = absolute_path(Path(given))
     if path.is_dir():
         return _only(path)
     parts = str(given).replace(os.sep, "/").split("/")
@@ -78,7 +78,7 @@ def listed(folder: Path) -> list[dict[str, Any]]:
 
     Raises `UsageError` when there is no such folder. A file that cannot be read has an `error`.
     """
-    root = expanded(folder)
+    root = expand_user(folder)
     if not root.is_dir():
         raise UsageError(
             f"there is no folder {root}: name one with {SUFFIX} files in it"

@@ -18,7 +18,7 @@ from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.lora_files import SUFFIX, located
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.errors import BackendError, UsageError
-from imagen_nb.system.paths import portable
+from imagen_nb.system.paths import portable_path
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -40,7 +40,7 @@ class Lora:
     def recorded(self) -> dict[str, Any]:
         """As records have it."""
         return {
-            "path": portable(self.path),
+            "path": portable_path(self.path),
             "sha256": self.sha256,
             "weight": self.weight,
         }

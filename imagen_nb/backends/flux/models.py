@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagen_nb.backends.flux.pipelines import FLUX_1, KINDS, Kind
 from imagen_nb.request.request import Defaults, Limits
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.paths import expand_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Model:
 
         Raises `UsageError` when it lies in the home of nobody.
         """
-        path = expanded(self.source)
+        path = expand_user(self.source)
         return path if path.is_absolute() or path.exists() else None
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from imagen_nb.backends.flux.schedulers import NAMES
-from imagen_nb.request.options import Takes
+from imagen_nb.request.options import AcceptedOptions
 from imagen_nb.request.request import Request
 
 _FROM_IMAGE, _MASKED = ("init_image",), ("init_image", "mask")
@@ -23,7 +23,7 @@ class Kind:
     plain: str
     image: str
     mask: str = ""
-    takes: Takes = field(default_factory=Takes)
+    takes: AcceptedOptions = field(default_factory=AcceptedOptions)
     transformer: str = "FluxTransformer2DModel"
     vae: str = "AutoencoderKL"
     encoders: tuple[str, ...] = (
@@ -68,7 +68,7 @@ KINDS = {
             plain="FluxPipeline",
             image="FluxImg2ImgPipeline",
             mask="FluxInpaintPipeline",
-            takes=Takes(
+            takes=AcceptedOptions(
                 {"init_image": (), "mask": _FROM_IMAGE, "strength": _FROM_IMAGE, **_GUIDED},
                 schedulers=NAMES,
             ),
@@ -77,7 +77,7 @@ KINDS = {
             plain="FluxFillPipeline",
             image="FluxFillPipeline",
             mask="FluxFillPipeline",
-            takes=Takes(
+            takes=AcceptedOptions(
                 {"init_image": (), "mask": (), "strength": (), "scheduler": ()},
                 needs=_MASKED, schedulers=NAMES, strength=1.0,
             ),
@@ -86,7 +86,7 @@ KINDS = {
             plain="FluxKontextPipeline",
             image="FluxKontextPipeline",
             mask="FluxKontextInpaintPipeline",
-            takes=Takes(
+            takes=AcceptedOptions(
                 {"init_image": (), "mask": _FROM_IMAGE, "strength": _MASKED, **_GUIDED},
                 schedulers=NAMES, strength=1.0,
             ),
@@ -94,7 +94,7 @@ KINDS = {
         Kind(
             plain="Flux2KleinPipeline",
             image="Flux2KleinPipeline",
-            takes=Takes({"init_image": (), "scheduler": ()}, schedulers=NAMES),
+            takes=AcceptedOptions({"init_image": (), "scheduler": ()}, schedulers=NAMES),
             transformer="Flux2Transformer2DModel",
             vae="AutoencoderKLFlux2",
             encoders=("text_encoder", "tokenizer"),

@@ -30,7 +30,7 @@ from imagen_nb.backends.replicate.models import (
     price_of,
 )
 from imagen_nb.errors import BackendError, Cancelled, UsageError
-from imagen_nb.request.request import Request, quoted
+from imagen_nb.request.request import Request, describe_request
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -190,7 +190,7 @@ def _address(prediction: Prediction, request: Request) -> str:
     first = output[0] if isinstance(output, list) and output else output
     if not isinstance(first, str):
         raise BackendError(
-            f"Replicate has drawn {quoted(request)}, it says, and gives no picture"
+            f"Replicate has drawn {describe_request(request)}, it says, and gives no picture"
         )
     return first
 
@@ -207,12 +207,12 @@ def opened(data: bytes, request: Request) -> Image:
         image = None
     if image is None:
         raise BackendError(
-            f"what Replicate gives for {quoted(request)} is no whole picture ({len(data)} bytes): "
+            f"what Replicate gives for {describe_request(request)} is no whole picture ({len(data)} bytes): "
             "draw it again"
         )
     if image.convert("L").getextrema() in ((0, 0), (0, 1), (1, 1)):
         raise BackendError(
-            f"{quoted(request)} came back all black, as safety checkers do: try another prompt or "
+            f"{describe_request(request)} came back all black, as safety checkers do: try another prompt or "
             "seed"
         )
     return image

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from imagen_nb.errors import BackendError
-from imagen_nb.request.request import quoted
-from imagen_nb.system.secret_text import scrubbed
-from imagen_nb.system.throttling import Busy, refuse_busy
+from imagen_nb.request.request import describe_request
+from imagen_nb.system.secret_text import scrub_secrets
+from imagen_nb.system.throttling import ServerBusyError, raise_if_busy
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -50,8 +50,8 @@ class Passing(BackendError):  # noqa: N818 - it says how, not what
 def refuse_throttled(response: httpx.Response) -> None:
     """`refuse_busy`, but that Replicate says in the body how long to wait, if nowhere else."""
     try:
-        refuse_busy(response)
-    except Busy as busy:
+        raise_if_busy(response)
+    except ServerBusyError as busy:
         if busy.retry_after is None:
             response.read()
             told = _RESETS.search(response.text)
@@ -66,7 +66,7 @@ def understood(error: Exception, token: SecretStr) -> BackendError:
 
     if isinstance(error, BackendError):
         return error
-    if isinstance(error, Busy):
+    if isinstance(error, ServerBusyError):
         return _busy(error.status, error.retry_after)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return BackendError("no address of Replicate's: check REPLICATE_BASE_URL")
@@ -106,17 +106,17 @@ def of_failed(
     said = short(prediction.error or "no reason given", token)
     if "nsfw" in said.lower() or "safety" in said.lower():
         return BackendError(
-            f"Replicate's safety checker refuses {quoted(request)}: try another prompt or seed"
+            f"Replicate's safety checker refuses {describe_request(request)}: try another prompt or seed"
             f" (it says: {said})"
         )
     if prediction.status == "canceled":
         return BackendError(
-            f"{quoted(request)} was cancelled at Replicate: draw it again"
+            f"{describe_request(request)} was cancelled at Replicate: draw it again"
         )
-    return BackendError(f"Replicate could not draw {quoted(request)}: {said}")
+    return BackendError(f"Replicate could not draw {describe_request(request)}: {said}")
 
 
 def short(said: Any, token: SecretStr) -> str:
     """The first of what a server says, on one line, printable, without the token."""
-    line = " ".join(scrubbed(said, [token]).split())[:_LONGEST]
+    line = " ".join(scrub_secrets(said, [token]).split())[:_LONGEST]
     return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -17,7 +17,7 @@ from imagen_nb.batch.jobs import tables
 from imagen_nb.batch.jobs.parameters import Parameter, checked, listed
 from imagen_nb.batch.jobs.tables import Row
 from imagen_nb.errors import UsageError
-from imagen_nb.request.sweep_syntax import MAX_MANY, expand, parse_sizes
+from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES, expand, parse_sizes
 from imagen_nb.storage.output import slug
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def rows(grid: Mapping[str, Any], known: Sequence[Parameter]) -> tuple[Row, ...]
     """
     axes = [_axis(str(name), value, known) for name, value in grid.items()]
     count = math.prod(map(len, axes))
-    if count > MAX_MANY:
+    if count > MAX_SWEEP_PICTURES:
         raise UsageError(
-            f"this grid has {count:,} jobs, more than {MAX_MANY:,}: split it"
+            f"this grid has {count:,} jobs, more than {MAX_SWEEP_PICTURES:,}: split it"
         )
     return tuple(
         Row(

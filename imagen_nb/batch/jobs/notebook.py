@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.parameters import Parameter, parameters
 from imagen_nb.errors import UsageError
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.paths import expand_user
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -45,7 +45,7 @@ def ours() -> Path:
 
 def template(notebook: Path | str | None) -> Template:
     """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
-    path = ours() if notebook is None else expanded(Path(notebook))
+    path = ours() if notebook is None else expand_user(Path(notebook))
     read = _read(path)
     _names_kernel(path, read)
     for cell in read.cells:

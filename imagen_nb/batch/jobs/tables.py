@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.paths import expand_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def read(source: Source) -> Table:
     What is empty (an empty cell, null, NaN) is not given. Raises `UsageError` for what is no table.
     """
     if isinstance(source, (str, Path)):
-        return _file(expanded(Path(source)))
+        return _file(expand_user(Path(source)))
     if isinstance(source, Mapping):
         return Table("grid", grid=dict(source))
     if hasattr(source, "to_dict"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.jobs.notebook import Template
 from imagen_nb.batch.results.scraps import glued
-from imagen_nb.system.thumbnails import webp
+from imagen_nb.system.thumbnails import encode_webp
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -171,7 +171,7 @@ def _small(path: str) -> str:
 
     try:
         with Image.open(path) as image:
-            return base64.b64encode(webp(image, SIDE)).decode()
+            return base64.b64encode(encode_webp(image, SIDE)).decode()
     except (OSError, SyntaxError):  # what Pillow raises of files that are gone or torn
         return ""
 

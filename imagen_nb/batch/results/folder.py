@@ -16,8 +16,12 @@ from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import Outcome, Ran, outcome
 from imagen_nb.batch.results.notebooks import Local, Notebooks, Remote
 from imagen_nb.errors import UsageError
-from imagen_nb.system.atomic import explained, sweep, write_whole
-from imagen_nb.system.paths import absolute
+from imagen_nb.system.atomic import (
+    explain_folder_errors,
+    remove_stale_files,
+    write_atomically,
+)
+from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +39,7 @@ class Folder:
 
     def __init__(self, path: Path | str, notebooks: str | None = None) -> None:
         """`notebooks`: a URL that executed notebooks are kept at, instead of in the folder."""
-        self.path = absolute(path)
+        self.path = absolute_path(path)
         self._notebooks: Notebooks = (
             Remote(notebooks) if notebooks else Local(self.path)
         )
@@ -43,7 +47,7 @@ class Folder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else runs a batch into it meanwhile. Raises `UsageError` when somebody does."""
-        with explained(self.path):
+        with explain_folder_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / _LOCK)
             try:
@@ -53,17 +57,17 @@ class Folder:
                     f"another batch is running into {self.path}: wait for it, or choose another -o"
                 ) from None
         try:
-            sweep(self.path)
+            remove_stale_files(self.path)
             yield
         finally:
             lock.release()
 
     def keep(self, job: Job, ran: Ran) -> None:
         """Give an executed notebook its name, after its pictures' thumbnails have theirs."""
-        with explained(self.path):
+        with explain_folder_errors(self.path):
             for id, small in ran.thumbnails.items():
                 self.thumbnail(id).parent.mkdir(exist_ok=True)
-                write_whole(self.thumbnail(id), base64.b64decode(small))
+                write_atomically(self.thumbnail(id), base64.b64decode(small))
         self._notebooks.write(_file(job), ran.notebook)
 
     def link(self, job: Job) -> str:
@@ -128,20 +132,22 @@ class Folder:
         listed = frame.map(
             lambda value: json.dumps(value) if isinstance(value, list) else value
         )
-        with explained(self.path):
-            write_whole(self.path / "results.parquet", buffer.getvalue())
-            write_whole(self.path / "results.csv", listed.to_csv(index=False).encode())
+        with explain_folder_errors(self.path):
+            write_atomically(self.path / "results.parquet", buffer.getvalue())
+            write_atomically(
+                self.path / "results.csv", listed.to_csv(index=False).encode()
+            )
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Write batch.json: what ran."""
-        with explained(self.path):
+        with explain_folder_errors(self.path):
             text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-            write_whole(self.path / "batch.json", text.encode())
+            write_atomically(self.path / "batch.json", text.encode())
 
     def write_page(self, page: str) -> None:
         """Write index.html."""
-        with explained(self.path):
-            write_whole(self.path / "index.html", page.encode())
+        with explain_folder_errors(self.path):
+            write_atomically(self.path / "index.html", page.encode())
 
 
 def _file(job: Job) -> str:

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.system.atomic import explained, flush_folder, write_whole
+from imagen_nb.system.atomic import (
+    explain_folder_errors,
+    flush_folder,
+    write_atomically,
+)
 
 
 class Notebooks(Protocol):
@@ -37,8 +41,8 @@ class Local:
 
     def write(self, name: str, text: str) -> None:
         """See `Notebooks`."""
-        with explained(self._folder):
-            write_whole(self._folder / name, text.encode())
+        with explain_folder_errors(self._folder):
+            write_atomically(self._folder / name, text.encode())
             flush_folder(self._folder)
 
     def link(self, name: str) -> str:

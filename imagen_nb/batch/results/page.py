@@ -10,7 +10,13 @@ from urllib.parse import quote
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import FAILED, SHOWN, Outcome
 from imagen_nb.batch.results.folder import Folder
-from imagen_nb.system.markup import END, bidi, cut, escaped, head
+from imagen_nb.system.markup import (
+    PAGE_END,
+    bidi_isolated,
+    escaped_html,
+    page_head,
+    truncated,
+)
 
 _STYLE = Path(__file__).parent / "batch.css"
 _IMAGES = (
@@ -28,9 +34,9 @@ def page(
     said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
     said += f", {failed:,} of them failed" if failed else ""
     return (
-        f"{head(title, _STYLE, _IMAGES)}<h1>{bidi(title)}</h1>\n<p>{said} · "
+        f"{page_head(title, _STYLE, _IMAGES)}<h1>{bidi_isolated(title)}</h1>\n<p>{said} · "
         '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
-        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{END}'
+        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{PAGE_END}'
     )
 
 
@@ -38,10 +44,10 @@ def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
     """One job: pictures, parameters, what became of it."""
     status = outcome.status if outcome else "not run"
     link = quote(folder.link(job), safe="/:")
-    name = escaped(job.name)
+    name = escaped_html(job.name)
     heading = f'<a href="{link}">{name}</a>' if outcome else name
     error = (
-        f'<p class="error">{bidi(outcome.error)}</p>'
+        f'<p class="error">{bidi_isolated(outcome.error)}</p>'
         if outcome and outcome.error
         else ""
     )
@@ -55,7 +61,7 @@ def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
 
 def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str]:
     pictures = outcome.pictures if outcome else ()
-    alt = escaped(job.parameters.get("prompt", job.name))
+    alt = escaped_html(job.parameters.get("prompt", job.name))
     for id, _ in pictures[:SHOWN]:
         small = folder.thumbnail(id)
         if small.exists():
@@ -72,13 +78,13 @@ def _facts(parameters: Mapping[str, Any]) -> str:
         for name, value in parameters.items()
         if name != "prompt"
     ]
-    shown = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
-    return f"{shown}{bidi(' · '.join(others), _FACTS)}"
+    shown = f"<b>{bidi_isolated(prompt)}</b> " if prompt is not None else ""
+    return f"{shown}{bidi_isolated(' · '.join(others), _FACTS)}"
 
 
 def _text(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return cut(text, _VALUE)
+    return truncated(text, _VALUE)
 
 
 def _took(outcome: Outcome | None) -> str:

@@ -24,7 +24,7 @@ from imagen_nb.batch.results.executed import (
 )
 from imagen_nb.batch.results.folder import Folder
 from imagen_nb.errors import UsageError
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from imagen_nb.batch.jobs.tables import Source
@@ -136,7 +136,7 @@ class Loop:
         self.interrupts += 1
         if self.interrupts == 1:
             self._stop()
-            complain("finishing the current jobs; Ctrl-C again ends them now")
+            print_notice("finishing the current jobs; Ctrl-C again ends them now")
         elif self.interrupts == 2:
             self._runner.kill()
 

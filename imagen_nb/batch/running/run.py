@@ -26,8 +26,8 @@ from imagen_nb.batch.running.uploads import Uploads
 from imagen_nb.batch.running.workers import Workers
 from imagen_nb.config.settings import environment_name, load_settings
 from imagen_nb.errors import UsageError
-from imagen_nb.system.paths import absolute
-from imagen_nb.system.terminal import complain, in_notebook
+from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.terminal import in_notebook, print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ def run_batch(
         way = _way(notebook, options)
         todo = plan(jobs, way.template, folder, limit)
         if todo.before:
-            complain(todo.summary)
+            print_notice(todo.summary)
         outcomes, interrupted = _run(todo, way, folder, options)
     if interrupted:
         raise KeyboardInterrupt
@@ -192,7 +192,9 @@ def _looped(
         if not loop.interrupts:
             uploads.finish()
     if pending:
-        complain(f"cloud sync: {pending} pictures wait on the machines that made them")
+        print_notice(
+            f"cloud sync: {pending} pictures wait on the machines that made them"
+        )
     return loop.interrupts
 
 
@@ -206,7 +208,7 @@ def _told(options: Options) -> dict[str, str]:
     """What the notebooks' kernels are told, by their environment."""
     told = {}
     if options.config:
-        told["IMAGEN_CONFIG"] = str(absolute(options.config))
+        told["IMAGEN_CONFIG"] = str(absolute_path(options.config))
     if options.cloud is False:
         told[environment_name("output.cloud_sync")] = "off"
     return told

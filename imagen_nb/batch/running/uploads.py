@@ -14,7 +14,7 @@ from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 _EVERY_S = 10.0
 
@@ -62,7 +62,7 @@ class Uploads:
         report = self.send(None)
         if report.trouble or report.failed or report.pending:
             why = f": {report.trouble}" if report.trouble else ""
-            complain(
+            print_notice(
                 f"cloud sync: {len(report.failed)} pictures failed and {report.pending} are "
                 f"pending{why}; all are kept, `imagen sync` tries again"
             )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from imagen_nb.cloud.local.state import LocalSupabase, write_private
-from imagen_nb.config.yaml_file import TEMPLATE, read_yaml
+from imagen_nb.config.yaml_file import YAML_TEMPLATE, read_yaml
 from imagen_nb.errors import ConfigError
 
 _GROUP = "supabase"
@@ -34,7 +34,7 @@ def configure(path: Path, supabase: LocalSupabase, *, force: bool = False) -> No
     Raises `ConfigError` when it names another Supabase (unless `force`), or cannot be edited.
     """
     path = Path(os.path.realpath(path))
-    text = path.read_text(encoding="utf-8-sig") if path.exists() else TEMPLATE
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else YAML_TEMPLATE
     before = _values(path) if path.exists() else {}
     group = before.get(_GROUP)
     other = group.get("url") if isinstance(group, dict) else None
@@ -80,7 +80,7 @@ def _wanted(before: dict[str, object], supabase: LocalSupabase) -> dict[str, obj
     for name in _OTHER_ACCOUNT:
         kept.pop(name, None)
     wanted = kept | {"url": supabase.url, "key": supabase.service_key}
-    template = _read(TEMPLATE)
+    template = _read(YAML_TEMPLATE)
     assert isinstance(template, dict)
     start = (
         before or template

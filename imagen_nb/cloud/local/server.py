@@ -30,8 +30,8 @@ from imagen_nb.cloud.local.state import (
 )
 from imagen_nb.cloud.migrate import migrations
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.system.atomic import sweep
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.atomic import remove_stale_files
+from imagen_nb.system.paths import expand_user
 
 _READY_S = 180.0  # until a server that does not answer has failed to start
 _STEP_S = 0.1
@@ -64,7 +64,7 @@ def start(
     """
     folder = claimed(_absolute(folder))
     with _locked(folder):
-        sweep(folder)  # half a state file, of a start that died
+        remove_stale_files(folder)  # half a state file, of a start that died
         state = load(folder) or State(database_url=database_url)
         if database_url not in (None, state.database_url):
             raise UsageError(
@@ -113,7 +113,7 @@ def status(folder: Path | None = None) -> LocalSupabase | None:
 
 
 def _absolute(folder: Path | None) -> Path:
-    return expanded(folder or default_folder()).resolve()
+    return expand_user(folder or default_folder()).resolve()
 
 
 @contextmanager

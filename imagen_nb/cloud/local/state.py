@@ -9,7 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.system.atomic import PRIVATE, flush_folder, is_temporary, write_whole
+from imagen_nb.system.atomic import (
+    PRIVATE_MODE,
+    flush_folder,
+    is_temporary,
+    write_atomically,
+)
 from imagen_nb.system.paths import user_folder
 
 EMAIL = "me@localhost.test"
@@ -119,5 +124,5 @@ def save(folder: Path, state: State) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a whole file that nobody but its owner could read at any moment."""
-    write_whole(path, data, PRIVATE)
+    write_atomically(path, data, PRIVATE_MODE)
     flush_folder(path.parent)

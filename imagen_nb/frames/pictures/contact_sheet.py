@@ -12,7 +12,13 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import Place, decoded, described, places
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.values import plain
-from imagen_nb.system.thumbnails import LEGIBLE, LINE, MARGIN, blank, contact_sheet
+from imagen_nb.system.thumbnails import (
+    CELL_MARGIN,
+    LINE_HEIGHT,
+    MIN_CELL_PIXELS,
+    draw_contact_sheet,
+    placeholder_image,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +47,7 @@ def sheet(
     across = _columns(columns, len(found))
     _fits(len(found), across, side)
     images = small(described(found, cloud), cloud, side, "reading pictures")
-    return contact_sheet(images, across, cell=side, captions=texts)
+    return draw_contact_sheet(images, across, cell=side, captions=texts)
 
 
 def _side(size: int) -> int:
@@ -61,8 +67,8 @@ def _columns(columns: int | None, count: int) -> int:
 
 def _fits(count: int, columns: int, side: int) -> None:
     """Raises `UsageError` when the page would be too large; before a picture was read."""
-    pitch = max(side, LEGIBLE) + MARGIN
-    width, height = columns * pitch, -(-count // columns) * (pitch + 3 * LINE)
+    pitch = max(side, MIN_CELL_PIXELS) + CELL_MARGIN
+    width, height = columns * pitch, -(-count // columns) * (pitch + 3 * LINE_HEIGHT)
     if max(width, height) > LONGEST or width * height > AREA:
         raise UsageError(
             f"a page of {count} pictures in {columns} columns would have {width}×{height} pixels: "
@@ -83,10 +89,11 @@ def small(
     made = each(found, shrunk, what)
     drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
     grey = (
-        min(side, max(LEGIBLE, *drawn)) if drawn else side
+        min(side, max(MIN_CELL_PIXELS, *drawn)) if drawn else side
     )  # or it alone would widen every cell
     return [
-        blank(str(one), grey) if isinstance(one, ImagenError) else one for one in made
+        placeholder_image(str(one), grey) if isinstance(one, ImagenError) else one
+        for one in made
     ]
 
 

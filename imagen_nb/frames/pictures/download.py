@@ -17,8 +17,13 @@ from imagen_nb.frames.pictures.locate import Place, content, described, places
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.pictures.signed_urls import sign
 from imagen_nb.storage.output import Output, numbered, slug
-from imagen_nb.system.atomic import explained, flush_folder, move_new, written
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.atomic import (
+    explain_folder_errors,
+    flush_folder,
+    move_to_new_name,
+    temporary_file,
+)
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +43,11 @@ def download(
     output = Output(folder)
     output.prepare()
     done = _all(wanted, output.folder, cloud)
-    with explained(output.folder):
+    with explain_folder_errors(output.folder):
         flush_folder(output.folder)
     reasons = [str(one) if isinstance(one, ImagenError) else None for one in done]
     if failed := [reason for reason in reasons if reason]:
-        complain(
+        print_notice(
             f"{len(failed)} of {len(done)} pictures could not be downloaded: {failed[0]}"
         )
     columns = {
@@ -91,11 +96,11 @@ def _kept(place: Place, folder: Path, data: bytes) -> Path:
     """Under the first name that is free, or that has these very bytes."""
     stem, suffix = file_name(place.wanted.storage_path, place.wanted.id)
     number = 1
-    with explained(folder), written(folder, data) as temporary:
+    with explain_folder_errors(folder), temporary_file(folder, data) as temporary:
         while True:
             path = _numbered(folder, stem, number, suffix)
             with suppress(FileExistsError):
-                move_new(temporary, path)
+                move_to_new_name(temporary, path)
                 return path
             if path.is_file() and path.read_bytes() == data:
                 return path

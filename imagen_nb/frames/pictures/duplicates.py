@@ -15,8 +15,8 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import Place, content, decoded, described, places
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.system.paths import cache_folder
-from imagen_nb.system.progress import counting
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.progress import progress_bar
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ def duplicates(frame: pd.DataFrame, near: int, cloud: Cloud | None) -> pd.DataFr
         else each(found, lambda p: _sha256(p, cloud))
     )
     if missing := [fact for fact in facts if isinstance(fact, ImagenError)]:
-        complain(
+        print_notice(
             f"{len(missing)} of {len(found)} pictures were not compared: {missing[0]}"
         )
     compared = [
@@ -153,7 +153,7 @@ def _hashes(
             if key not in known
         }.items()
     ]
-    with counting("looking at pictures") as count:
+    with progress_bar("looking at pictures") as count:
         for start in range(0, len(left), _NOTED):
             part = left[start : start + _NOTED]
             looks = each(part, lambda item: phash(decoded(item[1], cloud)))
@@ -232,7 +232,7 @@ class Seen:
                 connection.execute(_TABLE)
                 return work(connection)
         except (OSError, sqlite3.OperationalError) as error:  # full, locked, not ours
-            complain(
+            print_notice(
                 f"{self.path} cannot be used ({error}): pictures are looked at again"
             )
         except sqlite3.DatabaseError:

@@ -23,7 +23,7 @@ from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import sidecar, text
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,7 +175,9 @@ def described(found: Sequence[Place], cloud: Cloud | None) -> list[Place]:
         return [*found]
     told, trouble = _ask(cloud, sorted(filter(_is_id, lacking)))
     if unknown := sum(not row["sha256"] for row in told.values()):
-        complain(f"pictures without a sha256 in their rows, taken unchecked: {unknown}")
+        print_notice(
+            f"pictures without a sha256 in their rows, taken unchecked: {unknown}"
+        )
     return [
         _completed(place, told, trouble) if place.wanted.id in lacking else place
         for place in found

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from imagen_nb.errors import ImagenError
-from imagen_nb.system.progress import counting
+from imagen_nb.system.progress import progress_bar
 
 THREADS = 8
 
@@ -38,7 +38,7 @@ def each(
         if what is None:
             return [future.result() for future in under_way]
         done = []
-        with counting(what) as count:
+        with progress_bar(what) as count:
             for future in under_way:
                 done.append(future.result())
                 count(len(done), len(items))

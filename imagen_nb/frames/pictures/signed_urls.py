@@ -15,7 +15,7 @@ from imagen_nb.frames.pictures.locate import Place
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import text
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def signed_urls(
     found = [None if p.nowhere else urls.get(p.wanted.storage_path) for p in wanted]
     why = [p.nowhere or reasons.get(p.wanted.storage_path) for p in wanted]
     if lacking := [reason for reason in why if reason]:
-        complain(
+        print_notice(
             f"{len(lacking)} of {len(wanted)} pictures have no signed URL: {lacking[0]}"
         )
     series = pd.Series(found, index=frame.index, dtype="str", name="signed_url")

@@ -19,7 +19,7 @@ from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
 from imagen_nb.storage.record import COLUMNS
-from imagen_nb.system.progress import reading
+from imagen_nb.system.progress import page_progress_bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
     if query.nothing:
         return empty()
     owner, _ = cloud.owner()
-    with reading() as count:
+    with page_progress_bar() as count:
         source = _Source(cloud, f"eq.{owner}", query, sidecar, count)
         if query.ids is not None:
             tables = source.by_ids(query.ids)

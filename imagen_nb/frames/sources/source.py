@@ -16,7 +16,7 @@ from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import newest_first
 from imagen_nb.frames.sources import direct, local, remote
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,7 @@ class History:
 
     def _say(self, choice: str, more: Callable[[], str] = str) -> None:
         if choice != self._said:
-            complain(f"history: {choice}{more()}")
+            print_notice(f"history: {choice}{more()}")
         self._said = choice
 
     def _left_out(self) -> str:

@@ -20,7 +20,7 @@ from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import text
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,7 @@ def columns_of(numbers: Mapping[str, bool]) -> Columns:
             if costs
             else "no column seems it"
         )
-        complain(f"{_NAME}: the cost in USD is left out, {why}")
+        print_notice(f"{_NAME}: the cost in USD is left out, {why}")
     return Columns(hashes[0], costs[0] if len(costs) == 1 else None)
 
 
@@ -149,7 +149,7 @@ def _is_cost(name: str) -> bool:
 def _from_api(hashes: Sequence[str], cloud: Cloud) -> tuple[Usage, bool]:
     sample = _rows(cloud, [("limit", str(_LOOKED_AT))], "*")
     if not sample:
-        complain(f"{_NAME} is empty, or has nothing that you may read")
+        print_notice(f"{_NAME} is empty, or has nothing that you may read")
         return {}, False
     columns = columns_of(
         {name: _numeric(row[name] for row in sample) for name in sample[0]}

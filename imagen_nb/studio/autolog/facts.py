@@ -14,7 +14,7 @@ from imagen_nb.studio.autolog.arguments import Said
 from imagen_nb.studio.autolog.images import Shown
 from imagen_nb.studio.autolog.noise import Generators
 from imagen_nb.studio.redraw import AUTOLOGGED
-from imagen_nb.system.paths import absolute, portable
+from imagen_nb.system.paths import absolute_path, portable_path
 
 EMBEDDED = (
     "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
@@ -135,7 +135,7 @@ def _origin(pipeline: Any) -> dict[str, Any]:
     name = kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"
     source = _source(pipeline)
     if source and os.path.exists(source):
-        source = portable(absolute(source))
+        source = portable_path(absolute_path(source))
     return {"pipeline": name, **({"model": source} if source else {})}
 
 

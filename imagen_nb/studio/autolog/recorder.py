@@ -18,7 +18,7 @@ from imagen_nb.studio.autolog.images import Shown, images_in, shown
 from imagen_nb.studio.autolog.patching import Call
 from imagen_nb.studio.nesting import Outermost, outermost, within
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from imagen_nb.storage.writer import Adopted
@@ -146,4 +146,4 @@ class Recorder:
         if key not in self._told:
             self._told.add(key)
             with suppress(OSError, ValueError):  # a stderr that is closed
-                complain(f"autolog: {line}")
+                print_notice(f"autolog: {line}")

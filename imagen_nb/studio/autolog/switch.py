@@ -10,8 +10,8 @@ from imagen_nb.request.validation import checked_tags
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.autolog.patching import Observer, put_around, take_off
 from imagen_nb.studio.autolog.recorder import Recorder
-from imagen_nb.system.import_hooks import no_longer, when_imported
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.import_hooks import forget_import_hook, when_imported
+from imagen_nb.system.terminal import print_notice
 
 _MODULE, _BASE = "diffusers.pipelines.pipeline_utils", "DiffusionPipeline"
 
@@ -44,14 +44,14 @@ def autolog(
     with _lock:
         if disable:
             _recorder = None
-            no_longer(_MODULE, _switch_on)
+            forget_import_hook(_MODULE, _switch_on)
             if base := _base():
                 take_off(base)
             return
         where = _where(cloud)
         _recorder = Recorder(shortcuts.studio, checked_tags(tags), cloud)
     when_imported(_MODULE, _switch_on)
-    complain(f"autolog: what diffusers pipelines draw is kept in {where}")
+    print_notice(f"autolog: what diffusers pipelines draw is kept in {where}")
 
 
 def _where(cloud: bool | None) -> str:
@@ -64,7 +64,7 @@ def _switch_on() -> None:
     if base := _base():
         put_around(base, _observer)
     else:  # raising it would break somebody's import
-        complain(f"autolog: this diffusers has no {_BASE}: nothing is recorded")
+        print_notice(f"autolog: this diffusers has no {_BASE}: nothing is recorded")
 
 
 def _base() -> type | None:

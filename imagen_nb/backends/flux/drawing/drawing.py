@@ -18,7 +18,7 @@ from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.backends.flux.loras import Lora
 from imagen_nb.backends.flux.schedulers import class_of
 from imagen_nb.errors import BackendError
-from imagen_nb.request.request import Request, quoted
+from imagen_nb.request.request import Request, describe_request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -206,7 +206,7 @@ def to_image(pixels: Pixels, request: Request) -> Image:
 
     if not np.isfinite(pixels).all() or pixels.max() <= BLACK:
         raise BackendError(
-            f"the picture of {quoted(request)} came out broken (not numbers, or all black): "
+            f"the picture of {describe_request(request)} came out broken (not numbers, or all black): "
             "try another seed or size, and if all are, fetch the weights again"
         )
     return Image.fromarray((pixels * 255).round().astype("uint8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.paths import expand_user
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -42,7 +42,7 @@ def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
     import torch
     from diffusers import GGUFQuantizationConfig
 
-    file, dtype = expanded(plan.gguf), getattr(torch, plan.dtype)
+    file, dtype = expand_user(plan.gguf), getattr(torch, plan.dtype)
     if not file.is_file():
         raise BackendError(
             f"there is no file {file}: memory.gguf names the transformer's"

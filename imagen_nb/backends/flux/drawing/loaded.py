@@ -19,7 +19,7 @@ from imagen_nb.backends.flux.memory.machine import plan_for
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
-from imagen_nb.system.terminal import complain
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -55,7 +55,7 @@ class Loaded:
             found = plan_for(self._row, self._memory)
             self._plan, self._smaller = found.plan, [*found.smaller]
             if not found.fits:
-                complain(
+                print_notice(
                     f"{self._row.recorded} is too large for this machine; trying the memory plan "
                     f"{found.plan.name}: `imagen models --plan` tells more"
                 )

@@ -14,7 +14,7 @@ from imagen_nb.backends.flux.drawing.watch import Watch
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.pipelines import Kind
 from imagen_nb.errors import BackendError, Cancelled
-from imagen_nb.request.request import Request, quoted
+from imagen_nb.request.request import Request, describe_request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -116,6 +116,4 @@ def guarded(
 
 def _failure(request: Request, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
-    return (
-        f"cannot draw {quoted(request)} at {request.width}×{request.height}: {reason}"
-    )
+    return f"cannot draw {describe_request(request)} at {request.width}×{request.height}: {reason}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from imagen_nb.backends.flux.memory.plan import STORAGES
 from imagen_nb.errors import UsageError
-from imagen_nb.system.paths import absolute, portable
+from imagen_nb.system.paths import absolute_path, portable_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +107,5 @@ def _value(name: str, value: Any) -> Any:
     if not key.accepts(value):
         raise UsageError(f"memory.{name} is {key.takes}, not {value!r}")
     if name == "gguf" and value:
-        return portable(absolute(value))
+        return portable_path(absolute_path(value))
     return float(value) if name == "first_block_cache" else value

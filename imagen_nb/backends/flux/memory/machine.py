@@ -22,7 +22,7 @@ from imagen_nb.backends.flux.memory.plan import (
 from imagen_nb.backends.flux.models import Model, Sizes
 from imagen_nb.backends.flux.weights import WEIGHTS, found
 from imagen_nb.errors import BackendError
-from imagen_nb.system.paths import expanded
+from imagen_nb.system.paths import expand_user
 
 _GIB = 2**30 / 1e9
 _USABLE = 0.98  # of what a card is sold with: the driver keeps some
@@ -113,7 +113,7 @@ def plan_for(
     here = machine or this_machine()
     plain = Plan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
     if file := given.get("gguf"):
-        path = expanded(file)
+        path = expand_user(file)
         plain = replace(
             plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0
         )
