@@ -1,1 +1,7 @@
-"""Settings: arguments, environment, imagen.yaml and defaults, in this order."""
+"""Settings: arguments over environment over imagen.yaml over defaults.
+
+Other rooms use:
+    groups: `CostSettings` and the other groups of settings
+    settings: `Settings` and `load_settings`
+    yaml_file: the file imagen.yaml and its template
+"""

@@ -7,23 +7,32 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
-import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
 )
 
 from imagen_nb.backends.flux.memory.keys import KEYS
+from imagen_nb.config.groups import (
+    CloudSyncChoice,
+    CostSettings,
+    MemorySettings,
+    NonNegativeNumber,
+    OutputSettings,
+    PositiveCount,
+    PreviewChoice,
+    ReplicateSettings,
+    SettingsGroup,
+    SupabaseSettings,
+    on_or_off,
+)
 from imagen_nb.config.yaml_file import (
     Line,
     Problem,
@@ -32,15 +41,10 @@ from imagen_nb.config.yaml_file import (
     read_yaml,
 )
 from imagen_nb.errors import ConfigError
-from imagen_nb.system.paths import expand_user
-from imagen_nb.system.secret_text import strip_secret
 
-CloudSyncChoice = Literal["auto", "on", "off"]
-PreviewChoice = Literal["auto", "on", "off"]
+_EXPECTED_TEXT = "text without control characters, such as a line break, inside"
 
-_TEXT = "text without control characters, such as a line break, inside"
-
-EXPECTED = {  # said of a value that cannot be used
+EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}",
     "steps": "a whole number, 1 or more",
     "width": "a whole number of pixels, 1 or more",
@@ -50,11 +54,11 @@ EXPECTED = {  # said of a value that cannot be used
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSyncChoice)),
     **{
-        f"supabase.{name}": _TEXT
+        f"supabase.{name}": _EXPECTED_TEXT
         for name in ("url", "key", "email", "password", "database_url")
     },
     "supabase.exit_seconds": "seconds, 0 or more",
-    "replicate.api_token": _TEXT,
+    "replicate.api_token": _EXPECTED_TEXT,
     "replicate.timeout": "seconds, more than 0",
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
@@ -72,122 +76,14 @@ ENVIRONMENT_NAMES = {  # names that other programs use too, or that people type
 }
 
 
-def _reject_boolean(value: Any) -> Any:
-    """YAML reads yes and no as booleans, and a boolean would pass for 1 or 0."""
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    return value
-
-
-def _on_or_off(value: Any) -> Any:
-    """YAML 1.1 reads a bare on or off as a boolean."""
-    return ("on" if value else "off") if isinstance(value, bool) else value
-
-
-def _parsed_mapping(value: Any) -> Any:
-    """An environment variable holds a mapping as YAML writes it."""
-    try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
-        raise ValueError("not a mapping") from None
-
-
-def _strip_value(value: Any) -> Any:
-    """A file's end of line is no part of a secret or an address."""
-    if isinstance(value, SecretStr):
-        return SecretStr(strip_secret(value.get_secret_value()))
-    return strip_secret(value) if isinstance(value, str) else value
-
-
-def _validated_folder(folder: Path) -> Path:
-    expand_user(folder)  # raises for ~nobody; the setting stays as it was written
-    return folder
-
-
-_Count = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=1)]
-_Strength = Annotated[
-    float, BeforeValidator(_reject_boolean), Field(ge=0, allow_inf_nan=False)
-]
-_Seconds = Annotated[
-    float, BeforeValidator(_reject_boolean), Field(gt=0, allow_inf_nan=False)
-]
-_Text = Annotated[str, BeforeValidator(_strip_value)]
-_Secret = Annotated[SecretStr, BeforeValidator(_strip_value)]
-
-
-class _SettingsGroup(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class OutputSettings(_SettingsGroup):
-    """Where pictures are kept, and whether they are copied to the cloud."""
-
-    dir: Annotated[Path, AfterValidator(_validated_folder)] = Path("~/imagen")
-    cloud_sync: Annotated[CloudSyncChoice, BeforeValidator(_on_or_off)] = "auto"
-
-
-class SupabaseSettings(_SettingsGroup):
-    """The user's own Supabase."""
-
-    url: _Text | None = None
-    key: _Secret | None = None
-    email: _Text | None = None
-    password: _Secret | None = None
-    database_url: _Secret | None = None
-    exit_seconds: _Strength = 5.0
-
-
-class ReplicateSettings(_SettingsGroup):
-    """The user's account at Replicate, and how long a picture may take there, in seconds."""
-
-    api_token: _Secret | None = None
-    timeout: _Seconds | None = None
-
-
-class MemorySettings(_SettingsGroup):
-    """What of the memory plan of local FLUX models is set, whatever the machine."""
-
-    dtype: str | None = None
-    quantization: str | None = None
-    offload: str | None = None
-    text_encoders: str | None = None
-    vae_tiling: bool | None = None
-    vae_slicing: bool | None = None
-    compile: bool | None = None
-    first_block_cache: _Strength | None = None
-    batch: _Count | None = None
-    gguf: str | None = None
-
-    @field_validator("*")
-    @classmethod
-    def _known(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is not None and not KEYS[str(info.field_name)].accepts(value):
-            raise ValueError("not known")
-        return value
-
-    def given(self) -> dict[str, Any]:
-        """What is set."""
-        return {name: value for name, value in self if value is not None}
-
-
-class CostSettings(_SettingsGroup):
-    """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
-
-    prices: Annotated[dict[str, _Strength], BeforeValidator(_parsed_mapping)] = Field(
-        default_factory=dict
-    )
-    watts: _Strength | Literal["nvml"] | None = None
-    usd_per_kwh: _Strength | None = None
-
-
-class Settings(_SettingsGroup):
+class Settings(SettingsGroup):
     """Everything that can be configured. `sources`: where each value but the defaults came from."""
 
     backend: str | dict[str, Any] = "auto"
-    steps: _Count | None = None
-    width: _Count | None = None
-    height: _Count | None = None
-    guidance: _Strength | None = None
+    steps: PositiveCount | None = None
+    width: PositiveCount | None = None
+    height: PositiveCount | None = None
+    guidance: NonNegativeNumber | None = None
     tags: tuple[str, ...] = ()
     output: OutputSettings = OutputSettings()
     supabase: SupabaseSettings = SupabaseSettings()
@@ -195,7 +91,7 @@ class Settings(_SettingsGroup):
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
     owner_user_id: UUID | None = None
-    preview: Annotated[PreviewChoice, BeforeValidator(_on_or_off)] = "auto"
+    preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("backend")
@@ -203,48 +99,44 @@ class Settings(_SettingsGroup):
     def _has_type(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
         if isinstance(value, dict) and not isinstance(value.get("type"), str):
             raise ValueError("no type")
-        if isinstance(value, dict) and isinstance(token := value.get("api_token"), str):
+        token = value.get("api_token") if isinstance(value, dict) else None
+        if isinstance(value, dict) and isinstance(token, str):
             return value | {"api_token": SecretStr(token)}
         return value
 
     @field_validator("tags", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()]
-            if isinstance(value, str)
-            else value
-        )
+        if not isinstance(value, str):
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
 
     def backend_choice(self) -> tuple[str, dict[str, Any]]:
-        """The backend's name and its options."""
+        """Return the configured backend's name and its options."""
         if isinstance(self.backend, str):
             return self.backend, {}
         options = dict(self.backend)
         return options.pop("type"), options
 
     def options_of(self, backend: str) -> dict[str, Any]:
-        """What every backend of a kind is made with: those of a hosting service, and local FLUX."""
+        """Return the options that this backend gets from `replicate` or `memory`."""
         if not backend.endswith("-replicate"):
             memory = self.memory.given()
             return {"memory": memory} if memory and backend.startswith("flux") else {}
         return {name: value for name, value in self.replicate if value is not None}
 
     def shown(self) -> Iterator[tuple[str, str, str]]:
-        """Every key, its value as text (secrets masked) and where the value came from."""
+        """Yield every key, its value as text (secrets masked) and the value's source."""
         for key in setting_keys():
             value: Any = self
             for part in key.split("."):
                 value = getattr(value, part)
-            yield (
-                key,
-                "" if value is None else str(value),
-                self.sources.get(key, "default"),
-            )
+            text = "" if value is None else str(value)
+            yield key, text, self.sources.get(key, "default")
 
 
 def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
-    """Every key, dotted, e.g. output.dir."""
+    """Return every key, dotted, e.g. output.dir."""
     found = []
     for name, field in model.model_fields.items():
         part = field.annotation
@@ -257,23 +149,22 @@ def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[st
 
 @functools.cache
 def setting_groups() -> frozenset[str]:
-    """The keys that hold other keys: output, supabase and so on."""
+    """Return the keys that hold other keys: output, supabase and so on."""
     return frozenset(key.partition(".")[0] for key in setting_keys() if "." in key)
 
 
 def environment_name(key: str) -> str:
-    """The environment variable of a key, e.g. IMAGEN_OUTPUT_DIR."""
+    """Return the environment variable of a key, e.g. IMAGEN_OUTPUT_DIR."""
     return ENVIRONMENT_NAMES.get(key, "IMAGEN_" + key.upper().replace(".", "_"))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """The configuration file in force: $IMAGEN_CONFIG, or ~/.config/imagen.yaml."""
+    """Return the configuration file in force: $IMAGEN_CONFIG or ~/.config/imagen.yaml."""
     if named := environ.get("IMAGEN_CONFIG"):
         return Path(os.path.expanduser(named))
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return (
-        Path(os.path.expanduser(base)) / "imagen.yaml"
-    )  # which keeps ~ where there is no home
+    folder = Path(os.path.expanduser(base))  # which keeps ~ where there is no home
+    return folder / "imagen.yaml"
 
 
 def load_settings(
@@ -281,9 +172,15 @@ def load_settings(
     path: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """The settings in force. `arguments` is nested as the file is; what is empty is not given.
+    """Return the settings in force: arguments over environment over file over defaults.
 
-    Raises `ConfigError` for the first thing that cannot be used, naming file, line and key.
+    Args:
+        arguments: nested as the file is; empty values count as not given.
+        path: the configuration file, instead of `config_path(environ)`.
+        environ: the environment variables.
+
+    Raises:
+        ConfigError: for the first value that cannot be used, naming file, line and key.
     """
     layers = _layers(arguments or {}, path, environ)
     settings, problems = _merged(layers)
@@ -294,7 +191,7 @@ def load_settings(
 
 
 def validate_file(path: Path) -> list[Problem]:
-    """Every problem of one file, in the order of its lines; empty when it is good."""
+    """Return every problem of one file, in the order of its lines."""
     values, lines, problems = read_yaml(path)
     if problems:
         return problems
@@ -314,7 +211,7 @@ class _Layer:
 def _layers(
     arguments: Mapping[str, Any], path: Path | None, environ: Mapping[str, str]
 ) -> list[_Layer]:
-    """Weakest first: file, environment, arguments."""
+    """Return the layers, weakest first: file, environment, arguments."""
     layers = []
     file = path or config_path(environ)
     named = path is not None or bool(environ.get("IMAGEN_CONFIG"))
@@ -330,7 +227,7 @@ def _layers(
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as dotted keys; `backend` and unknown mappings stay whole."""
+    """Return nested values by dotted keys; `backend` and unknown mappings stay whole."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if not prefix and name in setting_groups() and isinstance(value, Mapping):
@@ -341,7 +238,7 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
-    """The settings of all layers together, or None with what is wrong in them."""
+    """Return the settings of all layers together, or None and what is wrong in them."""
     known = set(setting_keys())
     merged: dict[str, Any] = {}
     owner: dict[str, _Layer] = {}
@@ -367,13 +264,11 @@ def _empty(value: Any) -> bool:
 
 
 def _misplaced(key: str, value: Any, known: set[str]) -> str:
-    """What to say of a key that is none; nothing when it is a group, its lines commented out."""
+    """Explain an unknown key; "" for a group whose lines are all commented out."""
+    if key in setting_groups() and value is None:
+        return ""
     if key in setting_groups():
-        return (
-            "expected indented lines of `key: value` below it"
-            if value is not None
-            else ""
-        )
+        return "expected indented lines of `key: value` below it"
     if ":" in key:
         return "expected a space after the colon"
     return f"unknown key{describe_nearest(printable_key(key), known)}"
@@ -388,8 +283,9 @@ def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, _Layer]) -> 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in flat.items():
-        group, dot, name = key.rpartition(".")
-        (nested.setdefault(group, {}) if dot else nested)[name] = value
+        group, _, name = key.rpartition(".")
+        values = nested.setdefault(group, {}) if group else nested
+        values[name] = value
     return nested
 
 

@@ -106,30 +106,26 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line.number}" if self.line else self.file
-        return (
-            f"{where}: {self.key}: {self.expected}"
-            if self.key
-            else f"{where}: {self.expected}"
-        )
+        key = f"{self.key}: " if self.key else ""
+        return f"{where}: {key}{self.expected}"
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that names the place of a value that looks like a date or number and is none."""
+    """Safe YAML that names the place of what looks like a date or number but is none."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (
-            ValueError
-        ):  # its text would show what was written, which may be a secret
-            what = "a date or number that cannot be: put text in quotes"
+        except ValueError:  # its message would quote the value, which may be a secret
+            problem = "a date or number that cannot be: put text in quotes"
+            place = node.start_mark
             raise yaml.constructor.ConstructorError(
-                None, None, what, node.start_mark
+                None, None, problem, place
             ) from None
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Problem]]:
-    """The file's values, the line of each dotted key, and what keeps it from being read."""
+    """Return the file's values, the line of each dotted key, and its problems."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -174,7 +170,7 @@ def _yaml_problem(path: Path, text: str, error: yaml.YAMLError) -> Problem:
 def _key_lines(
     path: Path, node: yaml.Node | None
 ) -> tuple[dict[str, Line], list[Problem]]:
-    """Where each key stands, and the keys that stand there twice, of which YAML keeps the last."""
+    """Return the line of each key, and a problem for each key that stands there twice."""
     lines: dict[str, Line] = {}
     problems = []
     for key, line in _dotted_keys(node):
@@ -188,7 +184,7 @@ def _key_lines(
 def _dotted_keys(
     node: yaml.Node | None, prefix: str = ""
 ) -> Iterator[tuple[str, Line]]:
-    """Dotted keys, two levels deep as the settings are (an alias may hold itself)."""
+    """Yield dotted keys, two levels deep as settings are (an alias may hold itself)."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
@@ -198,31 +194,29 @@ def _dotted_keys(
 
 
 def printable_key(key: str) -> str:
-    """A key as far as it looks like one: after a forgotten space, the rest may be a secret."""
+    """Return a key as far as it looks like one: the rest may be a secret."""
     name = re.match(r"[\w.-]{0,60}", key)
     start = name.group() if name else ""
     return key if start == key else f"{start}…"
 
 
 def describe_nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key that was probably meant, or nothing."""
+    """Return a hint at the known key that was probably meant, or all known keys."""
     names = list(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     last = {name.rpartition(".")[2]: name for name in names}
-    close = close or [
-        last[n] for n in difflib.get_close_matches(key, list(last), n=1, cutoff=0.6)
-    ]
-    return (
-        f"; did you mean {close[0]}?"
-        if close
-        else f"; known are {', '.join(sorted(names))}"
-    )
+    if not close:
+        likely = difflib.get_close_matches(key, list(last), n=1, cutoff=0.6)
+        close = [last[name] for name in likely]
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(sorted(names))}"
 
 
 def write_template(path: Path, *, force: bool = False) -> None:
     """Write the commented template, readable by its owner only; a link is followed.
 
-    Raises `ConfigError` when the file is there already, unless `force`, or cannot be written.
+    Raise `ConfigError` if the file exists, unless `force`, or cannot be written.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -230,7 +224,10 @@ def write_template(path: Path, *, force: bool = False) -> None:
         with temporary_file(
             target.parent, YAML_TEMPLATE.encode(), PRIVATE_MODE
         ) as partial:
-            (os.replace if force else move_to_new_name)(partial, target)
+            if force:
+                os.replace(partial, target)
+            else:
+                move_to_new_name(partial, target)
     except OSError as error:
         if target.is_file() and not force:
             raise ConfigError(

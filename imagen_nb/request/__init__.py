@@ -1,6 +1,15 @@
 """What to draw: complete, validated requests, sweeps of them, input images and options.
 
-Programs that build on this package, and notebooks of batches, may use what stands here.
+Programs that build on this package, and notebooks of batches, may import the names
+below from here.
+
+Other rooms use:
+    images: `InputImage`, an image to draw from
+    options: `AcceptedOptions`, the options that a model takes
+    request: `Request`, `Defaults`, `Limits` and `resolve`
+    sweep: `Axis`, `Grid` and `make_grid`
+    sweep_syntax: "{red|blue} boat", "1..8" and "128x128" as lists
+    validation: what users give, checked
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images that pictures are drawn from: init image and mask, each known by its file's sha256."""
+"""Images that pictures are drawn from: init image and mask, known by their sha256."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ from imagen_nb.system.paths import absolute_path
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = {
-    "PNG": "png",
-    "JPEG": "jpg",
-    "WEBP": "webp",
-}  # formats, and how the names of files end
-MAX_INPUT_PIXELS = 64_000_000  # of one image: what a camera makes, and no bomb
+IMAGE_SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}  # by Pillow's formats
+MAX_INPUT_PIXELS = 64_000_000  # what a camera makes, and no decompression bomb
 _ACCEPTED_FORMS = (
     "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
 )
@@ -30,9 +26,9 @@ _ACCEPTED_FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class InputImage:
-    """One image as it was given: the bytes of its file, `kind` png, jpg or webp.
+    """One image as it was given: the bytes of its file; `kind` is png, jpg or webp.
 
-    `width`, `height`: pixels, as it is seen (a photograph may lie on its side in the file).
+    `width` and `height` are in pixels after the EXIF rotation.
     """
 
     sha256: str
@@ -43,13 +39,13 @@ class InputImage:
 
     @property
     def file_name(self) -> str:
-        """What its file is called beside pictures drawn from it."""
+        """The name of its file beside the pictures that are drawn from it."""
         return f"{self.sha256}.{self.kind}"
 
     def image(self, width: int, height: int) -> Image:
-        """RGB of this size: scaled, and cut at the longer sides where the shape is another one.
+        """Return the image as RGB of this size in pixels: scaled, and cropped to its shape.
 
-        What is transparent becomes white.
+        Transparent pixels become white.
         """
         from PIL import Image
 
@@ -60,7 +56,7 @@ class InputImage:
         return _fit_size(seen.convert("RGB"), width, height)
 
     def mask(self, width: int, height: int) -> Image:
-        """The brightness as L, of this size: white is painted anew. What is transparent is kept."""
+        """Return the mask as L of this size: white is redrawn, transparent is kept."""
         from PIL import Image
 
         seen = _load_upright(self.data).convert("RGBA")
@@ -71,7 +67,7 @@ class InputImage:
 
 
 def load_input(name: str, given: Any) -> InputImage:
-    """The image that a user gives as `name`. Raises `UsageError` for what is none."""
+    """Return the image that a user gives as `name`. Raise `UsageError` if it is none."""
     if isinstance(given, InputImage):
         return given
     if isinstance(given, (str, os.PathLike)):
@@ -82,14 +78,13 @@ def load_input(name: str, given: Any) -> InputImage:
 
 
 def decode_input(name: str, data: bytes) -> InputImage:
-    """The bytes of an image's file. Raises `UsageError` when they are of none, or too large."""
+    """Return the image of a file's bytes. Raise `UsageError` if torn or too large."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # told apart below
+            # Too many pixels are refused below, with our own line.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
                 kind, (width, height) = IMAGE_SUFFIXES[str(file.format)], file.size
                 if width * height > MAX_INPUT_PIXELS:
@@ -115,7 +110,7 @@ def _read_image_file(name: str, path: Path) -> bytes:
 
 
 def _encode_in_memory(name: str, given: Any) -> bytes:
-    """A PNG of an image in memory."""
+    """Return the PNG of an image in memory: a PIL image or an array."""
     from PIL import Image
 
     if not isinstance(given, Image.Image):
@@ -149,7 +144,7 @@ def _load_upright(data: bytes) -> Image:
 
 
 def _upright(image: Image) -> Image:
-    """A copy, turned as its EXIF data say."""
+    """Return a copy, rotated as its EXIF data say."""
     from PIL import ImageOps
 
     turned: Image = ImageOps.exif_transpose(image)

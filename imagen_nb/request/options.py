@@ -1,4 +1,4 @@
-"""What a request may say besides prompt, seed, steps, size, guidance: where a model takes it."""
+"""Options of a request besides prompt, seed, steps, size and guidance, and who takes them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,18 @@ OPTION_NAMES = (
     "true_cfg",
     "scheduler",
 )
-SWEEPABLE_OPTIONS = (
-    "strength",
-    "true_cfg",
-    "scheduler",
-    "negative_prompt",
-)  # what a sweep may have several of
-DEFAULT_TRUE_CFG, MAX_TRUE_CFG = (
-    2.0,
-    30.0,
-)  # the scale where only a negative prompt is given, and the largest
+SWEEPABLE_OPTIONS = ("strength", "true_cfg", "scheduler", "negative_prompt")
+DEFAULT_TRUE_CFG = 2.0  # where only a negative prompt is given
+MAX_TRUE_CFG = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedOptions:
-    """What of `EXTRAS` a model takes.
+    """The options among `OPTION_NAMES` that a model takes.
 
-    `options`: their names, each with the others that it makes sense with only. `needs`: those that
-    must be given. `schedulers`: their names, each with the options that it does not go with.
-    `strength`: how much of an init image is drawn anew, 0 to 1, where that is not said.
+    `options`: their names, each with the options that it requires. `needs`: options that
+    must be given. `schedulers`: their names, each with the options that exclude it.
+    `strength`: the default share of an init image that is redrawn, 0 to 1.
     """
 
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -50,13 +43,14 @@ class AcceptedOptions:
 def validated_options(
     given: Mapping[str, Any], takes: AcceptedOptions
 ) -> dict[str, Any]:
-    """The fields of a request; what is None is not given.
+    """Return the fields of a request that these options set; None is not given.
 
-    Raises `UsageError` for what the model does not take, or what does not go together.
+    Raise `UsageError` for an option that the model does not take, or that excludes
+    another.
     """
-    wanted = {name: value for name, value in given.items() if value is not None}
-    _require_known(wanted, takes)
-    found = {name: _VALIDATORS[name](value, takes) for name, value in wanted.items()}
+    requested = {name: value for name, value in given.items() if value is not None}
+    _require_known(requested, takes)
+    found = {name: _VALIDATORS[name](value, takes) for name, value in requested.items()}
     _require_fitting_mask(found)
     if "init_image" in found and _applies("strength", found, takes):
         found.setdefault("strength", takes.strength)
@@ -65,14 +59,16 @@ def validated_options(
     return found | _guidance_fields(found)
 
 
-def _require_known(wanted: Iterable[str], takes: AcceptedOptions) -> None:
-    for name in wanted:
+def _require_known(requested: Iterable[str], takes: AcceptedOptions) -> None:
+    for name in requested:
         if name not in takes.options:
             known = ", ".join(takes.options) or "nothing of the kind"
             raise UsageError(f"this model takes no {name}: it takes {known}")
-        if lacking := [other for other in takes.options[name] if other not in wanted]:
+        if lacking := [
+            other for other in takes.options[name] if other not in requested
+        ]:
             raise UsageError(f"{name} needs {lacking[0]}: give both")
-    if lacking := [name for name in takes.needs if name not in wanted]:
+    if lacking := [name for name in takes.needs if name not in requested]:
         raise UsageError(
             f"this model draws from {' and '.join(takes.needs)}: give {lacking[0]}="
         )
@@ -85,7 +81,7 @@ def _applies(name: str, found: Mapping[str, Any], takes: AcceptedOptions) -> boo
 
 
 def _require_fitting_mask(found: Mapping[str, Any]) -> None:
-    """A mask lies on the init image, and marks something of it."""
+    """Raise `UsageError` unless the mask has the init image's size and marks something."""
     mask: InputImage | None = found.get("mask")
     if mask is None:
         return
@@ -119,7 +115,7 @@ def _require_compatible_scheduler(
 
 
 def _guidance_fields(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Classifier-free guidance away from the negative prompt, or from nothing in particular."""
+    """Return the fields of classifier-free guidance, away from the negative prompt."""
     scale, negative = found.get("true_cfg"), found.get("negative_prompt")
     if scale is None:
         scale = DEFAULT_TRUE_CFG if negative else 1.0

@@ -1,4 +1,4 @@
-"""What to draw: complete, validated requests, and what a model accepts."""
+"""Complete, validated requests, and the limits of the models that draw them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_SEED = 2**53 - 1  # every JSON reader holds it exactly
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a model is drawn with when the user does not say: sizes in pixels."""
+    """A model's own values where the user gives none. Sizes in pixels."""
 
     steps: int
     guidance: float
@@ -37,8 +37,8 @@ class Defaults:
 class Limits:
     """What a model accepts: sides in pixels, each a multiple of `multiple`.
 
-    `sizes`: the only (width, height) there are, where a model draws no others. `min_seed`: 1 where
-    a seed of 0 stands for any. `takes`: what may be said besides.
+    `sizes`: the only (width, height) that the model draws, if it draws no others.
+    `min_seed`: 1 where a seed of 0 means a random one. `takes`: its other options.
     """
 
     min_side: int
@@ -57,8 +57,8 @@ class Limits:
 class Request:
     """One picture to draw, every field as it will be used. Sizes in pixels.
 
-    `strength`: how much of the init image is drawn anew, 0 to 1. `negative_prompt` is what
-    classifier-free guidance of the scale `true_cfg` leads away from; at 1 there is none.
+    `strength`: the share of the init image that is redrawn, 0 to 1. `negative_prompt`:
+    what classifier-free guidance of the scale `true_cfg` leads away from; 1 is off.
     `scheduler`: the name of one that is not the model's own.
     """
 
@@ -85,24 +85,23 @@ class Request:
 
     @property
     def forgets_its_image(self) -> bool:
-        """Whether so much is drawn anew, against what was asked for, that it begins with noise.
+        """Whether nothing is left of the init image though less than all was to be redrawn.
 
-        Steps are run or left out as a whole: a strength of 0.8 is 1 where there are 4 of them.
+        Steps are run or left out as a whole: with 4 of them a strength of 0.8 is 1.
         """
         below = self.strength is not None and self.strength < 1
         return below and self.mask is None and self.steps_run == self.steps
 
     @property
     def steps_run(self) -> int:
-        """Denoising steps that are run: from an init image on the first ones are left out.
+        """The denoising steps that are run: with an init image, the first are left out.
 
-        As diffusers counts them.
+        Counted as diffusers' `get_timesteps` of FluxImg2ImgPipeline does.
         """
         if self.strength is None:
             return self.steps
-        return self.steps - int(
-            max(self.steps - min(self.steps * self.strength, self.steps), 0)
-        )
+        kept = min(self.steps * self.strength, self.steps)
+        return self.steps - int(max(self.steps - kept, 0))
 
 
 def resolve(
@@ -119,10 +118,29 @@ def resolve(
     tags: Iterable[str] = (),
     extras: Mapping[str, Any] | None = None,
 ) -> Request:
-    """A complete request: what is None comes from `defaults`, a seed of None is drawn by lot.
+    """Return a complete request, with the model's defaults for what is None.
 
-    `extras`: those of `imagen_nb.request.options`. A size that is not given follows from the init
-    image. Raises `UsageError` with the nearest allowed value when something cannot be drawn.
+    Args:
+        prompt: what to draw.
+        defaults: the model's own values.
+        limits: what the model accepts.
+        seed: 0 to 2^53-1; None chooses one at random.
+        steps: denoising steps.
+        width: pixels; without a size that of the init image decides.
+        height: pixels.
+        guidance: guidance scale.
+        max_sequence_length: tokens of the prompt.
+        tags: labels of the picture.
+        extras: options of `imagen_nb.request.options`, by name.
+
+    Raises:
+        UsageError: for a value that cannot be drawn, with the nearest allowed one.
+
+    Example:
+        >>> defaults = Defaults(4, 0.0, 128, 128, 64)
+        >>> limits = Limits(min_side=16, max_side=256, multiple=16)
+        >>> resolve("a red boat", defaults=defaults, limits=limits, seed=3).steps
+        4
     """
     length = _given_or(max_sequence_length, defaults.max_sequence_length)
     more = validated_options(extras or {}, limits.takes)
@@ -130,9 +148,7 @@ def resolve(
         width, height = _size_like(image, width, height, defaults, limits)
     request = Request(
         prompt=checked_prompt(prompt),
-        seed=random_seed()
-        if seed is None
-        else validated_int("seed", seed, limits.min_seed, MAX_SEED),
+        seed=_validated_seed(random_seed() if seed is None else seed, limits),
         steps=validated_int(
             "steps", _given_or(steps, defaults.steps), 1, limits.max_steps
         ),
@@ -161,9 +177,9 @@ def _size_like(
     defaults: Defaults,
     limits: Limits,
 ) -> tuple[int | None, int | None]:
-    """The size to draw at: the image's own, as near as the model can, and of about its pixels.
+    """Return the image's own size, as near as the model can draw it.
 
-    One side that is given decides the other one.
+    The area is at most the model's usual one. One given side decides the other.
     """
     if width is not None and height is not None:
         return width, height
@@ -173,9 +189,7 @@ def _size_like(
         usual = defaults.width * defaults.height
         scale = min(1.0, math.sqrt(usual / (image.width * image.height)))
     near = [_nearest_side(side * scale, limits) for side in (image.width, image.height)]
-    return (near[0] if width is None else width), (
-        near[1] if height is None else height
-    )
+    return _given_or(width, near[0]), _given_or(height, near[1])
 
 
 def _nearest_side(side: float, limits: Limits) -> int:
@@ -186,17 +200,21 @@ def _nearest_side(side: float, limits: Limits) -> int:
 
 
 def with_seed(request: Request, seed: int, limits: Limits) -> Request:
-    """The same request with another seed. Raises `UsageError` for what is no seed."""
-    return replace(request, seed=validated_int("seed", seed, limits.min_seed, MAX_SEED))
+    """Return the same request with another seed. Raise `UsageError` for no seed."""
+    return replace(request, seed=_validated_seed(seed, limits))
+
+
+def _validated_seed(seed: int, limits: Limits) -> int:
+    return validated_int("seed", seed, limits.min_seed, MAX_SEED)
 
 
 def random_seed() -> int:
-    """A fresh seed from 1, which every model takes, to 2^32 - 1: short enough to read aloud."""
+    """Return a random seed from 1, which every model takes, to 2^32 - 1."""
     return 1 + secrets.randbelow(2**32 - 1)
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:
-    """Raises `UsageError` with the nearest one when the model draws only other sizes, in pixels."""
+    """Raise `UsageError`, naming the nearest size, if the model draws other sizes only."""
     if not limits.sizes or (width, height) in limits.sizes:
         return
     near = min(limits.sizes, key=lambda size: _distance(size, (width, height)))
@@ -208,7 +226,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 
 
 def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
-    """How far apart in proportion: a side of half the length is as far off as one of double."""
+    """Return the distance of two sizes by proportion: half is as far off as double."""
     return sum(math.log(one / two) ** 2 for one, two in zip(size, other, strict=True))
 
 
@@ -229,7 +247,7 @@ def _validated_side(name: str, value: Any, limits: Limits) -> int:
     return side
 
 
-_MAX_QUOTED_CHARS = 60  # letters of the prompt
+_MAX_QUOTED_CHARS = 60  # of the prompt
 
 
 def describe_request(request: Request) -> str:

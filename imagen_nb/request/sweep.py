@@ -1,4 +1,4 @@
-"""Sweeps: every combination of what shall vary, as requests in order."""
+"""Sweeps: every combination of the values that vary, as requests in order."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Grid:
 
 
 def expanded_prompts(prompts: str | Iterable[str]) -> list[str]:
-    """The prompts with their alternatives, `{red|blue} boat`, expanded in order.
+    """Return the prompts with their alternatives, `{red|blue} boat`, expanded in order.
 
-    Raises `UsageError` for what is no prompt, or has too many alternatives.
+    Raise `UsageError` for what is no prompt, or has too many alternatives.
     """
     given = [prompts] if isinstance(prompts, str) else list(prompts)
     return [text for prompt in given for text in expand(checked_prompt(prompt))]
@@ -60,11 +60,12 @@ def make_grid(
     tags: Iterable[str] = (),
     extras: Mapping[str, Any] | None = None,
 ) -> Grid:
-    """Every combination: prompt slowest, then size, steps, guidance, `extras`, and seed fastest.
+    """Return every combination of the values: prompt slowest, seed fastest.
 
-    `extras`: see `resolve`; each of `SWEPT` is a value or a list of values.
-    Prompts are taken as they are (see `expanded_prompts`). Without seeds one random seed serves
-    the whole grid, so that only what was asked to vary varies.
+    Between these come size, steps, guidance, and the options in `SWEEPABLE_OPTIONS`, each
+    a value or a list of values; see `resolve` for the arguments. Prompts are taken as
+    they are (see `expanded_prompts`). Without seeds one random seed serves the whole
+    grid, so that only what was asked to vary varies.
     """
     more = {name: value for name, value in (extras or {}).items() if value is not None}
     swept = [name for name in SWEEPABLE_OPTIONS if name in more]
@@ -77,19 +78,25 @@ def make_grid(
         Axis("seed", _axis_values(seeds) if seeds is not None else (random_seed(),)),
     )
     _require_count(math.prod(len(axis.values) for axis in axes))
-    kept = tuple(tags)
-    same = {name: value for name, value in more.items() if name not in swept}
+    fixed = {name: value for name, value in more.items() if name not in swept}
+    combinations = itertools.product(*(axis.values for axis in axes))
+    labels = tuple(tags)
     requests = [
         resolve(
-            prompt, defaults=defaults, limits=limits, seed=seed, steps=step_count,
-            width=width, height=height, guidance=scale,
-            max_sequence_length=max_sequence_length, tags=kept,
-            extras=same | dict(zip(swept, values, strict=True)),
+            prompt,
+            defaults=defaults,
+            limits=limits,
+            seed=seed,
+            steps=step_count,
+            width=width,
+            height=height,
+            guidance=scale,
+            max_sequence_length=max_sequence_length,
+            tags=labels,
+            extras=fixed | dict(zip(swept, options, strict=True)),
         )
-        for prompt, (width, height), step_count, scale, *values, seed in itertools.product(
-            *(axis.values for axis in axes)
-        )
-    ]  # fmt: skip
+        for prompt, (width, height), step_count, scale, *options, seed in combinations
+    ]
     return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
 
 

@@ -1,4 +1,4 @@
-"""How many values are written in one text: "{red|blue} boat", "1..8,12", "128x128,192x128"."""
+"""Several values in one text: "{red|blue} boat", "1..8,12", "128x128,192x128"."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MAX_DEPTH = 20  # braces within braces
 
 
 def expand(prompt: str) -> list[str]:
-    r"""Alternatives in braces, in order: "{red|blue} boat" -> ["red boat", "blue boat"].
+    r"""Return the alternatives in braces, in order: "{red|blue} boat" -> ["red boat", "blue boat"].
 
     Several groups multiply, the leftmost slowest; groups nest; `\{`, `\|` and `\}` are plain text.
-    Raises `UsageError` for a brace without its partner.
+    Raise `UsageError` for a brace without its partner.
     """
     texts, end = _alternatives(prompt, 0, depth=0)
     if end != len(prompt):
@@ -25,7 +25,7 @@ def expand(prompt: str) -> list[str]:
 
 
 def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
-    """All readings from `at` to the brace that closes this group (or the end), and its place."""
+    """Return all readings from `at` to the end of this group, and where that is."""
     done: list[str] = []
     current = [""]
     while at < len(text):
@@ -61,12 +61,12 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
 
 
 def escape(prompt: str) -> str:
-    r"""The prompt with its braces as plain text: `expand(escape(prompt)) == [prompt]`."""
+    r"""Return the prompt with its braces as plain text: `expand(escape(prompt)) == [prompt]`."""
     return re.sub(r"([{|}])", r"\\\1", prompt)
 
 
 def parse_ints(text: str) -> list[int]:
-    """ "1..4,12" -> [1, 2, 3, 4, 12]. Raises `UsageError` for anything else."""
+    """ "1..4,12" -> [1, 2, 3, 4, 12]. Raise `UsageError` for anything else."""
     numbers: list[int] = []
     for part in text.split(","):
         first, dots, last = part.strip().partition("..")
@@ -85,7 +85,7 @@ def parse_ints(text: str) -> list[int]:
 
 
 def parse_floats(text: str) -> list[float]:
-    """ "0,3.5" -> [0.0, 3.5]. Raises `UsageError` for anything else."""
+    """ "0,3.5" -> [0.0, 3.5]. Raise `UsageError` for anything else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -93,7 +93,7 @@ def parse_floats(text: str) -> list[float]:
 
 
 def parse_sizes(text: str) -> list[tuple[int, int]]:
-    """ "128x128,192x128" -> [(128, 128), (192, 128)]. Raises `UsageError` for anything else."""
+    """ "128x128,192x128" -> [(128, 128), (192, 128)]. Raise `UsageError` otherwise."""
     sizes = []
     for part in text.split(","):
         width, _, height = part.strip().lower().partition("x")

@@ -1,4 +1,4 @@
-"""What a user gives, checked: the value as it will be used, or one line that says why not."""
+"""Checks of what a user gives: the value as it will be used, or a `UsageError`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from imagen_nb.errors import UsageError
 
 
 def checked_prompt(prompt: object) -> str:
-    """The prompt itself. Raises `UsageError` when it is blank or is not text that can be kept."""
-    said = validated_text("the prompt", prompt)
-    if not said.strip():
+    """Return the prompt itself. Raise `UsageError` if it is blank or no UTF-8 text."""
+    text = validated_text("the prompt", prompt)
+    if not text.strip():
         raise UsageError("the prompt is empty: say what to draw")
-    return said
+    return text
 
 
 def validated_text(name: str, value: object) -> str:
-    """The text itself. Raises `UsageError` for what is none, or cannot be kept."""
+    """Return the text itself. Raise `UsageError` if it is no text, or not in UTF-8."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be text, not {type(value).__name__}")
     try:
@@ -32,7 +32,7 @@ def validated_text(name: str, value: object) -> str:
 
 
 def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags, stripped, each once, in their order. Raises `UsageError` for what is no tag."""
+    """Return the tags, stripped, each once, in order. Raise `UsageError` for no tag."""
     if isinstance(tags, str):
         tags = (tags,)
     names = [tag.strip() if isinstance(tag, str) else tag for tag in tags]
@@ -45,7 +45,7 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def validated_int(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number from `low` to `high`. Raises `UsageError` for anything else."""
+    """Return a whole number from `low` to `high`. Raise `UsageError` for anything else."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -60,7 +60,7 @@ def validated_int(name: str, value: Any, low: int, high: int) -> int:
 
 
 def validated_float(name: str, value: Any, low: float, high: float) -> float:
-    """A number from `low` to `high`. Raises `UsageError` for anything else."""
+    """Return a number from `low` to `high`. Raise `UsageError` for anything else."""
     try:
         number = None if isinstance(value, (bool, str)) else float(value)
     except OverflowError:
@@ -81,7 +81,7 @@ def _describe_range(low: object, high: object) -> str:
 
 
 def short_repr(value: object) -> str:
-    """The value on one short line, whatever it is."""
+    """Return the value's repr on one line of at most 60 characters."""
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # Python writes no number of more than 4300 digits

@@ -10,7 +10,7 @@ from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from imagen_nb.backends import Backend, Drawn
-    from imagen_nb.config.settings import CostSettings
+    from imagen_nb.config.groups import CostSettings
 
 
 def cost_usd(settings: CostSettings, backend: Backend, drawn: Drawn) -> float | None:

@@ -27,7 +27,7 @@ from imagen_nb.system.faults import fault_point
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from imagen_nb.config.settings import CostSettings
+    from imagen_nb.config.groups import CostSettings
 
     Adopted = tuple[
         Callable[[], Image], Record

@@ -1,1 +1,16 @@
-"""What knows nothing of pictures: files, processes, terminals, pages, imports."""
+"""What knows nothing of pictures' records: files, processes, terminals, pages, imports.
+
+Other rooms use:
+    atomic: files that are whole or not there
+    faults: points where tests kill the process
+    file_cache: a folder of files of which the least recently used are removed
+    import_hooks: what to do once a module is imported
+    leases: who holds what, also after a crash
+    markup: untrusted text as HTML
+    paths: paths as people write them
+    progress: progress bars
+    secret_text: secrets, stripped and kept out of messages
+    terminal: notices, tables and pictures on a terminal
+    throttling: servers that are busy
+    thumbnails: small pictures, contact sheets, text in pictures
+"""

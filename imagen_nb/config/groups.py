@@ -1,0 +1,135 @@
+"""The groups of settings: output, supabase, replicate, cost and memory, and their values' types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+from imagen_nb.backends.flux.memory.keys import KEYS
+from imagen_nb.system.paths import expand_user
+from imagen_nb.system.secret_text import strip_secret
+
+CloudSyncChoice = Literal["auto", "on", "off"]
+PreviewChoice = Literal["auto", "on", "off"]
+
+
+def _reject_boolean(value: Any) -> Any:
+    """Refuse a boolean, which YAML makes of yes and no, and which would pass for 1 or 0."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
+def on_or_off(value: Any) -> Any:
+    """Return on or off for a boolean, which YAML 1.1 makes of a bare on or off."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _parsed_mapping(value: Any) -> Any:
+    """Return the mapping of a text: environment variables hold mappings as YAML."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        raise ValueError("not a mapping") from None
+
+
+def _strip_value(value: Any) -> Any:
+    """Return the value without white space around it, such as a file's end of line."""
+    if isinstance(value, SecretStr):
+        return SecretStr(strip_secret(value.get_secret_value()))
+    return strip_secret(value) if isinstance(value, str) else value
+
+
+def _validated_folder(folder: Path) -> Path:
+    expand_user(folder)  # raises for ~nobody; the setting stays as it was written
+    return folder
+
+
+PositiveCount = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=1)]
+NonNegativeNumber = Annotated[
+    float, BeforeValidator(_reject_boolean), Field(ge=0, allow_inf_nan=False)
+]
+_PositiveSeconds = Annotated[
+    float, BeforeValidator(_reject_boolean), Field(gt=0, allow_inf_nan=False)
+]
+_StrippedText = Annotated[str, BeforeValidator(_strip_value)]
+_StrippedSecret = Annotated[SecretStr, BeforeValidator(_strip_value)]
+
+
+class SettingsGroup(BaseModel):
+    """Settings that belong together: frozen, without unknown keys, never quoted in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class OutputSettings(SettingsGroup):
+    """Where pictures are kept, and whether they are copied to the cloud."""
+
+    dir: Annotated[Path, AfterValidator(_validated_folder)] = Path("~/imagen")
+    cloud_sync: Annotated[CloudSyncChoice, BeforeValidator(on_or_off)] = "auto"
+
+
+class SupabaseSettings(SettingsGroup):
+    """The user's own Supabase."""
+
+    url: _StrippedText | None = None
+    key: _StrippedSecret | None = None
+    email: _StrippedText | None = None
+    password: _StrippedSecret | None = None
+    database_url: _StrippedSecret | None = None
+    exit_seconds: NonNegativeNumber = 5.0
+
+
+class ReplicateSettings(SettingsGroup):
+    """The user's account at Replicate, and how long a picture may take there, in seconds."""
+
+    api_token: _StrippedSecret | None = None
+    timeout: _PositiveSeconds | None = None
+
+
+class MemorySettings(SettingsGroup):
+    """Parts of the memory plan of local FLUX models that are set, whatever the machine."""
+
+    dtype: str | None = None
+    quantization: str | None = None
+    offload: str | None = None
+    text_encoders: str | None = None
+    vae_tiling: bool | None = None
+    vae_slicing: bool | None = None
+    compile: bool | None = None
+    first_block_cache: NonNegativeNumber | None = None
+    batch: PositiveCount | None = None
+    gguf: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and not KEYS[str(info.field_name)].accepts(value):
+            raise ValueError("not known")
+        return value
+
+    def given(self) -> dict[str, Any]:
+        """Return the keys that are set, with their values."""
+        return {name: value for name, value in self if value is not None}
+
+
+class CostSettings(SettingsGroup):
+    """What pictures cost: `prices` in US dollars by backend, and electricity of this machine."""
+
+    prices: Annotated[
+        dict[str, NonNegativeNumber], BeforeValidator(_parsed_mapping)
+    ] = Field(default_factory=dict)
+    watts: NonNegativeNumber | Literal["nvml"] | None = None
+    usd_per_kwh: NonNegativeNumber | None = None
