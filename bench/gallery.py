@@ -48,10 +48,10 @@ df = pd.DataFrame({{
 WORD = "from IPython.display import HTML\nHTML('<b class=imagen-bare>word</b>')"
 MAKE = """
 from concurrent.futures import ThreadPoolExecutor
-from imagen_nb.frames.pictures.locate import places
+from imagen_nb.frames.pictures.locate import locate_pictures
 from imagen_nb.widgets.thumbnails import thumbnail
 with ThreadPoolExecutor(2) as pool:
-    made = list(pool.map(lambda place: thumbnail(place, None), places(df.head(600))))
+    made = list(pool.map(lambda place: thumbnail(place, None), locate_pictures(df.head(600))))
 print(f"{max(map(len, made))} bytes")
 """
 READY = """([number, start]) => new Promise(done => {

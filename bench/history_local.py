@@ -16,8 +16,8 @@ from typing import Any
 
 from timing import seconds
 
-from imagen_nb.frames.query import query
-from imagen_nb.frames.sources.local import sql
+from imagen_nb.frames.query import make_query
+from imagen_nb.frames.sources.local import catalog_select
 from imagen_nb.storage.catalog import Catalog, save, to_row
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
@@ -86,7 +86,7 @@ def main() -> None:
                     )
                 )
                 print(f"{name}: {found[0]} of {count} rows in {took:.2f} s")
-                statement, values = sql(query(**asked), None, False)
+                statement, values = catalog_select(make_query(**asked), None, False)
                 with catalog.reader() as connection:
                     plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
                     print("   ", "; ".join(row[3] for row in plan), flush=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from imagen_nb.frames.schema import framed, table_of
+from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import Output
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
@@ -115,7 +115,7 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
             paths[number] = str(tmp_path / f"{number}.png")
             pixels = rng.integers(0, 256, (noise, noise, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(paths[number], compress_level=0)
-        table = table_of(
+        table = history_table(
             {
                 "id": [str(UUID(int=number)) for number in range(count)],
                 "prompt": [EVIL[number % len(EVIL)] for number in range(count)],
@@ -137,7 +137,7 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
             },
             count,
         )
-        return framed(table)
+        return history_frame(table)
 
     return make
 

@@ -25,9 +25,9 @@ from imagen_nb.analysis.style import (
     nothing,
 )
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.moments import by_the_clock
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import labels
+from imagen_nb.frames.moments import local_times
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import parse_tags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,11 +49,11 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     A history of more than 120 days is counted by weeks, one of more than 900 by months. Raises
     `UsageError` when the frame lacks created_at or backend.
     """
-    require(df, "created_at", "backend")
+    require_columns(df, "created_at", "backend")
     df = df.reset_index(
         drop=True
     )  # a frame put together from several has rows of one label
-    times = by_the_clock(df["created_at"])
+    times = local_times(df["created_at"])
     days = (times.max() - times.min()).days if times.notna().any() else 0
     _, unit, width, start = [span for span in _SPANS if span[0] <= days][-1]
     ax = axes(ax, f"Pictures per {unit}", "", "pictures")
@@ -84,7 +84,7 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
     """
     if by not in BY:
         raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
-    require(df, "latency_ms", *(("width", "height") if by == "size" else (by,)))
+    require_columns(df, "latency_ms", *(("width", "height") if by == "size" else (by,)))
     ax = axes(ax, f"Latency by {by}", "seconds a picture", "")
     known = df[df["latency_ms"].notna()].reset_index(drop=True)
     if known.empty:
@@ -110,14 +110,14 @@ def cost(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     Raises `UsageError` when the frame lacks created_at or cost_usd_estimate.
     """
-    require(df, "created_at", "cost_usd_estimate")
+    require_columns(df, "created_at", "cost_usd_estimate")
     ax = axes(ax, "Cost", "", "US dollars, in all")
     known = df[df["cost_usd_estimate"].fillna(0) > 0].reset_index(drop=True)
     if known.empty:
         return nothing(ax, "no costs")
-    times = by_the_clock(known["created_at"]).sort_values()
+    times = local_times(known["created_at"]).sort_values()
     spent = known["cost_usd_estimate"][times.index].cumsum()
-    last = by_the_clock(df["created_at"]).max()
+    last = local_times(df["created_at"]).max()
     moments, dollars = [times.iloc[0], *times, last], [0.0, *spent, spent.iloc[-1]]
     ax.step(moments, dollars, where="post", color=COLOURS[0], linewidth=2)
     ax.set_ylim(bottom=0)
@@ -130,9 +130,11 @@ def tags(df: pd.DataFrame, most: int = 20, ax: Axes | None = None) -> Axes:
 
     Raises `UsageError` when the frame lacks tags.
     """
-    require(df, "tags")
+    require_columns(df, "tags")
     ax = axes(ax, "Tags", "pictures", "")
-    counts = df["tags"].map(labels).explode().dropna().value_counts().head(most)[::-1]
+    counts = (
+        df["tags"].map(parse_tags).explode().dropna().value_counts().head(most)[::-1]
+    )
     if counts.empty:
         return nothing(ax, "no tags")
     places = range(len(counts))

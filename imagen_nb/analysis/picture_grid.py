@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.style import SIZE, axes, kinds, label, nothing
-from imagen_nb.frames.schema import require
+from imagen_nb.frames.schema import require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -
         ax: where to draw; a figure of its own, as large as it needs, unless given.
         cloud: who fetches pictures that are not on this machine (`studio.reader()`).
     """
-    require(
+    require_columns(
         df,
         "id",
         "storage_path",
@@ -94,10 +94,12 @@ def _most(values: pd.Series[Any], count: int) -> list[Any]:
 
 
 def _images(shown: pd.DataFrame, cloud: Cloud | None) -> list[Image]:
-    from imagen_nb.frames.pictures.contact_sheet import small
-    from imagen_nb.frames.pictures.locate import described, places
+    from imagen_nb.frames.pictures.contact_sheet import load_reduced_images
+    from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 
-    return small(described(places(shown), cloud), cloud, _SIDE)
+    return load_reduced_images(
+        complete_from_cloud(locate_pictures(shown), cloud), cloud, _SIDE
+    )
 
 
 def _place(ax: Axes, image: Image, column: int, row: int) -> None:

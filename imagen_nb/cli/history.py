@@ -100,9 +100,9 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    from imagen_nb.frames.values import plain
+    from imagen_nb.frames.values import plain_value
 
-    made = plain(row["created_at"])
+    made = plain_value(row["created_at"])
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
     width, height, seed, steps = (
         _number(row[name]) for name in ("width", "height", "seed", "steps")
@@ -116,9 +116,9 @@ def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
 def _number(value: Any) -> str:
     """Its digits; nothing where another program wrote none."""
-    from imagen_nb.frames.values import plain
+    from imagen_nb.frames.values import plain_value
 
-    found = plain(value)
+    found = plain_value(value)
     return "" if found is None else str(found)
 
 
@@ -148,9 +148,11 @@ def _jsonl(frame: pd.DataFrame) -> None:
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     """Lists and records as JSON text."""
-    from imagen_nb.frames.schema import as_json
+    from imagen_nb.frames.schema import json_texts
 
-    texts: dict[str, Any] = {name: as_json(frame[name]) for name in ("tags", "sidecar")}
+    texts: dict[str, Any] = {
+        name: json_texts(frame[name]) for name in ("tags", "sidecar")
+    }
     return frame.assign(**texts)
 
 

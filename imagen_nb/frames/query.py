@@ -12,7 +12,7 @@ from uuid import UUID
 from imagen_nb.errors import UsageError
 from imagen_nb.frames import moments, words
 from imagen_nb.frames.moments import Moment
-from imagen_nb.frames.words import EVERY, Words
+from imagen_nb.frames.words import EVERY_PROMPT, SearchWords
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.request.sweep_syntax import parse_sizes
 from imagen_nb.request.validation import checked_tags
@@ -28,7 +28,7 @@ class Query:
 
     since: datetime | None = None
     until: datetime | None = None
-    words: Words = EVERY
+    words: SearchWords = EVERY_PROMPT
     backends: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Query:
         return self.since is None and self.until is None
 
 
-def query(
+def make_query(
     *,
     since: Moment | None = None,
     until: Moment | None = None,
@@ -73,21 +73,21 @@ def query(
 ) -> Query:
     """The question in the words of `Studio.history`. Raises `UsageError` naming what is wrong."""
     return Query(
-        since=None if since is None else moments.parse("since", since),
-        until=None if until is None else moments.parse("until", until, end=True),
-        words=words.parse(prompt),
-        backends=_texts("backend", backend),
-        models=_texts("model", model),
+        since=None if since is None else moments.parse_moment("since", since),
+        until=None if until is None else moments.parse_moment("until", until, end=True),
+        words=words.parse_search_words(prompt),
+        backends=_names_of_query("backend", backend),
+        models=_names_of_query("model", model),
         tags=() if tags is None else checked_tags(tags),
         any_tags=None if any_tags is None else checked_tags(any_tags),
-        seeds=_seeds(seed),
-        sizes=_sizes(size),
-        ids=_ids(ids),
-        limit=None if limit is None else _whole("limit", limit),
+        seeds=_seeds_of_query(seed),
+        sizes=_sizes_of_query(size),
+        ids=_ids_of_query(ids),
+        limit=None if limit is None else _validated_whole_number("limit", limit),
     )
 
 
-def _many(value: Any, *single: type) -> tuple[Any, ...] | None:
+def _tuple_of_values(value: Any, *single: type) -> tuple[Any, ...] | None:
     if value is None:
         return None
     return (
@@ -97,15 +97,15 @@ def _many(value: Any, *single: type) -> tuple[Any, ...] | None:
     )
 
 
-def _texts(name: str, value: object) -> tuple[str, ...] | None:
-    texts = _many(value, str)
+def _names_of_query(name: str, value: object) -> tuple[str, ...] | None:
+    texts = _tuple_of_values(value, str)
     for text in texts or ():
         if not isinstance(text, str):
             raise UsageError(f"{name} must be a name or several, not {text!r}")
     return texts and tuple(dict.fromkeys(texts))
 
 
-def _whole(name: str, value: Any) -> int:
+def _validated_whole_number(name: str, value: Any) -> int:
     try:
         number = operator.index(value)
     except TypeError:
@@ -115,56 +115,62 @@ def _whole(name: str, value: Any) -> int:
     return number
 
 
-def _seeds(value: object) -> tuple[int, ...] | None:
-    seeds = _many(value)
+def _seeds_of_query(value: object) -> tuple[int, ...] | None:
+    seeds = _tuple_of_values(value)
     if seeds is None:
         return None
     return tuple(
-        n for n in dict.fromkeys(_whole("seed", s) for s in seeds) if n <= MAX_SEED
+        n
+        for n in dict.fromkeys(_validated_whole_number("seed", s) for s in seeds)
+        if n <= MAX_SEED
     )
 
 
-def _sizes(value: Any) -> tuple[tuple[int, int], ...] | None:
+def _sizes_of_query(value: Any) -> tuple[tuple[int, int], ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
         return tuple(parse_sizes(value))
     pairs = (
         [value]
-        if _is_pair(value)
+        if _is_width_and_height(value)
         else [*value]
         if isinstance(value, Iterable)
         else [value]
     )
     for pair in pairs:
-        if not _is_pair(pair):
+        if not _is_width_and_height(pair):
             raise UsageError(
                 f"size must be (width, height) in pixels, or several, not {pair!r}"
             )
     return tuple(
-        (_whole("size", width), _whole("size", height)) for width, height in pairs
+        (
+            _validated_whole_number("size", width),
+            _validated_whole_number("size", height),
+        )
+        for width, height in pairs
     )
 
 
-def _is_pair(value: object) -> bool:
+def _is_width_and_height(value: object) -> bool:
     pair = (
         isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
     )
     return pair and all(not isinstance(side, (str, Sequence)) for side in value)  # type: ignore[attr-defined]
 
 
-def _ids(value: object) -> tuple[str, ...] | None:
-    ids = _many(value, str, UUID)
+def _ids_of_query(value: object) -> tuple[str, ...] | None:
+    ids = _tuple_of_values(value, str, UUID)
     try:
         return ids and tuple(dict.fromkeys(str(UUID(str(id))) for id in ids))
     except ValueError:
-        wrong = next(id for id in ids or () if not is_id(id))
+        wrong = next(id for id in ids or () if not is_uuid(id))
         raise UsageError(
             f"an id is a UUID as in the column id, not {wrong!r}"
         ) from None
 
 
-def is_id(value: object) -> bool:
+def is_uuid(value: object) -> bool:
     """Whether this is a UUID, or the text of one."""
     try:
         UUID(str(value))

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NAMES = (*COLUMNS, "local_path", "cloud")
-_WHOLE = {"seed", "steps", "width", "height", "latency_ms"}
-_FEW = {"backend", "model"}  # few different values
+HISTORY_COLUMNS = (*COLUMNS, "local_path", "cloud")
+_WHOLE_NUMBER_COLUMNS = {"seed", "steps", "width", "height", "latency_ms"}
+_CATEGORY_COLUMNS = {"backend", "model"}  # few different values
 
 
 @functools.cache
@@ -24,20 +24,20 @@ def arrow_schema() -> pa.Schema:
     """What every source gives: `NAMES` in their order; `sidecar` is JSON text, null if not read."""
     import pyarrow as pa
 
-    types = {name: pa.int64() for name in _WHOLE} | {
+    types = {name: pa.int64() for name in _WHOLE_NUMBER_COLUMNS} | {
         "cost_usd_estimate": pa.float64(),
         "tags": pa.list_(pa.string()),
         "created_at": pa.timestamp("us", "UTC"),
     }
-    return pa.schema([(name, types.get(name, pa.string())) for name in NAMES])
+    return pa.schema([(name, types.get(name, pa.string())) for name in HISTORY_COLUMNS])
 
 
-def empty() -> pa.Table:
+def empty_table() -> pa.Table:
     """No rows."""
     return arrow_schema().empty_table()
 
 
-def table_of(
+def history_table(
     columns: Mapping[str, pa.Array | pa.ChunkedArray | list[Any]], rows: int
 ) -> pa.Table:
     """Columns by name as a table of `arrow_schema`; times may be ISO text, what lacks is null."""
@@ -62,7 +62,7 @@ def newest_first(table: pa.Table, limit: int | None = None) -> pa.Table:
     return table if limit is None else table.slice(0, limit)
 
 
-def framed(table: pa.Table) -> pd.DataFrame:
+def history_frame(table: pa.Table) -> pd.DataFrame:
     """The table as a history frame.
 
     Texts are `str`, whole numbers `Int64`, times `datetime64[us, UTC]`, backend and model
@@ -70,32 +70,36 @@ def framed(table: pa.Table) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns = {name: _column(name, table.column(name)) for name in NAMES}
+    columns = {
+        name: _pandas_column(name, table.column(name)) for name in HISTORY_COLUMNS
+    }
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows), copy=False)
 
 
-def _column(name: str, values: pa.ChunkedArray) -> Any:
+def _pandas_column(name: str, values: pa.ChunkedArray) -> Any:
     import pandas as pd
 
-    if name in _WHOLE:
+    if name in _WHOLE_NUMBER_COLUMNS:
         return pd.Int64Dtype().__from_arrow__(values)  # type: ignore[attr-defined]
-    if name in _FEW:
-        return _category(values)
-    if name in _MADE:
-        return _objects(map(_MADE[name], values.to_pylist()), len(values))
+    if name in _CATEGORY_COLUMNS:
+        return _category_column(values)
+    if name in _OBJECT_CONVERTERS:
+        return _object_array(
+            map(_OBJECT_CONVERTERS[name], values.to_pylist()), len(values)
+        )
     if name in ("cost_usd_estimate", "created_at"):
         return values.to_pandas()
-    return _text(values)
+    return _string_column(values)
 
 
-def _text(values: pa.ChunkedArray) -> Any:
+def _string_column(values: pa.ChunkedArray) -> Any:
     import numpy as np
     import pandas as pd
 
     return pd.StringDtype(na_value=np.nan).__from_arrow__(values)  # type: ignore[attr-defined]
 
 
-def _category(values: pa.ChunkedArray) -> pd.Categorical:
+def _category_column(values: pa.ChunkedArray) -> pd.Categorical:
     import pandas as pd
 
     encoded = values.dictionary_encode().unify_dictionaries().combine_chunks()
@@ -105,7 +109,7 @@ def _category(values: pa.ChunkedArray) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, kinds)
 
 
-def _objects(values: Iterable[Any], count: int) -> Any:
+def _object_array(values: Iterable[Any], count: int) -> Any:
     """An array of Python objects: pandas would take lists of one length for a second dimension."""
     import numpy as np
 
@@ -115,23 +119,26 @@ def _objects(values: Iterable[Any], count: int) -> Any:
     return made
 
 
-def _list(value: list[str] | None) -> list[str]:
+def _list_or_empty(value: list[str] | None) -> list[str]:
     return [] if value is None else value
 
 
-def _dict(text: str | None) -> Any:
+def _parsed_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-_MADE: dict[str, Callable[[Any], Any]] = {"tags": _list, "sidecar": _dict}
+_OBJECT_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "tags": _list_or_empty,
+    "sidecar": _parsed_json,
+}
 
 
-def as_json(values: Iterable[Any]) -> list[str | None]:
+def json_texts(values: Iterable[Any]) -> list[str | None]:
     """Each value as JSON text; None stays."""
     return [None if value is None else json.dumps(value) for value in values]
 
 
-def require(frame: pd.DataFrame, *columns: str) -> None:
+def require_columns(frame: pd.DataFrame, *columns: str) -> None:
     """Raises `UsageError` naming those of these columns that the frame lacks."""
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:

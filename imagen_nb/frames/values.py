@@ -8,22 +8,22 @@ from contextlib import suppress
 from typing import Any
 
 
-def text(value: object) -> str:
+def text_or_empty(value: object) -> str:
     """The text, or "" for what is none: None, NaN, NA."""
     return value if isinstance(value, str) else ""
 
 
-def sidecar(value: object) -> dict[str, Any] | None:
+def parse_sidecar(value: object) -> dict[str, Any] | None:
     """A sidecar as plain values, from a dict or from JSON; None when it is neither."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError:
             return None
-    return plain(value) if isinstance(value, Mapping) else None
+    return plain_value(value) if isinstance(value, Mapping) else None
 
 
-def labels(value: object) -> list[str]:
+def parse_tags(value: object) -> list[str]:
     """Tags as a list of text, from a list, an array or JSON; none from anything else."""
     found = value
     with suppress(ValueError):
@@ -37,16 +37,16 @@ def labels(value: object) -> list[str]:
     )
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """The value with arrays as lists, numpy's numbers as Python's, and None for what is missing."""
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): plain_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        return plain(value.tolist())
-    return None if _missing(value) else value
+        return plain_value(value.tolist())
+    return None if _is_missing(value) else value
 
 
-def _missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType") or value != value

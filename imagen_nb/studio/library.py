@@ -12,7 +12,7 @@ from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
 from imagen_nb.frames.moments import Moment
-from imagen_nb.frames.query import query
+from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
 from imagen_nb.storage.catalog import Catalog, Entry
 from imagen_nb.storage.folders import Homes
@@ -87,13 +87,13 @@ class Library:
             UsageError: for a condition that is none.
             CloudError: when source is cloud or merged and it cannot be read.
         """
-        from imagen_nb.frames.schema import framed
+        from imagen_nb.frames.schema import history_frame
 
-        wanted = query(
+        wanted = make_query(
             since=since, until=until, prompt=prompt, backend=backend, model=model, tags=tags,
             any_tags=any_tags, seed=seed, size=size, ids=ids, limit=limit,
         )  # fmt: skip
-        return framed(self._history.table(wanted, source, sidecar=sidecar))
+        return history_frame(self._history.table(wanted, source, sidecar=sidecar))
 
     def sync(
         self,

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Unreachable
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.query import is_id
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import plain, sidecar
+from imagen_nb.frames.query import is_uuid
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import parse_sidecar, plain_value
 from imagen_nb.storage.catalog import Catalog, Entry
 from imagen_nb.storage.output import read_record
 from imagen_nb.storage.picture import Picture
@@ -126,7 +126,7 @@ def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[
     Raises what `original` does.
     """
     if hasattr(what, "columns"):  # a DataFrame
-        require(what, "id")
+        require_columns(what, "id")
         return [*map(str, what["id"])]
     if isinstance(what, (Picture, Record)):
         return [str(what.record.id if isinstance(what, Picture) else what.id)]
@@ -135,7 +135,7 @@ def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[
     ):  # a row
         return [str(what["id"])]
     if isinstance(what, UUID) or (
-        isinstance(what, str) and len(what) == 36 and is_id(what)
+        isinstance(what, str) and len(what) == 36 and is_uuid(what)
     ):
         return [str(what).lower()]
     if isinstance(what, Iterable) and not isinstance(what, (str, Path)):
@@ -216,7 +216,7 @@ def _in_row(row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Origi
     """A row by its own record, or by its id; where that is known nowhere, by its columns."""
     path = row.get("local_path")
     known = Path(path) if isinstance(path, str) and Path(path).exists() else None
-    if told := sidecar(row.get("sidecar")):
+    if told := parse_sidecar(row.get("sidecar")):
         return Original(_record(told, row["id"]), known)
     try:
         found = _by_id(str(row["id"]), catalogs, cloud)
@@ -231,7 +231,7 @@ def _of_columns(row: Any) -> Record:
     names = [
         name for name in COLUMNS if name in row.index and name in Record.model_fields
     ]
-    values = {name: plain(row[name]) for name in names}
+    values = {name: plain_value(row[name]) for name in names}
     try:
         return Record.model_validate({n: v for n, v in values.items() if v is not None})
     except ValidationError as error:

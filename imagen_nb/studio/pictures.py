@@ -147,7 +147,7 @@ class Pictures(Sequence[Picture]):
 
     def frame(self) -> pd.DataFrame:
         """One row a picture in the columns and types of `Studio.history`, sidecars included."""
-        from imagen_nb.frames.schema import framed, table_of
+        from imagen_nb.frames.schema import history_frame, history_table
 
         rows = [
             {
@@ -159,8 +159,10 @@ class Pictures(Sequence[Picture]):
             for picture in self
         ]
         names = rows[0] if rows else ()
-        return framed(
-            table_of({name: [row[name] for row in rows] for name in names}, len(rows))
+        return history_frame(
+            history_table(
+                {name: [row[name] for row in rows] for name in names}, len(rows)
+            )
         )
 
 

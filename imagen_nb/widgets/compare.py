@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.frames.pictures.diff import diff
-from imagen_nb.frames.pictures.locate import described, places
-from imagen_nb.frames.schema import framed, table_of
+from imagen_nb.frames.pictures.diff import diff_pictures
+from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
+from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.studio.default import studio
 from imagen_nb.widgets.rows import text_of
 from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails
@@ -72,7 +72,7 @@ class Compare(anywidget.AnyWidget):
         show_page(self._page())
 
     def _page(self) -> str:
-        found = described(places(self._frame), self._cloud)
+        found = complete_from_cloud(locate_pictures(self._frame), self._cloud)
         made = [attempt(place, self._cloud) for place in found]
         pairs = zip(made, self._frame["prompt"], strict=True)
         small = [(file, prompt) for file, prompt in pairs if isinstance(file, bytes)]
@@ -99,8 +99,10 @@ def _frame(originals: list[Original]) -> pd.DataFrame:
         }
         for one in originals
     ]
-    return framed(
-        table_of({name: [row[name] for row in rows] for name in rows[0]}, len(rows))
+    return history_frame(
+        history_table(
+            {name: [row[name] for row in rows] for name in rows[0]}, len(rows)
+        )
     )
 
 
@@ -111,8 +113,11 @@ def pair(
 
     Raises `ImagenError` when one of them cannot be had.
     """
-    files = [large(place, cloud) for place in described(places(frame), cloud)]
-    differing = diff(frame, 0, 1)
+    files = [
+        large(place, cloud)
+        for place in complete_from_cloud(locate_pictures(frame), cloud)
+    ]
+    differing = diff_pictures(frame, 0, 1)
     rows = [
         [str(name), *map(text_of, values)] for name, *values in differing.itertuples()
     ]

@@ -13,8 +13,8 @@ from IPython import get_ipython
 from PIL import Image
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place, described
-from imagen_nb.frames.words import parse
+from imagen_nb.frames.pictures.locate import PictureLocation, complete_from_cloud
+from imagen_nb.frames.words import parse_search_words
 from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import webp
@@ -140,7 +140,9 @@ class Gallery(anywidget.AnyWidget):
     def _filter(self, asked: dict[str, Any]) -> None:
         """Filter anew. Nothing else does: what is rated stays in view, whatever it was found by."""
         self._words = str(asked.get("words", ""))
-        self._filters = Filters(parse(self._words), _chosen(asked.get("chosen")))
+        self._filters = Filters(
+            parse_search_words(self._words), _chosen(asked.get("chosen"))
+        )
         self._visible = self._rows.found(self._filters)
         self._show(None)
 
@@ -160,7 +162,7 @@ class Gallery(anywidget.AnyWidget):
     def _cards(self, view: str, question: object, at: Sequence[int]) -> None:
         cloud = studio().reader()
         made: list[bytes | ImagenError] = []
-        for place in described(self._rows.places(at), cloud):
+        for place in complete_from_cloud(self._rows.places(at), cloud):
             if self._newest.get(view) is not question:  # scrolled on meanwhile
                 at = at[: len(made)]
                 break
@@ -187,7 +189,7 @@ class Gallery(anywidget.AnyWidget):
 
     def _look(self, view: str, position: int) -> None:
         cloud = studio().reader()
-        (place,) = described(self._rows.places([position]), cloud)
+        (place,) = complete_from_cloud(self._rows.places([position]), cloud)
         told = self._rows.whole(position) | {"path": str(place.local or "")}
         try:
             self._tell("picture", [large(place, cloud)], view=view, at=position, **told)
@@ -219,10 +221,10 @@ class Gallery(anywidget.AnyWidget):
         if (page := self._repr_html_()) != known:
             handle.update(saved(page), raw=True)
 
-    def _first(self) -> list[Place]:
+    def _first(self) -> list[PictureLocation]:
         return self._rows.places(range(min(_SAVED, len(self._rows))))
 
-    def _saved(self, place: Place) -> bytes:
+    def _saved(self, place: PictureLocation) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
         return self._small(attempt(place, None) if place.local else kept(place))
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from imagen_nb.frames.pictures.locate import Place, places
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import plain, sidecar
-from imagen_nb.frames.words import EVERY, Words
+from imagen_nb.frames.pictures.locate import PictureLocation, locate_pictures
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import parse_sidecar, plain_value
+from imagen_nb.frames.words import EVERY_PROMPT, SearchWords
 from imagen_nb.storage.tags import Change
 from imagen_nb.system.markup import cut
 
@@ -34,7 +34,7 @@ _UNTOLD = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 class Filters:
     """What a picture must be like: of each facet one of the values, if there are any."""
 
-    words: Words = EVERY
+    words: SearchWords = EVERY_PROMPT
     chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -43,7 +43,7 @@ class Rows:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         """Raises `UsageError` when the frame has no pictures' columns."""
-        require(frame, "id", "storage_path", "local_path")
+        require_columns(frame, "id", "storage_path", "local_path")
         self._frame = frame
         self._tags = [_tags(value) for value in self._column("tags")]
 
@@ -61,9 +61,9 @@ class Rows:
             found["tags"] = tags
         return found
 
-    def places(self, positions: Sequence[int]) -> list[Place]:
+    def places(self, positions: Sequence[int]) -> list[PictureLocation]:
         """Where these pictures are."""
-        return places(self._frame.iloc[[*positions]])
+        return locate_pictures(self._frame.iloc[[*positions]])
 
     def told(self, positions: Sequence[int]) -> dict[str, list[Any]]:
         """What is shown of these with their thumbnails, by column."""
@@ -78,13 +78,13 @@ class Rows:
         """All that an enlarged picture is shown with."""
         row = self._frame.iloc[position].to_dict()
         row["tags"] = ", ".join(self._tags[position])
-        record = sidecar(row.get("sidecar")) or {}
+        record = parse_sidecar(row.get("sidecar")) or {}
         more = {name: value for name, value in record.items() if name not in row}
         facts: dict[Any, Any] = {**row, **more}
         lines = [
             [str(name), text_of(value)]
             for name, value in facts.items()
-            if name not in _UNTOLD and plain(value) not in (None, "", {}, [])
+            if name not in _UNTOLD and plain_value(value) not in (None, "", {}, [])
         ]
         return {"prompt": text_of(row.get("prompt")), "facts": lines}
 
@@ -127,7 +127,7 @@ class Rows:
                 mask &= self._has(name, wanted)
         return mask
 
-    def _said(self, words: Words) -> Mask:
+    def _said(self, words: SearchWords) -> Mask:
         if not words:
             return np.ones(len(self), dtype=bool)
         prompts = self._values["prompt"]
@@ -211,7 +211,7 @@ def text_of(value: Any) -> str:
     """A value as a browser can be told it: text, nothing for what is missing."""
     if isinstance(value, str) and value.isascii():
         return value  # nearly all
-    found = plain(value)
+    found = plain_value(value)
     if found is None:
         return ""
     if isinstance(found, float) and found.is_integer():
@@ -223,5 +223,5 @@ def text_of(value: Any) -> str:
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    found = plain(value)
+    found = plain_value(value)
     return tuple(map(text_of, found)) if isinstance(found, list) else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.pictures.locate import Place, content, decoded
+from imagen_nb.frames.pictures.locate import PictureLocation, load_file, load_image
 from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import webp
@@ -20,18 +20,18 @@ _SIDE = 2048  # pixels of one
 _LIMIT = 256 * 2**20  # bytes of all thumbnails: some 30,000
 
 
-def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
+def thumbnail(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """The picture as WebP of at most 256 pixels a side and 12 kB. Raises what `decoded` does."""
     shelf = _shelf(cache_folder() / "thumbnails")
     data = shelf.get(place)
     if data is None:
-        data = webp(decoded(place, cloud))
+        data = webp(load_image(place, cloud))
         with suppress(StorageError):  # a full disk: it is made again the next time
             shelf.put(place, data)
     return data
 
 
-def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
+def attempt(place: PictureLocation, cloud: Cloud | None) -> bytes | ImagenError:
     """The thumbnail, or why there is none."""
     try:
         return thumbnail(place, cloud)
@@ -39,16 +39,16 @@ def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
         return error
 
 
-def kept(place: Place) -> bytes | None:
+def kept(place: PictureLocation) -> bytes | None:
     """The thumbnail if it was made before."""
     return _shelf(cache_folder() / "thumbnails").get(place)
 
 
-def large(place: Place, cloud: Cloud | None) -> bytes:
+def large(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
-    image = decoded(place, cloud)
+    image = load_image(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
-        data = content(place, cloud)
+        data = load_file(place, cloud)
         if len(data) <= LARGEST:
             return data
     return webp(image, _SIDE, LARGEST)
@@ -57,7 +57,7 @@ def large(place: Place, cloud: Cloud | None) -> bytes:
 class _Thumbnails(Shelf):
     """A shelf of thumbnails."""
 
-    def get(self, place: Place) -> bytes | None:
+    def get(self, place: PictureLocation) -> bytes | None:
         path = self._path(place)
         try:
             data = path.read_bytes()
@@ -67,10 +67,10 @@ class _Thumbnails(Shelf):
             os.utime(path)
         return data or None
 
-    def put(self, place: Place, data: bytes) -> None:
+    def put(self, place: PictureLocation, data: bytes) -> None:
         self._put(self._path(place), data)
 
-    def _path(self, place: Place) -> Path:
+    def _path(self, place: PictureLocation) -> Path:
         """By a hash of the picture's id and where its bytes are, as rows can say anything.
 
         Not of its sha256, which some frames have, and of others only the cloud knows.

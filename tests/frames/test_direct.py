@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.cloud.sync import _without_nul
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.query import query
+from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources import direct
 from imagen_nb.storage.record import COLUMNS
 from imagen_nb.studio.studio import Studio
@@ -87,23 +87,23 @@ def test_rows_without_a_time_come_last(filled: Database) -> None:
         for _ in range(2):
             admin.execute(f"{bare} VALUES (%s, 'bare', 'b', 'x', NULL)", [OWNER])
         try:
-            times = direct.read(url, query(), owner=owner)["created_at"]
+            times = direct.read(url, make_query(), owner=owner)["created_at"]
             assert [time is None for time in times.to_pylist()] == [False] * 120 + [True] * 2
             for limit, rows in ((120, 120), (121, 121), (500, 122)):
-                table = direct.read(url, query(limit=limit), owner=owner)
+                table = direct.read(url, make_query(limit=limit), owner=owner)
                 assert (table.num_rows, table["created_at"].null_count) == (rows, rows - 120)
-            assert direct.read(url, query(prompt="bare"), owner=owner).num_rows == 2
-            assert direct.read(url, query(since="100 days"), owner=owner).num_rows == 120
+            assert direct.read(url, make_query(prompt="bare"), owner=owner).num_rows == 2
+            assert direct.read(url, make_query(since="100 days"), owner=owner).num_rows == 120
         finally:
             admin.execute("DELETE FROM imagen.images WHERE created_at IS NULL")
 
 
 def test_with_the_database_alone_everybodys_rows_come(filled: Database) -> None:
-    table = direct.read(SecretStr(_as_superuser(filled)), query())
+    table = direct.read(SecretStr(_as_superuser(filled)), make_query())
     assert set(table["owner_user_id"].to_pylist()) == {OWNER, STRANGER}
     assert table["sidecar"].null_count == table.num_rows == 240
     (text,) = direct.read(
-        SecretStr(_as_superuser(filled)), query(limit=1), owner=uuid.UUID(OWNER), sidecar=True
+        SecretStr(_as_superuser(filled)), make_query(limit=1), owner=uuid.UUID(OWNER), sidecar=True
     )["sidecar"].to_pylist()
     assert json.loads(text)["versions"] == {"torch": "2.13.0"}
 
@@ -122,14 +122,14 @@ def test_what_goes_wrong_is_one_line_without_the_password(filled: Database, case
     form, kind = WRONG[case]
     url = form.format(secret="hunter2secret", port=filled.cluster.port)
     with pytest.raises(kind) as error:
-        direct.read(SecretStr(url), query())
+        direct.read(SecretStr(url), make_query())
     assert "hunter2secret" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_table_is_refused_with_what_to_do() -> None:
     with fresh_database() as database, pytest.raises(Refused, match="imagen db migrate"):
-        direct.read(SecretStr(_as_superuser(database)), query())
+        direct.read(SecretStr(_as_superuser(database)), make_query())
 
 
 def test_without_the_extra_it_says_what_to_install(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
 from imagen_nb.errors import CloudError, StorageError, UsageError
 from imagen_nb.frames.pictures import signed_urls as links
-from imagen_nb.frames.pictures.download import file_name
-from imagen_nb.frames.pictures.locate import at, places
+from imagen_nb.frames.pictures.download import download_name
+from imagen_nb.frames.pictures.locate import locate_pictures, position_of
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.pictures import render
@@ -80,7 +80,7 @@ def test_a_frame_may_have_been_anywhere(away: Studio, tmp_path: Path, form: str)
         frame["sidecar"] = frame["sidecar"].map(json.dumps)  # Parquet takes no empty dicts
         frame.to_parquet(tmp_path / "x.parquet")
         frame = pd.read_parquet(tmp_path / "x.parquet")
-        assert places(frame)[0].wanted.sha256
+        assert locate_pictures(frame)[0].wanted.sha256
     elif form == "csv":
         frame.to_csv(tmp_path / "x.csv", index=False)
         frame = pd.read_csv(tmp_path / "x.csv")
@@ -101,9 +101,9 @@ def test_what_is_no_picture_of_the_frame_is_said(here: pd.DataFrame, which: Any)
 
 def test_positions_are_those_of_iloc_whatever_the_index(here: pd.DataFrame) -> None:
     turned = here.iloc[::-1].set_axis([7, 7, 8, 9])
-    assert at(turned, 0) == 0
+    assert position_of(turned, 0) == 0
     assert turned.imagen.open(0).getpixel((0, 0)) == (turned["seed"].iloc[0], 0, 6)
-    assert at(turned, here["id"].iloc[0]) == at(turned, -1) == 3
+    assert position_of(turned, here["id"].iloc[0]) == position_of(turned, -1) == 3
 
 
 def test_the_columns_that_lack_are_named(here: pd.DataFrame, tmp_path: Path) -> None:
@@ -265,12 +265,12 @@ def test_a_folder_that_cannot_be_is_said_before_anything_is_fetched(
     ],
 )
 def test_downloads_are_named_as_the_files_were(storage_path: str, name: str) -> None:
-    assert "".join(file_name(storage_path, "id")) == name
+    assert "".join(download_name(storage_path, "id")) == name
 
 
 @given(st.text() | st.sampled_from(["../../x.png", "2026-05-11/..png", "/etc/passwd", "a/CON.png"]))
 def test_no_row_names_a_file_outside_the_folder(storage_path: str) -> None:
-    name = "".join(file_name(storage_path, "id"))
+    name = "".join(download_name(storage_path, "id"))
     assert os.path.basename(name) == name
     assert re.fullmatch(r"[\w-][\w.-]*\.(png|jpe?g|webp)", name, re.ASCII)
 

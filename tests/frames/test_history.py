@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.schema import NAMES
+from imagen_nb.frames.schema import HISTORY_COLUMNS
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.histories import CASES, NOW, entered, inserted, records
@@ -60,10 +60,10 @@ def test_every_source_has_the_same_columns_and_types(
     both: Studio, source: str, asked: dict[str, Any]
 ) -> None:
     frame = both.history(**asked, source=source)
-    assert tuple(frame.columns) == NAMES
+    assert tuple(frame.columns) == HISTORY_COLUMNS
     types = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert types == {
-        **dict.fromkeys(NAMES, "str"),
+        **dict.fromkeys(HISTORY_COLUMNS, "str"),
         **dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64"),
         "backend": "category",
         "model": "category",

@@ -17,7 +17,7 @@ from imagen_nb.cloud import local
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.sources import usage
-from imagen_nb.frames.sources.usage import columns_of
+from imagen_nb.frames.sources.usage import usage_columns_of
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.postgres import cluster
@@ -229,7 +229,7 @@ def test_without_a_cloud_or_the_column_that_is_said(
 def test_columns_are_found_by_their_names(
     columns: dict[str, bool], hash: str, cost: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = columns_of(columns)
+    found = usage_columns_of(columns)
     assert (found.hash, found.cost) == (hash, cost)
     assert ("is left out" in capsys.readouterr().err) == (cost is None)
 
@@ -237,4 +237,4 @@ def test_columns_are_found_by_their_names(
 @pytest.mark.parametrize("columns", [{}, {"id": True}, {"hash": False, "other_hash": False}])
 def test_no_column_of_hashes_is_said_with_those_that_are_there(columns: dict[str, bool]) -> None:
     with pytest.raises(CloudError, match=f"It has {', '.join(columns)}"):
-        columns_of(columns)
+        usage_columns_of(columns)

@@ -16,7 +16,7 @@ from PIL import Image
 
 import imagen_nb as im
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.words import parse
+from imagen_nb.frames.words import parse_search_words
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.system.thumbnails import WEIGHT, webp
 from imagen_nb.widgets import thumbnails as small
@@ -42,7 +42,11 @@ class TestFilters:
     ) -> None:
         frame = made(*PROMPTS)
         shown = view(frame)
-        wanted = [n for n, prompt in enumerate(frame["prompt"]) if parse(words).found_in(prompt)]
+        wanted = [
+            n
+            for n, prompt in enumerate(frame["prompt"])
+            if parse_search_words(words).found_in(prompt)
+        ]
         assert shown.filter(words) == wanted
         assert shown.gallery.visible["id"].tolist() == frame["id"].iloc[wanted].tolist()
         history = im.history(prompt=words or None)

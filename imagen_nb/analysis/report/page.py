@@ -11,7 +11,7 @@ from imagen_nb.analysis.report import charts, tables
 from imagen_nb.analysis.report.tables import section
 from imagen_nb.analysis.report.thumbnails import thumbnails
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.frames.schema import require
+from imagen_nb.frames.schema import require_columns
 from imagen_nb.studio.default import studio
 from imagen_nb.system.atomic import write_whole
 from imagen_nb.system.markup import END, MARK, bidi, head
@@ -35,7 +35,7 @@ def write(
     df: pd.DataFrame, path: Path | str, cloud: Cloud | None, title: str, pictures: int
 ) -> Path:
     """Write the report as `imagen_nb.report` says."""
-    require(df, *_COLUMNS)
+    require_columns(df, *_COLUMNS)
     if pictures < 0:
         raise UsageError(f"pictures must be 0 or more, not {pictures}")
     target = absolute(path)

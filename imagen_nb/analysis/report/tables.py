@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.style import kinds
-from imagen_nb.frames.moments import by_the_clock
-from imagen_nb.frames.values import labels
+from imagen_nb.frames.moments import local_times
+from imagen_nb.frames.values import parse_tags
 from imagen_nb.system.markup import bidi, escaped
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _PARTS = {
 
 def totals(df: pd.DataFrame) -> str:
     """All pictures together."""
-    times = by_the_clock(df["created_at"]).dropna()
+    times = local_times(df["created_at"]).dropna()
     seconds = df["latency_ms"].dropna().sum() / 1000
-    tagged = int((df["tags"].map(labels).map(len) > 0).sum())
+    tagged = int((df["tags"].map(parse_tags).map(len) > 0).sum())
     rows = [
         ("pictures", f"{len(df):,}"),
         ("different prompts", f"{df['prompt'].nunique():,}"),
@@ -111,7 +111,7 @@ def by_prompt(df: pd.DataFrame) -> str:
 
 def by_tag(df: pd.DataFrame) -> str:
     """The tags of most pictures."""
-    counts = df["tags"].map(labels).explode().dropna().value_counts()
+    counts = df["tags"].map(parse_tags).explode().dropna().value_counts()
     rows = [
         (tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()
     ]
@@ -121,7 +121,7 @@ def by_tag(df: pd.DataFrame) -> str:
 def costs(df: pd.DataFrame) -> str:
     """What each month cost, the last ones first."""
     paid = df[df["cost_usd_estimate"].fillna(0) > 0]
-    months = by_the_clock(paid["created_at"]).dt.strftime("%Y-%m")
+    months = local_times(paid["created_at"]).dt.strftime("%Y-%m")
     found = paid["cost_usd_estimate"].groupby(months).agg(["size", "sum"])
     found["all"] = found["sum"].cumsum()
     rows = [

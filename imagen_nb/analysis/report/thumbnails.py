@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.report.tables import section
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames.pictures.locate import Place, decoded, described, places
-from imagen_nb.frames.pictures.parallel import each
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_image,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.system.markup import bidi, escaped, within
 from imagen_nb.system.thumbnails import webp_within
 
@@ -41,8 +46,10 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
         // 4  # base64 has 4 letters for 3
         for caption, alt in zip(captions, alts, strict=True)
     ]
-    work = [*zip(described(places(shown), cloud), rooms, strict=True)]
-    made = each(work, lambda one: _small(*one, cloud), "reading pictures")
+    work = [
+        *zip(complete_from_cloud(locate_pictures(shown), cloud), rooms, strict=True)
+    ]
+    made = map_in_threads(work, lambda one: _small(*one, cloud), "reading pictures")
     cells = map(_cell, made, alts, captions)
     kept = [*within(weight, cells)]
     said = ""
@@ -51,9 +58,9 @@ def thumbnails(df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int) ->
     return section("Pictures", said, f'<div class="pictures">\n{"".join(kept)}</div>')
 
 
-def _small(place: Place, room: int, cloud: Cloud | None) -> bytes:
+def _small(place: PictureLocation, room: int, cloud: Cloud | None) -> bytes:
     """As good as it fits into so many bytes, or else as small as it gets."""
-    return webp_within(decoded(place, cloud), room, _SIZES, _QUICK)
+    return webp_within(load_image(place, cloud), room, _SIZES, _QUICK)
 
 
 def _caption(row: Mapping[Any, Any]) -> str:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place, decoded, described, places
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.values import plain
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_image,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.values import plain_value
 from imagen_nb.system.thumbnails import LEGIBLE, LINE, MARGIN, blank, contact_sheet
 
 if TYPE_CHECKING:
@@ -20,12 +25,12 @@ if TYPE_CHECKING:
 
     Caption = str | Callable[[pd.Series[Any]], object] | None
 
-LONGEST = 14_400  # pixels of a page's side: a larger one PDF readers do not show
-AREA = 64_000_000  # pixels of a page: 192 MB while it is made
-SIZES = (16, 1024)  # of a picture on a page
+MAX_PAGE_SIDE = 14_400  # pixels of a page's side: a larger one PDF readers do not show
+MAX_PAGE_AREA = 64_000_000  # pixels of a page: 192 MB while it is made
+CELL_SIZES = (16, 1024)  # of a picture on a page
 
 
-def sheet(
+def make_contact_sheet(
     frame: pd.DataFrame,
     cloud: Cloud | None,
     columns: int | None,
@@ -33,19 +38,21 @@ def sheet(
     caption: Caption,
 ) -> Image:
     """The pictures on one page, as `Accessor.contact_sheet` says."""
-    found = places(frame)
+    found = locate_pictures(frame)
     if not found:
         raise UsageError("no pictures, so no contact sheet")
     side = _side(size)
-    texts = captions(frame, caption)
+    texts = captions_of_rows(frame, caption)
     across = _columns(columns, len(found))
     _fits(len(found), across, side)
-    images = small(described(found, cloud), cloud, side, "reading pictures")
+    images = load_reduced_images(
+        complete_from_cloud(found, cloud), cloud, side, "reading pictures"
+    )
     return contact_sheet(images, across, cell=side, captions=texts)
 
 
 def _side(size: int) -> int:
-    smallest, largest = SIZES
+    smallest, largest = CELL_SIZES
     if not (isinstance(size, int) and smallest <= size <= largest):
         raise UsageError(f"size is in pixels, {smallest} to {largest}, not {size!r}")
     return size
@@ -63,24 +70,27 @@ def _fits(count: int, columns: int, side: int) -> None:
     """Raises `UsageError` when the page would be too large; before a picture was read."""
     pitch = max(side, LEGIBLE) + MARGIN
     width, height = columns * pitch, -(-count // columns) * (pitch + 3 * LINE)
-    if max(width, height) > LONGEST or width * height > AREA:
+    if max(width, height) > MAX_PAGE_SIDE or width * height > MAX_PAGE_AREA:
         raise UsageError(
             f"a page of {count} pictures in {columns} columns would have {width}×{height} pixels: "
             "take fewer of them (`df.head(200)`) or a smaller size"
         )
 
 
-def small(
-    found: Sequence[Place], cloud: Cloud | None, side: int, what: str | None = None
+def load_reduced_images(
+    found: Sequence[PictureLocation],
+    cloud: Cloud | None,
+    side: int,
+    what: str | None = None,
 ) -> list[Image]:
     """Each picture, at most `side` pixels wide and high; a grey one with the reason where none."""
 
-    def shrunk(place: Place) -> Image:
-        image = decoded(place, cloud).convert("RGB")
+    def shrunk(place: PictureLocation) -> Image:
+        image = load_image(place, cloud).convert("RGB")
         image.thumbnail((side, side))
         return image
 
-    made = each(found, shrunk, what)
+    made = map_in_threads(found, shrunk, what)
     drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
     grey = (
         min(side, max(LEGIBLE, *drawn)) if drawn else side
@@ -90,7 +100,7 @@ def small(
     ]
 
 
-def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
+def captions_of_rows(frame: pd.DataFrame, caption: Caption) -> list[str]:
     """The text below each picture. Raises `UsageError` for a column that is not there."""
     if caption is None:
         return []
@@ -144,7 +154,7 @@ class _Nothing(str):
 
 def _value(value: object) -> object:
     """What `str.format` gets: lists as words, missing values as nothing, the rest as it is."""
-    found = plain(value)
+    found = plain_value(value)
     if found is None:
         return _Nothing()
     return ", ".join(map(str, found)) if isinstance(found, list) else found

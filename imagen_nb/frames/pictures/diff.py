@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb.errors import StorageError
-from imagen_nb.frames.pictures.locate import at
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import plain, sidecar, text
+from imagen_nb.frames.pictures.locate import position_of
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import parse_sidecar, plain_value, text_or_empty
 from imagen_nb.storage.output import read_record
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _OF_ITSELF = {  # what any two pictures differ in
 }  # fmt: skip
 
 
-def diff(
+def diff_pictures(
     frame: pd.DataFrame,
     one: int | str | UUID,
     other: int | str | UUID,
@@ -32,8 +32,8 @@ def diff(
     """The fields in which two pictures differ, as `Accessor.diff` says."""
     import pandas as pd
 
-    require(frame, "id")
-    positions = [at(frame, one), at(frame, other)]
+    require_columns(frame, "id")
+    positions = [position_of(frame, one), position_of(frame, other)]
     left, right = (_fields(frame.iloc[position]) for position in positions)
     names = [
         name
@@ -41,7 +41,7 @@ def diff(
         if (all or name not in _OF_ITSELF) and left.get(name) != right.get(name)
     ]
     values = [[left.get(name), right.get(name)] for name in names]
-    ids = [text(frame["id"].iloc[position]) for position in positions]
+    ids = [text_or_empty(frame["id"].iloc[position]) for position in positions]
     heads: list[Any] = ids if len({"", *ids}) == 3 else positions
     return pd.DataFrame(
         values, index=pd.Index(names, name="field"), columns=heads, dtype=object
@@ -51,7 +51,9 @@ def diff(
 def _fields(row: pd.Series[Any]) -> dict[str, Any]:
     """The columns, and what its record has besides."""
     columns = {
-        str(name): plain(value) for name, value in row.items() if name != "sidecar"
+        str(name): plain_value(value)
+        for name, value in row.items()
+        if name != "sidecar"
     }
     record = dict(_flat(_record(row)))
     return columns | {
@@ -61,9 +63,9 @@ def _fields(row: pd.Series[Any]) -> dict[str, Any]:
 
 def _record(row: pd.Series[Any]) -> dict[str, Any]:
     """From the frame, or from the file beside the picture on this machine."""
-    if found := sidecar(row.get("sidecar")):
+    if found := parse_sidecar(row.get("sidecar")):
         return found
-    if path := text(row.get("local_path")):
+    if path := text_or_empty(row.get("local_path")):
         try:
             return read_record(Path(path)).snapshot()
         except StorageError:  # moved, or torn: the columns are still there

@@ -13,9 +13,14 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Missing
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames.pictures.locate import Place, content, described, places
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.pictures.signed_urls import sign
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_file,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.pictures.signed_urls import sign_paths
 from imagen_nb.storage.output import Output, numbered, slug
 from imagen_nb.system.atomic import explained, flush_folder, move_new, written
 from imagen_nb.system.terminal import complain
@@ -28,13 +33,13 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NAME = re.compile(r"[\w-][\w.-]{0,150}", re.ASCII)
 
 
-def download(
+def download_pictures(
     frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None
 ) -> pd.DataFrame:
     """Every picture's file in one folder, and a frame that says where, or why not."""
     import pandas as pd
 
-    wanted = described(places(frame), cloud)
+    wanted = complete_from_cloud(locate_pictures(frame), cloud)
     output = Output(folder)
     output.prepare()
     done = _all(wanted, output.folder, cloud)
@@ -54,30 +59,30 @@ def download(
 
 
 def _all(
-    wanted: list[Place], folder: Path, cloud: Cloud | None
+    wanted: list[PictureLocation], folder: Path, cloud: Cloud | None
 ) -> list[Path | ImagenError]:
-    there = each(wanted, lambda place: _there(place, folder))
+    there = map_in_threads(wanted, lambda place: _there(place, folder))
     absent = [place for place, path in zip(wanted, there, strict=True) if path is None]
     away = [one.wanted.storage_path for one in absent if not (one.local or one.nowhere)]
-    urls, reasons = sign(cloud, away) if cloud else ({}, {})
+    urls, reasons = sign_paths(cloud, away) if cloud else ({}, {})
 
     def read(cloud: Cloud, picture: Wanted) -> bytes:
         if reason := reasons.get(picture.storage_path):
             raise Missing(reason)
         return cache.read(cloud, picture, urls[picture.storage_path])
 
-    def fetch(place: Place) -> Path:
-        return _kept(place, folder, content(place, cloud, read))
+    def fetch(place: PictureLocation) -> Path:
+        return _kept(place, folder, load_file(place, cloud, read))
 
-    fetched = iter(each(absent, fetch, "downloading"))
+    fetched = iter(map_in_threads(absent, fetch, "downloading"))
     return [next(fetched) if path is None else path for path in there]
 
 
-def _there(place: Place, folder: Path) -> Path | None:
+def _there(place: PictureLocation, folder: Path) -> Path | None:
     """The picture's file in the folder, by its hash; None if it is not, or none is known."""
     if place.wanted.sha256 is None:
         return None
-    stem, suffix = file_name(place.wanted.storage_path, place.wanted.id)
+    stem, suffix = download_name(place.wanted.storage_path, place.wanted.id)
     number = 1
     while (path := _numbered(folder, stem, number, suffix)).is_file():
         with suppress(OSError):
@@ -87,9 +92,9 @@ def _there(place: Place, folder: Path) -> Path | None:
     return None
 
 
-def _kept(place: Place, folder: Path, data: bytes) -> Path:
+def _kept(place: PictureLocation, folder: Path, data: bytes) -> Path:
     """Under the first name that is free, or that has these very bytes."""
-    stem, suffix = file_name(place.wanted.storage_path, place.wanted.id)
+    stem, suffix = download_name(place.wanted.storage_path, place.wanted.id)
     number = 1
     with explained(folder), written(folder, data) as temporary:
         while True:
@@ -106,7 +111,7 @@ def _numbered(folder: Path, stem: str, number: int, suffix: str) -> Path:
     return (folder / numbered(stem, number)).with_suffix(suffix)
 
 
-def file_name(storage_path: str, id: str) -> tuple[str, str]:
+def download_name(storage_path: str, id: str) -> tuple[str, str]:
     """The name of a picture's file, "<day>-<name>", and its suffix; whatever its row says.
 
     What is no path of ours becomes plain letters and a hash, so that two of them stay apart.

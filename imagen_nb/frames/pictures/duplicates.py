@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place, content, decoded, described, places
-from imagen_nb.frames.pictures.parallel import each
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_file,
+    load_image,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.progress import counting
 from imagen_nb.system.terminal import complain
@@ -24,22 +30,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-FARTHEST = 24  # bits of 64: two pictures that have nothing in common differ in about 32
+MAX_NEAR_BITS = (
+    24  # bits of 64: two pictures that have nothing in common differ in about 32
+)
 _BLOCK = 512  # pictures compared with all others at once: 40 MB for 10,000 of them
 _NOTED = 500  # pictures looked at between two notes of what was seen
 
 Groups = list[list[int]]
 
 
-def duplicates(frame: pd.DataFrame, near: int, cloud: Cloud | None) -> pd.DataFrame:
+def find_duplicates(
+    frame: pd.DataFrame, near: int, cloud: Cloud | None
+) -> pd.DataFrame:
     """The rows that have a like, with the column `group`, as `Accessor.duplicates` says."""
     bits = _bits(near)
     phash = _phash() if bits else None
-    found = described(places(frame), cloud)
+    found = complete_from_cloud(locate_pictures(frame), cloud)
     facts = (
         _hashes(found, cloud, phash)
         if phash
-        else each(found, lambda p: _sha256(p, cloud))
+        else map_in_threads(found, lambda p: _sha256(p, cloud))
     )
     if missing := [fact for fact in facts if isinstance(fact, ImagenError)]:
         complain(
@@ -49,7 +59,7 @@ def duplicates(frame: pd.DataFrame, near: int, cloud: Cloud | None) -> pd.DataFr
         place for place, fact in enumerate(facts) if not isinstance(fact, ImagenError)
     ]
     values: Any = [facts[place] for place in compared]
-    groups = near_groups(values, bits) if bits else same_groups(values)
+    groups = group_near(values, bits) if bits else group_equal(values)
     return _grouped(frame, [[compared[number] for number in group] for group in groups])
 
 
@@ -58,9 +68,9 @@ def _bits(near: int) -> int:
         bits = operator.index(near)
     except TypeError:
         bits = -1
-    if not 0 <= bits <= FARTHEST:
+    if not 0 <= bits <= MAX_NEAR_BITS:
         raise UsageError(
-            f"near is a number of bits, 0 (the same file) to {FARTHEST}, not {near!r}"
+            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, not {near!r}"
         )
     return bits
 
@@ -71,11 +81,11 @@ def _grouped(frame: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     return frame.iloc[rows].assign(group=numbers).astype({"group": "Int64"})
 
 
-def _sha256(place: Place, cloud: Cloud | None) -> str:
-    return place.wanted.sha256 or hashlib.sha256(content(place, cloud)).hexdigest()
+def _sha256(place: PictureLocation, cloud: Cloud | None) -> str:
+    return place.wanted.sha256 or hashlib.sha256(load_file(place, cloud)).hexdigest()
 
 
-def same_groups(values: Sequence[Hashable]) -> Groups:
+def group_equal(values: Sequence[Hashable]) -> Groups:
     """The places of equal values, where there are several."""
     found: dict[Hashable, list[int]] = {}
     for place, value in enumerate(values):
@@ -83,7 +93,7 @@ def same_groups(values: Sequence[Hashable]) -> Groups:
     return [group for group in found.values() if len(group) > 1]
 
 
-def near_groups(hashes: Sequence[int], bits: int) -> Groups:
+def group_near(hashes: Sequence[int], bits: int) -> Groups:
     """The places of hashes that are near: any two of a group differ in at most `bits` bits.
 
     Each hash goes to the first group that it fits, and groups begin in the order of the hashes.
@@ -105,7 +115,7 @@ def near_groups(hashes: Sequence[int], bits: int) -> Groups:
                     free[other] = False
                     members[other] = []
     group_of = {code: number for number, group in enumerate(members) for code in group}
-    return same_groups([group_of[int(code)] for code in codes])
+    return group_equal([group_of[int(code)] for code in codes])
 
 
 def _neighbours(
@@ -139,10 +149,10 @@ def _phash() -> Callable[[Image], int]:
 
 
 def _hashes(
-    found: Sequence[Place], cloud: Cloud | None, phash: Callable[[Image], int]
+    found: Sequence[PictureLocation], cloud: Cloud | None, phash: Callable[[Image], int]
 ) -> list[int | ImagenError]:
     """Of each picture, or why not; each is looked at once in its life."""
-    seen = Seen(cache_folder() / "looks.sqlite")
+    seen = HashCache(cache_folder() / "looks.sqlite")
     keys = [_key(place) for place in found]
     known = seen.known(keys)
     facts: dict[str, int | ImagenError] = {**known}
@@ -156,7 +166,7 @@ def _hashes(
     with counting("looking at pictures") as count:
         for start in range(0, len(left), _NOTED):
             part = left[start : start + _NOTED]
-            looks = each(part, lambda item: phash(decoded(item[1], cloud)))
+            looks = map_in_threads(part, lambda item: phash(load_image(item[1], cloud)))
             facts |= (fresh := dict(zip((key for key, _ in part), looks, strict=True)))
             seen.learn(
                 {key: look for key, look in fresh.items() if isinstance(look, int)}
@@ -165,7 +175,7 @@ def _hashes(
     return [facts[key] for key in keys]
 
 
-def _key(place: Place) -> str:
+def _key(place: PictureLocation) -> str:
     """What the picture's look hangs on: its bytes, or its file as it is now."""
     if place.wanted.sha256:
         return f"phash {place.wanted.sha256}"
@@ -185,7 +195,7 @@ _TABLE = (
 T = TypeVar("T")
 
 
-class Seen:
+class HashCache:
     """64 bits for each key, in a file that processes may share. Nothing is raised for its sake."""
 
     def __init__(self, path: Path) -> None:

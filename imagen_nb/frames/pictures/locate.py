@@ -20,9 +20,9 @@ from imagen_nb.cloud.client import Cloud, url_chunks
 from imagen_nb.cloud.errors import Missing
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import ImagenError, StorageError, UsageError
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import sidecar, text
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import parse_sidecar, text_or_empty
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PictureLocation:
     """Where a row says that its picture is.
 
     `local`: its file, if it is on this machine. `state`: what the frame says of the cloud, "" for
@@ -61,9 +61,9 @@ class Place:
         return None
 
 
-def places(frame: pd.DataFrame) -> list[Place]:
+def locate_pictures(frame: pd.DataFrame) -> list[PictureLocation]:
     """One for each row. Raises `UsageError` when the frame lacks the columns."""
-    require(frame, "id", "storage_path", "local_path")
+    require_columns(frame, "id", "storage_path", "local_path")
     names = ("id", "storage_path", "local_path", "cloud", "sidecar")
     nothing = [None] * len(frame)
     columns = [frame[name] if name in frame.columns else nothing for name in names]
@@ -72,12 +72,14 @@ def places(frame: pd.DataFrame) -> list[Place]:
 
 def _place(
     id: object, path: object, local: object, state: object, record: object
-) -> Place:
-    facts = sidecar(record) or {}
+) -> PictureLocation:
+    facts = parse_sidecar(record) or {}
     wanted = Wanted(
-        text(id), text(path), *_facts(facts.get("sha256"), facts.get("bytes"))
+        text_or_empty(id),
+        text_or_empty(path),
+        *_facts(facts.get("sha256"), facts.get("bytes")),
     )
-    return Place(wanted, _file(text(local)), text(state))
+    return PictureLocation(wanted, _file(text_or_empty(local)), text_or_empty(state))
 
 
 def _file(named: str) -> Path | None:
@@ -89,17 +91,17 @@ def _file(named: str) -> Path | None:
 
 def _facts(sha256: object, size: object) -> tuple[str | None, int | None]:
     """Hash and size, where they are ones."""
-    known = text(sha256).lower()
+    known = text_or_empty(sha256).lower()
     number = _SIZE.fullmatch(str(size))
     return known if _SHA256.fullmatch(known) else None, int(
         number[1]
     ) if number else None
 
 
-def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
+def position_of(frame: pd.DataFrame, which: int | str | UUID) -> int:
     """The position of a picture, given that (as `iloc` takes it) or its id."""
     if isinstance(which, str | UUID):
-        require(frame, "id")
+        require_columns(frame, "id")
         found = [place for place, id in enumerate(frame["id"]) if str(id) == str(which)]
         if not found:
             raise UsageError(f"no picture of this frame has the id {str(which)!r}")
@@ -117,18 +119,18 @@ def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
     return position % len(frame)
 
 
-def opened(
+def open_picture(
     frame: pd.DataFrame, which: int | str | UUID, cloud: Cloud | None
 ) -> Image.Image:
     """One picture of the frame, as `decoded`."""
-    position = at(frame, which)
-    (place,) = described(places(frame.iloc[[position]]), cloud)
-    return decoded(place, cloud)
+    position = position_of(frame, which)
+    (place,) = complete_from_cloud(locate_pictures(frame.iloc[[position]]), cloud)
+    return load_image(place, cloud)
 
 
-def decoded(place: Place, cloud: Cloud | None) -> Image.Image:
+def load_image(place: PictureLocation, cloud: Cloud | None) -> Image.Image:
     """The picture. Raises `StorageError` when its file is torn, else as `content`."""
-    data = content(place, cloud)
+    data = load_file(place, cloud)
     try:
         image = Image.open(BytesIO(data), formats=_KINDS)
         image.load()
@@ -138,8 +140,8 @@ def decoded(place: Place, cloud: Cloud | None) -> Image.Image:
     return image
 
 
-def content(
-    place: Place,
+def load_file(
+    place: PictureLocation,
     cloud: Cloud | None,
     fetch: Callable[[Cloud, Wanted], bytes] = cache.fetch,
 ) -> bytes:
@@ -161,7 +163,9 @@ def content(
     return fetch(cloud, place.wanted)
 
 
-def described(found: Sequence[Place], cloud: Cloud | None) -> list[Place]:
+def complete_from_cloud(
+    found: Sequence[PictureLocation], cloud: Cloud | None
+) -> list[PictureLocation]:
     """The same with hash, size and path of the cloud's rows where the frame lacks the hash.
 
     Asks for many at once, and not for what is on this machine.
@@ -183,14 +187,16 @@ def described(found: Sequence[Place], cloud: Cloud | None) -> list[Place]:
 
 
 def _completed(
-    place: Place, told: Mapping[str, Mapping[str, Any]], trouble: Mapping[str, str]
-) -> Place:
+    place: PictureLocation,
+    told: Mapping[str, Mapping[str, Any]],
+    trouble: Mapping[str, str],
+) -> PictureLocation:
     id = place.wanted.id
     if id not in told:
         return replace(place, trouble=trouble.get(id, "the cloud has no row of it"))
     row = told[id]
     facts = _facts(row["sha256"], row["bytes"])
-    return replace(place, wanted=Wanted(id, text(row["storage_path"]), *facts))
+    return replace(place, wanted=Wanted(id, text_or_empty(row["storage_path"]), *facts))
 
 
 def _is_id(id: str) -> bool:
@@ -206,7 +212,7 @@ def _ask(
     chunks = url_chunks(ids)
     told: dict[str, dict[str, Any]] = {}
     trouble: dict[str, str] = {}
-    answers = each(chunks, lambda chunk: cloud.rows_by_id(chunk, _COLUMNS))
+    answers = map_in_threads(chunks, lambda chunk: cloud.rows_by_id(chunk, _COLUMNS))
     for chunk, rows in zip(chunks, answers, strict=True):
         if isinstance(rows, ImagenError):
             trouble |= dict.fromkeys(chunk, str(rows))

@@ -9,17 +9,17 @@ from typing import TypeVar
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.progress import counting
 
-THREADS = 8
+MAX_THREADS = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def each(
+def map_in_threads(
     items: Sequence[T],
     work: Callable[[T], R],
     what: str | None = None,
-    threads: int = THREADS,
+    threads: int = MAX_THREADS,
 ) -> list[R | ImagenError]:
     """What the work makes of each, in their order; an error of ours is that one's result.
 

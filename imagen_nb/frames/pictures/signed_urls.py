@@ -11,10 +11,10 @@ from imagen_nb.cloud.client import DAY_S, Cloud
 from imagen_nb.cloud.errors import Missing, Rejected
 from imagen_nb.cloud.picture_cache import Wanted
 from imagen_nb.errors import CloudError, ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import text
+from imagen_nb.frames.pictures.locate import PictureLocation
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import text_or_empty
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
@@ -25,21 +25,24 @@ _SIGNERS = 4  # requests at once
 _NO_SUCH = "there is no such object, or no right to read it"
 
 
-def signed_urls(
+def sign_frame(
     frame: pd.DataFrame, expires_in: int, cloud: Cloud | None
 ) -> pd.Series[str]:
     """A URL for each row; NaN where there is none, and in `attrs["reasons"]` why."""
     import pandas as pd
 
-    require(frame, "storage_path")
+    require_columns(frame, "storage_path")
     if cloud is None:
         raise UsageError(f"nothing can be signed: {NOT_CONFIGURED}")
     seconds = _seconds(expires_in)
     states = frame["cloud"] if "cloud" in frame.columns else [""] * len(frame)
     pairs = zip(frame["storage_path"], states, strict=True)
-    wanted = [Place(Wanted("", text(path)), state=text(state)) for path, state in pairs]
+    wanted = [
+        PictureLocation(Wanted("", text_or_empty(path)), state=text_or_empty(state))
+        for path, state in pairs
+    ]
     asked = (place.wanted.storage_path for place in wanted if not place.nowhere)
-    urls, reasons = sign(cloud, asked, seconds)
+    urls, reasons = sign_paths(cloud, asked, seconds)
     found = [None if p.nowhere else urls.get(p.wanted.storage_path) for p in wanted]
     why = [p.nowhere or reasons.get(p.wanted.storage_path) for p in wanted]
     if lacking := [reason for reason in why if reason]:
@@ -72,13 +75,13 @@ def _by_label(index: pd.Index[Any], reasons: Iterable[str | None]) -> dict[Any, 
     return found
 
 
-def sign(
+def sign_paths(
     cloud: Cloud, paths: Iterable[str], expires_in: int = DAY_S
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The URL of each path that can be signed, and the reason of each other one."""
     once = [*dict.fromkeys(paths)]
     batches = [once[start : start + _BATCH] for start in range(0, len(once), _BATCH)]
-    signed = each(
+    signed = map_in_threads(
         batches, lambda batch: _signed(cloud, batch, expires_in), threads=_SIGNERS
     )
     answers: dict[str, str | ImagenError] = {}

@@ -15,8 +15,8 @@ from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
-from imagen_nb.frames.schema import empty, table_of
-from imagen_nb.frames.words import Words
+from imagen_nb.frames.schema import empty_table, history_table
+from imagen_nb.frames.words import SearchWords
 from imagen_nb.storage.record import COLUMNS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _CASTS = {  # what Arrow has no type for
 }
 
 
-def available() -> bool:
+def has_postgres_extra() -> bool:
     """Whether the extra `postgres` is installed."""
     return all(find_spec(name) for name in _DRIVERS)
 
@@ -54,18 +54,20 @@ def read(
     `owner`: whose; None reads everybody's. Raises `Unreachable` and `Refused`, whose texts never
     hold the URL, and `UsageError` when the extra is missing.
     """
-    if not available():
+    if not has_postgres_extra():
         raise UsageError(
             'reading from supabase.database_url needs ADBC: pip install "imagen_nb[postgres]"'
         )
     if query.nothing:
-        return empty()
+        return empty_table()
     import pyarrow as pa
 
     with _connected(database_url) as cursor:
-        tables = [_table(cursor, statement(query, owner, sidecar))]
+        tables = [_table(cursor, postgres_select(query, owner, sidecar))]
         if query.ever and not (query.limit and tables[0].num_rows >= query.limit):
-            tables.append(_table(cursor, statement(query, owner, sidecar, timed=False)))
+            tables.append(
+                _table(cursor, postgres_select(query, owner, sidecar, timed=False))
+            )
     whole = pa.concat_tables(tables)
     return (_found(whole, query.words) if query.words else whole).slice(0, query.limit)
 
@@ -73,12 +75,12 @@ def read(
 def _table(cursor: Any, question: sql.Composed) -> pa.Table:
     cursor.execute(question.as_string(None))
     found = cursor.fetch_arrow_table()
-    return table_of(
+    return history_table(
         {name: found.column(name) for name in found.column_names}, found.num_rows
     )
 
 
-def statement(
+def postgres_select(
     query: Query, owner: UUID | None, sidecar: bool, *, timed: bool = True
 ) -> sql.Composed:
     """The question with what users gave as quoted literals.
@@ -161,7 +163,7 @@ def _without_nul(value: object) -> object:
     )
 
 
-def _found(table: pa.Table, words: Words) -> pa.Table:
+def _found(table: pa.Table, words: SearchWords) -> pa.Table:
     import pyarrow as pa
 
     found = [words.found_in(text) for text in table["prompt"].to_pylist()]

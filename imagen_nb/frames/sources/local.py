@@ -7,8 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.frames.query import Query
-from imagen_nb.frames.schema import arrow_schema, empty, newest_first, table_of
-from imagen_nb.frames.words import Words
+from imagen_nb.frames.schema import (
+    arrow_schema,
+    empty_table,
+    history_table,
+    newest_first,
+)
+from imagen_nb.frames.words import SearchWords
 from imagen_nb.storage.catalog import Catalog, as_text
 from imagen_nb.storage.record import COLUMNS
 
@@ -35,14 +40,16 @@ def read(
     import pyarrow as pa
 
     if query.nothing:
-        return empty()
+        return empty_table()
     there = [
         catalog for catalog in catalogs if catalog.path.exists()
     ]  # asking would make it
     tables = [_of_one(catalog, query, sidecar, states) for catalog in there]
     if len(tables) == 1:
         return tables[0]
-    return newest_first(pa.concat_tables(tables), query.limit) if tables else empty()
+    return (
+        newest_first(pa.concat_tables(tables), query.limit) if tables else empty_table()
+    )
 
 
 def not_synced(
@@ -80,7 +87,7 @@ def _of_one(
 ) -> pa.Table:
     import pyarrow as pa
 
-    statement, values = sql(query, states, sidecar)
+    statement, values = catalog_select(query, states, sidecar)
     tables: list[pa.Table] = []
     with catalog.reader() as connection:
         rows = connection.execute(statement, values)
@@ -90,17 +97,17 @@ def _of_one(
             left = None if left is None else left - len(found)
             if found:
                 tables.append(_table(found, f"{catalog.folder}/", sidecar))
-    return pa.concat_tables(tables) if tables else empty()
+    return pa.concat_tables(tables) if tables else empty_table()
 
 
-def _found(rows: list[Any], words: Words, limit: int | None) -> list[Any]:
+def _found(rows: list[Any], words: SearchWords, limit: int | None) -> list[Any]:
     place = COLUMNS.index("prompt")
     if words:
         rows = [row for row in rows if words.found_in(row[place])]
     return rows[:limit]
 
 
-def sql(
+def catalog_select(
     query: Query, states: Sequence[str] | None, sidecar: bool
 ) -> tuple[str, list[Any]]:
     """The statement and its values: `COLUMNS` (sidecar only if wanted), path, what the cloud has.
@@ -177,7 +184,7 @@ def _table(rows: list[Any], folder: str, sidecar: bool) -> pa.Table:
         f"failed: {error}" if state == "failed" else state
         for state, error in zip(columns["state"], columns["error"], strict=True)
     ]
-    return table_of(lists, len(rows))
+    return history_table(lists, len(rows))
 
 
 def _tags(texts: list[str]) -> pa.Array:

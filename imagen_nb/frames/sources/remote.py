@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
 from imagen_nb.frames.query import Query
-from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
+from imagen_nb.frames.schema import empty_table, history_table, json_texts, newest_first
 from imagen_nb.storage.record import COLUMNS
 from imagen_nb.system.progress import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_READERS = 8  # parts at once
-_PAGE = 10_000  # rows asked for in one answer, where the server gives as many
+_READER_THREADS = 8  # parts at once
+_ROWS_PER_REQUEST = (
+    10_000  # rows asked for in one answer, where the server gives as many
+)
 
 Filter = tuple[str, str]
 _TIMED: Filter = ("created_at", "not.is.null")
@@ -40,7 +42,7 @@ def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
     import pyarrow as pa
 
     if query.nothing:
-        return empty()
+        return empty_table()
     owner, _ = cloud.owner()
     with reading() as count:
         source = _Source(cloud, f"eq.{owner}", query, sidecar, count)
@@ -49,10 +51,10 @@ def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
             return (
                 newest_first(pa.concat_tables(tables), query.limit)
                 if tables
-                else empty()
+                else empty_table()
             )
         tables = source.serially() if query.limit is not None else source.side_by_side()
-    whole = pa.concat_tables(tables) if tables else empty()
+    whole = pa.concat_tables(tables) if tables else empty_table()
     return whole.slice(0, query.limit)
 
 
@@ -115,12 +117,12 @@ class _Source:
     filters: list[Filter] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filters = [("owner_user_id", self.owner), *conditions(self.query)]
+        self.filters = [("owner_user_id", self.owner), *api_filters(self.query)]
 
     def by_ids(self, ids: Sequence[str]) -> list[pa.Table]:
         """Some requests for some ids each, several at once."""
         chunks = url_chunks(ids)
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_READER_THREADS) as pool:
             found = pool.map(
                 lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks
             )
@@ -146,13 +148,15 @@ class _Source:
 
     def _by_id(self, among: Filter) -> Iterator[pa.Table]:
         below: list[Filter] = []
-        while rows := self._rows([among, *below, ("order", "id.desc")], _PAGE):
+        while rows := self._rows(
+            [among, *below, ("order", "id.desc")], _ROWS_PER_REQUEST
+        ):
             yield table(rows, self.query)
             below = [("id", f"lt.{rows[-1]['id']}")]
 
     def side_by_side(self) -> list[pa.Table]:
         """All pages: a part of the time that is long is divided while there are idle readers."""
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_READER_THREADS) as pool:
             undated = pool.submit(lambda: [*self._undated()])
             first, oldest = self._page(_Part()), self._oldest()
             pages = self._divided(first, oldest, pool) if first and oldest else []
@@ -170,7 +174,7 @@ class _Source:
             for page in done:
                 pages.append(page)
                 self._counted(page.table)
-                idle = max(1, _READERS - len(under_way))
+                idle = max(1, _READER_THREADS - len(under_way))
                 under_way |= {
                     pool.submit(self._page, part) for part in _rest(page, oldest, idle)
                 }
@@ -187,7 +191,11 @@ class _Source:
     def _page(self, part: _Part, limit: int | None = None) -> _Page | None:
         """The newest rows of a part; None when there is none."""
         narrowed = bool(self.query.words) or _many_seeds(self.query)
-        fewer = _PAGE if limit is None or narrowed else min(limit, _PAGE)
+        fewer = (
+            _ROWS_PER_REQUEST
+            if limit is None or narrowed
+            else min(limit, _ROWS_PER_REQUEST)
+        )
         rows = self._rows(
             [_TIMED, *part.filters, ("order", "created_at.desc,id.desc")], fewer
         )
@@ -232,7 +240,7 @@ def _above(edge: datetime) -> _Key:
     return _Key(_text(edge), _LOWEST)
 
 
-def conditions(query: Query) -> list[Filter]:
+def api_filters(query: Query) -> list[Filter]:
     """The query as PostgREST's filters, but for ids and limit; `table` drops what is too much."""
     return [*_conditions(query)]
 
@@ -288,8 +296,8 @@ def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
     columns["cost_usd_estimate"] = [
         _number(value) for value in columns["cost_usd_estimate"]
     ]
-    columns["sidecar"] = as_json(columns["sidecar"])
-    return table_of(columns, len(rows))
+    columns["sidecar"] = json_texts(columns["sidecar"])
+    return history_table(columns, len(rows))
 
 
 def _number(value: str | float | None) -> float | None:

@@ -107,7 +107,7 @@ class History:
 
     def _rows(self, query: Query, sidecar: bool) -> pa.Table:
         cloud, url = self.cloud(), self.settings.supabase.database_url
-        if url is not None and (direct.available() or cloud is None):
+        if url is not None and (direct.has_postgres_extra() or cloud is None):
             try:
                 return direct.read(
                     url, query, owner=self._owner(cloud), sidecar=sidecar

@@ -17,9 +17,9 @@ from imagen_nb.cloud.client import Cloud, any_of, url_chunks
 from imagen_nb.cloud.database_url import first_line, parts, unreachable
 from imagen_nb.cloud.errors import Refused, Unreachable
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import text
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.values import text_or_empty
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def with_usage(
     """The frame with what its prompts were used for, as `Accessor.with_usage` says."""
     import pandas as pd
 
-    require(frame, "prompt_hash")
-    hashes = sorted({*map(text, frame["prompt_hash"])} - {""})
+    require_columns(frame, "prompt_hash")
+    hashes = sorted({*map(text_or_empty, frame["prompt_hash"])} - {""})
     usage, priced = _read(hashes, cloud, url)
-    found = [usage.get(text(hash), (0, None)) for hash in frame["prompt_hash"]]
+    found = [usage.get(text_or_empty(hash), (0, None)) for hash in frame["prompt_hash"]]
     uses = pd.array([uses for uses, _ in found], dtype="Int64")
     whole = frame.assign(uses=uses)
     return whole.assign(usage_cost_usd=_costs(found)) if priced else whole
@@ -104,14 +104,14 @@ def _read(
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class UsageColumns:
     """Those that matter; `cost` is None where there is none, or nobody knows which."""
 
     hash: str
     cost: str | None
 
 
-def columns_of(numbers: Mapping[str, bool]) -> Columns:
+def usage_columns_of(numbers: Mapping[str, bool]) -> UsageColumns:
     """Chosen by name; `numbers`: of each column whether it holds numbers.
 
     Raises `Refused` when none holds prompt hashes. Says it when the cost stays unknown.
@@ -133,7 +133,7 @@ def columns_of(numbers: Mapping[str, bool]) -> Columns:
             else "no column seems it"
         )
         complain(f"{_NAME}: the cost in USD is left out, {why}")
-    return Columns(hashes[0], costs[0] if len(costs) == 1 else None)
+    return UsageColumns(hashes[0], costs[0] if len(costs) == 1 else None)
 
 
 def _words(name: str) -> set[str]:
@@ -151,12 +151,12 @@ def _from_api(hashes: Sequence[str], cloud: Cloud) -> tuple[Usage, bool]:
     if not sample:
         complain(f"{_NAME} is empty, or has nothing that you may read")
         return {}, False
-    columns = columns_of(
+    columns = usage_columns_of(
         {name: _numeric(row[name] for row in sample) for name in sample[0]}
     )
     chunks = url_chunks(hashes, _HASHES_IN_URL)
     usage: dict[str, tuple[int, float | None]] = {}
-    for found in each(
+    for found in map_in_threads(
         chunks, lambda chunk: _of_chunk(cloud, columns, chunk), "reading usage"
     ):
         if isinstance(found, ImagenError):
@@ -188,7 +188,7 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _of_chunk(cloud: Cloud, columns: Columns, hashes: Sequence[str]) -> Usage:
+def _of_chunk(cloud: Cloud, columns: UsageColumns, hashes: Sequence[str]) -> Usage:
     """Pages in the order of all that is read, so that rows which change places are alike."""
     read = [columns.hash, columns.cost] if columns.cost else [columns.hash]
     filters = [(columns.hash, any_of(hashes)), ("order", ",".join(read))]
@@ -239,7 +239,7 @@ def _asked(connection: Connection[Any], hashes: Sequence[str]) -> tuple[Usage, b
     ).fetchall()
     if not types:
         raise Refused(_MISSING)
-    columns = columns_of({name: kind in _NUMBERS for name, kind in types})
+    columns = usage_columns_of({name: kind in _NUMBERS for name, kind in types})
     cost = sql.Identifier(columns.cost) if columns.cost else sql.SQL("NULL::numeric")
     rows = connection.execute(
         sql.SQL(
