@@ -100,7 +100,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    from imagen_nb.frames.values import plain_value
+    from imagen_nb.frames.schema import plain_value
 
     made = plain_value(row["created_at"])
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
@@ -116,7 +116,7 @@ def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
 def _number(value: Any) -> str:
     """Its digits; nothing where another program wrote none."""
-    from imagen_nb.frames.values import plain_value
+    from imagen_nb.frames.schema import plain_value
 
     found = plain_value(value)
     return "" if found is None else str(found)

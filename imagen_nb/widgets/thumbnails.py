@@ -10,7 +10,11 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.pictures.locate import PictureLocation, load_file, load_image
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    load_image,
+    load_picture_file,
+)
 from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import webp
@@ -48,7 +52,7 @@ def large(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
     image = load_image(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
-        data = load_file(place, cloud)
+        data = load_picture_file(place, cloud)
         if len(data) <= LARGEST:
             return data
     return webp(image, _SIDE, LARGEST)
@@ -75,7 +79,7 @@ class _Thumbnails(Shelf):
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
-        parts = [place.wanted.id, place.wanted.storage_path, *_file_now(place.local)]
+        parts = [place.picture.id, place.picture.storage_path, *_file_now(place.local)]
         named = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
 from imagen_nb.errors import CloudError, StorageError, UsageError
-from imagen_nb.frames.pictures import signed_urls as links
 from imagen_nb.frames.pictures.download import download_name
 from imagen_nb.frames.pictures.locate import locate_pictures, position_of
 from imagen_nb.studio.studio import Studio
@@ -80,7 +80,7 @@ def test_a_frame_may_have_been_anywhere(away: Studio, tmp_path: Path, form: str)
         frame["sidecar"] = frame["sidecar"].map(json.dumps)  # Parquet takes no empty dicts
         frame.to_parquet(tmp_path / "x.parquet")
         frame = pd.read_parquet(tmp_path / "x.parquet")
-        assert locate_pictures(frame)[0].wanted.sha256
+        assert locate_pictures(frame)[0].picture.sha256
     elif form == "csv":
         frame.to_csv(tmp_path / "x.csv", index=False)
         frame = pd.read_csv(tmp_path / "x.csv")
@@ -187,9 +187,12 @@ def test_downloads_are_the_very_files_under_their_own_names(
 
 
 def test_a_download_goes_on_where_it_was_broken_off(
-    frame: pd.DataFrame, elsewhere: Path, tmp_path: Path, proxy: FaultProxy,
+    frame: pd.DataFrame,
+    elsewhere: Path,
+    tmp_path: Path,
+    proxy: FaultProxy,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     target, broken = tmp_path / "copies", frame["storage_path"].iloc[3]
     proxy.choose = lambda method, path: (
         FAULTS["403"] if "token=" in path and broken in path else None
@@ -322,7 +325,7 @@ def test_signing_goes_in_batches_and_a_refused_path_takes_no_other_with_it(
             raise Rejected("storage says 400 invalid")
         return {path: f"https://{path}" for path in paths}
 
-    monkeypatch.setattr(links.Cloud, "signed_urls", refuse)
+    monkeypatch.setattr(Cloud, "signed_urls", refuse)
     frame.loc[3, "storage_path"] = "a\\b.png"
     urls = frame.imagen.signed_urls()
     assert urls.isna().tolist() == [False, False, False, True, False, False]

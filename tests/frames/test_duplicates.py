@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.pictures import duplicates as alike
 from imagen_nb.frames.pictures.duplicates import HashCache, group_equal, group_near
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
@@ -57,10 +57,8 @@ def test_a_picture_is_looked_at_once_until_it_changes(
     scenes: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
-    load_image = alike.load_image
-    monkeypatch.setattr(
-        alike, "load_image", lambda *place: looked.append(place) or load_image(*place)
-    )
+    phash = imagehash.phash
+    monkeypatch.setattr(imagehash, "phash", lambda image: looked.append(image) or phash(image))
     first = scenes.imagen.duplicates(near=4)
     assert len(looked) == 5
     pd.testing.assert_frame_equal(scenes.imagen.duplicates(near=4), first)
@@ -138,27 +136,38 @@ def test_ten_thousand_hashes_are_compared() -> None:
     assert len(groups) == 5000
 
 
-def test_what_was_seen_is_shared_and_a_damaged_file_begun_anew(tmp_path: Path) -> None:
+HASHES = {f"key {n} \ud800": 2**64 - 1 - n for n in range(1200)}
+
+
+def test_hashes_are_shared_by_all_who_use_the_file(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "looks.sqlite"
-    values = {f"key {n} \ud800": 2**64 - 1 - n for n in range(1200)}
-    HashCache(path).learn(values)
-    assert HashCache(path).known([*values, "another"]) == values
+    HashCache(path).save(HASHES)
+    assert HashCache(path).load([*HASHES, "another"]) == HASHES
+
+
+def test_a_damaged_file_of_hashes_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "looks.sqlite"
     path.write_bytes(b"no database at all" * 100)
-    assert HashCache(path).known(values) == {}
-    HashCache(path).learn(values)
-    assert HashCache(path).known(values) == values
+    assert HashCache(path).load(HASHES) == {}
+    HashCache(path).save(HASHES)
+    assert HashCache(path).load(HASHES) == HASHES
 
 
-def test_without_room_for_what_was_seen_the_work_goes_on(
+def test_where_hashes_cannot_be_kept_the_work_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    seen = HashCache(tmp_path / "file" / "looks.sqlite")
-    seen.learn({"key": 1})
-    assert seen.known(["key"]) == {}
+    cache = HashCache(tmp_path / "file" / "looks.sqlite")
+    cache.save({"key": 1})
+    assert cache.load(["key"]) == {}
     assert "looked at again" in capsys.readouterr().err
+
+
+def test_another_programs_file_is_left_as_it_is_and_the_work_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with sqlite3.connect(tmp_path / "x.sqlite") as other:
         other.execute("CREATE TABLE seen (key BLOB, nothing_else INTEGER)")
     other.close()
-    assert HashCache(tmp_path / "x.sqlite").known(["key"]) == {}
+    assert HashCache(tmp_path / "x.sqlite").load(["key"]) == {}
     assert "no such column" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.style import kinds
 from imagen_nb.frames.moments import local_times
-from imagen_nb.frames.values import parse_tags
+from imagen_nb.frames.schema import parse_tags
 from imagen_nb.system.markup import bidi, escaped
 
 if TYPE_CHECKING:
