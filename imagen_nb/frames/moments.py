@@ -1,4 +1,4 @@
-"""Moments as people write them ("7d", "2 weeks", "yesterday", a date), and in local time."""
+"""Moments as people write them ("7d", "yesterday", a date), and times in local time."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def parse_moment(
 ) -> datetime:
     """Return a moment in UTC.
 
-    Times without a zone are local. A date is the start of that local day. Spans count back
-    from now, months and years by the calendar.
+    Times without a zone are local. A date is the start of that local day. Spans count
+    back from now, months and years by the calendar.
 
     Args:
         argument: the name of the argument, for the error.

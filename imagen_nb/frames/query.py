@@ -19,13 +19,16 @@ from imagen_nb.request.validation import checked_tags
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Conditions that pictures must meet. None does not filter; an empty tuple matches nothing.
+    """Conditions that pictures must meet.
+
+    None does not filter; an empty tuple matches nothing.
 
     Attributes:
         since: the first moment, in UTC.
         until: the first moment after the last one, in UTC.
         words: words that prompts must contain, or must not.
-        backends: a picture's backend must be one of these; likewise models, seeds, sizes, ids.
+        backends: a picture's backend must be one of these; likewise models, seeds,
+            sizes, ids.
         models: see backends.
         tags: a picture must have all of these.
         any_tags: a picture must have at least one of these.
@@ -62,7 +65,7 @@ class Query:
 
     @property
     def includes_undated(self) -> bool:
-        """Whether rows without a time match too, as there is no condition on the time."""
+        """Whether rows without a time match, as no condition is on the time."""
         return self.since is None and self.until is None
 
 
@@ -104,7 +107,7 @@ def make_query(
 
 
 def _tuple_of_values(value: Any, *single: type) -> tuple[Any, ...] | None:
-    """Return the values; one of a type in `single` is one value even if it is iterable."""
+    """Return the values; of the types in `single`, an iterable is one value."""
     if value is None:
         return None
     if isinstance(value, single) or not isinstance(value, Iterable):

@@ -79,8 +79,8 @@ def newest_first(table: pa.Table, limit: int | None = None) -> pa.Table:
 def history_frame(table: pa.Table) -> pd.DataFrame:
     """Return a table of `arrow_schema` as the data frame that users get.
 
-    Texts are `str`, whole numbers `Int64`, times `datetime64[us, UTC]`, backend and model
-    categories, tags lists, sidecars dicts (None where they were not requested).
+    Texts are `str`, whole numbers `Int64`, times `datetime64[us, UTC]`, backend and
+    model categories, tags lists, sidecars dicts (None where they were not requested).
     """
     import pandas as pd
 
@@ -123,7 +123,7 @@ def _category_column(values: pa.ChunkedArray) -> pd.Categorical:
 
 
 def _object_array(values: Iterable[Any], count: int) -> Any:
-    """Return an array of objects; pandas takes lists of one length for a 2nd dimension."""
+    """Return an array of objects; numpy would take lists for a second dimension."""
     import numpy as np
 
     array = np.empty(count, dtype=object)
@@ -158,7 +158,8 @@ def require_columns(frame: pd.DataFrame, *columns: str) -> None:
         return
     them = "that column" if len(lacking) == 1 else "those columns"
     raise UsageError(
-        f"this frame lacks {', '.join(lacking)}: start from `im.history()` and keep {them}"
+        f"this frame lacks {', '.join(lacking)}: "
+        f"start from `im.history()` and keep {them}"
     )
 
 
@@ -168,7 +169,7 @@ def text_or_empty(value: object) -> str:
 
 
 def parse_sidecar(value: object) -> dict[str, Any] | None:
-    """Return a sidecar (a dict, or its JSON) as plain values; None for anything else."""
+    """Return a sidecar (a dict, or JSON) as plain values; None for anything else."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

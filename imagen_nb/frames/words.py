@@ -1,4 +1,4 @@
-"""Words in prompts: what a user looks for, and how every source finds the same pictures.
+"""Words in prompts, and how every source finds the same pictures by them.
 
 A server narrows the search with LIKE, and one rule decides here on the rows that pass,
 since databases differ in which letters they take as equal (SQLite knows ASCII only,
@@ -46,8 +46,8 @@ class SearchWords:
     def excluded_patterns(self) -> list[str]:
         """LIKE patterns that no matching prompt matches.
 
-        Only of words whose pattern matches exactly the word: a wider pattern would exclude
-        prompts that match.
+        Only of words whose pattern matches exactly the word: a wider pattern would
+        exclude prompts that match.
         """
         patterns = {word: _like_pattern(word) for word in self.excluded}
         return [

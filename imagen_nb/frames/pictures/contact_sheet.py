@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_PAGE_SIDE = 14_400  # pixels: a larger page PDF readers do not show
 MAX_PAGE_AREA = 64_000_000  # pixels: 192 MB while the page is made
 CELL_SIZES = (16, 1024)  # pixels of a picture's longer side: the least, the most
-_CAPTION_LINES = 3
+_LINES_PER_CAPTION = 3
 
 
 def make_contact_sheet(
@@ -41,8 +41,8 @@ def make_contact_sheet(
     """Return the pictures on one page, as `Accessor.contact_sheet` documents.
 
     Raises:
-        UsageError: if an argument is not valid, there are no pictures, or the page would be
-            too large; before a picture is loaded.
+        UsageError: if an argument is not valid, there are no pictures, or the page
+            would be too large; before a picture is loaded.
     """
     locations = locate_pictures(frame)
     if not locations:
@@ -75,11 +75,12 @@ def _require_page_fits(count: int, columns: int, side: int) -> None:
     """Raise `UsageError` if the page of so many pictures would be too large."""
     pitch = max(side, LEGIBLE) + MARGIN
     rows = math.ceil(count / columns)
-    width, height = columns * pitch, rows * (pitch + _CAPTION_LINES * LINE)
+    width, height = columns * pitch, rows * (pitch + _LINES_PER_CAPTION * LINE)
     if max(width, height) > MAX_PAGE_SIDE or width * height > MAX_PAGE_AREA:
         raise UsageError(
             f"a page of {count} pictures in {columns} columns would have "
-            f"{width}×{height} pixels: take fewer of them (`df.head(200)`) or a smaller size"
+            f"{width}×{height} pixels: take fewer of them (`df.head(200)`) or "
+            "a smaller size"
         )
 
 
@@ -118,11 +119,12 @@ def captions_of_rows(frame: pd.DataFrame, caption: Caption) -> list[str]:
 
     Args:
         frame: the rows.
-        caption: a column, a format string such as "{seed} · {steps}", or a function of the
-            row.
+        caption: a column, a format string such as "{seed} · {steps}", or a function of
+            the row.
 
     Raises:
-        UsageError: if the frame has no such column, or its values do not fit the format.
+        UsageError: if the frame has no such column, or its values do not fit the
+            format.
     """
     if caption is None:
         return []

@@ -49,8 +49,8 @@ def diff_pictures(
         all: include the fields in which any two pictures differ.
 
     Returns:
-        One row a field, one column a picture: named by its id, or by its position if the
-        ids do not tell the two apart.
+        One row a field, one column a picture: named by its id, or by its position if
+        the ids do not tell the two apart.
 
     Raises:
         UsageError: if the frame has no such picture.

@@ -1,4 +1,4 @@
-"""Downloading the pictures of a frame: many at once, going on where it was broken off."""
+"""Downloading the pictures of a frame, many at once; a broken download goes on."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def download_pictures(
     """Save every picture's file in one folder, as `Accessor.download` documents.
 
     Returns:
-        The columns id, path (None if there is no file) and reason (why), with the index of
-        the frame.
+        The columns id, path (None if there is no file) and reason (why), with the index
+        of the frame.
 
     Raises:
         UsageError: if the frame lacks columns.
@@ -60,7 +60,8 @@ def download_pictures(
     failed = [reason for reason in reasons if reason]
     if failed:
         complain(
-            f"{len(failed)} of {len(results)} pictures could not be downloaded: {failed[0]}"
+            f"{len(failed)} of {len(results)} pictures could not be downloaded: "
+            f"{failed[0]}"
         )
     columns = {
         "id": [location.picture.id for location in locations],
@@ -73,7 +74,7 @@ def download_pictures(
 def _download_all(
     locations: Sequence[PictureLocation], folder: Path, cloud: Cloud | None
 ) -> list[Path | ImagenError]:
-    """Return the file of each picture, or why there is none; URLs are signed together."""
+    """Return the file of each picture, or why there is none; sign all URLs at once."""
     present = map_in_threads(locations, lambda one: _find_downloaded(one, folder))
     absent = [
         location
@@ -100,7 +101,7 @@ def _download_all(
 
 
 def _find_downloaded(location: PictureLocation, folder: Path) -> Path | None:
-    """Return the picture's file in the folder, by its hash; None if that is not known."""
+    """Return the picture's file in the folder, found by its hash, or None."""
     if location.picture.sha256 is None:
         return None
     number = 1
@@ -135,8 +136,8 @@ def _numbered_path(location: PictureLocation, folder: Path, number: int) -> Path
 def download_name(storage_path: str, id: str) -> tuple[str, str]:
     """Return the stem ("<day>-<name>") and the suffix of a picture's file.
 
-    The name is a safe one, whatever the row says: a path that is not one of ours becomes
-    plain letters and a hash, so that two of them stay apart.
+    The name is a safe one, whatever the row says: a path that is not one of ours
+    becomes plain letters and a hash, so that two of them stay apart.
 
     Example:
         >>> download_name("5c2f/2026-05-11/a-boat-11.png", id)

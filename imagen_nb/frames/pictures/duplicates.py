@@ -44,16 +44,17 @@ def find_duplicates(
 
     Args:
         frame: needs the columns `id`, `storage_path` and `local_path`.
-        near: 0 compares the files; more, the number of bits in which the perceptual hashes
-            of 64 bits may differ.
+        near: 0 compares the files; more, the number of bits in which the perceptual
+            hashes of 64 bits may differ.
         cloud: the client; None if none is configured.
 
     Returns:
-        The rows group by group, with the column `group`. Pictures that cannot be read are
-        left out, and a line on stderr says how many.
+        The rows group by group, with the column `group`. Pictures that cannot be read
+        are left out, and a line on stderr says how many.
 
     Raises:
-        UsageError: if `near` is not valid, or needs imagehash and that is not installed.
+        UsageError: if `near` is not valid, or needs imagehash and that is not
+            installed.
     """
     bits = _validated_near(near)
     phash = _make_phash() if bits else None
@@ -87,7 +88,8 @@ def _validated_near(near: int) -> int:
         bits = -1
     if not 0 <= bits <= MAX_NEAR_BITS:
         raise UsageError(
-            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, not {near!r}"
+            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, "
+            f"not {near!r}"
         )
     return bits
 
@@ -115,8 +117,8 @@ def group_equal(values: Sequence[Hashable]) -> Groups:
 def group_near(hashes: Sequence[int], bits: int) -> Groups:
     """Return the positions of hashes (of 64 bits) that are near each other.
 
-    Any two of a group differ in at most `bits` bits. Each hash goes to the first group that
-    it fits, and groups begin in the order of the hashes.
+    Any two of a group differ in at most `bits` bits. Each hash goes to the first group
+    that it fits, and groups begin in the order of the hashes.
 
     Example:
         >>> group_near([0b0000, 0b1111, 0b0001], bits=2)
@@ -177,7 +179,7 @@ def _perceptual_hashes(
     cloud: Cloud | None,
     phash: Callable[[Image], int],
 ) -> list[int | ImagenError]:
-    """Return the hash of each picture, or why there is none; cached for the next time."""
+    """Return the hash of each picture, or why there is none; hash each only once."""
     cache = HashCache(cache_folder() / "looks.sqlite")
     keys = [_key_of_location(location) for location in locations]
     hashes: dict[str, int | ImagenError] = {**cache.load(keys)}
@@ -198,7 +200,7 @@ def _perceptual_hashes(
 
 
 def _key_of_location(location: PictureLocation) -> str:
-    """Return what the hash depends on: the picture's bytes, or its file as it is now."""
+    """Return what the hash depends on: the sha256, or the file as it is now."""
     if location.picture.sha256:
         return f"phash {location.picture.sha256}"
     if location.local:
@@ -220,7 +222,8 @@ T = TypeVar("T")
 class HashCache:
     """Hashes of 64 bits by key, in a file that processes may share.
 
-    Raises nothing: without the file, hashes are computed again, and a line on stderr says so.
+    Raises nothing: without the file, hashes are computed again, and a line on stderr
+    says so.
     """
 
     def __init__(self, path: Path) -> None:

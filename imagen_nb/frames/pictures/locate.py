@@ -1,4 +1,4 @@
-"""Where the pictures of a frame are, and their files: here, in the cache or in the cloud."""
+"""Where the pictures of a frame are (here, cached, in the cloud), and their files."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class PictureLocation:
     def not_in_cloud(self) -> str | None:
         """Why the cloud need not be asked for the picture; None if it must be.
 
-        What is not synced has no path of its own yet: another picture may lie at the one
-        that the row names.
+        What is not synced has no path of its own yet: another picture may lie at the
+        one that the row names.
         """
         if not self.picture.storage_path:
             return "its row has no storage_path"
@@ -135,7 +135,7 @@ def position_of(frame: pd.DataFrame, picture: int | str | UUID) -> int:
 def open_picture(
     frame: pd.DataFrame, picture: int | str | UUID, cloud: Cloud | None
 ) -> Image.Image:
-    """Return one picture of the frame, by position or id, as `Accessor.open` documents."""
+    """Return one picture, by position or id, as `Accessor.open` documents."""
     row = frame.iloc[[position_of(frame, picture)]]
     (location,) = complete_from_cloud(locate_pictures(row), cloud)
     return load_image(location, cloud)
@@ -163,7 +163,7 @@ def load_picture_file(
     cloud: Cloud | None,
     fetch: Callable[[Cloud, Wanted], bytes] = picture_cache.fetch,
 ) -> bytes:
-    """Return the picture's file: of this machine, else from the cache, else the cloud's.
+    """Return the picture's file: from this machine, the cache, or the cloud.
 
     Args:
         location: as `complete_from_cloud` gives it, or the file is not checked against
@@ -172,7 +172,8 @@ def load_picture_file(
         fetch: loads the file from the cloud; by default into the cache.
 
     Raises:
-        ImagenError: if the file cannot be had, or is not the one that its row describes.
+        ImagenError: if the file cannot be had, or is not the one that its row
+            describes.
     """
     if location.local:
         try:
@@ -196,8 +197,8 @@ def complete_from_cloud(
 ) -> list[PictureLocation]:
     """Return the locations with the hash, size and path of the cloud's own rows.
 
-    Only where the frame lacks the hash and the picture is not on this machine; the cloud is
-    asked for many rows at once. What it answers instead is in `lookup_error`.
+    Only where the frame lacks the hash and the picture is not on this machine; the
+    cloud is asked for many rows at once. What it answers instead is in `lookup_error`.
     """
     lacking = {
         location.picture.id for location in locations if _needs_cloud_row(location)

@@ -37,7 +37,8 @@ def sign_frame(
         cloud: the client; None if none is configured.
 
     Raises:
-        UsageError: if a column lacks, `expires_in` is not 1 or more, or there is no cloud.
+        UsageError: if a column lacks, `expires_in` is not 1 or more, or there is no
+            cloud.
     """
     import pandas as pd
 
@@ -57,7 +58,8 @@ def sign_frame(
     failed = [reason for reason in unsigned if reason]
     if failed:
         complain(
-            f"{len(failed)} of {len(locations)} pictures have no signed URL: {failed[0]}"
+            f"{len(failed)} of {len(locations)} pictures have no signed URL: "
+            f"{failed[0]}"
         )
     series = pd.Series(signed, index=frame.index, dtype="str", name="signed_url")
     series.attrs["reasons"] = _reasons_by_label(frame.index, unsigned)
@@ -88,7 +90,7 @@ def _validated_expiry(expires_in: int) -> int:
 def _reasons_by_label(
     index: pd.Index[Any], reasons: Iterable[str | None]
 ) -> dict[Any, str]:
-    """Return the reason of each label that has one; of rows with one label, the first."""
+    """Return the reasons by label; of several rows with one label, the first."""
     by_label: dict[Any, str] = {}
     for label, reason in zip(index, reasons, strict=True):
         if reason is not None:

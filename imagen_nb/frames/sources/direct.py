@@ -105,16 +105,16 @@ def postgres_select(
 ) -> sql.Composed:
     """Return the SELECT of PostgreSQL, with what users gave as quoted literals.
 
-    ADBC reads a statement with parameters row by row, and one without through COPY. With
-    words it may give rows that do not match, and has no limit.
+    ADBC reads a statement with parameters row by row, and one without through COPY.
+    With words it may give rows that do not match, and has no limit.
 
     Args:
         query: the conditions.
         owner: whose rows; None for everybody's.
         sidecar: whether the column `sidecar` is selected; else it is NULL.
         timed: select the rows that have a time, or those that have none, which other
-            programs may write: together, the index on created_at could not give the latter
-            last.
+            programs may write: together, the index on created_at could not give the
+            latter last.
     """
     from psycopg import sql
 

@@ -41,7 +41,7 @@ class CatalogSource:
     states: Sequence[str] | None = None
 
     def not_synced(self) -> CatalogSource:
-        """Return the source of those pictures whose rows the cloud does not have yet."""
+        """Return the source of the pictures whose rows the cloud does not have yet."""
         return replace(self, states=_NOT_SYNCED_STATES)
 
     def load(self, query: Query, *, sidecar: bool = False) -> pa.Table:
@@ -120,8 +120,9 @@ def catalog_select(
 ) -> tuple[str, list[Any]]:
     """Return a SELECT of SQLite and the values of its marks.
 
-    It gives `COLUMNS`, then path, cloud_state and cloud_error, newest first by the index on
-    (created_at, id). With words it may give rows that do not match, and has no limit.
+    It gives `COLUMNS`, then path, cloud_state and cloud_error, newest first by the
+    index on (created_at, id). With words it may give rows that do not match, and has no
+    limit.
 
     Args:
         query: the conditions.

@@ -1,9 +1,10 @@
 """The history in the cloud, through the API: pages by key, ranges of time side by side.
 
-A server gives at most so many rows in an answer (1,000 as hosted Supabase is set up, perhaps
-fewer) and does not say that there are more. So nothing is counted: after each page the next
-one begins at its last key, (created_at, id), and a range ends where a page is empty. Rows
-without a time, which other programs may write, come last, by their ids.
+A server gives at most so many rows in an answer (1,000 as hosted Supabase is set up,
+perhaps fewer) and does not say that there are more. So nothing is counted: after each
+page the next one begins at its last key, (created_at, id), and a range ends where a
+page is empty. Rows without a time, which other programs may write, come last, by their
+ids.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class ApiSource:
     def load(self, query: Query, *, sidecar: bool = False) -> pa.Table:
         """Return the rows that the query matches, newest first.
 
-        Each row that is there throughout is read once; a row that is written meanwhile may
-        be there or not.
+        Each row that is there throughout is read once; a row that is written meanwhile
+        may be there or not.
 
         Raises:
             CloudError: if the API cannot be read.
@@ -76,7 +77,7 @@ class ApiSource:
 
 @dataclass(frozen=True, slots=True)
 class _RowKey:
-    """Where in the history a row stands. `created_at` is the server's own text of it."""
+    """Where in the history a row stands; `created_at` as the server writes it."""
 
     created_at: str
     id: str
@@ -89,8 +90,8 @@ class _RowKey:
     def filters_below(self) -> list[ApiFilter]:
         """Filters for the rows after this one.
 
-        The first condition is what the index on created_at needs. The second one is an `and`
-        with one member, as the query may have an `or` already.
+        The first condition is what the index on created_at needs. The second one is an
+        `and` with one member, as the query may have an `or` already.
         """
         at = _moment_in_url(self.moment)
         return [
@@ -239,7 +240,7 @@ def _key_of_row(row: dict[str, Any]) -> _RowKey:
 
 
 def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRange]:
-    """Return what is left of a page's range, divided by time if that is several pages."""
+    """Return what is left of a page's range, divided if that is several pages."""
     bottom = page.range.bottom or oldest
     left = max(page.last.moment - bottom, timedelta())
     pages = left / page.covers if page.covers else 1
@@ -259,7 +260,7 @@ def _key_above(edge: datetime) -> _RowKey:
 
 
 def _api_conditions(query: Query) -> Iterator[ApiFilter]:
-    """Yield PostgREST's filters, without ids and limit; `_matching_table` does the rest."""
+    """Yield filters, but for ids and limit; `_matching_table` does the rest."""
     if query.since:
         yield "created_at", f"gte.{_moment_in_url(query.since)}"
     if query.until:
@@ -291,7 +292,7 @@ def _has_many_seeds(query: Query) -> bool:
 
 
 def _moment_in_url(moment: datetime) -> str:
-    """Return the moment as ISO text in UTC with Z: the + of an offset would be a blank."""
+    """Return the moment in UTC, with Z: the + of an offset would be read as a blank."""
     text = moment.astimezone(UTC).isoformat(timespec="microseconds")
     return text.replace("+00:00", "Z")
 

@@ -27,18 +27,21 @@ SOURCES = ("auto", "cloud", "local", "merged")
 
 
 class HistorySource(Protocol):
-    """What a history is loaded from: a `CatalogSource`, `ApiSource` or `DatabaseSource`."""
+    """What a history is loaded from.
+
+    Implemented by `CatalogSource`, `ApiSource` and `DatabaseSource`.
+    """
 
     def load(self, query: Query, *, sidecar: bool = False) -> pa.Table:
-        """Return the rows that the query matches, newest first, those without a time last.
+        """Return the rows that the query matches, newest first, undated ones last.
 
         Args:
             query: the conditions, and the largest number of rows.
             sidecar: load the column `sidecar`, too; it is null otherwise.
 
         Returns:
-            A table of `schema.arrow_schema`. Only the catalog knows `local_path` and `cloud`:
-            they are null from the API and the database.
+            A table of `schema.arrow_schema`. Only the catalog knows `local_path` and
+            `cloud`: they are null from the API and the database.
 
         Raises:
             ImagenError: if the source cannot be read.
@@ -67,8 +70,8 @@ class History:
 
         Args:
             query: the conditions.
-            source: one of `SOURCES`. A line on stderr tells which one `auto` chose when it
-                is another one than before.
+            source: one of `SOURCES`. A line on stderr tells which one `auto` chose when
+                it is another one than before.
             sidecar: load the column `sidecar`, too.
 
         Raises:
@@ -135,7 +138,7 @@ class History:
         return newest_first(pa.concat_tables([in_cloud, here]), query.limit)
 
     def _load_cloud(self, query: Query, sidecar: bool) -> pa.Table:
-        """Return the cloud's rows, with the local paths of those that are here as well."""
+        """Return the cloud's rows, with the local paths of those that are here, too."""
         table = self._load_cloud_rows(query, sidecar)
         table = _with_column(table, "cloud", ["synced"] * table.num_rows)
         catalogs = self._existing_catalogs()
@@ -146,7 +149,7 @@ class History:
         return _with_column(table, "local_path", [paths.get(id) for id in ids])
 
     def _load_cloud_rows(self, query: Query, sidecar: bool) -> pa.Table:
-        """Load from the database if it is configured and answers, else through the API."""
+        """Load from the database if configured and reachable, else through the API."""
         source: HistorySource
         cloud, url = self.cloud(), self.settings.supabase.database_url
         if url is not None and (has_postgres_extra() or cloud is None):
@@ -162,7 +165,7 @@ class History:
         return source.load(query, sidecar=sidecar)
 
     def _owner(self, cloud: Cloud | None) -> UUID | None:
-        """Return whose rows to load from the database: of who signs in, or as configured.
+        """Return whose rows to load: of the user who signs in, or as configured.
 
         None, where only the database is configured, stands for everybody's.
         """

@@ -1,7 +1,7 @@
 """What prompts were used for elsewhere, and at what cost: the table `mai.imagen_usage`.
 
-Another program writes the table. It is only read, and nothing is known of it but that it has
-a column of prompt hashes: the columns are chosen by their names.
+Another program writes the table. It is only read, and nothing is known of it but that
+it has a column of prompt hashes: the columns are chosen by their names.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _NO_RIGHT = (
     "(with a secret key: service_role)"
 )
 _EXPLANATION_OF_CODE = {  # what Supabase's codes mean where the table is not ours
-    "PGRST106": f"the API does not show the schema {_USAGE_SCHEMA}: add it to the exposed "
-    "schemas (Supabase's settings of the API), or set supabase.database_url",
+    "PGRST106": f"the API does not show the schema {_USAGE_SCHEMA}: add it to the "
+    "exposed schemas (Supabase's settings of the API), or set supabase.database_url",
     "PGRST205": _NO_TABLE,
     "42P01": _NO_TABLE,
     "3F000": _NO_TABLE,
@@ -78,7 +78,8 @@ def with_usage(
 ) -> pd.DataFrame:
     """Return the frame with the columns `uses` and `usage_cost_usd`.
 
-    `Accessor.with_usage` documents them; the second one is there if a column has the cost.
+    `Accessor.with_usage` documents them; the second one is there if a column has the
+    cost.
 
     Args:
         frame: needs the column `prompt_hash`.
@@ -113,7 +114,10 @@ def _cost_array(costs: Iterable[float | None]) -> Any:
 def _load_usage(
     hashes: Sequence[str], cloud: Cloud | None, url: SecretStr | None
 ) -> tuple[Usage, bool]:
-    """Return the usage and whether a column has the cost; from the database, if it answers."""
+    """Return the usage, and whether a column has the cost.
+
+    From the database if it is configured and answers, else through the API.
+    """
     if url is not None and (find_spec("psycopg") or cloud is None):
         try:
             return _load_from_database(hashes, url.get_secret_value())
@@ -127,7 +131,7 @@ def _load_usage(
 
 @dataclass(frozen=True, slots=True)
 class UsageColumns:
-    """The columns that are read. `cost` is None if there is none, or several may be it."""
+    """The columns that are read; `cost` is None unless exactly one may be it."""
 
     hash: str
     cost: str | None
@@ -221,8 +225,8 @@ def _number_or_none(value: object) -> float | None:
 def _load_chunk(cloud: Cloud, columns: UsageColumns, hashes: Sequence[str]) -> Usage:
     """Sum up the rows of some hashes, page by page.
 
-    The pages are in the order of all columns that are read: rows that are equal in it may
-    change places without a difference to the sums.
+    The pages are in the order of all columns that are read: rows that are equal in it
+    may change places without a difference to the sums.
     """
     names = [columns.hash, columns.cost] if columns.cost else [columns.hash]
     filters = [(columns.hash, any_of(hashes)), ("order", ",".join(names))]
