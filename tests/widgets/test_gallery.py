@@ -120,7 +120,7 @@ class TestCards:
     ) -> None:
         frame = made("a boat")
         first = view(frame).ask("want", "cards", at=[0])[1]
-        monkeypatch.setattr(small, "decoded", None)
+        monkeypatch.setattr(small, "load_image", None)
         assert view(frame).ask("want", "cards", at=[0])[1] == first
 
     def test_noise_is_no_heavier(self) -> None:
