@@ -48,7 +48,7 @@ df = pd.DataFrame({{
 WORD = "from IPython.display import HTML\nHTML('<b class=imagen-bare>word</b>')"
 MAKE = """
 from concurrent.futures import ThreadPoolExecutor
-from imagen_nb.frames.pictures.locate import places
+from imagen_nb.frames.pictures.locate import locate_pictures
 from imagen_nb.widgets.thumbnails import thumbnail
 with ThreadPoolExecutor(2) as pool:
     made = list(pool.map(lambda place: thumbnail(place, None), places(df.head(600))))

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from imagen_nb.frames.schema import framed, table_of
-from imagen_nb.storage.output import Output
+from imagen_nb.frames.schema import history_frame, history_table
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
@@ -115,7 +115,7 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
             paths[number] = str(tmp_path / f"{number}.png")
             pixels = rng.integers(0, 256, (noise, noise, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(paths[number], compress_level=0)
-        table = table_of(
+        table = history_table(
             {
                 "id": [str(UUID(int=number)) for number in range(count)],
                 "prompt": [EVIL[number % len(EVIL)] for number in range(count)],
@@ -137,7 +137,7 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
             },
             count,
         )
-        return framed(table)
+        return history_frame(table)
 
     return make
 
@@ -171,7 +171,7 @@ def made(
         pictures = []
         for seed, prompt in enumerate(prompts, first):
             record = make_record(prompt=prompt, seed=seed, width=size[0], height=size[1], **fields)
-            kept = Output(folder).keep(make_image(seed, size), record, DAY)
+            kept = PictureFiles(folder).keep(make_image(seed, size), record, DAY)
             studio.catalog().add(kept, "off")
             pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
         return Pictures(pictures).frame()

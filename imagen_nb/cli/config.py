@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Write, check and show the configuration.")
 
-File = Annotated[
+ConfigFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="The file; ~/.config/imagen.yaml.", callback=options.expanded
+        "--config",
+        help="The file; ~/.config/imagen.yaml.",
+        callback=options.expand_option,
     ),
 ]
 
 
 @app.command()
 def init(
-    config: File = None,
+    config: ConfigFileOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite a file that is there.")
     ] = False,
@@ -44,7 +46,7 @@ def init(
 
 @app.command()
 def validate(
-    config: File = None,
+    config: ConfigFileOption = None,
     online: Annotated[
         bool,
         typer.Option(
@@ -53,7 +55,7 @@ def validate(
     ] = False,
 ) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
-    from imagen_nb.cloud.check import warnings
+    from imagen_nb.cloud.check import configuration_warnings
     from imagen_nb.config.settings import config_path, load_settings
     from imagen_nb.config.settings import validate_file as check
 
@@ -64,19 +66,19 @@ def validate(
     if problems:
         raise typer.Exit(1)
     settings = load_settings(path=path)
-    for warning in warnings(settings, path):
+    for warning in configuration_warnings(settings, path):
         print_notice(warning)
     print(f"{path}: good")
     if online:
-        ask_server(settings)
+        print_server_findings(settings)
 
 
-def ask_server(settings: Settings) -> None:
+def print_server_findings(settings: Settings) -> None:
     """What the server says, a line each; exit code 1 when something is wrong."""
-    from imagen_nb.cloud.check import ask
+    from imagen_nb.cloud.check import check_server
 
     good = True
-    for finding in ask(settings):
+    for finding in check_server(settings):
         print(f"{finding.what}: {'wrong' if finding.trouble else 'good'}")
         if finding.trouble:
             good = False
@@ -87,9 +89,9 @@ def ask_server(settings: Settings) -> None:
 
 
 @app.command()
-def show(config: File = None, as_json: options.Json = False) -> None:
+def show(config: ConfigFileOption = None, as_json: options.JsonOption = False) -> None:
     """Show every value in force and where it came from; secrets are masked."""
-    rows = list(options.settings_of(config).shown())
+    rows = list(options.load_command_settings(config).shown())
     if as_json:
         print(
             json.dumps(

@@ -18,11 +18,11 @@ app = typer.Typer(
     help="Run a Supabase of your own on this machine, to try and test with."
 )
 
-Folder = Annotated[
+SupabaseFolderOption = Annotated[
     Path | None,
     typer.Option(
         help="Where its data are, instead of ~/.local/share/imagen/supabase.",
-        callback=options.expanded,
+        callback=options.expand_option,
     ),
 ]
 
@@ -41,18 +41,18 @@ def start(
     configure: Annotated[
         bool, typer.Option("--configure", help="Write it into the configuration file.")
     ] = False,
-    config: options.Config = None,
+    config: options.ConfigOption = None,
     force: Annotated[
         bool,
         typer.Option(
             "--force", help="Replace another Supabase in the configuration file."
         ),
     ] = False,
-    folder: Folder = None,
+    folder: SupabaseFolderOption = None,
 ) -> None:
     """Start it, or find it running, and print what to put into the configuration."""
     from imagen_nb.cloud import local
-    from imagen_nb.cloud.local.configure import lines_for
+    from imagen_nb.cloud.local.configure import yaml_lines
 
     running = local.status(folder)
     supabase = local.start(
@@ -60,13 +60,13 @@ def start(
     )
     print_notice(f"Supabase {'runs' if running else 'started'} at {supabase.url}")
     if configure:
-        _configure(supabase, config, force)
+        _write_configuration(supabase, config, force)
     else:
-        print(lines_for(supabase), end="")
+        print(yaml_lines(supabase), end="")
 
 
 @app.command()
-def stop(folder: Folder = None) -> None:
+def stop(folder: SupabaseFolderOption = None) -> None:
     """Stop it; its data stay."""
     from imagen_nb.cloud import local
 
@@ -74,12 +74,14 @@ def stop(folder: Folder = None) -> None:
 
 
 @app.command()
-def status(folder: Folder = None, as_json: options.Json = False) -> None:
+def status(
+    folder: SupabaseFolderOption = None, as_json: options.JsonOption = False
+) -> None:
     """Say whether it runs, and where. Exit code 1 when it does not."""
     from imagen_nb.cloud import local
 
     supabase = local.status(folder)
-    shown = _described(supabase) if supabase else {"running": False}
+    shown = _public_facts(supabase) if supabase else {"running": False}
     if as_json:
         print(json.dumps(shown, indent=2))
     elif supabase:
@@ -92,7 +94,7 @@ def status(folder: Folder = None, as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
+def _public_facts(supabase: LocalSupabase) -> dict[str, str | bool]:
     """All but the secrets, which stand in the folder's state.json."""
     return {
         "running": True,
@@ -104,10 +106,12 @@ def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
     }
 
 
-def _configure(supabase: LocalSupabase, config: Path | None, force: bool) -> None:
-    from imagen_nb.cloud.local.configure import configure
+def _write_configuration(
+    supabase: LocalSupabase, config: Path | None, force: bool
+) -> None:
+    from imagen_nb.cloud.local.configure import write_to_config
     from imagen_nb.config.settings import config_path
 
     path = config or config_path()
-    configure(path, supabase, force=force)
+    write_to_config(path, supabase, force=force)
     print(path)

@@ -13,8 +13,8 @@ from imagen_nb.system.markup import (
     one_line,
 )
 
-_LISTED = 20  # failed pictures that are named
-_ID, _REASON = 40, 300  # letters
+_MAX_FAILED_LISTED = 20  # failed pictures that are named
+_MAX_ID_CHARS, _MAX_REASON_CHARS = 40, 300  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class SyncReport:
     def _lines(self) -> Iterator[str]:
         yield self.summary
         if self.trouble:
-            yield f"stopped: {one_line(self.trouble, _REASON)}"
-        for id, why in self.failed[:_LISTED]:
-            yield f"{one_line(id, _ID)}: {one_line(why, _REASON)}"
+            yield f"stopped: {one_line(self.trouble, _MAX_REASON_CHARS)}"
+        for id, why in self.failed[:_MAX_FAILED_LISTED]:
+            yield f"{one_line(id, _MAX_ID_CHARS)}: {one_line(why, _MAX_REASON_CHARS)}"
         if left := self._unnamed():
             yield left
 
@@ -69,13 +69,13 @@ class SyncReport:
         parts = [f"<div>{escaped_html(self.summary)}</div>"]
         if self.trouble:
             parts.append(
-                f"<div><b>stopped:</b> {bidi_isolated(self.trouble, _REASON)}</div>"
+                f"<div><b>stopped:</b> {bidi_isolated(self.trouble, _MAX_REASON_CHARS)}</div>"
             )
         if self.failed:
             rows = "".join(
-                f"<tr><td><code>{bidi_isolated(id, _ID)}</code></td>"
-                f'<td style="text-align:left">{bidi_isolated(why, _REASON)}</td></tr>'
-                for id, why in self.failed[:_LISTED]
+                f"<tr><td><code>{bidi_isolated(id, _MAX_ID_CHARS)}</code></td>"
+                f'<td style="text-align:left">{bidi_isolated(why, _MAX_REASON_CHARS)}</td></tr>'
+                for id, why in self.failed[:_MAX_FAILED_LISTED]
             )
             head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
             parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
@@ -85,5 +85,5 @@ class SyncReport:
 
     def _unnamed(self) -> str:
         """What is said of failed pictures past those that are named."""
-        left = len(self.failed) - _LISTED
+        left = len(self.failed) - _MAX_FAILED_LISTED
         return f"and {left} more: imagen_nb.pending() lists all" if left > 0 else ""

@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from imagen_nb.backends.flux.memory.keys import KEYS
+from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
 from imagen_nb.system.paths import expand_user
 from imagen_nb.system.secret_text import strip_secret
 
@@ -116,7 +116,7 @@ class MemorySettings(SettingsGroup):
     @field_validator("*")
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is not None and not KEYS[str(info.field_name)].accepts(value):
+        if value is not None and not MEMORY_KEYS[str(info.field_name)].accepts(value):
             raise ValueError("not known")
         return value
 

@@ -1,4 +1,4 @@
-"""Moments as people say them ("7d", "2 weeks", "yesterday", a date), and as their clocks do."""
+"""Moments as people write them ("7d", "yesterday", a date), and times in local time."""
 
 from __future__ import annotations
 
@@ -13,85 +13,97 @@ from imagen_nb.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNITS = {  # in days
-    "s": 1 / 86_400, "sec": 1 / 86_400, "second": 1 / 86_400,
-    "min": 1 / 1440, "minute": 1 / 1440,
-    "h": 1 / 24, "hour": 1 / 24,
-    "d": 1, "day": 1,
-    "w": 7, "week": 7,
-}  # fmt: skip
-_MONTHS = {"mo": 1, "month": 1, "y": 12, "year": 12}
-_AGO = re.compile(r"(\d{1,6})\s*([a-z]+?)s?(?:\s+ago)?", re.IGNORECASE)
-_HELP = "a date, a time, or a span such as '7d', '12 h', '2 weeks', '6 months'"
+_DAYS_PER_UNIT = (
+    dict.fromkeys(("s", "sec", "second"), 1 / 86_400)
+    | dict.fromkeys(("min", "minute"), 1 / 1440)
+    | dict.fromkeys(("h", "hour"), 1 / 24)
+    | dict.fromkeys(("d", "day"), 1)
+    | dict.fromkeys(("w", "week"), 7)
+)
+_MONTHS_PER_UNIT = {"mo": 1, "month": 1, "y": 12, "year": 12}
+_SPAN_AGO = re.compile(r"(\d{1,6})\s*([a-z]+?)s?(?:\s+ago)?", re.IGNORECASE)
+_MOMENT_FORMS = "a date, a time, or a span such as '7d', '12 h', '2 weeks', '6 months'"
 
 Moment = datetime | date | str
 
 
-def parse(
-    name: str, moment: object, *, end: bool = False, now: datetime | None = None
+def parse_moment(
+    argument: str, moment: object, *, end: bool = False, now: datetime | None = None
 ) -> datetime:
-    """The moment in UTC; with `end`, the first one after it: a date is a whole local day.
+    """Return a moment in UTC.
 
-    Times without a zone are local. Spans count back from now, months and years by the calendar.
-    Raises `UsageError` for what is no moment.
+    Times without a zone are local. A date is the start of that local day. Spans count
+    back from now, months and years by the calendar.
+
+    Args:
+        argument: the name of the argument, for the error.
+        moment: a datetime, a date, ISO text, "now", "today", "yesterday", or a span.
+        end: return the first moment after it: the next microsecond, or the next day.
+        now: the current time; the clock's unless given.
+
+    Raises:
+        UsageError: if `moment` is none of these.
+
+    Example:
+        >>> parse_moment("until", "2026-05-11", end=True)  # in Berlin
+        datetime.datetime(2026, 5, 11, 22, 0, tzinfo=datetime.timezone.utc)
     """
     try:
-        value = _from_text(moment, now) if isinstance(moment, str) else moment
+        value = _moment_from_text(moment, now) if isinstance(moment, str) else moment
         if isinstance(value, datetime):
-            exact = datetime.combine(
-                value.date(), value.timetz()
-            )  # pandas' own is another kind
+            # A Timestamp of pandas is a datetime, too: make it one of Python's own.
+            exact = datetime.combine(value.date(), value.timetz())
             return exact.astimezone(UTC) + timedelta(microseconds=1 if end else 0)
         if isinstance(value, date):
-            midnight = datetime.combine(
-                value + timedelta(days=1 if end else 0), datetime.min.time()
-            )
-            return midnight.astimezone(UTC)
+            day = value + timedelta(days=1 if end else 0)
+            return datetime.combine(day, datetime.min.time()).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         pass
-    shown = " ".join(repr(moment).split())[:60]
-    raise UsageError(f"{name} must be {_HELP}, not {shown}")
+    given = " ".join(repr(moment).split())[:60]
+    raise UsageError(f"{argument} must be {_MOMENT_FORMS}, not {given}")
 
 
-def _from_text(text: str, now: datetime | None) -> datetime | date:
+def _moment_from_text(text: str, now: datetime | None) -> datetime | date:
     now = now or datetime.now().astimezone()
-    words = text.strip().lower()
-    if words in ("now", "today", "yesterday"):
-        return (
-            now if words == "now" else now.date() - timedelta(days=words == "yesterday")
-        )
-    if span := _AGO.fullmatch(words):
-        return _before(now, int(span[1]), span[2])
-    if len(words) == 10:
-        return date.fromisoformat(words)
-    return datetime.fromisoformat(text.strip())
+    text = text.strip()
+    lower = text.lower()
+    if lower == "now":
+        return now
+    if lower == "today":
+        return now.date()
+    if lower == "yesterday":
+        return now.date() - timedelta(days=1)
+    if span := _SPAN_AGO.fullmatch(lower):
+        return _subtract_span(now, int(span[1]), span[2])
+    if len(lower) == 10:
+        return date.fromisoformat(lower)
+    return datetime.fromisoformat(text)
 
 
-def _before(now: datetime, number: int, unit: str) -> datetime:
-    if unit in _UNITS:
-        return now - timedelta(days=number * _UNITS[unit])
-    if unit in _MONTHS:
-        month = now.year * 12 + now.month - 1 - number * _MONTHS[unit]
-        year, month = month // 12, month % 12 + 1
-        return now.replace(
-            year=year,
-            month=month,
-            day=min(now.day, calendar.monthrange(year, month)[1]),
-        )
+def _subtract_span(now: datetime, number: int, unit: str) -> datetime:
+    if unit in _DAYS_PER_UNIT:
+        return now - timedelta(days=number * _DAYS_PER_UNIT[unit])
+    if unit in _MONTHS_PER_UNIT:
+        months = now.year * 12 + now.month - 1 - number * _MONTHS_PER_UNIT[unit]
+        year, month = months // 12, months % 12 + 1
+        last_day = calendar.monthrange(year, month)[1]
+        return now.replace(year=year, month=month, day=min(now.day, last_day))
     raise ValueError(unit)
 
 
-def by_the_clock(moments: pd.Series[Any]) -> pd.Series[Any]:
-    """Moments in UTC, or as ISO text, as clocks of this machine showed them, without a zone.
+def local_times(moments: pd.Series[Any]) -> pd.Series[Any]:
+    """Return moments as local times without a zone (`datetime64[us]`).
 
-    Clocks change at full quarters of an hour: each is asked for once, however many moments.
+    Args:
+        moments: times in UTC or ISO text; missing ones stay missing (NaT).
     """
     import numpy as np
     import pandas as pd
 
     utc = pd.to_datetime(moments, utc=True, format="ISO8601").dt.tz_localize(None)
+    # Offsets change at full quarters of an hour: each quarter is looked up once.
     codes, quarters = pd.factorize(utc.dt.floor("15min"))
     seconds = quarters.astype("datetime64[s]").astype("int64").tolist()
-    ahead = [time.localtime(second).tm_gmtoff for second in seconds]
-    by_moment = np.array([*ahead, 0])[codes]  # the last one is for what is no moment
-    return utc + pd.to_timedelta(by_moment, unit="s").as_unit("us")
+    offsets = [time.localtime(second).tm_gmtoff for second in seconds]
+    offset_of_moment = np.array([*offsets, 0])[codes]  # code -1, the last one, is NaT
+    return utc + pd.to_timedelta(offset_of_moment, unit="s").as_unit("us")

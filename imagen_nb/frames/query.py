@@ -1,4 +1,4 @@
-"""What part of the history is wanted: one question, the same for every source."""
+"""The query: which part of the history is requested, the same for every source."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames import moments, words
-from imagen_nb.frames.moments import Moment
-from imagen_nb.frames.words import EVERY, Words
+from imagen_nb.frames.moments import Moment, parse_moment
+from imagen_nb.frames.words import EVERY_PROMPT, SearchWords, parse_search_words
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.request.sweep_syntax import parse_sizes
 from imagen_nb.request.validation import checked_tags
@@ -20,15 +19,28 @@ from imagen_nb.request.validation import checked_tags
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which pictures, newest first. None does not filter; an empty tuple lets nothing through.
+    """Conditions that pictures must meet.
 
-    `since` is the first moment, `until` the first one after the last, both in UTC. `tags` must all
-    be there, of `any_tags` one. Sizes are (width, height) in pixels.
+    None does not filter; an empty tuple matches nothing.
+
+    Attributes:
+        since: the first moment, in UTC.
+        until: the first moment after the last one, in UTC.
+        words: words that prompts must contain, or must not.
+        backends: a picture's backend must be one of these; likewise models, seeds,
+            sizes, ids.
+        models: see backends.
+        tags: a picture must have all of these.
+        any_tags: a picture must have at least one of these.
+        seeds: see backends.
+        sizes: (width, height) in pixels; see backends.
+        ids: UUIDs in lower case; see backends.
+        limit: the largest number of pictures, the newest of those that match.
     """
 
     since: datetime | None = None
     until: datetime | None = None
-    words: Words = EVERY
+    words: SearchWords = EVERY_PROMPT
     backends: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
@@ -39,8 +51,8 @@ class Query:
     limit: int | None = None
 
     @property
-    def nothing(self) -> bool:
-        """Whether nothing can be found, so that nobody need be asked."""
+    def matches_nothing(self) -> bool:
+        """Whether no picture can match, so that no source need be asked."""
         lists = (
             self.backends,
             self.models,
@@ -52,12 +64,12 @@ class Query:
         return self.limit == 0 or () in lists
 
     @property
-    def ever(self) -> bool:
-        """Whether rows are wanted whatever their time, those without one included."""
+    def includes_undated(self) -> bool:
+        """Whether rows without a time match, as no condition is on the time."""
         return self.since is None and self.until is None
 
 
-def query(
+def make_query(
     *,
     since: Moment | None = None,
     until: Moment | None = None,
@@ -71,101 +83,105 @@ def query(
     ids: str | UUID | Iterable[str | UUID] | None = None,
     limit: int | None = None,
 ) -> Query:
-    """The question in the words of `Studio.history`. Raises `UsageError` naming what is wrong."""
+    """Return the query for the arguments of `Studio.history`, which documents them.
+
+    Raises:
+        UsageError: naming the first argument that is not valid.
+
+    Example:
+        >>> make_query(since="7d", prompt="red boat -night", size="128x128", limit=10)
+    """
     return Query(
-        since=None if since is None else moments.parse("since", since),
-        until=None if until is None else moments.parse("until", until, end=True),
-        words=words.parse(prompt),
-        backends=_texts("backend", backend),
-        models=_texts("model", model),
+        since=None if since is None else parse_moment("since", since),
+        until=None if until is None else parse_moment("until", until, end=True),
+        words=parse_search_words(prompt),
+        backends=_names_of_query("backend", backend),
+        models=_names_of_query("model", model),
         tags=() if tags is None else checked_tags(tags),
         any_tags=None if any_tags is None else checked_tags(any_tags),
-        seeds=_seeds(seed),
-        sizes=_sizes(size),
-        ids=_ids(ids),
-        limit=None if limit is None else _whole("limit", limit),
+        seeds=_seeds_of_query(seed),
+        sizes=_sizes_of_query(size),
+        ids=_ids_of_query(ids),
+        limit=None if limit is None else _validated_whole_number("limit", limit),
     )
 
 
-def _many(value: Any, *single: type) -> tuple[Any, ...] | None:
+def _tuple_of_values(value: Any, *single: type) -> tuple[Any, ...] | None:
+    """Return the values; of the types in `single`, an iterable is one value."""
     if value is None:
         return None
-    return (
-        (value,)
-        if isinstance(value, single) or not isinstance(value, Iterable)
-        else (*value,)
-    )
+    if isinstance(value, single) or not isinstance(value, Iterable):
+        return (value,)
+    return (*value,)
 
 
-def _texts(name: str, value: object) -> tuple[str, ...] | None:
-    texts = _many(value, str)
-    for text in texts or ():
-        if not isinstance(text, str):
-            raise UsageError(f"{name} must be a name or several, not {text!r}")
-    return texts and tuple(dict.fromkeys(texts))
+def _names_of_query(argument: str, value: object) -> tuple[str, ...] | None:
+    names = _tuple_of_values(value, str)
+    if names is None:
+        return None
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"{argument} must be a name or several, not {name!r}")
+    return tuple(dict.fromkeys(names))
 
 
-def _whole(name: str, value: Any) -> int:
+def _validated_whole_number(argument: str, value: Any) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} must be a whole number, not {value!r}") from None
+        raise UsageError(f"{argument} must be a whole number, not {value!r}") from None
     if number < 0:
-        raise UsageError(f"{name} must be 0 or more, not {number}")
+        raise UsageError(f"{argument} must be 0 or more, not {number}")
     return number
 
 
-def _seeds(value: object) -> tuple[int, ...] | None:
-    seeds = _many(value)
+def _seeds_of_query(value: object) -> tuple[int, ...] | None:
+    seeds = _tuple_of_values(value)
     if seeds is None:
         return None
-    return tuple(
-        n for n in dict.fromkeys(_whole("seed", s) for s in seeds) if n <= MAX_SEED
-    )
+    numbers = dict.fromkeys(_validated_whole_number("seed", seed) for seed in seeds)
+    return tuple(number for number in numbers if number <= MAX_SEED)
 
 
-def _sizes(value: Any) -> tuple[tuple[int, int], ...] | None:
+def _sizes_of_query(value: Any) -> tuple[tuple[int, int], ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
         return tuple(parse_sizes(value))
-    pairs = (
-        [value]
-        if _is_pair(value)
-        else [*value]
-        if isinstance(value, Iterable)
-        else [value]
-    )
+    one = _is_width_and_height(value) or not isinstance(value, Iterable)
+    pairs = [value] if one else [*value]
     for pair in pairs:
-        if not _is_pair(pair):
+        if not _is_width_and_height(pair):
             raise UsageError(
                 f"size must be (width, height) in pixels, or several, not {pair!r}"
             )
     return tuple(
-        (_whole("size", width), _whole("size", height)) for width, height in pairs
+        (
+            _validated_whole_number("size", width),
+            _validated_whole_number("size", height),
+        )
+        for width, height in pairs
     )
 
 
-def _is_pair(value: object) -> bool:
-    pair = (
-        isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
-    )
-    return pair and all(not isinstance(side, (str, Sequence)) for side in value)  # type: ignore[attr-defined]
+def _is_width_and_height(value: object) -> bool:
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    return not any(isinstance(side, (str, Sequence)) for side in value)
 
 
-def _ids(value: object) -> tuple[str, ...] | None:
-    ids = _many(value, str, UUID)
-    try:
-        return ids and tuple(dict.fromkeys(str(UUID(str(id))) for id in ids))
-    except ValueError:
-        wrong = next(id for id in ids or () if not is_id(id))
-        raise UsageError(
-            f"an id is a UUID as in the column id, not {wrong!r}"
-        ) from None
+def _ids_of_query(value: object) -> tuple[str, ...] | None:
+    ids = _tuple_of_values(value, str, UUID)
+    if ids is None:
+        return None
+    for id in ids:
+        if not is_uuid(id):
+            raise UsageError(f"an id is a UUID as in the column id, not {id!r}")
+    return tuple(dict.fromkeys(str(UUID(str(id))) for id in ids))
 
 
-def is_id(value: object) -> bool:
-    """Whether this is a UUID, or the text of one."""
+def is_uuid(value: object) -> bool:
+    """Return whether the value is a UUID or the text of one."""
     try:
         UUID(str(value))
     except ValueError:

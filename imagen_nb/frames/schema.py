@@ -1,46 +1,60 @@
-"""The history's columns and their types: the one definition, for every source."""
+"""A history frame: its columns, their types, and their values as Python has them.
+
+One definition for every source. Values are parsed back too, since a frame may have been
+in a CSV or Parquet file meanwhile.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NAMES = (*COLUMNS, "local_path", "cloud")
-_WHOLE = {"seed", "steps", "width", "height", "latency_ms"}
-_FEW = {"backend", "model"}  # few different values
+HISTORY_COLUMNS = (*IMAGES_COLUMNS, "local_path", "cloud")
+_WHOLE_NUMBER_COLUMNS = {"seed", "steps", "width", "height", "latency_ms"}
+_CATEGORY_COLUMNS = {"backend", "model"}  # few different values
 
 
 @functools.cache
 def arrow_schema() -> pa.Schema:
-    """What every source gives: `NAMES` in their order; `sidecar` is JSON text, null if not read."""
+    """Return the schema of every source's tables: `HISTORY_COLUMNS` in their order.
+
+    `sidecar` is JSON text, and null where it was not requested.
+    """
     import pyarrow as pa
 
-    types = {name: pa.int64() for name in _WHOLE} | {
+    types = {name: pa.int64() for name in _WHOLE_NUMBER_COLUMNS} | {
         "cost_usd_estimate": pa.float64(),
         "tags": pa.list_(pa.string()),
         "created_at": pa.timestamp("us", "UTC"),
     }
-    return pa.schema([(name, types.get(name, pa.string())) for name in NAMES])
+    return pa.schema([(name, types.get(name, pa.string())) for name in HISTORY_COLUMNS])
 
 
-def empty() -> pa.Table:
-    """No rows."""
+def empty_table() -> pa.Table:
+    """Return a table of `arrow_schema` without rows."""
     return arrow_schema().empty_table()
 
 
-def table_of(
+def history_table(
     columns: Mapping[str, pa.Array | pa.ChunkedArray | list[Any]], rows: int
 ) -> pa.Table:
-    """Columns by name as a table of `arrow_schema`; times may be ISO text, what lacks is null."""
+    """Return columns as a table of `arrow_schema`.
+
+    Args:
+        columns: values by column, each `rows` long. Times may be ISO text; a missing
+            column is null, one that `arrow_schema` lacks is left out.
+        rows: the number of rows.
+    """
     import pyarrow as pa
 
     def column(field: pa.Field) -> pa.Array | pa.ChunkedArray:
@@ -48,8 +62,8 @@ def table_of(
         if values is None:
             return pa.nulls(rows, field.type)
         if isinstance(values, list):
-            text = field.name == "created_at"
-            values = pa.array(values, pa.string() if text else field.type)
+            is_time = field.name == "created_at"
+            values = pa.array(values, pa.string() if is_time else field.type)
         return values if values.type == field.type else values.cast(field.type)
 
     schema = arrow_schema()
@@ -57,85 +71,139 @@ def table_of(
 
 
 def newest_first(table: pa.Table, limit: int | None = None) -> pa.Table:
-    """The rows in the history's order, at most `limit` of them."""
+    """Return the rows by time and id, the newest first, and at most `limit` of them."""
     table = table.sort_by([("created_at", "descending"), ("id", "descending")])
     return table if limit is None else table.slice(0, limit)
 
 
-def framed(table: pa.Table) -> pd.DataFrame:
-    """The table as a history frame.
+def history_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table of `arrow_schema` as the data frame that users get.
 
-    Texts are `str`, whole numbers `Int64`, times `datetime64[us, UTC]`, backend and model
-    categories, tags lists, sidecars dicts (None where they were not asked for).
+    Texts are `str`, whole numbers `Int64`, times `datetime64[us, UTC]`, backend and
+    model categories, tags lists, sidecars dicts (None where they were not requested).
     """
     import pandas as pd
 
-    columns = {name: _column(name, table.column(name)) for name in NAMES}
+    columns = {
+        name: _pandas_column(name, table.column(name)) for name in HISTORY_COLUMNS
+    }
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows), copy=False)
 
 
-def _column(name: str, values: pa.ChunkedArray) -> Any:
+def _pandas_column(name: str, values: pa.ChunkedArray) -> Any:
     import pandas as pd
 
-    if name in _WHOLE:
+    if name in _WHOLE_NUMBER_COLUMNS:
         return pd.Int64Dtype().__from_arrow__(values)  # type: ignore[attr-defined]
-    if name in _FEW:
-        return _category(values)
-    if name in _MADE:
-        return _objects(map(_MADE[name], values.to_pylist()), len(values))
+    if name in _CATEGORY_COLUMNS:
+        return _category_column(values)
+    if name in _OBJECT_CONVERTERS:
+        objects = map(_OBJECT_CONVERTERS[name], values.to_pylist())
+        return _object_array(objects, len(values))
     if name in ("cost_usd_estimate", "created_at"):
         return values.to_pandas()
-    return _text(values)
+    return _string_column(values)
 
 
-def _text(values: pa.ChunkedArray) -> Any:
+def _string_column(values: pa.ChunkedArray) -> Any:
     import numpy as np
     import pandas as pd
 
     return pd.StringDtype(na_value=np.nan).__from_arrow__(values)  # type: ignore[attr-defined]
 
 
-def _category(values: pa.ChunkedArray) -> pd.Categorical:
+def _category_column(values: pa.ChunkedArray) -> pd.Categorical:
     import pandas as pd
 
     encoded = values.dictionary_encode().unify_dictionaries().combine_chunks()
     chunk = encoded.chunk(0) if hasattr(encoded, "chunk") else encoded
     codes = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    kinds = pd.Index(chunk.dictionary.to_pylist(), dtype="str")
-    return pd.Categorical.from_codes(codes, kinds)
+    categories = pd.Index(chunk.dictionary.to_pylist(), dtype="str")
+    return pd.Categorical.from_codes(codes, categories)
 
 
-def _objects(values: Iterable[Any], count: int) -> Any:
-    """An array of Python objects: pandas would take lists of one length for a second dimension."""
+def _object_array(values: Iterable[Any], count: int) -> Any:
+    """Return an array of objects; numpy would take lists for a second dimension."""
     import numpy as np
 
-    made = np.empty(count, dtype=object)
-    for place, value in enumerate(values):
-        made[place] = value
-    return made
+    array = np.empty(count, dtype=object)
+    for position, value in enumerate(values):
+        array[position] = value
+    return array
 
 
-def _list(value: list[str] | None) -> list[str]:
+def _list_or_empty(value: list[str] | None) -> list[str]:
     return [] if value is None else value
 
 
-def _dict(text: str | None) -> Any:
+def _parsed_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-_MADE: dict[str, Callable[[Any], Any]] = {"tags": _list, "sidecar": _dict}
+_OBJECT_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "tags": _list_or_empty,
+    "sidecar": _parsed_json,
+}
 
 
-def as_json(values: Iterable[Any]) -> list[str | None]:
-    """Each value as JSON text; None stays."""
+def json_texts(values: Iterable[Any]) -> list[str | None]:
+    """Return each value as JSON text; None stays None."""
     return [None if value is None else json.dumps(value) for value in values]
 
 
-def require(frame: pd.DataFrame, *columns: str) -> None:
-    """Raises `UsageError` naming those of these columns that the frame lacks."""
+def require_columns(frame: pd.DataFrame, *columns: str) -> None:
+    """Raise `UsageError` if the frame lacks some of these columns, and name them."""
     lacking = [name for name in columns if name not in frame.columns]
-    if lacking:
-        raise UsageError(
-            f"this frame lacks {', '.join(lacking)}: start from `im.history()` and keep "
-            f"{'that column' if len(lacking) == 1 else 'those columns'}"
-        )
+    if not lacking:
+        return
+    them = "that column" if len(lacking) == 1 else "those columns"
+    raise UsageError(
+        f"this frame lacks {', '.join(lacking)}: "
+        f"start from `im.history()` and keep {them}"
+    )
+
+
+def text_or_empty(value: object) -> str:
+    """Return the value if it is text, else "": for None, NaN and NA."""
+    return value if isinstance(value, str) else ""
+
+
+def parse_sidecar(value: object) -> dict[str, Any] | None:
+    """Return a sidecar (a dict, or JSON) as plain values; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return plain_value(value) if isinstance(value, Mapping) else None
+
+
+def parse_tags(value: object) -> list[str]:
+    """Return tags (a list, an array of numpy, or JSON); [] for anything else."""
+    tags = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            tags = json.loads(value)
+    if hasattr(tags, "tolist"):  # an array of numpy
+        tags = tags.tolist()
+    if not isinstance(tags, list):
+        return []
+    return [tag for tag in tags if isinstance(tag, str)]
+
+
+def plain_value(value: Any) -> Any:
+    """Return the value without numpy's types, and None for NaN, NA and NaT.
+
+    Arrays and tuples become lists; mappings and lists are converted throughout.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers
+        return plain_value(value.tolist())
+    return None if _is_missing(value) else value
+
+
+def _is_missing(value: Any) -> bool:
+    return type(value).__name__ in ("NAType", "NaTType") or value != value

@@ -12,13 +12,13 @@ from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
 from imagen_nb.frames.moments import Moment
-from imagen_nb.frames.query import query
+from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
-from imagen_nb.storage.catalog import Catalog, Entry
-from imagen_nb.storage.folders import Homes
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.tags import KEEPER, REJECT, change, rated
+from imagen_nb.storage.tags import KEEPER, REJECT, make_rating_change, make_tag_change
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.lookup import Lookup
 
@@ -36,7 +36,7 @@ class Library:
         """Opens nothing. `background`: whether pictures are copied to the cloud by themselves."""
         self.settings = settings
         self.closed = False
-        self._homes = Homes(settings.output.dir)
+        self._homes = OutputFolders(settings.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)
@@ -87,13 +87,13 @@ class Library:
             UsageError: for a condition that is none.
             CloudError: when source is cloud or merged and it cannot be read.
         """
-        from imagen_nb.frames.schema import framed
+        from imagen_nb.frames.schema import history_frame
 
-        wanted = query(
+        wanted = make_query(
             since=since, until=until, prompt=prompt, backend=backend, model=model, tags=tags,
             any_tags=any_tags, seed=seed, size=size, ids=ids, limit=limit,
         )  # fmt: skip
-        return framed(self._history.table(wanted, source, sidecar=sidecar))
+        return history_frame(self._history.table(wanted, source, sidecar=sidecar))
 
     def sync(
         self,
@@ -115,10 +115,10 @@ class Library:
             UsageError: when no Supabase is configured.
         """
         catalogs = self._catalogs()
-        named = [_id_of(one) for one in include_private]
+        named = [_picture_id(one) for one in include_private]
         for catalog in catalogs if named else ():
             Outbox(catalog).include(named)
-        wanted = None if pictures is None else [*map(_id_of, pictures), *named]
+        wanted = None if pictures is None else [*map(_picture_id, pictures), *named]
         return self._uplink.sync(catalogs, wanted, timeout=timeout, progress=progress)
 
     def copies(self, cloud: bool | None = None) -> bool:
@@ -135,7 +135,7 @@ class Library:
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
 
-    def waiting(self) -> list[Entry]:
+    def waiting(self) -> list[CatalogEntry]:
         """The pictures that wait for the cloud, with the last error of each, oldest first."""
         return [
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
@@ -163,15 +163,15 @@ class Library:
             UsageError: for what is no tag or no picture.
             StorageError: when a sidecar cannot be written.
         """
-        return self.lookup.retag(what, change(add=names))
+        return self.lookup.retag(what, make_tag_change(add=names))
 
     def untag(self, what: Any, /, *names: str) -> int:
         """Take tags from pictures; as `tag`."""
-        return self.lookup.retag(what, change(remove=names))
+        return self.lookup.retag(what, make_tag_change(remove=names))
 
     def rate(self, what: Any, /, stars: int | None) -> int:
         """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`; None unrates them."""
-        return self.lookup.retag(what, rated(stars))
+        return self.lookup.retag(what, make_rating_change(stars))
 
     def keep(self, what: Any, /) -> int:
         """Tag pictures `keeper`; they are no longer `reject`."""
@@ -207,5 +207,5 @@ class Library:
         return catalogs
 
 
-def _id_of(picture: Picture | UUID | str) -> str:
+def _picture_id(picture: Picture | UUID | str) -> str:
     return str(picture.record.id if isinstance(picture, Picture) else picture)

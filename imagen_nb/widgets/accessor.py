@@ -65,9 +65,9 @@ class Accessor:
         Raises:
             UsageError: when there are no pictures, too many for one page, or no such column.
         """
-        from imagen_nb.frames.pictures.contact_sheet import sheet
+        from imagen_nb.frames.pictures.contact_sheet import make_contact_sheet
 
-        return sheet(self._frame, self._cloud, columns, size, caption)
+        return make_contact_sheet(self._frame, self._cloud, columns, size, caption)
 
     def open(self, i: int | str | UUID) -> Image:
         """One picture, by its position (as `iloc` takes it) or id.
@@ -79,9 +79,9 @@ class Accessor:
             CloudError: when it cannot be had, or is not the picture that its row describes.
             StorageError: when its file is torn.
         """
-        from imagen_nb.frames.pictures.locate import opened
+        from imagen_nb.frames.pictures.locate import open_picture
 
-        return opened(self._frame, i, self._cloud)
+        return open_picture(self._frame, i, self._cloud)
 
     def download(self, folder: Path | str) -> pd.DataFrame:
         """Every picture as a file in one folder, several at once.
@@ -93,18 +93,18 @@ class Accessor:
         Returns:
             A frame with this one's index: id, path, and reason, why there is none.
         """
-        from imagen_nb.frames.pictures.download import download
+        from imagen_nb.frames.pictures.download import download_pictures
 
-        return download(self._frame, folder, self._cloud)
+        return download_pictures(self._frame, folder, self._cloud)
 
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
         """A URL for each picture, by which anybody can read it for `expires_in` seconds.
 
         It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index label.
         """
-        from imagen_nb.frames.pictures.signed_urls import signed_urls
+        from imagen_nb.frames.pictures.signed_urls import sign_frame
 
-        return signed_urls(self._frame, expires_in, self._cloud)
+        return sign_frame(self._frame, expires_in, self._cloud)
 
     def report(
         self,
@@ -120,9 +120,11 @@ class Accessor:
 
     def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
         """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
-        from imagen_nb.frames.pictures.locate import at
+        from imagen_nb.frames.pictures.locate import position_of
 
-        return self._studio.reproduce(self._frame.iloc[at(self._frame, i)], **options)
+        return self._studio.reproduce(
+            self._frame.iloc[position_of(self._frame, i)], **options
+        )
 
     def tag(self, *names: str) -> None:
         """Add these tags to every picture of the frame; as `imagen_nb.tag`."""
@@ -160,9 +162,9 @@ class Accessor:
         Returns:
             One row a field, one column a picture.
         """
-        from imagen_nb.frames.pictures.diff import diff
+        from imagen_nb.frames.pictures.diff import diff_pictures
 
-        return diff(self._frame, i, j, all=all)
+        return diff_pictures(self._frame, i, j, all=all)
 
     def duplicates(self, near: int = 0) -> pd.DataFrame:
         """The rows of pictures that are there more than once, with the column `group`.
@@ -173,9 +175,9 @@ class Accessor:
                 bits) may differ. Any two pictures of a group are that near (complete linkage).
                 Needs the extra `similar`; each picture is looked at once, and remembered.
         """
-        from imagen_nb.frames.pictures.duplicates import duplicates
+        from imagen_nb.frames.pictures.duplicates import find_duplicates
 
-        return duplicates(self._frame, near, self._cloud)
+        return find_duplicates(self._frame, near, self._cloud)
 
     def with_usage(self) -> pd.DataFrame:
         """The frame with what its prompts were used for, by the table `mai.imagen_usage`.

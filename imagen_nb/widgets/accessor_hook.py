@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from imagen_nb.system.import_hooks import when_imported
 
-_NAME = "imagen"
+_ACCESSOR_NAME = "imagen"
 
 
-def when_pandas_is_there() -> None:
+def register_accessor_with_pandas() -> None:
     """Register `df.imagen` now, or when somebody imports pandas."""
-    when_imported("pandas", register)
+    when_imported("pandas", register_accessor)
 
 
-def register() -> None:
+def register_accessor() -> None:
     """Make `df.imagen` available; the second time does nothing."""
     import pandas as pd
 
     from imagen_nb.widgets.accessor import Accessor
 
-    if not hasattr(pd.DataFrame, _NAME):  # pandas warns of replacing one
-        pd.api.extensions.register_dataframe_accessor(_NAME)(Accessor)
+    if not hasattr(pd.DataFrame, _ACCESSOR_NAME):  # pandas warns of replacing one
+        pd.api.extensions.register_dataframe_accessor(_ACCESSOR_NAME)(Accessor)

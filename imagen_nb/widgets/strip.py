@@ -12,17 +12,17 @@ import anywidget
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.drawing_queue import Item, Wish
-from imagen_nb.storage.picture import Picture, summary
-from imagen_nb.studio.live import clock
+from imagen_nb.storage.drawing_queue import DrawingRequest, QueuedDrawing
+from imagen_nb.storage.picture import Picture, describe_record
+from imagen_nb.studio.live import describe_seconds
 from imagen_nb.system.thumbnails import encode_webp
-from imagen_nb.widgets.painter import Waiting
-from imagen_nb.widgets.saved_page import saved, thumbnails
+from imagen_nb.widgets.painter import QueueState
+from imagen_nb.widgets.saved_page import page_output, thumbnails_page
 from imagen_nb.widgets.script import script, style
 
-_LISTED = 100  # of what waits
-_LETTERS = 200  # of a prompt in the queue
-_SAVED, _SAVED_S = (
+_MAX_QUEUE_ITEMS = 100  # of what waits
+_MAX_TITLE_CHARS = 200  # of a prompt in the queue
+_SAVED_THUMBNAILS, _SAVE_INTERVAL_S = (
     12,
     3.0,
 )  # thumbnails that a saved notebook keeps; seconds between two updates
@@ -47,9 +47,12 @@ class Strip(anywidget.AnyWidget):
         """One message to every view."""
         self.send({"kind": kind, **facts}, buffers=[data] if data else None)
 
-    def changed(self, waiting: Waiting) -> None:
+    def changed(self, waiting: QueueState) -> None:
         """See `Audience`; so are the next ones."""
-        items = [_listed(item, waiting.current) for item in waiting.items[:_LISTED]]
+        items = [
+            _queue_item(item, waiting.current)
+            for item in waiting.items[:_MAX_QUEUE_ITEMS]
+        ]
         more = len(waiting.items) - len(items)
         self.tell(
             "queue", items=items, more=more, resumable=waiting.resumable,
@@ -59,15 +62,15 @@ class Strip(anywidget.AnyWidget):
             self._keep()
 
     def stepped(self, step: Step, preview: bytes | None) -> None:  # noqa: D102
-        left = f"{clock(step.seconds_left)} left"
+        left = f"{describe_seconds(step.seconds_left)} left"
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
-    def drew(self, wish: Wish, picture: Picture) -> None:  # noqa: D102
-        new = result(picture, wish.again is not None)
+    def drew(self, wish: DrawingRequest, picture: Picture) -> None:  # noqa: D102
+        new = make_result(picture, wish.again is not None)
         self.results.add(new)
         self.tell("result", new.small, **new.described())
         self.said(new.verdict or f"drawn: {picture.path.name}")
-        if time.monotonic() > self._kept_at + _SAVED_S:
+        if time.monotonic() > self._kept_at + _SAVE_INTERVAL_S:
             self._keep()
 
     def said(self, text: str) -> None:  # noqa: D102
@@ -83,20 +86,22 @@ class Strip(anywidget.AnyWidget):
 
     def page(self) -> str:
         """The newest pictures as plain HTML."""
-        newest = self.results.newest(_SAVED)[::-1]
+        newest = self.results.newest(_SAVED_THUMBNAILS)[::-1]
         small = [(one.small, one.picture.record.prompt) for one in newest]
-        return thumbnails(small, len(self.results.pictures()), side=128)
+        return thumbnails_page(small, len(self.results.pictures()), side=128)
 
     def _keep(self) -> None:
         if self.kept:
             self._kept_at = time.monotonic()
-            self.kept.update(saved(self.page()), raw=True)
+            self.kept.update(page_output(self.page()), raw=True)
 
 
-def _listed(item: Item, current: Item | None) -> dict[str, Any]:
+def _queue_item(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
     """An item of the queue, as the page lists it."""
     prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
-    title = prompt if len(prompt) <= _LETTERS else f"{prompt[:_LETTERS]}…"
+    title = (
+        prompt if len(prompt) <= _MAX_TITLE_CHARS else f"{prompt[:_MAX_TITLE_CHARS]}…"
+    )
     what = "again: " if item.wish.again else ""
     return {
         "id": item.id, "title": f"{what}{title}", "seed": item.wish.seed, "error": item.error,
@@ -104,11 +109,11 @@ def _listed(item: Item, current: Item | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SHOWN = 100
+MAX_THUMBNAILS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class DrawnResult:
     """One picture. `small`: a WebP, empty for one of long ago; `verdict`: of a reproduction."""
 
     picture: Picture
@@ -124,15 +129,17 @@ class Result:
         """What is told of it besides the thumbnail."""
         record = self.picture.record
         return {
-            "id": self.id, "prompt": record.prompt, "summary": summary(record),
+            "id": self.id, "prompt": record.prompt, "summary": describe_record(record),
             "path": str(self.picture.path), "tags": record.tags, "verdict": self.verdict,
         }  # fmt: skip
 
 
-def result(picture: Picture, reproduced: bool) -> Result:
+def make_result(picture: Picture, reproduced: bool) -> DrawnResult:
     """A picture that was just drawn."""
-    return Result(
-        picture, encode_webp(picture.image), _verdict(picture) if reproduced else ""
+    return DrawnResult(
+        picture,
+        encode_webp(picture.image),
+        _describe_verdict(picture) if reproduced else "",
     )
 
 
@@ -144,25 +151,25 @@ class Results:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._all: dict[str, Result] = {}
+        self._all: dict[str, DrawnResult] = {}
 
-    def add(self, new: Result) -> None:
+    def add(self, new: DrawnResult) -> None:
         """The newest one, from now on; of a picture drawn again it is the last drawing."""
         with self._lock:
             self._all.pop(new.id, None)
             self._all[new.id] = new
-            if len(self._all) > SHOWN:
-                old = [*self._all.values()][-SHOWN - 1]
+            if len(self._all) > MAX_THUMBNAILS:
+                old = [*self._all.values()][-MAX_THUMBNAILS - 1]
                 self._all[old.id] = replace(old, small=b"")
 
-    def get(self, id: str) -> Result:
+    def get(self, id: str) -> DrawnResult:
         """The one with this id. Raises `UsageError` when there is none."""
         with self._lock:
             if id not in self._all:
                 raise UsageError(f"this panel drew no picture {id}")
             return self._all[id]
 
-    def tag(self, id: str, tags: Iterable[str]) -> Result:
+    def tag(self, id: str, tags: Iterable[str]) -> DrawnResult:
         """It has these tags now."""
         old = self.get(id)
         record = old.picture.record.model_copy(update={"tags": tuple(tags)})
@@ -176,13 +183,13 @@ class Results:
         with self._lock:
             return [one.picture for one in self._all.values()]
 
-    def newest(self, count: int = SHOWN) -> list[Result]:
+    def newest(self, count: int = MAX_THUMBNAILS) -> list[DrawnResult]:
         """The newest ones, in the order in which they were drawn."""
         with self._lock:
             return [*self._all.values()][-count:]
 
 
-def _verdict(picture: Picture) -> str:
+def _describe_verdict(picture: Picture) -> str:
     if picture.identical is None:
         return "reproduced; there is nothing to compare it with"
     if picture.identical:

@@ -10,28 +10,30 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.pictures.locate import Place, content, decoded
+from imagen_nb.frames.pictures.locate import PictureLocation, load_file, load_image
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import encode_webp
 
-LARGEST = 1_000_000  # bytes of an enlarged picture
-_SIDE = 2048  # pixels of one
-_LIMIT = 256 * 2**20  # bytes of all thumbnails: some 30,000
+MAX_ENLARGED_BYTES = 1_000_000  # bytes of an enlarged picture
+_MAX_ENLARGED_SIDE = 2048  # pixels of one
+_MAX_CACHE_BYTES = 256 * 2**20  # bytes of all thumbnails: some 30,000
 
 
-def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
+def thumbnail(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """The picture as WebP of at most 256 pixels a side and 12 kB. Raises what `decoded` does."""
-    shelf = _shelf(cache_folder() / "thumbnails")
+    shelf = _thumbnail_cache(cache_folder() / "thumbnails")
     data = shelf.get(place)
     if data is None:
-        data = encode_webp(decoded(place, cloud))
+        data = encode_webp(load_image(place, cloud))
         with suppress(StorageError):  # a full disk: it is made again the next time
             shelf.put(place, data)
     return data
 
 
-def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
+def thumbnail_or_error(
+    place: PictureLocation, cloud: Cloud | None
+) -> bytes | ImagenError:
     """The thumbnail, or why there is none."""
     try:
         return thumbnail(place, cloud)
@@ -39,25 +41,25 @@ def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
         return error
 
 
-def kept(place: Place) -> bytes | None:
+def cached_thumbnail(place: PictureLocation) -> bytes | None:
     """The thumbnail if it was made before."""
-    return _shelf(cache_folder() / "thumbnails").get(place)
+    return _thumbnail_cache(cache_folder() / "thumbnails").get(place)
 
 
-def large(place: Place, cloud: Cloud | None) -> bytes:
+def enlarged_picture(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
-    image = decoded(place, cloud)
+    image = load_image(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
-        data = content(place, cloud)
-        if len(data) <= LARGEST:
+        data = load_file(place, cloud)
+        if len(data) <= MAX_ENLARGED_BYTES:
             return data
-    return encode_webp(image, _SIDE, LARGEST)
+    return encode_webp(image, _MAX_ENLARGED_SIDE, MAX_ENLARGED_BYTES)
 
 
-class _Thumbnails(FileCache):
+class _ThumbnailCache(FileCache):
     """A shelf of thumbnails."""
 
-    def get(self, place: Place) -> bytes | None:
+    def get(self, place: PictureLocation) -> bytes | None:
         path = self._path(place)
         try:
             data = path.read_bytes()
@@ -67,20 +69,24 @@ class _Thumbnails(FileCache):
             os.utime(path)
         return data or None
 
-    def put(self, place: Place, data: bytes) -> None:
+    def put(self, place: PictureLocation, data: bytes) -> None:
         self._put(self._path(place), data)
 
-    def _path(self, place: Place) -> Path:
+    def _path(self, place: PictureLocation) -> Path:
         """By a hash of the picture's id and where its bytes are, as rows can say anything.
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
-        parts = [place.wanted.id, place.wanted.storage_path, *_file_now(place.local)]
+        parts = [
+            place.wanted.id,
+            place.wanted.storage_path,
+            *_file_version(place.local),
+        ]
         named = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
 
 
-def _file_now(path: Path | None) -> list[str]:
+def _file_version(path: Path | None) -> list[str]:
     """What changes when a file on this machine does."""
     with suppress(OSError):
         if path:
@@ -89,4 +95,6 @@ def _file_now(path: Path | None) -> list[str]:
     return []
 
 
-_shelf = functools.cache(lambda folder: _Thumbnails(folder, _LIMIT))
+_thumbnail_cache = functools.cache(
+    lambda folder: _ThumbnailCache(folder, _MAX_CACHE_BYTES)
+)

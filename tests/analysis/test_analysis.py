@@ -18,7 +18,7 @@ from PIL import Image
 from imagen_nb import analysis
 from imagen_nb.analysis import style as axes
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.moments import by_the_clock
+from imagen_nb.frames.moments import local_times
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Axes]] = {
     "per_day": analysis.per_day,
@@ -118,7 +118,7 @@ class TestPerDay:
         monkeypatch.setenv("TZ", "Europe/Berlin")
         time.tzset()
         late = ["2026-07-01T22:30Z", "2026-01-01T22:30Z"]  # 00:30 in summer, 23:30 in winter
-        seen = by_the_clock(pd.Series(late))
+        seen = local_times(pd.Series(late))
         monkeypatch.delenv("TZ")
         time.tzset()
         assert [str(moment) for moment in seen] == ["2026-07-02 00:30:00", "2026-01-01 23:30:00"]

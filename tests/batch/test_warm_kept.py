@@ -24,7 +24,7 @@ DRAW = (
 @pytest.fixture(scope="module", autouse=True)
 def _kernel() -> Iterator[None]:
     yield
-    kernels.close()
+    kernels.close_kernel()
 
 
 def test_the_pipeline_stays_loaded_and_the_session_does_not(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 WIDGET = (
     "import ipywidgets\n"
-    "from imagen_nb.widgets.saved_page import LIVE, show_page, show_view, thumbnails\n"
+    "from imagen_nb.widgets.saved_page import LIVE_CLASS, show_page, show_view, thumbnails_page\n"
     "from imagen_nb.system.thumbnails import encode_webp\n"
     "picture = im.generate('a red boat', seed=1)\n"
     "page = thumbnails([(encode_webp(picture.image, 96), '<b>a red boat</b>')], 1, side=96)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +25,69 @@ def bare_row(owner: str) -> dict[str, Any]:
     return {"id": id, "owner_user_id": owner, "created_at": None, **need}
 
 
-@pytest.mark.parametrize("cap", [1000, 3])
-def test_rows_without_a_time_come_last_and_once(
-    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path, cap: int
-) -> None:
-    owner = local_supabase.user_id
-    bare = sorted((bare_row(owner) for _ in range(8)), key=lambda row: row["id"], reverse=True)
-    server.client.schema("imagen").from_("images").insert(bare).execute()
-    proxy.max_rows = cap
-    ids = [row["id"] for row in bare]
+@pytest.fixture
+def bare(server: ServerState, local_supabase: TwoUsers) -> list[str]:
+    """The ids of eight such rows without a time, in the order of a history."""
+    rows = [bare_row(local_supabase.user_id) for _ in range(8)]
+    server.client.schema("imagen").from_("images").insert(rows).execute()
+    return sorted((row["id"] for row in rows), reverse=True)
+
+
+@pytest.fixture
+def others(server: ServerState, local_supabase: TwoUsers) -> None:
+    """120 rows that have a time."""
+    inserted(server, records(local_supabase.user_id))
+
+
+@pytest.fixture(params=[1000, 3])
+def studio(
+    request: pytest.FixtureRequest, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path
+) -> Iterator[Studio]:
+    """A session whose server gives at most so many rows in an answer."""
+    proxy.max_rows = request.param
     with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
-        assert studio.history(source="cloud")["id"].tolist() == ids
-        inserted(server, records(owner))
-        frame = studio.history(source="cloud")
-        assert (len(frame), frame["id"].is_unique) == (128, True)
-        assert frame["id"].tolist()[120:] == ids
-        assert frame["created_at"].isna().sum() == 8
-        nothing = studio.history(source="local")
-        assert frame.dtypes.astype(str).tolist() == nothing.dtypes.astype(str).tolist()
-        assert studio.history(source="cloud", limit=120)["created_at"].notna().all()
-        assert studio.history(source="cloud", limit=122)["id"].tolist()[120:] == ids[:2]
-        assert len(studio.history(source="cloud", since="100 days")) == 120
-        assert studio.history(source="cloud", ids=[*ids, frame["id"][0]])["id"].tolist()[1:] == ids
-        assert studio.history(source="cloud", prompt="bare")["id"].tolist() == ids
-        assert len(studio.history(source="merged")) == 128
+        yield studio
+
+
+def test_rows_without_a_time_are_a_history(bare: list[str], studio: Studio) -> None:
+    assert studio.history(source="cloud")["id"].tolist() == bare
+
+
+@pytest.mark.usefixtures("others")
+def test_rows_without_a_time_come_last_and_once(bare: list[str], studio: Studio) -> None:
+    frame = studio.history(source="cloud")
+    assert (len(frame), frame["id"].is_unique) == (128, True)
+    assert frame["id"].tolist()[120:] == bare
+    assert frame["created_at"].isna().sum() == 8
+
+
+@pytest.mark.usefixtures("bare", "others")
+def test_rows_without_a_time_change_no_type(studio: Studio) -> None:
+    frame = studio.history(source="cloud")
+    nothing = studio.history(source="local")
+    assert frame.dtypes.astype(str).tolist() == nothing.dtypes.astype(str).tolist()
+
+
+@pytest.mark.usefixtures("others")
+def test_a_limit_takes_rows_without_a_time_after_all_others(
+    bare: list[str], studio: Studio
+) -> None:
+    assert studio.history(source="cloud", limit=120)["created_at"].notna().all()
+    assert studio.history(source="cloud", limit=122)["id"].tolist()[120:] == bare[:2]
+
+
+@pytest.mark.usefixtures("others")
+def test_ids_and_words_find_rows_without_a_time_and_a_time_does_not(
+    bare: list[str], studio: Studio
+) -> None:
+    assert studio.history(source="cloud", ids=bare)["id"].tolist() == bare
+    assert studio.history(source="cloud", prompt="bare")["id"].tolist() == bare
+    assert len(studio.history(source="cloud", since="100 days")) == 120
+
+
+@pytest.mark.usefixtures("bare", "others")
+def test_rows_without_a_time_are_merged(studio: Studio) -> None:
+    assert len(studio.history(source="merged")) == 128
 
 
 def test_the_command_shows_a_row_that_says_little(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,12 +16,11 @@ import pytest
 from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
-from imagen_nb.cloud.errors import Refused, Unreachable
-from imagen_nb.cloud.sync import _without_nul
+from imagen_nb.cloud.errors import RefusedError, UnreachableError
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.query import query
-from imagen_nb.frames.sources import direct
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.frames.query import make_query
+from imagen_nb.frames.sources.direct import DatabaseSource
+from imagen_nb.storage.record import IMAGES_COLUMNS
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.histories import CASES, entered, records
 from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
@@ -39,15 +39,23 @@ def filled() -> Iterator[Database]:
 
 
 def _insert(connection: psycopg.Connection, rows: list[dict[str, Any]]) -> None:
-    marks = ", ".join(["%s"] * len(COLUMNS))
+    marks = ", ".join(["%s"] * len(IMAGES_COLUMNS))
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO imagen.images ({', '.join(COLUMNS)}) VALUES ({marks})",
+            f"INSERT INTO imagen.images ({', '.join(IMAGES_COLUMNS)}) VALUES ({marks})",
             [
-                [Jsonb(v) if isinstance(v, dict) else v for v in _without_nul(row).values()]
+                [
+                    Jsonb(v) if isinstance(v, dict) else v
+                    for v in _as_postgres_takes_it(row).values()
+                ]
                 for row in rows
             ],
         )
+
+
+def _as_postgres_takes_it(row: dict[str, Any]) -> dict[str, Any]:
+    """With U+FFFD for every NUL, in the sidecar, too."""
+    return json.loads(json.dumps(row).replace(r"\u0000", r"\ufffd"))
 
 
 @pytest.fixture(scope="module")
@@ -80,40 +88,60 @@ def test_the_database_and_the_catalog_agree_row_by_row(studio: Studio, case: str
     assert [s["seed"] for s in there["sidecar"]] == there["seed"].tolist()
 
 
-def test_rows_without_a_time_come_last(filled: Database) -> None:
-    url, owner = SecretStr(_as_superuser(filled)), uuid.UUID(OWNER)
+@pytest.fixture
+def with_two_undated(filled: Database) -> Iterator[DatabaseSource]:
+    """The owner's 120 rows, and two without a time."""
     bare = "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, created_at)"
     with closing(filled.connect()) as admin:
         for _ in range(2):
             admin.execute(f"{bare} VALUES (%s, 'bare', 'b', 'x', NULL)", [OWNER])
         try:
-            times = direct.read(url, query(), owner=owner)["created_at"]
-            assert [time is None for time in times.to_pylist()] == [False] * 120 + [True] * 2
-            for limit, rows in ((120, 120), (121, 121), (500, 122)):
-                table = direct.read(url, query(limit=limit), owner=owner)
-                assert (table.num_rows, table["created_at"].null_count) == (rows, rows - 120)
-            assert direct.read(url, query(prompt="bare"), owner=owner).num_rows == 2
-            assert direct.read(url, query(since="100 days"), owner=owner).num_rows == 120
+            yield DatabaseSource(SecretStr(_as_superuser(filled)), uuid.UUID(OWNER))
         finally:
             admin.execute("DELETE FROM imagen.images WHERE created_at IS NULL")
 
 
+def test_rows_without_a_time_come_last(with_two_undated: DatabaseSource) -> None:
+    times = with_two_undated.load(make_query())["created_at"]
+    assert [time is None for time in times.to_pylist()] == [False] * 120 + [True] * 2
+
+
+@pytest.mark.parametrize(("limit", "rows"), [(120, 120), (121, 121), (500, 122)])
+def test_a_limit_takes_rows_without_a_time_after_all_others(
+    with_two_undated: DatabaseSource, limit: int, rows: int
+) -> None:
+    table = with_two_undated.load(make_query(limit=limit))
+    assert (table.num_rows, table["created_at"].null_count) == (rows, rows - 120)
+
+
+def test_words_find_rows_without_a_time_and_a_time_does_not(
+    with_two_undated: DatabaseSource,
+) -> None:
+    assert with_two_undated.load(make_query(prompt="bare")).num_rows == 2
+    assert with_two_undated.load(make_query(since="100 days")).num_rows == 120
+
+
 def test_with_the_database_alone_everybodys_rows_come(filled: Database) -> None:
-    table = direct.read(SecretStr(_as_superuser(filled)), query())
+    table = DatabaseSource(SecretStr(_as_superuser(filled))).load(make_query())
     assert set(table["owner_user_id"].to_pylist()) == {OWNER, STRANGER}
     assert table["sidecar"].null_count == table.num_rows == 240
-    (text,) = direct.read(
-        SecretStr(_as_superuser(filled)), query(limit=1), owner=uuid.UUID(OWNER), sidecar=True
-    )["sidecar"].to_pylist()
+
+
+def test_a_sidecar_is_json_text_and_comes_when_requested(filled: Database) -> None:
+    source = DatabaseSource(SecretStr(_as_superuser(filled)), uuid.UUID(OWNER))
+    (text,) = source.load(make_query(limit=1), sidecar=True)["sidecar"].to_pylist()
     assert json.loads(text)["versions"] == {"torch": "2.13.0"}
 
 
 WRONG = {
-    "nobody listens": ("postgresql://me:{secret}@127.0.0.1:1/x", Unreachable),
-    "no such host": ("postgresql://me:{secret}@nowhere.invalid/x", Unreachable),
+    "nobody listens": ("postgresql://me:{secret}@127.0.0.1:1/x", UnreachableError),
+    "no such host": ("postgresql://me:{secret}@nowhere.invalid/x", UnreachableError),
     "no URL": ("{secret}", CloudError),
     "an @ in the password": ("postgresql://me:{secret}@@127.0.0.1/x", CloudError),
-    "the wrong password": ("postgresql://migrator:{secret}@127.0.0.1:{port}/hosted", Unreachable),
+    "the wrong password": (
+        "postgresql://migrator:{secret}@127.0.0.1:{port}/hosted",
+        UnreachableError,
+    ),
 }
 
 
@@ -122,20 +150,20 @@ def test_what_goes_wrong_is_one_line_without_the_password(filled: Database, case
     form, kind = WRONG[case]
     url = form.format(secret="hunter2secret", port=filled.cluster.port)
     with pytest.raises(kind) as error:
-        direct.read(SecretStr(url), query())
+        DatabaseSource(SecretStr(url)).load(make_query())
     assert "hunter2secret" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_table_is_refused_with_what_to_do() -> None:
-    with fresh_database() as database, pytest.raises(Refused, match="imagen db migrate"):
-        direct.read(SecretStr(_as_superuser(database)), query())
+    with fresh_database() as database, pytest.raises(RefusedError, match="imagen db migrate"):
+        DatabaseSource(SecretStr(_as_superuser(database))).load(make_query())
 
 
 def test_without_the_extra_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(direct, "_DRIVERS", ("no_such_driver",))
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
     settings = {
         "output": {"dir": str(tmp_path)},
         "supabase": {"database_url": "postgresql://me:x@127.0.0.1:1/x"},

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, RejectedError
 from imagen_nb.errors import CloudError, StorageError, UsageError
-from imagen_nb.frames.pictures import signed_urls as links
-from imagen_nb.frames.pictures.download import file_name
-from imagen_nb.frames.pictures.locate import at, places
+from imagen_nb.frames.pictures.download import download_name
+from imagen_nb.frames.pictures.locate import locate_pictures, position_of
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.pictures import render
@@ -36,7 +36,7 @@ def frame(away: Studio) -> pd.DataFrame:
 
 
 @pytest.fixture
-def here(folder: Path, session: Session) -> pd.DataFrame:
+def local_frame(folder: Path, session: Session) -> pd.DataFrame:
     """Of four pictures on this machine, with no cloud at all."""
     render(folder, 4)
     return session(Studio({"output": {"dir": str(folder)}})).history(source="local")
@@ -53,11 +53,11 @@ def same(folder: Path, paths: pd.Series) -> bool:
     )
 
 
-def test_a_picture_of_this_machine_is_opened_from_its_file(here: pd.DataFrame) -> None:
-    image = here.imagen.open(0)
+def test_a_picture_of_this_machine_is_opened_from_its_file(local_frame: pd.DataFrame) -> None:
+    image = local_frame.imagen.open(0)
     assert image.size == (24, 16)
     assert "imagen_nb" in image.info
-    assert image.getpixel((0, 0)) == (here["seed"].iloc[0], 0, 6)
+    assert image.getpixel((0, 0)) == (local_frame["seed"].iloc[0], 0, 6)
 
 
 def test_a_picture_of_the_cloud_is_downloaded_once_and_then_at_hand_offline(
@@ -80,7 +80,7 @@ def test_a_frame_may_have_been_anywhere(away: Studio, tmp_path: Path, form: str)
         frame["sidecar"] = frame["sidecar"].map(json.dumps)  # Parquet takes no empty dicts
         frame.to_parquet(tmp_path / "x.parquet")
         frame = pd.read_parquet(tmp_path / "x.parquet")
-        assert places(frame)[0].wanted.sha256
+        assert locate_pictures(frame)[0].picture.sha256
     elif form == "csv":
         frame.to_csv(tmp_path / "x.csv", index=False)
         frame = pd.read_csv(tmp_path / "x.csv")
@@ -94,23 +94,23 @@ def test_a_frame_may_have_been_anywhere(away: Studio, tmp_path: Path, form: str)
 
 
 @pytest.mark.parametrize("which", [4, -5, "no-such-id", 1.5, None])
-def test_what_is_no_picture_of_the_frame_is_said(here: pd.DataFrame, which: Any) -> None:
+def test_what_is_no_picture_of_the_frame_is_said(local_frame: pd.DataFrame, which: Any) -> None:
     with pytest.raises(UsageError, match=r"4 pictures|has the id|position or its id"):
-        here.imagen.open(which)
+        local_frame.imagen.open(which)
 
 
-def test_positions_are_those_of_iloc_whatever_the_index(here: pd.DataFrame) -> None:
-    turned = here.iloc[::-1].set_axis([7, 7, 8, 9])
-    assert at(turned, 0) == 0
+def test_positions_are_those_of_iloc_whatever_the_index(local_frame: pd.DataFrame) -> None:
+    turned = local_frame.iloc[::-1].set_axis([7, 7, 8, 9])
+    assert position_of(turned, 0) == 0
     assert turned.imagen.open(0).getpixel((0, 0)) == (turned["seed"].iloc[0], 0, 6)
-    assert at(turned, here["id"].iloc[0]) == at(turned, -1) == 3
+    assert position_of(turned, local_frame["id"].iloc[0]) == position_of(turned, -1) == 3
 
 
-def test_the_columns_that_lack_are_named(here: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_columns_that_lack_are_named(local_frame: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lacks id, local_path"):
-        here[["seed", "storage_path"]].imagen.open(0)
+        local_frame[["seed", "storage_path"]].imagen.open(0)
     with pytest.raises(UsageError, match="lacks storage_path"):
-        here[["id", "local_path"]].imagen.download(tmp_path)
+        local_frame[["id", "local_path"]].imagen.download(tmp_path)
     assert not any(path.suffix == ".png" for path in tmp_path.iterdir())
 
 
@@ -131,29 +131,31 @@ def test_more_bytes_than_the_record_tells_of_are_not_read(
 ) -> None:
     large = Fault("large", 200, b"\0" * 5_000_000)
     proxy.choose = lambda method, path: large if "token=" in path else None
-    with pytest.raises(Rejected, match=r"larger than it should be \(\d{3,4} bytes\)"):
+    with pytest.raises(RejectedError, match=r"larger than it should be \(\d{3,4} bytes\)"):
         frame.imagen.open(0)
 
 
 def test_a_picture_that_is_nowhere_is_said(
-    here: pd.DataFrame, frame: pd.DataFrame, server: ServerState, folder: Path
+    local_frame: pd.DataFrame, frame: pd.DataFrame, server: ServerState, folder: Path
 ) -> None:
-    (folder / Path(here["local_path"].iloc[0])).unlink()
-    with pytest.raises(Missing, match=r"not in the cloud when this frame was read \(pending\)"):
-        here.imagen.open(0)
+    (folder / Path(local_frame["local_path"].iloc[0])).unlink()
+    with pytest.raises(
+        ObjectMissingError, match=r"not in the cloud when this frame was read \(pending\)"
+    ):
+        local_frame.imagen.open(0)
     server.client.schema("imagen").from_("images").delete().eq("id", frame["id"].iloc[0]).execute()
-    with pytest.raises(Missing, match="the cloud has no row of it"):
+    with pytest.raises(ObjectMissingError, match="the cloud has no row of it"):
         frame.imagen.open(0)
     server.client.storage.from_(BUCKET).remove([frame["storage_path"].iloc[1]])
-    with pytest.raises(Missing, match="no object"):
+    with pytest.raises(ObjectMissingError, match="no object"):
         frame.imagen.open(1)
 
 
-def test_a_torn_file_is_said(here: pd.DataFrame) -> None:
-    path = Path(here["local_path"].iloc[1])
+def test_a_torn_file_is_said(local_frame: pd.DataFrame) -> None:
+    path = Path(local_frame["local_path"].iloc[1])
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(StorageError, match="is torn, or no picture"):
-        here.imagen.open(1)
+        local_frame.imagen.open(1)
 
 
 def test_without_a_cloud_only_what_is_here_is_opened(
@@ -187,9 +189,12 @@ def test_downloads_are_the_very_files_under_their_own_names(
 
 
 def test_a_download_goes_on_where_it_was_broken_off(
-    frame: pd.DataFrame, elsewhere: Path, tmp_path: Path, proxy: FaultProxy,
+    frame: pd.DataFrame,
+    elsewhere: Path,
+    tmp_path: Path,
+    proxy: FaultProxy,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     target, broken = tmp_path / "copies", frame["storage_path"].iloc[3]
     proxy.choose = lambda method, path: (
         FAULTS["403"] if "token=" in path and broken in path else None
@@ -211,17 +216,19 @@ def test_a_download_goes_on_where_it_was_broken_off(
     assert not [*target.glob(".imagen-*")]
 
 
-def test_pictures_of_this_machine_are_copied(here: pd.DataFrame, folder: Path) -> None:
-    done = here.imagen.download(folder.parent / "copies")
+def test_pictures_of_this_machine_are_copied(local_frame: pd.DataFrame, folder: Path) -> None:
+    done = local_frame.imagen.download(folder.parent / "copies")
     assert same(folder, done["path"])
-    again = here.imagen.download(folder.parent / "copies")
+    again = local_frame.imagen.download(folder.parent / "copies")
     assert again["path"].tolist() == done["path"].tolist()
     assert len([*(folder.parent / "copies").iterdir()]) == 4
 
 
-def test_two_pictures_of_one_name_and_one_picture_twice(here: pd.DataFrame, tmp_path: Path) -> None:
-    here["storage_path"] = "2026-05-11/same.png"
-    twice = pd.concat([here, here])
+def test_two_pictures_of_one_name_and_one_picture_twice(
+    local_frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    local_frame["storage_path"] = "2026-05-11/same.png"
+    twice = pd.concat([local_frame, local_frame])
     done = twice.imagen.download(tmp_path / "copies")
     names = {Path(path).name for path in done["path"]}
     assert names == {"2026-05-11-same.png", *(f"2026-05-11-same-{n}.png" for n in (2, 3, 4))}
@@ -265,12 +272,12 @@ def test_a_folder_that_cannot_be_is_said_before_anything_is_fetched(
     ],
 )
 def test_downloads_are_named_as_the_files_were(storage_path: str, name: str) -> None:
-    assert "".join(file_name(storage_path, "id")) == name
+    assert "".join(download_name(storage_path, "id")) == name
 
 
 @given(st.text() | st.sampled_from(["../../x.png", "2026-05-11/..png", "/etc/passwd", "a/CON.png"]))
 def test_no_row_names_a_file_outside_the_folder(storage_path: str) -> None:
-    name = "".join(file_name(storage_path, "id"))
+    name = "".join(download_name(storage_path, "id"))
     assert os.path.basename(name) == name
     assert re.fullmatch(r"[\w-][\w.-]*\.(png|jpe?g|webp)", name, re.ASCII)
 
@@ -319,10 +326,10 @@ def test_signing_goes_in_batches_and_a_refused_path_takes_no_other_with_it(
 
     def refuse(cloud: Any, paths: list[str], expires_in: int) -> dict[str, str | None]:
         if any("\\" in path for path in paths):
-            raise Rejected("storage says 400 invalid")
+            raise RejectedError("storage says 400 invalid")
         return {path: f"https://{path}" for path in paths}
 
-    monkeypatch.setattr(links.Cloud, "signed_urls", refuse)
+    monkeypatch.setattr(Cloud, "signed_urls", refuse)
     frame.loc[3, "storage_path"] = "a\\b.png"
     urls = frame.imagen.signed_urls()
     assert urls.isna().tolist() == [False, False, False, True, False, False]
@@ -339,7 +346,7 @@ def test_when_the_cloud_is_away_every_url_is_nan_with_that_reason(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_signing_needs_a_cloud_and_a_time(here: pd.DataFrame, frame: pd.DataFrame) -> None:
+def test_signing_needs_a_cloud_and_a_time(local_frame: pd.DataFrame, frame: pd.DataFrame) -> None:
     for wrong in (0, -1, 1.5, "60"):
         with pytest.raises(UsageError, match="expires_in"):
             frame.imagen.signed_urls(expires_in=wrong)

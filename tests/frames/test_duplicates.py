@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.pictures import duplicates as alike
-from imagen_nb.frames.pictures.duplicates import Seen, near_groups, same_groups
+from imagen_nb.frames.pictures.duplicates import HashCache, group_equal, group_near
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 
@@ -57,8 +57,8 @@ def test_a_picture_is_looked_at_once_until_it_changes(
     scenes: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
-    decoded = alike.decoded
-    monkeypatch.setattr(alike, "decoded", lambda *place: looked.append(place) or decoded(*place))
+    phash = imagehash.phash
+    monkeypatch.setattr(imagehash, "phash", lambda image: looked.append(image) or phash(image))
     first = scenes.imagen.duplicates(near=4)
     assert len(looked) == 5
     pd.testing.assert_frame_equal(scenes.imagen.duplicates(near=4), first)
@@ -110,53 +110,64 @@ hashes = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 3, 7, 15, 2
 def test_any_two_of_a_group_are_near_and_equal_ones_are_together(
     values: list[int], bits: int
 ) -> None:
-    groups = near_groups(values, bits)
+    groups = group_near(values, bits)
     group_of = {place: number for number, group in enumerate(groups) for place in group}
     assert len(group_of) == sum(map(len, groups))
     for group in groups:
         assert len(group) > 1
         for one in group:
             assert all((values[one] ^ values[other]).bit_count() <= bits for other in group)
-    for group in same_groups(values):
+    for group in group_equal(values):
         assert len({group_of[place] for place in group}) == 1
 
 
 def test_a_chain_of_likes_is_no_group() -> None:
     """The first and the last have nothing in common any more."""
     chain = [2**n - 1 for n in range(9)]
-    assert near_groups(chain, 2) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert group_near(chain, 2) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
 
 def test_ten_thousand_hashes_are_compared() -> None:
     random = np.random.default_rng(5)
     values = random.integers(0, 2**63, 10_000, dtype=np.uint64)
     values[5000:] = values[:5000] ^ np.uint64(0b101)
-    groups = near_groups([int(value) for value in values], 8)
+    groups = group_near([int(value) for value in values], 8)
     assert groups[:2] == [[0, 5000], [1, 5001]]
     assert len(groups) == 5000
 
 
-def test_what_was_seen_is_shared_and_a_damaged_file_begun_anew(tmp_path: Path) -> None:
+HASHES = {f"key {n} \ud800": 2**64 - 1 - n for n in range(1200)}
+
+
+def test_hashes_are_shared_by_all_who_use_the_file(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "looks.sqlite"
-    values = {f"key {n} \ud800": 2**64 - 1 - n for n in range(1200)}
-    Seen(path).learn(values)
-    assert Seen(path).known([*values, "another"]) == values
+    HashCache(path).save(HASHES)
+    assert HashCache(path).load([*HASHES, "another"]) == HASHES
+
+
+def test_a_damaged_file_of_hashes_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "looks.sqlite"
     path.write_bytes(b"no database at all" * 100)
-    assert Seen(path).known(values) == {}
-    Seen(path).learn(values)
-    assert Seen(path).known(values) == values
+    assert HashCache(path).load(HASHES) == {}
+    HashCache(path).save(HASHES)
+    assert HashCache(path).load(HASHES) == HASHES
 
 
-def test_without_room_for_what_was_seen_the_work_goes_on(
+def test_where_hashes_cannot_be_kept_the_work_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    seen = Seen(tmp_path / "file" / "looks.sqlite")
-    seen.learn({"key": 1})
-    assert seen.known(["key"]) == {}
+    cache = HashCache(tmp_path / "file" / "looks.sqlite")
+    cache.save({"key": 1})
+    assert cache.load(["key"]) == {}
     assert "looked at again" in capsys.readouterr().err
+
+
+def test_another_programs_file_is_left_as_it_is_and_the_work_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with sqlite3.connect(tmp_path / "x.sqlite") as other:
         other.execute("CREATE TABLE seen (key BLOB, nothing_else INTEGER)")
     other.close()
-    assert Seen(tmp_path / "x.sqlite").known(["key"]) == {}
+    assert HashCache(tmp_path / "x.sqlite").load(["key"]) == {}
     assert "no such column" in capsys.readouterr().err

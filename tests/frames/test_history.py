@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.schema import NAMES
+from imagen_nb.frames.schema import HISTORY_COLUMNS
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.histories import CASES, NOW, entered, inserted, records
@@ -60,10 +60,10 @@ def test_every_source_has_the_same_columns_and_types(
     both: Studio, source: str, asked: dict[str, Any]
 ) -> None:
     frame = both.history(**asked, source=source)
-    assert tuple(frame.columns) == NAMES
+    assert tuple(frame.columns) == HISTORY_COLUMNS
     types = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert types == {
-        **dict.fromkeys(NAMES, "str"),
+        **dict.fromkeys(HISTORY_COLUMNS, "str"),
         **dict.fromkeys(("seed", "steps", "width", "height", "latency_ms"), "Int64"),
         "backend": "category",
         "model": "category",
@@ -102,20 +102,31 @@ def test_newest_first_with_the_id_deciding_between_equals(both: Studio) -> None:
     assert frame["created_at"].duplicated().sum() == 80
 
 
-def test_auto_says_which_source_it_took_and_why(
-    both: Studio, local_supabase: TwoUsers, proxy: FaultProxy, capsys: pytest.CaptureFixture[str],
-    folder: Path,
-) -> None:  # fmt: skip
+def test_auto_without_a_cloud_says_so_and_makes_no_catalog(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Studio({"output": {"dir": str(folder)}}) as studio:
         assert studio.history().empty
-        assert "from this machine's catalog: no Supabase is configured" in capsys.readouterr().err
-        assert not folder.joinpath(".imagen").exists()
+    assert "from this machine's catalog: no Supabase is configured" in capsys.readouterr().err
+    assert not folder.joinpath(".imagen").exists()
+
+
+def test_auto_takes_the_cloud_and_says_so_once(
+    both: Studio, local_supabase: TwoUsers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = settings(both.settings.output.dir, local_supabase)
+    with Studio(own, background=False) as studio:
+        assert [len(studio.history()) for _ in range(2)] == [120, 120]
+    assert capsys.readouterr().err == "imagen: history: from the cloud\n"
+
+
+def test_auto_takes_the_catalog_when_the_cloud_is_away_and_says_so(
+    both: Studio, local_supabase: TwoUsers, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
+) -> None:
     own = settings(both.settings.output.dir, local_supabase, proxy.url)
     with Studio(own, background=False) as studio:
-        assert len(studio.history()) == 120
-        assert capsys.readouterr().err == "imagen: history: from the cloud\n"
-        assert len(studio.history()) == 120
-        assert capsys.readouterr().err == ""
+        studio.history()
+        capsys.readouterr()
         proxy.down = True
         assert len(studio.history(limit=7)) == 7
         said = capsys.readouterr().err
@@ -137,30 +148,37 @@ def test_a_refused_key_is_said_and_the_catalog_read(
     assert "not that one" not in said
 
 
-def test_merged_has_what_is_not_in_the_cloud_yet(
-    both: Studio, local_supabase: TwoUsers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own = records(local_supabase.user_id)
-    new = [
-        row.model_copy(update={"id": uuid.uuid4(), "created_at": NOW, "storage_path": "x"})
-        for row in own[:3]
-    ]
+@pytest.fixture
+def ahead(both: Studio, local_supabase: TwoUsers, tmp_path: Path) -> Iterator[Studio]:
+    """A folder with two pictures that are in the cloud, and three newer ones that are not."""
+    rows = records(local_supabase.user_id)
+    newer = {"created_at": NOW, "storage_path": "x"}
     with Studio(settings(tmp_path, local_supabase), background=False) as studio:
-        catalog = studio.catalog()
-        for state, row in zip(("pending", "failed", "off"), new, strict=True):
-            entered(catalog, [row.model_copy(update={"seed": 5000 + len(state)})], state)
-        entered(catalog, own[3:5])
-        frame = studio.history(source="merged")
-        assert len(frame) == 123
-        assert set(frame["cloud"].iloc[:3]) == {"pending", "failed: None", "off"}
-        assert frame["local_path"].notna().sum() == 5
-        assert frame["id"].is_unique
-        assert len(studio.history(source="merged", limit=4)) == 4
-        assert len(studio.history(source="local")) == 5
-        assert len(studio.history(source="cloud")) == 120
-        capsys.readouterr()
-        studio.history()
-        assert "3 pictures here are not in it: source='merged'" in capsys.readouterr().err
+        for seed, (state, row) in enumerate(zip(("pending", "failed", "off"), rows, strict=False)):
+            changes = {**newer, "id": uuid.uuid4(), "seed": 5000 + seed}
+            entered(studio.catalog(), [row.model_copy(update=changes)], state)
+        entered(studio.catalog(), rows[3:5])
+        yield studio
+
+
+def test_merged_has_what_is_not_in_the_cloud_yet(ahead: Studio) -> None:
+    frame = ahead.history(source="merged")
+    assert (len(frame), frame["id"].is_unique) == (123, True)
+    assert set(frame["cloud"].iloc[:3]) == {"pending", "failed: None", "off"}
+    assert frame["local_path"].notna().sum() == 5
+
+
+def test_every_source_has_its_own_pictures_and_merged_keeps_to_a_limit(ahead: Studio) -> None:
+    assert len(ahead.history(source="local")) == 5
+    assert len(ahead.history(source="cloud")) == 120
+    assert len(ahead.history(source="merged", limit=4)) == 4
+
+
+def test_auto_says_how_many_pictures_are_not_in_the_cloud(
+    ahead: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ahead.history()
+    assert "3 pictures here are not in it: source='merged'" in capsys.readouterr().err
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -17,17 +17,21 @@ from tests.fixtures.supabase_fixtures import TwoUsers, settings
 @pytest.mark.parametrize("cap", [1000, 100, 7])
 @pytest.mark.parametrize("burst", [False, True])
 def test_nothing_is_lost_or_doubled_under_any_cap(
-    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path, cap: int,
+    server: ServerState,
+    local_supabase: TwoUsers,
+    proxy: FaultProxy,
+    folder: Path,
+    cap: int,
     burst: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Rows of one moment (a batch, an import) are more than one page."""
     rows = many(local_supabase.user_id, 2300 if cap > 7 else 240, burst)
     inserted(server, rows)
     proxy.max_rows = cap
-    wanted = sorted(((r.created_at, str(r.id)) for r in rows), reverse=True)
+    keys = sorted(((r.created_at, str(r.id)) for r in rows), reverse=True)
     with Studio(settings(folder, local_supabase, proxy.url), background=False) as studio:
         frame = studio.history(source="cloud")
-        assert frame["id"].tolist() == [id for _, id in wanted]
+        assert frame["id"].tolist() == [id for _, id in keys]
         some = studio.history(source="cloud", limit=cap + 3)
         assert some["id"].tolist() == frame["id"].tolist()[: cap + 3]
         few = frame["id"].sample(150, random_state=1).tolist()

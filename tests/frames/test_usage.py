@@ -16,8 +16,7 @@ import pytest
 from imagen_nb.cloud import local
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.sources import usage
-from imagen_nb.frames.sources.usage import columns_of
+from imagen_nb.frames.sources.usage import usage_columns_of
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.postgres import cluster
@@ -121,7 +120,7 @@ def frame() -> pd.DataFrame:
     return frame.set_axis([f"row {n}" for n in range(len(frame))])
 
 
-def check(frame: pd.DataFrame, joined: pd.DataFrame) -> None:
+def require_joined(frame: pd.DataFrame, joined: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(joined[[*frame.columns]], frame)
     assert [*joined.columns] == [*frame.columns, "uses", "usage_cost_usd"]
     assert [str(joined[name].dtype) for name in ("uses", "usage_cost_usd")] == ["Int64", "float64"]
@@ -138,29 +137,27 @@ def check(frame: pd.DataFrame, joined: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("way", [through_the_api, straight])
 def test_usage_is_joined_whatever_the_columns_are_called(
-    both: LocalSupabase, frame: pd.DataFrame, session: Session, folder: Path,
-    way: Callable[[LocalSupabase], dict[str, Any]], capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    both: LocalSupabase,
+    frame: pd.DataFrame,
+    session: Session,
+    folder: Path,
+    way: Callable[[LocalSupabase], dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     session(Studio({"output": {"dir": str(folder)}, **way(both)}, background=False))
-    check(frame, frame.imagen.with_usage())
+    require_joined(frame, frame.imagen.with_usage())
     assert capsys.readouterr().err == ""
     assert frame.iloc[:0].imagen.with_usage().empty
 
 
 @pytest.mark.parametrize("cap", [1000, 100, 37])
 def test_nothing_is_cut_off_under_any_cap_of_the_server(
-    both: LocalSupabase, frame: pd.DataFrame, session: Session, folder: Path, cap: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    rows = usage._rows
-
-    def capped(cloud: Any, filters: list[tuple[str, str]], columns: str) -> list[dict[str, Any]]:
-        limited = dict(filters) | {"limit": str(min(cap, int(dict(filters).get("limit", cap))))}
-        return rows(cloud, [*limited.items()], columns)
-
-    monkeypatch.setattr(usage, "_rows", capped)
-    session(Studio({"output": {"dir": str(folder)}, **through_the_api(both)}, background=False))
-    check(frame, frame.imagen.with_usage())
+    both: LocalSupabase, frame: pd.DataFrame, session: Session, folder: Path, cap: int
+) -> None:
+    with FaultProxy(both.url) as proxy:
+        proxy.max_rows = cap
+        session(Studio({"output": {"dir": str(folder)}, **through_the_api(both, proxy.url)}))
+        require_joined(frame, frame.imagen.with_usage())
 
 
 def test_the_table_is_only_read(
@@ -182,10 +179,10 @@ def test_a_table_that_may_not_be_read_is_said(
         "password": both.password,
     }
     session(Studio({"output": {"dir": str(folder)}, "supabase": account}, background=False))
-    with pytest.raises(CloudError, match=r"no right to read mai\.imagen_usage") as told:
+    with pytest.raises(CloudError, match=r"no right to read mai\.imagen_usage") as error:
         frame.imagen.with_usage()
-    assert "GRANT USAGE ON SCHEMA mai" in str(told.value)
-    assert "imagen db migrate" not in str(told.value)  # it is another program's table
+    assert "GRANT USAGE ON SCHEMA mai" in str(error.value)
+    assert "imagen db migrate" not in str(error.value)  # it is another program's table
 
 
 def test_where_there_is_no_table_that_is_said(
@@ -197,10 +194,10 @@ def test_where_there_is_no_table_that_is_said(
         session(Studio({"output": {"dir": str(folder)}, "supabase": {"database_url": url}}))
         with pytest.raises(CloudError, match=r"there is no table mai\.imagen_usage"):
             frame.imagen.with_usage()
-    with pytest.raises(CloudError, match="cannot be reached") as told:
+    with pytest.raises(CloudError, match="cannot be reached") as error:
         frame.imagen.with_usage()
-    assert "p@ss" not in str(told.value)
-    assert "p%40ss" not in str(told.value)
+    assert "p@ss" not in str(error.value)
+    assert "p%40ss" not in str(error.value)
 
 
 def test_without_a_cloud_or_the_column_that_is_said(
@@ -229,7 +226,7 @@ def test_without_a_cloud_or_the_column_that_is_said(
 def test_columns_are_found_by_their_names(
     columns: dict[str, bool], hash: str, cost: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = columns_of(columns)
+    found = usage_columns_of(columns)
     assert (found.hash, found.cost) == (hash, cost)
     assert ("is left out" in capsys.readouterr().err) == (cost is None)
 
@@ -237,4 +234,4 @@ def test_columns_are_found_by_their_names(
 @pytest.mark.parametrize("columns", [{}, {"id": True}, {"hash": False, "other_hash": False}])
 def test_no_column_of_hashes_is_said_with_those_that_are_there(columns: dict[str, bool]) -> None:
     with pytest.raises(CloudError, match=f"It has {', '.join(columns)}"):
-        columns_of(columns)
+        usage_columns_of(columns)

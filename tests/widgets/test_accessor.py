@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.pictures.contact_sheet import captions
+from imagen_nb.frames.pictures.contact_sheet import captions_of_rows
 from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio
 
@@ -95,15 +95,15 @@ def test_a_contact_sheet_has_every_picture_and_its_caption(
 def test_captions_are_columns_texts_or_functions(made: Callable[..., pd.DataFrame]) -> None:
     frame = made("a boat", "a house", tags=("keeper", "try"))
     frame.loc[1, "latency_ms"] = pd.NA
-    assert captions(frame, "prompt") == ["a boat", "a house"]
-    assert captions(frame, "tags") == ["keeper, try"] * 2
-    assert captions(frame, "latency_ms") == ["120", ""]
-    assert captions(frame, "{seed:03} {created_at:%Y}-{latency_ms:.1f} {tags}") == [
+    assert captions_of_rows(frame, "prompt") == ["a boat", "a house"]
+    assert captions_of_rows(frame, "tags") == ["keeper, try"] * 2
+    assert captions_of_rows(frame, "latency_ms") == ["120", ""]
+    assert captions_of_rows(frame, "{seed:03} {created_at:%Y}-{latency_ms:.1f} {tags}") == [
         f"000 {frame['created_at'][0].year}-120.0 keeper, try",
         f"001 {frame['created_at'][1].year}- keeper, try",
     ]
-    assert captions(frame, lambda row: row["seed"] + 1) == ["1", "2"]
-    assert captions(frame, None) == []
+    assert captions_of_rows(frame, lambda row: row["seed"] + 1) == ["1", "2"]
+    assert captions_of_rows(frame, None) == []
 
 
 def test_a_frame_with_columns_that_are_no_text_says_which_there_are(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imagen_nb.backends.flux.schedulers import NAMES
+from imagen_nb.backends.flux.schedulers import SCHEDULER_CONFLICTS
 from imagen_nb.request.options import AcceptedOptions
 from imagen_nb.request.request import Request
 
-_FROM_IMAGE, _MASKED = ("init_image",), ("init_image", "mask")
+_WITH_IMAGE, _WITH_IMAGE_AND_MASK = ("init_image",), ("init_image", "mask")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PipelineKind:
     """One layout of weights, by the class that its model_index.json names.
 
     `image`, `mask`: the classes that draw from an init image, and where a mask tells. `encoders`:
@@ -56,45 +56,45 @@ class Kind:
         return ("scheduler", *(one for one in self.encoders if "tokenizer" in one))
 
 
-_GUIDED: dict[str, tuple[str, ...]] = {
+_GUIDANCE_OPTIONS: dict[str, tuple[str, ...]] = {
     "negative_prompt": (),
     "true_cfg": (),
     "scheduler": (),
 }
-KINDS = {
+PIPELINE_KINDS = {
     kind.plain: kind
     for kind in (
-        Kind(
+        PipelineKind(
             plain="FluxPipeline",
             image="FluxImg2ImgPipeline",
             mask="FluxInpaintPipeline",
             takes=AcceptedOptions(
-                {"init_image": (), "mask": _FROM_IMAGE, "strength": _FROM_IMAGE, **_GUIDED},
-                schedulers=NAMES,
+                {"init_image": (), "mask": _WITH_IMAGE, "strength": _WITH_IMAGE, **_GUIDANCE_OPTIONS},
+                schedulers=SCHEDULER_CONFLICTS,
             ),
         ),
-        Kind(
+        PipelineKind(
             plain="FluxFillPipeline",
             image="FluxFillPipeline",
             mask="FluxFillPipeline",
             takes=AcceptedOptions(
                 {"init_image": (), "mask": (), "strength": (), "scheduler": ()},
-                needs=_MASKED, schedulers=NAMES, strength=1.0,
+                needs=_WITH_IMAGE_AND_MASK, schedulers=SCHEDULER_CONFLICTS, strength=1.0,
             ),
         ),
-        Kind(
+        PipelineKind(
             plain="FluxKontextPipeline",
             image="FluxKontextPipeline",
             mask="FluxKontextInpaintPipeline",
             takes=AcceptedOptions(
-                {"init_image": (), "mask": _FROM_IMAGE, "strength": _MASKED, **_GUIDED},
-                schedulers=NAMES, strength=1.0,
+                {"init_image": (), "mask": _WITH_IMAGE, "strength": _WITH_IMAGE_AND_MASK, **_GUIDANCE_OPTIONS},
+                schedulers=SCHEDULER_CONFLICTS, strength=1.0,
             ),
         ),
-        Kind(
+        PipelineKind(
             plain="Flux2KleinPipeline",
             image="Flux2KleinPipeline",
-            takes=AcceptedOptions({"init_image": (), "scheduler": ()}, schedulers=NAMES),
+            takes=AcceptedOptions({"init_image": (), "scheduler": ()}, schedulers=SCHEDULER_CONFLICTS),
             transformer="Flux2Transformer2DModel",
             vae="AutoencoderKLFlux2",
             encoders=("text_encoder", "tokenizer"),
@@ -103,4 +103,4 @@ KINDS = {
         ),
     )
 }  # fmt: skip
-FLUX_1 = KINDS["FluxPipeline"]
+FLUX_1 = PIPELINE_KINDS["FluxPipeline"]

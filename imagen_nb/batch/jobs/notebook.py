@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.jobs.parameters import Parameter, parameters
+from imagen_nb.batch.jobs.parameters import Parameter, notebook_parameters
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import expand_user
 
@@ -36,31 +36,31 @@ class Template:
         return nbformat.reads(self.text, as_version=4)
 
 
-def ours() -> Path:
+def packaged_notebook() -> Path:
     """notebooks/batch.ipynb: in the package of a wheel, beside it in a checkout."""
     package = Path(__file__).parents[2]
     inside = package / "notebooks" / "batch.ipynb"
     return inside if inside.exists() else package.parent / "notebooks" / "batch.ipynb"
 
 
-def template(notebook: Path | str | None) -> Template:
+def load_template(notebook: Path | str | None) -> Template:
     """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
-    path = ours() if notebook is None else expand_user(Path(notebook))
-    read = _read(path)
-    _names_kernel(path, read)
+    path = packaged_notebook() if notebook is None else expand_user(Path(notebook))
+    read = _load_notebook(path)
+    _require_kernel_name(path, read)
     for cell in read.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     try:
-        known = tuple(parameters(read))
+        known = tuple(notebook_parameters(read))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     import nbformat
 
-    return Template(path.name, nbformat.writes(read), _digest(read), known)
+    return Template(path.name, nbformat.writes(read), _digest_of_notebook(read), known)
 
 
-def _read(path: Path) -> NotebookNode:
+def _load_notebook(path: Path) -> NotebookNode:
     from nbformat.reader import NotJSONError
     from papermill.iorw import load_notebook_node
 
@@ -71,14 +71,14 @@ def _read(path: Path) -> NotebookNode:
         raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
 
 
-def _names_kernel(path: Path, notebook: NotebookNode) -> None:
+def _require_kernel_name(path: Path, notebook: NotebookNode) -> None:
     if not notebook.metadata.get("kernelspec", {}).get("name"):
         raise UsageError(
             f"{path} names no kernel: open it in JupyterLab, choose one, and save it"
         )
 
 
-def needs_kernel(template: Template) -> None:
+def require_kernel(template: Template) -> None:
     """Raises `UsageError` where the notebook's kernel is not installed: who runs it asks."""
     from jupyter_client.kernelspec import (
         NATIVE_KERNEL_NAME,
@@ -100,7 +100,7 @@ def needs_kernel(template: Template) -> None:
         ) from None
 
 
-def _digest(notebook: NotebookNode) -> str:
+def _digest_of_notebook(notebook: NotebookNode) -> str:
     kernel: Any = notebook.metadata["kernelspec"]["name"]
     cells = [
         (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", ())))

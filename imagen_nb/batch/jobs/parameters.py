@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.jobs.tables import Row
+from imagen_nb.batch.jobs.tables import JobRow
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import parse_ints
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_SHOWN = 20  # problems in one message
-_KINDS = ("str", "int", "float", "bool", "list", "dict")
-_NAMES = {"tuple": "list", "Sequence": "list", "Mapping": "dict"} | dict(
-    zip(_KINDS, _KINDS, strict=True)
+_MAX_PROBLEMS_SHOWN = 20  # problems in one message
+_PARAMETER_TYPES = ("str", "int", "float", "bool", "list", "dict")
+_TYPE_OF_ANNOTATION = {"tuple": "list", "Sequence": "list", "Mapping": "dict"} | dict(
+    zip(_PARAMETER_TYPES, _PARAMETER_TYPES, strict=True)
 )
-_SWITCHES = {
+_BOOL_WORDS = {
     "true": True,
     "yes": True,
     "1": True,
@@ -54,28 +54,28 @@ class Parameter:
         for kind in ("bool", "int", "float", "list", "dict"):
             if kind in self.kinds:
                 try:
-                    return _TEXTS[kind](text.strip())
+                    return _TEXT_PARSERS[kind](text.strip())
                 except (ValueError, KeyError):
                     continue
         raise ValueError(text)
 
     def checked(self, value: Any) -> Any:
         """The value, a whole float as the int that is wanted. Raises `ValueError` for others."""
-        if not self.kinds or _kind(value) in self.kinds:
+        if not self.kinds or _type_name(value) in self.kinds:
             return value
         if isinstance(value, float) and value.is_integer() and "int" in self.kinds:
             return int(value)
-        if _kind(value) == "int" and "float" in self.kinds:
+        if _type_name(value) == "int" and "float" in self.kinds:
             return float(value)
         raise ValueError(value)
 
     @property
     def wanted(self) -> str:
         """Its types in words."""
-        return " or ".join(kind for kind in _KINDS if kind in self.kinds)
+        return " or ".join(kind for kind in _PARAMETER_TYPES if kind in self.kinds)
 
 
-def _list(text: str) -> list[Any]:
+def _list_from_text(text: str) -> list[Any]:
     """A JSON list, or words with commas between them."""
     if text.startswith("["):
         found = json.loads(text)
@@ -85,27 +85,27 @@ def _list(text: str) -> list[Any]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _dict(text: str) -> dict[str, Any]:
+def _dict_from_text(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError(text)
     return found
 
 
-_TEXTS: dict[str, Callable[[str], Any]] = {
-    "bool": lambda text: _SWITCHES[text.lower()],
+_TEXT_PARSERS: dict[str, Callable[[str], Any]] = {
+    "bool": lambda text: _BOOL_WORDS[text.lower()],
     "int": int,
     "float": float,
-    "list": _list,
-    "dict": _dict,
+    "list": _list_from_text,
+    "dict": _dict_from_text,
 }
 
 
-def _kind(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return type(value).__name__
 
 
-def parameters(notebook: NotebookNode) -> list[Parameter]:
+def notebook_parameters(notebook: NotebookNode) -> list[Parameter]:
     """The names of the cell tagged `parameters`, in order. Raises `UsageError` without one."""
     cells = [
         cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
@@ -118,32 +118,36 @@ def parameters(notebook: NotebookNode) -> list[Parameter]:
     try:
         tree = ast.parse(cells[0].source, type_comments=True)
     except SyntaxError:  # another language, or magics
-        return _as_papermill_sees(notebook)
-    return [found for statement in tree.body for found in _assigned(statement)]
+        return _papermill_parameters(notebook)
+    return [
+        found for statement in tree.body for found in _assigned_parameters(statement)
+    ]
 
 
-def _as_papermill_sees(notebook: NotebookNode) -> list[Parameter]:
+def _papermill_parameters(notebook: NotebookNode) -> list[Parameter]:
     import papermill
 
     return [Parameter(name) for name in papermill.inspect_notebook(notebook)]
 
 
-def _assigned(statement: ast.stmt) -> Iterable[Parameter]:
+def _assigned_parameters(statement: ast.stmt) -> Iterable[Parameter]:
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-        yield _parameter(statement.target.id, statement.annotation, statement.value)
+        yield _parameter_of_assignment(
+            statement.target.id, statement.annotation, statement.value
+        )
     elif isinstance(statement, ast.Assign):
-        annotation = _commented(statement.type_comment)
+        annotation = _type_in_comment(statement.type_comment)
         for target in statement.targets:
             if isinstance(target, ast.Name):
-                yield _parameter(target.id, annotation, statement.value)
+                yield _parameter_of_assignment(target.id, annotation, statement.value)
 
 
-def _commented(comment: str | None) -> ast.expr | None:
+def _type_in_comment(comment: str | None) -> ast.expr | None:
     """The type in `# type: int|None what it is for`, which papermill reads up to a blank."""
-    return _type((comment or "").partition(" ")[0])
+    return _parse_type((comment or "").partition(" ")[0])
 
 
-def _type(text: str) -> ast.expr | None:
+def _parse_type(text: str) -> ast.expr | None:
     """A type that is written as text; None where that is none."""
     try:
         return ast.parse(text.strip(), mode="eval").body
@@ -151,87 +155,95 @@ def _type(text: str) -> ast.expr | None:
         return None
 
 
-def _parameter(
+def _parameter_of_assignment(
     name: str, annotation: ast.expr | None, value: ast.expr | None
 ) -> Parameter:
     """Required is what has no value of its own: `...`, or None where its type does not allow it."""
     default = value.value if isinstance(value, ast.Constant) else value
     none = value is None or default is None
     if annotation is not None:
-        kinds, optional = _annotated(annotation)
+        kinds, optional = _types_of_annotation(annotation)
         return Parameter(
             name, kinds, default is ... or (none and bool(kinds) and not optional)
         )
-    return Parameter(name, _of_default(value), default is ...)
+    return Parameter(name, _types_of_default(value), default is ...)
 
 
-def _annotated(annotation: ast.expr) -> tuple[frozenset[str], bool]:
+def _types_of_annotation(annotation: ast.expr) -> tuple[frozenset[str], bool]:
     """The types that an annotation names, none when it names one that is not known; and None."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        read = _type(annotation.value)
-        return _annotated(read) if read else (frozenset(), True)
+        read = _parse_type(annotation.value)
+        return _types_of_annotation(read) if read else (frozenset(), True)
     names, optional = set(), False
-    for part in _union(annotation):
+    for part in _union_members(annotation):
         name = ast.unparse(part.value if isinstance(part, ast.Subscript) else part)
         if name == "None":
             optional = True
         else:
-            names.add(_NAMES.get(name.rpartition(".")[2]))
+            names.add(_TYPE_OF_ANNOTATION.get(name.rpartition(".")[2]))
     return frozenset() if None in names else frozenset(filter(None, names)), optional
 
 
-def _union(annotation: ast.expr) -> Iterable[ast.expr]:
+def _union_members(annotation: ast.expr) -> Iterable[ast.expr]:
     """The members of `A | B`, `Optional[A]` and `Union[A, B]`."""
     if isinstance(annotation, ast.BinOp):
-        yield from _union(annotation.left)
-        yield from _union(annotation.right)
+        yield from _union_members(annotation.left)
+        yield from _union_members(annotation.right)
     elif isinstance(annotation, ast.Subscript):
         name = ast.unparse(annotation.value).rpartition(".")[2]
         inner = annotation.slice
         if name == "Optional":
             yield ast.Constant(None)
-            yield from _union(inner)
+            yield from _union_members(inner)
         elif name == "Union" and isinstance(inner, ast.Tuple):
             for part in inner.elts:
-                yield from _union(part)
+                yield from _union_members(part)
         else:
             yield annotation
     else:
         yield annotation
 
 
-def _of_default(value: ast.expr | None) -> frozenset[str]:
+def _types_of_default(value: ast.expr | None) -> frozenset[str]:
     """The type of a default that is written out; none of None, which takes any."""
     try:
-        found = _kind(ast.literal_eval(value)) if value is not None else ""
+        found = _type_name(ast.literal_eval(value)) if value is not None else ""
     except ValueError:
         return frozenset()
     kind = "list" if found == "tuple" else found
-    return frozenset({kind} & {*_KINDS})
+    return frozenset({kind} & {*_PARAMETER_TYPES})
 
 
-def checked(rows: Sequence[Row], known: Sequence[Parameter]) -> list[dict[str, Any]]:
+def validated_rows(
+    rows: Sequence[JobRow], known: Sequence[Parameter]
+) -> list[dict[str, Any]]:
     """The values of each row, as the notebook takes them.
 
     Raises one `UsageError` that lists all that is unknown, missing, of the wrong type, or secret.
     """
     by_name = {parameter.name: parameter for parameter in known}
-    problems = [*_columns_wrong(rows, by_name)]
+    problems = [*_column_problems(rows, by_name)]
     values = []
     for row in rows:
-        values.append(_of_row(row, by_name, problems))
+        values.append(_validated_row(row, by_name, problems))
     if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise UsageError(f"no job was run: {'; '.join(problems[:_SHOWN])}{more}")
+        more = (
+            f"; and {len(problems) - _MAX_PROBLEMS_SHOWN} more"
+            if len(problems) > _MAX_PROBLEMS_SHOWN
+            else ""
+        )
+        raise UsageError(
+            f"no job was run: {'; '.join(problems[:_MAX_PROBLEMS_SHOWN])}{more}"
+        )
     return values
 
 
-def _columns_wrong(
-    rows: Sequence[Row], known: Mapping[str, Parameter]
+def _column_problems(
+    rows: Sequence[JobRow], known: Mapping[str, Parameter]
 ) -> Iterable[str]:
     """What is wrong with whole columns."""
     for name in dict.fromkeys(name for row in rows for name in row.values):
-        if secret(name):
+        if is_secret_name(name):
             yield (
                 f"{name!r} looks like a secret, which would stand in every executed notebook: "
                 "give it to the notebook by the environment"
@@ -246,8 +258,8 @@ def _columns_wrong(
             yield f"the notebook has no parameter {name!r}{hint}"
 
 
-def _of_row(
-    row: Row, known: Mapping[str, Parameter], problems: list[str]
+def _validated_row(
+    row: JobRow, known: Mapping[str, Parameter], problems: list[str]
 ) -> dict[str, Any]:
     values = {}
     for name, value in row.values.items():
@@ -257,7 +269,7 @@ def _of_row(
             problems.append(f"{row.place}: the value of {name!r} looks like a secret")
             continue
         try:
-            values[name] = _value(known[name], value, row.text)
+            values[name] = _parameter_value(known[name], value, row.text)
         except ValueError:
             problems.append(
                 f"{row.place}: {name} must be {known[name].wanted}, not {value!r:.60}"
@@ -270,11 +282,11 @@ def _of_row(
     return values
 
 
-def _value(parameter: Parameter, value: Any, text: bool) -> Any:
+def _parameter_value(parameter: Parameter, value: Any, text: bool) -> Any:
     return parameter.checked(parameter.read(value) if text else value)
 
 
-def secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name looks like a secret: its last word says so."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
     words = [word for word in words if word]
@@ -283,7 +295,7 @@ def secret(name: str) -> bool:
     )
 
 
-def listed(parameter: Parameter | None, value: Any) -> list[Any]:
+def grid_values(parameter: Parameter | None, value: Any) -> list[Any]:
     """The values that a grid varies a parameter over: a list's, a range's, or the one value."""
     if isinstance(value, str) and parameter and "int" in parameter.kinds:
         return [*parse_ints(value)]

@@ -13,8 +13,16 @@ from uuid import UUID
 from filelock import FileLock, Timeout
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import Outcome, Ran, outcome
-from imagen_nb.batch.results.notebooks import Local, Notebooks, Remote
+from imagen_nb.batch.results.executed import (
+    ExecutedNotebook,
+    Outcome,
+    outcome_of_notebook,
+)
+from imagen_nb.batch.results.notebooks import (
+    LocalNotebooks,
+    NotebookStore,
+    RemoteNotebooks,
+)
 from imagen_nb.errors import UsageError
 from imagen_nb.system.atomic import (
     explain_folder_errors,
@@ -27,21 +35,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_RUN = "not run"
-COLUMNS = ("job", "status", "error", "duration_s", "picture_ids", "paths", "notebook")
-_LOCK, _OWNER_S = (
+RESULT_COLUMNS = (
+    "job",
+    "status",
+    "error",
+    "duration_s",
+    "picture_ids",
+    "paths",
+    "notebook",
+)
+_LOCK_NAME, _LOCK_TIMEOUT_S = (
     ".imagen-batch.lock",
     5.0,
 )  # seconds in which the workers of a dead batch end
 
 
-class Folder:
+class BatchFolder:
     """Where a batch writes. Invariant: a notebook that has its name is whole and was run."""
 
     def __init__(self, path: Path | str, notebooks: str | None = None) -> None:
         """`notebooks`: a URL that executed notebooks are kept at, instead of in the folder."""
         self.path = absolute_path(path)
-        self._notebooks: Notebooks = (
-            Remote(notebooks) if notebooks else Local(self.path)
+        self._notebooks: NotebookStore = (
+            RemoteNotebooks(notebooks) if notebooks else LocalNotebooks(self.path)
         )
 
     @contextmanager
@@ -49,9 +65,9 @@ class Folder:
         """Nobody else runs a batch into it meanwhile. Raises `UsageError` when somebody does."""
         with explain_folder_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / _LOCK)
+            lock = FileLock(self.path / _LOCK_NAME)
             try:
-                lock.acquire(timeout=_OWNER_S)
+                lock.acquire(timeout=_LOCK_TIMEOUT_S)
             except Timeout:
                 raise UsageError(
                     f"another batch is running into {self.path}: wait for it, or choose another -o"
@@ -62,17 +78,17 @@ class Folder:
         finally:
             lock.release()
 
-    def keep(self, job: Job, ran: Ran) -> None:
+    def keep(self, job: Job, ran: ExecutedNotebook) -> None:
         """Give an executed notebook its name, after its pictures' thumbnails have theirs."""
         with explain_folder_errors(self.path):
             for id, small in ran.thumbnails.items():
                 self.thumbnail(id).parent.mkdir(exist_ok=True)
                 write_atomically(self.thumbnail(id), base64.b64decode(small))
-        self._notebooks.write(_file(job), ran.notebook)
+        self._notebooks.write(_notebook_name(job), ran.notebook)
 
     def link(self, job: Job) -> str:
         """Where a job's executed notebook is, seen from here."""
-        return self._notebooks.link(_file(job))
+        return self._notebooks.link(_notebook_name(job))
 
     def thumbnail(self, id: str) -> Path:
         """Where a picture's small copy for the page is, if it has one."""
@@ -80,8 +96,8 @@ class Folder:
 
     def outcome(self, job: Job) -> Outcome | None:
         """What became of a job before; None when it was not run, or with other parameters."""
-        text = self._notebooks.read(_file(job))
-        found = None if text is None else outcome(text)
+        text = self._notebooks.read(_notebook_name(job))
+        found = None if text is None else outcome_of_notebook(text)
         return found if found and found.key == job.key else None
 
     def frame(
@@ -98,8 +114,8 @@ class Folder:
         names = dict.fromkeys(name for job in jobs for name in job.parameters)
         columns: dict[str, Any] = {"job": [job.name for job in jobs]}
         for name in names:
-            shown = f"parameter_{name}" if name in COLUMNS else name
-            columns[shown] = _column([job.parameters.get(name) for job in jobs])
+            shown = f"parameter_{name}" if name in RESULT_COLUMNS else name
+            columns[shown] = _typed_column([job.parameters.get(name) for job in jobs])
         found = [outcomes.get(job.key) for job in jobs]
         links = [
             self.link(job) if one else None
@@ -150,11 +166,11 @@ class Folder:
             write_atomically(self.path / "index.html", page.encode())
 
 
-def _file(job: Job) -> str:
+def _notebook_name(job: Job) -> str:
     return f"{job.name}.ipynb"
 
 
-def _column(values: Sequence[Any]) -> Any:
+def _typed_column(values: Sequence[Any]) -> Any:
     """The values in a type that keeps them exactly: whole numbers stay so beside what is empty."""
     import pandas as pd
 

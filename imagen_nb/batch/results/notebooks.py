@@ -13,7 +13,7 @@ from imagen_nb.system.atomic import (
 )
 
 
-class Notebooks(Protocol):
+class NotebookStore(Protocol):
     """Invariant: a notebook that has its name is whole."""
 
     def read(self, name: str) -> bytes | None:
@@ -26,7 +26,7 @@ class Notebooks(Protocol):
         """Where it is, seen from the batch's folder."""
 
 
-class Local:
+class LocalNotebooks:
     """In a folder of this machine."""
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +50,7 @@ class Local:
         return name
 
 
-class Remote:
+class RemoteNotebooks:
     """At a URL of fsspec's, such as s3://bucket/folder; its own errors are its package's."""
 
     def __init__(self, url: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import FAILED, SHOWN, Outcome
-from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.results.executed import FAILED, THUMBNAILS_PER_JOB, Outcome
+from imagen_nb.batch.results.folder import BatchFolder
 from imagen_nb.system.markup import (
     PAGE_END,
     bidi_isolated,
@@ -18,29 +18,35 @@ from imagen_nb.system.markup import (
     truncated,
 )
 
-_STYLE = Path(__file__).parent / "batch.css"
-_IMAGES = (
+_BATCH_CSS = Path(__file__).parent / "batch.css"
+_IMAGE_SOURCES = (
     "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
 )
-_VALUE, _FACTS = 60, 400  # letters of one parameter, of all of a job
+_MAX_VALUE_CHARS, _MAX_PARAMETERS_CHARS = (
+    60,
+    400,
+)  # letters of one parameter, of all of a job
 
 
-def page(
-    folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], title: str
+def batch_page(
+    folder: BatchFolder,
+    jobs: Sequence[Job],
+    outcomes: Mapping[str, Outcome],
+    title: str,
 ) -> str:
     """The page: it runs no script, and loads nothing but the thumbnails beside it."""
-    cards = "".join(_card(folder, job, outcomes.get(job.key)) for job in jobs)
+    cards = "".join(_job_card(folder, job, outcomes.get(job.key)) for job in jobs)
     failed = sum(one.status == FAILED for one in outcomes.values())
     said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
     said += f", {failed:,} of them failed" if failed else ""
     return (
-        f"{page_head(title, _STYLE, _IMAGES)}<h1>{bidi_isolated(title)}</h1>\n<p>{said} · "
+        f"{page_head(title, _BATCH_CSS, _IMAGE_SOURCES)}<h1>{bidi_isolated(title)}</h1>\n<p>{said} · "
         '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
         f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{PAGE_END}'
     )
 
 
-def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
+def _job_card(folder: BatchFolder, job: Job, outcome: Outcome | None) -> str:
     """One job: pictures, parameters, what became of it."""
     status = outcome.status if outcome else "not run"
     link = quote(folder.link(job), safe="/:")
@@ -53,41 +59,43 @@ def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
     )
     return (
         f'<article class="{"failed" if status == FAILED else "job"}">\n'
-        f'<div class="pictures">{"".join(_pictures(folder, job, outcome))}</div>\n'
-        f"<h2>{heading}</h2>\n<p>{_facts(job.parameters)}</p>\n"
-        f"<p><small>{status}{_took(outcome)}</small></p>{error}\n</article>\n"
+        f'<div class="pictures">{"".join(_thumbnail_tags(folder, job, outcome))}</div>\n'
+        f"<h2>{heading}</h2>\n<p>{_parameters_html(job.parameters)}</p>\n"
+        f"<p><small>{status}{_describe_duration(outcome)}</small></p>{error}\n</article>\n"
     )
 
 
-def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str]:
+def _thumbnail_tags(
+    folder: BatchFolder, job: Job, outcome: Outcome | None
+) -> Iterator[str]:
     pictures = outcome.pictures if outcome else ()
     alt = escaped_html(job.parameters.get("prompt", job.name))
-    for id, _ in pictures[:SHOWN]:
+    for id, _ in pictures[:THUMBNAILS_PER_JOB]:
         small = folder.thumbnail(id)
         if small.exists():
             source = f"{small.parent.name}/{small.name}"
             yield f'<img loading="lazy" alt="{alt}" src="{source}">'
-    if len(pictures) > SHOWN:
-        yield f"<small>and {len(pictures) - SHOWN} more</small>"
+    if len(pictures) > THUMBNAILS_PER_JOB:
+        yield f"<small>and {len(pictures) - THUMBNAILS_PER_JOB} more</small>"
 
 
-def _facts(parameters: Mapping[str, Any]) -> str:
+def _parameters_html(parameters: Mapping[str, Any]) -> str:
     prompt = parameters.get("prompt")
     others = [
-        f"{name} {_text(value)}"
+        f"{name} {_describe_value(value)}"
         for name, value in parameters.items()
         if name != "prompt"
     ]
     shown = f"<b>{bidi_isolated(prompt)}</b> " if prompt is not None else ""
-    return f"{shown}{bidi_isolated(' · '.join(others), _FACTS)}"
+    return f"{shown}{bidi_isolated(' · '.join(others), _MAX_PARAMETERS_CHARS)}"
 
 
-def _text(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return truncated(text, _VALUE)
+    return truncated(text, _MAX_VALUE_CHARS)
 
 
-def _took(outcome: Outcome | None) -> str:
+def _describe_duration(outcome: Outcome | None) -> str:
     return (
         f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""
     )

@@ -14,8 +14,8 @@ from imagen_nb.storage.picture import Picture
 if TYPE_CHECKING:
     from imagen_nb.studio.pictures import Pictures
 
-MIME = "application/scrapbook.scrap.json+json"
-NAME = "pictures"
+SCRAP_MIME = "application/scrapbook.scrap.json+json"
+SCRAP_NAME = "pictures"
 
 
 def glue(pictures: Picture | Pictures | Iterable[Picture]) -> None:
@@ -35,16 +35,16 @@ def glue(pictures: Picture | Pictures | Iterable[Picture]) -> None:
 
     many = [pictures] if isinstance(pictures, Picture) else pictures
     data = [{"id": str(one.record.id), "path": str(one.path)} for one in many]
-    scrap = {"name": NAME, "data": data, "encoder": "json", "version": 1}
-    shown = {"scrapbook": {"name": NAME, "data": True, "display": False}}
-    display({MIME: scrap}, metadata=shown, raw=True)
+    scrap = {"name": SCRAP_NAME, "data": data, "encoder": "json", "version": 1}
+    shown = {"scrapbook": {"name": SCRAP_NAME, "data": True, "display": False}}
+    display({SCRAP_MIME: scrap}, metadata=shown, raw=True)
 
 
-def glued(notebook: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def glued_pictures(notebook: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The id and path of each picture that an executed notebook records."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            scrap = output.get("data", {}).get(MIME)
-            if scrap and scrap.get("name") == NAME:
+            scrap = output.get("data", {}).get(SCRAP_MIME)
+            if scrap and scrap.get("name") == SCRAP_NAME:
                 for one in scrap["data"]:
                     yield one["id"], one["path"]

@@ -12,17 +12,24 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.jobs.notebook import needs_kernel
-from imagen_nb.batch.results.executed import Ran, Way, executed, outcome
-from imagen_nb.batch.running.loop import Lost
+from imagen_nb.batch.jobs.notebook import require_kernel
+from imagen_nb.batch.results.executed import (
+    ExecutedNotebook,
+    ExecutionOptions,
+    outcome_of_notebook,
+    run_job,
+)
+from imagen_nb.batch.running.loop import JobLost
 from imagen_nb.errors import UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_CONNECT_S = 10.0
-_AHEAD = 2  # jobs for each worker: the next one is there when one ends
-_UPLOAD_S = 60.0  # how long a worker waits for its uploads before it reports a job
+_CONNECT_TIMEOUT_S = 10.0
+_JOBS_PER_WORKER = 2  # jobs for each worker: the next one is there when one ends
+_UPLOAD_TIMEOUT_S = (
+    60.0  # how long a worker waits for its uploads before it reports a job
+)
 
 
 class Cluster:
@@ -33,14 +40,14 @@ class Cluster:
     """
 
     def __init__(
-        self, dask: str | Client, way: Way, environment: Mapping[str, str]
+        self, dask: str | Client, way: ExecutionOptions, environment: Mapping[str, str]
     ) -> None:
         """Raises `UsageError` when there is no such scheduler, or Dask is not installed."""
         self._given = not isinstance(dask, str)
-        self._client = _connected(dask) if isinstance(dask, str) else dask
+        self._client = _connect_to_scheduler(dask) if isinstance(dask, str) else dask
         self._said = self._client.scatter(way.written(), broadcast=True, hash=False)
         self._environment = dict(environment)
-        self._running: dict[Future[Ran], Any] = {}
+        self._running: dict[Future[ExecutedNotebook], Any] = {}
         self._lock = threading.Lock()
         self._tries = 0
 
@@ -48,28 +55,30 @@ class Cluster:
     def at_once(self) -> int:
         """How many jobs to give it: two for each worker that there is by now, or one to wait."""
         return max(
-            1, _AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"])
+            1,
+            _JOBS_PER_WORKER
+            * len(self._client.scheduler_info(n_workers=-1)["workers"]),
         )
 
-    def run(self, job: Job) -> Future[Ran]:
+    def run(self, job: Job) -> Future[ExecutedNotebook]:
         """What it ran, in a while. The future's exception is `Lost` where that is nothing."""
         self._tries += 1
         there = self._client.submit(
-            run_there, asdict(job), self._said, self._environment, pure=False,
+            run_job_on_worker, asdict(job), self._said, self._environment, pure=False,
             key=f"imagen-{job.name}-{self._tries}",
         )  # fmt: skip
-        here: Future[Ran] = Future()
+        here: Future[ExecutedNotebook] = Future()
         here.set_running_or_notify_cancel()  # nobody here knows which of them have begun
         self._running[here] = there
         there.add_done_callback(functools.partial(self._ended, here))
         return here
 
-    def _ended(self, here: Future[Ran], there: Any) -> None:
+    def _ended(self, here: Future[ExecutedNotebook], there: Any) -> None:
         """Pass on what came back, unless the job was taken back."""
         try:
-            ran, lost = Ran(**there.result()), None
+            ran, lost = ExecutedNotebook(**there.result()), None
         except Exception as error:  # of the cluster: the notebook's own are in it
-            ran, lost = None, Lost(f"{type(error).__name__}: {error}")
+            ran, lost = None, JobLost(f"{type(error).__name__}: {error}")
         with self._lock:
             if self._running.pop(here, None) is None:
                 return
@@ -89,10 +98,10 @@ class Cluster:
             running, self._running = self._running, {}
         self._client.cancel([*running.values()], force=True)
         for here in running:
-            here.set_exception(Lost("interrupted"))
+            here.set_exception(JobLost("interrupted"))
 
 
-def _connected(address: str) -> Client:
+def _connect_to_scheduler(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError:
@@ -100,7 +109,7 @@ def _connected(address: str) -> Client:
             "batches on a cluster need Dask: pip install 'imagen_nb[dask]'"
         ) from None
     try:
-        return Client(address, timeout=_CONNECT_S, set_as_default=False)
+        return Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
@@ -109,28 +118,37 @@ def _connected(address: str) -> Client:
 
 
 # Of a worker process: notebooks run one at a time, all in the thread that knows the warm kernel.
-_THREAD = ThreadPoolExecutor(1, thread_name_prefix="imagen-batch-job")
+_JOB_THREAD = ThreadPoolExecutor(1, thread_name_prefix="imagen-batch-job")
 
 
-def run_there(
+def run_job_on_worker(
     job: Mapping[str, Any], way: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
     """Run a job in this worker process; its pictures are in the cloud before it is reported."""
-    return asdict(_THREAD.submit(_ran, Job(**job), Way.read(way), environment).result())
+    return asdict(
+        _JOB_THREAD.submit(
+            _run_and_upload, Job(**job), ExecutionOptions.read(way), environment
+        ).result()
+    )
 
 
-def _ran(job: Job, way: Way, environment: Mapping[str, str]) -> Ran:
-    with _environment(environment):
-        needs_kernel(way.template)
-        ran = executed(job, way)
-        said = outcome(ran.notebook)
+def _run_and_upload(
+    job: Job, way: ExecutionOptions, environment: Mapping[str, str]
+) -> ExecutedNotebook:
+    with _temporary_environment(environment):
+        require_kernel(way.template)
+        ran = run_job(job, way)
+        said = outcome_of_notebook(ran.notebook)
         return replace(
-            ran, pending=_sent({path for _, path in said.pictures} if said else set())
+            ran,
+            pending=_upload_pictures(
+                {path for _, path in said.pictures} if said else set()
+            ),
         )
 
 
 @contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
+def _temporary_environment(more: Mapping[str, str]) -> Iterator[None]:
     """This process's environment with these variables, of this batch only."""
     before = dict(os.environ)
     os.environ.update(more)
@@ -142,11 +160,11 @@ def _environment(more: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _sent(paths: set[str]) -> int:
+def _upload_pictures(paths: set[str]) -> int:
     """Copy these pictures' folders to the cloud; how many pictures have to wait here."""
     from imagen_nb.batch.running.uploads import Uploads
     from imagen_nb.config.settings import load_settings
 
     with Uploads(load_settings(), None) as uploads:
         uploads.wanted(paths)
-        return uploads.send(_UPLOAD_S).pending
+        return uploads.send(_UPLOAD_TIMEOUT_S).pending

@@ -11,26 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imagen_nb.batch.jobs.jobs import Job, jobs
+from imagen_nb.batch.jobs.jobs import Job, make_jobs
 from imagen_nb.batch.jobs.notebook import Template
 from imagen_nb.batch.results.executed import (
     DONE,
     FAILED,
+    ExecutedNotebook,
+    ExecutionOptions,
     Outcome,
-    Ran,
-    Way,
-    failed,
-    outcome,
+    make_failed_notebook,
+    outcome_of_notebook,
 )
-from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.results.folder import BatchFolder
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
-    from imagen_nb.batch.jobs.tables import Source
+    from imagen_nb.batch.jobs.tables import JobsSource
 
 
-class Lost(Exception):  # noqa: N818 - it is written down, never raised to users
+class JobLost(Exception):  # noqa: N818 - it is written down, never raised to users
     """A job that nobody could run to its end: its worker died, or it could not be begun."""
 
 
@@ -41,7 +41,7 @@ class Runner(Protocol):
     def at_once(self) -> int:
         """How many jobs to give it at the same time, by now."""
 
-    def run(self, job: Job) -> Future[Ran]:
+    def run(self, job: Job) -> Future[ExecutedNotebook]:
         """What it ran, in a while. The future's exception is `Lost` where that is nothing."""
 
     def close(self) -> None:
@@ -58,15 +58,19 @@ class Loop:
     after a failure, no job is begun; after the second interrupt those that run are lost.
     """
 
-    def __init__(self, runner: Runner, way: Way, retry: int, fail_fast: bool) -> None:
+    def __init__(
+        self, runner: Runner, way: ExecutionOptions, retry: int, fail_fast: bool
+    ) -> None:
         self.interrupts = 0
         self._runner, self._way = runner, way
         self._retry, self._fail_fast = retry, fail_fast
         self._stopping = False
-        self._running: dict[Future[Ran], Job] = {}
+        self._running: dict[Future[ExecutedNotebook], Job] = {}
         self._tried: Counter[str] = Counter()
 
-    def results(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Ran, Outcome]]:
+    def results(
+        self, jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, ExecutedNotebook, Outcome]]:
         """Each job that ended for good, as it does."""
         waiting = deque(jobs)
         while True:
@@ -87,17 +91,19 @@ class Loop:
                 elif ran:
                     waiting.append(job)
 
-    def _ran(self, future: Future[Ran], job: Job) -> tuple[Ran, Outcome] | None:
+    def _ran(
+        self, future: Future[ExecutedNotebook], job: Job
+    ) -> tuple[ExecutedNotebook, Outcome] | None:
         """What the job gave; None when it was taken back."""
         try:
             ran = future.result()
         except CancelledError:
             return None
-        except Lost as lost:
+        except JobLost as lost:
             if self.interrupts > 1:
                 return None
-            ran = failed(job, self._way, str(lost))
-        said = outcome(ran.notebook)
+            ran = make_failed_notebook(job, self._way, str(lost))
+        said = outcome_of_notebook(ran.notebook)
         if said is None:
             raise AssertionError(
                 f"the notebook of {job.name} does not say what became of it"
@@ -142,7 +148,7 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """All jobs, those to run now, and what became of jobs in earlier runs, by key."""
 
     jobs: Sequence[Job]
@@ -163,18 +169,18 @@ class Plan:
         return ", ".join(filter(None, parts))
 
 
-def plan(
-    source: Source, made: Template, folder: Folder, limit: int | None = None
-) -> Plan:
+def make_batch_plan(
+    source: JobsSource, made: Template, folder: BatchFolder, limit: int | None = None
+) -> BatchPlan:
     """The jobs, and which of them are still to run: those without a notebook that says done.
 
     Raises `UsageError` for jobs that the notebook cannot take.
     """
     if limit is not None and limit < 0:
         raise UsageError(f"limit must be 0 or more, not {limit}")
-    listed = jobs(source, made)
+    listed = make_jobs(source, made)
     before = {job.key: found for job in listed if (found := folder.outcome(job))}
     missing = [
         job for job in listed if job.key not in before or before[job.key].status != DONE
     ]
-    return Plan(listed, missing[:limit], before)
+    return BatchPlan(listed, missing[:limit], before)

@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb._version import __version__
-from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.jobs.notebook import needs_kernel, template
-from imagen_nb.batch.results.executed import FAILED, WARM, Outcome, Way
-from imagen_nb.batch.results.folder import Folder
-from imagen_nb.batch.results.page import page
+from imagen_nb.batch.jobs.notebook import load_template, require_kernel
+from imagen_nb.batch.results.executed import (
+    FAILED,
+    WARM_ENGINE,
+    ExecutionOptions,
+    Outcome,
+)
+from imagen_nb.batch.results.folder import BatchFolder
+from imagen_nb.batch.results.page import batch_page
 from imagen_nb.batch.running.cluster import Cluster
-from imagen_nb.batch.running.loop import Loop, Plan, Runner, plan
+from imagen_nb.batch.running.loop import BatchPlan, Loop, Runner, make_batch_plan
 from imagen_nb.batch.running.uploads import Uploads
 from imagen_nb.batch.running.workers import Workers
 from imagen_nb.config.settings import environment_name, load_settings
@@ -33,11 +38,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from imagen_nb.batch.jobs.tables import Source
+    from imagen_nb.batch.jobs.tables import JobsSource
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BatchOptions:
     """How a batch is run; each field as `run_batch` explains it."""
 
     workers: int = 1
@@ -62,7 +67,7 @@ class Options:
 
 
 def run_batch(
-    jobs: Source,
+    jobs: JobsSource,
     notebook: Path | str | None = None,
     output: Path | str = "runs",
     *,
@@ -120,62 +125,75 @@ def run_batch(
     Example:
         >>> results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"})
     """
-    options = Options(
+    options = BatchOptions(
         workers, retry, fail_fast, timeout, warm, memory, cloud,
         None if config is None else Path(config), dask, progress,
     )  # fmt: skip
-    folder = Folder(output, notebooks)
+    folder = BatchFolder(output, notebooks)
     with folder.held():
-        way = _way(notebook, options)
-        todo = plan(jobs, way.template, folder, limit)
+        way = _execution_options(notebook, options)
+        todo = make_batch_plan(jobs, way.template, folder, limit)
         if todo.before:
             print_notice(todo.summary)
-        outcomes, interrupted = _run(todo, way, folder, options)
+        outcomes, interrupted = _run_plan(todo, way, folder, options)
     if interrupted:
         raise KeyboardInterrupt
     return folder.frame(todo.jobs, outcomes)
 
 
-def planned(
-    jobs: Source, notebook: Path | str | None, output: Path | str, *,
+def plan_batch(
+    jobs: JobsSource, notebook: Path | str | None, output: Path | str, *,
     limit: int | None = None, notebooks: str | None = None,
-) -> Plan:  # fmt: skip
+) -> BatchPlan:  # fmt: skip
     """What `run_batch` would do. Errors are its errors, and nothing is written."""
-    return plan(jobs, template(notebook), Folder(output, notebooks), limit)
+    return make_batch_plan(
+        jobs, load_template(notebook), BatchFolder(output, notebooks), limit
+    )
 
 
-def _way(notebook: Path | str | None, options: Options) -> Way:
+def _execution_options(
+    notebook: Path | str | None, options: BatchOptions
+) -> ExecutionOptions:
     engine = {"memory": options.memory} if options.warm and options.memory else {}
-    read = template(notebook)
+    read = load_template(notebook)
     if options.dask is None:  # else it is the workers' to have
-        needs_kernel(read)
-    return Way(read, WARM if options.warm else None, options.timeout, engine)
+        require_kernel(read)
+    return ExecutionOptions(
+        read, WARM_ENGINE if options.warm else None, options.timeout, engine
+    )
 
 
-def _run(
-    planned: Plan, way: Way, folder: Folder, options: Options
+def _run_plan(
+    planned: BatchPlan,
+    way: ExecutionOptions,
+    folder: BatchFolder,
+    options: BatchOptions,
 ) -> tuple[dict[str, Outcome], bool]:
     """Run what is to be run, and write what became of all, whatever happens."""
     outcomes = dict(planned.before)
     began = datetime.now(UTC)
     try:
         interrupts = (
-            _looped(planned.todo, way, folder, options, outcomes) if planned.todo else 0
+            _run_jobs(planned.todo, way, folder, options, outcomes)
+            if planned.todo
+            else 0
         )
     finally:
-        _write(planned.jobs, outcomes, way, folder, _facts(way, options, began))
+        _write_results(
+            planned.jobs, outcomes, way, folder, _batch_facts(way, options, began)
+        )
     return outcomes, interrupts > 0
 
 
-def _looped(
+def _run_jobs(
     todo: Sequence[Job],
-    way: Way,
-    folder: Folder,
-    options: Options,
+    way: ExecutionOptions,
+    folder: BatchFolder,
+    options: BatchOptions,
     outcomes: dict[str, Outcome],
 ) -> int:
     """Run the jobs, filling `outcomes`; how often the user interrupted."""
-    runner = _runner(len(todo), way, options)
+    runner = _make_runner(len(todo), way, options)
     loop = Loop(runner, way, options.retry, options.fail_fast)
     uploads = Uploads(load_settings(None, options.config), options.cloud)
     pending = 0
@@ -198,13 +216,15 @@ def _looped(
     return loop.interrupts
 
 
-def _runner(jobs: int, way: Way, options: Options) -> Runner:
+def _make_runner(jobs: int, way: ExecutionOptions, options: BatchOptions) -> Runner:
     if options.dask is not None:
-        return Cluster(options.dask, way, _told(options))
-    return Workers(min(options.workers, jobs), way, {**os.environ, **_told(options)})
+        return Cluster(options.dask, way, _kernel_environment(options))
+    return Workers(
+        min(options.workers, jobs), way, {**os.environ, **_kernel_environment(options)}
+    )
 
 
-def _told(options: Options) -> dict[str, str]:
+def _kernel_environment(options: BatchOptions) -> dict[str, str]:
     """What the notebooks' kernels are told, by their environment."""
     told = {}
     if options.config:
@@ -214,7 +234,9 @@ def _told(options: Options) -> dict[str, str]:
     return told
 
 
-def _facts(way: Way, options: Options, began: datetime) -> dict[str, Any]:
+def _batch_facts(
+    way: ExecutionOptions, options: BatchOptions, began: datetime
+) -> dict[str, Any]:
     """What batch.json says of how it was run."""
     names = ("papermill", "nbclient")
     return {
@@ -226,13 +248,13 @@ def _facts(way: Way, options: Options, began: datetime) -> dict[str, Any]:
             "workers": options.workers, "retry": options.retry, "fail_fast": options.fail_fast,
             "timeout": options.timeout, "warm": options.warm,
         },
-        "versions": {"imagen_nb": __version__, **dict(versions())}
+        "versions": {"imagen_nb": __version__, **dict(library_versions())}
         | {name: version(name) for name in names},
     }  # fmt: skip
 
 
-def _write(
-    jobs: Sequence[Job], outcomes: Mapping[str, Outcome], way: Way, folder: Folder,
+def _write_results(
+    jobs: Sequence[Job], outcomes: Mapping[str, Outcome], way: ExecutionOptions, folder: BatchFolder,
     facts: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """The table, batch.json and the page."""
@@ -242,7 +264,7 @@ def _write(
     folder.write_facts(
         {**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))}
     )
-    folder.write_page(page(folder, jobs, outcomes, way.template.name))
+    folder.write_page(batch_page(folder, jobs, outcomes, way.template.name))
 
 
 class JobsBar:

@@ -16,7 +16,7 @@ from imagen_nb.errors import ImagenError
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import print_notice
 
-_EVERY_S = 10.0
+_UPLOAD_INTERVAL_S = 10.0
 
 
 class Uploads:
@@ -70,7 +70,8 @@ class Uploads:
     def send(self, timeout: float | None) -> SyncReport:
         """Send what waits now, for at most so many seconds a folder."""
         return sum(
-            (_sent(studio, timeout) for studio in self._studios.values()), SyncReport()
+            (_sync_studio(studio, timeout) for studio in self._studios.values()),
+            SyncReport(),
         )
 
     def _end(self) -> None:
@@ -78,13 +79,13 @@ class Uploads:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ending.wait(_EVERY_S):
+        while not self._ending.wait(_UPLOAD_INTERVAL_S):
             if self._told.is_set():
                 self._told.clear()
-                self.send(_EVERY_S)
+                self.send(_UPLOAD_INTERVAL_S)
 
 
-def _sent(studio: Studio, timeout: float | None) -> SyncReport:
+def _sync_studio(studio: Studio, timeout: float | None) -> SyncReport:
     try:
         return studio.sync(timeout)
     except ImagenError as error:

@@ -18,11 +18,11 @@ from dataclasses import asdict
 from queue import SimpleQueue
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import Ran, Way
-from imagen_nb.batch.running.loop import Lost
+from imagen_nb.batch.results.executed import ExecutedNotebook, ExecutionOptions
+from imagen_nb.batch.running.loop import JobLost
 
-_LATE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_TIMEOUT_GRACE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Workers:
@@ -31,14 +31,16 @@ class Workers:
     `run` gives jobs to whichever is free. A worker that died is replaced for the next job.
     """
 
-    def __init__(self, count: int, way: Way, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, count: int, way: ExecutionOptions, environment: Mapping[str, str]
+    ) -> None:
         """Starts nothing: the first jobs do."""
         self._way, self._environment = way, environment
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="imagen-batch")
         self._free: SimpleQueue[int] = SimpleQueue()
         for place in range(count):
             self._free.put(place)
-        self._count, self._gpus = count, gpus(environment)
+        self._count, self._gpus = count, visible_gpus(environment)
         self._running: dict[int, subprocess.Popen[str]] = {}
         self._lock = (
             threading.RLock()
@@ -50,29 +52,29 @@ class Workers:
         """How many jobs run at the same time."""
         return self._count
 
-    def run(self, job: Job) -> Future[Ran]:
+    def run(self, job: Job) -> Future[ExecutedNotebook]:
         """The job's executed notebook, in a while. Its exception is `Lost` where there is none."""
         return self._pool.submit(self._run, job)
 
-    def _run(self, job: Job) -> Ran:
+    def _run(self, job: Job) -> ExecutedNotebook:
         place = self._free.get()
         try:
             return self._asked(place, job)
         finally:
             self._free.put(place)
 
-    def _asked(self, place: int, job: Job) -> Ran:
+    def _asked(self, place: int, job: Job) -> ExecutedNotebook:
         worker = self._worker(place)
         with self._in_time(worker):
-            line = _said(worker, job)
+            line = _ask_worker(worker, job)
         if not line:
             self._forget(place)
-            _gone(worker)
-            raise Lost(f"its worker died (exit code {worker.returncode})")
+            _wait_until_gone(worker)
+            raise JobLost(f"its worker died (exit code {worker.returncode})")
         answer = json.loads(line)
         if "error" in answer:
-            raise Lost(answer["error"])
-        return Ran(**answer)
+            raise JobLost(answer["error"])
+        return ExecutedNotebook(**answer)
 
     @contextmanager
     def _in_time(self, worker: subprocess.Popen[str]) -> Iterator[None]:
@@ -80,7 +82,7 @@ class Workers:
         if self._way.timeout is None:
             yield
             return
-        watch = threading.Timer(self._way.timeout + _LATE_S, worker.kill)
+        watch = threading.Timer(self._way.timeout + _TIMEOUT_GRACE_S, worker.kill)
         watch.daemon = True
         watch.start()
         try:
@@ -91,7 +93,7 @@ class Workers:
     def _worker(self, place: int) -> subprocess.Popen[str]:
         with self._lock:
             if self._killed:
-                raise Lost("interrupted")
+                raise JobLost("interrupted")
             if place not in self._running:
                 self._running[place] = self._started(place)
             return self._running[place]
@@ -111,9 +113,11 @@ class Workers:
         if self._gpus:
             share["CUDA_VISIBLE_DEVICES"] = self._gpus[place % len(self._gpus)]
         if self._count > 1:
-            threads = str(max(1, cores() // self._count))
+            threads = str(max(1, usable_cores() // self._count))
             share |= {
-                name: threads for name in _THREADS if name not in self._environment
+                name: threads
+                for name in _THREAD_VARIABLES
+                if name not in self._environment
             }
         return share
 
@@ -138,10 +142,10 @@ class Workers:
         for process in running:
             how(process)
         for process in running:
-            _gone(process)
+            _wait_until_gone(process)
 
 
-def _said(worker: subprocess.Popen[str], job: Job) -> str:
+def _ask_worker(worker: subprocess.Popen[str], job: Job) -> str:
     """The worker's answer to a job; nothing when it died."""
     assert worker.stdout is not None
     try:
@@ -151,7 +155,7 @@ def _said(worker: subprocess.Popen[str], job: Job) -> str:
         return ""
 
 
-def _gone(process: subprocess.Popen[str]) -> None:
+def _wait_until_gone(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -163,7 +167,7 @@ def _gone(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """The processors that this process may use."""
     return (
         len(os.sched_getaffinity(0))
@@ -172,7 +176,7 @@ def cores() -> int:
     )
 
 
-def gpus(environment: Mapping[str, str]) -> Sequence[str]:
+def visible_gpus(environment: Mapping[str, str]) -> Sequence[str]:
     """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; none where none are."""
     if (named := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [*filter(None, (part.strip() for part in named.split(",")))]

@@ -16,7 +16,7 @@ from papermill.utils import remove_args
 from imagen_nb.batch.warm import kernels
 from imagen_nb.batch.warm.kernels import Kernel
 
-_AT_LEAST_S = 0.001  # nbclient takes 0 for no limit at all
+_MIN_TIMEOUT_S = 0.001  # nbclient takes 0 for no limit at all
 
 
 class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
@@ -55,8 +55,8 @@ class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
             **kwargs: options of nbclient's NotebookClient.
         """
         more = remove_args(["input_path", "timeout", "startup_timeout"], **kwargs)
-        with kernels.held(kernel_name, start_timeout, memory) as kernel:
-            client = _Client(
+        with kernels.warm_kernel(kernel_name, start_timeout, memory) as kernel:
+            client = _WarmClient(
                 nb_man, kernel, execution_timeout or kwargs.get("timeout"), job_timeout,
                 kernel_name=kernel_name, log=logger, log_output=log_output,
                 stdout_file=stdout_file, stderr_file=stderr_file, **more,
@@ -64,7 +64,7 @@ class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
             return client.execute()
 
 
-class _Client(PapermillNotebookClient):  # type: ignore[misc]
+class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
     """Papermill's client on a kernel that is there already and stays."""
 
     def __init__(
@@ -83,7 +83,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def _left(self, cell: NotebookNode) -> float | None:
         limits = [self._cell_s] if self._cell_s and self._cell_s > 0 else []
         if self._until is not None:
-            limits.append(max(self._until - time.monotonic(), _AT_LEAST_S))
+            limits.append(max(self._until - time.monotonic(), _MIN_TIMEOUT_S))
         return min(limits, default=None)
 
     def execute(self, **kwargs: Any) -> NotebookNode:

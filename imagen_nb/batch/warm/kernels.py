@@ -26,13 +26,13 @@ from nbclient.exceptions import DeadKernelError
 from imagen_nb._version import __version__
 
 # papermill's own, which is not imported: it would import the engine, and that this module.
-logger = logging.getLogger("papermill")
-_CLEAN = "__import__('imagen_nb.batch.warm.clean', fromlist=['forget'])"
-_SOCKET_PATH = 100  # bytes; Unix allows some 104, and a number follows
-_END_S = 4.0  # how long a kernel may take to end when asked
-_CLEAN_S = 60.0  # how long cleaning may take before the kernel counts as stuck
-_REASONS = 3  # of those why a kernel is replaced, in its line
-_POLL_S = 0.5  # between two looks at whether the kernel lives
+_papermill_logger = logging.getLogger("papermill")
+_CLEAN_MODULE = "__import__('imagen_nb.batch.warm.clean', fromlist=['forget'])"
+_MAX_SOCKET_PATH_BYTES = 100  # bytes; Unix allows some 104, and a number follows
+_KERNEL_END_S = 4.0  # how long a kernel may take to end when asked
+_CLEAN_TIMEOUT_S = 60.0  # how long cleaning may take before the kernel counts as stuck
+_MAX_REASONS_SHOWN = 3  # of those why a kernel is replaced, in its line
+_KERNEL_POLL_S = 0.5  # between two looks at whether the kernel lives
 
 
 class UncleanError(Exception):
@@ -59,12 +59,12 @@ class Kernel:
         """
         self.name, self.environment = name, dict(os.environ)
         self.lost: str | None = None  # why it is not to be used again
-        self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_short_folder()))
+        self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_socket_folder()))
         self.manager = AsyncKernelManager(
             kernel_name=name, connection_file=str(self._file())
         )
         self.speaks_python = self._spec().language == "python"
-        if self.speaks_python and _has_ipc(self._folder):
+        if self.speaks_python and _supports_ipc(self._folder):
             self.manager.transport = "ipc"
         try:
             self._start(start_timeout)
@@ -89,7 +89,7 @@ class Kernel:
         self.cold = self._begin()
 
     def _language_info(self) -> dict[str, Any]:
-        reply = run_sync(self._reply)(self.client.kernel_info(), _CLEAN_S)
+        reply = run_sync(self._reply)(self.client.kernel_info(), _CLEAN_TIMEOUT_S)
         info: dict[str, Any] = reply["content"]["language_info"]
         return info
 
@@ -124,7 +124,7 @@ class Kernel:
             report = self._ask("forget", json.dumps(order | {"again": True}))
         left = report["left"]
         if left:
-            raise UncleanError(_short(left), answers=True)
+            raise UncleanError(_join_reasons(left), answers=True)
 
     def _changed_variables(self) -> set[str]:
         return {name for name, _ in self.environment.items() ^ os.environ.items()}
@@ -135,7 +135,7 @@ class Kernel:
         As an expression, not as code: nothing is left in the notebook's namespace, and what the
         notebook did to how IPython reads code does not matter.
         """
-        call = f"{_CLEAN}.{what}({', '.join(map(repr, arguments))})"
+        call = f"{_CLEAN_MODULE}.{what}({', '.join(map(repr, arguments))})"
         reply: dict[str, Any] = {}
         try:
             reply = run_sync(self._evaluated)(call)["content"]["user_expressions"]["it"]
@@ -149,12 +149,12 @@ class Kernel:
             ValueError,
             SyntaxError,
         ) as error:
-            said = _what_it_said(error, reply)
+            said = _describe_kernel_error(error, reply)
             raise UncleanError(f"it gave no answer ({said})", answers=False) from error
         return answer
 
     async def _evaluated(self, expression: str) -> dict[str, Any]:
-        until = time.monotonic() + _CLEAN_S
+        until = time.monotonic() + _CLEAN_TIMEOUT_S
         while True:
             id = self.client.execute(
                 "", silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
@@ -171,7 +171,7 @@ class Kernel:
         while time.monotonic() < until:
             try:
                 message: dict[str, Any] = await ensure_async(
-                    self.client.shell_channel.get_msg(timeout=_POLL_S)
+                    self.client.shell_channel.get_msg(timeout=_KERNEL_POLL_S)
                 )
             except Empty:
                 if not await self.manager._async_is_alive():
@@ -187,7 +187,7 @@ class Kernel:
             client.stop_channels()
         if self.manager.has_kernel:
             group = getattr(self.manager.provisioner, "pgid", None)
-            self.manager.shutdown_wait_time = _END_S
+            self.manager.shutdown_wait_time = _KERNEL_END_S
             run_sync(self.manager._async_shutdown_kernel)(now=now)
             if group:
                 with suppress(OSError):  # nobody is left
@@ -195,38 +195,44 @@ class Kernel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _what_it_said(error: Exception, reply: dict[str, Any]) -> str:
+def _describe_kernel_error(error: Exception, reply: dict[str, Any]) -> str:
     if reply.get("status") == "error":
         return f"{reply['ename']}: {reply['evalue']}"
     return f"{type(error).__name__}: {error}"
 
 
-def _short(reasons: list[str]) -> str:
-    more = len(reasons) - _REASONS
-    return "; ".join(reasons[:_REASONS]) + (f"; and {more} more" if more > 0 else "")
+def _join_reasons(reasons: list[str]) -> str:
+    more = len(reasons) - _MAX_REASONS_SHOWN
+    return "; ".join(reasons[:_MAX_REASONS_SHOWN]) + (
+        f"; and {more} more" if more > 0 else ""
+    )
 
 
-def _short_folder() -> str | None:
+def _socket_folder() -> str | None:
     """A place for sockets whose path is short enough, if the usual one's is not."""
     usual = tempfile.gettempdir()
     return (
         "/tmp"
-        if len(os.fsencode(usual)) > _SOCKET_PATH - 40 and os.path.isdir("/tmp")
+        if len(os.fsencode(usual)) > _MAX_SOCKET_PATH_BYTES - 40
+        and os.path.isdir("/tmp")
         else None
     )
 
 
-def _has_ipc(folder: Path) -> bool:
-    return sys.platform != "win32" and len(os.fsencode(folder)) <= _SOCKET_PATH - 20
+def _supports_ipc(folder: Path) -> bool:
+    return (
+        sys.platform != "win32"
+        and len(os.fsencode(folder)) <= _MAX_SOCKET_PATH_BYTES - 20
+    )
 
 
-_turn = threading.Lock()  # held by who uses the kernel
-_kept: Kernel | None = None
-_said: set[str] = set()
+_kernel_lock = threading.Lock()  # held by who uses the kernel
+_current_kernel: Kernel | None = None
+_warned_lines: set[str] = set()
 
 
 @contextmanager
-def held(
+def warm_kernel(
     name: str, start_timeout: float = 60, memory: int | None = None
 ) -> Iterator[Kernel]:
     """The kernel for one notebook, as good as a fresh one; others wait for their turn.
@@ -238,73 +244,79 @@ def held(
         start_timeout: seconds that a new one may take to start.
         memory: bytes of resident memory above which it is replaced; None for the usual bound.
     """
-    global _kept
-    with _turn:
-        kernel = _kept = _as_good_as_fresh(name, start_timeout, memory)
+    global _current_kernel
+    with _kernel_lock:
+        kernel = _current_kernel = _clean_or_new_kernel(name, start_timeout, memory)
         try:
             yield kernel
         except BaseException:
-            _end_it(now=True)
+            _end_current_kernel(now=True)
             raise
         if kernel.lost:
-            logger.warning(
+            _papermill_logger.warning(
                 "imagen-warm: the next notebook gets a new kernel: %s", kernel.lost
             )
         if kernel.lost or kernel.cold:
-            _end_it(now=True)
+            _end_current_kernel(now=True)
 
 
-def _as_good_as_fresh(name: str, start_timeout: float, memory: int | None) -> Kernel:
+def _clean_or_new_kernel(name: str, start_timeout: float, memory: int | None) -> Kernel:
     answers = True
-    if _kept and _kept.name == name:
+    if _current_kernel and _current_kernel.name == name:
         try:
-            _kept.forget(memory)
-            return _kept
+            _current_kernel.forget(memory)
+            return _current_kernel
         except UncleanError as why:
-            logger.warning(
+            _papermill_logger.warning(
                 "imagen-warm: a new kernel, the last one cannot be cleaned: %s", why
             )
             answers = why.answers
-    _end_it(now=not answers)  # asked, its libraries finish what they write
+    _end_current_kernel(now=not answers)  # asked, its libraries finish what they write
     kernel = Kernel(name, start_timeout)
     if kernel.cold:
-        _say_once(f"a new kernel {name!r} for every notebook: {kernel.cold}")
+        _warn_once(f"a new kernel {name!r} for every notebook: {kernel.cold}")
     return kernel
 
 
-def _say_once(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        logger.warning("imagen-warm: %s", line)
+def _warn_once(line: str) -> None:
+    if line not in _warned_lines:
+        _warned_lines.add(line)
+        _papermill_logger.warning("imagen-warm: %s", line)
 
 
-def _end_it(*, now: bool) -> None:
-    global _kept
-    kernel, _kept = _kept, None
+def _end_current_kernel(*, now: bool) -> None:
+    global _current_kernel
+    kernel, _current_kernel = _current_kernel, None
     if kernel:
         kernel.end(now=now)
 
 
-def close() -> None:
+def close_kernel() -> None:
     """End this process's kernel, if there is one; the next notebook starts another."""
-    with _turn:
-        _end_it(now=False)
+    with _kernel_lock:
+        _end_current_kernel(now=False)
 
 
-def _end_with_the_process() -> None:
-    _turn.acquire(
+def _end_at_exit() -> None:
+    _kernel_lock.acquire(
         blocking=False
     )  # whoever else has the turn is a thread that ends just now
-    _end_it(now=False)
+    _end_current_kernel(now=False)
 
 
-def _leave_to_the_parent() -> None:
+def _drop_after_fork() -> None:
     """A forked child has no kernel; its parent's is not its to end."""
-    global _kept, _turn, _inherited
-    _inherited, _kept, _turn = _kept, None, threading.Lock()
+    global _current_kernel, _kernel_lock, _inherited_kernel
+    _inherited_kernel, _current_kernel, _kernel_lock = (
+        _current_kernel,
+        None,
+        threading.Lock(),
+    )
 
 
-_inherited: Kernel | None = None  # or collecting it would remove the parent's files
+_inherited_kernel: Kernel | None = (
+    None  # or collecting it would remove the parent's files
+)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_the_parent)
-atexit.register(_end_with_the_process)
+    os.register_at_fork(after_in_child=_drop_after_fork)
+atexit.register(_end_at_exit)

@@ -1,4 +1,4 @@
-"""The pictures of a frame to look at: one page of them all."""
+"""The contact sheet of a frame: all its pictures on one page, with captions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place, decoded, described, places
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.values import plain
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_image,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import plain_value
 from imagen_nb.system.thumbnails import (
     CELL_MARGIN,
     LINE_HEIGHT,
@@ -26,38 +31,45 @@ if TYPE_CHECKING:
 
     Caption = str | Callable[[pd.Series[Any]], object] | None
 
-LONGEST = 14_400  # pixels of a page's side: a larger one PDF readers do not show
-AREA = 64_000_000  # pixels of a page: 192 MB while it is made
-SIZES = (16, 1024)  # of a picture on a page
+MAX_PAGE_SIDE = 14_400  # pixels: a larger page PDF readers do not show
+MAX_PAGE_AREA = 64_000_000  # pixels: 192 MB while the page is made
+CELL_SIZES = (16, 1024)  # pixels of a picture's longer side: the least, the most
+_LINES_PER_CAPTION = 3
 
 
-def sheet(
+def make_contact_sheet(
     frame: pd.DataFrame,
     cloud: Cloud | None,
     columns: int | None,
     size: int,
     caption: Caption,
 ) -> Image:
-    """The pictures on one page, as `Accessor.contact_sheet` says."""
-    found = places(frame)
-    if not found:
+    """Return the pictures on one page, as `Accessor.contact_sheet` documents.
+
+    Raises:
+        UsageError: if an argument is not valid, there are no pictures, or the page
+            would be too large; before a picture is loaded.
+    """
+    locations = locate_pictures(frame)
+    if not locations:
         raise UsageError("no pictures, so no contact sheet")
-    side = _side(size)
-    texts = captions(frame, caption)
-    across = _columns(columns, len(found))
-    _fits(len(found), across, side)
-    images = small(described(found, cloud), cloud, side, "reading pictures")
-    return draw_contact_sheet(images, across, cell=side, captions=texts)
+    side = _validated_cell_size(size)
+    captions = captions_of_rows(frame, caption)
+    across = _validated_column_count(columns, len(locations))
+    _require_page_fits(len(locations), across, side)
+    completed = complete_from_cloud(locations, cloud)
+    images = load_reduced_images(completed, cloud, side, "reading pictures")
+    return draw_contact_sheet(images, across, cell=side, captions=captions)
 
 
-def _side(size: int) -> int:
-    smallest, largest = SIZES
+def _validated_cell_size(size: int) -> int:
+    smallest, largest = CELL_SIZES
     if not (isinstance(size, int) and smallest <= size <= largest):
         raise UsageError(f"size is in pixels, {smallest} to {largest}, not {size!r}")
     return size
 
 
-def _columns(columns: int | None, count: int) -> int:
+def _validated_column_count(columns: int | None, count: int) -> int:
     if columns is None:
         return min(count, max(8, math.isqrt(count - 1) + 1))
     if not (isinstance(columns, int) and columns >= 1):
@@ -65,97 +77,129 @@ def _columns(columns: int | None, count: int) -> int:
     return min(columns, count)
 
 
-def _fits(count: int, columns: int, side: int) -> None:
-    """Raises `UsageError` when the page would be too large; before a picture was read."""
+def _require_page_fits(count: int, columns: int, side: int) -> None:
+    """Raise `UsageError` if the page of so many pictures would be too large."""
     pitch = max(side, MIN_CELL_PIXELS) + CELL_MARGIN
-    width, height = columns * pitch, -(-count // columns) * (pitch + 3 * LINE_HEIGHT)
-    if max(width, height) > LONGEST or width * height > AREA:
+    rows = math.ceil(count / columns)
+    width, height = columns * pitch, rows * (pitch + _LINES_PER_CAPTION * LINE_HEIGHT)
+    if max(width, height) > MAX_PAGE_SIDE or width * height > MAX_PAGE_AREA:
         raise UsageError(
-            f"a page of {count} pictures in {columns} columns would have {width}×{height} pixels: "
-            "take fewer of them (`df.head(200)`) or a smaller size"
+            f"a page of {count} pictures in {columns} columns would have "
+            f"{width}×{height} pixels: take fewer of them (`df.head(200)`) or "
+            "a smaller size"
         )
 
 
-def small(
-    found: Sequence[Place], cloud: Cloud | None, side: int, what: str | None = None
+def load_reduced_images(
+    locations: Sequence[PictureLocation],
+    cloud: Cloud | None,
+    side: int,
+    title: str | None = None,
 ) -> list[Image]:
-    """Each picture, at most `side` pixels wide and high; a grey one with the reason where none."""
+    """Return each picture in RGB; a grey one with the reason where it cannot be had.
 
-    def shrunk(place: Place) -> Image:
-        image = decoded(place, cloud).convert("RGB")
+    Args:
+        locations: as `complete_from_cloud` gives them.
+        cloud: the client; None if none is configured.
+        side: pixels of the longer side, at most.
+        title: of a progress bar; None shows none.
+    """
+
+    def reduced(location: PictureLocation) -> Image:
+        image = load_image(location, cloud).convert("RGB")
         image.thumbnail((side, side))
         return image
 
-    made = each(found, shrunk, what)
-    drawn = [max(one.size) for one in made if not isinstance(one, ImagenError)]
-    grey = (
-        min(side, max(MIN_CELL_PIXELS, *drawn)) if drawn else side
-    )  # or it alone would widen every cell
+    results = map_in_threads(locations, reduced, title)
+    sides = [max(one.size) for one in results if not isinstance(one, ImagenError)]
+    # As large as the others, or the grey one alone would widen every cell of the page.
+    grey_side = min(side, max(MIN_CELL_PIXELS, *sides)) if sides else side
     return [
-        placeholder_image(str(one), grey) if isinstance(one, ImagenError) else one
-        for one in made
+        placeholder_image(str(one), grey_side) if isinstance(one, ImagenError) else one
+        for one in results
     ]
 
 
-def captions(frame: pd.DataFrame, caption: Caption) -> list[str]:
-    """The text below each picture. Raises `UsageError` for a column that is not there."""
+def captions_of_rows(frame: pd.DataFrame, caption: Caption) -> list[str]:
+    """Return the text below each picture; none at all if `caption` is None.
+
+    Args:
+        frame: the rows.
+        caption: a column, a format string such as "{seed} · {steps}", or a function of
+            the row.
+
+    Raises:
+        UsageError: if the frame has no such column, or its values do not fit the
+            format.
+    """
     if caption is None:
         return []
     if callable(caption):
-        return [_shown(caption(row)) for _, row in frame.iterrows()]
+        return [_caption_text(caption(row)) for _, row in frame.iterrows()]
     if caption in frame.columns:
-        return [_shown(value) for value in frame[caption]]
-    names = _names(caption)
-    if lacking := [name for name in names if name not in frame.columns]:
-        there = ", ".join(map(str, frame.columns))
-        raise UsageError(
-            f"no column {', '.join(lacking)} for the caption: there are {there}"
-        )
-    if not names:
-        raise UsageError(
-            f"caption names a column, or is a text such as '{{seed}} · {{steps}}', not {caption!r}"
-        )
+        return [_caption_text(value) for value in frame[caption]]
+    names = _columns_of_format(caption)
+    _require_caption_columns(frame, caption, names)
     rows = zip(*(frame[name] for name in names), strict=True)
     try:
-        return [
-            caption.format(**dict(zip(names, map(_value, row), strict=True)))
-            for row in rows
-        ]
+        return [_format_caption(caption, names, row) for row in rows]
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UsageError(
             f"the caption {caption!r} does not fit the columns: {error}"
         ) from None
 
 
-def _names(caption: str) -> list[str]:
-    """The columns that a format string names."""
+def _columns_of_format(caption: str) -> list[str]:
+    """Return the columns that a format string names; {size[0]} names `size`."""
     try:
-        fields = [
-            name
-            for _, name, _, _ in string.Formatter().parse(caption)
-            if name is not None
-        ]
+        fields = [name for _, name, _, _ in string.Formatter().parse(caption)]
     except ValueError as error:
         raise UsageError(
             f"the caption {caption!r} is no format string: {error}"
         ) from None
-    return [*dict.fromkeys(name.partition(".")[0].partition("[")[0] for name in fields)]
+    columns = [
+        name.partition(".")[0].partition("[")[0] for name in fields if name is not None
+    ]
+    return [*dict.fromkeys(columns)]
 
 
-class _Nothing(str):
-    """A missing value: nothing, however it is to be formatted."""
+def _require_caption_columns(
+    frame: pd.DataFrame, caption: str, names: Sequence[str]
+) -> None:
+    lacking = [name for name in names if name not in frame.columns]
+    if lacking:
+        available = ", ".join(map(str, frame.columns))
+        raise UsageError(
+            f"no column {', '.join(lacking)} for the caption: there are {available}"
+        )
+    if not names:
+        raise UsageError(
+            "caption names a column, or is a text such as '{seed} · {steps}', "
+            f"not {caption!r}"
+        )
 
-    def __format__(self, wanted: str) -> str:
+
+def _format_caption(caption: str, names: Sequence[str], row: Sequence[object]) -> str:
+    values = {
+        name: _format_argument(value) for name, value in zip(names, row, strict=True)
+    }
+    return caption.format(**values)
+
+
+class _MissingText(str):
+    """The text of a missing value: empty, with any format."""
+
+    def __format__(self, spec: str) -> str:
         return ""
 
 
-def _value(value: object) -> object:
-    """What `str.format` gets: lists as words, missing values as nothing, the rest as it is."""
-    found = plain(value)
-    if found is None:
-        return _Nothing()
-    return ", ".join(map(str, found)) if isinstance(found, list) else found
+def _format_argument(value: object) -> object:
+    """Return what `str.format` gets: lists as text, missing values as no text."""
+    plain = plain_value(value)
+    if plain is None:
+        return _MissingText()
+    return ", ".join(map(str, plain)) if isinstance(plain, list) else plain
 
 
-def _shown(value: object) -> str:
-    return str(_value(value))
+def _caption_text(value: object) -> str:
+    return str(_format_argument(value))

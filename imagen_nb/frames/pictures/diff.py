@@ -8,72 +8,106 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb.errors import StorageError
-from imagen_nb.frames.pictures.locate import at
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import plain, sidecar, text
-from imagen_nb.storage.output import read_record
+from imagen_nb.frames.pictures.locate import position_of
+from imagen_nb.frames.schema import (
+    parse_sidecar,
+    plain_value,
+    require_columns,
+    text_or_empty,
+)
+from imagen_nb.storage.output import load_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_ITSELF = {  # what any two pictures differ in
-    "id", "created_at", "storage_path", "local_path", "latency_ms", "prompt_hash", "sha256",
-    "bytes", "cloud",
-}  # fmt: skip
+_ALWAYS_DIFFERENT = {  # fields in which any two pictures differ
+    "id",
+    "created_at",
+    "storage_path",
+    "local_path",
+    "latency_ms",
+    "prompt_hash",
+    "sha256",
+    "bytes",
+    "cloud",
+}
 
 
-def diff(
+def diff_pictures(
     frame: pd.DataFrame,
     one: int | str | UUID,
     other: int | str | UUID,
     *,
     all: bool = False,
 ) -> pd.DataFrame:
-    """The fields in which two pictures differ, as `Accessor.diff` says."""
+    """Return the fields in which two pictures differ, as `Accessor.diff` documents.
+
+    Args:
+        frame: needs the column `id`.
+        one: a picture's position or id.
+        other: that of the other one.
+        all: include the fields in which any two pictures differ.
+
+    Returns:
+        One row a field, one column a picture: named by its id, or by its position if
+        the ids do not tell the two apart.
+
+    Raises:
+        UsageError: if the frame has no such picture.
+    """
     import pandas as pd
 
-    require(frame, "id")
-    positions = [at(frame, one), at(frame, other)]
-    left, right = (_fields(frame.iloc[position]) for position in positions)
+    require_columns(frame, "id")
+    positions = [position_of(frame, one), position_of(frame, other)]
+    left, right = (_fields_of_row(frame.iloc[position]) for position in positions)
     names = [
         name
         for name in dict.fromkeys([*left, *right])
-        if (all or name not in _OF_ITSELF) and left.get(name) != right.get(name)
+        if (all or name not in _ALWAYS_DIFFERENT) and left.get(name) != right.get(name)
     ]
     values = [[left.get(name), right.get(name)] for name in names]
-    ids = [text(frame["id"].iloc[position]) for position in positions]
-    heads: list[Any] = ids if len({"", *ids}) == 3 else positions
+    ids = [text_or_empty(frame["id"].iloc[position]) for position in positions]
+    are_distinct = len({"", *ids}) == 3
     return pd.DataFrame(
-        values, index=pd.Index(names, name="field"), columns=heads, dtype=object
+        values,
+        index=pd.Index(names, name="field"),
+        columns=ids if are_distinct else positions,
+        dtype=object,
     )
 
 
-def _fields(row: pd.Series[Any]) -> dict[str, Any]:
-    """The columns, and what its record has besides."""
+def _fields_of_row(row: pd.Series[Any]) -> dict[str, Any]:
+    """Return the columns, and those fields of the record that are no columns."""
     columns = {
-        str(name): plain(value) for name, value in row.items() if name != "sidecar"
+        str(name): plain_value(value)
+        for name, value in row.items()
+        if name != "sidecar"
     }
-    record = dict(_flat(_record(row)))
-    return columns | {
-        name: value for name, value in record.items() if name not in columns
-    }
+    record = dict(_flat_fields(_record_of_row(row)))
+    others = {name: value for name, value in record.items() if name not in columns}
+    return columns | others
 
 
-def _record(row: pd.Series[Any]) -> dict[str, Any]:
-    """From the frame, or from the file beside the picture on this machine."""
-    if found := sidecar(row.get("sidecar")):
-        return found
-    if path := text(row.get("local_path")):
-        try:
-            return read_record(Path(path)).snapshot()
-        except StorageError:  # moved, or torn: the columns are still there
-            return {}
-    return {}
+def _record_of_row(row: pd.Series[Any]) -> dict[str, Any]:
+    """Return the record from the frame, or from the file beside the local picture."""
+    sidecar = parse_sidecar(row.get("sidecar"))
+    if sidecar:
+        return sidecar
+    path = text_or_empty(row.get("local_path"))
+    if not path:
+        return {}
+    try:
+        return load_record(Path(path)).snapshot()
+    except StorageError:  # moved, or torn: the columns are still there
+        return {}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat_fields(
+    values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings by dotted names: versions.torch."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat_fields(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

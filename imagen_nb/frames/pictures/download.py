@@ -1,22 +1,28 @@
-"""Downloading the pictures of a frame: many at once, and going on where it was broken off."""
+"""Downloading the pictures of a frame, many at once; a broken download goes on."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagen_nb.cloud import picture_cache as cache
+from imagen_nb.cloud import picture_cache
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Missing
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.errors import ObjectMissingError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames.pictures.locate import Place, content, described, places
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.pictures.signed_urls import sign
-from imagen_nb.storage.output import Output, numbered, slug
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_picture_file,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.pictures.signed_urls import sign_paths
+from imagen_nb.storage.output import PictureFiles, numbered_name, slug
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
@@ -28,77 +34,99 @@ from imagen_nb.system.terminal import print_notice
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}  # what the bucket takes
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NAME = re.compile(r"[\w-][\w.-]{0,150}", re.ASCII)
+_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}  # what the bucket takes
+_DAY_FOLDER = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_SAFE_STEM = re.compile(r"[\w-][\w.-]{0,150}", re.ASCII)
 
 
-def download(
+def download_pictures(
     frame: pd.DataFrame, folder: Path | str, cloud: Cloud | None
 ) -> pd.DataFrame:
-    """Every picture's file in one folder, and a frame that says where, or why not."""
+    """Save every picture's file in one folder, as `Accessor.download` documents.
+
+    Returns:
+        The columns id, path (None if there is no file) and reason (why), with the index
+        of the frame.
+
+    Raises:
+        UsageError: if the frame lacks columns.
+        StorageError: if the folder cannot be written to.
+    """
     import pandas as pd
 
-    wanted = described(places(frame), cloud)
-    output = Output(folder)
+    locations = complete_from_cloud(locate_pictures(frame), cloud)
+    output = PictureFiles(folder)
     output.prepare()
-    done = _all(wanted, output.folder, cloud)
+    results = _download_all(locations, output.folder, cloud)
     with explain_folder_errors(output.folder):
         flush_folder(output.folder)
-    reasons = [str(one) if isinstance(one, ImagenError) else None for one in done]
-    if failed := [reason for reason in reasons if reason]:
+    paths = [None if isinstance(one, ImagenError) else str(one) for one in results]
+    reasons = [str(one) if isinstance(one, ImagenError) else None for one in results]
+    failed = [reason for reason in reasons if reason]
+    if failed:
         print_notice(
-            f"{len(failed)} of {len(done)} pictures could not be downloaded: {failed[0]}"
+            f"{len(failed)} of {len(results)} pictures could not be downloaded: "
+            f"{failed[0]}"
         )
     columns = {
-        "id": [place.wanted.id for place in wanted],
-        "path": [None if isinstance(one, ImagenError) else str(one) for one in done],
+        "id": [location.picture.id for location in locations],
+        "path": paths,
         "reason": reasons,
     }
     return pd.DataFrame(columns, index=frame.index, dtype="str")
 
 
-def _all(
-    wanted: list[Place], folder: Path, cloud: Cloud | None
+def _download_all(
+    locations: Sequence[PictureLocation], folder: Path, cloud: Cloud | None
 ) -> list[Path | ImagenError]:
-    there = each(wanted, lambda place: _there(place, folder))
-    absent = [place for place, path in zip(wanted, there, strict=True) if path is None]
-    away = [one.wanted.storage_path for one in absent if not (one.local or one.nowhere)]
-    urls, reasons = sign(cloud, away) if cloud else ({}, {})
+    """Return the file of each picture, or why there is none; sign all URLs at once."""
+    present = map_in_threads(locations, lambda one: _find_downloaded(one, folder))
+    absent = [
+        location
+        for location, path in zip(locations, present, strict=True)
+        if path is None
+    ]
+    remote = [one for one in absent if not (one.local or one.not_in_cloud)]
+    urls: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    if cloud:
+        urls, reasons = sign_paths(cloud, [one.picture.storage_path for one in remote])
 
-    def read(cloud: Cloud, picture: Wanted) -> bytes:
+    def read(cloud: Cloud, picture: CloudPicture) -> bytes:
         if reason := reasons.get(picture.storage_path):
-            raise Missing(reason)
-        return cache.read(cloud, picture, urls[picture.storage_path])
+            raise ObjectMissingError(reason)
+        return picture_cache.download_picture(
+            cloud, picture, urls[picture.storage_path]
+        )
 
-    def fetch(place: Place) -> Path:
-        return _kept(place, folder, content(place, cloud, read))
+    def save(location: PictureLocation) -> Path:
+        data = load_picture_file(location, cloud, read)
+        return _save_under_free_name(location, folder, data)
 
-    fetched = iter(each(absent, fetch, "downloading"))
-    return [next(fetched) if path is None else path for path in there]
+    saved = iter(map_in_threads(absent, save, "downloading"))
+    return [next(saved) if path is None else path for path in present]
 
 
-def _there(place: Place, folder: Path) -> Path | None:
-    """The picture's file in the folder, by its hash; None if it is not, or none is known."""
-    if place.wanted.sha256 is None:
+def _find_downloaded(location: PictureLocation, folder: Path) -> Path | None:
+    """Return the picture's file in the folder, found by its hash, or None."""
+    if location.picture.sha256 is None:
         return None
-    stem, suffix = file_name(place.wanted.storage_path, place.wanted.id)
     number = 1
-    while (path := _numbered(folder, stem, number, suffix)).is_file():
+    while (path := _numbered_path(location, folder, number)).is_file():
         with suppress(OSError):
-            if hashlib.sha256(path.read_bytes()).hexdigest() == place.wanted.sha256:
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            if sha256 == location.picture.sha256:
                 return path
         number += 1
     return None
 
 
-def _kept(place: Place, folder: Path, data: bytes) -> Path:
-    """Under the first name that is free, or that has these very bytes."""
-    stem, suffix = file_name(place.wanted.storage_path, place.wanted.id)
+def _save_under_free_name(location: PictureLocation, folder: Path, data: bytes) -> Path:
+    """Save under the first name that is free, or that has these very bytes."""
     number = 1
     with explain_folder_errors(folder), temporary_file(folder, data) as temporary:
         while True:
-            path = _numbered(folder, stem, number, suffix)
+            path = _numbered_path(location, folder, number)
             with suppress(FileExistsError):
                 move_to_new_name(temporary, path)
                 return path
@@ -107,18 +135,26 @@ def _kept(place: Place, folder: Path, data: bytes) -> Path:
             number += 1
 
 
-def _numbered(folder: Path, stem: str, number: int, suffix: str) -> Path:
-    return (folder / numbered(stem, number)).with_suffix(suffix)
+def _numbered_path(location: PictureLocation, folder: Path, number: int) -> Path:
+    stem, suffix = download_name(location.picture.storage_path, location.picture.id)
+    return (folder / numbered_name(stem, number)).with_suffix(suffix)
 
 
-def file_name(storage_path: str, id: str) -> tuple[str, str]:
-    """The name of a picture's file, "<day>-<name>", and its suffix; whatever its row says.
+def download_name(storage_path: str, id: str) -> tuple[str, str]:
+    """Return the stem ("<day>-<name>") and the suffix of a picture's file.
 
-    What is no path of ours becomes plain letters and a hash, so that two of them stay apart.
+    The name is a safe one, whatever the row says: a path that is not one of ours
+    becomes plain letters and a hash, so that two of them stay apart.
+
+    Example:
+        >>> download_name("5c2f/2026-05-11/a-boat-11.png", id)
+        ('2026-05-11-a-boat-11', '.png')
     """
     path = PurePosixPath(storage_path)
-    day, suffix = path.parent.name, path.suffix if path.suffix in _SUFFIXES else ".png"
-    if _DAY.fullmatch(day) and _NAME.fullmatch(path.stem) and path.suffix == suffix:
-        return f"{day}-{path.stem}", suffix
-    told = f"{id}\n{storage_path}".encode(errors="surrogatepass")
-    return f"{slug(path.stem)}-{hashlib.sha256(told).hexdigest()[:12]}", suffix
+    day, stem = path.parent.name, path.stem
+    suffix = path.suffix if path.suffix in _PICTURE_SUFFIXES else ".png"
+    is_ours = _DAY_FOLDER.fullmatch(day) and _SAFE_STEM.fullmatch(stem)
+    if is_ours and path.suffix == suffix:
+        return f"{day}-{stem}", suffix
+    identity = f"{id}\n{storage_path}".encode(errors="surrogatepass")
+    return f"{slug(stem)}-{hashlib.sha256(identity).hexdigest()[:12]}", suffix

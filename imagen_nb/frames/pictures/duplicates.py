@@ -1,4 +1,4 @@
-"""Pictures of a frame that are the same, or look it."""
+"""Duplicates in a frame: pictures that are the same file, or look alike."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place, content, decoded, described, places
-from imagen_nb.frames.pictures.parallel import each
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    load_image,
+    load_picture_file,
+    locate_pictures,
+)
+from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.progress import progress_bar
 from imagen_nb.system.terminal import print_notice
@@ -24,69 +30,99 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-FARTHEST = 24  # bits of 64: two pictures that have nothing in common differ in about 32
-_BLOCK = 512  # pictures compared with all others at once: 40 MB for 10,000 of them
-_NOTED = 500  # pictures looked at between two notes of what was seen
+MAX_NEAR_BITS = 24  # of 64: pictures with nothing in common differ in about 32
+_HASHES_PER_BLOCK = 512  # compared with all others at once: 40 MB for 10,000 of them
+_PICTURES_PER_SAVE = 500  # hashed before the hashes are saved
 
 Groups = list[list[int]]
 
 
-def duplicates(frame: pd.DataFrame, near: int, cloud: Cloud | None) -> pd.DataFrame:
-    """The rows that have a like, with the column `group`, as `Accessor.duplicates` says."""
-    bits = _bits(near)
-    phash = _phash() if bits else None
-    found = described(places(frame), cloud)
-    facts = (
-        _hashes(found, cloud, phash)
-        if phash
-        else each(found, lambda p: _sha256(p, cloud))
-    )
-    if missing := [fact for fact in facts if isinstance(fact, ImagenError)]:
+def find_duplicates(
+    frame: pd.DataFrame, near: int, cloud: Cloud | None
+) -> pd.DataFrame:
+    """Return the rows that have a duplicate, as `Accessor.duplicates` documents.
+
+    Args:
+        frame: needs the columns `id`, `storage_path` and `local_path`.
+        near: 0 compares the files; more, the number of bits in which the perceptual
+            hashes of 64 bits may differ.
+        cloud: the client; None if none is configured.
+
+    Returns:
+        The rows group by group, with the column `group`. Pictures that cannot be read
+        are left out, and a line on stderr says how many.
+
+    Raises:
+        UsageError: if `near` is not valid, or needs imagehash and that is not
+            installed.
+    """
+    bits = _validated_near(near)
+    phash = _make_phash() if bits else None
+    locations = complete_from_cloud(locate_pictures(frame), cloud)
+    hashes: Sequence[int | str | ImagenError]
+    if phash:
+        hashes = _perceptual_hashes(locations, cloud, phash)
+    else:
+        hashes = map_in_threads(locations, lambda one: _sha256_of_picture(one, cloud))
+    failed = [one for one in hashes if isinstance(one, ImagenError)]
+    if failed:
         print_notice(
-            f"{len(missing)} of {len(found)} pictures were not compared: {missing[0]}"
+            f"{len(failed)} of {len(locations)} pictures were not compared: {failed[0]}"
         )
     compared = [
-        place for place, fact in enumerate(facts) if not isinstance(fact, ImagenError)
+        position
+        for position, one in enumerate(hashes)
+        if not isinstance(one, ImagenError)
     ]
-    values: Any = [facts[place] for place in compared]
-    groups = near_groups(values, bits) if bits else same_groups(values)
-    return _grouped(frame, [[compared[number] for number in group] for group in groups])
+    values: Any = [hashes[position] for position in compared]
+    groups = group_near(values, bits) if bits else group_equal(values)
+    return _rows_of_groups(
+        frame, [[compared[number] for number in group] for group in groups]
+    )
 
 
-def _bits(near: int) -> int:
+def _validated_near(near: int) -> int:
     try:
         bits = operator.index(near)
     except TypeError:
         bits = -1
-    if not 0 <= bits <= FARTHEST:
+    if not 0 <= bits <= MAX_NEAR_BITS:
         raise UsageError(
-            f"near is a number of bits, 0 (the same file) to {FARTHEST}, not {near!r}"
+            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, "
+            f"not {near!r}"
         )
     return bits
 
 
-def _grouped(frame: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+def _rows_of_groups(frame: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     rows = [position for group in groups for position in group]
     numbers = [number for number, group in enumerate(groups) for _ in group]
     return frame.iloc[rows].assign(group=numbers).astype({"group": "Int64"})
 
 
-def _sha256(place: Place, cloud: Cloud | None) -> str:
-    return place.wanted.sha256 or hashlib.sha256(content(place, cloud)).hexdigest()
+def _sha256_of_picture(location: PictureLocation, cloud: Cloud | None) -> str:
+    if location.picture.sha256:
+        return location.picture.sha256
+    return hashlib.sha256(load_picture_file(location, cloud)).hexdigest()
 
 
-def same_groups(values: Sequence[Hashable]) -> Groups:
-    """The places of equal values, where there are several."""
-    found: dict[Hashable, list[int]] = {}
-    for place, value in enumerate(values):
-        found.setdefault(value, []).append(place)
-    return [group for group in found.values() if len(group) > 1]
+def group_equal(values: Sequence[Hashable]) -> Groups:
+    """Return the positions of values that are equal, where there are several."""
+    positions: dict[Hashable, list[int]] = {}
+    for position, value in enumerate(values):
+        positions.setdefault(value, []).append(position)
+    return [group for group in positions.values() if len(group) > 1]
 
 
-def near_groups(hashes: Sequence[int], bits: int) -> Groups:
-    """The places of hashes that are near: any two of a group differ in at most `bits` bits.
+def group_near(hashes: Sequence[int], bits: int) -> Groups:
+    """Return the positions of hashes (of 64 bits) that are near each other.
 
-    Each hash goes to the first group that it fits, and groups begin in the order of the hashes.
+    Any two of a group differ in at most `bits` bits. Each hash goes to the first group
+    that it fits, and groups begin in the order of the hashes.
+
+    Example:
+        >>> group_near([0b0000, 0b1111, 0b0001], bits=2)
+        [[0, 2]]
     """
     import numpy as np
     import pandas as pd
@@ -94,28 +130,27 @@ def near_groups(hashes: Sequence[int], bits: int) -> Groups:
     codes, unique = pd.factorize(np.array(hashes, dtype=np.uint64))
     members = [[code] for code in range(len(unique))]
     free = np.ones(len(unique), dtype=bool)
-    for leader, others in _neighbours(unique, bits):
-        if free[leader]:
-            for other in map(int, others[free[others]]):
-                if (
-                    np.bitwise_count(unique[members[leader]] ^ unique[other]).max()
-                    <= bits
-                ):
-                    members[leader].append(other)
-                    free[other] = False
-                    members[other] = []
+    for leader, others in _near_pairs(unique, bits):
+        if not free[leader]:
+            continue
+        for other in map(int, others[free[others]]):
+            differing = np.bitwise_count(unique[members[leader]] ^ unique[other])
+            if differing.max() <= bits:
+                members[leader].append(other)
+                free[other] = False
+                members[other] = []
     group_of = {code: number for number, group in enumerate(members) for code in group}
-    return same_groups([group_of[int(code)] for code in codes])
+    return group_equal([group_of[int(code)] for code in codes])
 
 
-def _neighbours(
+def _near_pairs(
     unique: NDArray[np.uint64], bits: int
 ) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """For each hash those after it that are near, if there are any."""
+    """Yield each hash that has near ones after it, with the positions of those."""
     import numpy as np
 
-    for start in range(0, len(unique), _BLOCK):
-        block = unique[start : start + _BLOCK, None]
+    for start in range(0, len(unique), _HASHES_PER_BLOCK):
+        block = unique[start : start + _HASHES_PER_BLOCK, None]
         near = np.bitwise_count(block ^ unique[None, start:]) <= bits
         for row in map(int, np.flatnonzero(near.sum(axis=1) > 1)):
             others = np.flatnonzero(near[row, row + 1 :]) + row + 1
@@ -123,8 +158,8 @@ def _neighbours(
                 yield start + row, others + start
 
 
-def _phash() -> Callable[[Image], int]:
-    """The perceptual hash as 64 bits. Raises `UsageError` when imagehash is not installed."""
+def _make_phash() -> Callable[[Image], int]:
+    """Return the perceptual hash (64 bits); raise `UsageError` without imagehash."""
     try:
         import imagehash
     except ImportError:
@@ -133,103 +168,111 @@ def _phash() -> Callable[[Image], int]:
         ) from None
     import numpy as np
 
-    return lambda image: int.from_bytes(
-        np.packbits(imagehash.phash(image).hash).tobytes()
-    )
+    def phash(image: Image) -> int:
+        return int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
+
+    return phash
 
 
-def _hashes(
-    found: Sequence[Place], cloud: Cloud | None, phash: Callable[[Image], int]
+def _perceptual_hashes(
+    locations: Sequence[PictureLocation],
+    cloud: Cloud | None,
+    phash: Callable[[Image], int],
 ) -> list[int | ImagenError]:
-    """Of each picture, or why not; each is looked at once in its life."""
-    seen = Seen(cache_folder() / "looks.sqlite")
-    keys = [_key(place) for place in found]
-    known = seen.known(keys)
-    facts: dict[str, int | ImagenError] = {**known}
-    left = [
-        *{
-            key: place
-            for key, place in zip(keys, found, strict=True)
-            if key not in known
-        }.items()
-    ]
+    """Return the hash of each picture, or why there is none; hash each only once."""
+    cache = HashCache(cache_folder() / "looks.sqlite")
+    keys = [_key_of_location(location) for location in locations]
+    hashes: dict[str, int | ImagenError] = {**cache.load(keys)}
+    location_of = dict(zip(keys, locations, strict=True))
+    left = [key for key in location_of if key not in hashes]
+
+    def hash_picture(key: str) -> int:
+        return phash(load_image(location_of[key], cloud))
+
     with progress_bar("looking at pictures") as count:
-        for start in range(0, len(left), _NOTED):
-            part = left[start : start + _NOTED]
-            looks = each(part, lambda item: phash(decoded(item[1], cloud)))
-            facts |= (fresh := dict(zip((key for key, _ in part), looks, strict=True)))
-            seen.learn(
-                {key: look for key, look in fresh.items() if isinstance(look, int)}
-            )
+        for start in range(0, len(left), _PICTURES_PER_SAVE):
+            part = left[start : start + _PICTURES_PER_SAVE]
+            fresh = dict(zip(part, map_in_threads(part, hash_picture), strict=True))
+            hashes |= fresh
+            cache.save({key: n for key, n in fresh.items() if isinstance(n, int)})
             count(start + len(part), len(left))
-    return [facts[key] for key in keys]
+    return [hashes[key] for key in keys]
 
 
-def _key(place: Place) -> str:
-    """What the picture's look hangs on: its bytes, or its file as it is now."""
-    if place.wanted.sha256:
-        return f"phash {place.wanted.sha256}"
-    if place.local:
+def _key_of_location(location: PictureLocation) -> str:
+    """Return what the hash depends on: the sha256, or the file as it is now."""
+    if location.picture.sha256:
+        return f"phash {location.picture.sha256}"
+    if location.local:
         with suppress(OSError):  # removed since: decoding it will say so
-            stat = place.local.stat()
-            return f"phash {stat.st_mtime_ns} {stat.st_size} {place.local}"
-    return f"phash {place.wanted.id} {place.wanted.storage_path}"
+            stat = location.local.stat()
+            return f"phash {stat.st_mtime_ns} {stat.st_size} {location.local}"
+    return f"phash {location.picture.id} {location.picture.storage_path}"
 
 
-_BUSY_S = 30  # seconds to wait for other processes that write
-_MANY = 500  # keys in one question
-_TABLE = (
+_CACHE_BUSY_TIMEOUT_S = 30  # to wait for other processes that write
+_KEYS_PER_SELECT = 500
+_CREATE_SEEN = (
     "CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, bits BLOB) WITHOUT ROWID"
 )
 
 T = TypeVar("T")
 
 
-class Seen:
-    """64 bits for each key, in a file that processes may share. Nothing is raised for its sake."""
+class HashCache:
+    """Hashes of 64 bits by key, in a file that processes may share.
+
+    Raises nothing: without the file, hashes are computed again, and a line on stderr
+    says so.
+    """
 
     def __init__(self, path: Path) -> None:
         """Creates nothing."""
         self.path = path
 
-    def known(self, keys: Iterable[str]) -> dict[str, int]:
-        """Those of the keys that are known."""
+    def load(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the hashes of those keys that have one."""
         if not self.path.exists():
             return {}
-        digests = {_digest(key): key for key in keys}
+        key_of = {_digest_of_key(key): key for key in keys}
 
-        def ask(connection: sqlite3.Connection) -> dict[str, int]:
-            found: dict[str, int] = {}
-            asked = [*digests]
-            for start in range(0, len(asked), _MANY):
-                part = asked[start : start + _MANY]
+        def select(connection: sqlite3.Connection) -> dict[str, int]:
+            hashes: dict[str, int] = {}
+            digests = [*key_of]
+            for start in range(0, len(digests), _KEYS_PER_SELECT):
+                part = digests[start : start + _KEYS_PER_SELECT]
                 marks = ", ".join("?" * len(part))
                 rows = connection.execute(
                     f"SELECT key, bits FROM seen WHERE key IN ({marks})", part
                 )
-                found |= {digests[key]: int.from_bytes(bits) for key, bits in rows}
-            return found
+                hashes |= {key_of[key]: int.from_bytes(bits) for key, bits in rows}
+            return hashes
 
-        return self._with(ask) or {}
+        return self._run_with_file(select) or {}
 
-    def learn(self, values: Mapping[str, int]) -> None:
-        """Note these for the next time."""
-        rows = [(_digest(key), value.to_bytes(8)) for key, value in values.items()]
-        self._with(
-            lambda connection: connection.executemany(
-                "INSERT OR REPLACE INTO seen VALUES (?, ?)", rows
-            )
-        )
+    def save(self, hashes: Mapping[str, int]) -> None:
+        """Keep these hashes for the next time."""
+        rows = [(_digest_of_key(key), n.to_bytes(8)) for key, n in hashes.items()]
 
-    def _with(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """None when the file cannot be used. A damaged one is begun anew."""
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
+
+        self._run_with_file(insert)
+
+    def _run_with_file(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Return what `work` returns; None if the file cannot be used.
+
+        A damaged file is removed, so that the next call begins a new one.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with (
-                closing(sqlite3.connect(self.path, timeout=_BUSY_S)) as connection,
+                closing(
+                    sqlite3.connect(self.path, timeout=_CACHE_BUSY_TIMEOUT_S)
+                ) as connection,
                 connection,
             ):
-                connection.execute(_TABLE)
+                connection.execute(_CREATE_SEEN)
                 return work(connection)
         except (OSError, sqlite3.OperationalError) as error:  # full, locked, not ours
             print_notice(
@@ -241,5 +284,5 @@ class Seen:
         return None
 
 
-def _digest(key: str) -> bytes:
+def _digest_of_key(key: str) -> bytes:
     return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Where the pictures of a frame are, and their files: here, in the cache or in the cloud."""
+"""Where the pictures of a frame are (here, cached, in the cloud), and their files."""
 
 from __future__ import annotations
 
@@ -14,101 +14,116 @@ from uuid import UUID
 
 from PIL import Image
 
-from imagen_nb.cloud import picture_cache as cache
+from imagen_nb.cloud import picture_cache
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud, url_chunks
-from imagen_nb.cloud.errors import Missing
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.errors import ObjectMissingError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError, StorageError, UsageError
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import sidecar, text
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import parse_sidecar, require_columns, text_or_empty
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_KINDS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SIZE = re.compile(r"(\d{1,15})(\.0)?")
-
-_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
+_PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
+_SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+_WHOLE_BYTES = re.compile(r"(\d{1,15})(\.0)?")
+_LOCATION_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PictureLocation:
     """Where a row says that its picture is.
 
-    `local`: its file, if it is on this machine. `state`: what the frame says of the cloud, "" for
-    nothing. `trouble`: why the cloud's own row of it cannot be had.
+    Attributes:
+        picture: the object in the cloud, as the row describes it.
+        local: its file, if that is on this machine.
+        state: what the frame says of the cloud (column `cloud`), "" if it says nothing.
+        lookup_error: why the cloud's own row of it cannot be had.
     """
 
-    wanted: Wanted
+    picture: CloudPicture
     local: Path | None = None
     state: str = ""
-    trouble: str | None = None
+    lookup_error: str | None = None
 
     @property
-    def nowhere(self) -> str | None:
-        """Why the cloud need not be asked for it; None when it must.
+    def not_in_cloud(self) -> str | None:
+        """Why the cloud need not be asked for the picture; None if it must be.
 
-        What is not synced has no path of its own yet: another picture may lie at the one it names.
+        What is not synced has no path of its own yet: another picture may lie at the
+        one that the row names.
         """
-        if not self.wanted.storage_path:
+        if not self.picture.storage_path:
             return "its row has no storage_path"
         if self.state not in ("", "synced"):
             return f"not in the cloud when this frame was read ({self.state})"
         return None
 
 
-def places(frame: pd.DataFrame) -> list[Place]:
-    """One for each row. Raises `UsageError` when the frame lacks the columns."""
-    require(frame, "id", "storage_path", "local_path")
+def locate_pictures(frame: pd.DataFrame) -> list[PictureLocation]:
+    """Return the location of each row's picture; asks nobody.
+
+    Raises:
+        UsageError: if the frame lacks `id`, `storage_path` or `local_path`.
+    """
+    require_columns(frame, "id", "storage_path", "local_path")
     names = ("id", "storage_path", "local_path", "cloud", "sidecar")
     nothing = [None] * len(frame)
     columns = [frame[name] if name in frame.columns else nothing for name in names]
-    return [_place(*values) for values in zip(*columns, strict=True)]
+    return [_location_of_row(*values) for values in zip(*columns, strict=True)]
 
 
-def _place(
-    id: object, path: object, local: object, state: object, record: object
-) -> Place:
-    facts = sidecar(record) or {}
-    wanted = Wanted(
-        text(id), text(path), *_facts(facts.get("sha256"), facts.get("bytes"))
-    )
-    return Place(wanted, _file(text(local)), text(state))
+def _location_of_row(
+    id: object, path: object, local: object, state: object, sidecar: object
+) -> PictureLocation:
+    record = parse_sidecar(sidecar) or {}
+    facts = _hash_and_size(record.get("sha256"), record.get("bytes"))
+    picture = CloudPicture(text_or_empty(id), text_or_empty(path), *facts)
+    local_path = _existing_file(text_or_empty(local))
+    return PictureLocation(picture, local_path, text_or_empty(state))
 
 
-def _file(named: str) -> Path | None:
-    with suppress(OSError, ValueError):  # no path at all
-        if named and (path := Path(named)).is_file():
-            return path
+def _existing_file(path: str) -> Path | None:
+    with suppress(OSError, ValueError):  # ValueError: the text cannot be a path
+        if path and Path(path).is_file():
+            return Path(path)
     return None
 
 
-def _facts(sha256: object, size: object) -> tuple[str | None, int | None]:
-    """Hash and size, where they are ones."""
-    known = text(sha256).lower()
-    number = _SIZE.fullmatch(str(size))
-    return known if _SHA256.fullmatch(known) else None, int(
-        number[1]
-    ) if number else None
+def _hash_and_size(sha256: object, size: object) -> tuple[str | None, int | None]:
+    """Return the hash and the number of bytes; None for what is none."""
+    hex = text_or_empty(sha256).lower()
+    number = _WHOLE_BYTES.fullmatch(str(size))
+    return (
+        hex if _SHA256_HEX.fullmatch(hex) else None,
+        int(number[1]) if number else None,
+    )
 
 
-def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
-    """The position of a picture, given that (as `iloc` takes it) or its id."""
-    if isinstance(which, str | UUID):
-        require(frame, "id")
-        found = [place for place, id in enumerate(frame["id"]) if str(id) == str(which)]
-        if not found:
-            raise UsageError(f"no picture of this frame has the id {str(which)!r}")
-        return found[0]
+def position_of(frame: pd.DataFrame, picture: int | str | UUID) -> int:
+    """Return the row number (0 is the first) of a picture.
+
+    Args:
+        frame: any frame with the column `id`, or without it for a position.
+        picture: its id, or its position as `iloc` takes it, so that -1 is the last.
+
+    Raises:
+        UsageError: if the frame has no such picture.
+    """
+    if isinstance(picture, str | UUID):
+        require_columns(frame, "id")
+        for position, id in enumerate(frame["id"]):
+            if str(id) == str(picture):
+                return position
+        raise UsageError(f"no picture of this frame has the id {str(picture)!r}")
     try:
-        position = operator.index(which)
+        position = operator.index(picture)
     except TypeError:
         raise UsageError(
-            f"a picture is named by its position or its id, not {which!r}"
+            f"a picture is named by its position or its id, not {picture!r}"
         ) from None
     if not -len(frame) <= position < len(frame):
         raise UsageError(
@@ -117,101 +132,134 @@ def at(frame: pd.DataFrame, which: int | str | UUID) -> int:
     return position % len(frame)
 
 
-def opened(
-    frame: pd.DataFrame, which: int | str | UUID, cloud: Cloud | None
+def open_picture(
+    frame: pd.DataFrame, picture: int | str | UUID, cloud: Cloud | None
 ) -> Image.Image:
-    """One picture of the frame, as `decoded`."""
-    position = at(frame, which)
-    (place,) = described(places(frame.iloc[[position]]), cloud)
-    return decoded(place, cloud)
+    """Return one picture, by position or id, as `Accessor.open` documents."""
+    row = frame.iloc[[position_of(frame, picture)]]
+    (location,) = complete_from_cloud(locate_pictures(row), cloud)
+    return load_image(location, cloud)
 
 
-def decoded(place: Place, cloud: Cloud | None) -> Image.Image:
-    """The picture. Raises `StorageError` when its file is torn, else as `content`."""
-    data = content(place, cloud)
+def load_image(location: PictureLocation, cloud: Cloud | None) -> Image.Image:
+    """Return the picture, decoded.
+
+    Raises:
+        ImagenError: as `load_picture_file`.
+        StorageError: if the file is torn, or no picture.
+    """
+    data = load_picture_file(location, cloud)
     try:
-        image = Image.open(BytesIO(data), formats=_KINDS)
+        image = Image.open(BytesIO(data), formats=_PICTURE_FORMATS)
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        name = place.local or place.wanted.storage_path
+        name = location.local or location.picture.storage_path
         raise StorageError(f"{name} is torn, or no picture") from None
     return image
 
 
-def content(
-    place: Place,
+def load_picture_file(
+    location: PictureLocation,
     cloud: Cloud | None,
-    fetch: Callable[[Cloud, Wanted], bytes] = cache.fetch,
+    fetch: Callable[[Cloud, CloudPicture], bytes] = picture_cache.fetch_picture,
 ) -> bytes:
-    """The picture's file: as it is on this machine, else from the cache, else from the cloud.
+    """Return the picture's file: from this machine, the cache, or the cloud.
 
-    Raises `ImagenError` when it cannot be had, or is not the one that its row describes.
+    Args:
+        location: as `complete_from_cloud` gives it, or the file is not checked against
+            the hash of its row.
+        cloud: the client; None if none is configured.
+        fetch: loads the file from the cloud; by default into the cache.
+
+    Raises:
+        ImagenError: if the file cannot be had, or is not the one that its row
+            describes.
     """
-    if place.local:
+    if location.local:
         try:
-            return place.local.read_bytes()
+            return location.local.read_bytes()
         except OSError as error:
-            raise StorageError(f"cannot read {place.local}: {error.strerror}") from None
-    if place.nowhere:
-        raise Missing(f"not on this machine, and {place.nowhere}")
-    if (data := cache.cached(place.wanted)) is not None:
+            reason = error.strerror
+            raise StorageError(f"cannot read {location.local}: {reason}") from None
+    if location.not_in_cloud:
+        raise ObjectMissingError(f"not on this machine, and {location.not_in_cloud}")
+    data = picture_cache.cached_picture(location.picture)
+    if data is not None:
         return data
-    if cloud is None or place.trouble:
-        raise Missing(f"not on this machine, and {place.trouble or NOT_CONFIGURED}")
-    return fetch(cloud, place.wanted)
+    if cloud is None or location.lookup_error:
+        reason = location.lookup_error or NOT_CONFIGURED
+        raise ObjectMissingError(f"not on this machine, and {reason}")
+    return fetch(cloud, location.picture)
 
 
-def described(found: Sequence[Place], cloud: Cloud | None) -> list[Place]:
-    """The same with hash, size and path of the cloud's rows where the frame lacks the hash.
+def complete_from_cloud(
+    locations: Sequence[PictureLocation], cloud: Cloud | None
+) -> list[PictureLocation]:
+    """Return the locations with the hash, size and path of the cloud's own rows.
 
-    Asks for many at once, and not for what is on this machine.
+    Only where the frame lacks the hash and the picture is not on this machine; the
+    cloud is asked for many rows at once. What it answers instead is in `lookup_error`.
     """
     lacking = {
-        place.wanted.id
-        for place in found
-        if not (place.local or place.nowhere or place.wanted.sha256)
+        location.picture.id for location in locations if _needs_cloud_row(location)
     }
     if not lacking or cloud is None:
-        return [*found]
-    told, trouble = _ask(cloud, sorted(filter(_is_id, lacking)))
-    if unknown := sum(not row["sha256"] for row in told.values()):
+        return [*locations]
+    rows, errors = _load_location_rows(
+        cloud, sorted(filter(_is_canonical_uuid, lacking))
+    )
+    unknown = sum(not row["sha256"] for row in rows.values())
+    if unknown:
         print_notice(
             f"pictures without a sha256 in their rows, taken unchecked: {unknown}"
         )
     return [
-        _completed(place, told, trouble) if place.wanted.id in lacking else place
-        for place in found
+        _completed_location(location, rows, errors)
+        if location.picture.id in lacking
+        else location
+        for location in locations
     ]
 
 
-def _completed(
-    place: Place, told: Mapping[str, Mapping[str, Any]], trouble: Mapping[str, str]
-) -> Place:
-    id = place.wanted.id
-    if id not in told:
-        return replace(place, trouble=trouble.get(id, "the cloud has no row of it"))
-    row = told[id]
-    facts = _facts(row["sha256"], row["bytes"])
-    return replace(place, wanted=Wanted(id, text(row["storage_path"]), *facts))
+def _needs_cloud_row(location: PictureLocation) -> bool:
+    is_known = location.local or location.not_in_cloud or location.picture.sha256
+    return not is_known
 
 
-def _is_id(id: str) -> bool:
+def _completed_location(
+    location: PictureLocation,
+    rows: Mapping[str, Mapping[str, Any]],
+    errors: Mapping[str, str],
+) -> PictureLocation:
+    id = location.picture.id
+    if id not in rows:
+        error = errors.get(id, "the cloud has no row of it")
+        return replace(location, lookup_error=error)
+    row = rows[id]
+    facts = _hash_and_size(row["sha256"], row["bytes"])
+    picture = CloudPicture(id, text_or_empty(row["storage_path"]), *facts)
+    return replace(location, picture=picture)
+
+
+def _is_canonical_uuid(id: str) -> bool:
     with suppress(ValueError):
         return str(UUID(id)) == id
     return False
 
 
-def _ask(
+def _load_location_rows(
     cloud: Cloud, ids: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The rows by id; and by id why they could not be asked for."""
+    """Return the cloud's rows by id, and by id why a row could not be asked for."""
     chunks = url_chunks(ids)
-    told: dict[str, dict[str, Any]] = {}
-    trouble: dict[str, str] = {}
-    answers = each(chunks, lambda chunk: cloud.rows_by_id(chunk, _COLUMNS))
-    for chunk, rows in zip(chunks, answers, strict=True):
-        if isinstance(rows, ImagenError):
-            trouble |= dict.fromkeys(chunk, str(rows))
+    rows: dict[str, dict[str, Any]] = {}
+    errors: dict[str, str] = {}
+    answers = map_in_threads(
+        chunks, lambda chunk: cloud.rows_by_id(chunk, _LOCATION_COLUMNS)
+    )
+    for chunk, answer in zip(chunks, answers, strict=True):
+        if isinstance(answer, ImagenError):
+            errors |= dict.fromkeys(chunk, str(answer))
         else:
-            told |= rows
-    return told, trouble
+            rows |= answer
+    return rows, errors

@@ -1,4 +1,4 @@
-"""The same work on many pictures, several at once."""
+"""The same work on many pictures, in several threads."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from typing import TypeVar
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.progress import progress_bar
 
-THREADS = 8
+PICTURE_THREADS = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def each(
+def map_in_threads(
     items: Sequence[T],
     work: Callable[[T], R],
-    what: str | None = None,
-    threads: int = THREADS,
+    title: str | None = None,
+    threads: int = PICTURE_THREADS,
 ) -> list[R | ImagenError]:
-    """What the work makes of each, in their order; an error of ours is that one's result.
+    """Return what `work` returns for each item, in the order of the items.
 
-    `what`: the title of a progress bar.
+    An `ImagenError` that it raises is that item's result; any other error is raised.
+
+    Args:
+        items: the arguments.
+        work: called once for each item, in any thread.
+        title: of a progress bar; None shows none.
+        threads: how many items are worked on at once.
+
+    Example:
+        >>> results = map_in_threads(paths, load_picture, "reading pictures")
+        >>> failed = [one for one in results if isinstance(one, ImagenError)]
     """
 
     def attempt(item: T) -> R | ImagenError:
@@ -35,13 +45,13 @@ def each(
     pool = ThreadPoolExecutor(threads)
     try:
         under_way = [pool.submit(attempt, item) for item in items]
-        if what is None:
+        if title is None:
             return [future.result() for future in under_way]
-        done = []
-        with progress_bar(what) as count:
+        results = []
+        with progress_bar(title) as count:
             for future in under_way:
-                done.append(future.result())
-                count(len(done), len(items))
-        return done
+                results.append(future.result())
+                count(len(results), len(items))
+        return results
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for what is under way only

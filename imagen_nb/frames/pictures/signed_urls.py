@@ -1,4 +1,4 @@
-"""Signed URLs of pictures: who has one can read it for a while."""
+"""Signed URLs of pictures: who has one can read the picture for a while."""
 
 from __future__ import annotations
 
@@ -7,51 +7,77 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
-from imagen_nb.cloud.client import DAY_S, Cloud
-from imagen_nb.cloud.errors import Missing, Rejected
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.client import SIGNED_URL_SECONDS, Cloud
+from imagen_nb.cloud.errors import ObjectMissingError, RejectedError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import CloudError, ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import Place
-from imagen_nb.frames.pictures.parallel import each
-from imagen_nb.frames.schema import require
-from imagen_nb.frames.values import text
+from imagen_nb.frames.pictures.locate import PictureLocation
+from imagen_nb.frames.pictures.parallel import map_in_threads
+from imagen_nb.frames.schema import require_columns, text_or_empty
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BATCH = 1000  # paths that Storage signs in one request
-_SIGNERS = 4  # requests at once
-_NO_SUCH = "there is no such object, or no right to read it"
+_PATHS_PER_BATCH = 1000  # that Storage signs in one request
+_SIGNING_THREADS = 4  # requests at once
+_NO_OBJECT = "there is no such object, or no right to read it"
 
 
-def signed_urls(
+def sign_frame(
     frame: pd.DataFrame, expires_in: int, cloud: Cloud | None
 ) -> pd.Series[str]:
-    """A URL for each row; NaN where there is none, and in `attrs["reasons"]` why."""
+    """Return a URL for each row, as `Accessor.signed_urls` documents.
+
+    NaN where there is none; `attrs["reasons"]` says why, by index label.
+
+    Args:
+        frame: needs the column `storage_path`.
+        expires_in: seconds for which the URLs are valid.
+        cloud: the client; None if none is configured.
+
+    Raises:
+        UsageError: if a column lacks, `expires_in` is not 1 or more, or there is no
+            cloud.
+    """
     import pandas as pd
 
-    require(frame, "storage_path")
+    require_columns(frame, "storage_path")
     if cloud is None:
         raise UsageError(f"nothing can be signed: {NOT_CONFIGURED}")
-    seconds = _seconds(expires_in)
-    states = frame["cloud"] if "cloud" in frame.columns else [""] * len(frame)
-    pairs = zip(frame["storage_path"], states, strict=True)
-    wanted = [Place(Wanted("", text(path)), state=text(state)) for path, state in pairs]
-    asked = (place.wanted.storage_path for place in wanted if not place.nowhere)
-    urls, reasons = sign(cloud, asked, seconds)
-    found = [None if p.nowhere else urls.get(p.wanted.storage_path) for p in wanted]
-    why = [p.nowhere or reasons.get(p.wanted.storage_path) for p in wanted]
-    if lacking := [reason for reason in why if reason]:
+    seconds = _validated_expiry(expires_in)
+    locations = _cloud_locations(frame)
+    paths = [one.picture.storage_path for one in locations if not one.not_in_cloud]
+    urls, reasons = sign_paths(cloud, paths, seconds)
+    signed: list[str | None] = []
+    unsigned: list[str | None] = []
+    for location in locations:
+        path, absent = location.picture.storage_path, location.not_in_cloud
+        signed.append(None if absent else urls.get(path))
+        unsigned.append(absent or reasons.get(path))
+    failed = [reason for reason in unsigned if reason]
+    if failed:
         print_notice(
-            f"{len(lacking)} of {len(wanted)} pictures have no signed URL: {lacking[0]}"
+            f"{len(failed)} of {len(locations)} pictures have no signed URL: "
+            f"{failed[0]}"
         )
-    series = pd.Series(found, index=frame.index, dtype="str", name="signed_url")
-    series.attrs["reasons"] = _by_label(frame.index, why)
+    series = pd.Series(signed, index=frame.index, dtype="str", name="signed_url")
+    series.attrs["reasons"] = _reasons_by_label(frame.index, unsigned)
     return series
 
 
-def _seconds(expires_in: int) -> int:
+def _cloud_locations(frame: pd.DataFrame) -> list[PictureLocation]:
+    """Return where the pictures are in the cloud, without a look at this machine."""
+    states = frame["cloud"] if "cloud" in frame.columns else [""] * len(frame)
+    return [
+        PictureLocation(
+            CloudPicture("", text_or_empty(path)), state=text_or_empty(state)
+        )
+        for path, state in zip(frame["storage_path"], states, strict=True)
+    ]
+
+
+def _validated_expiry(expires_in: int) -> int:
     try:
         seconds = operator.index(expires_in)
     except TypeError:
@@ -63,48 +89,68 @@ def _seconds(expires_in: int) -> int:
     return seconds
 
 
-def _by_label(index: pd.Index[Any], reasons: Iterable[str | None]) -> dict[Any, str]:
-    """Each label's reason; of rows with one label, the first."""
-    found: dict[Any, str] = {}
+def _reasons_by_label(
+    index: pd.Index[Any], reasons: Iterable[str | None]
+) -> dict[Any, str]:
+    """Return the reasons by label; of several rows with one label, the first."""
+    by_label: dict[Any, str] = {}
     for label, reason in zip(index, reasons, strict=True):
         if reason is not None:
-            found.setdefault(label, reason)
-    return found
+            by_label.setdefault(label, reason)
+    return by_label
 
 
-def sign(
-    cloud: Cloud, paths: Iterable[str], expires_in: int = DAY_S
+def sign_paths(
+    cloud: Cloud, paths: Iterable[str], expires_in: int = SIGNED_URL_SECONDS
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The URL of each path that can be signed, and the reason of each other one."""
-    once = [*dict.fromkeys(paths)]
-    batches = [once[start : start + _BATCH] for start in range(0, len(once), _BATCH)]
-    signed = each(
-        batches, lambda batch: _signed(cloud, batch, expires_in), threads=_SIGNERS
+    """Return the URLs of the paths that can be signed, and the reasons of the others.
+
+    Args:
+        cloud: the client.
+        paths: of objects in the bucket.
+        expires_in: seconds for which the URLs are valid.
+    """
+    distinct = [*dict.fromkeys(paths)]
+    batches = [
+        distinct[start : start + _PATHS_PER_BATCH]
+        for start in range(0, len(distinct), _PATHS_PER_BATCH)
+    ]
+    signed = map_in_threads(
+        batches,
+        lambda batch: _sign_batch(cloud, batch, expires_in),
+        threads=_SIGNING_THREADS,
     )
-    answers: dict[str, str | ImagenError] = {}
-    for batch in signed:
-        if isinstance(batch, ImagenError):
-            raise batch
-        answers |= batch
-    urls = {path: answer for path, answer in answers.items() if isinstance(answer, str)}
-    return urls, {
-        path: str(answer) for path, answer in answers.items() if path not in urls
-    }
+    urls: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for answers in signed:
+        if isinstance(answers, ImagenError):
+            raise answers
+        for path, answer in answers.items():
+            if isinstance(answer, ImagenError):
+                reasons[path] = str(answer)
+            else:
+                urls[path] = answer
+    return urls, reasons
 
 
-def _signed(
+def _sign_batch(
     cloud: Cloud, paths: Sequence[str], expires_in: int
 ) -> dict[str, str | ImagenError]:
-    """By path; one that the server refuses to hear of does not take the others with it."""
+    """Return a URL or an error by path.
+
+    A batch that the server rejects is halved, until only the paths that it rejects are
+    without a URL.
+    """
     try:
-        found = cloud.signed_urls(paths, expires_in)
-        return {path: url or Missing(_NO_SUCH) for path, url in found.items()}
-    except Rejected as error:
+        urls = cloud.signed_urls(paths, expires_in)
+        return {
+            path: url or ObjectMissingError(_NO_OBJECT) for path, url in urls.items()
+        }
+    except RejectedError as error:
         if len(paths) == 1:
             return {paths[0]: error}
     except CloudError as error:
         return dict.fromkeys(paths, error)
     half = len(paths) // 2
-    return _signed(cloud, paths[:half], expires_in) | _signed(
-        cloud, paths[half:], expires_in
-    )
+    first = _sign_batch(cloud, paths[:half], expires_in)
+    return first | _sign_batch(cloud, paths[half:], expires_in)

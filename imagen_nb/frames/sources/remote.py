@@ -1,64 +1,89 @@
-"""The history in the cloud, through the API: pages by key, parts of the time side by side.
+"""The history in the cloud, through the API: pages by key, ranges of time side by side.
 
-A server gives at most so many rows in an answer (1,000 as hosted Supabase is set up, perhaps fewer)
-and does not say that there are more. So nothing is counted: after each page the next one begins at
-its last key, (created_at, id), and a part ends where a page is empty. Rows without a time, which
-other programs may write, come last, by their ids.
+A server gives at most so many rows in an answer (1,000 as hosted Supabase is set up,
+perhaps fewer) and does not say that there are more. So nothing is counted: after each
+page the next one begins at its last key, (created_at, id), and a range ends where a
+page is empty. Rows without a time, which other programs may write, come last, by their
+ids.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
+from imagen_nb.cloud.client import (
+    MAX_VALUES_PER_URL,
+    Cloud,
+    array_literal,
+    in_filter,
+    url_chunks,
+)
 from imagen_nb.frames.query import Query
-from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.frames.schema import (
+    empty_table,
+    history_table,
+    json_texts,
+    newest_first,
+)
+from imagen_nb.storage.record import IMAGES_COLUMNS
 from imagen_nb.system.progress import page_progress_bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_READERS = 8  # parts at once
-_PAGE = 10_000  # rows asked for in one answer, where the server gives as many
+_READER_THREADS = 8
+_ROWS_PER_PAGE = 10_000  # requested; a server may give fewer
+_LOWEST_ID = "00000000-0000-0000-0000-000000000000"
 
-Filter = tuple[str, str]
-_TIMED: Filter = ("created_at", "not.is.null")
-
-
-def read(cloud: Cloud, query: Query, *, sidecar: bool = False) -> pa.Table:
-    """The rows of this user that the query finds, newest first; `local_path` and `cloud` are null.
-
-    Each row that is there throughout is read once; whether one is that is written meanwhile is left
-    open. Raises `CloudError`.
-    """
-    import pyarrow as pa
-
-    if query.nothing:
-        return empty()
-    owner, _ = cloud.owner()
-    with page_progress_bar() as count:
-        source = _Source(cloud, f"eq.{owner}", query, sidecar, count)
-        if query.ids is not None:
-            tables = source.by_ids(query.ids)
-            return (
-                newest_first(pa.concat_tables(tables), query.limit)
-                if tables
-                else empty()
-            )
-        tables = source.serially() if query.limit is not None else source.side_by_side()
-    whole = pa.concat_tables(tables) if tables else empty()
-    return whole.slice(0, query.limit)
+ApiFilter = tuple[
+    str, str
+]  # a column (or "order", "limit", "or") and PostgREST's condition
+_HAS_TIME: ApiFilter = ("created_at", "not.is.null")
+_NO_TIME: ApiFilter = ("created_at", "is.null")
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """Where in the history a row stands. `created_at` is the server's own text of it."""
+class ApiSource:
+    """A `HistorySource`: the rows of the user who is signed in, through the API."""
+
+    cloud: Cloud
+
+    def load(self, query: Query, *, sidecar: bool = False) -> pa.Table:
+        """Return the rows that the query matches, newest first.
+
+        Each row that is there throughout is read once; a row that is written meanwhile
+        may be there or not.
+
+        Raises:
+            CloudError: if the API cannot be read.
+        """
+        import pyarrow as pa
+
+        if query.matches_nothing:
+            return empty_table()
+        owner, _ = self.cloud.owner()
+        with page_progress_bar() as count:
+            pages = _PageReader(self.cloud, f"eq.{owner}", query, sidecar, count)
+            if query.ids is not None:
+                tables = pages.read_ids(query.ids)
+            elif query.limit is not None:
+                tables = pages.read_in_turn()
+            else:
+                tables = pages.read_side_by_side()
+        table = pa.concat_tables(tables) if tables else empty_table()
+        if query.ids is not None:
+            return newest_first(table, query.limit)
+        return table.slice(0, query.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _RowKey:
+    """Where in the history a row stands; `created_at` as the server writes it."""
 
     created_at: str
     id: str
@@ -68,101 +93,108 @@ class _Key:
         return datetime.fromisoformat(self.created_at).astimezone(UTC)
 
     @property
-    def below(self) -> list[Filter]:
-        """Rows after this one. The first condition is what the index on created_at needs."""
-        at = _text(self.moment)
+    def filters_below(self) -> list[ApiFilter]:
+        """Filters for the rows after this one.
+
+        The first condition is what the index on created_at needs. The second one is an
+        `and` with one member, as the query may have an `or` already.
+        """
+        at = _moment_in_url(self.moment)
         return [
             ("created_at", f"lte.{at}"),
-            (
-                "and",
-                f"(or(created_at.lt.{at},id.lt.{self.id}))",
-            ),  # the filters may have an `or`
+            ("and", f"(or(created_at.lt.{at},id.lt.{self.id}))"),
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows below `top` (all of them: None) that are not older than `bottom`."""
+class _TimeRange:
+    """Rows below `top` (None: from the newest) that are not older than `bottom`."""
 
-    top: _Key | None = None
+    top: _RowKey | None = None
     bottom: datetime | None = None
 
     @property
-    def filters(self) -> list[Filter]:
-        older = [("created_at", f"gte.{_text(self.bottom)}")] if self.bottom else []
-        return [*(self.top.below if self.top else []), *older]
+    def filters(self) -> list[ApiFilter]:
+        filters = self.top.filters_below if self.top else []
+        if self.bottom:
+            filters.append(("created_at", f"gte.{_moment_in_url(self.bottom)}"))
+        return filters
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What came for a part, its last key, and how much time its rows cover."""
+    """A page of a range, its last key, and how much time its rows cover."""
 
-    part: _Part
+    range: _TimeRange
     table: pa.Table
-    last: _Key
+    last: _RowKey
     covers: timedelta
 
 
 @dataclass(slots=True)
-class _Source:
-    """One reading. `count` hears how many rows each page brought."""
+class _PageReader:
+    """Reads the pages of one query. `count` is called with the rows of each page."""
 
     cloud: Cloud
     owner: str
     query: Query
     sidecar: bool
-    count: Any
-    filters: list[Filter] = field(init=False)
+    count: Callable[[int], None]
+    filters: list[ApiFilter] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filters = [("owner_user_id", self.owner), *conditions(self.query)]
+        self.filters = [("owner_user_id", self.owner), *_api_conditions(self.query)]
 
-    def by_ids(self, ids: Sequence[str]) -> list[pa.Table]:
-        """Some requests for some ids each, several at once."""
-        chunks = url_chunks(ids)
-        with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(
-                lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks
-            )
-            return [self._counted(page) for pages in found for page in pages]
+    def read_ids(self, ids: Sequence[str]) -> list[pa.Table]:
+        """Read the rows of these ids, some at a time, several requests at once."""
 
-    def serially(self) -> list[pa.Table]:
-        """Page after page, no more than the limit needs."""
+        def read(chunk: Sequence[str]) -> list[pa.Table]:
+            return [*self._pages_by_id(("id", in_filter(chunk)))]
+
+        with ThreadPoolExecutor(_READER_THREADS) as pool:
+            answers = pool.map(read, url_chunks(ids))
+            return [self._counted(table) for tables in answers for table in tables]
+
+    def read_in_turn(self) -> list[pa.Table]:
+        """Read page after page, no more than the limit needs."""
         tables: list[pa.Table] = []
-        for page in itertools.chain(self._dated(), self._undated()):
-            tables.append(self._counted(page))
-            if sum(table.num_rows for table in tables) >= (self.query.limit or 0):
+        rows = 0
+        for table in itertools.chain(self._dated_pages(), self._undated_pages()):
+            tables.append(self._counted(table))
+            rows += table.num_rows
+            if rows >= (self.query.limit or 0):
                 break
         return tables
 
-    def _dated(self) -> Iterator[pa.Table]:
-        page = self._page(_Part(), self.query.limit)
+    def read_side_by_side(self) -> list[pa.Table]:
+        """Read all pages; a long range is divided while there are idle threads."""
+        with ThreadPoolExecutor(_READER_THREADS) as pool:
+            undated = pool.submit(lambda: [*self._undated_pages()])
+            first, oldest = self._read_page(_TimeRange()), self._oldest()
+            pages = self._read_rest(first, oldest, pool) if first and oldest else []
+            tables = [page.table for page in pages]
+            return tables + [self._counted(table) for table in undated.result()]
+
+    def _dated_pages(self) -> Iterator[pa.Table]:
+        page = self._read_page(_TimeRange(), self.query.limit)
         while page:
             yield page.table
-            page = self._page(_Part(page.last), self.query.limit)
+            page = self._read_page(_TimeRange(page.last), self.query.limit)
 
-    def _undated(self) -> Iterator[pa.Table]:
-        return self._by_id(("created_at", "is.null")) if self.query.ever else iter(())
+    def _undated_pages(self) -> Iterator[pa.Table]:
+        return self._pages_by_id(_NO_TIME) if self.query.includes_undated else iter(())
 
-    def _by_id(self, among: Filter) -> Iterator[pa.Table]:
-        below: list[Filter] = []
-        while rows := self._rows([among, *below, ("order", "id.desc")], _PAGE):
-            yield table(rows, self.query)
+    def _pages_by_id(self, among: ApiFilter) -> Iterator[pa.Table]:
+        below: list[ApiFilter] = []
+        order = ("order", "id.desc")
+        while rows := self._request_rows([among, *below, order], _ROWS_PER_PAGE):
+            yield _matching_table(rows, self.query)
             below = [("id", f"lt.{rows[-1]['id']}")]
 
-    def side_by_side(self) -> list[pa.Table]:
-        """All pages: a part of the time that is long is divided while there are idle readers."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            undated = pool.submit(lambda: [*self._undated()])
-            first, oldest = self._page(_Part()), self._oldest()
-            pages = self._divided(first, oldest, pool) if first and oldest else []
-            return [page.table for page in pages] + [
-                *map(self._counted, undated.result())
-            ]
-
-    def _divided(
+    def _read_rest(
         self, first: _Page, oldest: datetime, pool: ThreadPoolExecutor
     ) -> list[_Page]:
+        """Read what follows the first page, and return all pages, newest first."""
         pages: list[_Page] = []
         under_way: set[Future[_Page | None]] = set()
         done: list[_Page] = [first]
@@ -170,127 +202,117 @@ class _Source:
             for page in done:
                 pages.append(page)
                 self._counted(page.table)
-                idle = max(1, _READERS - len(under_way))
-                under_way |= {
-                    pool.submit(self._page, part) for part in _rest(page, oldest, idle)
-                }
+                idle = max(1, _READER_THREADS - len(under_way))
+                ranges = _ranges_after(page, oldest, idle)
+                under_way |= {pool.submit(self._read_page, one) for one in ranges}
             ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            done = [*filter(None, map(Future.result, ended))]
-        return sorted(
-            pages, key=lambda page: (page.last.moment, page.last.id), reverse=True
-        )
+            done = [page for page in (future.result() for future in ended) if page]
+        pages.sort(key=lambda page: (page.last.moment, page.last.id), reverse=True)
+        return pages
 
     def _counted(self, table: pa.Table) -> pa.Table:
         self.count(table.num_rows)
         return table
 
-    def _page(self, part: _Part, limit: int | None = None) -> _Page | None:
-        """The newest rows of a part; None when there is none."""
-        narrowed = bool(self.query.words) or _many_seeds(self.query)
-        fewer = _PAGE if limit is None or narrowed else min(limit, _PAGE)
-        rows = self._rows(
-            [_TIMED, *part.filters, ("order", "created_at.desc,id.desc")], fewer
+    def _read_page(self, range: _TimeRange, limit: int | None = None) -> _Page | None:
+        """Return the newest rows of a range; None when there are none."""
+        is_narrowed = bool(self.query.words) or _has_many_seeds(self.query)
+        most = _ROWS_PER_PAGE if limit is None or is_narrowed else limit
+        order = ("order", "created_at.desc,id.desc")
+        rows = self._request_rows(
+            [_HAS_TIME, *range.filters, order], min(most, _ROWS_PER_PAGE)
         )
         if not rows:
             return None
-        newest, last = (
-            _Key(row["created_at"], row["id"]) for row in (rows[0], rows[-1])
-        )
-        return _Page(part, table(rows, self.query), last, newest.moment - last.moment)
+        newest, last = _key_of_row(rows[0]), _key_of_row(rows[-1])
+        table = _matching_table(rows, self.query)
+        return _Page(range, table, last, newest.moment - last.moment)
 
-    def _rows(self, more: Sequence[Filter], most: int) -> list[dict[str, Any]]:
-        columns = ",".join(
-            name for name in COLUMNS if name != "sidecar" or self.sidecar
-        )
-        return self.cloud.rows([*self.filters, *more, ("limit", str(most))], columns)
+    def _request_rows(
+        self, more: Sequence[ApiFilter], most: int
+    ) -> list[dict[str, Any]]:
+        names = [name for name in IMAGES_COLUMNS if name != "sidecar" or self.sidecar]
+        filters = [*self.filters, *more, ("limit", str(most))]
+        return self.cloud.rows(filters, ",".join(names))
 
     def _oldest(self) -> datetime | None:
-        order = [_TIMED, ("order", "created_at.asc,id.asc"), ("limit", "1")]
+        order = [_HAS_TIME, ("order", "created_at.asc,id.asc"), ("limit", "1")]
         rows = self.cloud.rows([*self.filters, *order], "id,created_at")
-        return _Key(rows[0]["created_at"], rows[0]["id"]).moment if rows else None
+        return _key_of_row(rows[0]).moment if rows else None
 
 
-def _rest(page: _Page, oldest: datetime, readers: int) -> list[_Part]:
-    """What of a page's part is left to read, divided by time if it seems to be several pages."""
-    bottom = page.part.bottom or oldest
+def _key_of_row(row: dict[str, Any]) -> _RowKey:
+    return _RowKey(row["created_at"], row["id"])
+
+
+def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRange]:
+    """Return what is left of a page's range, divided if that is several pages."""
+    bottom = page.range.bottom or oldest
     left = max(page.last.moment - bottom, timedelta())
     pages = left / page.covers if page.covers else 1
-    parts = max(1, min(readers, int(pages), left // timedelta(microseconds=1)))
+    parts = max(1, min(threads, int(pages), left // timedelta(microseconds=1)))
     edges = [page.last.moment - left * number / parts for number in range(1, parts)]
-    tops = [page.last, *(_above(edge) for edge in edges)]
+    tops = [page.last, *(_key_above(edge) for edge in edges)]
+    bottoms = [*edges, page.range.bottom]
     return [
-        replace(page.part, top=top, bottom=edge)
-        for top, edge in zip(tops, [*edges, page.part.bottom], strict=True)
+        replace(page.range, top=top, bottom=bottom)
+        for top, bottom in zip(tops, bottoms, strict=True)
     ]
 
 
-_LOWEST = "00000000-0000-0000-0000-000000000000"
+def _key_above(edge: datetime) -> _RowKey:
+    """Return the key that all rows before this moment are below, and none at it."""
+    return _RowKey(_moment_in_url(edge), _LOWEST_ID)
 
 
-def _above(edge: datetime) -> _Key:
-    """The key that all rows before this moment are below, and none at it."""
-    return _Key(_text(edge), _LOWEST)
-
-
-def conditions(query: Query) -> list[Filter]:
-    """The query as PostgREST's filters, but for ids and limit; `table` drops what is too much."""
-    return [*_conditions(query)]
-
-
-def _conditions(query: Query) -> Iterator[Filter]:
+def _api_conditions(query: Query) -> Iterator[ApiFilter]:
+    """Yield filters, but for ids and limit; `_matching_table` does the rest."""
     if query.since:
-        yield "created_at", f"gte.{_text(query.since)}"
+        yield "created_at", f"gte.{_moment_in_url(query.since)}"
     if query.until:
-        yield "created_at", f"lt.{_text(query.until)}"
+        yield "created_at", f"lt.{_moment_in_url(query.until)}"
     if query.backends is not None:
-        yield "backend", any_of(query.backends)
+        yield "backend", in_filter(query.backends)
     if query.models is not None:
-        yield "model", any_of(query.models)
-    if _many_seeds(query) and query.seeds:
+        yield "model", in_filter(query.models)
+    if _has_many_seeds(query) and query.seeds:
         yield "seed", f"gte.{min(query.seeds)}"
         yield "seed", f"lte.{max(query.seeds)}"
     elif query.seeds is not None:
-        yield "seed", any_of(query.seeds)
+        yield "seed", in_filter(query.seeds)
     if query.sizes is not None:
-        pairs = [
-            f"and(width.eq.{width},height.eq.{height})" for width, height in query.sizes
-        ]
+        pairs = [f"and(width.eq.{w},height.eq.{h})" for w, h in query.sizes]
         yield "or", f"({','.join(pairs)})"
     if query.tags:
-        yield "tags", f"cs.{array(query.tags)}"
+        yield "tags", f"cs.{array_literal(query.tags)}"
     if query.any_tags is not None:
-        yield "tags", f"ov.{array(query.any_tags)}"
-    for pattern in query.words.patterns:
+        yield "tags", f"ov.{array_literal(query.any_tags)}"
+    for pattern in query.words.required_patterns:
         yield "prompt", f"ilike.{pattern}"
-    for pattern in query.words.unwanted_patterns:
+    for pattern in query.words.excluded_patterns:
         yield "prompt", f"not.ilike.{pattern}"
 
 
-def _many_seeds(query: Query) -> bool:
-    return query.seeds is not None and len(query.seeds) > MAX_IN_URL
+def _has_many_seeds(query: Query) -> bool:
+    return query.seeds is not None and len(query.seeds) > MAX_VALUES_PER_URL
 
 
-def _text(moment: datetime) -> str:
-    """For an address, where a + would be a blank."""
-    return (
-        moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
+def _moment_in_url(moment: datetime) -> str:
+    """Return the moment in UTC, with Z: the + of an offset would be read as a blank."""
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
 
 
-def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
-    """Rows of an answer that the query finds."""
+def _matching_table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
+    """Return those rows of an answer that the query matches."""
     if query.words:
         rows = [row for row in rows if query.words.found_in(row["prompt"])]
-    if _many_seeds(query):
+    if _has_many_seeds(query):
         seeds = set(query.seeds or ())
         rows = [row for row in rows if row["seed"] in seeds]
-    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    columns = {name: [row.get(name) for row in rows] for name in IMAGES_COLUMNS}
     columns["cost_usd_estimate"] = [
-        _number(value) for value in columns["cost_usd_estimate"]
+        None if cost is None else float(cost) for cost in columns["cost_usd_estimate"]
     ]
-    columns["sidecar"] = as_json(columns["sidecar"])
-    return table_of(columns, len(rows))
-
-
-def _number(value: str | float | None) -> float | None:
-    return None if value is None else float(value)
+    columns["sidecar"] = json_texts(columns["sidecar"])
+    return history_table(columns, len(rows))

@@ -1,20 +1,22 @@
-"""Where the history comes from: the cloud, this machine, or both."""
+"""Which source a history is loaded from: the cloud, this machine, or both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Unreachable
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import newest_first
-from imagen_nb.frames.sources import direct, local, remote
+from imagen_nb.frames.sources.direct import DatabaseSource, has_postgres_extra
+from imagen_nb.frames.sources.local import CatalogSource
+from imagen_nb.frames.sources.remote import ApiSource
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.system.terminal import print_notice
 
@@ -24,111 +26,156 @@ if TYPE_CHECKING:
 SOURCES = ("auto", "cloud", "local", "merged")
 
 
+class HistorySource(Protocol):
+    """What a history is loaded from.
+
+    Implemented by `CatalogSource`, `ApiSource` and `DatabaseSource`.
+    """
+
+    def load(self, query: Query, *, sidecar: bool = False) -> pa.Table:
+        """Return the rows that the query matches, newest first, undated ones last.
+
+        Args:
+            query: the conditions, and the largest number of rows.
+            sidecar: load the column `sidecar`, too; it is null otherwise.
+
+        Returns:
+            A table of `schema.arrow_schema`. Only the catalog knows `local_path` and
+            `cloud`: they are null from the API and the database.
+
+        Raises:
+            ImagenError: if the source cannot be read.
+        """
+
+
 @dataclass(slots=True)
 class History:
-    """The pictures of one session. What `auto` chose is said when it is not what it was."""
+    """The pictures of one session.
+
+    Attributes:
+        settings: those of the session.
+        catalogs: returns the catalogs of the session's folders.
+        cloud: returns the client of the API; None if no Supabase is configured.
+    """
 
     settings: Settings
     catalogs: Callable[[], Sequence[Catalog]]
     cloud: Callable[[], Cloud | None]
-    _said: str = field(default="", init=False)
+    _announced: str = field(default="", init=False)
 
     def table(
         self, query: Query, source: str = "auto", *, sidecar: bool = False
     ) -> pa.Table:
-        """The pictures that the query finds. Raises `UsageError`, `CloudError`, `StorageError`."""
+        """Return the pictures that the query matches, as `HistorySource.load` does.
+
+        Args:
+            query: the conditions.
+            source: one of `SOURCES`. A line on stderr tells which one `auto` chose when
+                it is another one than before.
+            sidecar: load the column `sidecar`, too.
+
+        Raises:
+            UsageError: if there is no such source, or no cloud is configured for it.
+            CloudError: if the source is cloud or merged and the cloud cannot be read.
+            StorageError: if a catalog cannot be read.
+        """
         if source not in SOURCES:
             raise UsageError(
                 f"source must be one of {', '.join(SOURCES)}, not {source!r}"
             )
         if source == "local":
-            return local.read(self.catalogs(), query, sidecar=sidecar)
+            return CatalogSource(self.catalogs()).load(query, sidecar=sidecar)
         if source == "merged":
-            return self._merged(query, sidecar)
+            return self._load_merged(query, sidecar)
         if source == "cloud":
-            return self._in_the_cloud(query, sidecar)
-        return self._auto(query, sidecar)
+            return self._load_cloud(query, sidecar)
+        return self._load_auto(query, sidecar)
 
-    @property
-    def _configured(self) -> bool:
-        return (
-            self.settings.supabase.database_url is not None or self.cloud() is not None
-        )
-
-    def _auto(self, query: Query, sidecar: bool) -> pa.Table:
-        if not self._configured:
-            self._say(f"from this machine's catalog: {NOT_CONFIGURED}")
+    def _load_auto(self, query: Query, sidecar: bool) -> pa.Table:
+        if not self._is_configured:
+            self._announce(f"from this machine's catalog: {NOT_CONFIGURED}")
         else:
             try:
-                table = self._in_the_cloud(query, sidecar)
-                self._say("from the cloud", self._left_out)
+                table = self._load_cloud(query, sidecar)
+                self._announce("from the cloud", self._describe_waiting)
                 return table
             except CloudError as error:
-                self._say(
+                self._announce(
                     f"from this machine's catalog, the cloud does not answer: {error}"
                 )
-        return local.read(self.catalogs(), query, sidecar=sidecar)
+        return CatalogSource(self.catalogs()).load(query, sidecar=sidecar)
 
-    def _say(self, choice: str, more: Callable[[], str] = str) -> None:
-        if choice != self._said:
-            print_notice(f"history: {choice}{more()}")
-        self._said = choice
+    @property
+    def _is_configured(self) -> bool:
+        has_database = self.settings.supabase.database_url is not None
+        return has_database or self.cloud() is not None
 
-    def _left_out(self) -> str:
-        counts = [catalog.counts() for catalog in self._there()]
+    def _announce(self, choice: str, details: Callable[[], str] | None = None) -> None:
+        """Tell what `auto` chose if that is another choice than the last one."""
+        if choice != self._announced:
+            print_notice(f"history: {choice}{details() if details else ''}")
+        self._announced = choice
+
+    def _describe_waiting(self) -> str:
+        counts = [catalog.counts() for catalog in self._existing_catalogs()]
         waiting = sum(count["total"] - count["synced"] for count in counts)
-        return (
-            f"; {waiting} pictures here are not in it: source='merged'"
-            if waiting
-            else ""
-        )
+        if not waiting:
+            return ""
+        return f"; {waiting} pictures here are not in it: source='merged'"
 
-    def _there(self) -> list[Catalog]:
+    def _existing_catalogs(self) -> list[Catalog]:
         return [catalog for catalog in self.catalogs() if catalog.path.exists()]
 
-    def _merged(self, query: Query, sidecar: bool) -> pa.Table:
+    def _load_merged(self, query: Query, sidecar: bool) -> pa.Table:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        above = self._in_the_cloud(query, sidecar)
-        here = local.not_synced(self.catalogs(), query, sidecar=sidecar)
-        here = here.filter(
-            pc.invert(pc.is_in(here["id"], above["id"].combine_chunks()))
-        )
-        return newest_first(pa.concat_tables([above, here]), query.limit)
+        in_cloud = self._load_cloud(query, sidecar)
+        not_synced = CatalogSource(self.catalogs()).not_synced()
+        here = not_synced.load(query, sidecar=sidecar)
+        is_in_cloud = pc.is_in(here["id"], in_cloud["id"].combine_chunks())
+        here = here.filter(pc.invert(is_in_cloud))
+        return newest_first(pa.concat_tables([in_cloud, here]), query.limit)
 
-    def _in_the_cloud(self, query: Query, sidecar: bool) -> pa.Table:
-        table = self._rows(query, sidecar)
-        table = _with(table, "cloud", ["synced"] * table.num_rows)
-        if not (there := self._there()):
+    def _load_cloud(self, query: Query, sidecar: bool) -> pa.Table:
+        """Return the cloud's rows, with the local paths of those that are here, too."""
+        table = self._load_cloud_rows(query, sidecar)
+        table = _with_column(table, "cloud", ["synced"] * table.num_rows)
+        catalogs = self._existing_catalogs()
+        if not catalogs:
             return table
         ids = table["id"].to_pylist()
-        return _with(table, "local_path", [*map(local.known(there, ids).get, ids)])
+        paths = CatalogSource(catalogs).local_paths(ids)
+        return _with_column(table, "local_path", [paths.get(id) for id in ids])
 
-    def _rows(self, query: Query, sidecar: bool) -> pa.Table:
+    def _load_cloud_rows(self, query: Query, sidecar: bool) -> pa.Table:
+        """Load from the database if configured and reachable, else through the API."""
+        source: HistorySource
         cloud, url = self.cloud(), self.settings.supabase.database_url
-        if url is not None and (direct.available() or cloud is None):
+        if url is not None and (has_postgres_extra() or cloud is None):
+            source = DatabaseSource(url, self._owner(cloud))
             try:
-                return direct.read(
-                    url, query, owner=self._owner(cloud), sidecar=sidecar
-                )
-            except Unreachable:
+                return source.load(query, sidecar=sidecar)
+            except UnreachableError:
                 if cloud is None:
                     raise
         if cloud is None:
             raise UsageError(f"no history in the cloud: {NOT_CONFIGURED}")
-        return remote.read(cloud, query, sidecar=sidecar)
+        source = ApiSource(cloud)
+        return source.load(query, sidecar=sidecar)
 
     def _owner(self, cloud: Cloud | None) -> UUID | None:
-        """Whose rows: of who signs in, or as configured; with the database alone, everybody's."""
+        """Return whose rows to load: of the user who signs in, or as configured.
+
+        None, where only the database is configured, stands for everybody's.
+        """
         if cloud is not None and self.settings.supabase.email:
             return cloud.owner()[0]
         return self.settings.owner_user_id
 
 
-def _with(table: pa.Table, name: str, values: Sequence[str | None]) -> pa.Table:
+def _with_column(table: pa.Table, name: str, values: Sequence[str | None]) -> pa.Table:
     import pyarrow as pa
 
-    return table.set_column(
-        table.column_names.index(name), name, pa.array(values, pa.string())
-    )
+    position = table.column_names.index(name)
+    return table.set_column(position, name, pa.array(values, pa.string()))

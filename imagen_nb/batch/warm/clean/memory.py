@@ -7,15 +7,17 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.flux.drawing.loaded import Loaded
+    from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 
-GROWTH = 2 * 2**30  # bytes above what the kernel weighed after its first notebook
-_WORTH_A_SEARCH = (
+MAX_GROWTH_BYTES = (
+    2 * 2**30
+)  # bytes above what the kernel weighed after its first notebook
+_SEARCH_GROWTH_BYTES = (
     2**28
 )  # bytes of growth after which all memory is searched, not just the young
 
 
-class Memory:
+class MemoryWatch:
     """Watches the weight, and keeps the loaded models from one notebook to the next.
 
     Invariant: what the garbage collector passes over was alive when a notebook was cleaned away.
@@ -26,11 +28,11 @@ class Memory:
             None  # weight after the first notebook, without models
         )
         self._searched = 0  # weight when all was last searched
-        self._models: list[Loaded] = []
+        self._models: list[LoadedModel] = []
 
     def keep_models(self) -> None:
         """Hold the models that are loaded, before the session that draws with them ends."""
-        self._models = _in_memory()
+        self._models = _loaded_models()
 
     def left(self, bound: int | None) -> list[str]:
         """Why it is too heavy, if it is; models are given up before the kernel is.
@@ -38,10 +40,10 @@ class Memory:
         `bound`: bytes; None for the usual, which counts from what the first notebook left, and
         to which models that were loaded later are added.
         """
-        weight = resident()
+        weight = resident_bytes()
         if self._first is None:
             self._searched = weight  # all was young until now, and has been searched
-        elif weight > self._searched + _WORTH_A_SEARCH:
+        elif weight > self._searched + _SEARCH_GROWTH_BYTES:
             weight = self._search()
         if weight > self._limit(weight, bound) and self._models:
             self._models.clear()
@@ -57,22 +59,22 @@ class Memory:
         models = sum(one.size() for one in self._models)
         if self._first is None:
             self._first = weight - models
-        return self._first + models + GROWTH if bound is None else bound
+        return self._first + models + MAX_GROWTH_BYTES if bound is None else bound
 
     def _search(self) -> int:
         gc.unfreeze()
         gc.collect()
-        self._searched = resident()
+        self._searched = resident_bytes()
         return self._searched
 
 
-def resident() -> int:
+def resident_bytes() -> int:
     """Bytes of this process in memory."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)
 
 
-def _in_memory() -> list[Loaded]:
+def _loaded_models() -> list[LoadedModel]:
     loaded = sys.modules.get("imagen_nb.backends.flux.drawing.loaded")
     return loaded.in_memory() if loaded else []

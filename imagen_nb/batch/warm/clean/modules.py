@@ -11,10 +11,16 @@ from collections.abc import Callable, Collection
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-_MISSING: Any = object()
+_ABSENT: Any = object()
 # Made at run time by Cython's modules, multiprocessing, torch.distributed: no file tells.
-_MADE = ("_cython_", "cython_runtime", "__mp_main__", "_remote_module_")
-_CODE = (FunctionType, BuiltinFunctionType, MethodType, functools.partial, ModuleType)
+_RUNTIME_MODULES = ("_cython_", "cython_runtime", "__mp_main__", "_remote_module_")
+_CODE_TYPES = (
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    functools.partial,
+    ModuleType,
+)
 
 
 def installed_folders() -> frozenset[str]:
@@ -24,24 +30,24 @@ def installed_folders() -> frozenset[str]:
     working directory.
     """
     given = {
-        _real(path)
+        _real_path(path)
         for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if path
     }
-    own = given | {_real(os.getcwd())}
-    found = {_real(path) for path in sys.path if path} - own
+    own = given | {_real_path(os.getcwd())}
+    found = {_real_path(path) for path in sys.path if path} - own
     paths = sysconfig.get_paths()
     sites = [*site.getsitepackages(), site.getusersitepackages()]
     return frozenset(
-        found | {_real(p) for p in (paths["stdlib"], paths["platstdlib"], *sites)}
+        found | {_real_path(p) for p in (paths["stdlib"], paths["platstdlib"], *sites)}
     )
 
 
-def _real(path: str) -> str:
+def _real_path(path: str) -> str:
     return os.path.realpath(path)
 
 
-class Modules:
+class ImportedModules:
     """The modules that stay imported, each with all its names, as they are when last looked at.
 
     Invariant: whatever is in here is of an installed library, or was there in the fresh kernel.
@@ -93,17 +99,17 @@ class Modules:
         return self._places[package]
 
     def _is_installed(self, package: str) -> bool:
-        if package in sys.builtin_module_names or package.startswith(_MADE):
+        if package in sys.builtin_module_names or package.startswith(_RUNTIME_MODULES):
             return True
         spec = getattr(sys.modules.get(package), "__spec__", None)
         if spec is None:
             return False
         folders = spec.submodule_search_locations or [spec.origin or ""]
         return spec.origin == "frozen" or any(
-            _real(os.path.dirname(folder)) in self._installed for folder in folders
+            _real_path(os.path.dirname(folder)) in self._installed for folder in folders
         )
 
-    def give_back(self, forgotten: list[str], own: Own) -> list[str]:
+    def give_back(self, forgotten: list[str], own: OwnCheck) -> list[str]:
         """Undo what the notebook did to modules; gives what cannot be undone."""
         for name in forgotten:
             sys.modules.pop(name, None)
@@ -117,7 +123,7 @@ class Modules:
             sys.modules[name] = (
                 module  # it may have been taken out, or another put in its place
             )
-            if not _same(module.__dict__, names):
+            if not _equal_names(module.__dict__, names):
                 self._restore(module.__dict__, names, own)
                 self._known[name] = module, dict(module.__dict__)
         return [
@@ -127,14 +133,16 @@ class Modules:
             if own(value)
         ]
 
-    def _restore(self, now: dict[str, Any], noted: dict[str, Any], own: Own) -> None:
+    def _restore(
+        self, now: dict[str, Any], noted: dict[str, Any], own: OwnCheck
+    ) -> None:
         """Code is given back; data is a library's own, and so is code that came with an import."""
         for key in [
             key for key, value in now.items() if key not in noted and own(value)
         ]:
             del now[key]
         for key, old in noted.items():
-            new = now.get(key, _MISSING)
+            new = now.get(key, _ABSENT)
             if new is not old and (own(new) or (_is_code(old) and self._is_known(new))):
                 now[key] = old
 
@@ -145,21 +153,21 @@ class Modules:
 
 
 def _is_code(value: Any) -> bool:
-    return isinstance(value, _CODE) or issubclass(type(value), type)
+    return isinstance(value, _CODE_TYPES) or issubclass(type(value), type)
 
 
-def _same(now: dict[str, Any], noted: dict[str, Any]) -> bool:
+def _equal_names(now: dict[str, Any], noted: dict[str, Any]) -> bool:
     try:
         return bool(now == noted)  # at the speed of C where values are the very same
     except Exception:  # values that cannot be compared, as arrays
         return False
 
 
-Own = Callable[[Any], bool]
-_MOCK = "unittest.mock"
+OwnCheck = Callable[[Any], bool]
+_MOCK_MODULE = "unittest.mock"
 
 
-def written_in(modules: Collection[str]) -> Own:
+def make_own_check(modules: Collection[str]) -> OwnCheck:
     """Tells what was written in these modules: a function, a class, an object of such a class.
 
     The notebook itself is `__main__`. Mocks are its own too: nobody else leaves any.
@@ -183,6 +191,6 @@ def written_in(modules: Collection[str]) -> Own:
 
 def is_mock(value: Any) -> bool:
     """Whether it is a mock, without asking it: a mock says yes to everything."""
-    return type(value).__module__ == _MOCK and any(
+    return type(value).__module__ == _MOCK_MODULE and any(
         kind.__name__ == "NonCallableMock" for kind in type(value).__mro__
     )

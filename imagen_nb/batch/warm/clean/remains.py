@@ -14,21 +14,21 @@ from collections.abc import Collection, Iterator
 from types import FrameType, FunctionType
 from typing import Any
 
-from imagen_nb.batch.warm.clean.modules import Own, is_mock
+from imagen_nb.batch.warm.clean.modules import OwnCheck, is_mock
 
-_WAIT_S = 0.5  # how long threads may take to end when their notebook is gone
-_POLL_S = 0.01
-_KERNEL = {"ipykernel", "IPython", "tornado", "zmq"}
-_POOL = "concurrent.futures.thread"
+_THREAD_END_S = 0.5  # how long threads may take to end when their notebook is gone
+_THREAD_POLL_S = 0.01
+_KERNEL_PACKAGES = {"ipykernel", "IPython", "tornado", "zmq"}
+_POOL_MODULE = "concurrent.futures.thread"
 
 
-def code_left(own: Own) -> list[str]:
+def describe_code_left(own: OwnCheck) -> list[str]:
     """Functions, classes and mocks of the notebook that something still holds."""
     for clear in getattr(typing, "_cleanups", ()):  # List[OfMine] is cached
         clear()
     gc.collect()
     return [
-        f"something keeps {_name(one)} of the notebook"
+        f"something keeps {_code_name(one)} of the notebook"
         for one in gc.get_objects()
         if _may_be_code(one) and own(one)
     ]
@@ -43,57 +43,59 @@ def _may_be_code(one: Any) -> bool:
     return issubclass(kind, type) or is_mock(one)
 
 
-def _name(one: Any) -> str:
+def _code_name(one: Any) -> str:
     return str(getattr(one, "__qualname__", None) or type(one).__name__)
 
 
-def threads_left(
+def describe_threads_left(
     known: Collection[threading.Thread], modules: Collection[str]
 ) -> list[str]:
     """Threads that run the notebook's code, or that would keep the process from ending.
 
     Daemon threads of libraries may stay, and so may threads of pools that wait for work.
     """
-    until = time.monotonic() + _WAIT_S
+    until = time.monotonic() + _THREAD_END_S
     while left := [
-        t for t in threading.enumerate() if t not in known and _matters(t, modules)
+        t
+        for t in threading.enumerate()
+        if t not in known and _thread_matters(t, modules)
     ]:
         if time.monotonic() > until:
             return [f"the thread {thread.name} still runs" for thread in left]
-        time.sleep(_POLL_S)
+        time.sleep(_THREAD_POLL_S)
     return []
 
 
-def _matters(thread: threading.Thread, modules: Collection[str]) -> bool:
+def _thread_matters(thread: threading.Thread, modules: Collection[str]) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:  # over, or only beginning
         return thread.is_alive() and not thread.daemon
-    waits = frame.f_globals.get("__name__") == _POOL
-    runs = any(name in modules for name in _names(frame))
+    waits = frame.f_globals.get("__name__") == _POOL_MODULE
+    runs = any(name in modules for name in _modules_of_frames(frame))
     return runs or not (thread.daemon or waits)
 
 
-def _names(frame: FrameType | None) -> Iterator[str]:
+def _modules_of_frames(frame: FrameType | None) -> Iterator[str]:
     while frame:
         yield str(frame.f_globals.get("__name__"))
         frame = frame.f_back
 
 
-def tasks() -> list[asyncio.Task[Any]]:
+def notebook_tasks() -> list[asyncio.Task[Any]]:
     """What runs in the kernel's loop, but for the kernel's own."""
     try:
-        return [task for task in asyncio.all_tasks() if not _is_of_the_kernel(task)]
+        return [task for task in asyncio.all_tasks() if not _is_kernel_task(task)]
     except RuntimeError:  # no loop: nothing can have been started in it
         return []
 
 
-def _is_of_the_kernel(task: asyncio.Task[Any]) -> bool:
+def _is_kernel_task(task: asyncio.Task[Any]) -> bool:
     frame = getattr(task.get_coro(), "cr_frame", None)
     module = frame.f_globals.get("__name__", "") if frame else ""
-    return module.partition(".")[0] in _KERNEL
+    return module.partition(".")[0] in _KERNEL_PACKAGES
 
 
-def processes_left() -> list[str]:
+def describe_processes_left() -> list[str]:
     """Processes that were started and have not ended; Python's own helpers may stay."""
     if not _has_children():
         return []

@@ -10,12 +10,12 @@ from typing import Any
 from imagen_nb.system.import_hooks import when_imported
 
 
-def nothing() -> None:
+def note_nothing() -> None:
     """For rows that are given back without having been taken note of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Setting:
     """One thing that a notebook may change and that the next one finds as it was.
 
     Attributes:
@@ -31,18 +31,18 @@ class Row:
     module: str | None = None
 
 
-class Noted:
+class NotedSettings:
     """How the things of a table were when they were fresh."""
 
-    def __init__(self, table: Iterable[Row]) -> None:
-        self._noted: dict[Row, Any] = {}
+    def __init__(self, table: Iterable[Setting]) -> None:
+        self._noted: dict[Setting, Any] = {}
         for row in table:
             if row.module is None:
                 self._note(row)
             else:
                 when_imported(row.module, functools.partial(self._note, row))
 
-    def _note(self, row: Row) -> None:
+    def _note(self, row: Setting) -> None:
         if (
             row not in self._noted
         ):  # a module that is imported again was changed in between
