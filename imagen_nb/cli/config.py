@@ -53,7 +53,7 @@ def validate(
     ] = False,
 ) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
-    from imagen_nb.cloud.check import warnings
+    from imagen_nb.cloud.check import configuration_warnings
     from imagen_nb.config.settings import config_path, load_settings
     from imagen_nb.config.settings import validate as check
 
@@ -64,7 +64,7 @@ def validate(
     if problems:
         raise typer.Exit(1)
     settings = load_settings(path=path)
-    for warning in warnings(settings, path):
+    for warning in configuration_warnings(settings, path):
         complain(warning)
     print(f"{path}: good")
     if online:
@@ -73,10 +73,10 @@ def validate(
 
 def ask_server(settings: Settings) -> None:
     """What the server says, a line each; exit code 1 when something is wrong."""
-    from imagen_nb.cloud.check import ask
+    from imagen_nb.cloud.check import check_server
 
     good = True
-    for finding in ask(settings):
+    for finding in check_server(settings):
         print(f"{finding.what}: {'wrong' if finding.trouble else 'good'}")
         if finding.trouble:
             good = False

@@ -40,7 +40,7 @@ def migrate(
     from imagen_nb.cloud import migrate as database
 
     url = _url_of(database_url, config)
-    done = database.migrate(url, dry_run=dry_run, tell=complain)
+    done = database.apply_migrations(url, dry_run=dry_run, tell=complain)
     state = "pending" if dry_run else "applied"
     if as_json or done:
         _show(((file, state) for file in done), as_json)
@@ -57,7 +57,7 @@ def status(
     """List the migrations: applied, pending, or altered since they were applied."""
     from imagen_nb.cloud import migrate as database
 
-    _show(database.status(_url_of(database_url, config)), as_json)
+    _show(database.migration_states(_url_of(database_url, config)), as_json)
 
 
 def _url_of(database_url: str | None, config: Path | None) -> str:

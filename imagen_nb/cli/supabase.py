@@ -52,7 +52,7 @@ def start(
 ) -> None:
     """Start it, or find it running, and print what to put into the configuration."""
     from imagen_nb.cloud import local
-    from imagen_nb.cloud.local.configure import lines_for
+    from imagen_nb.cloud.local.configure import yaml_lines
 
     running = local.status(folder)
     supabase = local.start(folder, database_url=database_url, port=port, tell=complain)
@@ -60,7 +60,7 @@ def start(
     if configure:
         _configure(supabase, config, force)
     else:
-        print(lines_for(supabase), end="")
+        print(yaml_lines(supabase), end="")
 
 
 @app.command()
@@ -103,9 +103,9 @@ def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
 
 
 def _configure(supabase: LocalSupabase, config: Path | None, force: bool) -> None:
-    from imagen_nb.cloud.local.configure import configure
+    from imagen_nb.cloud.local.configure import write_to_config
     from imagen_nb.config.settings import config_path
 
     path = config or config_path()
-    configure(path, supabase, force=force)
+    write_to_config(path, supabase, force=force)
     print(path)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 
-from imagen_nb.cloud.errors import Refused
+from imagen_nb.cloud.errors import RefusedError
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -61,20 +61,20 @@ class Session:
 def sign_in(account: Account, http: httpx.Client) -> Session:
     """A new session. Raises `Refused`, and whatever supabase raises."""
     owner, ends, token = account.owner, None, None
-    client = _new_client(account, http)
+    client = _make_client(account, http)
     if account.email:
         began = time.monotonic()
-        owner, seconds, token = _user(client, account)
+        owner, seconds, token = _sign_in_user(client, account)
         ends = began + seconds
     if owner is None:
-        raise Refused(
+        raise RefusedError(
             "owner_user_id is not set: a secret key needs to know whose they are"
         )
     folder = f"{owner}/" if account.email else ""
     return Session(client.storage, client.schema("imagen"), owner, folder, ends, token)
 
 
-def _new_client(account: Account, http: httpx.Client) -> Client:
+def _make_client(account: Account, http: httpx.Client) -> Client:
     from supabase import create_client
     from supabase.lib.client_options import SyncClientOptions
 
@@ -87,22 +87,24 @@ def _new_client(account: Account, http: httpx.Client) -> Client:
     return create_client(account.url, account.key.get_secret_value(), options)
 
 
-def _user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
+def _sign_in_user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
     """Sign in: who that is, for how many seconds it holds, and the token."""
     from pydantic import SecretStr
 
     if account.password is None:
-        raise Refused(
+        raise RefusedError(
             "supabase.password is not set: signing in with an e-mail needs it"
         )
     session = client.auth.sign_in_with_password(
         {"email": account.email or "", "password": account.password.get_secret_value()}
     ).session
     if session is None:
-        raise Refused("signed in without a session: confirm the e-mail address first")
+        raise RefusedError(
+            "signed in without a session: confirm the e-mail address first"
+        )
     owner = UUID(session.user.id)
     if account.owner and account.owner != owner:
-        raise Refused(
+        raise RefusedError(
             f"owner_user_id is {account.owner}, but {owner} signed in: remove it"
         )
     return owner, float(session.expires_in), SecretStr(session.access_token)

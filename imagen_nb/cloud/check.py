@@ -12,16 +12,16 @@ from uuid import uuid4
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Refused
+from imagen_nb.cloud.errors import RefusedError
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
 FIND_OWNER = "SELECT id, email FROM auth.users;"
-_NOT_NULL, _NO_RIGHT = "23502", "42501"  # PostgreSQL's codes
-_SECRETS = ("supabase.key", "supabase.password", "supabase.database_url")
+_NOT_NULL_VIOLATION, _INSUFFICIENT_PRIVILEGE = "23502", "42501"  # PostgreSQL's codes
+_SECRET_KEYS = ("supabase.key", "supabase.password", "supabase.database_url")
 
 
-def warnings(settings: Settings, file: Path) -> Iterator[str]:
+def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
     """What would keep pictures from the cloud, or secrets from being secret. Asks no server."""
     part = settings.supabase
     syncing = settings.output.cloud_sync != "off"
@@ -30,19 +30,19 @@ def warnings(settings: Settings, file: Path) -> Iterator[str]:
             f"owner_user_id is not set, so no picture goes to the cloud: `{FIND_OWNER}` finds it"
             " (or sign in with supabase.email)"
         )
-    if part.url and not is_address(part.url):
+    if part.url and not is_supabase_url(part.url):
         yield "supabase.url is no address: expected one like https://your-project.supabase.co"
     if part.url and not part.key:
         yield "supabase.url is set, but supabase.key is not: no picture goes to the cloud"
     if part.email and not part.password:
         yield "supabase.email is set, but supabase.password is not"
-    if others_read(file) and any(
-        settings.sources.get(key) == str(file) for key in _SECRETS
+    if is_readable_by_others(file) and any(
+        settings.sources.get(key) == str(file) for key in _SECRET_KEYS
     ):
         yield f"{file} holds a secret, and others on this machine can read it: chmod 600 {file}"
 
 
-def is_address(url: str) -> bool:
+def is_supabase_url(url: str) -> bool:
     """Whether it can be the address of a Supabase."""
     try:
         parts = urlsplit(url)
@@ -55,7 +55,7 @@ def is_address(url: str) -> bool:
         return False
 
 
-def others_read(file: Path) -> bool:
+def is_readable_by_others(file: Path) -> bool:
     """Whether the group or the world may read a file."""
     try:
         return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
@@ -75,51 +75,53 @@ class Finding:
     migration: str | None = None
 
 
-def ask(settings: Settings) -> Iterator[Finding]:
+def check_server(settings: Settings) -> Iterator[Finding]:
     """Signs in and looks at table, policies, bucket and exposed schema; leaves nothing behind."""
     account = account_of(settings)
     if account is None:
         yield Finding("configuration", NOT_CONFIGURED)
         return
     with closing(Cloud(account)) as cloud:
-        yield (signed_in := _finding("sign-in", cloud.owner))
+        yield (signed_in := _run_check("sign-in", cloud.owner))
         if signed_in.trouble:
             return
-        table = _finding(
+        table = _run_check(
             "schema and table", lambda: cloud.paths([str(uuid4())]), "imagen_grants"
         )
         yield table
         if not table.trouble:
             policies = "imagen_row_level_security"
-            yield _finding("table policies", lambda: _table_policies(cloud), policies)
-        yield _finding(
+            yield _run_check(
+                "table policies", lambda: _check_table_policies(cloud), policies
+            )
+        yield _run_check(
             "bucket and its policies",
-            lambda: _bucket_policies(cloud),
+            lambda: _check_bucket_policies(cloud),
             "imagen_bucket_policies",
         )
 
 
-def _finding(
+def _run_check(
     what: str, question: Callable[[], object], migration: str | None = None
 ) -> Finding:
     """`migration`: what is missing when nothing in the answer tells it more exactly."""
     try:
         question()
-    except Refused as error:
+    except RefusedError as error:
         return Finding(what, str(error), error.migration or migration)
     except CloudError as error:
         return Finding(what, str(error))
     return Finding(what, None)
 
 
-def _table_policies(cloud: Cloud) -> None:
+def _check_table_policies(cloud: Cloud) -> None:
     """Tries rows that break a constraint after the policies were asked, so that none is written."""
     owner, folder = cloud.owner()
     own = cloud.code_of_insert(
         {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
     )
-    if own != _NOT_NULL:
-        raise Refused(
+    if own != _NOT_NULL_VIOLATION:
+        raise RefusedError(
             f"own rows are refused ({own}): run `imagen db migrate` (grants, policies)"
         )
     if not folder:
@@ -128,13 +130,13 @@ def _table_policies(cloud: Cloud) -> None:
         {"owner_user_id": str(uuid4()), "storage_path": f"{folder}x.png"},
         {"owner_user_id": str(owner), "storage_path": "x.png"},
     ):
-        if cloud.code_of_insert(row) != _NO_RIGHT:
-            raise Refused(
+        if cloud.code_of_insert(row) != _INSUFFICIENT_PRIVILEGE:
+            raise RefusedError(
                 "rows for others are not refused: run `imagen db migrate` (policies)"
             )
 
 
-def _bucket_policies(cloud: Cloud) -> None:
+def _check_bucket_policies(cloud: Cloud) -> None:
     """Asks for the right to upload, without uploading."""
     _, folder = cloud.owner()
     name = f"{uuid4()}.png"
@@ -145,6 +147,6 @@ def _bucket_policies(cloud: Cloud) -> None:
         cloud.may_upload(f"{uuid4()}/{name}")
     except CloudError:
         return
-    raise Refused(
+    raise RefusedError(
         "uploads to other users' folders are not refused: run `imagen db migrate`"
     )

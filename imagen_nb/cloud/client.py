@@ -22,11 +22,11 @@ from tenacity import (
 from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.cloud.errors import (
     BUCKET,
-    Missing,
-    Refused,
-    Rejected,
-    Unreachable,
-    understood,
+    ObjectMissingError,
+    RefusedError,
+    RejectedError,
+    UnreachableError,
+    cloud_error_of,
 )
 from imagen_nb.system.secret_text import scrubbed
 from imagen_nb.system.throttling import refuse_busy
@@ -34,15 +34,15 @@ from imagen_nb.system.throttling import refuse_busy
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-DAY_S = 86_400  # how long a signed URL lives unless told, in seconds
-CONNECTIONS = 16  # of the one HTTP client, for all threads
-MAX_IN_URL = 100  # ids or seeds in one request, whose address must stay short
-_MAX_SIGNED = 1000  # paths that Storage signs in one request
-ATTEMPTS = 5  # at one request
-_LONGEST_WAIT_S = 30.0  # who is told to wait longer leaves it to the next sync
-_RENEW_S = 60.0  # sign in again this long before the session runs out
-_TIMEOUT = httpx.Timeout(60, connect=10)
-_AS_IT_IS = {
+SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives unless told, in seconds
+MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
+MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
+_PATHS_PER_REQUEST = 1000  # paths that Storage signs in one request
+MAX_ATTEMPTS = 5  # at one request
+_MAX_RETRY_AFTER_S = 30.0  # who is told to wait longer leaves it to the next sync
+_RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
+_HTTP_TIMEOUT = httpx.Timeout(60, connect=10)
+_UNCOMPRESSED = {
     "accept-encoding": "identity"
 }  # or a small answer might unpack to a large one
 
@@ -51,7 +51,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """What Storage knows of an object. `md5` where its etag is one."""
 
     size: int
@@ -65,7 +65,7 @@ class Cloud:
     runs out, and once when it is refused. Every error is a `CloudError`.
     """
 
-    def __init__(self, account: Account, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
         """Neither connects nor imports supabase: the first request does."""
         self._account = account
         self._attempts = attempts
@@ -74,8 +74,8 @@ class Cloud:
         self._closing = threading.Event()
         self._http = httpx.Client(
             http2=False,
-            timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=CONNECTIONS),
+            timeout=_HTTP_TIMEOUT,
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             event_hooks={"response": [refuse_busy]},
         )
 
@@ -96,13 +96,15 @@ class Cloud:
             lambda session: session.storage.from_(BUCKET).upload(path, png, options)
         )
 
-    def stored(self, path: str) -> Stored | None:
+    def stored(self, path: str) -> StoredObject | None:
         """What is at this path, as far as this user may know."""
         try:
             return self._ask(
-                lambda session: _told(session.storage.from_(BUCKET).info(path))
+                lambda session: _stored_object_of(
+                    session.storage.from_(BUCKET).info(path)
+                )
             )
-        except Missing:
+        except ObjectMissingError:
             return None
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -110,12 +112,12 @@ class Cloud:
 
         Raises `Rejected` when a row cannot be, or its id belongs to another picture.
         """
-        written = self._ask(partial(_upserted, rows=list(rows)))
+        written = self._ask(partial(_upsert_rows, rows=list(rows)))
         new = {row["id"] for row in written}
         old = {row["id"]: row["storage_path"] for row in rows if row["id"] not in new}
         there = self.paths(list(old)) if old else {}
         if strange := [id for id, path in old.items() if there.get(id) != path]:
-            raise Rejected(f"another row of imagen.images has the id {strange[0]}")
+            raise RejectedError(f"another row of imagen.images has the id {strange[0]}")
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """The `storage_path` of each of these rows that is there, by id."""
@@ -130,7 +132,7 @@ class Cloud:
         found: dict[str, dict[str, Any]] = {}
         for chunk in url_chunks(ids):
             left = [*chunk]
-            while left and (rows := self.rows([("id", any_of(left))], columns)):
+            while left and (rows := self.rows([("id", in_filter(left))], columns)):
                 found |= {row["id"]: row for row in rows}
                 left = [id for id in left if id not in found]
         return found
@@ -149,7 +151,7 @@ class Cloud:
 
         def read(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
-            return _executed(tables.from_(table).select(columns), filters)
+            return _execute_filtered(tables.from_(table).select(columns), filters)
 
         return self._ask(read)
 
@@ -162,7 +164,7 @@ class Cloud:
         """Write `values` to the rows of imagen.images that meet all `filters`; gives those rows."""
 
         def write(session: Session) -> list[Any]:
-            return _executed(
+            return _execute_filtered(
                 session.tables.from_("images").update(dict(values)).select(columns),
                 filters,
             )
@@ -189,13 +191,15 @@ class Cloud:
         )
 
     def signed_urls(
-        self, paths: Sequence[str], expires_in: int = DAY_S
+        self, paths: Sequence[str], expires_in: int = SIGNED_URL_SECONDS
     ) -> dict[str, str | None]:
         """A URL for each path that anybody can read for `expires_in` seconds; None where not."""
         found: dict[str, str | None] = dict.fromkeys(paths)
-        for start in range(0, len(paths), _MAX_SIGNED):
-            part = list(paths[start : start + _MAX_SIGNED])
-            for item in self._ask(partial(_signed, paths=part, expires_in=expires_in)):
+        for start in range(0, len(paths), _PATHS_PER_REQUEST):
+            part = list(paths[start : start + _PATHS_PER_REQUEST])
+            for item in self._ask(
+                partial(_sign_paths, paths=part, expires_in=expires_in)
+            ):
                 found[str(item["path"])] = (
                     None if item["error"] else str(item["signedURL"])
                 )
@@ -205,14 +209,16 @@ class Cloud:
         """What a signed URL gives. Raises `Rejected` when that is more than `largest` bytes."""
 
         def get(session: Session) -> bytes:
-            with self._http.stream("GET", url, headers=_AS_IT_IS) as answer:
+            with self._http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
                 if answer.is_error:
-                    raise Rejected(f"the signed URL answers HTTP {answer.status_code}")
+                    raise RejectedError(
+                        f"the signed URL answers HTTP {answer.status_code}"
+                    )
                 data = bytearray()
                 for part in answer.iter_raw():
                     data += part
                     if largest is not None and len(data) > largest:
-                        raise Rejected(
+                        raise RejectedError(
                             f"the object is larger than it should be ({largest} bytes)"
                         )
                 return bytes(data)
@@ -221,9 +227,9 @@ class Cloud:
 
     def _ask(self, request: Callable[[Session], T]) -> T:
         attempts = Retrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(_is_transient),
             stop=stop_after_attempt(self._attempts),
-            wait=_wait,
+            wait=_wait_seconds,
             sleep=self._sleep,
             reraise=True,
         )
@@ -232,7 +238,7 @@ class Cloud:
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):
-            raise Unreachable(
+            raise UnreachableError(
                 "the session is over; what is left goes up at the next sync"
             )
 
@@ -240,7 +246,7 @@ class Cloud:
         session = self._signed_in()
         try:
             return self._said(lambda: request(session), session.token)
-        except Refused:
+        except RefusedError:
             if session.ends is None:  # a key is not renewed by asking again
                 raise
         renewed = self._signed_in(instead_of=session)
@@ -258,12 +264,12 @@ class Cloud:
             *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
             *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
         ) as error:
-            raise understood(
+            raise cloud_error_of(
                 error, secrets
             ) from None  # whose text may hold what was sent
         except RuntimeError as error:
             if self._closing.is_set():  # httpx says so of a closed client
-                raise Unreachable("the session is over") from None
+                raise UnreachableError("the session is over") from None
             error.args = (scrubbed(error, secrets),)
             raise
 
@@ -272,7 +278,9 @@ class Cloud:
             session = self._session
             stale = session is None or session is instead_of
             if stale or (
-                session and session.ends and time.monotonic() > session.ends - _RENEW_S
+                session
+                and session.ends
+                and time.monotonic() > session.ends - _RENEW_BEFORE_S
             ):
                 self._session = session = self._said(
                     lambda: sign_in(self._account, self._http)
@@ -281,7 +289,7 @@ class Cloud:
             return session
 
 
-def _executed(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
+def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
     for (
         name,
         condition,
@@ -290,13 +298,13 @@ def _executed(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
     return [*builder.execute().data]
 
 
-def _told(info: dict[str, Any]) -> Stored:
+def _stored_object_of(info: dict[str, Any]) -> StoredObject:
     etag = str(info.get("etag") or "").strip('"')
     is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
-    return Stored(int(info["size"]), etag if is_md5 else None)
+    return StoredObject(int(info["size"]), etag if is_md5 else None)
 
 
-def _upserted(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
+def _upsert_rows(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
     """The rows that were not there before."""
     table = session.tables.from_("images")
     return [
@@ -304,45 +312,50 @@ def _upserted(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
     ]
 
 
-def _signed(session: Session, paths: list[str], expires_in: int) -> list[Any]:
+def _sign_paths(session: Session, paths: list[str], expires_in: int) -> list[Any]:
     return [*session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)]
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     return (
-        isinstance(error, Unreachable) and (error.retry_after or 0) <= _LONGEST_WAIT_S
+        isinstance(error, UnreachableError)
+        and (error.retry_after or 0) <= _MAX_RETRY_AFTER_S
     )
 
 
-_growing = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
+_backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
 
 
-def _wait(state: RetryCallState) -> float:
+def _wait_seconds(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, Unreachable) else None
-    return max(asked or 0.0, _growing(state))
+    asked = error.retry_after if isinstance(error, UnreachableError) else None
+    return max(asked or 0.0, _backoff(state))
 
 
-_NUL = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as rows have it
+_NUL_REPLACEMENT = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as rows have it
 
 
-def quoted(value: str) -> str:
+def quote_literal(value: str) -> str:
     r"""A value between double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
-    return '"' + value.translate(_NUL).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        '"'
+        + value.translate(_NUL_REPLACEMENT).replace("\\", "\\\\").replace('"', '\\"')
+        + '"'
+    )
 
 
-def url_chunks(values: Sequence[V], most: int = MAX_IN_URL) -> list[Sequence[V]]:
+def url_chunks(
+    values: Sequence[V], most: int = MAX_VALUES_PER_URL
+) -> list[Sequence[V]]:
     """The values in parts of at most `most`, each of which fits into one request's address."""
     return [values[start : start + most] for start in range(0, len(values), most)]
 
 
-def any_of(values: Iterable[str | int]) -> str:
+def in_filter(values: Iterable[str | int]) -> str:
     """The condition that a column is one of these values: `in.("a","b")`."""
-    return (
-        f"in.({','.join(str(v) if isinstance(v, int) else quoted(v) for v in values)})"
-    )
+    return f"in.({','.join(str(v) if isinstance(v, int) else quote_literal(v) for v in values)})"
 
 
-def array(values: Iterable[str]) -> str:
+def array_literal(values: Iterable[str]) -> str:
     """The values as an array of PostgreSQL: `{"a","b"}`."""
-    return "{" + ",".join(map(quoted, values)) + "}"
+    return "{" + ",".join(map(quote_literal, values)) + "}"

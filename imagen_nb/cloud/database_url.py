@@ -9,13 +9,13 @@ from pydantic import SecretStr
 from imagen_nb.errors import CloudError
 from imagen_nb.system.secret_text import scrubbed
 
-_UNREADABLE = (
+_UNREADABLE_URL = (
     "the database URL cannot be read: it looks like postgresql://user:password@host:5432/postgres, "
     "and in the password @ is written %40, / %2F, : %3A, % %25"
 )
 
 
-def parts(url: str) -> dict[str, str]:
+def parse_database_url(url: str) -> dict[str, str]:
     """The parts of the URL. Raises `CloudError` when it is none.
 
     No message of libpq about them passes: they may quote the password.
@@ -29,17 +29,17 @@ def parts(url: str) -> dict[str, str]:
         authority.count("@") == rest.count("@") <= 1
     )  # else one belongs to the password
     if scheme not in ("postgresql", "postgres") or not escaped:
-        raise CloudError(_UNREADABLE)
+        raise CloudError(_UNREADABLE_URL)
     try:
         found = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except (psycopg.Error, ValueError):
-        raise CloudError(_UNREADABLE) from None
+        raise CloudError(_UNREADABLE_URL) from None
     if not re.fullmatch(r"[\d,]*", found.get("port", "")):
-        raise CloudError(_UNREADABLE)
+        raise CloudError(_UNREADABLE_URL)
     return found
 
 
-def unreachable(said: str, address: dict[str, str]) -> str:
+def explain_connection_error(said: str, address: dict[str, str]) -> str:
     """Why there is no connection, without the password."""
     secrets = [SecretStr(address.get("password", ""))]
     reason = first_line(scrubbed(said, secrets)).removeprefix("connection failed: ")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from supabase_auth.errors import AuthError
 
 BUCKET = "imagen-generated"
-_MESSAGE_LENGTH = 200  # characters; answers may be whole pages of HTML
+_MAX_MESSAGE_CHARS = 200  # characters; answers may be whole pages of HTML
 
 
-class Unreachable(CloudError):  # noqa: N818 - it says how, not what
+class UnreachableError(CloudError):
     """It may work later. `retry_after`: seconds that the server asked for."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -35,7 +35,7 @@ class Unreachable(CloudError):  # noqa: N818 - it says how, not what
         self.retry_after = retry_after
 
 
-class Refused(CloudError):  # noqa: N818 - it says how, not what
+class RefusedError(CloudError):
     """Nothing goes up until the user, or who runs the server, changes something.
 
     `migration`: the name of the one in `sql/` that is missing, where the answer tells it. `code`:
@@ -49,19 +49,19 @@ class Refused(CloudError):  # noqa: N818 - it says how, not what
         self.migration, self.code = migration, code
 
 
-class Rejected(CloudError):  # noqa: N818 - it says how, not what
+class RejectedError(CloudError):
     """This picture does not go up as it is; others may."""
 
 
-class Taken(Rejected):
+class ObjectExistsError(RejectedError):
     """There is an object at this path."""
 
 
-class Missing(Rejected):
+class ObjectMissingError(RejectedError):
     """There is no object at this path, as far as this user may know."""
 
 
-_REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
+_REMEDY_OF_CODE = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
     "401": "check supabase.key",
     "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
     "PGRST125": "is supabase.url the project's address?",
@@ -76,20 +76,20 @@ _REMEDIES = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
     "42501": "no right to do that: run `imagen db migrate`, and with a publishable key sign in "
     "(supabase.email, supabase.password)",
 }
-_MIGRATIONS = {  # by code: what was not applied
+_MIGRATION_OF_CODE = {  # by code: what was not applied
     "PGRST106": "imagen_expose",
     "PGRST205": "imagen_images",
     "42P01": "imagen_images",
     "3F000": "imagen_images",
 }
-_NO_BUCKET = (
+_MISSING_BUCKET_PHRASES = (
     "bucket not found",
     "related resource does not exist",
 )  # before and while writing
-_OF_THE_PICTURE = {"400", "413", "415", "422"}
+_REJECTING_STATUSES = {"400", "413", "415", "422"}
 
 
-def understood(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudError:
+def cloud_error_of(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudError:
     """What an error of supabase, httpx or their parsers means, as one line that says what to do.
 
     `secrets`: what was sent, of which nothing is in that line.
@@ -100,78 +100,89 @@ def understood(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudEr
 
     if isinstance(error, CloudError):
         return error
-    said = _short(error, secrets)
+    said = _scrubbed_line(error, secrets)
     if isinstance(error, Busy):
         what = (
             "asks to be left alone for a while"
             if error.status == 429
             else "is in trouble"
         )
-        return Unreachable(f"Supabase {what} (HTTP {error.status})", error.retry_after)
+        return UnreachableError(
+            f"Supabase {what} (HTTP {error.status})", error.retry_after
+        )
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return Refused(
+        return RefusedError(
             "supabase.url is no address: it looks like https://your-project.supabase.co"
         )
     if isinstance(error, httpx.HTTPError):
-        return Unreachable(
+        return UnreachableError(
             f"Supabase cannot be reached: {said or type(error).__name__}"
         )
     if isinstance(error, StorageApiError):
-        return _of_storage(
-            _short(error.status, secrets), _short(error.message, secrets)
+        return _storage_error_of(
+            _scrubbed_line(error.status, secrets),
+            _scrubbed_line(error.message, secrets),
         )
     if isinstance(error, APIError):
-        return _of_table(_short(error.code, secrets), _short(error.message, secrets))
+        return _table_error_of(
+            _scrubbed_line(error.code, secrets), _scrubbed_line(error.message, secrets)
+        )
     if isinstance(error, AuthError):
-        return _of_sign_in(error, said)
-    return Unreachable(
+        return _auth_error_of(error, said)
+    return UnreachableError(
         "the answer is not Supabase's: is supabase.url the project's address?"
     )
 
 
-def _of_sign_in(error: AuthError, said: str) -> CloudError:
+def _auth_error_of(error: AuthError, said: str) -> CloudError:
     from supabase_auth.errors import AuthApiError, AuthRetryableError
 
     if isinstance(error, AuthRetryableError):
-        return Unreachable(f"signing in to Supabase failed: {said}")
+        return UnreachableError(f"signing in to Supabase failed: {said}")
     if isinstance(error, AuthApiError) and error.status != 401:
-        return Refused(f"sign-in refused ({said}): check supabase.email and .password")
-    return Refused(f"sign-in refused ({said}): check supabase.key and supabase.url")
-
-
-def _of_storage(status: str, message: str) -> CloudError:
-    """Storage answers 400 on the wire; what it means stands in the body (`status`)."""
-    said = f"storage says {status} {message}"
-    if status == "409":
-        return Taken(said)
-    if status == "429" or status.startswith("5"):
-        return Unreachable(said)
-    if any(sign in message.lower() for sign in _NO_BUCKET):
-        said = f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`"
-        return Refused(said, "imagen_bucket")
-    if status == "404":
-        return Missing(said)
-    if status in _OF_THE_PICTURE:
-        return Rejected(said)
-    return Refused(
-        f"{said}: {_REMEDIES.get('42501' if status == '403' else status, _UNKNOWN)}"
+        return RefusedError(
+            f"sign-in refused ({said}): check supabase.email and .password"
+        )
+    return RefusedError(
+        f"sign-in refused ({said}): check supabase.key and supabase.url"
     )
 
 
-def _of_table(code: str, message: str) -> CloudError:
+def _storage_error_of(status: str, message: str) -> CloudError:
+    """Storage answers 400 on the wire; what it means stands in the body (`status`)."""
+    said = f"storage says {status} {message}"
+    if status == "409":
+        return ObjectExistsError(said)
+    if status == "429" or status.startswith("5"):
+        return UnreachableError(said)
+    if any(sign in message.lower() for sign in _MISSING_BUCKET_PHRASES):
+        said = f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`"
+        return RefusedError(said, "imagen_bucket")
+    if status == "404":
+        return ObjectMissingError(said)
+    if status in _REJECTING_STATUSES:
+        return RejectedError(said)
+    return RefusedError(
+        f"{said}: {_REMEDY_OF_CODE.get('42501' if status == '403' else status, _GENERIC_REMEDY)}"
+    )
+
+
+def _table_error_of(code: str, message: str) -> CloudError:
     said = f"the database says {code} {message}"
-    if code in _REMEDIES:
-        return Refused(f"{said}: {_REMEDIES[code]}", _MIGRATIONS.get(code), code)
+    if code in _REMEDY_OF_CODE:
+        return RefusedError(
+            f"{said}: {_REMEDY_OF_CODE[code]}", _MIGRATION_OF_CODE.get(code), code
+        )
     if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
-        return Unreachable(said)
+        return UnreachableError(said)
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
-        return Rejected(said)
-    return Refused(f"{said}: {_UNKNOWN}", code=code)
+        return RejectedError(said)
+    return RefusedError(f"{said}: {_GENERIC_REMEDY}", code=code)
 
 
-_UNKNOWN = "check supabase.url, supabase.key and `imagen db status`"
+_GENERIC_REMEDY = "check supabase.url, supabase.key and `imagen db status`"
 
 
-def _short(said: object, secrets: Sequence[SecretStr | None]) -> str:
+def _scrubbed_line(said: object, secrets: Sequence[SecretStr | None]) -> str:
     """The first of what a library or server said, on one line, without the secrets."""
-    return " ".join(scrubbed(said, secrets).split())[:_MESSAGE_LENGTH]
+    return " ".join(scrubbed(said, secrets).split())[:_MAX_MESSAGE_CHARS]

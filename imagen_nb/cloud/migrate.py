@@ -9,23 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from imagen_nb.cloud.database_url import first_line, parts, unreachable
+from imagen_nb.cloud.database_url import (
+    explain_connection_error,
+    first_line,
+    parse_database_url,
+)
 from imagen_nb.errors import CloudError
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.errors import Diagnostic
 
-State = Literal["applied", "pending", "altered"]
+MigrationState = Literal["applied", "pending", "altered"]
 
-_FILE = re.compile(r"(\d{14})_(\w+)\.sql")
-_PIECE = (
+_MIGRATION_FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
+_SQL_TOKEN = (
     re.compile(  # what may hold a semicolon that ends nothing, and the one that does
         r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
     )
 )
-_LOCK = 0x696D6167656E  # "imagen"
-_HISTORY = (  # the Supabase CLI's own words, so that both may come first
+_ADVISORY_LOCK = 0x696D6167656E  # "imagen"
+_CREATE_HISTORY_TABLE = (  # the Supabase CLI's own words, so that both may come first
     b"CREATE SCHEMA IF NOT EXISTS supabase_migrations",
     b"CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations"
     b" (version TEXT NOT NULL PRIMARY KEY)",
@@ -44,31 +48,36 @@ class Migration:
     statements: tuple[str, ...]
 
 
-def migrations() -> list[Migration]:
+def load_migrations() -> list[Migration]:
     """The files that belong to this version of imagen_nb, in their order."""
-    return read_folder(_folder(Path(__file__).parents[1]))
+    return load_migrations_from(_sql_folder(Path(__file__).parents[1]))
 
 
-def _folder(package: Path) -> Path:
+def _sql_folder(package: Path) -> Path:
     """Inside the package when it was installed from a wheel, beside it in a checkout."""
     inside = package / "sql"
     return inside if inside.is_dir() else package.parent / "sql"
 
 
-def read_folder(folder: Path) -> list[Migration]:
+def load_migrations_from(folder: Path) -> list[Migration]:
     """The migrations of a folder, in their order; files with other names are none."""
-    named = ((path, _FILE.fullmatch(path.name)) for path in sorted(folder.iterdir()))
+    named = (
+        (path, _MIGRATION_FILE_NAME.fullmatch(path.name))
+        for path in sorted(folder.iterdir())
+    )
     return [
-        Migration(match[1], match[2], path, split(path.read_text(encoding="utf-8")))
+        Migration(
+            match[1], match[2], path, split_statements(path.read_text(encoding="utf-8"))
+        )
         for path, match in named
         if match
     ]
 
 
-def split(text: str) -> tuple[str, ...]:
+def split_statements(text: str) -> tuple[str, ...]:
     """A file's statements: comments stay with what follows them, the semicolons go."""
     statements, start = [], 0
-    for piece in _PIECE.finditer(text):
+    for piece in _SQL_TOKEN.finditer(text):
         if piece[0] == ";":
             statements.append(text[start : piece.start()].strip())
             start = piece.end()
@@ -76,18 +85,18 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(statement for statement in statements if statement)
 
 
-def status(
+def migration_states(
     url: str, files: Sequence[Migration] | None = None
-) -> list[tuple[Migration, State]]:
+) -> list[tuple[Migration, MigrationState]]:
     """Where each migration stands in the database. Raises `CloudError`; changes nothing.
 
     `altered`: applied with other statements than the file has now.
     """
-    with _connected(url) as connection:
-        return _standing(connection, migrations() if files is None else files)
+    with _migration_connection(url) as connection:
+        return _states_of(connection, load_migrations() if files is None else files)
 
 
-def migrate(
+def apply_migrations(
     url: str,
     *,
     dry_run: bool = False,
@@ -101,8 +110,8 @@ def migrate(
     `tell` hears the database's warnings, and of altered files, which are left as they are.
     `lock_timeout`: how long to wait for a table in use; whoever wants it later waits behind us.
     """
-    with _connected(url, tell) as connection:
-        standing = _standing(connection, migrations() if files is None else files)
+    with _migration_connection(url, tell) as connection:
+        standing = _states_of(connection, load_migrations() if files is None else files)
         for file, state in standing:
             if state == "altered":
                 tell(
@@ -111,19 +120,23 @@ def migrate(
         pending = [file for file, state in standing if state == "pending"]
         if dry_run:
             return pending
-        return [file for file in pending if _apply(connection, file, lock_timeout)]
+        return [
+            file for file in pending if _apply_migration(connection, file, lock_timeout)
+        ]
 
 
-def _apply(connection: Connection, file: Migration, lock_timeout: str) -> bool:
+def _apply_migration(
+    connection: Connection, file: Migration, lock_timeout: str
+) -> bool:
     """Whether it was left to us: another process may have applied it while we waited."""
-    with _explained(file.path.name), connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    with _translate_errors(file.path.name), connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
         connection.execute(
             "SELECT set_config('lock_timeout', %s, true)", [lock_timeout]
         )
-        for statement in _HISTORY:
+        for statement in _CREATE_HISTORY_TABLE:
             connection.execute(statement)
-        if file.version in _recorded(connection):
+        if file.version in _recorded_statements(connection):
             return False
         for text in file.statements:
             connection.execute(text.encode())
@@ -135,15 +148,15 @@ def _apply(connection: Connection, file: Migration, lock_timeout: str) -> bool:
     return True
 
 
-def _standing(
+def _states_of(
     connection: Connection, files: Sequence[Migration]
-) -> list[tuple[Migration, State]]:
-    with _explained("the record of migrations"):
-        recorded = _recorded(connection)
-    return [(file, _state(file, recorded)) for file in files]
+) -> list[tuple[Migration, MigrationState]]:
+    with _translate_errors("the record of migrations"):
+        recorded = _recorded_statements(connection)
+    return [(file, _state_of(file, recorded)) for file in files]
 
 
-def _recorded(connection: Connection) -> dict[str, list[str] | None]:
+def _recorded_statements(connection: Connection) -> dict[str, list[str] | None]:
     """The statements of each version applied, by whichever tool; None where it kept none."""
     table = "supabase_migrations.schema_migrations"
     if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
@@ -154,21 +167,23 @@ def _recorded(connection: Connection) -> dict[str, list[str] | None]:
     return dict(rows.fetchall())
 
 
-def _state(file: Migration, recorded: dict[str, list[str] | None]) -> State:
+def _state_of(file: Migration, recorded: dict[str, list[str] | None]) -> MigrationState:
     if file.version not in recorded:
         return "pending"
     statements = recorded[file.version]
-    same = statements is None or _essence(statements) == _essence(file.statements)
+    same = statements is None or _normalized_sql(statements) == _normalized_sql(
+        file.statements
+    )
     return "applied" if same else "altered"
 
 
-def _essence(statements: Sequence[str]) -> str:
+def _normalized_sql(statements: Sequence[str]) -> str:
     """The text of a migration but for spacing and how a tool split it."""
     return "".join(";".join(statements).split()).replace(";", "")
 
 
 @contextmanager
-def _connected(
+def _migration_connection(
     url: str, tell: Callable[[str], None] = lambda message: None
 ) -> Iterator[Connection]:
     """A connection for single statements: poolers in transaction mode can take it."""
@@ -178,25 +193,25 @@ def _connected(
         raise CloudError(
             "migrations need psycopg: pip install 'imagen_nb[postgres]'"
         ) from None
-    address = parts(url)
+    address = parse_database_url(url)
     try:
         connection = psycopg.connect(
             url, autocommit=True, prepare_threshold=None, connect_timeout=10
         )
     except psycopg.Error as error:
-        raise CloudError(unreachable(str(error), address)) from None
+        raise CloudError(explain_connection_error(str(error), address)) from None
     with connection:
-        connection.add_notice_handler(lambda notice: _pass_on(notice, tell))
+        connection.add_notice_handler(lambda notice: _forward_warning(notice, tell))
         yield connection
 
 
-def _pass_on(notice: Diagnostic, tell: Callable[[str], None]) -> None:
+def _forward_warning(notice: Diagnostic, tell: Callable[[str], None]) -> None:
     if notice.severity_nonlocalized == "WARNING":  # notices say what is there already
         tell(f"the database warns: {notice.message_primary}")
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     """The database's errors as one line that begins with what it was about."""
     import psycopg
 

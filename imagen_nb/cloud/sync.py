@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Rejected, Taken
+from imagen_nb.cloud.errors import ObjectExistsError, RejectedError
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, Entry
@@ -23,13 +23,13 @@ from imagen_nb.storage.outbox import Lease, Outbox
 from imagen_nb.storage.output import numbered
 from imagen_nb.system.faults import reach
 
-SENDERS = 8  # threads; more are no faster against Storage's own server
-_ROWS = 16  # pictures whose rows are written in one request
+MAX_SENDERS = 8  # threads; more are no faster against Storage's own server
+_ROWS_PER_REQUEST = 16  # pictures whose rows are written in one request
 _MAX_NAMESAKES = 1000  # objects that another catalog may have under the names we want
 
 
 @dataclass(slots=True)
-class _Tally:
+class _DrainTally:
     """What the threads of one drain have done so far."""
 
     synced: int = 0
@@ -44,7 +44,7 @@ class _Tally:
             return self.synced + len(self.failed)
 
 
-class Turn:
+class SendGate:
     """When a sender may go on: at once, until it is told to stop."""
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ def drain(
     cloud: Cloud,
     ids: Sequence[str] | None = None,
     *,
-    turn: Turn | None = None,
-    senders: int = SENDERS,
+    turn: SendGate | None = None,
+    senders: int = MAX_SENDERS,
     progress: Callable[[int, int], None] | None = None,
 ) -> SyncReport:
     """Send what waits, or those of `ids` that do, over several threads at once.
@@ -77,9 +77,9 @@ def drain(
     Trouble that concerns every picture ends it; what is not sent stays in the outbox. Pictures that
     another process is sending are left to it. `progress(done, total)` is called now and then.
     """
-    outbox, began, turn = Outbox(catalog), time.monotonic(), turn or Turn()
+    outbox, began, turn = Outbox(catalog), time.monotonic(), turn or SendGate()
     wanted = outbox.waiting() if ids is None else list(ids)
-    tally = _Tally()
+    tally = _DrainTally()
     if wanted:
         with outbox.lease() as lease:
             _Drain(lease, cloud, turn, tally, progress).run(wanted, senders)
@@ -100,14 +100,14 @@ class _Drain:
 
     lease: Lease
     cloud: Cloud
-    turn: Turn
-    tally: _Tally
+    turn: SendGate
+    tally: _DrainTally
     progress: Callable[[int, int], None] | None
     total: int = 0
 
     def run(self, ids: Sequence[str], senders: int) -> None:
         self.total = len(ids)
-        size = max(1, min(_ROWS, -(-len(ids) // senders)))
+        size = max(1, min(_ROWS_PER_REQUEST, -(-len(ids) // senders)))
         chunks: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         for start in range(0, len(ids), size):
             chunks.put(list(ids[start : start + size]))
@@ -174,8 +174,8 @@ class _Drain:
         if not self.turn.lasts() or self.tally.trouble:
             return None
         try:
-            return upload(entry, self.cloud, self.lease)
-        except (Rejected, StorageError) as error:
+            return upload_picture(entry, self.cloud, self.lease)
+        except (RejectedError, StorageError) as error:
             self._reject(entry, error)
             return None
 
@@ -184,9 +184,9 @@ class _Drain:
         if not entries:
             return []
         try:
-            self.cloud.insert([row_of(entry) for entry in entries])
+            self.cloud.insert([cloud_row_of(entry) for entry in entries])
             return entries
-        except Rejected as error:
+        except RejectedError as error:
             if len(entries) == 1:
                 self._reject(entries[0], error)
                 return []
@@ -200,35 +200,37 @@ class _Drain:
             self.tally.failed.append((str(entry.record.id), str(error)))
 
 
-def upload(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
+def upload_picture(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
     """The picture as an object whose size and hash are checked. Gives the entry as it is then.
 
     A path that another picture has is never overwritten: the next number is taken, and noted in
     the sidecar before the upload.
     """
     owner, folder = cloud.owner()
-    png = _file_of(entry)
-    name = _below_owner(entry.record.storage_path or "")
+    png = _load_png(entry)
+    name = _path_below_owner(entry.record.storage_path or "")
     for number in range(1, _MAX_NAMESAKES):
         entry = lease.assign(entry, owner, folder + numbered(name, number))
-        if _put(entry.record.storage_path or "", png, cloud):
+        if _upload_to(entry.record.storage_path or "", png, cloud):
             return entry
-    raise Rejected(f"{name}.png and its numbered names are taken by other pictures")
+    raise RejectedError(
+        f"{name}.png and its numbered names are taken by other pictures"
+    )
 
 
-def _put(path: str, png: bytes, cloud: Cloud) -> bool:
+def _upload_to(path: str, png: bytes, cloud: Cloud) -> bool:
     """Upload; whether this very file is at the path afterwards."""
     reach("before-upload")
     taken = False
     try:
         cloud.upload(path, png)
-    except Taken:
+    except ObjectExistsError:
         taken = True  # perhaps by ourselves, before a crash or a torn connection
     reach("after-upload")
     stored = cloud.stored(path)
     reach("after-verify")
     if stored is None and not taken:
-        raise Rejected(
+        raise RejectedError(
             f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"
         )
     if stored is None or stored.size != len(png):
@@ -236,7 +238,7 @@ def _put(path: str, png: bytes, cloud: Cloud) -> bool:
     return stored.md5 in (None, hashlib.md5(png, usedforsecurity=False).hexdigest())
 
 
-def _file_of(entry: Entry) -> bytes:
+def _load_png(entry: Entry) -> bytes:
     """The PNG, which must be the file that the record tells of."""
     try:
         png = entry.path.read_bytes()
@@ -249,21 +251,21 @@ def _file_of(entry: Entry) -> bytes:
     return png
 
 
-def _below_owner(storage_path: str) -> str:
+def _path_below_owner(storage_path: str) -> str:
     """<day>/<name> without .png, whosever folder it was assigned to before."""
     return "/".join(storage_path.removesuffix(".png").split("/")[-2:])
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def cloud_row_of(entry: Entry) -> dict[str, Any]:
     """The row of imagen.images: from the sidecar, without what PostgreSQL cannot hold."""
-    row: dict[str, Any] = _without_nul(entry.record.to_row())
+    row: dict[str, Any] = replace_nul(entry.record.to_row())
     return row
 
 
-def _without_nul(value: Any) -> Any:
+def replace_nul(value: Any) -> Any:
     """The same value; a NUL character, which no TEXT or JSONB takes, becomes U+FFFD."""
     if isinstance(value, str):
         return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return [_without_nul(item) for item in value] if isinstance(value, list) else value
+        return {replace_nul(key): replace_nul(item) for key, item in value.items()}
+    return [replace_nul(item) for item in value] if isinstance(value, list) else value

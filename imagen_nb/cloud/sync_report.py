@@ -8,8 +8,8 @@ from typing import Any
 
 from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, legible
 
-_LISTED = 20  # failed pictures that are named
-_ID, _REASON = 40, 300  # letters
+_MAX_FAILED_LISTED = 20  # failed pictures that are named
+_MAX_ID_CHARS, _MAX_REASON_CHARS = 40, 300  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,23 @@ class SyncReport:
     def _lines(self) -> Iterator[str]:
         yield self.summary
         if self.trouble:
-            yield f"stopped: {legible(self.trouble, _REASON)}"
-        for id, why in self.failed[:_LISTED]:
-            yield f"{legible(id, _ID)}: {legible(why, _REASON)}"
+            yield f"stopped: {legible(self.trouble, _MAX_REASON_CHARS)}"
+        for id, why in self.failed[:_MAX_FAILED_LISTED]:
+            yield f"{legible(id, _MAX_ID_CHARS)}: {legible(why, _MAX_REASON_CHARS)}"
         if left := self._unnamed():
             yield left
 
     def _page(self) -> str:
         parts = [f"<div>{escaped(self.summary)}</div>"]
         if self.trouble:
-            parts.append(f"<div><b>stopped:</b> {bidi(self.trouble, _REASON)}</div>")
+            parts.append(
+                f"<div><b>stopped:</b> {bidi(self.trouble, _MAX_REASON_CHARS)}</div>"
+            )
         if self.failed:
             rows = "".join(
-                f"<tr><td><code>{bidi(id, _ID)}</code></td>"
-                f'<td style="text-align:left">{bidi(why, _REASON)}</td></tr>'
-                for id, why in self.failed[:_LISTED]
+                f"<tr><td><code>{bidi(id, _MAX_ID_CHARS)}</code></td>"
+                f'<td style="text-align:left">{bidi(why, _MAX_REASON_CHARS)}</td></tr>'
+                for id, why in self.failed[:_MAX_FAILED_LISTED]
             )
             head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
             parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
@@ -78,5 +80,5 @@ class SyncReport:
 
     def _unnamed(self) -> str:
         """What is said of failed pictures past those that are named."""
-        left = len(self.failed) - _LISTED
+        left = len(self.failed) - _MAX_FAILED_LISTED
         return f"and {left} more: imagen_nb.pending() lists all" if left > 0 else ""

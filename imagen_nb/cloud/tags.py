@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from imagen_nb.cloud.client import Cloud, any_of, array, url_chunks
+from imagen_nb.cloud.client import Cloud, array_literal, in_filter, url_chunks
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
 from imagen_nb.system.faults import reach
 from imagen_nb.system.terminal import complain
 
-_ROUNDS = 5  # how often a row is read again that others write at the same time
+_MAX_ROUNDS = 5  # how often a row is read again that others write at the same time
 
 Tags = tuple[str, ...]
 
 
-def push(catalog: Catalog, cloud: Cloud) -> int:
+def push_tags(catalog: Catalog, cloud: Cloud) -> int:
     """Write what is queued of pictures whose rows are there; how many pictures that were.
 
     Pictures that still wait for the cloud keep their changes queued. Raises `CloudError`; what is
@@ -32,21 +32,23 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     }
     changes = {id: them for id, them in changes.items() if id not in waiting}
     for ids in url_chunks([*changes]):
-        _push({id: changes[id] for id in ids}, catalog, cloud)
+        _push_chunk({id: changes[id] for id in ids}, catalog, cloud)
     return len(changes)
 
 
-def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> None:
+def _push_chunk(
+    changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud
+) -> None:
     left = changes
-    for _ in range(_ROUNDS):
-        there = _read(cloud, [*left])
+    for _ in range(_MAX_ROUNDS):
+        there = _load_cloud_tags(cloud, [*left])
         for id in set(left) - set(there):
             complain(f"cloud sync: no row {id} to tag: its tags are dropped")
             settle(catalog, [(id, one) for one in left[id]])
         after = {
             id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()
         }
-        written = _write(cloud, there, after)
+        written = _write_cloud_tags(cloud, there, after)
         reach("after-tags")
         settle(catalog, [(id, one) for id in written for one in left[id]])
         merged(catalog, {id: after[id] for id in written})
@@ -55,7 +57,7 @@ def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> N
             return
 
 
-def _read(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
+def _load_cloud_tags(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
     rows = cloud.rows_by_id(ids, "id,tags")
     return {
         id: None if row["tags"] is None else tuple(row["tags"])
@@ -63,7 +65,7 @@ def _read(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
     }
 
 
-def _write(
+def _write_cloud_tags(
     cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]
 ) -> set[str]:
     """Rows with the same tags before and after go in one request; gives the ids that are done."""
@@ -75,7 +77,7 @@ def _write(
         if old == new:
             done.update(ids)
             continue
-        same = "is.null" if old is None else f"eq.{array(old)}"
-        rows = cloud.update({"tags": [*new]}, [("id", any_of(ids)), ("tags", same)])
+        same = "is.null" if old is None else f"eq.{array_literal(old)}"
+        rows = cloud.update({"tags": [*new]}, [("id", in_filter(ids)), ("tags", same)])
         done.update(row["id"] for row in rows)
     return done

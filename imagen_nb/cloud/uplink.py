@@ -11,10 +11,10 @@ from uuid import UUID
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.sync import Turn, drain
+from imagen_nb.cloud.sync import SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
-from imagen_nb.cloud.tags import push
-from imagen_nb.cloud.verify import differences
+from imagen_nb.cloud.tags import push_tags
+from imagen_nb.cloud.verify import cloud_differences
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
@@ -22,9 +22,9 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import complain
 
-_ATTEMPTS_TO_READ = 3
-_POLL_S = 0.1  # between two looks at pictures that another sender holds
-_OTHERS_S = 30.0  # how long to wait for such pictures
+_READ_ATTEMPTS = 3
+_OUTBOX_POLL_S = 0.1  # between two looks at pictures that another sender holds
+_OTHER_SENDERS_S = 30.0  # how long to wait for such pictures
 
 
 class Uplink:
@@ -55,7 +55,7 @@ class Uplink:
         It tries less often than a sender does: somebody waits for it.
         """
         if self._reader is None and self._account is not None:
-            self._reader = Cloud(self._account, attempts=_ATTEMPTS_TO_READ)
+            self._reader = Cloud(self._account, attempts=_READ_ATTEMPTS)
         return self._reader
 
     def warn(self, cloud: bool | None) -> None:
@@ -107,7 +107,7 @@ class Uplink:
             raise UsageError(f"nowhere to sync to: {NOT_CONFIGURED}")
         if timeout is not None and not timeout >= 0:
             raise UsageError(f"the timeout must be 0 seconds or more, not {timeout}")
-        turn = Turn()
+        turn = SendGate()
         timer = threading.Timer(timeout, turn.stop) if timeout is not None else None
         if timer:
             timer.daemon = True
@@ -116,7 +116,7 @@ class Uplink:
         try:
             with closing(Cloud(self._account)) as cloud:
                 for catalog in catalogs:
-                    report += _send(catalog, cloud, ids, turn, progress)
+                    report += _drain_all(catalog, cloud, ids, turn, progress)
         finally:
             if timer:
                 timer.cancel()
@@ -135,7 +135,7 @@ class Uplink:
             entries = [
                 e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")
             ]
-            return differences(entries, cloud, progress)
+            return cloud_differences(entries, cloud, progress)
 
     def close(self, seconds: float | None = None) -> None:
         """Let the worker finish, for so long, or for as long as the settings allow."""
@@ -147,34 +147,34 @@ class Uplink:
             self._worker = None
 
 
-def _send(
+def _drain_all(
     catalog: Catalog,
     cloud: Cloud,
     ids: Sequence[UUID | str] | None,
-    turn: Turn,
+    turn: SendGate,
     progress: Callable[[int, int], None] | None,
 ) -> SyncReport:
     """Drain; then wait for what other senders, mostly our own worker, have under way."""
     outbox = Outbox(catalog)
     wanted = outbox.waiting() if ids is None else [str(id) for id in ids]
     report = drain(catalog, cloud, wanted, turn=turn, progress=progress)
-    until = time.monotonic() + _OTHERS_S
+    until = time.monotonic() + _OTHER_SENDERS_S
     while not report.trouble and turn.lasts() and time.monotonic() < until:
         left = set(wanted) & set(outbox.waiting(["pending"]))
         if not left:
             break
-        time.sleep(_POLL_S)
+        time.sleep(_OUTBOX_POLL_S)
         more = drain(catalog, cloud, sorted(left), turn=turn)
         report = replace(report + more, pending=more.pending)
     return (
         report
         if report.trouble or not turn.lasts()
-        else _tagged(report, catalog, cloud)
+        else _push_tags_too(report, catalog, cloud)
     )
 
 
-def _tagged(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
+def _push_tags_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
     try:
-        return replace(report, tagged=push(catalog, cloud))
+        return replace(report, tagged=push_tags(catalog, cloud))
     except CloudError as error:
         return replace(report, trouble=str(error))

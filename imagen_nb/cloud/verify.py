@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from imagen_nb.cloud.client import CONNECTIONS, Cloud
-from imagen_nb.cloud.errors import Rejected
+from imagen_nb.cloud.client import MAX_CONNECTIONS, Cloud
+from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.storage.catalog import Entry
 
-_BATCH = 200  # pictures whose rows and URLs are asked for at once
+_PICTURES_PER_REQUEST = 200  # pictures whose rows and URLs are asked for at once
 
 
-def differences(
+def cloud_differences(
     entries: Sequence[Entry],
     cloud: Cloud,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """A line for each picture whose row or object is missing, or is not the picture here."""
     found: list[str] = []
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for start in range(0, len(entries), _BATCH):
-            batch = entries[start : start + _BATCH]
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        for start in range(0, len(entries), _PICTURES_PER_REQUEST):
+            batch = entries[start : start + _PICTURES_PER_REQUEST]
             rows = cloud.paths([str(entry.record.id) for entry in batch])
             paths = [entry.record.storage_path or "" for entry in batch]
             urls = cloud.signed_urls(paths)
-            compare = partial(_difference, cloud)
+            compare = partial(_describe_cloud_difference, cloud)
             rowed = [rows.get(str(entry.record.id)) for entry in batch]
             found += filter(None, pool.map(compare, batch, rowed, map(urls.get, paths)))
             if progress:
@@ -34,7 +34,7 @@ def differences(
     return found
 
 
-def _difference(
+def _describe_cloud_difference(
     cloud: Cloud, entry: Entry, row: str | None, url: str | None
 ) -> str | None:
     name, path = entry.path.name, entry.record.storage_path
@@ -46,6 +46,6 @@ def _difference(
         return f"{name}: no object {path}"
     try:
         same = cloud.read(url) == entry.path.read_bytes()
-    except (Rejected, OSError) as error:
+    except (RejectedError, OSError) as error:
         return f"{name}: {error}"
     return None if same else f"{name}: the object {path} is another file"

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.sync import SENDERS, Turn, drain
+from imagen_nb.cloud.sync import MAX_SENDERS, SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
-from imagen_nb.cloud.tags import push
+from imagen_nb.cloud.tags import push_tags
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
@@ -22,9 +22,11 @@ from imagen_nb.system.terminal import complain
 _QUIET_S = (
     0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
 )
-_POSTPONED_S = 60.0  # how long a picture waits at most while others are drawn
-_OTHERS_S = 2.0  # how long to wait for another process that sends the same pictures
-_OUTAGE_S = (15.0, 600.0)  # the first and the longest pause after trouble
+_MAX_POSTPONED_S = 60.0  # how long a picture waits at most while others are drawn
+_OTHER_PROCESS_S = (
+    2.0  # how long to wait for another process that sends the same pictures
+)
+_OUTAGE_PAUSE_S = (15.0, 600.0)  # the first and the longest pause after trouble
 
 
 class Worker:
@@ -38,7 +40,7 @@ class Worker:
         """Starts nothing: the first `notify` does."""
         self._account, self._exit_s = account, exit_seconds
         self._wake = threading.Condition()
-        self._turn = _Manners(self._wake)
+        self._turn = _IdleGate(self._wake)
         self._forget()
 
     def _forget(self) -> None:
@@ -48,7 +50,7 @@ class Worker:
         self._seen: set[Catalog] = set()
         self._closed = False
         self._outage: str | None = None
-        self._pause_s = _OUTAGE_S[0]
+        self._pause_s = _OUTAGE_PAUSE_S[0]
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -129,8 +131,8 @@ class Worker:
             if report.trouble:
                 self._say(report.trouble)
             else:
-                self._outage, self._pause_s = None, _OUTAGE_S[0]
-            _report_failed(report)
+                self._outage, self._pause_s = None, _OUTAGE_PAUSE_S[0]
+            _complain_of_failed(report)
             if (
                 left
             ):  # in trouble, interrupted by a render, or being sent by another process
@@ -153,7 +155,7 @@ class Worker:
             senders = self._turn.senders()
             report = drain(catalog, cloud, waiting(), turn=self._turn, senders=senders)
             if not report.trouble and ids is None and self._turn.lasts():
-                push(catalog, cloud)
+                push_tags(catalog, cloud)
             return report, bool(waiting())
         except (
             ImagenError
@@ -169,20 +171,20 @@ class Worker:
 
     def _pause(self) -> None:
         with self._wake:
-            seconds = self._pause_s if self._outage else _OTHERS_S
+            seconds = self._pause_s if self._outage else _OTHER_PROCESS_S
             self._wake.wait_for(lambda: self._closed, seconds)
         if self._outage:
-            self._pause_s = min(2 * self._pause_s, _OUTAGE_S[1])
+            self._pause_s = min(2 * self._pause_s, _OUTAGE_PAUSE_S[1])
 
 
-def _report_failed(report: SyncReport) -> None:
+def _complain_of_failed(report: SyncReport) -> None:
     if report.failed:
         (_, why), *others = report.failed
         more = f" (and {len(others)} more)" if others else ""
         complain(f"cloud sync: {why}{more}: `imagen sync` tries again")
 
 
-class _Manners(Turn):
+class _IdleGate(SendGate):
     """A turn that comes when nothing was drawn for a moment, or has been for very long."""
 
     def __init__(self, changed: threading.Condition) -> None:
@@ -215,7 +217,7 @@ class _Manners(Turn):
 
     def senders(self) -> int:
         """How many at once: one while pictures are drawn."""
-        return 1 if self._drawing else SENDERS
+        return 1 if self._drawing else MAX_SENDERS
 
     def comes(self) -> bool:
         with self._changed:
@@ -235,4 +237,4 @@ class _Manners(Turn):
     def _waits(self) -> tuple[float, float]:
         """Seconds until nothing was drawn for a moment, and until the renders took too long."""
         now = time.monotonic()
-        return self._ended + _QUIET_S - now, self._began + _POSTPONED_S - now
+        return self._ended + _QUIET_S - now, self._began + _MAX_POSTPONED_S - now

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Unreachable
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
 from imagen_nb.frames.schema import require
@@ -264,7 +264,7 @@ def _must_be_there(ids: Sequence[str], cloud: Cloud | None) -> None:
         raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
     try:
         lacking = set(ids) - set(cloud.paths(ids))
-    except Unreachable:
+    except UnreachableError:
         return
     if lacking:
         raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.picture_cache import Wanted, fetch
+from imagen_nb.cloud.picture_cache import CloudPicture, fetch_picture
 from imagen_nb.errors import BackendError, CloudError, StorageError
 from imagen_nb.studio.lookup import Original
 
@@ -56,6 +56,8 @@ def _read(one: Original, cloud: Cloud | None) -> Iterator[bytes]:
         with suppress(OSError):
             yield one.path.read_bytes()
     if cloud and record.storage_path:
-        where = Wanted(str(record.id), record.storage_path, record.sha256, record.bytes)
+        where = CloudPicture(
+            str(record.id), record.storage_path, record.sha256, record.bytes
+        )
         with suppress(CloudError, StorageError):
-            yield fetch(cloud, where)
+            yield fetch_picture(cloud, where)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_growing", "_LONGEST_WAIT_S", "_TIMEOUT"):
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
         monkeypatch.setattr(client, name, getattr(client, name))  # put back afterwards
     wait_little()
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from imagen_nb.cloud import local
-from imagen_nb.cloud.check import Finding, ask
+from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.config.settings import Settings, SupabaseSettings
 from tests.fixtures.postgres import cluster
@@ -68,7 +68,7 @@ def found(supabase: LocalSupabase) -> Callable[[], list[Finding]]:
             password=SecretStr(supabase.password),
         )
     )
-    return lambda: list(ask(settings))
+    return lambda: list(check_server(settings))
 
 
 @pytest.mark.slow
@@ -92,12 +92,12 @@ def test_what_is_missing_is_named(
 
 def repair(database: psycopg.Connection[Any], what: str) -> None:
     """As it was: every migration may run twice."""
-    from imagen_nb.cloud.migrate import migrations
+    from imagen_nb.cloud.migrate import load_migrations
 
     if what == "a table that is not there":
         database.execute("ALTER TABLE imagen.gone RENAME TO images")
     for table in ("imagen.images", "storage.objects"):
         database.execute(f"DROP POLICY IF EXISTS loose ON {table}".encode())
-    for migration in migrations():
+    for migration in load_migrations():
         for statement in migration.statements:
             database.execute(statement.encode())

@@ -8,7 +8,14 @@ from postgrest import APIError
 from storage3.exceptions import StorageApiError
 from supabase_auth.errors import AuthApiError, AuthRetryableError
 
-from imagen_nb.cloud.errors import Missing, Refused, Rejected, Taken, Unreachable, understood
+from imagen_nb.cloud.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    RefusedError,
+    RejectedError,
+    UnreachableError,
+    cloud_error_of,
+)
 from imagen_nb.system.throttling import Busy, refuse_busy
 
 
@@ -23,47 +30,51 @@ def table(code: str | None, message: str = "said so") -> APIError:
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (httpx.ConnectError("no route to host"), Unreachable, "no route to host"),
-        (httpx.ReadTimeout(""), Unreachable, "ReadTimeout"),
-        (httpx.RemoteProtocolError("torn"), Unreachable, "torn"),
-        (httpx.UnsupportedProtocol("ftp"), Refused, "supabase.url"),
-        (Busy(429, 3.0), Unreachable, "429"),
-        (Busy(502, None), Unreachable, "502"),
-        (storage("500"), Unreachable, "500"),
-        (storage("503"), Unreachable, "503"),
-        (storage("429"), Unreachable, "429"),
-        (storage("409"), Taken, "409"),
-        (storage("404", "Object not found"), Missing, "404"),
-        (storage("404", "Bucket not found"), Refused, "imagen db migrate"),
-        (storage("404", "The related resource does not exist"), Refused, "no bucket"),
-        (storage("413"), Rejected, "413"),
-        (storage("415"), Rejected, "415"),
-        (storage("400"), Rejected, "400"),
-        (storage("401"), Refused, "supabase.key"),
-        (storage("403", 'new row violates "row-level security" policy'), Refused, "db migrate"),
-        (storage("403", '"exp" claim timestamp check failed'), Refused, "403"),
-        (table("PGRST106"), Refused, "not exposed"),
-        (table("PGRST205"), Refused, "imagen.images is missing"),
-        (table("PGRST301"), Refused, "supabase.key"),
-        (table("42P01"), Refused, "imagen.images is missing"),
-        (table("42501"), Refused, "imagen db migrate"),
-        (table("23503"), Refused, "owner_user_id"),
-        (table("22P05"), Rejected, "22P05"),
-        (table("23514"), Rejected, "23514"),
-        (table("57014"), Unreachable, "57014"),
-        (table("40001"), Unreachable, "40001"),
-        (table("PGRST003"), Unreachable, "PGRST003"),
-        (table(None), Refused, "imagen db status"),
-        (AuthApiError("Invalid login credentials", 400, None), Refused, "supabase.email"),
-        (AuthApiError("Invalid API key", 401, None), Refused, "supabase.key"),
-        (AuthRetryableError("gone", 0), Unreachable, "signing in"),
-        (ValueError("Expecting value"), Unreachable, "supabase.url"),
+        (httpx.ConnectError("no route to host"), UnreachableError, "no route to host"),
+        (httpx.ReadTimeout(""), UnreachableError, "ReadTimeout"),
+        (httpx.RemoteProtocolError("torn"), UnreachableError, "torn"),
+        (httpx.UnsupportedProtocol("ftp"), RefusedError, "supabase.url"),
+        (Busy(429, 3.0), UnreachableError, "429"),
+        (Busy(502, None), UnreachableError, "502"),
+        (storage("500"), UnreachableError, "500"),
+        (storage("503"), UnreachableError, "503"),
+        (storage("429"), UnreachableError, "429"),
+        (storage("409"), ObjectExistsError, "409"),
+        (storage("404", "Object not found"), ObjectMissingError, "404"),
+        (storage("404", "Bucket not found"), RefusedError, "imagen db migrate"),
+        (storage("404", "The related resource does not exist"), RefusedError, "no bucket"),
+        (storage("413"), RejectedError, "413"),
+        (storage("415"), RejectedError, "415"),
+        (storage("400"), RejectedError, "400"),
+        (storage("401"), RefusedError, "supabase.key"),
+        (
+            storage("403", 'new row violates "row-level security" policy'),
+            RefusedError,
+            "db migrate",
+        ),
+        (storage("403", '"exp" claim timestamp check failed'), RefusedError, "403"),
+        (table("PGRST106"), RefusedError, "not exposed"),
+        (table("PGRST205"), RefusedError, "imagen.images is missing"),
+        (table("PGRST301"), RefusedError, "supabase.key"),
+        (table("42P01"), RefusedError, "imagen.images is missing"),
+        (table("42501"), RefusedError, "imagen db migrate"),
+        (table("23503"), RefusedError, "owner_user_id"),
+        (table("22P05"), RejectedError, "22P05"),
+        (table("23514"), RejectedError, "23514"),
+        (table("57014"), UnreachableError, "57014"),
+        (table("40001"), UnreachableError, "40001"),
+        (table("PGRST003"), UnreachableError, "PGRST003"),
+        (table(None), RefusedError, "imagen db status"),
+        (AuthApiError("Invalid login credentials", 400, None), RefusedError, "supabase.email"),
+        (AuthApiError("Invalid API key", 401, None), RefusedError, "supabase.key"),
+        (AuthRetryableError("gone", 0), UnreachableError, "signing in"),
+        (ValueError("Expecting value"), UnreachableError, "supabase.url"),
     ],
 )
 def test_each_answer_has_its_meaning_and_says_what_to_do(
     error: Exception, kind: type[Exception], says: str
 ) -> None:
-    meaning = understood(error, [])
+    meaning = cloud_error_of(error, [])
     assert type(meaning) is kind
     assert says in str(meaning)
     assert "\n" not in str(meaning)
@@ -71,19 +82,19 @@ def test_each_answer_has_its_meaning_and_says_what_to_do(
 
 @pytest.mark.parametrize("code", ["42501", "PGRST205", "42703"])
 def test_a_refusal_carries_its_code(code: str) -> None:
-    meaning = understood(table(code), [])
-    assert isinstance(meaning, Refused)
+    meaning = cloud_error_of(table(code), [])
+    assert isinstance(meaning, RefusedError)
     assert meaning.code == code
 
 
 def test_a_page_of_html_is_no_message() -> None:
     page = "<html>\n" + "<p>bad gateway</p>\n" * 1000
-    assert len(str(understood(storage("400", page), []))) < 300
+    assert len(str(cloud_error_of(storage("400", page), []))) < 300
 
 
 def test_what_was_understood_already_stays_as_it_is() -> None:
-    error = Rejected("said so")
-    assert understood(error, []) is error
+    error = RejectedError("said so")
+    assert cloud_error_of(error, []) is error
 
 
 @pytest.mark.parametrize(

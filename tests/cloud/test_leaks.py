@@ -22,7 +22,7 @@ from imagen_nb.cli import run
 from imagen_nb.cloud import client
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import understood
+from imagen_nb.cloud.errors import cloud_error_of
 from imagen_nb.errors import CloudError
 
 KEY, PASSWORD = "sb_secret_abcdefgh/1'2", "hunter2 hunter2"
@@ -33,7 +33,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_growing", wait_none())
+    monkeypatch.setattr(client, "_backoff", wait_none())
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_the_token_of_who_signed_in_is_scrubbed_too(
     ],
 )
 def test_no_clients_error_tells_what_was_sent(error: Exception) -> None:
-    assert not leaks(str(understood(error, [SecretStr(KEY), SecretStr(PASSWORD), None])))
+    assert not leaks(str(cloud_error_of(error, [SecretStr(KEY), SecretStr(PASSWORD), None])))
 
 
 def test_nor_does_one_that_means_nothing_to_us() -> None:

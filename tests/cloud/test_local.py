@@ -25,9 +25,9 @@ from imagen_nb.cli import run
 from imagen_nb.cloud import local
 from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.local import LocalSupabase, node, state
-from imagen_nb.cloud.local.configure import configure, lines_for
+from imagen_nb.cloud.local.configure import write_to_config, yaml_lines
 from imagen_nb.cloud.local.node import Node, find_node
-from imagen_nb.cloud.local.process import serves
+from imagen_nb.cloud.local.process import is_serving
 from imagen_nb.config.settings import load_settings, validate
 from imagen_nb.errors import CloudError, ConfigError, UsageError
 from imagen_nb.system import atomic
@@ -88,7 +88,7 @@ KEPT = ([{"prompt": "a boat"}], b"a boat")
 
 
 def pid_of(folder: Path) -> int:
-    known = state.load(folder)
+    known = state.load_state(folder)
     assert known is not None
     assert known.pid is not None
     return known.pid
@@ -129,7 +129,7 @@ def test_two_starts_at_once_give_one_server_whose_data_outlive_stop_and_sigkill(
 
     pid = pid_of(place)
     assert local.stop(place)
-    assert not serves(pid, place)
+    assert not is_serving(pid, place)
     assert not local.stop(place)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
@@ -153,7 +153,7 @@ def test_the_server_ends_with_the_process_that_started_it_when_told_so(place: Pa
 
 @pytest.mark.usefixtures("packages")
 def test_a_real_postgresql_serves_as_well_and_is_migrated_as_imagen_db_would(place: Path) -> None:
-    from imagen_nb.cloud.migrate import status
+    from imagen_nb.cloud.migrate import migration_states
 
     with cluster().connect("postgres") as admin:
         admin.execute("CREATE ROLE local_admin SUPERUSER LOGIN PASSWORD 'p@ss'")
@@ -163,7 +163,7 @@ def test_a_real_postgresql_serves_as_well_and_is_migrated_as_imagen_db_would(pla
             supabase = local.start(place, database_url=url, with_parent=True)
             insert(supabase)
             assert kept(supabase) == KEPT
-            assert {state for _, state in status(url)} == {"applied"}
+            assert {state for _, state in migration_states(url)} == {"applied"}
             with psycopg.connect(url) as connection:
                 who = connection.execute("SELECT email FROM auth.users").fetchall()
                 query = "SELECT (metadata ->> 'size')::int FROM storage.objects"
@@ -197,7 +197,7 @@ def test_a_second_start_finds_it_running(
     assert run(["supabase", "start", "--folder", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert f"runs at {local_supabase.url}" in err
-    assert out == lines_for(local_supabase)
+    assert out == yaml_lines(local_supabase)
     with pytest.raises(UsageError, match="it runs on port"):
         local.start(folder, port=1)
 
@@ -229,7 +229,9 @@ def test_nobody_else_can_read_the_keys(local_supabase: TwoUsers) -> None:
     server = psutil.Process(pid_of(folder))
     known = json.loads((folder / "state.json").read_text())
     seen = " ".join([*server.cmdline(), *server.environ().values()])
-    seen += (folder / "server.log").read_text() + repr(local_supabase) + repr(state.load(folder))
+    seen += (
+        (folder / "server.log").read_text() + repr(local_supabase) + repr(state.load_state(folder))
+    )
     for name in ("jwt_secret", "service_key", "anon_key", "password"):
         assert len(known[name]) >= 24
         assert known[name] not in seen
@@ -261,10 +263,10 @@ def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
     folder, seen = tmp_path / "supabase", []
 
     def meanwhile(point: str) -> None:
-        seen.append((state.claimed(folder), os.listdir(folder)))
+        seen.append((state.claim_folder(folder), os.listdir(folder)))
 
     monkeypatch.setattr(atomic, "reach", meanwhile)
-    state.save(state.claimed(folder), state.State(port=1))
+    state.save_state(state.claim_folder(folder), state.SavedState(port=1))
     ((claimed, names),) = seen
     assert claimed == folder
     assert [atomic.is_temporary(name) for name in names] == [True]
@@ -308,7 +310,7 @@ def test_node_comes_from_path_or_else_from_its_python_package(
 
 def test_configure_writes_a_new_file_that_is_good(tmp_path: Path) -> None:
     path = tmp_path / "config" / "imagen.yaml"
-    configure(path, SOMEWHERE)
+    write_to_config(path, SOMEWHERE)
     assert path.stat().st_mode & 0o777 == 0o600
     assert validate(path) == []
     settings = load_settings(path=path, environ={})
@@ -316,7 +318,7 @@ def test_configure_writes_a_new_file_that_is_good(tmp_path: Path) -> None:
     assert settings.supabase.key
     assert settings.supabase.key.get_secret_value() == SOMEWHERE.service_key
     assert str(settings.owner_user_id) == SOMEWHERE.user_id
-    configure(path, replace(SOMEWHERE, url="http://127.0.0.1:1"))  # a second time: in place
+    write_to_config(path, replace(SOMEWHERE, url="http://127.0.0.1:1"))  # a second time: in place
     assert path.read_text().count("127.0.0.1") == 1
 
 
@@ -326,7 +328,7 @@ def test_configure_keeps_every_other_line(tmp_path: Path) -> None:
         "# mine\nsteps: 3   # few\n\nsupabase:\n    # note\n    exit_seconds: 9\n    url:\n"
         "tags: [a]\n#owner_user_id:\n"
     )
-    configure(path, SOMEWHERE)
+    write_to_config(path, SOMEWHERE)
     assert path.read_text() == (
         "# mine\nsteps: 3   # few\n\nsupabase:\n    key: sb_secret_b\n    # note\n"
         "    exit_seconds: 9\n    url: http://127.0.0.1:54321\n"
@@ -343,10 +345,10 @@ def test_configure_replaces_a_hosted_project_only_when_forced(tmp_path: Path) ->
     )
     path.write_text(hosted)
     with pytest.raises(ConfigError, match="add --force"):
-        configure(path, SOMEWHERE)
+        write_to_config(path, SOMEWHERE)
     assert path.read_text() == hosted
-    configure(path, SOMEWHERE, force=True)
-    assert yaml.safe_load(path.read_text()) == yaml.safe_load(lines_for(SOMEWHERE))
+    write_to_config(path, SOMEWHERE, force=True)
+    assert yaml.safe_load(path.read_text()) == yaml.safe_load(yaml_lines(SOMEWHERE))
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_configure_leaves_a_file_that_it_cannot_edit(tmp_path: Path, text: str) 
     path = tmp_path / "imagen.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError):
-        configure(path, SOMEWHERE)
+        write_to_config(path, SOMEWHERE)
     assert path.read_text() == text
 
 
@@ -375,8 +377,8 @@ def test_the_command_configures(
 def test_the_state_file_is_whole_or_as_before(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(CloudError, match="remove it"):
-        state.load(tmp_path)
-    made = state.State(port=1, password=secrets.token_hex())
-    state.save(tmp_path, made)
-    assert state.load(tmp_path) == made
+        state.load_state(tmp_path)
+    made = state.SavedState(port=1, password=secrets.token_hex())
+    state.save_state(tmp_path, made)
+    assert state.load_state(tmp_path) == made
     assert os.listdir(tmp_path) == ["state.json"]

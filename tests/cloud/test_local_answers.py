@@ -113,7 +113,7 @@ def code_of(call: Callable[[], Any]) -> str | None:
 
 def token(local_supabase: TwoUsers, **claims: Any) -> str:
     """A session of the first user's, as the server would sign it."""
-    kept = state.load(local_supabase.folder)
+    kept = state.load_state(local_supabase.folder)
     assert kept
     usual = {"sub": local_supabase.user_id, "role": "authenticated", "aud": "authenticated"}
     parts = [{"alg": "HS256", "typ": "JWT"}, usual | claims]
@@ -510,7 +510,7 @@ def test_requests_at_once_do_not_run_in_each_others_transactions(
 def test_uploads_of_50_mb_work_and_the_memory_comes_back(
     local_supabase: TwoUsers, service: Client, path: str
 ) -> None:
-    kept = state.load(local_supabase.folder)
+    kept = state.load_state(local_supabase.folder)
     assert kept
     server = psutil.Process(kept.pid)
     content = secrets.token_bytes(52_428_800)

@@ -23,17 +23,17 @@ import imagen_nb
 from imagen_nb.cli import run
 from imagen_nb.cloud.migrate import (
     Migration,
-    _folder,
-    migrate,
-    migrations,
-    read_folder,
-    split,
-    status,
+    _sql_folder,
+    apply_migrations,
+    load_migrations,
+    load_migrations_from,
+    migration_states,
+    split_statements,
 )
 from imagen_nb.errors import CloudError
 from tests.fixtures.postgres import Database, database_fixture, fresh_database  # noqa: F401
 
-ALL = [file.version for file in migrations()]
+ALL = [file.version for file in load_migrations()]
 CLI_TABLE = """
 CREATE SCHEMA supabase_migrations;
 CREATE TABLE supabase_migrations.schema_migrations (version text NOT NULL PRIMARY KEY);
@@ -54,7 +54,7 @@ def untouched() -> Iterator[Database]:
 
 
 def states(url: str, files: list[Migration] | None = None) -> list[str]:
-    return [state for _, state in status(url, files)]
+    return [state for _, state in migration_states(url, files)]
 
 
 def recorded(database: Database) -> list[tuple[Any, ...]]:
@@ -68,7 +68,7 @@ def write(folder: Path, **texts: str) -> list[Migration]:
     """Migrations of these names and texts, in this order."""
     for number, (name, text) in enumerate(texts.items()):
         (folder / f"2026112400000{number}_{name}.sql").write_text(text)
-    return read_folder(folder)
+    return load_migrations_from(folder)
 
 
 # --- what is applied
@@ -76,16 +76,16 @@ def write(folder: Path, **texts: str) -> list[Migration]:
 
 def test_everything_is_applied_once_and_recorded(database: Database) -> None:
     assert states(database.url) == ["pending"] * len(ALL)
-    assert [file.version for file in migrate(database.url)] == ALL
+    assert [file.version for file in apply_migrations(database.url)] == ALL
     assert states(database.url) == ["applied"] * len(ALL)
-    assert migrate(database.url) == []
+    assert apply_migrations(database.url) == []
     assert recorded(database) == [
-        (file.version, file.name, list(file.statements)) for file in migrations()
+        (file.version, file.name, list(file.statements)) for file in load_migrations()
     ]
 
 
 def test_status_and_a_dry_run_change_nothing(untouched: Database) -> None:
-    assert [file.version for file in migrate(untouched.url, dry_run=True)] == ALL
+    assert [file.version for file in apply_migrations(untouched.url, dry_run=True)] == ALL
     assert states(untouched.url) == ["pending"] * len(ALL)
     with untouched.connect() as connection:
         made = connection.execute(
@@ -104,7 +104,7 @@ def test_a_failing_file_leaves_nothing_of_itself_and_those_before_stay(
         third="CREATE TABLE public.four (id INT);",
     )
     with pytest.raises(CloudError, match=r"^20261124000001_second\.sql: division by zero$"):
-        migrate(database.url, files=files)
+        apply_migrations(database.url, files=files)
     assert states(database.url, files) == ["applied", "pending", "pending"]
     with database.connect() as connection:
         made = connection.execute(
@@ -120,7 +120,7 @@ def test_two_at_once_apply_each_file_once(database: Database, tmp_path: Path) ->
 
     def work() -> list[str]:
         start.wait()
-        return [file.version for file in migrate(database.url, files=files)]
+        return [file.version for file in apply_migrations(database.url, files=files)]
 
     with ThreadPoolExecutor(3) as pool:
         done = [job.result() for job in [pool.submit(work) for _ in range(3)]]
@@ -131,9 +131,9 @@ def test_a_table_in_use_is_not_waited_for_without_end(database: Database) -> Non
     with database.connect() as other, other.transaction():
         other.execute("LOCK TABLE storage.objects IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(CloudError, match=r"imagen_bucket_policies\.sql: .* busy .* try again"):
-            migrate(database.url, lock_timeout="100ms")
+            apply_migrations(database.url, lock_timeout="100ms")
     assert states(database.url) == ["applied"] * 4 + ["pending"] * 2
-    assert len(migrate(database.url)) == 2
+    assert len(apply_migrations(database.url)) == 2
 
 
 # --- the Supabase CLI on the same database
@@ -142,19 +142,19 @@ def test_a_table_in_use_is_not_waited_for_without_end(database: Database) -> Non
 def test_what_the_supabase_cli_applied_counts_as_applied(database: Database) -> None:
     with database.connect("migrator") as connection:
         connection.execute(CLI_TABLE)
-        for file in migrations()[:3]:
+        for file in load_migrations()[:3]:
             for statement in file.statements:
                 connection.execute(statement.encode())
             connection.execute(CLI_INSERT, [file.version, file.name, list(file.statements)])
         connection.execute(CLI_INSERT, ["20200101000000", "the user's own", ["SELECT 1"]])
     assert states(database.url) == ["applied"] * 3 + ["pending"] * 3
-    assert [file.version for file in migrate(database.url)] == ALL[3:]
+    assert [file.version for file in apply_migrations(database.url)] == ALL[3:]
     assert [row[0] for row in recorded(database)] == ["20200101000000", *ALL]
 
 
 def test_what_we_applied_counts_for_the_supabase_cli(database: Database) -> None:
     """Its own statements: it makes sure of its table, then lists the versions."""
-    migrate(database.url)
+    apply_migrations(database.url)
     again = CLI_TABLE.replace("CREATE SCHEMA", "CREATE SCHEMA IF NOT EXISTS")
     again = again.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
     with database.connect("migrator") as connection:
@@ -184,21 +184,21 @@ def test_older_and_newer_tables_of_the_supabase_cli_will_do(database: Database, 
             "INSERT INTO supabase_migrations.schema_migrations (version) VALUES ('20200101000000')"
         )
     assert states(database.url) == ["pending"] * len(ALL)
-    assert len(migrate(database.url)) == len(ALL)
+    assert len(apply_migrations(database.url)) == len(ALL)
     assert states(database.url) == ["applied"] * len(ALL)
 
 
 def test_a_version_recorded_without_statements_counts_as_applied(database: Database) -> None:
-    migrate(database.url)
+    apply_migrations(database.url)
     with database.connect() as connection:
         connection.execute("UPDATE supabase_migrations.schema_migrations SET statements = NULL")
     assert states(database.url) == ["applied"] * len(ALL)
 
 
 def test_another_way_of_splitting_is_no_other_text(database: Database) -> None:
-    migrate(database.url)
+    apply_migrations(database.url)
     with database.connect() as connection:
-        for file in migrations():
+        for file in load_migrations():
             whole = file.path.read_text().replace("\n", "\r\n")
             connection.execute(
                 "UPDATE supabase_migrations.schema_migrations SET statements = %s WHERE version = %s",
@@ -211,19 +211,19 @@ def test_a_file_changed_after_it_was_applied_is_altered_and_left_alone(
     database: Database, tmp_path: Path
 ) -> None:
     files = write(tmp_path, first="SELECT 1;", second="SELECT 2;")
-    migrate(database.url, files=files[:1])
+    apply_migrations(database.url, files=files[:1])
     files = write(tmp_path, first="SELECT 1 / 0;", second="SELECT 2;")
     assert states(database.url, files) == ["altered", "pending"]
     said: list[str] = []
-    assert migrate(database.url, files=files, tell=said.append) == files[1:]
+    assert apply_migrations(database.url, files=files, tell=said.append) == files[1:]
     assert said == [
         "20261124000000_first.sql: applied with other statements than it has now; left so"
     ]
 
 
 def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
-    names = [file.path.name for file in migrations()]
-    assert names == sorted(path.name for path in migrations()[0].path.parent.iterdir())
+    names = [file.path.name for file in load_migrations()]
+    assert names == sorted(path.name for path in load_migrations()[0].path.parent.iterdir())
     assert [name[15:-4] for name in names] == [
         "imagen_images",
         "imagen_row_level_security",
@@ -234,7 +234,7 @@ def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
     ]
     assert len({name[:14] for name in names}) == len(names)
     # The Supabase CLI splits these otherwise than PostgreSQL reads them.
-    texts = [file.path.read_text() for file in migrations()]
+    texts = [file.path.read_text() for file in load_migrations()]
     assert not [text for text in texts if "\\" in text or "ATOMIC" in text.upper()]
     assert all(text.isascii() and text.endswith(";\n") for text in texts)
 
@@ -262,13 +262,13 @@ def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
 def test_statements_end_at_semicolons_that_end_statements(
     text: str, expected: tuple[str, ...]
 ) -> None:
-    assert split(text) == expected
+    assert split_statements(text) == expected
 
 
 @given(st.lists(st.text("ab ';-\n$\"/*", min_size=1).map(lambda text: text.strip()), max_size=4))
 def test_quoted_text_never_splits(texts: list[str]) -> None:
     quoted = ["SELECT '" + text.replace("'", "''") + "'" for text in texts]
-    assert split(";\n".join(quoted)) == tuple(quoted)
+    assert split_statements(";\n".join(quoted)) == tuple(quoted)
 
 
 # --- where the files are
@@ -278,12 +278,12 @@ def test_the_files_of_an_installed_package_lie_inside_it(tmp_path: Path) -> None
     package = tmp_path / "imagen_nb"
     (package / "sql").mkdir(parents=True)
     (tmp_path / "sql").mkdir()
-    assert _folder(package) == package / "sql"
+    assert _sql_folder(package) == package / "sql"
 
 
 def test_the_files_of_a_checkout_lie_beside_it() -> None:
     root = Path(imagen_nb.__file__).parents[1]
-    assert migrations()[0].path.parent in (root / "sql", root / "imagen_nb" / "sql")
+    assert load_migrations()[0].path.parent in (root / "sql", root / "imagen_nb" / "sql")
 
 
 def test_other_files_in_the_folder_are_no_migrations(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_other_files_in_the_folder_are_no_migrations(tmp_path: Path) -> None:
         "20261124000000_x.sql.orig",
     ):
         (tmp_path / name).write_text("SELECT 1;")
-    assert [file.name for file in read_folder(tmp_path)] == ["kept"]
+    assert [file.name for file in load_migrations_from(tmp_path)] == ["kept"]
 
 
 # --- what goes wrong is one line without the password
@@ -387,13 +387,13 @@ def test_too_few_rights_are_said(untouched: Database, capfd: Any) -> None:
     url = untouched.cluster.url(untouched.name, "bystander")
     assert run(["db", "migrate", "--database-url", url]) == 1
     assert capfd.readouterr().err == (
-        f"imagen: {migrations()[0].path.name}: permission denied for database {untouched.name}: "
+        f"imagen: {load_migrations()[0].path.name}: permission denied for database {untouched.name}: "
         "connect as the role postgres\n"
     )
 
 
 def test_a_record_that_may_not_be_read_is_said(database: Database, capfd: Any) -> None:
-    migrate(database.url)
+    apply_migrations(database.url)
     url = database.cluster.url(database.name, "bystander")
     assert run(["db", "status", "--database-url", url]) == 1
     assert capfd.readouterr().err == (
@@ -440,7 +440,7 @@ def test_the_command_applies_lists_and_says_when_nothing_is_left(
     assert run(["db", "migrate"]) == 0
     said = capsys.readouterr()
     assert [line.split() for line in said.out.splitlines()[1:]] == [
-        [file.version, file.name, "applied"] for file in migrations()
+        [file.version, file.name, "applied"] for file in load_migrations()
     ]
     assert said.err.startswith("imagen: the database warns: the API now shows the schemas public")
     assert run(["db", "migrate"]) == 0
@@ -451,7 +451,7 @@ def test_the_command_applies_lists_and_says_when_nothing_is_left(
 
 def test_json_is_for_programs(database: Database, capsys: Any) -> None:
     url = ["--database-url", database.url, "--json"]
-    expected = [{"version": file.version, "name": file.name} for file in migrations()]
+    expected = [{"version": file.version, "name": file.name} for file in load_migrations()]
     assert run(["db", "status", *url]) == 0
     assert json.loads(capsys.readouterr().out) == [row | {"state": "pending"} for row in expected]
     assert run(["db", "migrate", "--dry-run", *url]) == 0

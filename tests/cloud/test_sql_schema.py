@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from imagen_nb.cloud.migrate import migrate, migrations
+from imagen_nb.cloud.migrate import apply_migrations, load_migrations
 from imagen_nb.storage.record import COLUMNS, Record
 from tests.fixtures.postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
 
@@ -139,13 +139,13 @@ def run_all(connection: psycopg.Connection) -> None:
     """As who migrates would."""
     with connection.transaction():
         connection.execute("SET LOCAL ROLE migrator")
-        for file in migrations():
+        for file in load_migrations():
             for statement in file.statements:
                 connection.execute(statement.encode())
 
 
 def test_running_all_twice_changes_nothing(database: Database) -> None:
-    migrate(database.url)
+    apply_migrations(database.url)
     with database.connect() as connection:
         before = snapshot(connection)
         run_all(connection)
@@ -166,7 +166,7 @@ def _sorted_grants(value: Any) -> Any:
 
 
 def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -> None:
-    migrate(database.url)
+    apply_migrations(database.url)
     with database.connect() as connection:
         before = _sorted_grants(snapshot(connection))
         connection.execute("GRANT ALL ON imagen.images TO anon, authenticated")
@@ -180,7 +180,7 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
 
 def test_the_files_ask_no_more_of_storage_than_hosted_supabase_allows() -> None:
     """There postgres owns neither table: it may make policies and rows, not ALTER and COMMENT."""
-    statements = [_bare(text) for file in migrations() for text in file.statements]
+    statements = [_bare(text) for file in load_migrations() for text in file.statements]
     theirs = [text for text in statements if re.search(r"(ON|TABLE|INTO) storage\.", text)]
     allowed = ("CREATE POLICY imagen_generated_", "DROP POLICY IF EXISTS imagen_generated_")
     assert len(theirs) == 7
@@ -189,7 +189,7 @@ def test_the_files_ask_no_more_of_storage_than_hosted_supabase_allows() -> None:
 
 
 def test_every_statement_has_its_reason_or_follows_one_that_has() -> None:
-    for file in migrations():
+    for file in load_migrations():
         assert file.statements[0].startswith("--"), file.path.name
 
 
@@ -277,7 +277,7 @@ def test_other_settings_and_other_databases_stay(migrated: psycopg.Connection) -
 
 def test_who_had_no_list_is_told_what_the_api_shows_now(database: Database) -> None:
     said: list[str] = []
-    migrate(database.url, tell=said.append)
+    apply_migrations(database.url, tell=said.append)
     (warning,) = said
     assert warning.startswith("the database warns: the API now shows the schemas public, graphql")
 
@@ -286,14 +286,14 @@ def test_who_had_a_list_is_told_nothing(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("ALTER ROLE authenticator SET pgrst.db_schemas = 'public'")
     said: list[str] = []
-    migrate(database.url, tell=said.append)
+    apply_migrations(database.url, tell=said.append)
     assert said == []
 
 
 def test_the_api_is_told_to_look_again(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("LISTEN pgrst")
-        migrate(database.url)
+        apply_migrations(database.url)
         heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=2)]
     assert heard == ["reload config", "reload schema"]
 

@@ -106,7 +106,7 @@ def test_offline_tags_wait_and_are_not_lost(
     here: Studio, server: ServerState, proxy: FaultProxy, local_supabase: TwoUsers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    for name in ("_growing", "_LONGEST_WAIT_S", "_TIMEOUT"):
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
         monkeypatch.setattr(client, name, getattr(client, name))
     wait_little()
     folder = here.settings.output.dir

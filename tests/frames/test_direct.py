@@ -15,8 +15,8 @@ import pytest
 from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
-from imagen_nb.cloud.errors import Refused, Unreachable
-from imagen_nb.cloud.sync import _without_nul
+from imagen_nb.cloud.errors import RefusedError, UnreachableError
+from imagen_nb.cloud.sync import replace_nul
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import query
 from imagen_nb.frames.sources import direct
@@ -44,7 +44,7 @@ def _insert(connection: psycopg.Connection, rows: list[dict[str, Any]]) -> None:
         cursor.executemany(
             f"INSERT INTO imagen.images ({', '.join(COLUMNS)}) VALUES ({marks})",
             [
-                [Jsonb(v) if isinstance(v, dict) else v for v in _without_nul(row).values()]
+                [Jsonb(v) if isinstance(v, dict) else v for v in replace_nul(row).values()]
                 for row in rows
             ],
         )
@@ -109,11 +109,14 @@ def test_with_the_database_alone_everybodys_rows_come(filled: Database) -> None:
 
 
 WRONG = {
-    "nobody listens": ("postgresql://me:{secret}@127.0.0.1:1/x", Unreachable),
-    "no such host": ("postgresql://me:{secret}@nowhere.invalid/x", Unreachable),
+    "nobody listens": ("postgresql://me:{secret}@127.0.0.1:1/x", UnreachableError),
+    "no such host": ("postgresql://me:{secret}@nowhere.invalid/x", UnreachableError),
     "no URL": ("{secret}", CloudError),
     "an @ in the password": ("postgresql://me:{secret}@@127.0.0.1/x", CloudError),
-    "the wrong password": ("postgresql://migrator:{secret}@127.0.0.1:{port}/hosted", Unreachable),
+    "the wrong password": (
+        "postgresql://migrator:{secret}@127.0.0.1:{port}/hosted",
+        UnreachableError,
+    ),
 }
 
 
@@ -128,7 +131,7 @@ def test_what_goes_wrong_is_one_line_without_the_password(filled: Database, case
 
 
 def test_a_missing_table_is_refused_with_what_to_do() -> None:
-    with fresh_database() as database, pytest.raises(Refused, match="imagen db migrate"):
+    with fresh_database() as database, pytest.raises(RefusedError, match="imagen db migrate"):
         direct.read(SecretStr(_as_superuser(database)), query())
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.cloud.errors import BUCKET, Missing, Rejected
+from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, RejectedError
 from imagen_nb.errors import CloudError, StorageError, UsageError
 from imagen_nb.frames.pictures import signed_urls as links
 from imagen_nb.frames.pictures.download import file_name
@@ -131,7 +131,7 @@ def test_more_bytes_than_the_record_tells_of_are_not_read(
 ) -> None:
     large = Fault("large", 200, b"\0" * 5_000_000)
     proxy.choose = lambda method, path: large if "token=" in path else None
-    with pytest.raises(Rejected, match=r"larger than it should be \(\d{3,4} bytes\)"):
+    with pytest.raises(RejectedError, match=r"larger than it should be \(\d{3,4} bytes\)"):
         frame.imagen.open(0)
 
 
@@ -139,13 +139,15 @@ def test_a_picture_that_is_nowhere_is_said(
     here: pd.DataFrame, frame: pd.DataFrame, server: ServerState, folder: Path
 ) -> None:
     (folder / Path(here["local_path"].iloc[0])).unlink()
-    with pytest.raises(Missing, match=r"not in the cloud when this frame was read \(pending\)"):
+    with pytest.raises(
+        ObjectMissingError, match=r"not in the cloud when this frame was read \(pending\)"
+    ):
         here.imagen.open(0)
     server.client.schema("imagen").from_("images").delete().eq("id", frame["id"].iloc[0]).execute()
-    with pytest.raises(Missing, match="the cloud has no row of it"):
+    with pytest.raises(ObjectMissingError, match="the cloud has no row of it"):
         frame.imagen.open(0)
     server.client.storage.from_(BUCKET).remove([frame["storage_path"].iloc[1]])
-    with pytest.raises(Missing, match="no object"):
+    with pytest.raises(ObjectMissingError, match="no object"):
         frame.imagen.open(1)
 
 
@@ -319,7 +321,7 @@ def test_signing_goes_in_batches_and_a_refused_path_takes_no_other_with_it(
 
     def refuse(cloud: Any, paths: list[str], expires_in: int) -> dict[str, str | None]:
         if any("\\" in path for path in paths):
-            raise Rejected("storage says 400 invalid")
+            raise RejectedError("storage says 400 invalid")
         return {path: f"https://{path}" for path in paths}
 
     monkeypatch.setattr(links.Cloud, "signed_urls", refuse)

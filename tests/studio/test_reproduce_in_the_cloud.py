@@ -169,7 +169,7 @@ def test_with_the_cloud_off_a_picture_of_this_machine_is_repeated_without_a_clie
     def refuse(*given: Any) -> None:
         raise AssertionError("a client was made")
 
-    monkeypatch.setattr(account, "_new_client", refuse)
+    monkeypatch.setattr(account, "_make_client", refuse)
     off: dict[str, Any] = {"cloud": False, "progress": False}
     with Studio(settings(folder, local_supabase, proxy.url)) as studio:
         first = studio.generate("a red star", seed=4, steps=2, **off)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from imagen_nb.cloud.database_url import unreachable
+from imagen_nb.cloud.database_url import explain_connection_error
 from imagen_nb.system.secret_text import bare, scrubbed
 
 ODD = "sb_secret_a'b\"c\\d/é&f\\\\g\rh i%41"
@@ -85,5 +85,5 @@ def test_a_control_character_inside_is_refused_without_quoting_it(letter: str) -
 
 def test_what_libpq_says_shows_no_password_in_a_url() -> None:
     url = "postgresql://me:a%2Fb%40secret@127.0.0.1/x"
-    said = unreachable(f'invalid URI "{url}"', {"password": "a/b@secret"})
+    said = explain_connection_error(f'invalid URI "{url}"', {"password": "a/b@secret"})
     assert said == 'the database cannot be reached: invalid URI "postgresql://me:…@127.0.0.1/x"'

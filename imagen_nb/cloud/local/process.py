@@ -8,10 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-SERVER = Path(__file__).with_name("server.mjs")
+SERVER_SCRIPT = Path(__file__).with_name("server.mjs")
 
-_STOP_S = 15.0  # until a server that was asked to stop is killed
-_STEP_S = 0.05
+_STOP_TIMEOUT_S = 15.0  # until a server that was asked to stop is killed
+_PROCESS_POLL_S = 0.05
 
 _children: dict[
     int, subprocess.Popen[bytes]
@@ -23,7 +23,7 @@ def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
     log = os.open(folder / "server.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     try:
         process = subprocess.Popen(
-            [node, str(SERVER), str(folder)],
+            [node, str(SERVER_SCRIPT), str(folder)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -40,17 +40,17 @@ def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
     return process
 
 
-def serves(pid: int | None, folder: Path) -> bool:
+def is_serving(pid: int | None, folder: Path) -> bool:
     """Whether this process is the server of this folder, and no other that got its number."""
     if pid is None:
         return False
     if child := _children.get(pid):
         child.poll()
-    words = _command(pid)
-    return SERVER.name in words and str(folder) in words
+    words = _command_line(pid)
+    return SERVER_SCRIPT.name in words and str(folder) in words
 
 
-def _command(pid: int) -> str:
+def _command_line(pid: int) -> str:
     """The command line of a process; empty when it is over."""
     try:
         return (
@@ -68,13 +68,13 @@ def _command(pid: int) -> str:
     return listed.stdout
 
 
-def end(pid: int, folder: Path) -> None:
+def end_server(pid: int, folder: Path) -> None:
     """Stop the server: politely, then not; returns when it is over."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + _STOP_S
-        if serves(pid, folder):
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        if is_serving(pid, folder):
             os.kill(pid, number)
-        while serves(pid, folder) and time.monotonic() < deadline:
-            time.sleep(_STEP_S)
+        while is_serving(pid, folder) and time.monotonic() < deadline:
+            time.sleep(_PROCESS_POLL_S)
     if child := _children.pop(pid, None):
         child.wait()

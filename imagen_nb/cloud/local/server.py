@@ -17,26 +17,26 @@ from typing import Any
 
 from filelock import FileLock
 
-from imagen_nb.cloud.local.install import TEMPLATE, installed
+from imagen_nb.cloud.local.install import TEMPLATE_FOLDER, ensure_installed
 from imagen_nb.cloud.local.node import find_node
-from imagen_nb.cloud.local.process import end, launch, serves
+from imagen_nb.cloud.local.process import end_server, is_serving, launch
 from imagen_nb.cloud.local.state import (
     LocalSupabase,
-    State,
-    claimed,
+    SavedState,
+    claim_folder,
     default_folder,
-    load,
-    save,
+    load_state,
+    save_state,
 )
-from imagen_nb.cloud.migrate import migrations
+from imagen_nb.cloud.migrate import load_migrations
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.system.atomic import sweep
 from imagen_nb.system.paths import expanded
 
-_READY_S = 180.0  # until a server that does not answer has failed to start
-_STEP_S = 0.1
-_ANSWER_S = 30.0
-_PORT_S = 2.0
+_START_TIMEOUT_S = 180.0  # until a server that does not answer has failed to start
+_SERVER_POLL_S = 0.1
+_STATUS_TIMEOUT_S = 30.0
+_PORT_RELEASE_S = 2.0
 
 
 def start(
@@ -62,68 +62,70 @@ def start(
         CloudError: It cannot be installed or started; the message says what to do.
         UsageError: The folder, port or database cannot be used.
     """
-    folder = claimed(_absolute(folder))
-    with _locked(folder):
+    folder = claim_folder(_resolved_folder(folder))
+    with _folder_lock(folder):
         sweep(folder)  # half a state file, of a start that died
-        state = load(folder) or State(database_url=database_url)
+        state = load_state(folder) or SavedState(database_url=database_url)
         if database_url not in (None, state.database_url):
             raise UsageError(
                 f"{folder} belongs to another database: choose another --folder"
             )
-        if serves(state.pid, folder):
-            _ask(state)
-            return _running(state, folder, port)
-        state = replace(state, port=_port(state, port), pid=None)
-        save(folder, state)  # before anything is made that needs its keys
+        if is_serving(state.pid, folder):
+            _request_user_id(state)
+            return _running_supabase(state, folder, port)
+        state = replace(state, port=_choose_port(state, port), pid=None)
+        save_state(folder, state)  # before anything is made that needs its keys
         node = find_node()
-        root = installed(node, tell)
+        root = ensure_installed(node, tell)
         if state.database_url is None:
             _copy_template(root, folder)
         more = {"session_seconds": session_seconds, "with_parent": with_parent}
-        process = launch(node.node, folder, _given(state, folder, root, more))
-        save(folder, replace(state, pid=process.pid))
-        user_id = _ready(process, state, folder)
+        process = launch(node.node, folder, _server_input(state, folder, root, more))
+        save_state(folder, replace(state, pid=process.pid))
+        user_id = _wait_until_ready(process, state, folder)
         state = replace(state, pid=process.pid, user_id=user_id)
-        save(folder, state)
+        save_state(folder, state)
     return state.described(folder)
 
 
 def stop(folder: Path | None = None) -> bool:
     """Stop the local Supabase of a folder; whether it was running. Its data stay."""
-    folder = _absolute(folder)
-    if load(folder) is None:
+    folder = _resolved_folder(folder)
+    if load_state(folder) is None:
         return False
-    with _locked(folder):
-        state = load(folder)
+    with _folder_lock(folder):
+        state = load_state(folder)
         if state is None or state.pid is None:
             return False
-        running = serves(state.pid, folder)
-        end(state.pid, folder)
-        save(folder, replace(state, pid=None))
+        running = is_serving(state.pid, folder)
+        end_server(state.pid, folder)
+        save_state(folder, replace(state, pid=None))
     return running
 
 
 def status(folder: Path | None = None) -> LocalSupabase | None:
     """The running local Supabase of a folder, or None when there is none."""
-    folder = _absolute(folder)
-    state = load(folder)
-    if state is None or not serves(state.pid, folder):
+    folder = _resolved_folder(folder)
+    state = load_state(folder)
+    if state is None or not is_serving(state.pid, folder):
         return None
     return state.described(folder)
 
 
-def _absolute(folder: Path | None) -> Path:
+def _resolved_folder(folder: Path | None) -> Path:
     return expanded(folder or default_folder()).resolve()
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _folder_lock(folder: Path) -> Iterator[None]:
     """One start or stop at a time."""
     with FileLock(folder / ".lock"):
         yield
 
 
-def _running(state: State, folder: Path, port: int | None) -> LocalSupabase:
+def _running_supabase(
+    state: SavedState, folder: Path, port: int | None
+) -> LocalSupabase:
     if port not in (None, state.port):
         raise UsageError(
             f"it runs on port {state.port} already: `imagen supabase stop` first"
@@ -131,19 +133,19 @@ def _running(state: State, folder: Path, port: int | None) -> LocalSupabase:
     return state.described(folder)
 
 
-def _port(state: State, wanted: int | None) -> int:
+def _choose_port(state: SavedState, wanted: int | None) -> int:
     if wanted is not None:
-        if not _is_free(wanted):
+        if not _is_free_port(wanted):
             raise UsageError(f"port {wanted} cannot be had: choose another --port")
         return wanted
-    return state.port if state.port and _is_free(state.port) else _any_port()
+    return state.port if state.port and _is_free_port(state.port) else _find_free_port()
 
 
-def _is_free(port: int) -> bool:
+def _is_free_port(port: int) -> bool:
     """Whether a server may have it, soon: the last one may still be letting go of it."""
-    deadline = time.monotonic() + _PORT_S
+    deadline = time.monotonic() + _PORT_RELEASE_S
     while not (free := _can_bind(port)) and time.monotonic() < deadline:
-        time.sleep(_STEP_S)
+        time.sleep(_SERVER_POLL_S)
     return free
 
 
@@ -159,7 +161,7 @@ def _can_bind(port: int) -> bool:
         return True
 
 
-def _any_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         found: int = probe.getsockname()[1]
@@ -171,36 +173,40 @@ def _copy_template(root: Path, folder: Path) -> None:
     if (folder / "database").exists():
         return
     with TemporaryDirectory(dir=folder, prefix=".database-") as temporary:
-        copied = shutil.copytree(root / TEMPLATE, Path(temporary) / "database")
+        copied = shutil.copytree(root / TEMPLATE_FOLDER, Path(temporary) / "database")
         copied.rename(folder / "database")
 
 
-def _given(state: State, folder: Path, root: Path, more: dict[str, Any]) -> bytes:
+def _server_input(
+    state: SavedState, folder: Path, root: Path, more: dict[str, Any]
+) -> bytes:
     """What the server is told, on its stdin: secrets stand in no command line."""
     files = [
         {"version": file.version, "name": file.name, "statements": file.statements}
-        for file in migrations()
+        for file in load_migrations()
     ]
     paths = {"folder": str(folder), "installed": str(root)}
     return json.dumps(asdict(state) | paths | more | {"migrations": files}).encode()
 
 
-def _ready(process: subprocess.Popen[bytes], state: State, folder: Path) -> str:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], state: SavedState, folder: Path
+) -> str:
     """Wait until the server answers; gives the user's id."""
-    deadline = time.monotonic() + _READY_S
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            return _ask(state)
+            return _request_user_id(state)
         except CloudError:
-            time.sleep(_STEP_S)
-    end(process.pid, folder)
-    raise CloudError(f"the local Supabase does not start: {_last_word(folder)}")
+            time.sleep(_SERVER_POLL_S)
+    end_server(process.pid, folder)
+    raise CloudError(f"the local Supabase does not start: {_last_log_line(folder)}")
 
 
-def _ask(state: State) -> str:
+def _request_user_id(state: SavedState) -> str:
     """The user's id, by the server itself."""
     connection = HTTPConnection(
-        "127.0.0.1", state.port, timeout=_ANSWER_S
+        "127.0.0.1", state.port, timeout=_STATUS_TIMEOUT_S
     )  # past any proxy
     try:
         connection.request(
@@ -215,7 +221,7 @@ def _ask(state: State) -> str:
         connection.close()
 
 
-def _last_word(folder: Path) -> str:
+def _last_log_line(folder: Path) -> str:
     log = folder / "server.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     said = [

@@ -12,9 +12,9 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.system.atomic import PRIVATE, flush_folder, is_temporary, write_whole
 from imagen_nb.system.paths import user_folder
 
-EMAIL = "me@localhost.test"
-_FILE = "state.json"
-_OURS = {_FILE, ".lock", "server.log", "database", "objects"}
+LOCAL_EMAIL = "me@localhost.test"
+_STATE_FILE = "state.json"
+_OWN_NAMES = {_STATE_FILE, ".lock", "server.log", "database", "objects"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class LocalSupabase:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SavedState:
     """The contents of the state file. `pid`: of the server when it was last started."""
 
     port: int = 0
@@ -50,7 +50,7 @@ class State:
     service_key: str = field(
         default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False
     )
-    email: str = EMAIL
+    email: str = LOCAL_EMAIL
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     database_url: str | None = field(default=None, repr=False)
     user_id: str = ""
@@ -80,19 +80,21 @@ def default_folder() -> Path:
     return user_folder("XDG_DATA_HOME", "~/.local/share") / "supabase"
 
 
-def claimed(folder: Path) -> Path:
+def claim_folder(folder: Path) -> Path:
     """The folder, made when it is not there. Raises `UsageError` when something else is in it.
 
     Another start may be writing the first state at this moment, or have died over it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        others = {name for name in os.listdir(folder) if not is_temporary(name)} - _OURS
+        others = {
+            name for name in os.listdir(folder) if not is_temporary(name)
+        } - _OWN_NAMES
     except OSError as error:
         raise UsageError(
             f"{folder}: {error.strerror}: choose another --folder"
         ) from None
-    if others and not (folder / _FILE).exists():
+    if others and not (folder / _STATE_FILE).exists():
         raise UsageError(
             f"{folder} holds something else already: choose another --folder"
         )
@@ -100,21 +102,23 @@ def claimed(folder: Path) -> Path:
     return folder
 
 
-def load(folder: Path) -> State | None:
+def load_state(folder: Path) -> SavedState | None:
     """The state of the folder, or None when nothing was started in it yet."""
     try:
-        return State(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        return SavedState(
+            **json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError):
         raise CloudError(
-            f"{folder / _FILE} cannot be read: remove it, and new keys will be made"
+            f"{folder / _STATE_FILE} cannot be read: remove it, and new keys will be made"
         ) from None
 
 
-def save(folder: Path, state: State) -> None:
+def save_state(folder: Path, state: SavedState) -> None:
     """Keep the state, for the user's own eyes."""
-    write_private(folder / _FILE, json.dumps(asdict(state), indent=2).encode())
+    write_private(folder / _STATE_FILE, json.dumps(asdict(state), indent=2).encode())
 
 
 def write_private(path: Path, data: bytes) -> None:

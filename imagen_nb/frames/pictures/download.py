@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from imagen_nb.cloud import picture_cache as cache
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Missing
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.errors import ObjectMissingError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import Place, content, described, places
 from imagen_nb.frames.pictures.parallel import each
@@ -61,10 +61,10 @@ def _all(
     away = [one.wanted.storage_path for one in absent if not (one.local or one.nowhere)]
     urls, reasons = sign(cloud, away) if cloud else ({}, {})
 
-    def read(cloud: Cloud, picture: Wanted) -> bytes:
+    def read(cloud: Cloud, picture: CloudPicture) -> bytes:
         if reason := reasons.get(picture.storage_path):
-            raise Missing(reason)
-        return cache.read(cloud, picture, urls[picture.storage_path])
+            raise ObjectMissingError(reason)
+        return cache.download_picture(cloud, picture, urls[picture.storage_path])
 
     def fetch(place: Place) -> Path:
         return _kept(place, folder, content(place, cloud, read))

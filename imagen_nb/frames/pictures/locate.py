@@ -17,8 +17,8 @@ from PIL import Image
 from imagen_nb.cloud import picture_cache as cache
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud, url_chunks
-from imagen_nb.cloud.errors import Missing
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.errors import ObjectMissingError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
@@ -43,7 +43,7 @@ class Place:
     nothing. `trouble`: why the cloud's own row of it cannot be had.
     """
 
-    wanted: Wanted
+    wanted: CloudPicture
     local: Path | None = None
     state: str = ""
     trouble: str | None = None
@@ -74,7 +74,7 @@ def _place(
     id: object, path: object, local: object, state: object, record: object
 ) -> Place:
     facts = sidecar(record) or {}
-    wanted = Wanted(
+    wanted = CloudPicture(
         text(id), text(path), *_facts(facts.get("sha256"), facts.get("bytes"))
     )
     return Place(wanted, _file(text(local)), text(state))
@@ -141,7 +141,7 @@ def decoded(place: Place, cloud: Cloud | None) -> Image.Image:
 def content(
     place: Place,
     cloud: Cloud | None,
-    fetch: Callable[[Cloud, Wanted], bytes] = cache.fetch,
+    fetch: Callable[[Cloud, CloudPicture], bytes] = cache.fetch_picture,
 ) -> bytes:
     """The picture's file: as it is on this machine, else from the cache, else from the cloud.
 
@@ -153,11 +153,13 @@ def content(
         except OSError as error:
             raise StorageError(f"cannot read {place.local}: {error.strerror}") from None
     if place.nowhere:
-        raise Missing(f"not on this machine, and {place.nowhere}")
-    if (data := cache.cached(place.wanted)) is not None:
+        raise ObjectMissingError(f"not on this machine, and {place.nowhere}")
+    if (data := cache.cached_picture(place.wanted)) is not None:
         return data
     if cloud is None or place.trouble:
-        raise Missing(f"not on this machine, and {place.trouble or NOT_CONFIGURED}")
+        raise ObjectMissingError(
+            f"not on this machine, and {place.trouble or NOT_CONFIGURED}"
+        )
     return fetch(cloud, place.wanted)
 
 
@@ -190,7 +192,7 @@ def _completed(
         return replace(place, trouble=trouble.get(id, "the cloud has no row of it"))
     row = told[id]
     facts = _facts(row["sha256"], row["bytes"])
-    return replace(place, wanted=Wanted(id, text(row["storage_path"]), *facts))
+    return replace(place, wanted=CloudPicture(id, text(row["storage_path"]), *facts))
 
 
 def _is_id(id: str) -> bool:

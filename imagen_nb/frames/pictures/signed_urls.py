@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
-from imagen_nb.cloud.client import DAY_S, Cloud
-from imagen_nb.cloud.errors import Missing, Rejected
-from imagen_nb.cloud.picture_cache import Wanted
+from imagen_nb.cloud.client import SIGNED_URL_SECONDS, Cloud
+from imagen_nb.cloud.errors import ObjectMissingError, RejectedError
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import CloudError, ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import Place
 from imagen_nb.frames.pictures.parallel import each
@@ -37,7 +37,9 @@ def signed_urls(
     seconds = _seconds(expires_in)
     states = frame["cloud"] if "cloud" in frame.columns else [""] * len(frame)
     pairs = zip(frame["storage_path"], states, strict=True)
-    wanted = [Place(Wanted("", text(path)), state=text(state)) for path, state in pairs]
+    wanted = [
+        Place(CloudPicture("", text(path)), state=text(state)) for path, state in pairs
+    ]
     asked = (place.wanted.storage_path for place in wanted if not place.nowhere)
     urls, reasons = sign(cloud, asked, seconds)
     found = [None if p.nowhere else urls.get(p.wanted.storage_path) for p in wanted]
@@ -73,7 +75,7 @@ def _by_label(index: pd.Index[Any], reasons: Iterable[str | None]) -> dict[Any, 
 
 
 def sign(
-    cloud: Cloud, paths: Iterable[str], expires_in: int = DAY_S
+    cloud: Cloud, paths: Iterable[str], expires_in: int = SIGNED_URL_SECONDS
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The URL of each path that can be signed, and the reason of each other one."""
     once = [*dict.fromkeys(paths)]
@@ -98,8 +100,10 @@ def _signed(
     """By path; one that the server refuses to hear of does not take the others with it."""
     try:
         found = cloud.signed_urls(paths, expires_in)
-        return {path: url or Missing(_NO_SUCH) for path, url in found.items()}
-    except Rejected as error:
+        return {
+            path: url or ObjectMissingError(_NO_SUCH) for path, url in found.items()
+        }
+    except RejectedError as error:
         if len(paths) == 1:
             return {paths[0]: error}
     except CloudError as error:

@@ -11,8 +11,12 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from imagen_nb.cloud.database_url import first_line, parts, unreachable
-from imagen_nb.cloud.errors import Refused, Unreachable
+from imagen_nb.cloud.database_url import (
+    explain_connection_error,
+    first_line,
+    parse_database_url,
+)
+from imagen_nb.cloud.errors import RefusedError, UnreachableError
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import empty, table_of
@@ -174,7 +178,7 @@ def _connected(database_url: SecretStr) -> Iterator[Any]:
     from adbc_driver_postgresql import dbapi
 
     url = database_url.get_secret_value()
-    address = parts(url)
+    address = parse_database_url(url)
     timeout = (
         {} if "connect_timeout" in address else {"connect_timeout": "10"}
     )  # seconds
@@ -197,6 +201,6 @@ def _understood(error: Exception, address: dict[str, str]) -> CloudError:
     code = getattr(error, "sqlstate", None)
     if code is None:
         said = str(error).removeprefix("IO: [libpq] Failed to connect: ")
-        return Unreachable(unreachable(said, address))
+        return UnreachableError(explain_connection_error(said, address))
     said = first_line(str(error).partition("ERROR:")[2])
-    return Refused(f"the database says {code}: {said}{_REMEDIES.get(code, '')}")
+    return RefusedError(f"the database says {code}: {said}{_REMEDIES.get(code, '')}")

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
+from imagen_nb.cloud.client import (
+    MAX_VALUES_PER_URL,
+    Cloud,
+    array_literal,
+    in_filter,
+    url_chunks,
+)
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
 from imagen_nb.storage.record import COLUMNS
@@ -122,7 +128,7 @@ class _Source:
         chunks = url_chunks(ids)
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(
-                lambda chunk: [*self._by_id(("id", any_of(chunk)))], chunks
+                lambda chunk: [*self._by_id(("id", in_filter(chunk)))], chunks
             )
             return [self._counted(page) for pages in found for page in pages]
 
@@ -243,23 +249,23 @@ def _conditions(query: Query) -> Iterator[Filter]:
     if query.until:
         yield "created_at", f"lt.{_text(query.until)}"
     if query.backends is not None:
-        yield "backend", any_of(query.backends)
+        yield "backend", in_filter(query.backends)
     if query.models is not None:
-        yield "model", any_of(query.models)
+        yield "model", in_filter(query.models)
     if _many_seeds(query) and query.seeds:
         yield "seed", f"gte.{min(query.seeds)}"
         yield "seed", f"lte.{max(query.seeds)}"
     elif query.seeds is not None:
-        yield "seed", any_of(query.seeds)
+        yield "seed", in_filter(query.seeds)
     if query.sizes is not None:
         pairs = [
             f"and(width.eq.{width},height.eq.{height})" for width, height in query.sizes
         ]
         yield "or", f"({','.join(pairs)})"
     if query.tags:
-        yield "tags", f"cs.{array(query.tags)}"
+        yield "tags", f"cs.{array_literal(query.tags)}"
     if query.any_tags is not None:
-        yield "tags", f"ov.{array(query.any_tags)}"
+        yield "tags", f"ov.{array_literal(query.any_tags)}"
     for pattern in query.words.patterns:
         yield "prompt", f"ilike.{pattern}"
     for pattern in query.words.unwanted_patterns:
@@ -267,7 +273,7 @@ def _conditions(query: Query) -> Iterator[Filter]:
 
 
 def _many_seeds(query: Query) -> bool:
-    return query.seeds is not None and len(query.seeds) > MAX_IN_URL
+    return query.seeds is not None and len(query.seeds) > MAX_VALUES_PER_URL
 
 
 def _text(moment: datetime) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import Unreachable
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
@@ -112,7 +112,7 @@ class History:
                 return direct.read(
                     url, query, owner=self._owner(cloud), sidecar=sidecar
                 )
-            except Unreachable:
+            except UnreachableError:
                 if cloud is None:
                     raise
         if cloud is None:

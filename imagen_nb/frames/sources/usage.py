@@ -13,9 +13,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
-from imagen_nb.cloud.client import Cloud, any_of, url_chunks
-from imagen_nb.cloud.database_url import first_line, parts, unreachable
-from imagen_nb.cloud.errors import Refused, Unreachable
+from imagen_nb.cloud.client import Cloud, in_filter, url_chunks
+from imagen_nb.cloud.database_url import (
+    explain_connection_error,
+    first_line,
+    parse_database_url,
+)
+from imagen_nb.cloud.errors import RefusedError, UnreachableError
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.schema import require
@@ -95,7 +99,7 @@ def _read(
     if url is not None and (find_spec("psycopg") or cloud is None):
         try:
             return _from_database(hashes, url.get_secret_value())
-        except Unreachable:
+        except UnreachableError:
             if cloud is None:
                 raise
     if cloud is None:
@@ -121,7 +125,7 @@ def columns_of(numbers: Mapping[str, bool]) -> Columns:
     hashes = hashes or [name for name in names if {"prompt", "hash"} <= _words(name)]
     hashes = hashes or [name for name in names if {"hash", "sha256"} & _words(name)]
     if len(hashes) != 1:
-        raise Refused(
+        raise RefusedError(
             f"which column of {_NAME} has the prompt's hash? It has {', '.join(names)}"
         )
     costs = [name for name in names if numbers[name] and _is_cost(name)]
@@ -170,9 +174,9 @@ def _rows(
 ) -> list[dict[str, Any]]:
     try:
         return cloud.rows(filters, columns, _TABLE, _SCHEMA)
-    except Refused as error:
+    except RefusedError as error:
         told = _LACKS.get(error.code or "", f"{_NAME} cannot be read: {error}")
-        raise Refused(told) from None
+        raise RefusedError(told) from None
 
 
 def _numeric(values: Iterable[object]) -> bool:
@@ -191,7 +195,7 @@ def _number(value: object) -> float | None:
 def _of_chunk(cloud: Cloud, columns: Columns, hashes: Sequence[str]) -> Usage:
     """Pages in the order of all that is read, so that rows which change places are alike."""
     read = [columns.hash, columns.cost] if columns.cost else [columns.hash]
-    filters = [(columns.hash, any_of(hashes)), ("order", ",".join(read))]
+    filters = [(columns.hash, in_filter(hashes)), ("order", ",".join(read))]
     counts: dict[str, int] = defaultdict(int)
     costs: dict[str, list[float]] = defaultdict(list)
     start = 0
@@ -216,17 +220,17 @@ def _from_database(hashes: Sequence[str], url: str) -> tuple[Usage, bool]:
         )
     import psycopg
 
-    address = parts(url)
+    address = parse_database_url(url)
     try:
         with psycopg.connect(
             url, autocommit=True, prepare_threshold=None, connect_timeout=10
         ) as connection:
             return _asked(connection, hashes)
     except psycopg.OperationalError as error:
-        raise Unreachable(unreachable(str(error), address)) from None
+        raise UnreachableError(explain_connection_error(str(error), address)) from None
     except psycopg.Error as error:
         said = error.diag.message_primary or first_line(str(error))
-        raise Refused(f"{_NAME} cannot be read: {said}") from None
+        raise RefusedError(f"{_NAME} cannot be read: {said}") from None
 
 
 def _asked(connection: Connection[Any], hashes: Sequence[str]) -> tuple[Usage, bool]:
@@ -238,7 +242,7 @@ def _asked(connection: Connection[Any], hashes: Sequence[str]) -> tuple[Usage, b
         [_SCHEMA, _TABLE],
     ).fetchall()
     if not types:
-        raise Refused(_MISSING)
+        raise RefusedError(_MISSING)
     columns = columns_of({name: kind in _NUMBERS for name, kind in types})
     cost = sql.Identifier(columns.cost) if columns.cost else sql.SQL("NULL::numeric")
     rows = connection.execute(
