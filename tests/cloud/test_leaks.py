@@ -19,9 +19,10 @@ from tenacity import wait_none
 
 import imagen_nb as im
 from imagen_nb.cli import run
-from imagen_nb.cloud import client
+from imagen_nb.cloud import connection
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.connection import Connection
 from imagen_nb.cloud.errors import cloud_error_of
 from imagen_nb.errors import CloudError
 
@@ -33,7 +34,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_backoff", wait_none())
+    monkeypatch.setattr(connection, "_backoff", wait_none())
 
 
 @pytest.fixture
@@ -155,7 +156,10 @@ def test_nor_does_one_that_means_nothing_to_us() -> None:
     def fail(session: object) -> None:
         raise httpx.StreamError(SAID.partition(",")[0])
 
-    with closing(Cloud(account, attempts=1)) as cloud, pytest.raises(httpx.StreamError) as raised:
-        cloud._ask(fail)
+    with (
+        closing(Connection(account, attempts=1)) as connection,
+        pytest.raises(httpx.StreamError) as raised,
+    ):
+        connection.call(fail)
     assert "Illegal header" in str(raised.value)
     assert not leaks(str(raised.value))

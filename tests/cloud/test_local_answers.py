@@ -1,4 +1,4 @@
-"""Each way in which Supabase Lite differs from hosted Supabase, put right: by supabase-py's calls."""
+"""Each way in which Supabase Lite differs from hosted Supabase is put right."""
 
 from __future__ import annotations
 
