@@ -43,7 +43,7 @@ class Uplink:
         self._account = account_of(settings)
         self._background = background
         self._worker: Worker | None = None
-        self._lock = threading.Lock()  # or two threads would each make a worker
+        self._lock = threading.Lock()  # or two threads would each make one
         self._reader: Cloud | None = None
 
     def wants(self, cloud: bool | None) -> bool:
@@ -56,9 +56,10 @@ class Uplink:
 
     def reader(self) -> Cloud | None:
         """Return the session's client to read with; None if none is configured."""
-        if self._reader is None and self._account is not None:
-            self._reader = Cloud(self._account, attempts=_READ_ATTEMPTS)
-        return self._reader
+        with self._lock:
+            if self._reader is None and self._account is not None:
+                self._reader = Cloud(self._account, attempts=_READ_ATTEMPTS)
+            return self._reader
 
     def warn(self, cloud: bool | None) -> None:
         """Say on stderr if pictures must go up and no account is configured."""
@@ -149,9 +150,10 @@ class Uplink:
 
     def close(self, seconds: float | None = None) -> None:
         """Let the worker finish, for so long, or for as long as the settings allow."""
-        if self._reader:
-            self._reader.close()
-            self._reader = None
+        with self._lock:
+            reader, self._reader = self._reader, None
+        if reader:
+            reader.close()
         if self._worker:
             self._worker.close(seconds)
             self._worker = None
