@@ -41,33 +41,42 @@ class Worker:
             exit_seconds: How long `close` waits at most, unless it is told otherwise.
         """
         self._account, self._exit_s = account, exit_seconds
-        self._wake = threading.Condition()
-        self._gate = _IdleGate(self._wake)
         self._reset()
 
     def _reset(self) -> None:
-        self._thread: threading.Thread | None = None
         self._process = os.getpid()
+        self._wake = threading.Condition()
+        self._gate = _IdleGate(self._wake)
+        self._thread: threading.Thread | None = None
         self._waiting: dict[Catalog, list[str] | None] = {}  # None: all that is pending
         self._catalogs: set[Catalog] = set()
         self._closed = False
         self._outage: str | None = None
         self._pause_s = _OUTAGE_PAUSE_S[0]
 
+    def _reset_if_forked(self) -> None:
+        """Start anew in a child: the parent's thread, locks and drawings are its own.
+
+        Without the lock, which a thread of the parent may have held at the fork.
+        """
+        if self._process != os.getpid():
+            self._reset()
+
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Begin to send nothing within the block, unless that takes very long."""
-        self._gate.begin_drawing()
+        self._reset_if_forked()
+        gate = self._gate  # in a process forked within the block there is another
+        gate.begin_drawing()
         try:
             yield
         finally:
-            self._gate.end_drawing()
+            gate.end_drawing()
 
     def notify(self, catalog: Catalog, ids: list[str] | None = None) -> None:
         """Send what is pending in this catalog, or only these pictures of it."""
+        self._reset_if_forked()
         with self._wake:
-            if self._process != os.getpid():  # threads do not survive a fork
-                self._reset()
             self._catalogs.add(catalog)
             self._enqueue(catalog, ids)
             if self._thread is None:
@@ -88,11 +97,12 @@ class Worker:
     def close(self, seconds: float | None = None) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
         atexit.unregister(self.close)
+        self._reset_if_forked()
         with self._wake:
             thread, self._thread, self._closed = self._thread, None, True
             self._gate.hold_open()
             self._wake.notify_all()
-        if thread is None or self._process != os.getpid():
+        if thread is None:
             return
         thread.join(self._exit_s if seconds is None else seconds)
         if thread.is_alive():

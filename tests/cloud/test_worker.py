@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -49,3 +53,24 @@ def test_pictures_named_while_others_are_interrupted_wait_beside_them(
     wait_until(lambda: len(sent) == 2)
     worker.close()
     assert sent == [[first], [first, second]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_forked_while_a_picture_is_drawn_sends_its_own(folder: Path) -> None:
+    """The drawing is the parent's: the child would have waited for its end for ever."""
+    render(folder, 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        worker = Worker(Account(url, SecretStr("k"), owner=UUID(int=1)), 0)
+        with worker.drawing():
+            child = os.fork()
+            if child == 0:
+                worker.notify(Catalog(folder))
+                time.sleep(30)
+                os._exit(0)
+        try:
+            server.accept()[0].close()  # the child comes with its first request
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
