@@ -17,7 +17,12 @@ from imagen_nb.errors import CloudError
 
 _FIND_OWNER = "SELECT id, email FROM auth.users;"
 _NOT_NULL_VIOLATION, _INSUFFICIENT_PRIVILEGE = "23502", "42501"  # PostgreSQL's codes
-_SECRET_KEYS = ("supabase.key", "supabase.password", "supabase.database_url")
+_SECRET_KEYS = (
+    "supabase.key",
+    "supabase.password",
+    "supabase.database_url",
+    "replicate.api_token",
+)
 
 
 def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
