@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from imagen_nb.cloud.errors import RefusedError
+from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -83,6 +83,8 @@ class Session:
 
 def sign_in(account: Account, http: httpx.Client) -> Session:
     """Return a new session. Raise RefusedError, or the error that supabase raises."""
+    if not is_supabase_url(account.url):
+        raise RefusedError(URL_TROUBLE)
     owner, expires_at, token = account.owner, None, None
     client = _make_client(account, http)
     if account.email:

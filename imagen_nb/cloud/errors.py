@@ -88,7 +88,9 @@ _MISSING_BUCKET_PHRASES = (
     "related resource does not exist",  # while writing
 )
 _REJECTING_STATUSES = {"400", "413", "415", "422"}
-_URL_REMEDY = "it looks like https://your-project.supabase.co"
+URL_TROUBLE = (
+    "supabase.url is no address: it looks like https://your-project.supabase.co"
+)
 
 
 def cloud_error_of(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudError:
@@ -128,7 +130,7 @@ def _http_error_of(
         message = f"Supabase {trouble} (HTTP {error.status})"
         return UnreachableError(message, error.retry_after)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return RefusedError(f"supabase.url is no address: {_URL_REMEDY}")
+        return RefusedError(URL_TROUBLE)
     reason = _scrubbed_line(error, secrets) or type(error).__name__
     return UnreachableError(f"Supabase cannot be reached: {reason}")
 
