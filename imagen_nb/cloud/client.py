@@ -104,9 +104,10 @@ class Cloud:
             left = [*chunk]
             while left:
                 rows = self.rows([("id", in_filter(left))], columns)
-                if not rows:
+                new = {row["id"]: row for row in rows if row["id"] not in found}
+                if not new:
                     break
-                found |= {row["id"]: row for row in rows}
+                found |= new
                 left = [id for id in left if id not in found]
         return found
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -17,6 +20,25 @@ ID = "00000000-0000-4000-8000-000000000001"
 KEY = SecretStr("sb_secret_abcdefgh")
 PATH = "2026-05-11/x.png"
 ROW = {"id": ID, "storage_path": PATH}
+
+
+@pytest.fixture
+def cloud() -> Any:
+    with closing(Cloud(Account("http://127.0.0.1:9", KEY, owner=OWNER), attempts=1)) as cloud:
+        yield cloud
+
+
+def test_rows_that_nobody_asked_for_are_not_asked_for_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id in capitals comes back in small letters: it was asked for without end."""
+    answers = iter([json.dumps([ROW])] * 9)
+
+    def handle(transport: object, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=next(answers), request=request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
+    assert cloud.paths(["ABCDEF00-0000-4000-8000-000000000001"]) == {ID: PATH}
 
 
 @pytest.mark.parametrize(
