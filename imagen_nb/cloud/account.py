@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError
+from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError, decoding
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -128,9 +128,11 @@ def _sign_in_user(client: Client, account: Account) -> tuple[UUID, float, Secret
         raise RefusedError(
             "signed in without a session: confirm the e-mail address first"
         )
-    owner = UUID(session.user.id)
+    with decoding():
+        owner, seconds = UUID(session.user.id), float(session.expires_in)
+        token = SecretStr(session.access_token)
     if account.owner and account.owner != owner:
         raise RefusedError(
             f"owner_user_id is {account.owner}, but {owner} signed in: remove it"
         )
-    return owner, float(session.expires_in), SecretStr(session.access_token)
+    return owner, seconds, token

@@ -10,7 +10,12 @@ from uuid import UUID
 
 from imagen_nb.cloud.account import Account, Session
 from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
-from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, RejectedError
+from imagen_nb.cloud.errors import (
+    BUCKET,
+    ObjectMissingError,
+    RejectedError,
+    decoding,
+)
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
@@ -81,7 +86,8 @@ class Cloud:
         another picture.
         """
         written = self._connection.call(partial(_upsert_rows, rows=list(rows)))
-        new = {row["id"] for row in written}
+        with decoding():
+            new = {row["id"] for row in written}
         old = {row["id"]: row["storage_path"] for row in rows if row["id"] not in new}
         recorded = self.paths(list(old)) if old else {}
         for id, path in old.items():
@@ -91,7 +97,8 @@ class Cloud:
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the `storage_path` of each of these rows that exists, by id."""
         rows = self.rows_by_id(ids, "id,storage_path")
-        return {id: row["storage_path"] for id, row in rows.items()}
+        with decoding():
+            return {id: row["storage_path"] for id, row in rows.items()}
 
     def rows_by_id(self, ids: Sequence[str], columns: str) -> dict[str, dict[str, Any]]:
         """Return those of these rows of imagen.images that exist, by id.
@@ -104,7 +111,8 @@ class Cloud:
             left = [*chunk]
             while left:
                 rows = self.rows([("id", in_filter(left))], columns)
-                new = {row["id"]: row for row in rows if row["id"] not in found}
+                with decoding():
+                    new = {row["id"]: row for row in rows if row["id"] not in found}
                 if not new:
                     break
                 found |= new
@@ -185,9 +193,7 @@ class Cloud:
         for start in range(0, len(paths), _PATHS_PER_REQUEST):
             chunk = list(paths[start : start + _PATHS_PER_REQUEST])
             sign = partial(_sign_paths, paths=chunk, expires_in=expires_in)
-            for item in self._connection.call(sign):
-                url = None if item["error"] else str(item["signedURL"])
-                urls[str(item["path"])] = url
+            urls |= self._connection.call(sign)
         return urls
 
     def read(self, url: str, max_bytes: int | None = None) -> bytes:
@@ -216,14 +222,23 @@ def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[
     """Execute with the filters as they are: the builder's methods quote too little."""
     for name, condition in filters:
         builder.request.params = builder.request.params.add(name, condition)
-    return [*builder.execute().data]
+    return _rows_of(builder.execute())
+
+
+def _rows_of(answer: Any) -> list[Any]:
+    with decoding():
+        rows = [*answer.data]
+        if not all(isinstance(row, dict) for row in rows):
+            raise TypeError("a row is no object")
+    return rows
 
 
 def _object_info(session: Session, path: str) -> StoredObject:
     info = session.storage.from_(BUCKET).info(path)
-    etag = str(info.get("etag") or "").strip('"')
+    with decoding():
+        size, etag = int(info["size"]), str(info.get("etag") or "").strip('"')
     is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
-    return StoredObject(int(info["size"]), etag if is_md5 else None)
+    return StoredObject(size, etag if is_md5 else None)
 
 
 def _upsert_rows(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
@@ -231,11 +246,18 @@ def _upsert_rows(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
     upsert = session.tables.from_("images").upsert(
         rows, on_conflict="id", ignore_duplicates=True
     )
-    return [*upsert.execute().data]
+    return _rows_of(upsert.execute())
 
 
-def _sign_paths(session: Session, paths: list[str], expires_in: int) -> list[Any]:
-    return [*session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)]
+def _sign_paths(
+    session: Session, paths: list[str], expires_in: int
+) -> dict[str, str | None]:
+    items = session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)
+    with decoding():
+        return {
+            str(item["path"]): None if item["error"] else str(item["signedURL"])
+            for item in items
+        }
 
 
 _NUL_REPLACEMENT = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as in rows

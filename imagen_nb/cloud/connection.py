@@ -16,8 +16,12 @@ from tenacity import (
 )
 
 from imagen_nb.cloud.account import Account, Session, sign_in
-from imagen_nb.cloud.errors import RefusedError, UnreachableError, cloud_error_of
-from imagen_nb.system.secret_text import scrubbed
+from imagen_nb.cloud.errors import (
+    RefusedError,
+    UnreachableError,
+    cloud_error_of,
+    is_library_error,
+)
 from imagen_nb.system.throttling import refuse_busy
 
 if TYPE_CHECKING:
@@ -105,25 +109,20 @@ class Connection:
     def _translated(
         self, request: Callable[[], T], token: SecretStr | None = None
     ) -> T:
-        """Return what `request` returns. Raise CloudError for the libraries' errors."""
-        from postgrest import APIError
-        from storage3.exceptions import StorageApiError
-        from supabase_auth.errors import AuthError
+        """Return what `request` returns. Raise CloudError for the libraries' errors.
 
+        An error of our own code comes out as it is.
+        """
         secrets = (self._account.key, self._account.password, token)
         try:
             return request()
-        except (
-            *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
-            *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
-        ) as error:
+        except Exception as error:
+            if not is_library_error(error):
+                raise
+            if isinstance(error, RuntimeError) and self._closing.is_set():
+                raise UnreachableError("the session is over") from None
             # from None: the text of the original may hold what was sent
             raise cloud_error_of(error, secrets) from None
-        except RuntimeError as error:
-            if self._closing.is_set():  # httpx says so of a closed client
-                raise UnreachableError("the session is over") from None
-            error.args = (scrubbed(error, secrets),)
-            raise
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -10,7 +10,9 @@ CloudError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -88,6 +90,16 @@ _MISSING_BUCKET_PHRASES = (
     "related resource does not exist",  # while writing
 )
 _REJECTING_STATUSES = {"400", "413", "415", "422"}
+_WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
+_LIBRARIES = {  # that imagen_nb calls, or that supabase-py calls
+    "httpx",
+    "postgrest",
+    "storage3",
+    "supabase",
+    "supabase_auth",
+    "supabase_functions",
+}
+_OWN_PACKAGE = __name__.partition(".")[0]
 URL_TROUBLE = (
     "supabase.url is no address: it looks like https://your-project.supabase.co"
 )
@@ -115,9 +127,48 @@ def cloud_error_of(error: Exception, secrets: Sequence[SecretStr | None]) -> Clo
         return _table_error_of(code, _scrubbed_line(error.message, secrets))
     if isinstance(error, AuthError):
         return _auth_error_of(error, _scrubbed_line(error, secrets))
+    if isinstance(error, _WRONG_SHAPE):
+        return _not_supabase()
+    reason = _scrubbed_line(error, secrets) or type(error).__name__
+    return RefusedError(f"supabase's client fails: {reason}: {_GENERIC_REMEDY}")
+
+
+def is_library_error(error: Exception) -> bool:
+    """Return whether an error is supabase's or httpx's, not one of our own code.
+
+    Of the built-in types it is a library's if that library's code was the last to run:
+    supabase raises TypeError and others for JSON that it does not expect.
+    """
+    if any(_package_of(cls.__module__) in _LIBRARIES for cls in type(error).__mro__):
+        return True
+    last = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package = _package_of(frame.f_globals.get("__name__", ""))
+        if package in _LIBRARIES or package == _OWN_PACKAGE:
+            last = package
+    return last in _LIBRARIES
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Raise UnreachableError if an answer has not the shape that Supabase gives it.
+
+    Only for lines that take apart an answer: all wrong shapes look the same there.
+    """
+    try:
+        yield
+    except _WRONG_SHAPE:
+        raise _not_supabase() from None
+
+
+def _not_supabase() -> UnreachableError:
     return UnreachableError(
         "the answer is not Supabase's: is supabase.url the project's address?"
     )
+
+
+def _package_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _http_error_of(

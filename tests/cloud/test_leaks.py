@@ -22,7 +22,6 @@ from imagen_nb.cli import run
 from imagen_nb.cloud import connection
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.connection import Connection
 from imagen_nb.cloud.errors import cloud_error_of
 from imagen_nb.errors import CloudError
 
@@ -148,18 +147,3 @@ def test_the_token_of_who_signed_in_is_scrubbed_too(
 )
 def test_no_clients_error_tells_what_was_sent(error: Exception) -> None:
     assert not leaks(str(cloud_error_of(error, [SecretStr(KEY), SecretStr(PASSWORD), None])))
-
-
-def test_nor_does_one_that_means_nothing_to_us() -> None:
-    account = Account(NOWHERE, SecretStr(KEY), owner=UUID(OWNER))
-
-    def fail(session: object) -> None:
-        raise httpx.StreamError(SAID.partition(",")[0])
-
-    with (
-        closing(Connection(account, attempts=1)) as connection,
-        pytest.raises(httpx.StreamError) as raised,
-    ):
-        connection.call(fail)
-    assert "Illegal header" in str(raised.value)
-    assert not leaks(str(raised.value))
