@@ -1,1 +1,15 @@
-"""The copy in the user's own Supabase: pictures in a private bucket, rows in imagen.images."""
+"""The copy in the user's own Supabase: pictures in a private bucket, rows in a table.
+
+Other rooms use:
+    account: `NOT_CONFIGURED`, what to say if there is no account
+    check: `configuration_warnings` and `check_server`, for `imagen config validate`
+    client: `Cloud`, the client; `in_filter`, `array_literal`, `url_chunks` for filters
+    database_url: `parse_database_url`, `explain_connection_error`, `first_line`
+    errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
+    local: `start`, `stop`, `status` of a local Supabase
+    local.configure: `write_to_config`, `yaml_lines` of a local Supabase
+    migrate: `apply_migrations`, `migration_states`, for `imagen db`
+    picture_cache: `CloudPicture` and its file: fetched, cached or downloaded
+    sync_report: `SyncReport`, what a sync did
+    uplink: `Uplink`, what a session does with the cloud
+"""

@@ -1,15 +1,16 @@
-"""One user's account at a Supabase: how to sign in, and what that gives."""
+"""One user's account at a Supabase: how to sign in, and the session that this gives."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 
-from imagen_nb.cloud.errors import RefusedError
+from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError, decoding
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -24,7 +25,10 @@ NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How to sign in. With an e-mail the owner is who signs in, otherwise `owner`."""
+    """How to sign in: with an e-mail and password, or with a secret key alone.
+
+    The pictures belong to the user who signs in with the e-mail, otherwise to `owner`.
+    """
 
     url: str
     key: SecretStr
@@ -34,7 +38,7 @@ class Account:
 
 
 def account_of(settings: Settings) -> Account | None:
-    """The account that the settings name, or None when there is none."""
+    """Return the account that the settings name, or None if they name none."""
     part = settings.supabase
     if not part.url or not part.key:
         return None
@@ -43,35 +47,57 @@ def account_of(settings: Settings) -> Account | None:
     )
 
 
-NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
+def is_supabase_url(url: str) -> bool:
+    """Return whether this can be the address of a Supabase: http or https, a host."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            return False
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One sign-in. Threads may go on using an old one while a new one is made."""
+    """One sign-in. Threads may go on using an old one while a new one is made.
+
+    `folder`: what the paths of this owner's objects begin with. `expires_at`: on the
+    clock of `time.monotonic()`, so that a clock set back keeps no session alive; None
+    if it never expires. `token`: what requests carry of the user who signed in.
+    """
 
     storage: SyncStorageClient
     tables: SyncPostgrestClient
     owner: UUID
-    folder: str  # what the paths of this owner's objects begin with
-    ends: float | None  # by time.monotonic(): a clock set back keeps no session alive
-    token: SecretStr | None  # what requests carry of who signed in
+    folder: str
+    expires_at: float | None
+    token: SecretStr | None
+
+    def expires_within(self, seconds: float) -> bool:
+        """Return whether the session runs out within so many seconds."""
+        if self.expires_at is None:
+            return False
+        return time.monotonic() > self.expires_at - seconds
 
 
 def sign_in(account: Account, http: httpx.Client) -> Session:
-    """A new session. Raises `Refused`, and whatever supabase raises."""
-    owner, ends, token = account.owner, None, None
+    """Return a new session. Raise RefusedError, or the error that supabase raises."""
+    if not is_supabase_url(account.url):
+        raise RefusedError(URL_TROUBLE)
+    owner, expires_at, token = account.owner, None, None
     client = _make_client(account, http)
     if account.email:
         began = time.monotonic()
         owner, seconds, token = _sign_in_user(client, account)
-        ends = began + seconds
+        expires_at = began + seconds
     if owner is None:
         raise RefusedError(
             "owner_user_id is not set: a secret key needs to know whose they are"
         )
     folder = f"{owner}/" if account.email else ""
-    return Session(client.storage, client.schema("imagen"), owner, folder, ends, token)
+    tables = client.schema("imagen")
+    return Session(client.storage, tables, owner, folder, expires_at, token)
 
 
 def _make_client(account: Account, http: httpx.Client) -> Client:
@@ -79,7 +105,7 @@ def _make_client(account: Account, http: httpx.Client) -> Client:
     from supabase.lib.client_options import SyncClientOptions
 
     options = SyncClientOptions(
-        auto_refresh_token=False,  # a timer thread; `_signed_in` renews instead
+        auto_refresh_token=False,  # a timer thread; `Connection` renews instead
         persist_session=False,
         httpx_client=http,
         postgrest_client_retry=False,  # it would wait on top of ours
@@ -88,7 +114,7 @@ def _make_client(account: Account, http: httpx.Client) -> Client:
 
 
 def _sign_in_user(client: Client, account: Account) -> tuple[UUID, float, SecretStr]:
-    """Sign in: who that is, for how many seconds it holds, and the token."""
+    """Sign in; return the user's id, for how many seconds it holds, and the token."""
     from pydantic import SecretStr
 
     if account.password is None:
@@ -102,9 +128,11 @@ def _sign_in_user(client: Client, account: Account) -> tuple[UUID, float, Secret
         raise RefusedError(
             "signed in without a session: confirm the e-mail address first"
         )
-    owner = UUID(session.user.id)
+    with decoding():
+        owner, seconds = UUID(session.user.id), float(session.expires_in)
+        token = SecretStr(session.access_token)
     if account.owner and account.owner != owner:
         raise RefusedError(
             f"owner_user_id is {account.owner}, but {owner} signed in: remove it"
         )
-    return owner, float(session.expires_in), SecretStr(session.access_token)
+    return owner, seconds, token

@@ -1,4 +1,4 @@
-"""What is wrong with a cloud configuration: by looking at it, and by asking the server."""
+"""What is wrong with a cloud configuration, by its values and by asking the server."""
 
 from __future__ import annotations
 
@@ -7,56 +7,57 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
+from imagen_nb.cloud.account import NOT_CONFIGURED, account_of, is_supabase_url
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RefusedError
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
-FIND_OWNER = "SELECT id, email FROM auth.users;"
+_FIND_OWNER = "SELECT id, email FROM auth.users;"
 _NOT_NULL_VIOLATION, _INSUFFICIENT_PRIVILEGE = "23502", "42501"  # PostgreSQL's codes
-_SECRET_KEYS = ("supabase.key", "supabase.password", "supabase.database_url")
+_SECRET_KEYS = (
+    "supabase.key",
+    "supabase.password",
+    "supabase.database_url",
+    "replicate.api_token",
+)
 
 
 def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
-    """What would keep pictures from the cloud, or secrets from being secret. Asks no server."""
+    """Yield what would keep pictures from the cloud, or secrets from being secret.
+
+    Asks no server. `file`: the configuration file, whose mode is looked at.
+    """
     part = settings.supabase
     syncing = settings.output.cloud_sync != "off"
     if syncing and not settings.owner_user_id and not part.email:
         yield (
-            f"owner_user_id is not set, so no picture goes to the cloud: `{FIND_OWNER}` finds it"
-            " (or sign in with supabase.email)"
+            "owner_user_id is not set, so no picture goes to the cloud: "
+            f"`{_FIND_OWNER}` finds it (or sign in with supabase.email)"
         )
     if part.url and not is_supabase_url(part.url):
-        yield "supabase.url is no address: expected one like https://your-project.supabase.co"
+        yield (
+            "supabase.url is no address: "
+            "expected one like https://your-project.supabase.co"
+        )
     if part.url and not part.key:
-        yield "supabase.url is set, but supabase.key is not: no picture goes to the cloud"
+        yield (
+            "supabase.url is set, but supabase.key is not: no picture goes to the cloud"
+        )
     if part.email and not part.password:
         yield "supabase.email is set, but supabase.password is not"
-    if is_readable_by_others(file) and any(
-        settings.sources.get(key) == str(file) for key in _SECRET_KEYS
-    ):
-        yield f"{file} holds a secret, and others on this machine can read it: chmod 600 {file}"
-
-
-def is_supabase_url(url: str) -> bool:
-    """Whether it can be the address of a Supabase."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
+    has_secret = any(settings.sources.get(key) == str(file) for key in _SECRET_KEYS)
+    if has_secret and is_readable_by_others(file):
+        yield (
+            f"{file} holds a secret, and others on this machine can read it: "
+            f"chmod 600 {file}"
         )
-    except ValueError:
-        return False
 
 
 def is_readable_by_others(file: Path) -> bool:
-    """Whether the group or the world may read a file."""
+    """Return whether the group or the world may read a file."""
     try:
         return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     except OSError:
@@ -65,9 +66,10 @@ def is_readable_by_others(file: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing asked of the server. `trouble`: what is wrong, and what to do; None when good.
+    """The answer to one question, `what`, about the server.
 
-    `migration`: the name of the one in `sql/` that would have made it, if one is missing.
+    `trouble`: what is wrong, and what to do; None if all is well. `migration`: the name
+    of the one in `sql/` that would have made it, if one is missing.
     """
 
     what: str
@@ -76,13 +78,17 @@ class Finding:
 
 
 def check_server(settings: Settings) -> Iterator[Finding]:
-    """Signs in and looks at table, policies, bucket and exposed schema; leaves nothing behind."""
+    """Sign in, and look at table, policies, bucket and exposed schema.
+
+    Leaves nothing behind. Stops at the first trouble that makes the rest pointless.
+    """
     account = account_of(settings)
     if account is None:
         yield Finding("configuration", NOT_CONFIGURED)
         return
     with closing(Cloud(account)) as cloud:
-        yield (signed_in := _run_check("sign-in", cloud.owner))
+        signed_in = _run_check("sign-in", cloud.owner)
+        yield signed_in
         if signed_in.trouble:
             return
         table = _run_check(
@@ -90,9 +96,10 @@ def check_server(settings: Settings) -> Iterator[Finding]:
         )
         yield table
         if not table.trouble:
-            policies = "imagen_row_level_security"
             yield _run_check(
-                "table policies", lambda: _check_table_policies(cloud), policies
+                "table policies",
+                lambda: _check_table_policies(cloud),
+                "imagen_row_level_security",
             )
         yield _run_check(
             "bucket and its policies",
@@ -102,11 +109,11 @@ def check_server(settings: Settings) -> Iterator[Finding]:
 
 
 def _run_check(
-    what: str, question: Callable[[], object], migration: str | None = None
+    what: str, check: Callable[[], object], migration: str | None = None
 ) -> Finding:
-    """`migration`: what is missing when nothing in the answer tells it more exactly."""
+    """`migration`: what is missing if the error does not tell it more exactly."""
     try:
-        question()
+        check()
     except RefusedError as error:
         return Finding(what, str(error), error.migration or migration)
     except CloudError as error:
@@ -115,9 +122,12 @@ def _run_check(
 
 
 def _check_table_policies(cloud: Cloud) -> None:
-    """Tries rows that break a constraint after the policies were asked, so that none is written."""
+    """Try rows that break a constraint, which is looked at after the policies.
+
+    So none is written.
+    """
     owner, folder = cloud.owner()
-    own = cloud.code_of_insert(
+    own = cloud.insert_error_code(
         {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
     )
     if own != _NOT_NULL_VIOLATION:
@@ -130,21 +140,21 @@ def _check_table_policies(cloud: Cloud) -> None:
         {"owner_user_id": str(uuid4()), "storage_path": f"{folder}x.png"},
         {"owner_user_id": str(owner), "storage_path": "x.png"},
     ):
-        if cloud.code_of_insert(row) != _INSUFFICIENT_PRIVILEGE:
+        if cloud.insert_error_code(row) != _INSUFFICIENT_PRIVILEGE:
             raise RefusedError(
                 "rows for others are not refused: run `imagen db migrate` (policies)"
             )
 
 
 def _check_bucket_policies(cloud: Cloud) -> None:
-    """Asks for the right to upload, without uploading."""
+    """Ask for the right to upload, without uploading."""
     _, folder = cloud.owner()
     name = f"{uuid4()}.png"
-    cloud.may_upload(f"{folder}{name}")
+    cloud.require_upload_right(f"{folder}{name}")
     if not folder:
         return
     try:
-        cloud.may_upload(f"{uuid4()}/{name}")
+        cloud.require_upload_right(f"{uuid4()}/{name}")
     except CloudError:
         return
     raise RefusedError(

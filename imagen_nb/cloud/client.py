@@ -2,138 +2,120 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
-
-from imagen_nb.cloud.account import Account, Session, sign_in
+from imagen_nb.cloud.account import Account, Session
+from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectMissingError,
-    RefusedError,
     RejectedError,
-    UnreachableError,
-    cloud_error_of,
+    decoding,
 )
-from imagen_nb.system.secret_text import scrub_secrets
-from imagen_nb.system.throttling import raise_if_busy
 
-if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives unless told, in seconds
-MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
+SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
-_PATHS_PER_REQUEST = 1000  # paths that Storage signs in one request
-MAX_ATTEMPTS = 5  # at one request
-_MAX_RETRY_AFTER_S = 30.0  # who is told to wait longer leaves it to the next sync
-_RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
-_HTTP_TIMEOUT = httpx.Timeout(60, connect=10)
-_UNCOMPRESSED = {
-    "accept-encoding": "identity"
-}  # or a small answer might unpack to a large one
+_PATHS_PER_REQUEST = 1000  # that Storage signs
+_UNCOMPRESSED = {"accept-encoding": "identity"}  # a small answer may unpack to a large
 
-T = TypeVar("T")
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What Storage knows of an object. `md5` where its etag is one."""
+    """What Storage knows of an object. `md5` (hexadecimal) where its etag is one."""
 
-    size: int
+    size: int  # bytes
     md5: str | None
 
 
 class Cloud:
-    """A user's bucket and table, for any number of threads over one HTTP/1.1 client.
+    """One user's bucket and table, for any number of threads.
 
-    What passes is tried again, with growing and jittered waits; a session is renewed before it
-    runs out, and once when it is refused. Every error is a `CloudError`.
+    Requests are tried again and sessions renewed as `Connection` does. Every error is
+    a `CloudError`.
+
+    Example:
+        >>> from pydantic import SecretStr
+        >>> cloud = Cloud(Account("https://x.supabase.co", SecretStr("sb_secret_…")))
+        >>> cloud.paths(["3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d"])  # doctest: +SKIP
+        {'3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d': '2026-05-11/a-red-boat-3.png'}
+        >>> cloud.close()
     """
 
     def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
-        """Neither connects nor imports supabase: the first request does."""
-        self._account = account
-        self._attempts = attempts
-        self._session: Session | None = None
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._http = httpx.Client(
-            http2=False,
-            timeout=_HTTP_TIMEOUT,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            event_hooks={"response": [raise_if_busy]},
-        )
+        """Neither connect nor import supabase: the first request does.
+
+        Args:
+            account: How to sign in.
+            attempts: How often one request is tried.
+        """
+        self._connection = Connection(account, attempts)
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
-        self._closing.set()
-        self._http.close()
+        self._connection.close()
 
     def owner(self) -> tuple[UUID, str]:
-        """Whose pictures go up, and the folder that they must lie in ("" for any)."""
-        return self._ask(lambda session: (session.owner, session.folder))
+        """Return whose pictures go up, and the folder they must lie in ("" for any)."""
+        return self._connection.call(lambda session: (session.owner, session.folder))
 
     def upload(self, path: str, png: bytes) -> None:
-        """Make an object. Raises `Taken` when there is one at this path."""
+        """Make an object. Raise ObjectExistsError if there is one at this path."""
         # supabase-py would say text/plain, which the bucket refuses.
         options: Any = {"content-type": "image/png", "upsert": "false"}
-        self._ask(
+        self._connection.call(
             lambda session: session.storage.from_(BUCKET).upload(path, png, options)
         )
 
-    def stored(self, path: str) -> StoredObject | None:
-        """What is at this path, as far as this user may know."""
+    def object_info(self, path: str) -> StoredObject | None:
+        """Return what is at this path; None if nothing is that this user may see."""
         try:
-            return self._ask(
-                lambda session: _stored_object_of(
-                    session.storage.from_(BUCKET).info(path)
-                )
-            )
+            return self._connection.call(partial(_object_info, path=path))
         except ObjectMissingError:
             return None
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Rows of imagen.images, all or none of them; those there already stay as they are.
+        """Write rows of imagen.images, all or none; those already there stay as is.
 
-        Raises `Rejected` when a row cannot be, or its id belongs to another picture.
+        Raise RejectedError if a row breaks a constraint, or if its id belongs to
+        another picture.
         """
-        written = self._ask(partial(_upsert_rows, rows=list(rows)))
-        new = {row["id"] for row in written}
+        written = self._connection.call(partial(_upsert_rows, rows=list(rows)))
+        with decoding():
+            new = {row["id"] for row in written}
         old = {row["id"]: row["storage_path"] for row in rows if row["id"] not in new}
-        there = self.paths(list(old)) if old else {}
-        if strange := [id for id, path in old.items() if there.get(id) != path]:
-            raise RejectedError(f"another row of imagen.images has the id {strange[0]}")
+        recorded = self.paths(list(old)) if old else {}
+        for id, path in old.items():
+            if recorded.get(id) != path:
+                raise RejectedError(f"another row of imagen.images has the id {id}")
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
-        """The `storage_path` of each of these rows that is there, by id."""
+        """Return the `storage_path` of each of these rows that exists, by id."""
         rows = self.rows_by_id(ids, "id,storage_path")
-        return {id: row["storage_path"] for id, row in rows.items()}
+        with decoding():
+            return {id: row["storage_path"] for id, row in rows.items()}
 
     def rows_by_id(self, ids: Sequence[str], columns: str) -> dict[str, dict[str, Any]]:
-        """Those rows of imagen.images that are there, by id, which is among the `columns`.
+        """Return those of these rows of imagen.images that exist, by id.
 
-        However many these are, and however few the server gives in one answer.
+        All of them, however few rows the server gives in one answer. `columns` are
+        PostgREST's, with commas between them; `id` must be one of them.
         """
         found: dict[str, dict[str, Any]] = {}
         for chunk in url_chunks(ids):
             left = [*chunk]
-            while left and (rows := self.rows([("id", in_filter(left))], columns)):
-                found |= {row["id"]: row for row in rows}
+            while left:
+                rows = self.rows([("id", in_filter(left))], columns)
+                with decoding():
+                    new = {row["id"]: row for row in rows if row["id"] not in found}
+                if not new:
+                    break
+                found |= new
                 left = [id for id in left if id not in found]
         return found
 
@@ -144,16 +126,17 @@ class Cloud:
         table: str = "images",
         schema: str = "imagen",
     ) -> list[Any]:
-        """Rows that meet all `filters`, at most as many as the server gives in one answer.
+        """Return rows that meet all `filters`, as many as one answer of the server has.
 
-        Filters, order and limit are PostgREST's own: ("id", "eq.…"), ("order", "created_at.desc").
+        Filters, order and limit are PostgREST's own:
+        `[("backend", "eq.flux-local"), ("order", "created_at.desc"), ("limit", "9")]`.
         """
 
-        def read(session: Session) -> list[Any]:
+        def select(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
             return _execute_filtered(tables.from_(table).select(columns), filters)
 
-        return self._ask(read)
+        return self._connection.call(select)
 
     def update(
         self,
@@ -161,18 +144,24 @@ class Cloud:
         filters: Sequence[tuple[str, str]],
         columns: str = "id",
     ) -> list[Any]:
-        """Write `values` to the rows of imagen.images that meet all `filters`; gives those rows."""
+        """Write `values` to the rows of imagen.images that meet all `filters`.
+
+        Return these rows, with the `columns`.
+        """
 
         def write(session: Session) -> list[Any]:
+            images = session.tables.from_("images")
             return _execute_filtered(
-                session.tables.from_("images").update(dict(values)).select(columns),
-                filters,
+                images.update(dict(values)).select(columns), filters
             )
 
-        return self._ask(write)
+        return self._connection.call(write)
 
-    def code_of_insert(self, row: dict[str, Any]) -> str | None:
-        """The database's error code for a row that it must refuse; None when it took it."""
+    def insert_error_code(self, row: dict[str, Any]) -> str | None:
+        """Return the database's error code for a row that it must refuse.
+
+        None if it took the row.
+        """
         from postgrest import APIError
 
         def insert(session: Session) -> str | None:
@@ -182,180 +171,123 @@ class Cloud:
                 return error.code
             return None
 
-        return self._ask(insert)
+        return self._connection.call(insert)
 
-    def may_upload(self, path: str) -> None:
-        """Ask for the right to make this object, without making it. Raises what `upload` would."""
-        self._ask(
+    def require_upload_right(self, path: str) -> None:
+        """Ask for the right to make this object, without making it.
+
+        Raise the error that `upload` would.
+        """
+        self._connection.call(
             lambda session: session.storage.from_(BUCKET).create_signed_upload_url(path)
         )
 
     def signed_urls(
         self, paths: Sequence[str], expires_in: int = SIGNED_URL_SECONDS
     ) -> dict[str, str | None]:
-        """A URL for each path that anybody can read for `expires_in` seconds; None where not."""
-        found: dict[str, str | None] = dict.fromkeys(paths)
+        """Return a URL for each path that anybody can read for `expires_in` seconds.
+
+        None for an object that does not exist, or that this user may not read.
+        """
+        urls: dict[str, str | None] = dict.fromkeys(paths)
         for start in range(0, len(paths), _PATHS_PER_REQUEST):
-            part = list(paths[start : start + _PATHS_PER_REQUEST])
-            for item in self._ask(
-                partial(_sign_paths, paths=part, expires_in=expires_in)
-            ):
-                found[str(item["path"])] = (
-                    None if item["error"] else str(item["signedURL"])
-                )
-        return found
+            chunk = list(paths[start : start + _PATHS_PER_REQUEST])
+            sign = partial(_sign_paths, paths=chunk, expires_in=expires_in)
+            urls |= self._connection.call(sign)
+        return urls
 
-    def read(self, url: str, largest: int | None = None) -> bytes:
-        """What a signed URL gives. Raises `Rejected` when that is more than `largest` bytes."""
+    def read(self, url: str, max_bytes: int | None = None) -> bytes:
+        """Return what is at a signed URL.
 
-        def get(session: Session) -> bytes:
-            with self._http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
-                if answer.is_error:
+        Raise RejectedError if it is more than `max_bytes`.
+        """
+        return self._connection.call(lambda _: self._read(url, max_bytes))
+
+    def _read(self, url: str, max_bytes: int | None) -> bytes:
+        http = self._connection.http
+        with http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
+            if answer.is_error:
+                raise RejectedError(f"the signed URL answers HTTP {answer.status_code}")
+            data = bytearray()
+            for part in answer.iter_raw():
+                data += part
+                if max_bytes is not None and len(data) > max_bytes:
                     raise RejectedError(
-                        f"the signed URL answers HTTP {answer.status_code}"
+                        f"the object is larger than it should be ({max_bytes} bytes)"
                     )
-                data = bytearray()
-                for part in answer.iter_raw():
-                    data += part
-                    if largest is not None and len(data) > largest:
-                        raise RejectedError(
-                            f"the object is larger than it should be ({largest} bytes)"
-                        )
-                return bytes(data)
-
-        return self._ask(get)
-
-    def _ask(self, request: Callable[[Session], T]) -> T:
-        attempts = Retrying(
-            retry=retry_if_exception(_is_transient),
-            stop=stop_after_attempt(self._attempts),
-            wait=_wait_seconds,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        answer: T = attempts(self._once, request)
-        return answer
-
-    def _sleep(self, seconds: float) -> None:
-        if self._closing.wait(seconds):
-            raise UnreachableError(
-                "the session is over; what is left goes up at the next sync"
-            )
-
-    def _once(self, request: Callable[[Session], T]) -> T:
-        session = self._signed_in()
-        try:
-            return self._said(lambda: request(session), session.token)
-        except RefusedError:
-            if session.ends is None:  # a key is not renewed by asking again
-                raise
-        renewed = self._signed_in(instead_of=session)
-        return self._said(lambda: request(renewed), renewed.token)
-
-    def _said(self, request: Callable[[], T], token: SecretStr | None = None) -> T:
-        from postgrest import APIError
-        from storage3.exceptions import StorageApiError
-        from supabase_auth.errors import AuthError
-
-        secrets = (self._account.key, self._account.password, token)
-        try:
-            return request()
-        except (
-            *(httpx.HTTPError, httpx.InvalidURL, APIError, StorageApiError, AuthError),
-            *(ValueError, KeyError, TypeError, AttributeError),  # not Supabase's JSON
-        ) as error:
-            raise cloud_error_of(
-                error, secrets
-            ) from None  # whose text may hold what was sent
-        except RuntimeError as error:
-            if self._closing.is_set():  # httpx says so of a closed client
-                raise UnreachableError("the session is over") from None
-            error.args = (scrub_secrets(error, secrets),)
-            raise
-
-    def _signed_in(self, instead_of: Session | None = None) -> Session:
-        with self._lock:
-            session = self._session
-            stale = session is None or session is instead_of
-            if stale or (
-                session
-                and session.ends
-                and time.monotonic() > session.ends - _RENEW_BEFORE_S
-            ):
-                self._session = session = self._said(
-                    lambda: sign_in(self._account, self._http)
-                )
-            assert session is not None
-            return session
+            return bytes(data)
 
 
 def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
-    for (
-        name,
-        condition,
-    ) in filters:  # as they are: the builder's own methods quote too little
+    """Execute with the filters as they are: the builder's methods quote too little."""
+    for name, condition in filters:
         builder.request.params = builder.request.params.add(name, condition)
-    return [*builder.execute().data]
+    return _rows_of(builder.execute())
 
 
-def _stored_object_of(info: dict[str, Any]) -> StoredObject:
-    etag = str(info.get("etag") or "").strip('"')
+def _rows_of(answer: Any) -> list[Any]:
+    with decoding():
+        rows = [*answer.data]
+        if not all(isinstance(row, dict) for row in rows):
+            raise TypeError("a row is no object")
+    return rows
+
+
+def _object_info(session: Session, path: str) -> StoredObject:
+    info = session.storage.from_(BUCKET).info(path)
+    with decoding():
+        size, etag = int(info["size"]), str(info.get("etag") or "").strip('"')
     is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
-    return StoredObject(int(info["size"]), etag if is_md5 else None)
+    return StoredObject(size, etag if is_md5 else None)
 
 
 def _upsert_rows(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
-    """The rows that were not there before."""
-    table = session.tables.from_("images")
-    return [
-        *table.upsert(rows, on_conflict="id", ignore_duplicates=True).execute().data
-    ]
-
-
-def _sign_paths(session: Session, paths: list[str], expires_in: int) -> list[Any]:
-    return [*session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)]
-
-
-def _is_transient(error: BaseException) -> bool:
-    return (
-        isinstance(error, UnreachableError)
-        and (error.retry_after or 0) <= _MAX_RETRY_AFTER_S
+    """Return the rows that did not exist before."""
+    upsert = session.tables.from_("images").upsert(
+        rows, on_conflict="id", ignore_duplicates=True
     )
+    return _rows_of(upsert.execute())
 
 
-_backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
+def _sign_paths(
+    session: Session, paths: list[str], expires_in: int
+) -> dict[str, str | None]:
+    items = session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)
+    with decoding():
+        return {
+            str(item["path"]): None if item["error"] else str(item["signedURL"])
+            for item in items
+        }
 
 
-def _wait_seconds(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, UnreachableError) else None
-    return max(asked or 0.0, _backoff(state))
-
-
-_NUL_REPLACEMENT = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as rows have it
+_NUL_REPLACEMENT = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as in rows
 
 
 def quote_literal(value: str) -> str:
-    r"""A value between double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
-    return (
-        '"'
-        + value.translate(_NUL_REPLACEMENT).replace("\\", "\\\\").replace('"', '\\"')
-        + '"'
-    )
+    r"""Return a value in double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
+    escaped = value.translate(_NUL_REPLACEMENT)
+    escaped = escaped.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def url_chunks(
     values: Sequence[V], most: int = MAX_VALUES_PER_URL
 ) -> list[Sequence[V]]:
-    """The values in parts of at most `most`, each of which fits into one request's address."""
+    """Return the values in parts of at most `most`, each fit for one address."""
     return [values[start : start + most] for start in range(0, len(values), most)]
 
 
 def in_filter(values: Iterable[str | int]) -> str:
-    """The condition that a column is one of these values: `in.("a","b")`."""
-    return f"in.({','.join(str(v) if isinstance(v, int) else quote_literal(v) for v in values)})"
+    """Return the condition that a column is one of these values.
+
+    Example:
+        >>> in_filter(["a", "b"]), in_filter([1, 2])
+        ('in.("a","b")', 'in.(1,2)')
+    """
+    texts = [str(v) if isinstance(v, int) else quote_literal(v) for v in values]
+    return f"in.({','.join(texts)})"
 
 
 def array_literal(values: Iterable[str]) -> str:
-    """The values as an array of PostgreSQL: `{"a","b"}`."""
+    """Return the values as an array of PostgreSQL: `{"a","b"}`."""
     return "{" + ",".join(map(quote_literal, values)) + "}"

@@ -1,16 +1,18 @@
-"""What Supabase's answers mean for a picture on its way up: wait, give up on it, or ask the user.
+"""What Supabase's errors mean for a picture: try again, give up, or ask the user.
 
 CloudError
-├── Unreachable   passes by itself: torn connections, time-outs, 5xx, 429
-├── Refused       concerns every picture: key, sign-in, rights, missing bucket or table
-└── Rejected      concerns this picture: too large, wrong type, broken row
-    ├── Taken     there is an object at its path already
-    └── Missing   there is none
+├── UnreachableError         passes by itself: torn connections, time-outs, 5xx, 429
+├── RefusedError             concerns all: key, sign-in, rights, no bucket, no table
+└── RejectedError            concerns this picture: too large, wrong type, broken row
+    ├── ObjectExistsError    there is an object at its path already
+    └── ObjectMissingError   there is none
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
     from supabase_auth.errors import AuthError
 
 BUCKET = "imagen-generated"
-_MAX_MESSAGE_CHARS = 200  # characters; answers may be whole pages of HTML
+_MAX_MESSAGE_CHARS = 200  # answers may be whole pages of HTML
 
 
-class UnreachableError(CloudError):  # noqa: N818 - it says how, not what
+class UnreachableError(CloudError):
     """It may work later. `retry_after`: seconds that the server asked for."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -35,11 +37,11 @@ class UnreachableError(CloudError):  # noqa: N818 - it says how, not what
         self.retry_after = retry_after
 
 
-class RefusedError(CloudError):  # noqa: N818 - it says how, not what
-    """Nothing goes up until the user, or who runs the server, changes something.
+class RefusedError(CloudError):
+    """Nothing goes up until the user, or the server's admin, changes something.
 
-    `migration`: the name of the one in `sql/` that is missing, where the answer tells it. `code`:
-    what PostgreSQL or PostgREST calls the reason, where one of them is asked.
+    `migration`: the name of the one in `sql/` that is missing, where the answer tells
+    it. `code`: PostgreSQL's or PostgREST's, where one of them was asked.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class RefusedError(CloudError):  # noqa: N818 - it says how, not what
         self.migration, self.code = migration, code
 
 
-class RejectedError(CloudError):  # noqa: N818 - it says how, not what
+class RejectedError(CloudError):
     """This picture does not go up as it is; others may."""
 
 
@@ -61,7 +63,7 @@ class ObjectMissingError(RejectedError):
     """There is no object at this path, as far as this user may know."""
 
 
-_REMEDY_OF_CODE = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
+_REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
     "401": "check supabase.key",
     "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
     "PGRST125": "is supabase.url the project's address?",
@@ -73,26 +75,41 @@ _REMEDY_OF_CODE = {  # by code: PostgreSQL's, PostgREST's, or HTTP's
     "42P01": "the table imagen.images is missing: run `imagen db migrate`",
     "3F000": "the schema imagen is missing: run `imagen db migrate`",
     "23503": "owner_user_id is no user of this project",
-    "42501": "no right to do that: run `imagen db migrate`, and with a publishable key sign in "
-    "(supabase.email, supabase.password)",
+    "42501": "no right to do that: run `imagen db migrate`, and with a publishable key "
+    "sign in (supabase.email, supabase.password)",
 }
-_MIGRATION_OF_CODE = {  # by code: what was not applied
+_GENERIC_REMEDY = "check supabase.url, supabase.key and `imagen db status`"
+_MIGRATION_OF_CODE = {  # what was not applied
     "PGRST106": "imagen_expose",
     "PGRST205": "imagen_images",
     "42P01": "imagen_images",
     "3F000": "imagen_images",
 }
 _MISSING_BUCKET_PHRASES = (
-    "bucket not found",
-    "related resource does not exist",
-)  # before and while writing
+    "bucket not found",  # before writing
+    "related resource does not exist",  # while writing
+)
 _REJECTING_STATUSES = {"400", "413", "415", "422"}
+_WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
+_LIBRARIES = {  # that imagen_nb calls, or that supabase-py calls
+    "httpx",
+    "postgrest",
+    "storage3",
+    "supabase",
+    "supabase_auth",
+    "supabase_functions",
+}
+_OWN_PACKAGE = __name__.partition(".")[0]
+URL_TROUBLE = (
+    "supabase.url is no address: it looks like https://your-project.supabase.co"
+)
 
 
 def cloud_error_of(error: Exception, secrets: Sequence[SecretStr | None]) -> CloudError:
-    """What an error of supabase, httpx or their parsers means, as one line that says what to do.
+    """Return what an error of supabase, httpx or their parsers means.
 
-    `secrets`: what was sent, of which nothing is in that line.
+    Its message is one line that says what to do, and quotes none of the `secrets` that
+    were sent. A CloudError is returned as it is.
     """
     from postgrest import APIError
     from storage3.exceptions import StorageApiError
@@ -100,89 +117,116 @@ def cloud_error_of(error: Exception, secrets: Sequence[SecretStr | None]) -> Clo
 
     if isinstance(error, CloudError):
         return error
-    said = _scrubbed_line(error, secrets)
-    if isinstance(error, ServerBusyError):
-        what = (
-            "asks to be left alone for a while"
-            if error.status == 429
-            else "is in trouble"
-        )
-        return UnreachableError(
-            f"Supabase {what} (HTTP {error.status})", error.retry_after
-        )
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return RefusedError(
-            "supabase.url is no address: it looks like https://your-project.supabase.co"
-        )
-    if isinstance(error, httpx.HTTPError):
-        return UnreachableError(
-            f"Supabase cannot be reached: {said or type(error).__name__}"
-        )
+    if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+        return _http_error_of(error, secrets)
     if isinstance(error, StorageApiError):
-        return _storage_error_of(
-            _scrubbed_line(error.status, secrets),
-            _scrubbed_line(error.message, secrets),
-        )
+        status = _scrubbed_line(error.status, secrets)
+        return _storage_error_of(status, _scrubbed_line(error.message, secrets))
     if isinstance(error, APIError):
-        return _table_error_of(
-            _scrubbed_line(error.code, secrets), _scrubbed_line(error.message, secrets)
-        )
+        code = _scrubbed_line(error.code, secrets)
+        return _table_error_of(code, _scrubbed_line(error.message, secrets))
     if isinstance(error, AuthError):
-        return _auth_error_of(error, said)
+        return _auth_error_of(error, _scrubbed_line(error, secrets))
+    if isinstance(error, _WRONG_SHAPE):
+        return _not_supabase()
+    reason = _scrubbed_line(error, secrets) or type(error).__name__
+    return RefusedError(f"supabase's client fails: {reason}: {_GENERIC_REMEDY}")
+
+
+def is_library_error(error: Exception) -> bool:
+    """Return whether an error is supabase's or httpx's, not one of our own code.
+
+    Of the built-in types it is a library's if that library's code was the last to run:
+    supabase raises TypeError and others for JSON that it does not expect.
+    """
+    if any(_package_of(cls.__module__) in _LIBRARIES for cls in type(error).__mro__):
+        return True
+    last = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package = _package_of(frame.f_globals.get("__name__", ""))
+        if package in _LIBRARIES or package == _OWN_PACKAGE:
+            last = package
+    return last in _LIBRARIES
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Raise UnreachableError if an answer has not the shape that Supabase gives it.
+
+    Only for lines that take apart an answer: all wrong shapes look the same there.
+    """
+    try:
+        yield
+    except _WRONG_SHAPE:
+        raise _not_supabase() from None
+
+
+def _not_supabase() -> UnreachableError:
     return UnreachableError(
         "the answer is not Supabase's: is supabase.url the project's address?"
     )
 
 
-def _auth_error_of(error: AuthError, said: str) -> CloudError:
+def _package_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _http_error_of(
+    error: httpx.HTTPError | httpx.InvalidURL, secrets: Sequence[SecretStr | None]
+) -> CloudError:
+    if isinstance(error, ServerBusyError):
+        trouble = "is in trouble"
+        if error.status == 429:
+            trouble = "asks to be left alone for a while"
+        message = f"Supabase {trouble} (HTTP {error.status})"
+        return UnreachableError(message, error.retry_after)
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return RefusedError(URL_TROUBLE)
+    reason = _scrubbed_line(error, secrets) or type(error).__name__
+    return UnreachableError(f"Supabase cannot be reached: {reason}")
+
+
+def _auth_error_of(error: AuthError, reason: str) -> CloudError:
     from supabase_auth.errors import AuthApiError, AuthRetryableError
 
     if isinstance(error, AuthRetryableError):
-        return UnreachableError(f"signing in to Supabase failed: {said}")
+        return UnreachableError(f"signing in to Supabase failed: {reason}")
+    remedy = "check supabase.key and supabase.url"
     if isinstance(error, AuthApiError) and error.status != 401:
-        return RefusedError(
-            f"sign-in refused ({said}): check supabase.email and .password"
-        )
-    return RefusedError(
-        f"sign-in refused ({said}): check supabase.key and supabase.url"
-    )
+        remedy = "check supabase.email and .password"
+    return RefusedError(f"sign-in refused ({reason}): {remedy}")
 
 
 def _storage_error_of(status: str, message: str) -> CloudError:
     """Storage answers 400 on the wire; what it means stands in the body (`status`)."""
-    said = f"storage says {status} {message}"
+    reason = f"storage says {status} {message}"
     if status == "409":
-        return ObjectExistsError(said)
+        return ObjectExistsError(reason)
     if status == "429" or status.startswith("5"):
-        return UnreachableError(said)
-    if any(sign in message.lower() for sign in _MISSING_BUCKET_PHRASES):
-        said = f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`"
-        return RefusedError(said, "imagen_bucket")
+        return UnreachableError(reason)
+    if any(phrase in message.lower() for phrase in _MISSING_BUCKET_PHRASES):
+        reason = f"no bucket {BUCKET}, or no right to see it: run `imagen db migrate`"
+        return RefusedError(reason, "imagen_bucket")
     if status == "404":
-        return ObjectMissingError(said)
+        return ObjectMissingError(reason)
     if status in _REJECTING_STATUSES:
-        return RejectedError(said)
-    return RefusedError(
-        f"{said}: {_REMEDY_OF_CODE.get('42501' if status == '403' else status, _GENERIC_REMEDY)}"
-    )
+        return RejectedError(reason)
+    code = "42501" if status == "403" else status
+    return RefusedError(f"{reason}: {_REMEDY_OF_CODE.get(code, _GENERIC_REMEDY)}")
 
 
 def _table_error_of(code: str, message: str) -> CloudError:
-    said = f"the database says {code} {message}"
+    reason = f"the database says {code} {message}"
     if code in _REMEDY_OF_CODE:
-        return RefusedError(
-            f"{said}: {_REMEDY_OF_CODE[code]}", _MIGRATION_OF_CODE.get(code), code
-        )
+        reason = f"{reason}: {_REMEDY_OF_CODE[code]}"
+        return RefusedError(reason, _MIGRATION_OF_CODE.get(code), code)
     if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
-        return UnreachableError(said)
+        return UnreachableError(reason)
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
-        return RejectedError(said)
-    return RefusedError(f"{said}: {_GENERIC_REMEDY}", code=code)
+        return RejectedError(reason)
+    return RefusedError(f"{reason}: {_GENERIC_REMEDY}", code=code)
 
 
-_GENERIC_REMEDY = "check supabase.url, supabase.key and `imagen db status`"
-
-
-def _scrubbed_line(said: object, secrets: Sequence[SecretStr | None]) -> str:
-    """The first of what a library or server said, on one line, without the secrets."""
-    return " ".join(scrub_secrets(said, secrets).split())[:_MAX_MESSAGE_CHARS]
+def _scrubbed_line(text: object, secrets: Sequence[SecretStr | None]) -> str:
+    """The beginning of a library's or server's text, on one line, without secrets."""
+    return " ".join(scrub_secrets(text, secrets).split())[:_MAX_MESSAGE_CHARS]

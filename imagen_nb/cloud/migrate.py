@@ -1,4 +1,4 @@
-"""The database's side: what of sql/ is applied, and applying the rest, as the Supabase CLI does."""
+"""Migrations: which of sql/ a database has, and applying the rest."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
 MigrationState = Literal["applied", "pending", "altered"]
 
 _MIGRATION_FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
-_SQL_TOKEN = (
-    re.compile(  # what may hold a semicolon that ends nothing, and the one that does
-        r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
-    )
+# What may hold a semicolon that ends nothing, and the semicolon that ends a statement.
+_SQL_TOKEN = re.compile(
+    r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
 )
 _ADVISORY_LOCK = 0x696D6167656E  # "imagen"
 _CREATE_HISTORY_TABLE = (  # the Supabase CLI's own words, so that both may come first
     b"CREATE SCHEMA IF NOT EXISTS supabase_migrations",
     b"CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations"
     b" (version TEXT NOT NULL PRIMARY KEY)",
-    b"ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements TEXT[]",
-    b"ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name TEXT",
+    b"ALTER TABLE supabase_migrations.schema_migrations"
+    b" ADD COLUMN IF NOT EXISTS statements TEXT[]",
+    b"ALTER TABLE supabase_migrations.schema_migrations"
+    b" ADD COLUMN IF NOT EXISTS name TEXT",
 )
 
 
@@ -49,38 +50,38 @@ class Migration:
 
 
 def load_migrations() -> list[Migration]:
-    """The files that belong to this version of imagen_nb, in their order."""
+    """Return the migrations of this version of imagen_nb, in their order."""
     return load_migrations_from(_sql_folder(Path(__file__).parents[1]))
 
 
 def _sql_folder(package: Path) -> Path:
-    """Inside the package when it was installed from a wheel, beside it in a checkout."""
+    """Inside a package installed from a wheel, beside it in a checkout."""
     inside = package / "sql"
     return inside if inside.is_dir() else package.parent / "sql"
 
 
 def load_migrations_from(folder: Path) -> list[Migration]:
-    """The migrations of a folder, in their order; files with other names are none."""
-    named = (
-        (path, _MIGRATION_FILE_NAME.fullmatch(path.name))
-        for path in sorted(folder.iterdir())
-    )
-    return [
-        Migration(
-            match[1], match[2], path, split_statements(path.read_text(encoding="utf-8"))
-        )
-        for path, match in named
-        if match
-    ]
+    """Return the migrations of a folder, in their order; other files are left out."""
+    migrations = []
+    for path in sorted(folder.iterdir()):
+        if name := _MIGRATION_FILE_NAME.fullmatch(path.name):
+            statements = split_statements(path.read_text(encoding="utf-8"))
+            migrations.append(Migration(name[1], name[2], path, statements))
+    return migrations
 
 
 def split_statements(text: str) -> tuple[str, ...]:
-    """A file's statements: comments stay with what follows them, the semicolons go."""
+    """Return a file's statements: comments stay with what follows, semicolons go.
+
+    Example:
+        >>> split_statements("SELECT ';'; SELECT 2;")
+        ("SELECT ';'", 'SELECT 2')
+    """
     statements, start = [], 0
-    for piece in _SQL_TOKEN.finditer(text):
-        if piece[0] == ";":
-            statements.append(text[start : piece.start()].strip())
-            start = piece.end()
+    for token in _SQL_TOKEN.finditer(text):
+        if token[0] == ";":
+            statements.append(text[start : token.start()].strip())
+            start = token.end()
     statements.append(text[start:].strip())
     return tuple(statement for statement in statements if statement)
 
@@ -88,9 +89,14 @@ def split_statements(text: str) -> tuple[str, ...]:
 def migration_states(
     url: str, files: Sequence[Migration] | None = None
 ) -> list[tuple[Migration, MigrationState]]:
-    """Where each migration stands in the database. Raises `CloudError`; changes nothing.
+    """Return where each migration stands in the database; changes nothing.
 
-    `altered`: applied with other statements than the file has now.
+    `altered`: applied with other statements than the file has now. Raise CloudError if
+    the database cannot be reached or its record of migrations not be read.
+
+    Args:
+        url: The database's, with the password.
+        files: The migrations; those of this version by default.
     """
     with _migration_connection(url) as connection:
         return _states_of(connection, load_migrations() if files is None else files)
@@ -104,20 +110,28 @@ def apply_migrations(
     tell: Callable[[str], None] = lambda message: None,
     lock_timeout: str = "10s",
 ) -> list[Migration]:
-    """Apply what is pending, each file in one transaction; gives what it applied (or would).
+    """Apply what is pending, each file in one transaction; return what was applied.
 
-    Raises `CloudError`; the files before the one that failed stay applied, and nothing of that one.
-    `tell` hears the database's warnings, and of altered files, which are left as they are.
-    `lock_timeout`: how long to wait for a table in use; whoever wants it later waits behind us.
+    Args:
+        url: The database's, with the password.
+        dry_run: Apply nothing; return what would be.
+        files: The migrations; those of this version by default.
+        tell: Called with the database's warnings, and for each altered file, which is
+            left as it is.
+        lock_timeout: How long to wait for a table in use, in PostgreSQL's notation;
+            whoever wants it later waits behind us.
+
+    Raises:
+        CloudError: The files before the one that failed stay applied, and nothing of
+            that one.
     """
     with _migration_connection(url, tell) as connection:
-        standing = _states_of(connection, load_migrations() if files is None else files)
-        for file, state in standing:
+        states = _states_of(connection, load_migrations() if files is None else files)
+        for file, state in states:
             if state == "altered":
-                tell(
-                    f"{file.path.name}: applied with other statements than it has now; left so"
-                )
-        pending = [file for file, state in standing if state == "pending"]
+                name = file.path.name
+                tell(f"{name}: applied with other statements than it has now; left so")
+        pending = [file for file, state in states if state == "pending"]
         if dry_run:
             return pending
         return [
@@ -128,7 +142,7 @@ def apply_migrations(
 def _apply_migration(
     connection: Connection, file: Migration, lock_timeout: str
 ) -> bool:
-    """Whether it was left to us: another process may have applied it while we waited."""
+    """False if another process has applied it while we waited."""
     with _translate_errors(file.path.name), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
         connection.execute(
@@ -141,8 +155,8 @@ def _apply_migration(
         for text in file.statements:
             connection.execute(text.encode())
         connection.execute(
-            "INSERT INTO supabase_migrations.schema_migrations (version, name, statements)"
-            " VALUES (%s, %s, %s)",
+            "INSERT INTO supabase_migrations.schema_migrations"
+            " (version, name, statements) VALUES (%s, %s, %s)",
             [file.version, file.name, list(file.statements)],
         )
     return True
@@ -157,12 +171,13 @@ def _states_of(
 
 
 def _recorded_statements(connection: Connection) -> dict[str, list[str] | None]:
-    """The statements of each version applied, by whichever tool; None where it kept none."""
+    """The statements of each version applied, by any tool; None where it kept none."""
     table = "supabase_migrations.schema_migrations"
     if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
         return {}
     rows = connection.execute(  # through JSON, for an old table may lack the column
-        "SELECT version, to_jsonb(m) -> 'statements' FROM supabase_migrations.schema_migrations m"
+        "SELECT version, to_jsonb(m) -> 'statements'"
+        " FROM supabase_migrations.schema_migrations m"
     )
     return dict(rows.fetchall())
 
@@ -171,14 +186,14 @@ def _state_of(file: Migration, recorded: dict[str, list[str] | None]) -> Migrati
     if file.version not in recorded:
         return "pending"
     statements = recorded[file.version]
-    same = statements is None or _normalized_sql(statements) == _normalized_sql(
-        file.statements
-    )
+    if statements is None:
+        return "applied"
+    same = _normalized_sql(statements) == _normalized_sql(file.statements)
     return "applied" if same else "altered"
 
 
 def _normalized_sql(statements: Sequence[str]) -> str:
-    """The text of a migration but for spacing and how a tool split it."""
+    """The text of a migration without spacing and how a tool split it."""
     return "".join(";".join(statements).split()).replace(";", "")
 
 
@@ -211,19 +226,19 @@ def _forward_warning(notice: Diagnostic, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _translate_errors(what: str) -> Iterator[None]:
-    """The database's errors as one line that begins with what it was about."""
+def _translate_errors(subject: str) -> Iterator[None]:
+    """Raise the database's errors as CloudError, a line that begins with subject."""
     import psycopg
 
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
-        said = error.diag.message_primary
-        raise CloudError(f"{what}: {said}: connect as the role postgres") from None
+        reason = error.diag.message_primary
+        raise CloudError(f"{subject}: {reason}: connect as the role postgres") from None
     except psycopg.errors.LockNotAvailable:
         raise CloudError(
-            f"{what}: the database is busy with its tables: try again"
+            f"{subject}: the database is busy with its tables: try again"
         ) from None
     except psycopg.Error as error:
-        said = error.diag.message_primary or first_line(str(error))
-        raise CloudError(f"{what}: {said}") from None
+        reason = error.diag.message_primary or first_line(str(error))
+        raise CloudError(f"{subject}: {reason}") from None

@@ -1,4 +1,4 @@
-"""Pictures that are only in the cloud, kept here once they were looked at."""
+"""The files of pictures that are only in the cloud, kept here once they were read."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from imagen_nb.storage.output import slug
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 
-MAX_PICTURE_BYTES = 50 * 2**20  # bytes of one picture: what the bucket takes
-CACHE_LIMIT_BYTES = 2 * 2**30  # bytes of all pictures in the cache
+MAX_PICTURE_BYTES = 50 * 2**20  # what the bucket takes
+CACHE_LIMIT_BYTES = 2 * 2**30  # of all pictures in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class CloudPicture:
-    """A picture of the cloud as its row describes it.
+    """A picture in the cloud, as its row describes it.
 
-    `sha256` (hexadecimal) and `size` (bytes) are None where the record does not tell them.
+    `sha256` (hexadecimal) and `size` (bytes) are None if the record does not tell them.
     """
 
     id: str
@@ -32,89 +32,89 @@ class CloudPicture:
     size: int | None = None
 
     @property
-    def largest(self) -> int:
+    def max_bytes(self) -> int:
         """How many bytes may come, at most."""
-        return (
-            MAX_PICTURE_BYTES
-            if self.size is None
-            else min(self.size, MAX_PICTURE_BYTES)
+        if self.size is None:
+            return MAX_PICTURE_BYTES
+        return min(self.size, MAX_PICTURE_BYTES)
+
+    def require_match(self, data: bytes) -> None:
+        """Raise RejectedError if these bytes are not the picture."""
+        if self.sha256 is None or hashlib.sha256(data).hexdigest() == self.sha256:
+            return
+        raise RejectedError(
+            f"what lies at {self.storage_path} is not the picture of its row: "
+            "another sha256"
         )
 
-    def check(self, data: bytes) -> None:
-        """Raises `Rejected` when these bytes are not the picture."""
-        if self.sha256 is not None and hashlib.sha256(data).hexdigest() != self.sha256:
-            raise RejectedError(
-                f"what lies at {self.storage_path} is not the picture of its row: another sha256"
-            )
 
+def fetch_picture(cloud: Cloud, picture: CloudPicture) -> bytes:
+    """Return the picture's file: from the user's cache, or from the cloud and cached.
 
-def fetch_picture(cloud: Cloud, wanted: CloudPicture) -> bytes:
-    """The picture's file: from the user's cache, or read from the cloud and kept there.
-
-    Raises `CloudError` when it cannot be read or is another one, `StorageError` when it cannot be
-    kept.
+    Raise CloudError if it cannot be read or is another one, StorageError if it cannot
+    be written to the cache.
     """
-    return _picture_cache_in(cache_folder() / "pictures").fetch(cloud, wanted)
+    return _picture_cache_in(cache_folder() / "pictures").fetch(cloud, picture)
 
 
-def cached_picture(wanted: CloudPicture) -> bytes | None:
-    """The picture's file if it is in the user's cache, and whole."""
-    return _picture_cache_in(cache_folder() / "pictures").get(wanted)
+def cached_picture(picture: CloudPicture) -> bytes | None:
+    """Return the picture's file if it is in the user's cache, and whole."""
+    return _picture_cache_in(cache_folder() / "pictures").get(picture)
 
 
 def download_picture(
-    cloud: Cloud, wanted: CloudPicture, url: str | None = None
+    cloud: Cloud, picture: CloudPicture, url: str | None = None
 ) -> bytes:
-    """The picture's file as the cloud has it, checked; `url`: signed before. Raises `CloudError`.
+    """Return the picture's file as the cloud has it. Raise CloudError if it is another.
 
-    Never more than the row says is read, nor more than `LARGEST` bytes.
+    `url`: the signed one, if it was asked for before. Never more is read than the row
+    says, nor more than `MAX_PICTURE_BYTES`.
     """
+    path = picture.storage_path
     if url is None:
-        url = cloud.signed_urls([wanted.storage_path])[wanted.storage_path]
+        url = cloud.signed_urls([path])[path]
     if url is None:
-        raise ObjectMissingError(
-            f"there is no object {wanted.storage_path}, or no right to read it"
-        )
-    data = cloud.read(url, wanted.largest)
-    wanted.check(data)
+        raise ObjectMissingError(f"there is no object {path}, or no right to read it")
+    data = cloud.read(url, picture.max_bytes)
+    picture.require_match(data)
     return data
 
 
 class PictureCache(FileCache):
-    """A shelf of pictures. Invariant: only bytes that were checked are on it."""
+    """A folder of pictures. Invariant: only bytes that were checked are in it."""
 
     def __init__(self, folder: Path, limit: int = CACHE_LIMIT_BYTES) -> None:
-        """Creates nothing."""
+        """Create nothing yet. `limit`: bytes of all pictures together."""
         super().__init__(folder, limit)
 
-    def path(self, wanted: CloudPicture) -> Path:
-        """Where the picture lies, or would.
+    def path(self, picture: CloudPicture) -> Path:
+        """Return where the picture lies, or would.
 
-        A row of the cloud can say anything: it becomes a hash and a slug, so that no `..`, no root
-        and no reserved name is left to reach outside the folder. The id is in the hash: two
-        projects may have a picture each at one path.
+        A row of the cloud can say anything: it becomes a hash and a slug, so that no
+        `..`, no root and no reserved name is left to reach outside the folder. The id
+        is in the hash: two projects may have a picture each at one path.
         """
-        named = f"{wanted.id}\n{wanted.storage_path}".encode(errors="surrogatepass")
-        stem = slug(PurePosixPath(wanted.storage_path).stem)
-        return self.folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:16]}.png"
+        key = f"{picture.id}\n{picture.storage_path}".encode(errors="surrogatepass")
+        stem = slug(PurePosixPath(picture.storage_path).stem)
+        return self.folder / f"{stem}-{hashlib.sha256(key).hexdigest()[:16]}.png"
 
-    def get(self, wanted: CloudPicture) -> bytes | None:
-        """The picture, from now on the most recently used; None when it is not there whole."""
-        path = self.path(wanted)
+    def get(self, picture: CloudPicture) -> bytes | None:
+        """Return the picture, now the most recently used; None if it is not whole."""
+        path = self.path(picture)
         with suppress(OSError, RejectedError):
             data = path.read_bytes()
-            wanted.check(data)
+            picture.require_match(data)
             with suppress(OSError):  # of another user, or removed meanwhile
                 os.utime(path)
             return data
         return None
 
-    def fetch(self, cloud: Cloud, wanted: CloudPicture) -> bytes:
-        """The picture, read from the cloud if it is not there yet."""
-        data = self.get(wanted)
+    def fetch(self, cloud: Cloud, picture: CloudPicture) -> bytes:
+        """Return the picture, read from the cloud if it is not there yet."""
+        data = self.get(picture)
         if data is None:
-            data = download_picture(cloud, wanted)
-            self._put(self.path(wanted), data)
+            data = download_picture(cloud, picture)
+            self._put(self.path(picture), data)
         return data
 
 

@@ -1,12 +1,12 @@
-"""Pictures up: each one's object uploaded and checked, its row written, the outbox told.
+"""Sends pictures: each one's object is uploaded and checked, then its row written.
 
-Every step may run twice with the same result, so that a process may die between any two of them.
+Every step may run twice with the same result, so that a process may die between any
+two of them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import queue
 import threading
 import time
@@ -24,8 +24,8 @@ from imagen_nb.storage.output import numbered_name
 from imagen_nb.system.faults import fault_point
 
 MAX_SENDERS = 8  # threads; more are no faster against Storage's own server
-_ROWS_PER_REQUEST = 16  # pictures whose rows are written in one request
-_MAX_NAMESAKES = 1000  # objects that another catalog may have under the names we want
+_ROWS_PER_REQUEST = 16
+_MAX_NAMESAKES = 1000  # objects that another catalog may have under the same names
 
 
 @dataclass(slots=True)
@@ -39,28 +39,38 @@ class _DrainTally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, synced: int) -> int:
+        """Return how many pictures are done, these included."""
         with self.lock:
             self.synced += synced
             return self.synced + len(self.failed)
 
+    def fail(self, id: str, reason: str) -> None:
+        with self.lock:
+            self.failed.append((id, reason))
+
 
 class SendGate:
-    """When a sender may go on: at once, until it is told to stop."""
+    """When pictures may be sent: at once, until it is closed for good."""
 
     def __init__(self) -> None:
-        self.stopped = threading.Event()
+        self._closed = threading.Event()
 
-    def stop(self) -> None:
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more may be sent."""
+        return self._closed.is_set()
+
+    def close(self) -> None:
         """Let no sender take another picture."""
-        self.stopped.set()
+        self._closed.set()
 
-    def comes(self) -> bool:
-        """Whether to send more; may wait for the moment."""
-        return self.lasts()
+    def wait_open(self) -> bool:
+        """Return whether to take more pictures; may wait for the moment."""
+        return self.is_open()
 
-    def lasts(self) -> bool:
-        """Whether to send the next picture of those taken."""
-        return not self.stopped.is_set()
+    def is_open(self) -> bool:
+        """Return whether to send the next of the pictures taken."""
+        return not self.is_closed
 
 
 def drain(
@@ -68,21 +78,30 @@ def drain(
     cloud: Cloud,
     ids: Sequence[str] | None = None,
     *,
-    turn: SendGate | None = None,
+    gate: SendGate | None = None,
     senders: int = MAX_SENDERS,
     progress: Callable[[int, int], None] | None = None,
 ) -> SyncReport:
-    """Send what waits, or those of `ids` that do, over several threads at once.
+    """Send what waits in the outbox over several threads at once.
 
-    Trouble that concerns every picture ends it; what is not sent stays in the outbox. Pictures that
-    another process is sending are left to it. `progress(done, total)` is called now and then.
+    Trouble that concerns every picture ends it; what is not sent stays in the outbox.
+    Pictures that another process is sending are left to it.
+
+    Args:
+        catalog: Whose outbox.
+        cloud: Where to.
+        ids: Only these pictures, as far as they wait.
+        gate: Asked before each picture whether to go on.
+        senders: Threads, at most.
+        progress: Called now and then with how many are done, of how many.
     """
-    outbox, began, turn = Outbox(catalog), time.monotonic(), turn or SendGate()
-    wanted = outbox.waiting() if ids is None else list(ids)
+    outbox, began = Outbox(catalog), time.monotonic()
+    requested = outbox.waiting() if ids is None else list(ids)
     tally = _DrainTally()
-    if wanted:
+    if requested:
         with outbox.lease() as lease:
-            _Drain(lease, cloud, turn, tally, progress).run(wanted, senders)
+            started = _Drain(lease, cloud, gate or SendGate(), tally, progress)
+            started.run(requested, senders)
     if tally.crashed:
         raise tally.crashed
     return SyncReport(
@@ -96,21 +115,21 @@ def drain(
 
 @dataclass(slots=True)
 class _Drain:
-    """One drain. Invariant: what it claimed is acknowledged, rejected or released at its end."""
+    """One drain.
+
+    Invariant: what it claimed is acknowledged, rejected or released at its end.
+    """
 
     lease: Lease
     cloud: Cloud
-    turn: SendGate
+    gate: SendGate
     tally: _DrainTally
     progress: Callable[[int, int], None] | None
     total: int = 0
 
     def run(self, ids: Sequence[str], senders: int) -> None:
         self.total = len(ids)
-        size = max(1, min(_ROWS_PER_REQUEST, -(-len(ids) // senders)))
-        chunks: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        for start in range(0, len(ids), size):
-            chunks.put(list(ids[start : start + size]))
+        chunks = _chunks_of(ids, senders)
         # Plain daemon threads: a pool's would not start any more while Python exits.
         threads = [
             threading.Thread(
@@ -123,18 +142,16 @@ class _Drain:
         try:
             for thread in threads:
                 thread.join()
-        except (
-            BaseException
-        ):  # Ctrl-C: the pictures on their way are finished, no new ones begun
-            self.turn.stop()
+        except BaseException:
+            # Ctrl-C: pictures on their way are finished, no new ones begun.
+            self.gate.close()
             for thread in threads:
                 thread.join()
             raise
 
     def _work(self, chunks: queue.SimpleQueue[list[str]]) -> None:
-        while (
-            self.tally.trouble is None and not self.tally.crashed and self.turn.comes()
-        ):
+        tally = self.tally
+        while tally.trouble is None and not tally.crashed and self.gate.wait_open():
             try:
                 ids = chunks.get_nowait()
             except queue.Empty:
@@ -142,36 +159,35 @@ class _Drain:
             try:
                 self._send(self.lease.claim(ids))
             except BaseException as error:
-                self.tally.crashed = error
+                tally.crashed = error
                 return
 
     def _send(self, entries: list[CatalogEntry]) -> None:
         done: set[str] = set()
-        why = None
+        reason = None
         try:
-            sent = [entry for entry in map(self._object, entries) if entry]
+            uploaded = [entry for entry in map(self._upload, entries) if entry]
             fault_point("before-row")
-            written = self._rows(sent)
+            written = self._write_rows(uploaded)
             fault_point("after-row")
             self.lease.acknowledge(written)
             fault_point("after-ack")
             done = {str(entry.record.id) for entry in written}
-            self._tell(len(written))
+            self._report(len(written))
         except CloudError as error:
-            self.tally.trouble = why = str(error)
+            self.tally.trouble = reason = str(error)
         finally:
-            self.lease.release(
-                [e for e in entries if str(e.record.id) not in done], why
-            )
+            left = [entry for entry in entries if str(entry.record.id) not in done]
+            self.lease.release(left, reason)
 
-    def _tell(self, synced: int) -> None:
+    def _report(self, synced: int) -> None:
         done = self.tally.add(synced)
         if self.progress:
             self.progress(done, self.total)
 
-    def _object(self, entry: CatalogEntry) -> CatalogEntry | None:
-        """Upload and check one picture; None when it cannot go up, or the turn is over."""
-        if not self.turn.lasts() or self.tally.trouble:
+    def _upload(self, entry: CatalogEntry) -> CatalogEntry | None:
+        """Upload and check one picture; None if it cannot go up, or not now."""
+        if not self.gate.is_open() or self.tally.trouble:
             return None
         try:
             return upload_picture(entry, self.cloud, self.lease)
@@ -179,8 +195,8 @@ class _Drain:
             self._reject(entry, error)
             return None
 
-    def _rows(self, entries: list[CatalogEntry]) -> list[CatalogEntry]:
-        """Write the rows in one request; when one of them cannot be, each by itself."""
+    def _write_rows(self, entries: list[CatalogEntry]) -> list[CatalogEntry]:
+        """Write the rows in one request; if one of them is rejected, each by itself."""
         if not entries:
             return []
         try:
@@ -190,21 +206,32 @@ class _Drain:
             if len(entries) == 1:
                 self._reject(entries[0], error)
                 return []
-        return list(
-            itertools.chain.from_iterable(self._rows([entry]) for entry in entries)
-        )
+        written = []
+        for entry in entries:
+            written += self._write_rows([entry])
+        return written
 
     def _reject(self, entry: CatalogEntry, error: Exception) -> None:
         self.lease.reject(entry, str(error))
-        with self.tally.lock:
-            self.tally.failed.append((str(entry.record.id), str(error)))
+        self.tally.fail(str(entry.record.id), str(error))
+
+
+def _chunks_of(ids: Sequence[str], senders: int) -> queue.SimpleQueue[list[str]]:
+    """Parts whose rows go in one request, small enough to keep all senders working."""
+    share = -(-len(ids) // senders)  # rounded up
+    size = max(1, min(_ROWS_PER_REQUEST, share))
+    chunks: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+    for start in range(0, len(ids), size):
+        chunks.put(list(ids[start : start + size]))
+    return chunks
 
 
 def upload_picture(entry: CatalogEntry, cloud: Cloud, lease: Lease) -> CatalogEntry:
-    """The picture as an object whose size and hash are checked. Gives the entry as it is then.
+    """Upload the picture and check its size and hash; return its entry as it is then.
 
-    A path that another picture has is never overwritten: the next number is taken, and noted in
-    the sidecar before the upload.
+    A path that another picture has is never overwritten: the next number is taken, and
+    noted in the sidecar before the upload. Raise RejectedError or StorageError if this
+    picture cannot go up.
     """
     owner, folder = cloud.owner()
     png = _load_png(entry)
@@ -221,15 +248,15 @@ def upload_picture(entry: CatalogEntry, cloud: Cloud, lease: Lease) -> CatalogEn
 def _upload_to(path: str, png: bytes, cloud: Cloud) -> bool:
     """Upload; whether this very file is at the path afterwards."""
     fault_point("before-upload")
-    taken = False
+    existed = False
     try:
         cloud.upload(path, png)
     except ObjectExistsError:
-        taken = True  # perhaps by ourselves, before a crash or a torn connection
+        existed = True  # perhaps by us, before a crash or a torn connection
     fault_point("after-upload")
-    stored = cloud.stored(path)
+    stored = cloud.object_info(path)
     fault_point("after-verify")
-    if stored is None and not taken:
+    if stored is None and not existed:
         raise RejectedError(
             f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"
         )
@@ -239,14 +266,15 @@ def _upload_to(path: str, png: bytes, cloud: Cloud) -> bool:
 
 
 def _load_png(entry: CatalogEntry) -> bytes:
-    """The PNG, which must be the file that the record tells of."""
+    """The bytes of the file. Raise StorageError if they are not those recorded."""
     try:
         png = entry.path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {entry.path.name}: {error.strerror}") from None
     if hashlib.sha256(png).hexdigest() != entry.record.sha256:
         raise StorageError(
-            f"{entry.path.name} was changed since it was drawn: its sidecar tells of another file"
+            f"{entry.path.name} was changed since it was drawn: "
+            "its sidecar tells of another file"
         )
     return png
 
@@ -257,15 +285,20 @@ def _path_below_owner(storage_path: str) -> str:
 
 
 def cloud_row_of(entry: CatalogEntry) -> dict[str, Any]:
-    """The row of imagen.images: from the sidecar, without what PostgreSQL cannot hold."""
+    """Return the row of imagen.images, without what PostgreSQL cannot hold."""
     row: dict[str, Any] = replace_nul(entry.record.to_row())
     return row
 
 
 def replace_nul(value: Any) -> Any:
-    """The same value; a NUL character, which no TEXT or JSONB takes, becomes U+FFFD."""
+    """Return the value with U+FFFD for each NUL, which no TEXT or JSONB takes.
+
+    In strings, and in lists and dicts of them.
+    """
     if isinstance(value, str):
         return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, dict):
         return {replace_nul(key): replace_nul(item) for key, item in value.items()}
-    return [replace_nul(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [replace_nul(item) for item in value]
+    return value

@@ -13,16 +13,21 @@ from imagen_nb.system.markup import (
     one_line,
 )
 
-_MAX_FAILED_LISTED = 20  # failed pictures that are named
-_MAX_ID_CHARS, _MAX_REASON_CHARS = 40, 300  # letters
+_MAX_FAILED_LISTED = 20
+_MAX_ID_CHARS, _MAX_REASON_CHARS = 40, 300
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync did. `failed`: ids with the reason; `trouble`: why it stopped before the end.
+    """What a sync did. In a notebook it shows as a line, with a table of what failed.
 
-    `pending`: how many pictures still wait; `seconds`: how long it took; `tagged`: of how many
-    pictures the tags were written. In a notebook it shows as a line, with a table of what failed.
+    Attributes:
+        synced: How many pictures were sent.
+        failed: The ids of those that cannot go up, each with the reason.
+        pending: How many still wait.
+        trouble: Why it stopped before the end, or None.
+        seconds: How long it took.
+        tagged: Of how many pictures the tags were written.
     """
 
     synced: int = 0
@@ -60,30 +65,32 @@ class SyncReport:
         yield self.summary
         if self.trouble:
             yield f"stopped: {one_line(self.trouble, _MAX_REASON_CHARS)}"
-        for id, why in self.failed[:_MAX_FAILED_LISTED]:
-            yield f"{one_line(id, _MAX_ID_CHARS)}: {one_line(why, _MAX_REASON_CHARS)}"
-        if left := self._unnamed():
+        for id, reason in self.failed[:_MAX_FAILED_LISTED]:
+            id = one_line(id, _MAX_ID_CHARS)
+            yield f"{id}: {one_line(reason, _MAX_REASON_CHARS)}"
+        if left := self._describe_unlisted():
             yield left
 
     def _page(self) -> str:
         parts = [f"<div>{escaped_html(self.summary)}</div>"]
         if self.trouble:
-            parts.append(
-                f"<div><b>stopped:</b> {bidi_isolated(self.trouble, _MAX_REASON_CHARS)}</div>"
-            )
+            trouble = bidi_isolated(self.trouble, _MAX_REASON_CHARS)
+            parts.append(f"<div><b>stopped:</b> {trouble}</div>")
         if self.failed:
-            rows = "".join(
-                f"<tr><td><code>{bidi_isolated(id, _MAX_ID_CHARS)}</code></td>"
-                f'<td style="text-align:left">{bidi_isolated(why, _MAX_REASON_CHARS)}</td></tr>'
-                for id, why in self.failed[:_MAX_FAILED_LISTED]
-            )
-            head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
-            parts.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
-        if left := self._unnamed():
+            parts.append(self._failed_table())
+        if left := self._describe_unlisted():
             parts.append(f"<div>{escaped_html(left)}</div>")
         return f"<div {NO_FORMULAS_CLASS}>{''.join(parts)}</div>"
 
-    def _unnamed(self) -> str:
-        """What is said of failed pictures past those that are named."""
+    def _failed_table(self) -> str:
+        rows = "".join(
+            f"<tr><td><code>{bidi_isolated(id, _MAX_ID_CHARS)}</code></td>"
+            f'<td style="text-align:left">{bidi_isolated(reason, _MAX_REASON_CHARS)}</td></tr>'
+            for id, reason in self.failed[:_MAX_FAILED_LISTED]
+        )
+        head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def _describe_unlisted(self) -> str:
         left = len(self.failed) - _MAX_FAILED_LISTED
         return f"and {left} more: imagen_nb.pending() lists all" if left > 0 else ""

@@ -1,6 +1,7 @@
-"""Queued tags into their rows: merged tag by tag with what others wrote there.
+"""Writing queued tags to their rows, merged tag by tag with what others wrote there.
 
-A row is only written if its tags are still those that were read; otherwise it is read again.
+A row is only written if its tags are still those that were read; otherwise it is read
+again.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ Tags = tuple[str, ...]
 
 
 def push_tags(catalog: Catalog, cloud: Cloud) -> int:
-    """Write what is queued of pictures whose rows are there; how many pictures that were.
+    """Write the queued tags of pictures whose rows exist; return how many pictures.
 
-    Pictures that still wait for the cloud keep their changes queued. Raises `CloudError`; what is
-    not written stays queued.
+    Pictures that still wait for the cloud keep their changes queued. Raise CloudError;
+    what is not written stays queued.
     """
-    if not (changes := load_queued_tags(catalog)):
+    changes = load_queued_tags(catalog)
+    if not changes:
         return 0
     waiting = {
-        str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"
+        str(entry.record.id)
+        for entry in catalog.some(changes)
+        if entry.cloud_state != "synced"
     }
     changes = {id: them for id, them in changes.items() if id not in waiting}
     for ids in url_chunks([*changes]):
@@ -47,19 +51,21 @@ def _push_chunk(
 ) -> None:
     left = changes
     for _ in range(_MAX_ROUNDS):
-        there = _load_cloud_tags(cloud, [*left])
-        for id in set(left) - set(there):
+        before = _load_cloud_tags(cloud, [*left])
+        for id in set(left) - set(before):
             print_notice(f"cloud sync: no row {id} to tag: its tags are dropped")
-            remove_sent_tags(catalog, [(id, one) for one in left[id]])
+            remove_sent_tags(catalog, [(id, change) for change in left[id]])
         after = {
             id: combine_queued_tags(left[id]).applied(tags or ())
-            for id, tags in there.items()
+            for id, tags in before.items()
         }
-        written = _write_cloud_tags(cloud, there, after)
+        written = _write_cloud_tags(cloud, before, after)
         fault_point("after-tags")
-        remove_sent_tags(catalog, [(id, one) for id in written for one in left[id]])
+        remove_sent_tags(
+            catalog, [(id, change) for id in written for change in left[id]]
+        )
         merge_cloud_tags(catalog, {id: after[id] for id in written})
-        left = {id: left[id] for id in there if id not in written}
+        left = {id: left[id] for id in before if id not in written}
         if not left:
             return
 
@@ -75,7 +81,7 @@ def _load_cloud_tags(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]
 def _write_cloud_tags(
     cloud: Cloud, before: dict[str, Tags | None], after: dict[str, Tags]
 ) -> set[str]:
-    """Rows with the same tags before and after go in one request; gives the ids that are done."""
+    """Write rows with the same tags before and after in one request; the ids done."""
     groups: dict[tuple[Tags | None, Tags], list[str]] = defaultdict(list)
     for id, tags in before.items():
         groups[tags, after[id]].append(id)
@@ -84,7 +90,8 @@ def _write_cloud_tags(
         if old == new:
             done.update(ids)
             continue
-        same = "is.null" if old is None else f"eq.{array_literal(old)}"
-        rows = cloud.update({"tags": [*new]}, [("id", in_filter(ids)), ("tags", same)])
+        unchanged = "is.null" if old is None else f"eq.{array_literal(old)}"
+        filters = [("id", in_filter(ids)), ("tags", unchanged)]
+        rows = cloud.update({"tags": [*new]}, filters)
         done.update(row["id"] for row in rows)
     return done

@@ -1,76 +1,82 @@
-"""What a session has to do with the cloud: whether pictures go there, in the background or now."""
+"""What a session does with the cloud: sends to it, reads from it, compares with it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
-from imagen_nb.cloud.account import NOT_CONFIGURED, account_of
+from imagen_nb.cloud.account import NOT_CONFIGURED, Account, account_of
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.connection import MAX_CONNECTIONS
+from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.cloud.sync import SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push_tags
-from imagen_nb.cloud.verify import cloud_differences
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import print_notice
 
-_READ_ATTEMPTS = 3
+_READ_ATTEMPTS = 3  # fewer than a sender's: somebody waits for the answer
 _OUTBOX_POLL_S = 0.1  # between two looks at pictures that another sender holds
 _OTHER_SENDERS_S = 30.0  # how long to wait for such pictures
+_PICTURES_PER_REQUEST = 200  # whose rows and URLs are asked for at once
 
 
 class Uplink:
-    """The settings' account, with a worker in the background once there is something to send.
+    """The settings' account, with a worker in the background once something is to send.
 
-    Invariant: with sync off, and as long as nothing is to be sent, there is no client at all.
+    Invariant: with sync off, and as long as nothing is to be sent, there is no client.
     """
 
     def __init__(self, settings: Settings, *, background: bool = True) -> None:
+        """Connect to nothing yet. `background`: whether a worker may send."""
         self._settings = settings
         self._account = account_of(settings)
         self._background = background
         self._worker: Worker | None = None
-        self._lock = threading.Lock()  # or two threads would each make a worker
+        self._lock = threading.Lock()  # or two threads would each make one
         self._reader: Cloud | None = None
 
     def wants(self, cloud: bool | None) -> bool:
-        """Whether a picture is to go up: the call's own word, or the configured one."""
+        """Return whether a picture is to go up: as the call says, or the settings."""
         return self._settings.output.cloud_sync != "off" if cloud is None else cloud
 
     def can(self, cloud: bool | None) -> bool:
-        """Whether it is to go up, and there is somewhere to."""
+        """Return whether a picture is to go up and an account is configured."""
         return self._account is not None and self.wants(cloud)
 
     def reader(self) -> Cloud | None:
-        """Where to read from, one for the session; None when no Supabase is configured.
-
-        It tries less often than a sender does: somebody waits for it.
-        """
-        if self._reader is None and self._account is not None:
-            self._reader = Cloud(self._account, attempts=_READ_ATTEMPTS)
-        return self._reader
+        """Return the session's client to read with; None if none is configured."""
+        with self._lock:
+            if self._reader is None and self._account is not None:
+                self._reader = Cloud(self._account, attempts=_READ_ATTEMPTS)
+            return self._reader
 
     def warn(self, cloud: bool | None) -> None:
-        """Say it when pictures were to go up and there is nowhere to."""
-        insists = cloud or (cloud is None and self._settings.output.cloud_sync == "on")
-        if insists and self._account is None:
+        """Say on stderr if pictures must go up and no account is configured."""
+        required = cloud or (cloud is None and self._settings.output.cloud_sync == "on")
+        if required and self._account is None:
             print_notice(f"cloud sync is on, but {NOT_CONFIGURED}")
 
     def drawing(self) -> AbstractContextManager[None]:
-        """Around every drawing: the background stays out of its way."""
+        """Return a context for every drawing: the worker stays out of its way."""
         return self._worker.drawing() if self._worker else nullcontext()
 
     def drawn(self, catalog: Catalog, ids: Sequence[UUID], cloud: bool | None) -> None:
-        """These pictures are kept: send them, now or a little later. Takes microseconds."""
-        worker = self._in_background() if self.wants(cloud) else None
+        """Send these pictures, which are kept, in the background. Takes microseconds.
+
+        `cloud`: the call's own word, as in `wants`.
+        """
+        worker = self._background_worker() if self.wants(cloud) else None
         if worker is None:
             return
         off = self._settings.output.cloud_sync == "off"
@@ -78,12 +84,12 @@ class Uplink:
         worker.notify(catalog, [str(id) for id in ids] if off else None)
 
     def tagged(self, catalog: Catalog) -> None:
-        """Tags are queued here: send them a little later, unless nothing is to be sent."""
-        worker = self._in_background() if self.wants(None) else None
+        """Send this catalog's queued tags in the background, unless sync is off."""
+        worker = self._background_worker() if self.wants(None) else None
         if worker:
             worker.notify(catalog)
 
-    def _in_background(self) -> Worker | None:
+    def _background_worker(self) -> Worker | None:
         with self._lock:
             if self._worker is None and self._account and self._background:
                 self._worker = Worker(
@@ -99,27 +105,24 @@ class Uplink:
         timeout: float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> SyncReport:
-        """Send what waits (or those of `ids` that do), and wait for it, `timeout` seconds at most.
+        """Send what waits, and wait until it is sent.
 
-        Raises `UsageError` when there is nowhere to send it, or the timeout is none.
+        Args:
+            catalogs: Of which what waits is sent.
+            ids: Only these pictures, as far as they wait.
+            timeout: Seconds after which no further picture is begun.
+            progress: Called now and then with how many are done, of how many.
+
+        Raises:
+            UsageError: No account is configured, or the timeout is negative.
         """
-        if self._account is None:
-            raise UsageError(f"nowhere to sync to: {NOT_CONFIGURED}")
+        account = self._require_account("nowhere to sync to")
         if timeout is not None and not timeout >= 0:
             raise UsageError(f"the timeout must be 0 seconds or more, not {timeout}")
-        turn = SendGate()
-        timer = threading.Timer(timeout, turn.stop) if timeout is not None else None
-        if timer:
-            timer.daemon = True
-            timer.start()
         report = SyncReport()
-        try:
-            with closing(Cloud(self._account)) as cloud:
-                for catalog in catalogs:
-                    report += _drain_all(catalog, cloud, ids, turn, progress)
-        finally:
-            if timer:
-                timer.cancel()
+        with _gate_for(timeout) as gate, closing(Cloud(account)) as cloud:
+            for catalog in catalogs:
+                report += _drain_all(catalog, cloud, ids, gate, progress)
         return report
 
     def verify(
@@ -128,49 +131,72 @@ class Uplink:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[str]:
-        """What differs between the synced pictures of these catalogs and their copies."""
-        if self._account is None:
-            raise UsageError(f"nothing to compare with: {NOT_CONFIGURED}")
-        with closing(Cloud(self._account)) as cloud:
-            entries = [
-                e for c in catalogs for e in c.select("WHERE cloud_state = 'synced'")
-            ]
+        """Compare the synced pictures of these catalogs with their copies.
+
+        Return a line for each that differs. Raise UsageError if no account is
+        configured, CloudError if the cloud does not answer.
+        """
+        account = self._require_account("nothing to compare with")
+        with closing(Cloud(account)) as cloud:
+            entries: list[CatalogEntry] = []
+            for catalog in catalogs:
+                entries += catalog.select("WHERE cloud_state = 'synced'")
             return cloud_differences(entries, cloud, progress)
+
+    def _require_account(self, problem: str) -> Account:
+        if self._account is None:
+            raise UsageError(f"{problem}: {NOT_CONFIGURED}")
+        return self._account
 
     def close(self, seconds: float | None = None) -> None:
         """Let the worker finish, for so long, or for as long as the settings allow."""
-        if self._reader:
-            self._reader.close()
-            self._reader = None
+        with self._lock:
+            reader, self._reader = self._reader, None
+        if reader:
+            reader.close()
         if self._worker:
             self._worker.close(seconds)
             self._worker = None
+
+
+@contextmanager
+def _gate_for(timeout: float | None) -> Iterator[SendGate]:
+    """A gate that closes after so many seconds."""
+    gate = SendGate()
+    if timeout is None:
+        yield gate
+        return
+    timer = threading.Timer(timeout, gate.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield gate
+    finally:
+        timer.cancel()
 
 
 def _drain_all(
     catalog: Catalog,
     cloud: Cloud,
     ids: Sequence[UUID | str] | None,
-    turn: SendGate,
+    gate: SendGate,
     progress: Callable[[int, int], None] | None,
 ) -> SyncReport:
-    """Drain; then wait for what other senders, mostly our own worker, have under way."""
+    """Drain; then wait for what other senders, mostly our own worker, are sending."""
     outbox = Outbox(catalog)
-    wanted = outbox.waiting() if ids is None else [str(id) for id in ids]
-    report = drain(catalog, cloud, wanted, turn=turn, progress=progress)
+    requested = outbox.waiting() if ids is None else [str(id) for id in ids]
+    report = drain(catalog, cloud, requested, gate=gate, progress=progress)
     until = time.monotonic() + _OTHER_SENDERS_S
-    while not report.trouble and turn.lasts() and time.monotonic() < until:
-        left = set(wanted) & set(outbox.waiting(["pending"]))
+    while not report.trouble and gate.is_open() and time.monotonic() < until:
+        left = set(requested) & set(outbox.waiting(["pending"]))
         if not left:
             break
         time.sleep(_OUTBOX_POLL_S)
-        more = drain(catalog, cloud, sorted(left), turn=turn)
+        more = drain(catalog, cloud, sorted(left), gate=gate)
         report = replace(report + more, pending=more.pending)
-    return (
-        report
-        if report.trouble or not turn.lasts()
-        else _push_tags_too(report, catalog, cloud)
-    )
+    if report.trouble or not gate.is_open():
+        return report
+    return _push_tags_too(report, catalog, cloud)
 
 
 def _push_tags_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
@@ -178,3 +204,46 @@ def _push_tags_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncRe
         return replace(report, tagged=push_tags(catalog, cloud))
     except CloudError as error:
         return replace(report, trouble=str(error))
+
+
+def cloud_differences(
+    entries: Sequence[CatalogEntry],
+    cloud: Cloud,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Return a line for each picture whose row or object is missing or another.
+
+    Objects are read by signed URLs, as other programs would.
+    """
+    differences: list[str] = []
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        for start in range(0, len(entries), _PICTURES_PER_REQUEST):
+            batch = entries[start : start + _PICTURES_PER_REQUEST]
+            rows = cloud.paths([str(entry.record.id) for entry in batch])
+            urls = cloud.signed_urls(
+                [entry.record.storage_path or "" for entry in batch]
+            )
+            describe = partial(_describe_cloud_difference, cloud, rows, urls)
+            differences += [line for line in pool.map(describe, batch) if line]
+            if progress:
+                progress(start + len(batch), len(entries))
+    return differences
+
+
+def _describe_cloud_difference(
+    cloud: Cloud, rows: dict[str, str], urls: dict[str, str | None], entry: CatalogEntry
+) -> str | None:
+    name, path = entry.path.name, entry.record.storage_path
+    row, url = rows.get(str(entry.record.id)), urls.get(path or "")
+    if row is None:
+        return f"{name}: no row {entry.record.id} in imagen.images"
+    if row != path:
+        return f"{name}: its row names {row}, its sidecar {path}"
+    if url is None:
+        return f"{name}: no object {path}"
+    try:
+        if cloud.read(url) == entry.path.read_bytes():
+            return None
+    except (RejectedError, OSError) as error:
+        return f"{name}: {error}"
+    return f"{name}: the object {path} is another file"

@@ -1,4 +1,4 @@
-"""Sends pictures in the background: after a render, never during one, and never in its way."""
+"""Sends pictures in the background: after a render, never during one or in its way."""
 
 from __future__ import annotations
 
@@ -19,55 +19,66 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.terminal import print_notice
 
-_QUIET_S = (
-    0.5  # how long nothing must be drawn: the next picture of a loop begins sooner
-)
-_MAX_POSTPONED_S = 60.0  # how long a picture waits at most while others are drawn
-_OTHER_PROCESS_S = (
-    2.0  # how long to wait for another process that sends the same pictures
-)
+_QUIET_S = 0.5  # without a render before sending: a loop's next one begins sooner
+_MAX_POSTPONED_S = 60.0  # how long pictures wait while others are drawn
+_OTHER_PROCESS_S = 2.0  # how long to wait for one that sends the same pictures
 _OUTAGE_PAUSE_S = (15.0, 600.0)  # the first and the longest pause after trouble
 
 
 class Worker:
     """One background thread for the catalogs of a session.
 
-    Invariant: `notify` and `drawing` never wait for the network or the disk, and nothing that goes
-    wrong here is raised there: an outage is said once on stderr, and its end begins a new one.
+    Invariant: `notify` and `drawing` never wait for the network or the disk, and
+    nothing that goes wrong here is raised there: an outage is reported once on stderr,
+    and after it has ended the next one is.
     """
 
     def __init__(self, account: Account, exit_seconds: float) -> None:
-        """Starts nothing: the first `notify` does."""
-        self._account, self._exit_s = account, exit_seconds
-        self._wake = threading.Condition()
-        self._turn = _IdleGate(self._wake)
-        self._forget()
+        """Start nothing: the first `notify` does.
 
-    def _forget(self) -> None:
-        self._thread: threading.Thread | None = None
+        Args:
+            account: How to sign in.
+            exit_seconds: How long `close` waits at most, unless it is told otherwise.
+        """
+        self._account, self._exit_s = account, exit_seconds
+        self._reset()
+
+    def _reset(self) -> None:
         self._process = os.getpid()
+        self._wake = threading.Condition()
+        self._gate = _IdleGate(self._wake)
+        self._thread: threading.Thread | None = None
         self._waiting: dict[Catalog, list[str] | None] = {}  # None: all that is pending
-        self._seen: set[Catalog] = set()
+        self._catalogs: set[Catalog] = set()
         self._closed = False
         self._outage: str | None = None
         self._pause_s = _OUTAGE_PAUSE_S[0]
 
+    def _reset_if_forked(self) -> None:
+        """Start anew in a child: the parent's thread, locks and drawings are its own.
+
+        Without the lock, which a thread of the parent may have held at the fork.
+        """
+        if self._process != os.getpid():
+            self._reset()
+
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Nothing is begun to be sent while pictures are drawn, unless that takes long."""
-        self._turn.begin()
+        """Begin to send nothing within the block, unless that takes very long."""
+        self._reset_if_forked()
+        gate = self._gate  # in a process forked within the block there is another
+        gate.begin_drawing()
         try:
             yield
         finally:
-            self._turn.end()
+            gate.end_drawing()
 
     def notify(self, catalog: Catalog, ids: list[str] | None = None) -> None:
         """Send what is pending in this catalog, or only these pictures of it."""
+        self._reset_if_forked()
         with self._wake:
-            if self._process != os.getpid():  # threads do not survive a fork
-                self._forget()
-            self._seen.add(catalog)
-            self._want(catalog, ids)
+            self._catalogs.add(catalog)
+            self._enqueue(catalog, ids)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, daemon=True, name="imagen-worker"
@@ -76,46 +87,45 @@ class Worker:
                 atexit.register(self.close)
             self._wake.notify_all()
 
-    def _want(self, catalog: Catalog, ids: list[str] | None) -> None:
-        named = self._waiting.get(catalog, [])
-        self._waiting[catalog] = (
-            None if ids is None or named is None else [*named, *ids]
-        )
+    def _enqueue(self, catalog: Catalog, ids: list[str] | None) -> None:
+        waiting = self._waiting.get(catalog, [])
+        if ids is None or waiting is None:
+            self._waiting[catalog] = None
+        else:
+            self._waiting[catalog] = [*waiting, *ids]
 
     def close(self, seconds: float | None = None) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
         atexit.unregister(self.close)
+        self._reset_if_forked()
         with self._wake:
             thread, self._thread, self._closed = self._thread, None, True
-            self._turn.hurry()
+            self._gate.hold_open()
             self._wake.notify_all()
-        if thread is None or self._process != os.getpid():
+        if thread is None:
             return
         thread.join(self._exit_s if seconds is None else seconds)
         if thread.is_alive():
-            self._turn.stop()
+            self._gate.close()
             thread.join(0.5)  # for those on their way
-        left = sum(len(Outbox(catalog).waiting(["pending"])) for catalog in self._seen)
-        if left and not self._outage:
-            what = "1 picture" if left == 1 else f"{left} pictures"
-            it = "it" if left == 1 else "them"
-            print_notice(f"cloud sync: {what} still pending: `imagen sync` sends {it}")
+        if not self._outage:
+            _complain_of_pending(self._catalogs)
 
     def _run(self) -> None:
         cloud = Cloud(self._account)
         try:
-            while self._work_comes():
-                if not self._turn.comes():
+            while self._wait_for_work():
+                if not self._gate.wait_open():
                     return
-                went_on = self._send_all(cloud)
+                progressed = self._send_all(cloud)
                 if self._closed:
                     return
-                if not went_on:
+                if not progressed:
                     self._pause()
         finally:
             cloud.close()
 
-    def _work_comes(self) -> bool:
+    def _wait_for_work(self) -> bool:
         with self._wake:
             self._wake.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
@@ -125,47 +135,39 @@ class Worker:
         with self._wake:
             waiting = self._waiting
             self._waiting = {}
-        went_on = True
+        progressed = True
         for catalog, ids in waiting.items():
-            report, left = self._sent(catalog, ids, cloud)
+            report, left = self._send(catalog, ids, cloud)
             if report.trouble:
-                self._say(report.trouble)
+                self._complain_of_outage(report.trouble)
             else:
                 self._outage, self._pause_s = None, _OUTAGE_PAUSE_S[0]
             _complain_of_failed(report)
-            if (
-                left
-            ):  # in trouble, interrupted by a render, or being sent by another process
-                went_on = went_on and report.synced > 0
+            if left:  # trouble, a render came, or another process is sending it
+                progressed = progressed and report.synced > 0
                 with self._wake:
-                    self._want(catalog, ids)  # beside what was drawn meanwhile
-        return went_on
+                    self._enqueue(catalog, ids)  # beside what was drawn meanwhile
+        return progressed
 
-    def _sent(
+    def _send(
         self, catalog: Catalog, ids: list[str] | None, cloud: Cloud
     ) -> tuple[SyncReport, bool]:
-        """What was sent, and whether something is left to send."""
-        outbox = Outbox(catalog)
-
-        def waiting() -> list[str]:
-            pending = outbox.waiting(["pending"])
-            return pending if ids is None else [id for id in pending if id in ids]
-
+        """Send of one catalog; what was done, and whether something is left to send."""
+        gate = self._gate
         try:
-            senders = self._turn.senders()
-            report = drain(catalog, cloud, waiting(), turn=self._turn, senders=senders)
-            if not report.trouble and ids is None and self._turn.lasts():
+            pending = _pending_of(catalog, ids)
+            report = drain(catalog, cloud, pending, gate=gate, senders=gate.senders())
+            if not report.trouble and ids is None and gate.is_open():
                 push_tags(catalog, cloud)
-            return report, bool(waiting())
-        except (
-            ImagenError
-        ) as error:  # a full disk, a catalog that another program locks
+            return report, bool(_pending_of(catalog, ids))
+        except ImagenError as error:  # a full disk, a catalog that another locks
             return SyncReport(trouble=str(error)), True
 
-    def _say(self, trouble: str) -> None:
+    def _complain_of_outage(self, trouble: str) -> None:
         if self._outage is None:
             print_notice(
-                f"cloud sync: {trouble}; the pictures are kept, `imagen sync` sends them"
+                f"cloud sync: {trouble}; "
+                "the pictures are kept, `imagen sync` sends them"
             )
         self._outage = trouble
 
@@ -177,64 +179,82 @@ class Worker:
             self._pause_s = min(2 * self._pause_s, _OUTAGE_PAUSE_S[1])
 
 
+def _pending_of(catalog: Catalog, ids: list[str] | None) -> list[str]:
+    """The ids of what is pending in a catalog, of all or of these pictures."""
+    pending = Outbox(catalog).waiting(["pending"])
+    return pending if ids is None else [id for id in pending if id in ids]
+
+
+def _complain_of_pending(catalogs: set[Catalog]) -> None:
+    left = sum(len(_pending_of(catalog, None)) for catalog in catalogs)
+    if left == 1:
+        print_notice("cloud sync: 1 picture still pending: `imagen sync` sends it")
+    elif left:
+        print_notice(
+            f"cloud sync: {left} pictures still pending: `imagen sync` sends them"
+        )
+
+
 def _complain_of_failed(report: SyncReport) -> None:
     if report.failed:
-        (_, why), *others = report.failed
+        (_, reason), *others = report.failed
         more = f" (and {len(others)} more)" if others else ""
-        print_notice(f"cloud sync: {why}{more}: `imagen sync` tries again")
+        print_notice(f"cloud sync: {reason}{more}: `imagen sync` tries again")
 
 
 class _IdleGate(SendGate):
-    """A turn that comes when nothing was drawn for a moment, or has been for very long."""
+    """A gate that is open if nothing was drawn for a moment, or has been for long."""
 
     def __init__(self, changed: threading.Condition) -> None:
         super().__init__()
         self._changed = changed
-        self._drawing = 0
+        self._drawings = 0  # under way
         self._began = self._ended = time.monotonic()
-        self._hurried = False
+        self._held_open = False
 
-    def begin(self) -> None:
+    def begin_drawing(self) -> None:
         with self._changed:
             now = time.monotonic()
-            if not self._drawing and now > self._ended + _QUIET_S:
+            if not self._drawings and now > self._ended + _QUIET_S:
                 self._began = now  # of a row of renders, as a loop makes them
-            self._drawing += 1
+            self._drawings += 1
 
-    def end(self) -> None:
+    def end_drawing(self) -> None:
         with self._changed:
-            self._drawing -= 1
+            self._drawings -= 1
             self._ended = time.monotonic()
             self._changed.notify_all()
 
-    def hurry(self) -> None:
-        self._hurried = True
+    def hold_open(self) -> None:
+        """Wait for no render any more."""
+        self._held_open = True
 
-    def stop(self) -> None:
-        super().stop()
+    def close(self) -> None:
+        super().close()
         with self._changed:
             self._changed.notify_all()
 
     def senders(self) -> int:
         """How many at once: one while pictures are drawn."""
-        return 1 if self._drawing else MAX_SENDERS
+        return 1 if self._drawings else MAX_SENDERS
 
-    def comes(self) -> bool:
+    def wait_open(self) -> bool:
         with self._changed:
-            while not self.stopped.is_set() and not self._hurried:
-                quiet, patience = self._waits()
-                if (not self._drawing and quiet <= 0) or patience <= 0:
+            while not self.is_closed and not self._held_open:
+                quiet, patience = self._seconds_left()
+                if patience <= 0 or (not self._drawings and quiet <= 0):
                     break
-                self._changed.wait(patience if self._drawing else quiet)
-        return not self.stopped.is_set()
+                self._changed.wait(patience if self._drawings else quiet)
+        return not self.is_closed
 
-    def lasts(self) -> bool:
+    def is_open(self) -> bool:
         """As long as no picture is drawn."""
         with self._changed:
-            in_the_way = self._drawing and self._waits()[1] > 0 and not self._hurried
-            return not in_the_way and not self.stopped.is_set()
+            _, patience = self._seconds_left()
+            in_the_way = self._drawings and patience > 0 and not self._held_open
+            return not in_the_way and not self.is_closed
 
-    def _waits(self) -> tuple[float, float]:
-        """Seconds until nothing was drawn for a moment, and until the renders took too long."""
+    def _seconds_left(self) -> tuple[float, float]:
+        """Until nothing was drawn for a moment; until renders have taken too long."""
         now = time.monotonic()
         return self._ended + _QUIET_S - now, self._began + _MAX_POSTPONED_S - now

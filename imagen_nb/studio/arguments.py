@@ -15,7 +15,7 @@ from imagen_nb.request.request import Request, Size, resolve
 from imagen_nb.request.sweep import Grid, make_grid
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture
-from imagen_nb.studio.original_file import load_file
+from imagen_nb.studio.original_file import load_original_file
 
 if TYPE_CHECKING:
     pass
@@ -139,5 +139,7 @@ class RequestBuilder:
         """An image to draw from: of a file or in memory, or a picture of the history."""
         if is_picture(given):
             original = self.lookup.original(given, cloud)
-            return decode_input(option, load_file(original, self.lookup.reader(cloud)))
+            return decode_input(
+                option, load_original_file(original, self.lookup.reader(cloud))
+            )
         return load_input(option, given)

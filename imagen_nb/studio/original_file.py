@@ -25,7 +25,7 @@ def has_same_pixels(one: Original, image: Image, cloud: Cloud | None) -> bool | 
     return before.size == image.size and before.tobytes() == image.tobytes()
 
 
-def load_file(one: Original, cloud: Cloud | None) -> bytes:
+def load_original_file(one: Original, cloud: Cloud | None) -> bytes:
     """The original's file. Raises `BackendError` when it is neither here nor in the cloud."""
     for data in _unchanged_files(one, cloud):
         return data

@@ -281,13 +281,13 @@ def describe_comparison(
     return "" if same else f"other pixels, and {why}"
 
 
-MAX_THREADS = 256  # of a record, which may say anything
+MAX_TORCH_THREADS = 256  # of a record, which may say anything
 
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
     """Draw with so many threads, as long as this lasts; None or nonsense changes nothing."""
-    if count is None or not 0 < count <= MAX_THREADS:
+    if count is None or not 0 < count <= MAX_TORCH_THREADS:
         yield
         return
     import torch

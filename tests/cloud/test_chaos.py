@@ -9,18 +9,16 @@ import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
-from imagen_nb.cloud import client
-from imagen_nb.cloud.account import Account
-from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.sync import drain
+from imagen_nb.cloud import connection
+from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.output import PictureFiles
@@ -35,8 +33,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_growing", "_LONGEST_WAIT_S", "_TIMEOUT"):
-        monkeypatch.setattr(client, name, getattr(client, name))  # put back afterwards
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
+        monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
     wait_little()
 
 
@@ -129,17 +127,17 @@ def start(folder: Path, account: Account, count: int, fault: str = "") -> subpro
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments],
         env={**os.environ, "IMAGEN_FAULTS": fault},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
-BOUNDARIES = (
-    "before-flush", "before-png", "after-png", "after-sidecar", "after-catalog",  # keeping
-    "before-upload", "after-upload", "after-verify", "before-row", "after-row", "after-ack",
-)  # fmt: skip
+KEEPING = ("before-flush", "before-png", "after-png", "after-sidecar", "after-catalog")
+SENDING = ("before-upload", "after-upload", "after-verify", "before-row", "after-row", "after-ack")
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", [*KEEPING, *SENDING])
 def test_a_process_killed_at_any_boundary(
     boundary: str, folder: Path, account: Account, server: ServerState
 ) -> None:
@@ -246,19 +244,24 @@ def test_a_revoked_key_is_a_clear_message_and_loses_nothing(
 def test_an_expired_session_is_renewed(
     folder: Path, signed_in: Account, server: ServerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[Session] = []
+
+    def spoiled_once(account: Account, http: httpx.Client) -> Session:
+        made.append(sign_in(account, http))
+        if len(made) == 1:
+            spoil(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(connection, "sign_in", spoiled_once)
     render(folder, 8)
-    with closing(Cloud(signed_in)) as cloud, closing(Catalog(folder)) as catalog:
-        cloud.owner()
-        spoil(cloud)
-        report = drain(catalog, cloud)
+    report = sync(folder, signed_in)
     assert (report.synced, report.trouble) == (8, None)
+    assert len(made) == 2
     assert_nothing_lost([folder], server, 8)
 
 
-def spoil(cloud: Cloud) -> None:
-    """Let the session look like one that has run out: its token is refused."""
-    session = cloud._session
-    assert session
+def spoil(session: Session) -> None:
+    """Let a session look like one that has run out: its token is refused."""
     for headers in (session.storage._headers, session.tables.headers):
         headers["Authorization"] = "Bearer " + headers["Authorization"][-20:]
 

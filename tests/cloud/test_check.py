@@ -71,6 +71,20 @@ def test_a_secret_that_others_can_read(mode: int, said: Any, tmp_path: Path) -> 
     assert said(mode, supabase={"url": "https://my.supabase.co"})[1].count("chmod") == 0
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"supabase": {"password": "hidden"}},
+        {"supabase": {"database_url": "postgresql://u:hidden@h/db"}},
+        {"replicate": {"api_token": "hidden"}},
+    ],
+)
+def test_every_kind_of_secret_counts(part: dict[str, Any], said: Any) -> None:
+    _, warning = said(0o640, **{"supabase": {}} | part)
+    assert "holds a secret" in warning
+    assert "hidden" not in warning
+
+
 def test_half_an_account(said: Any) -> None:
     assert "supabase.key is not" in said(supabase={"url": "https://my.supabase.co"})[1]
     half = {**GOOD["supabase"], "email": "me@here"}

@@ -21,10 +21,12 @@ INSERT_OWN = "imagen_images_insert"
 DAMAGE = {  # what a user finds wrong: the statement, and the migration that is named
     "a table that is not there": ("ALTER TABLE imagen.images RENAME TO gone", "imagen_images"),
     "no right to read rows": (
-        "REVOKE SELECT ON imagen.images FROM authenticated", "imagen_grants",
+        "REVOKE SELECT ON imagen.images FROM authenticated",
+        "imagen_grants",
     ),
     "no right to add rows": (
-        f"DROP POLICY {INSERT_OWN} ON imagen.images", "imagen_row_level_security",
+        f"DROP POLICY {INSERT_OWN} ON imagen.images",
+        "imagen_row_level_security",
     ),
     "rows for everybody": (
         "CREATE POLICY loose ON imagen.images FOR INSERT TO authenticated WITH CHECK (TRUE)",
@@ -32,13 +34,14 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
     ),
     "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
     "no right to upload": (
-        "DROP POLICY imagen_generated_insert ON storage.objects", "imagen_bucket_policies",
+        "DROP POLICY imagen_generated_insert ON storage.objects",
+        "imagen_bucket_policies",
     ),
     "everybody's folders": (
         "CREATE POLICY loose ON storage.objects FOR INSERT TO authenticated WITH CHECK (TRUE)",
         "imagen_bucket_policies",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

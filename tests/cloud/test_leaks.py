@@ -19,7 +19,7 @@ from tenacity import wait_none
 
 import imagen_nb as im
 from imagen_nb.cli import run
-from imagen_nb.cloud import client
+from imagen_nb.cloud import connection
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import cloud_error_of
@@ -33,7 +33,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_backoff", wait_none())
+    monkeypatch.setattr(connection, "_backoff", wait_none())
 
 
 @pytest.fixture
@@ -147,15 +147,3 @@ def test_the_token_of_who_signed_in_is_scrubbed_too(
 )
 def test_no_clients_error_tells_what_was_sent(error: Exception) -> None:
     assert not leaks(str(cloud_error_of(error, [SecretStr(KEY), SecretStr(PASSWORD), None])))
-
-
-def test_nor_does_one_that_means_nothing_to_us() -> None:
-    account = Account(NOWHERE, SecretStr(KEY), owner=UUID(OWNER))
-
-    def fail(session: object) -> None:
-        raise httpx.StreamError(SAID.partition(",")[0])
-
-    with closing(Cloud(account, attempts=1)) as cloud, pytest.raises(httpx.StreamError) as raised:
-        cloud._ask(fail)
-    assert "Illegal header" in str(raised.value)
-    assert not leaks(str(raised.value))

@@ -259,7 +259,7 @@ def test_a_folder_that_is_not_its_own_is_left_alone(tmp_path: Path, what: str) -
 def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its half-written file was taken for somebody's: the second start said so and exited with 2."""
+    """Its half-written file was taken for somebody's: the second start exited with 2."""
     folder, seen = tmp_path / "supabase", []
 
     def meanwhile(point: str) -> None:

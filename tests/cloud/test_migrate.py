@@ -1,4 +1,4 @@
-"""`imagen db`: applies what is missing, shares its record with the Supabase CLI, leaks no password."""
+"""`imagen db`: applies what is missing, as the Supabase CLI does, and leaks no password."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_failing_file_leaves_nothing_of_itself_and_those_before_stay(
     files = write(
         tmp_path,
         first="CREATE TABLE public.one (id INT);",
-        second="CREATE TABLE public.two (id INT); SELECT 1 / 0; CREATE TABLE public.three (id INT);",
+        second="CREATE TABLE public.two (id INT); SELECT 1 / 0; CREATE TABLE public.three ();",
         third="CREATE TABLE public.four (id INT);",
     )
     with pytest.raises(CloudError, match=r"^20261124000001_second\.sql: division by zero$"):
@@ -115,7 +115,8 @@ def test_a_failing_file_leaves_nothing_of_itself_and_those_before_stay(
 
 def test_two_at_once_apply_each_file_once(database: Database, tmp_path: Path) -> None:
     """Not safe to run twice, these: the second would fail."""
-    files = write(tmp_path, **{f"t{n}": f"CREATE TABLE t{n} (id INT); SELECT pg_sleep(0.05);" for n in range(4)})  # fmt: skip
+    text = "CREATE TABLE t{} (id INT); SELECT pg_sleep(0.05);"
+    files = write(tmp_path, **{f"t{number}": text.format(number) for number in range(4)})
     start = threading.Barrier(3)
 
     def work() -> list[str]:
@@ -201,7 +202,8 @@ def test_another_way_of_splitting_is_no_other_text(database: Database) -> None:
         for file in load_migrations():
             whole = file.path.read_text().replace("\n", "\r\n")
             connection.execute(
-                "UPDATE supabase_migrations.schema_migrations SET statements = %s WHERE version = %s",
+                "UPDATE supabase_migrations.schema_migrations SET statements = %s"
+                " WHERE version = %s",
                 [[whole], file.version],
             )
     assert states(database.url) == ["applied"] * len(ALL)
@@ -387,7 +389,8 @@ def test_too_few_rights_are_said(untouched: Database, capfd: Any) -> None:
     url = untouched.cluster.url(untouched.name, "bystander")
     assert run(["db", "migrate", "--database-url", url]) == 1
     assert capfd.readouterr().err == (
-        f"imagen: {load_migrations()[0].path.name}: permission denied for database {untouched.name}: "
+        f"imagen: {load_migrations()[0].path.name}: "
+        f"permission denied for database {untouched.name}: "
         "connect as the role postgres\n"
     )
 

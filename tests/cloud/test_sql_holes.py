@@ -127,7 +127,7 @@ def test_the_owner_reads_what_was_uploaded_for_them(
 def test_a_stranger_is_refused_while_the_owners_upload_is_under_way(
     connection: psycopg.Connection,
 ) -> None:
-    """Over two connections, the owner's row not yet committed: the stranger does not wait for it."""
+    """Over two connections, the owner's row not yet committed: the stranger does not wait."""
     path = UPLOADERS["session"][1]
     with (
         psycopg.connect(connection.info.dsn, autocommit=True) as second,

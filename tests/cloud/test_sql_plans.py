@@ -176,9 +176,12 @@ PAGED = [
 @pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])
 @pytest.mark.parametrize(("asked", "pages", "count"), PAGED)
 def test_every_page_of_a_history_is_entered_at_its_key_by_the_owners_index(
-    connection: psycopg.Connection, caller: Caller, asked: dict[str, Any], pages: int,
+    connection: psycopg.Connection,
+    caller: Caller,
+    asked: dict[str, Any],
+    pages: int,
     count: int,
-) -> None:  # fmt: skip
+) -> None:
     """Where the key's id is a low one, the primary key may be read beside it: id < 0442… is few."""
     api: Any = ByPostgREST(connection, caller)
     table = remote.read(api, make_query(**asked))

@@ -1,4 +1,4 @@
-"""The migrations themselves: exact columns and indexes, safe to run twice, the API shows the schema."""
+"""The migrations: exact columns and indexes, safe to run twice, a schema that the API shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from psycopg.types.json import Json
 
 from imagen_nb.cloud.migrate import apply_migrations, load_migrations
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
-from tests.fixtures.postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
+from tests.fixtures.postgres import (
+    MIGRATED,
+    OWNER,
+    Database,
+    database_fixture,  # noqa: F401
+    fresh_database,
+)
 
 SCHEMAS = "pgrst.db_schemas"
 
@@ -227,14 +233,20 @@ USUAL = "public, graphql_public, imagen"
         pytest.param("public, imagen", None, {"all": "public, imagen"}, id="there, last"),
         pytest.param("imagen,public", None, {"all": "imagen,public"}, id="there, first"),
         pytest.param("a, imagen , b", None, {"all": "a, imagen , b"}, id="there, within"),
-        pytest.param("imagen2, my_imagen", None, {"all": "imagen2, my_imagen, imagen"}, id="like it"),
+        pytest.param(
+            "imagen2, my_imagen", None, {"all": "imagen2, my_imagen, imagen"}, id="like it"
+        ),
         pytest.param("Imagen", None, {"all": "Imagen, imagen"}, id="another by its case"),
         pytest.param(None, "api", {"this": "api, imagen"}, id="this database only"),
         pytest.param("public", "api", {"all": "public", "this": "api, imagen"}, id="both"),
-        pytest.param("imagen", "api", {"all": "imagen", "this": "api, imagen"}, id="both, one has it"),
-        pytest.param("public", "imagen", {"all": "public", "this": "imagen"}, id="both, this has it"),
+        pytest.param(
+            "imagen", "api", {"all": "imagen", "this": "api, imagen"}, id="both, one has it"
+        ),
+        pytest.param(
+            "public", "imagen", {"all": "public", "this": "imagen"}, id="both, this has it"
+        ),
     ],
-)  # fmt: skip
+)
 def test_exposing_keeps_what_is_there(
     migrated: psycopg.Connection,
     everywhere: str | None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagen_nb.cloud import client
+from imagen_nb.cloud import connection
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.tags import load_queued_tags
@@ -81,8 +81,12 @@ def test_two_machines_lose_nothing_of_each_other(
 
 
 def test_a_row_that_changes_between_reading_and_writing_is_read_again(
-    here: Studio, there: Studio, server: ServerState, proxy: FaultProxy, local_supabase: TwoUsers,
-) -> None:  # fmt: skip
+    here: Studio,
+    there: Studio,
+    server: ServerState,
+    proxy: FaultProxy,
+    local_supabase: TwoUsers,
+) -> None:
     """The other machine writes at the worst moment: just before our write arrives."""
     there.tag(there.history(source="cloud"), "theirs")
     meanwhile = [lambda: there.sync().tagged]
@@ -103,11 +107,14 @@ def test_a_row_that_changes_between_reading_and_writing_is_read_again(
 
 
 def test_offline_tags_wait_and_are_not_lost(
-    here: Studio, server: ServerState, proxy: FaultProxy, local_supabase: TwoUsers,
+    here: Studio,
+    server: ServerState,
+    proxy: FaultProxy,
+    local_supabase: TwoUsers,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    for name in ("_growing", "_LONGEST_WAIT_S", "_TIMEOUT"):
-        monkeypatch.setattr(client, name, getattr(client, name))
+) -> None:
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
+        monkeypatch.setattr(connection, name, getattr(connection, name))
     wait_little()
     folder = here.settings.output.dir
     with Studio(settings(folder, local_supabase, proxy.url), background=False) as mine:

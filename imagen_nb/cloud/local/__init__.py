@@ -1,7 +1,7 @@
-"""A local Supabase for trying and testing: Supabase Lite, made to answer as hosted Supabase does.
+"""A local Supabase to try and test with: Supabase Lite, made to answer as the hosted.
 
-Where Supabase Lite differs, the server's own modules (*.mjs) put it right; imagen_nb's cloud code
-knows nothing of it. `tests/cloud/test_local.py` names each difference.
+Where Supabase Lite differs, the server's own modules (*.mjs) put it right; the rest of
+imagen_nb knows nothing of it. tests/cloud/test_local_answers.py names each difference.
 
 Example:
     >>> supabase = start()  # doctest: +SKIP

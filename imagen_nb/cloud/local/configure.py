@@ -1,4 +1,4 @@
-"""Writing the local Supabase into imagen.yaml, line by line: what else stands there stays."""
+"""Writes the local Supabase into imagen.yaml, line by line: the other lines stay."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from imagen_nb.config.yaml_file import YAML_TEMPLATE, read_yaml
 from imagen_nb.errors import ConfigError
 
 _SUPABASE_GROUP = "supabase"
-_SIGN_IN_KEYS = (
-    "email",
-    "password",
-)  # of another way to sign in, which would go first
+_SIGN_IN_KEYS = ("email", "password")  # of another account, which would go first
 
 
 def yaml_lines(supabase: LocalSupabase) -> str:
-    """What to put into the configuration."""
+    """Return the lines of imagen.yaml that name this Supabase, with its secret key."""
     return (
         f"{_SUPABASE_GROUP}:\n  url: {supabase.url}\n  key: {supabase.service_key}\n"
         f"owner_user_id: {supabase.user_id}\n"
@@ -33,7 +30,8 @@ def write_to_config(
 ) -> None:
     """Name the local Supabase in a configuration file, which gets mode 0600.
 
-    Raises `ConfigError` when it names another Supabase (unless `force`), or cannot be edited.
+    Raise ConfigError if it names another Supabase (unless `force`), or cannot be
+    edited.
     """
     path = Path(os.path.realpath(path))
     text = path.read_text(encoding="utf-8-sig") if path.exists() else YAML_TEMPLATE
@@ -68,7 +66,7 @@ def _load_values(path: Path) -> dict[str, object]:
 
 
 def _parse_yaml(text: str) -> object:
-    """What the text says; nothing when it is no YAML."""
+    """The values in the text; None if it is not YAML."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -78,23 +76,24 @@ def _parse_yaml(text: str) -> object:
 def _expected_values(
     before: dict[str, object], supabase: LocalSupabase
 ) -> dict[str, object]:
-    """What the file should say afterwards; groups whose lines are all comments say nothing."""
+    """The values of the file after it is edited.
+
+    Those of a new file are the template's: groups, whose lines are all comments.
+    """
     group = before.get(_SUPABASE_GROUP)
     kept = dict(group) if isinstance(group, dict) else {}
     for name in _SIGN_IN_KEYS:
         kept.pop(name, None)
-    wanted = kept | {"url": supabase.url, "key": supabase.service_key}
+    expected = kept | {"url": supabase.url, "key": supabase.service_key}
     template = _parse_yaml(YAML_TEMPLATE)
     assert isinstance(template, dict)
-    start = (
-        before or template
-    )  # whose groups are there, with all their lines commented out
-    return start | {_SUPABASE_GROUP: wanted, "owner_user_id": supabase.user_id}
+    others = before or template
+    return others | {_SUPABASE_GROUP: expected, "owner_user_id": supabase.user_id}
 
 
 def _edited_text(text: str, supabase: LocalSupabase) -> str:
     lines = text.splitlines()
-    if not any(re.match(rf"{_SUPABASE_GROUP}\s*:", line) for line in lines):
+    if not any(map(_is_group_line, lines)):
         lines += ["", f"{_SUPABASE_GROUP}:"]
     for name, value in (("url", supabase.url), ("key", supabase.service_key)):
         _set_in_group(lines, name, value)
@@ -106,24 +105,21 @@ def _edited_text(text: str, supabase: LocalSupabase) -> str:
 
 def _lines_of_group(lines: list[str]) -> range:
     """The lines of the group below its own: indented, empty, or comments."""
-    first = (
-        next(
-            i
-            for i, line in enumerate(lines)
-            if re.match(rf"{_SUPABASE_GROUP}\s*:", line)
-        )
-        + 1
-    )
-    end = first
+    start = next(i for i, line in enumerate(lines) if _is_group_line(line)) + 1
+    end = start
     while end < len(lines) and (not lines[end].strip() or lines[end][0] in " \t#"):
         end += 1
-    return range(first, end)
+    return range(start, end)
+
+
+def _is_group_line(line: str) -> bool:
+    return re.match(rf"{_SUPABASE_GROUP}\s*:", line) is not None
 
 
 def _set_in_group(lines: list[str], name: str, value: str) -> None:
     group = _lines_of_group(lines)
     indents = (re.match(r"( +)[\w-]+\s*:", lines[i]) for i in group)
-    indent = next((found[1] for found in indents if found), "  ")
+    indent = next((match[1] for match in indents if match), "  ")
     for pattern in (rf" +{name}\s*:", rf" +#\s*{name}\s*:"):
         for i in group:
             if re.match(pattern, lines[i]):

@@ -28,7 +28,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA storage TO anon, authenticated, service_role`;
 const HOSTED = `
 SELECT to_regclass('auth.schema_migrations') IS NOT NULL
   OR to_regclass('storage.migrations') IS NOT NULL AS hosted`;
-// What PostgREST and Storage tell a transaction about who asks; Lite would take six statements.
+// What PostgREST and Storage set in a transaction about the caller; Lite takes six statements.
 const CONTEXT = `
 SELECT set_config('role', $1, true), set_config('request.jwt.claim.role', $1, true),
   set_config('request.jwt.claim.sub', $2, true), set_config('request.jwt.claims', $3, true),
@@ -48,7 +48,7 @@ function standard(time) {
   return time.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
 }
 
-/** Lite's connection to the database. */
+/** Returns Lite's connection to the database. */
 export async function connected({ database_url: url, folder }, load) {
   const dist = "@supabase/lite/dist/db/postgres";
   if (url) {
@@ -66,7 +66,7 @@ export async function connected({ database_url: url, folder }, load) {
   return quickened(await createPgliteConnection({ url: place, pgliteOptions: { parsers } }), load);
 }
 
-/** Tells the database who asks in one statement for each transaction. */
+/** Sets the caller in one statement for each transaction. */
 async function quickened(connection, load) {
   const { CompiledQuery } = await load("kysely/dist/esm/index.js");
   connection.applyJwtSessionContext = async (transaction, { auth, storage }) => {
@@ -77,7 +77,7 @@ async function quickened(connection, load) {
   return connection;
 }
 
-/** Brings the database up to date; the schemas that the API shows. */
+/** Brings the database up to date; returns the schemas that the API exposes. */
 export async function prepared(app, connection, migrations) {
   await app.init();
   const [{ hosted }] = await rows(connection, HOSTED);
@@ -128,7 +128,7 @@ function atomically(driver, work) {
     work((text, parameters) => (parameters ? sql.query(text, parameters) : sql.exec(text))));
 }
 
-/** The id of the one user, who signs in with the e-mail and password given. */
+/** Returns the id of the user with this e-mail and password, who is signed up if need be. */
 export async function userOf(app, connection, given, load) {
   const { email, password } = given;
   const [user] = await rows(connection, USER, [email]);

@@ -14,7 +14,7 @@ const BELOW_ALL_OTHERS = "lt.%7B%22%22%7D";
 const UNEVEN = "the local Supabase takes missing=default only for rows that have the same columns";
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
-/** Answers a request, with `fetch` for what is Lite's. */
+/** Returns a handler of requests, which calls `fetch` for those that Lite can answer. */
 export function gate(given, status, fetch) {
   return async (request) => {
     const url = new URL(request.url);
@@ -79,7 +79,7 @@ function tokenRefused(said) {
   return json(400, refusal(403, "Unauthorized", message));
 }
 
-/** What Lite would write otherwise than it was sent is refused, not written. */
+/** Refuses what Lite would write differently from what was sent. */
 async function rest(given, fetch) {
   const request = new Request(given.url.replaceAll(EMPTY_ARRAY, BELOW_ALL_OTHERS), given);
   if (!["POST", "PATCH", "PUT"].includes(request.method)) return fetch(request);

@@ -1,4 +1,4 @@
-"""Supabase Lite in the user's cache folder: the tried version of it and of all it stands on."""
+"""Installs Supabase Lite in the user's cache folder, with pinned dependencies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,8 @@ from imagen_nb.cloud.local.node import Node
 from imagen_nb.errors import CloudError
 from imagen_nb.system.paths import cache_folder
 
-LITE_VERSION = (
-    "0.10.0"  # of @supabase/lite; package-lock.json names it and the rest, with hashes
-)
-TEMPLATE_FOLDER = (
-    "database"  # in the installed folder: an empty PGlite database, to be copied
-)
+LITE_VERSION = "0.10.0"  # of @supabase/lite, as in package-lock.json
+TEMPLATE_FOLDER = "database"  # where installed: an empty PGlite database, to copy
 
 _MODULE_FOLDER = Path(__file__).parent
 _COMMAND_TIMEOUT_S = 900  # for a slow network
@@ -38,9 +34,10 @@ _NPM_CI_ARGUMENTS = (
 
 
 def ensure_installed(node: Node, tell: Callable[[str], None]) -> Path:
-    """The folder with Supabase Lite in it, downloaded first when it is not there.
+    """Return the folder with Supabase Lite in it, after downloading it if need be.
 
-    Whole or not there at all, however many processes ask at once. Raises `CloudError`.
+    It is whole or not there at all, however many processes ask at once. `tell` is
+    called before a download. Raise CloudError if npm cannot download it.
     """
     folder = cache_folder() / f"supabase-lite-{LITE_VERSION}"
     if folder.is_dir():
@@ -55,26 +52,21 @@ def ensure_installed(node: Node, tell: Callable[[str], None]) -> Path:
 
 def _install(node: Node, folder: Path) -> None:
     with TemporaryDirectory(dir=folder.parent, prefix=".supabase-lite-") as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
+        root = Path(temporary) / "made"
+        root.mkdir()
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(_MODULE_FOLDER / name, made)
-        _run_command([*node.npm, *_NPM_CI_ARGUMENTS], made, _explain_npm_error)
-        template = [
-            node.node,
-            str(_MODULE_FOLDER / "template.mjs"),
-            str(made),
-            str(made / TEMPLATE_FOLDER),
-        ]
-        _run_command(
-            template, made, lambda said: f"PGlite does not run here: {said[-200:]}"
-        )
-        made.rename(folder)
+            shutil.copy(_MODULE_FOLDER / name, root)
+        _run_command([*node.npm, *_NPM_CI_ARGUMENTS], root, _explain_npm_error)
+        script, template = _MODULE_FOLDER / "template.mjs", root / TEMPLATE_FOLDER
+        command = [node.node, str(script), str(root), str(template)]
+        _run_command(command, root, _explain_pglite_error)
+        root.rename(folder)
 
 
 def _run_command(
-    command: Sequence[str], folder: Path, trouble: Callable[[str], str]
+    command: Sequence[str], folder: Path, explain: Callable[[str], str]
 ) -> None:
+    """Run it. Raise CloudError with what `explain` makes of its output if it fails."""
     try:
         done = subprocess.run(
             command,
@@ -84,15 +76,20 @@ def _run_command(
             timeout=_COMMAND_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CloudError(trouble(str(error))) from None
+        raise CloudError(explain(str(error))) from None
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace")
-        raise CloudError(trouble(" ".join(said.split())))
+        output = (done.stderr or done.stdout).decode(errors="replace")
+        raise CloudError(explain(" ".join(output.split())))
 
 
-def _explain_npm_error(said: str) -> str:
-    code = re.search(r"\b(E[A-Z_]{3,})\b", said)
+def _explain_npm_error(output: str) -> str:
+    code = re.search(r"\b(E[A-Z_]{3,})\b", output)
+    reason = code[1] if code else output[:200]
     return (
-        f"npm cannot download Supabase Lite ({code[1] if code else said[:200]}), which is needed "
-        "once: connect to the network (npm_config_registry names a mirror), and start again"
+        f"npm cannot download Supabase Lite ({reason}), which is needed once: connect "
+        "to the network (npm_config_registry names a mirror), and start again"
     )
+
+
+def _explain_pglite_error(output: str) -> str:
+    return f"PGlite does not run here: {output[-200:]}"

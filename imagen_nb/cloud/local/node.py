@@ -1,4 +1,4 @@
-"""Node.js for the local Supabase: the one on PATH, or the one that comes as a Python package."""
+"""Finds Node.js for the local Supabase: on PATH, or in its Python package."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Node:
 
 
 def find_node() -> Node:
-    """A Node that is new enough, with npm. Raises `CloudError` when there is none."""
-    found = _node_on_path() or _packaged_node()
-    if found is None:
+    """Return a Node that is new enough, with npm. Raise CloudError if there is none."""
+    node = _node_on_path() or _packaged_node()
+    if node is None:
         raise CloudError(
             f"the local Supabase needs Node.js {MIN_NODE_VERSION} or newer with npm: "
             'pip install "imagen_nb[local]"'
         )
-    return found
+    return node
 
 
 def _node_on_path() -> Node | None:
@@ -41,12 +41,12 @@ def _node_on_path() -> Node | None:
 
 
 def _major_version(node: str) -> int:
-    """The major version; 0 when it does not run."""
+    """The major version; 0 if it does not run."""
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [node, "--version"], capture_output=True, text=True, timeout=60
         )
-        return int(said.stdout.strip().lstrip("v").partition(".")[0] or 0)
+        return int(done.stdout.strip().lstrip("v").partition(".")[0] or 0)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return 0
 

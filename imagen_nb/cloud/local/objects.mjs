@@ -5,7 +5,7 @@ import { mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 
-/** A folder of them. */
+/** The folder that holds them. */
 export class ObjectFiles {
   constructor(folder) {
     this.folder = folder;

@@ -1,4 +1,4 @@
-"""The server's process: started apart from ours, recognised later, and stopped."""
+"""Starts the server in a process of its own, recognises it later, and stops it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ SERVER_SCRIPT = Path(__file__).with_name("server.mjs")
 _STOP_TIMEOUT_S = 15.0  # until a server that was asked to stop is killed
 _PROCESS_POLL_S = 0.05
 
-_children: dict[
-    int, subprocess.Popen[bytes]
-] = {}  # of this process, which has to reap them
+# Of this process, which has to reap them.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
-def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
-    """Start the server with what is `given` on its stdin; it outlives us and Ctrl-C."""
+def launch(node: str, folder: Path, stdin: bytes) -> subprocess.Popen[bytes]:
+    """Start the server with these bytes on its stdin; it outlives us and Ctrl-C.
+
+    `node`: the command; `folder`: the server's, where its log goes.
+    """
     log = os.open(folder / "server.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     try:
         process = subprocess.Popen(
@@ -35,41 +37,37 @@ def launch(node: str, folder: Path, given: bytes) -> subprocess.Popen[bytes]:
         os.close(log)
     _children[process.pid] = process
     assert process.stdin is not None
-    with process.stdin as stdin:
-        stdin.write(given)
+    with process.stdin as pipe:
+        pipe.write(stdin)
     return process
 
 
 def is_serving(pid: int | None, folder: Path) -> bool:
-    """Whether this process is the server of this folder, and no other that got its number."""
+    """Return whether this process is the folder's server, not one that got its pid."""
     if pid is None:
         return False
     if child := _children.get(pid):
         child.poll()
-    words = _command_line(pid)
-    return SERVER_SCRIPT.name in words and str(folder) in words
+    command = _command_line(pid)
+    return SERVER_SCRIPT.name in command and str(folder) in command
 
 
 def _command_line(pid: int) -> str:
-    """The command line of a process; empty when it is over."""
+    """The command line of a process; empty if it is over."""
     try:
-        return (
-            Path(f"/proc/{pid}/cmdline")
-            .read_bytes()
-            .replace(b"\0", b" ")
-            .decode(errors="replace")
-        )
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return data.replace(b"\0", b" ").decode(errors="replace")
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return ""
-    listed = subprocess.run(
+    done = subprocess.run(
         ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True
     )
-    return listed.stdout
+    return done.stdout
 
 
 def end_server(pid: int, folder: Path) -> None:
-    """Stop the server: politely, then not; returns when it is over."""
+    """Stop the server with SIGTERM, then SIGKILL; return when it is over."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         if is_serving(pid, folder):

@@ -1,6 +1,6 @@
 // The local Supabase: Supabase Lite behind one HTTP server on the loopback address.
-// Started by server.py, which writes one JSON object to stdin. It ends on SIGTERM, or, when told
-// so, with the process that started it.
+// Started by server.py, which writes one JSON object to stdin. It ends on SIGTERM and, with
+// `with_parent`, when the process that started it does.
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -58,7 +58,7 @@ async function started() {
   return { app, connection, status: { pid: process.pid, user_id: user } };
 }
 
-/** A request of Node's as one of the web's, its body read, so that none waits inside its turn. */
+/** Node's request as a web Request. The body is read first: no client holds up its turn. */
 async function requestOf(incoming) {
   const { method, url, headers } = incoming;
   const bare = method === "GET" || method === "HEAD";
@@ -73,7 +73,7 @@ async function answer(incoming, outgoing, respond) {
     if (response.body) await pipeline(Readable.fromWeb(response.body), outgoing);
     else outgoing.end();
   } catch (error) {
-    if (incoming.errored || outgoing.destroyed) return; // who asked is gone
+    if (incoming.errored || outgoing.destroyed) return; // the client is gone
     console.info(error);
     if (outgoing.headersSent) return outgoing.destroy();
     outgoing.writeHead(500, { "content-type": "application/json" });

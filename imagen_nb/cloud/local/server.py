@@ -1,4 +1,4 @@
-"""Starting, finding and stopping the local Supabase of a folder."""
+"""Starts, finds and stops the local Supabase of a folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.system.atomic import remove_stale_files
 from imagen_nb.system.paths import expand_user
 
-_START_TIMEOUT_S = 180.0  # until a server that does not answer has failed to start
+_START_TIMEOUT_S = 180.0  # then a server that does not answer has failed to start
 _SERVER_POLL_S = 0.1
 _STATUS_TIMEOUT_S = 30.0
 _PORT_RELEASE_S = 2.0
@@ -54,9 +54,9 @@ def start(
         folder: Where its keys, pictures and database are; one per user by default.
         database_url: A real PostgreSQL (as its superuser) instead of the embedded one.
         port: On 127.0.0.1; the one of last time by default, if it is free, or any.
-        session_seconds: How long who signs in may stay.
+        session_seconds: How long a session lasts.
         with_parent: Whether the server ends when this process does.
-        tell: Hears what takes long.
+        tell: Called with what takes long, before it begins.
 
     Raises:
         CloudError: It cannot be installed or started; the message says what to do.
@@ -71,7 +71,7 @@ def start(
                 f"{folder} belongs to another database: choose another --folder"
             )
         if is_serving(state.pid, folder):
-            _request_user_id(state)
+            _request_user_id(state)  # or it hangs
             return _running_supabase(state, folder, port)
         state = replace(state, port=_choose_port(state, port), pid=None)
         save_state(folder, state)  # before anything is made that needs its keys
@@ -79,17 +79,18 @@ def start(
         root = ensure_installed(node, tell)
         if state.database_url is None:
             _copy_template(root, folder)
-        more = {"session_seconds": session_seconds, "with_parent": with_parent}
-        process = launch(node.node, folder, _server_input(state, folder, root, more))
+        options = {"session_seconds": session_seconds, "with_parent": with_parent}
+        stdin = _server_input(state, folder, root, options)
+        process = launch(node.node, folder, stdin)
         save_state(folder, replace(state, pid=process.pid))
         user_id = _wait_until_ready(process, state, folder)
         state = replace(state, pid=process.pid, user_id=user_id)
         save_state(folder, state)
-    return state.described(folder)
+    return state.to_supabase(folder)
 
 
 def stop(folder: Path | None = None) -> bool:
-    """Stop the local Supabase of a folder; whether it was running. Its data stay."""
+    """Stop the local Supabase of a folder; its data stay. Return whether it ran."""
     folder = _resolved_folder(folder)
     if load_state(folder) is None:
         return False
@@ -104,12 +105,12 @@ def stop(folder: Path | None = None) -> bool:
 
 
 def status(folder: Path | None = None) -> LocalSupabase | None:
-    """The running local Supabase of a folder, or None when there is none."""
+    """Return the local Supabase of a folder if it runs, otherwise None."""
     folder = _resolved_folder(folder)
     state = load_state(folder)
     if state is None or not is_serving(state.pid, folder):
         return None
-    return state.described(folder)
+    return state.to_supabase(folder)
 
 
 def _resolved_folder(folder: Path | None) -> Path:
@@ -130,30 +131,33 @@ def _running_supabase(
         raise UsageError(
             f"it runs on port {state.port} already: `imagen supabase stop` first"
         )
-    return state.described(folder)
+    return state.to_supabase(folder)
 
 
-def _choose_port(state: SavedState, wanted: int | None) -> int:
-    if wanted is not None:
-        if not _is_free_port(wanted):
-            raise UsageError(f"port {wanted} cannot be had: choose another --port")
-        return wanted
-    return state.port if state.port and _is_free_port(state.port) else _find_free_port()
+def _choose_port(state: SavedState, requested: int | None) -> int:
+    if requested is not None:
+        if not _is_free_port(requested):
+            raise UsageError(f"port {requested} cannot be had: choose another --port")
+        return requested
+    if state.port and _is_free_port(state.port):
+        return state.port
+    return _find_free_port()
 
 
 def _is_free_port(port: int) -> bool:
-    """Whether a server may have it, soon: the last one may still be letting go of it."""
+    """Whether a server may have it soon: the last one may still be letting go of it."""
     deadline = time.monotonic() + _PORT_RELEASE_S
-    while not (free := _can_bind(port)) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if _can_bind(port):
+            return True
         time.sleep(_SERVER_POLL_S)
-    return free
+    return False
 
 
 def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does
+        # As the server does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
@@ -164,12 +168,12 @@ def _can_bind(port: int) -> bool:
 def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _copy_template(root: Path, folder: Path) -> None:
-    """An empty database, whole or not there at all."""
+    """Make an empty database, whole or not at all."""
     if (folder / "database").exists():
         return
     with TemporaryDirectory(dir=folder, prefix=".database-") as temporary:
@@ -178,21 +182,22 @@ def _copy_template(root: Path, folder: Path) -> None:
 
 
 def _server_input(
-    state: SavedState, folder: Path, root: Path, more: dict[str, Any]
+    state: SavedState, folder: Path, root: Path, options: dict[str, Any]
 ) -> bytes:
-    """What the server is told, on its stdin: secrets stand in no command line."""
+    """What the server reads from its stdin: a command line would show secrets."""
     files = [
         {"version": file.version, "name": file.name, "statements": file.statements}
         for file in load_migrations()
     ]
     paths = {"folder": str(folder), "installed": str(root)}
-    return json.dumps(asdict(state) | paths | more | {"migrations": files}).encode()
+    values = asdict(state) | paths | options | {"migrations": files}
+    return json.dumps(values).encode()
 
 
 def _wait_until_ready(
     process: subprocess.Popen[bytes], state: SavedState, folder: Path
 ) -> str:
-    """Wait until the server answers; gives the user's id."""
+    """Wait until the server answers; return the user's id."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -200,14 +205,13 @@ def _wait_until_ready(
         except CloudError:
             time.sleep(_SERVER_POLL_S)
     end_server(process.pid, folder)
-    raise CloudError(f"the local Supabase does not start: {_last_log_line(folder)}")
+    reason = _last_log_line(folder)
+    raise CloudError(f"the local Supabase does not start: {reason}")
 
 
 def _request_user_id(state: SavedState) -> str:
-    """The user's id, by the server itself."""
-    connection = HTTPConnection(
-        "127.0.0.1", state.port, timeout=_STATUS_TIMEOUT_S
-    )  # past any proxy
+    """Ask the server itself, past any proxy. Raise CloudError if it does not answer."""
+    connection = HTTPConnection("127.0.0.1", state.port, timeout=_STATUS_TIMEOUT_S)
     try:
         connection.request(
             "GET", "/imagen/status", headers={"apikey": state.service_key}
@@ -215,16 +219,19 @@ def _request_user_id(state: SavedState) -> str:
         return str(json.load(connection.getresponse())["user_id"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         raise CloudError(
-            f"the local Supabase at {state.url} does not answer: `imagen supabase stop`, then start"
+            f"the local Supabase at {state.url} does not answer: "
+            "`imagen supabase stop`, then start"
         ) from None
     finally:
         connection.close()
 
 
 def _last_log_line(folder: Path) -> str:
+    """The last of the log's lines that are for the user."""
     log = folder / "server.log"
+    prefix = "imagen: "
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [
-        line.removeprefix("imagen: ") for line in lines if line.startswith("imagen: ")
-    ]
-    return said[-1] if said else f"see {log}"
+    for line in reversed(lines):
+        if line.startswith(prefix):
+            return line.removeprefix(prefix)
+    return f"see {log}"

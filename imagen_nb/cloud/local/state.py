@@ -1,4 +1,4 @@
-"""What a local Supabase keeps in its folder: keys, port, the process that serves it."""
+"""The state of a local Supabase in its folder: keys, port, the server's process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _OWN_NAMES = {_STATE_FILE, ".lock", "server.log", "database", "objects"}
 class LocalSupabase:
     """A local Supabase: where it is, and how to get in. Its repr shows no secret.
 
-    `anon_key` is a publishable key, `service_key` a secret one; `user_id` is who signs in with
-    `email` and `password`. `database_url` is None for the embedded PostgreSQL.
+    `anon_key` is a publishable key, `service_key` a secret one; `user_id` is who signs
+    in with `email` and `password`. `database_url` is None for the embedded PostgreSQL.
     """
 
     url: str
@@ -42,7 +42,7 @@ class LocalSupabase:
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """The contents of the state file. `pid`: of the server when it was last started."""
+    """The contents of the state file. `pid`: the server's when it was last started."""
 
     port: int = 0
     jwt_secret: str = field(
@@ -66,8 +66,8 @@ class SavedState:
         """The address of the API."""
         return f"http://127.0.0.1:{self.port}"
 
-    def described(self, folder: Path) -> LocalSupabase:
-        """What others may know of it."""
+    def to_supabase(self, folder: Path) -> LocalSupabase:
+        """Return what others may know of it."""
         return LocalSupabase(
             self.url,
             self.anon_key,
@@ -81,14 +81,15 @@ class SavedState:
 
 
 def default_folder() -> Path:
-    """$XDG_DATA_HOME/imagen/supabase, or below ~/.local/share."""
+    """Return $XDG_DATA_HOME/imagen/supabase, or that below ~/.local/share."""
     return user_folder("XDG_DATA_HOME", "~/.local/share") / "supabase"
 
 
 def claim_folder(folder: Path) -> Path:
-    """The folder, made when it is not there. Raises `UsageError` when something else is in it.
+    """Return the folder, made if need be. Raise UsageError if it holds something else.
 
-    Another start may be writing the first state at this moment, or have died over it.
+    Another start may be writing the first state at this moment, or have died over it:
+    its temporary file is not something else.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -108,7 +109,10 @@ def claim_folder(folder: Path) -> Path:
 
 
 def load_state(folder: Path) -> SavedState | None:
-    """The state of the folder, or None when nothing was started in it yet."""
+    """Return the folder's state, or None if nothing was started in it yet.
+
+    Raise CloudError if the state file cannot be read.
+    """
     try:
         return SavedState(
             **json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
@@ -117,16 +121,17 @@ def load_state(folder: Path) -> SavedState | None:
         return None
     except (OSError, ValueError, TypeError):
         raise CloudError(
-            f"{folder / _STATE_FILE} cannot be read: remove it, and new keys will be made"
+            f"{folder / _STATE_FILE} cannot be read: "
+            "remove it, and new keys will be made"
         ) from None
 
 
 def save_state(folder: Path, state: SavedState) -> None:
-    """Keep the state, for the user's own eyes."""
+    """Write the state so that only the user can read it."""
     write_private(folder / _STATE_FILE, json.dumps(asdict(state), indent=2).encode())
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a whole file that nobody but its owner could read at any moment."""
+    """Write a file whole; at no moment can anybody but its owner read it."""
     write_atomically(path, data, PRIVATE_MODE)
     flush_folder(path.parent)

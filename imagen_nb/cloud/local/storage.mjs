@@ -1,11 +1,11 @@
-// Where the Storage of Supabase Lite differs from the hosted one, put right for each request:
-// what its service gives is what the answer says.
+// Makes the Storage of Supabase Lite answer as the hosted one: for each request, methods of Lite's
+// service are replaced, whose results become the answer.
 import { takingByKey } from "./turns.mjs";
 
 const UNSIGNED = "Either the object does not exist or you do not have access to it";
 const uploads = takingByKey();
 
-/** A middleware of Lite's server. */
+/** Returns a middleware for Lite's server. */
 export function storageAsHosted(files) {
   return async (context, next) => {
     const { path, method } = context.req;
@@ -32,7 +32,7 @@ export function storageAsHosted(files) {
   };
 }
 
-/** An error as Storage says it: the code stands in the body, as text. */
+/** The body of an error: Storage puts the status there, as text. */
 export function refusal(status, error, message) {
   return { statusCode: String(status), error, message };
 }
@@ -42,7 +42,7 @@ function isForm(request) {
   return request.method !== "GET" && type.startsWith("multipart/form-data");
 }
 
-/** Lite takes what is PUT for the file itself, and supabase-py wraps it in a form. */
+/** Lite takes the body of a PUT for the file itself; supabase-py wraps it in a form. */
 async function unwrapped({ url, method, headers }, file) {
   const plain = new Headers(headers);
   plain.set("content-type", file.type);
@@ -86,13 +86,13 @@ function described(row) {
   };
 }
 
-/** info() tells size, etag and the user's own metadata. */
+/** info() with size, etag and the user's own metadata. */
 function describing(service) {
   const find = service.info;
   service.info = async (...place) => described(await find.apply(service, place));
 }
 
-/** The adapter as Lite's service sees it: what it asks of the file, the row knows. */
+/** The adapter that Lite's service gets: facts about a file come from its row. */
 function adapterFor({ repo }, files) {
   return {
     uploadObject: (...all) => files.uploadObject(...all),
@@ -103,7 +103,7 @@ function adapterFor({ repo }, files) {
   };
 }
 
-/** list() shows one level: folders without id, and files by their last name. */
+/** list() of one level: folders without id, and files by the last part of their path. */
 function listing(service) {
   const all = service.list;
   service.list = async (bucket, prefix = "", options = {}) => {
@@ -169,7 +169,7 @@ async function visible(service, bucket, paths) {
   return new Set(rows.map((row) => row.name));
 }
 
-/** What the caller may see or delete of these objects, in one statement. */
+/** Queries or deletes those of these objects that the caller may, in one statement. */
 function asked(service, type, bucket, paths, select) {
   const where = { $and: [{ bucket_id: { $eq: bucket } }, { name: { $in: paths } }] };
   return service.access.execute({ type, schema: "storage", from: "objects", select, where });
@@ -231,7 +231,7 @@ async function forget(repo, files, rows) {
   await Promise.all([...gone].map((file) => files.remove(file)));
 }
 
-/** Downloads: etag, size and type from the row; Range and If-None-Match heard. */
+/** Downloads: etag, size and type from the row; Range and If-None-Match are honoured. */
 function downloading(service, files, request) {
   service.downloadObject = async (_bucket, _name, { metadata }) => {
     const range = rangeOf(request.header("range"), metadata.size);
@@ -251,7 +251,7 @@ function rangeOf(said, size) {
   return { start: Number(start), end: Math.min(end ? Number(end) : size - 1, size - 1) };
 }
 
-/** The status that says what was asked for: 206 for a range, 304 for what the client has. */
+/** Sets the status: 206 for a range, 304 for what the client has already. */
 function partly(context) {
   const { headers, status } = context.res;
   if (context.req.method !== "GET" || status !== 200) return;

@@ -183,14 +183,14 @@ def json_value(value: Any) -> Any:
         return [json_value(item) for item in value[:_MAX_ITEMS]]
     if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
         return json_value(value.item())
-    return _describe_value(value)
+    return _describe_kind_and_shape(value)
 
 
 def _limited_text(text: str) -> str:
     return text[:_MAX_TEXT_CHARS].encode(errors="replace").decode()
 
 
-def _describe_value(value: Any) -> str:
+def _describe_kind_and_shape(value: Any) -> str:
     """Its kind and shape; never its own words, which may hold anything."""
     kind = type(value).__name__
     if callable(value):

@@ -1,0 +1,138 @@
+"""The connection to one Supabase: signed in, tried again, its errors in words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from imagen_nb.cloud.account import Account, Session, sign_in
+from imagen_nb.cloud.errors import (
+    RefusedError,
+    UnreachableError,
+    cloud_error_of,
+    is_library_error,
+)
+from imagen_nb.system.throttling import raise_if_busy
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
+MAX_ATTEMPTS = 5  # at one request
+_MAX_RETRY_AFTER_S = 30.0  # if a server asks for more, the next sync tries again
+_RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
+_HTTP_TIMEOUT = httpx.Timeout(60, connect=10)
+
+_backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
+
+T = TypeVar("T")
+
+
+class Connection:
+    """One HTTP/1.1 client and one session, for any number of threads.
+
+    Errors that pass are tried again, with growing and jittered waits. The session is
+    renewed before it runs out, and once when it is refused. Every error is a
+    `CloudError` that quotes no secret.
+    """
+
+    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
+        """Neither connect nor import supabase: the first request does."""
+        self._account = account
+        self._attempts = attempts
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.http = httpx.Client(
+            http2=False,
+            timeout=_HTTP_TIMEOUT,
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            event_hooks={"response": [raise_if_busy]},
+        )
+
+    def close(self) -> None:
+        """End the connections; a wait between two attempts ends too."""
+        self._closing.set()
+        self.http.close()
+
+    def call(self, request: Callable[[Session], T]) -> T:
+        """Return what `request` returns, called with a session, again if need be."""
+        attempts = Retrying(
+            retry=retry_if_exception(_is_transient),
+            stop=stop_after_attempt(self._attempts),
+            wait=_wait_seconds,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        answer: T = attempts(self._attempt, request)
+        return answer
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise UnreachableError(
+                "the session is over; what is left goes up at the next sync"
+            )
+
+    def _attempt(self, request: Callable[[Session], T]) -> T:
+        session = self._current_session()
+        try:
+            return self._translated(lambda: request(session), session.token)
+        except RefusedError:
+            if session.expires_at is None:  # a key is not renewed by asking again
+                raise
+        renewed = self._current_session(refused=session)
+        return self._translated(lambda: request(renewed), renewed.token)
+
+    def _current_session(self, refused: Session | None = None) -> Session:
+        """Return the session; a new one if it ends soon or is the `refused` one."""
+        with self._lock:
+            session = self._session
+            if (
+                session is None
+                or session is refused
+                or session.expires_within(_RENEW_BEFORE_S)
+            ):
+                session = self._translated(lambda: sign_in(self._account, self.http))
+                self._session = session
+            return session
+
+    def _translated(
+        self, request: Callable[[], T], token: SecretStr | None = None
+    ) -> T:
+        """Return what `request` returns. Raise CloudError for the libraries' errors.
+
+        An error of our own code comes out as it is.
+        """
+        secrets = (self._account.key, self._account.password, token)
+        try:
+            return request()
+        except Exception as error:
+            if not is_library_error(error):
+                raise
+            if isinstance(error, RuntimeError) and self._closing.is_set():
+                raise UnreachableError("the session is over") from None
+            # from None: the text of the original may hold what was sent
+            raise cloud_error_of(error, secrets) from None
+
+
+def _is_transient(error: BaseException) -> bool:
+    if not isinstance(error, UnreachableError):
+        return False
+    return (error.retry_after or 0) <= _MAX_RETRY_AFTER_S
+
+
+def _wait_seconds(state: RetryCallState) -> float:
+    """Return how long to wait: as the server asked, or longer if the backoff is."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, UnreachableError) else None
+    return max(asked or 0.0, _backoff(state))
