@@ -18,7 +18,7 @@ from imagen_nb import Studio
 from imagen_nb.backends import Drawn, Progress
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.request.request import Limits, Request, resolve
-from imagen_nb.studio.drawing import Call
+from imagen_nb.studio.drawing import DrawingCall
 
 PICTURES = 15
 
@@ -90,7 +90,7 @@ def main() -> None:
             return submit(work)
 
         studio._writer._pool.submit = timed  # type: ignore[method-assign]
-        studio._drawing.draw(backend, requests, Call(progress=False))  # type: ignore[arg-type]
+        studio._drawing.draw(backend, requests, DrawingCall(progress=False))  # type: ignore[arg-type]
     print(f"worker: median {statistics.median(worker):.1f} ms a picture (goal ≤ 150)")
     print(
         f"caller: median {statistics.median(backend.caller_ms):.2f} ms a picture (goal ≤ 3)"

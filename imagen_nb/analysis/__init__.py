@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.picture_grid import grid
 from imagen_nb.analysis.style import (
-    COLOURS,
-    axes,
-    counted,
-    dated,
-    few,
-    kinds,
+    GROUP_COLOURS,
+    titled_axes,
+    use_whole_numbers,
+    format_date_axis,
+    most_frequent_names,
+    category_texts,
     label,
-    legend,
-    nothing,
+    add_legend,
+    mark_empty,
 )
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import by_the_clock
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BY", "cost", "grid", "label", "latency", "per_day", "tags"]
 
 BY = ("backend", "size", "steps")
-_SPANS = (  # from how many days on, what a bar is, its width in days, where it begins
+_PERIODS = (  # from how many days on, what a bar is, its width in days, where it begins
     (0, "day", 0.8, -0.4),
     (120, "week", 5.6, 0.7),
     (900, "month", 26.0, 2.0),
@@ -55,25 +55,26 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )  # a frame put together from several has rows of one label
     times = by_the_clock(df["created_at"])
     days = (times.max() - times.min()).days if times.notna().any() else 0
-    _, unit, width, start = [span for span in _SPANS if span[0] <= days][-1]
-    ax = axes(ax, f"Pictures per {unit}", "", "pictures")
+    _, unit, width, start = [span for span in _PERIODS if span[0] <= days][-1]
+    ax = titled_axes(ax, f"Pictures per {unit}", "", "pictures")
     if times.isna().all():
-        return nothing(ax)
-    counts = _counts(
-        times.dt.to_period(unit[0].upper()).dt.start_time, few(df["backend"])
+        return mark_empty(ax)
+    counts = _count_table(
+        times.dt.to_period(unit[0].upper()).dt.start_time,
+        most_frequent_names(df["backend"]),
     )
     base = counts.iloc[:, 0] * 0
-    for colour, name in zip(COLOURS, counts.columns, strict=False):
+    for colour, name in zip(GROUP_COLOURS, counts.columns, strict=False):
         high = counts[name][counts[name] > 0]
         ax.bar(
-            _days(high.index) + start, high.tolist(), width, base[high.index].tolist(),
+            _date_numbers(high.index) + start, high.tolist(), width, base[high.index].tolist(),
             align="edge", color=colour, label=label(name),
         )  # fmt: skip
         base += counts[name]
     ax.xaxis_date()
-    dated(ax)
-    counted(ax.yaxis)
-    return legend(ax)
+    format_date_axis(ax)
+    use_whole_numbers(ax.yaxis)
+    return add_legend(ax)
 
 
 def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Axes:
@@ -85,21 +86,21 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
     if by not in BY:
         raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
     require(df, "latency_ms", *(("width", "height") if by == "size" else (by,)))
-    ax = axes(ax, f"Latency by {by}", "seconds a picture", "")
+    ax = titled_axes(ax, f"Latency by {by}", "seconds a picture", "")
     known = df[df["latency_ms"].notna()].reset_index(drop=True)
     if known.empty:
-        return nothing(ax)
+        return mark_empty(ax)
     seconds = known["latency_ms"].astype(float) / 1000
-    groups = dict(list(seconds.groupby(few(kinds(known, by)))))
-    order = _amount(known, by) if by != "backend" else seconds
+    groups = dict(list(seconds.groupby(most_frequent_names(category_texts(known, by)))))
+    order = _pixels_or_steps(known, by) if by != "backend" else seconds
     names = sorted(
         groups, key=lambda name: order[groups[name].index].median(), reverse=True
     )
     ax.boxplot(
         [groups[name].to_numpy() for name in names], whis=(5, 95), showfliers=False, widths=0.6,
-        tick_labels=[f"{label(name)}\n{_pictures(len(groups[name]))}" for name in names],
+        tick_labels=[f"{label(name)}\n{_describe_picture_count(len(groups[name]))}" for name in names],
         orientation="horizontal", patch_artist=True,
-        boxprops={"facecolor": COLOURS[4]}, medianprops={"color": "black"},
+        boxprops={"facecolor": GROUP_COLOURS[4]}, medianprops={"color": "black"},
     )  # fmt: skip
     ax.set_xlim(left=0)
     return ax
@@ -111,17 +112,17 @@ def cost(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises `UsageError` when the frame lacks created_at or cost_usd_estimate.
     """
     require(df, "created_at", "cost_usd_estimate")
-    ax = axes(ax, "Cost", "", "US dollars, in all")
+    ax = titled_axes(ax, "Cost", "", "US dollars, in all")
     known = df[df["cost_usd_estimate"].fillna(0) > 0].reset_index(drop=True)
     if known.empty:
-        return nothing(ax, "no costs")
+        return mark_empty(ax, "no costs")
     times = by_the_clock(known["created_at"]).sort_values()
     spent = known["cost_usd_estimate"][times.index].cumsum()
     last = by_the_clock(df["created_at"]).max()
     moments, dollars = [times.iloc[0], *times, last], [0.0, *spent, spent.iloc[-1]]
-    ax.step(moments, dollars, where="post", color=COLOURS[0], linewidth=2)
+    ax.step(moments, dollars, where="post", color=GROUP_COLOURS[0], linewidth=2)
     ax.set_ylim(bottom=0)
-    dated(ax)
+    format_date_axis(ax)
     return ax
 
 
@@ -131,31 +132,31 @@ def tags(df: pd.DataFrame, most: int = 20, ax: Axes | None = None) -> Axes:
     Raises `UsageError` when the frame lacks tags.
     """
     require(df, "tags")
-    ax = axes(ax, "Tags", "pictures", "")
+    ax = titled_axes(ax, "Tags", "pictures", "")
     counts = df["tags"].map(labels).explode().dropna().value_counts().head(most)[::-1]
     if counts.empty:
-        return nothing(ax, "no tags")
+        return mark_empty(ax, "no tags")
     places = range(len(counts))
-    bars = ax.barh(places, counts.tolist(), color=COLOURS[0])
+    bars = ax.barh(places, counts.tolist(), color=GROUP_COLOURS[0])
     ax.set_yticks(places, [label(name) for name in counts.index])
     ax.bar_label(bars, padding=3)
-    counted(ax.xaxis)
+    use_whole_numbers(ax.xaxis)
     return ax
 
 
-def _counts(begun: pd.Series[Any], names: pd.Series[Any]) -> pd.DataFrame:
+def _count_table(begun: pd.Series[Any], names: pd.Series[Any]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.crosstab(begun, names)
 
 
-def _days(moments: pd.Index[Any]) -> Any:
+def _date_numbers(moments: pd.Index[Any]) -> Any:
     from matplotlib.dates import date2num
 
     return date2num(moments.to_numpy())  # type: ignore[no-untyped-call]
 
 
-def _amount(df: pd.DataFrame, by: str) -> pd.Series[Any]:
+def _pixels_or_steps(df: pd.DataFrame, by: str) -> pd.Series[Any]:
     """By what the groups are ordered: pixels, or steps."""
     return (
         df["steps"].astype(float)
@@ -164,5 +165,5 @@ def _amount(df: pd.DataFrame, by: str) -> pd.Series[Any]:
     )
 
 
-def _pictures(count: int) -> str:
+def _describe_picture_count(count: int) -> str:
     return f"{count:,} picture{'s' if count != 1 else ''}"

@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-COLOURS = (  # Okabe and Ito's, which colour-blind people tell apart
+GROUP_COLOURS = (  # Okabe and Ito's, which colour-blind people tell apart
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
 )  # fmt: skip
-SIZE = (7.0, 4.0)  # inches
-_SHOWN = len(COLOURS)  # groups that a figure tells apart; the others are one
+FIGURE_INCHES = (7.0, 4.0)  # inches
+_MAX_GROUPS = len(GROUP_COLOURS)  # groups that a figure tells apart; the others are one
 
 
-def axes(
-    ax: Axes | None, title: str, x: str, y: str, size: tuple[float, float] = SIZE
+def titled_axes(
+    ax: Axes | None,
+    title: str,
+    x: str,
+    y: str,
+    size: tuple[float, float] = FIGURE_INCHES,
 ) -> Axes:
     """Axes to draw on, with a title and the names of both directions; new ones unless given."""
-    ax = ax or (_shown(size) if in_notebook() else unshown(size))
+    ax = ax or (_pyplot_axes(size) if in_notebook() else detached_axes(size))
     ax.set_title(title)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -33,21 +37,21 @@ def axes(
     return ax
 
 
-def unshown(size: tuple[float, float] = SIZE) -> Axes:
+def detached_axes(size: tuple[float, float] = FIGURE_INCHES) -> Axes:
     """Axes of a figure that pyplot does not know: nothing shows it, and nothing keeps it."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots()
 
 
-def _shown(size: tuple[float, float]) -> Axes:
+def _pyplot_axes(size: tuple[float, float]) -> Axes:
     """Axes of a figure of pyplot's, which a notebook shows below the cell."""
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
-def nothing(ax: Axes, what: str = "no pictures") -> Axes:
+def mark_empty(ax: Axes, what: str = "no pictures") -> Axes:
     """The axes of a figure that has nothing to show, and says so."""
     ax.text(0.5, 0.5, what, ha="center", va="center", transform=ax.transAxes)
     ax.set_xticks([])
@@ -55,7 +59,7 @@ def nothing(ax: Axes, what: str = "no pictures") -> Axes:
     return ax
 
 
-def dated(ax: Axes) -> None:
+def format_date_axis(ax: Axes) -> None:
     """Days and months along the x axis; a week at least, or matplotlib would tell hours."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -67,14 +71,14 @@ def dated(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def counted(axis: Any) -> None:
+def use_whole_numbers(axis: Any) -> None:
     """Whole numbers only, along this axis."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def legend(ax: Axes) -> Axes:
+def add_legend(ax: Axes) -> Axes:
     """What the colours mean, below the axes, where no bar is hidden."""
     ax.legend(
         frameon=False,
@@ -86,26 +90,26 @@ def legend(ax: Axes) -> Axes:
     return ax
 
 
-def kinds(df: pd.DataFrame, by: str) -> pd.Series[Any]:
+def category_texts(df: pd.DataFrame, by: str) -> pd.Series[Any]:
     """The pictures' values of a column; sizes as 128×192, steps as 4 steps."""
     if by == "size":
-        return _whole(df["width"]) + "×" + _whole(df["height"])
+        return _integer_texts(df["width"]) + "×" + _integer_texts(df["height"])
     if by == "steps":
-        steps = _whole(df["steps"])
+        steps = _integer_texts(df["steps"])
         return steps + steps.map({"1": " step"}).fillna(" steps")
     return df[by]
 
 
-def _whole(numbers: pd.Series[Any]) -> pd.Series[str]:
+def _integer_texts(numbers: pd.Series[Any]) -> pd.Series[str]:
     return numbers.astype("Int64").astype(str)
 
 
-def few(names: pd.Series[Any]) -> pd.Series[Any]:
+def most_frequent_names(names: pd.Series[Any]) -> pd.Series[Any]:
     """The most frequent names; the others as one."""
     texts = names.astype(object).where(names.notna(), "unknown").astype(str)
-    if texts.nunique() <= _SHOWN:
+    if texts.nunique() <= _MAX_GROUPS:
         return texts
-    most: Sequence[str] = texts.value_counts().index[: _SHOWN - 1].tolist()
+    most: Sequence[str] = texts.value_counts().index[: _MAX_GROUPS - 1].tolist()
     return texts.where(texts.isin(most), "others")
 
 
@@ -113,22 +117,22 @@ def label(text: object, most: int = 28) -> str:
     """Untrusted text as a label: one line, cut, nothing that matplotlib would interpret or lack."""
     line = " ".join(str(text).split())
     plain = "".join(
-        c if c.isprintable() and _known(c) else "\N{WHITE SQUARE}" for c in line
+        c if c.isprintable() and _is_drawable(c) else "\N{WHITE SQUARE}" for c in line
     )
     cut = plain if len(plain) <= most else plain[: most - 1] + "…"
     return cut.replace("$", r"\$").lstrip("_")
 
 
-def _known(char: str) -> bool:
+def _is_drawable(char: str) -> bool:
     """Whether matplotlib's own font has it, and it is not written from right to left."""
-    return ord(char) in _letters() and unicodedata.bidirectional(char) not in (
+    return ord(char) in _font_characters() and unicodedata.bidirectional(char) not in (
         "R",
         "AL",
     )
 
 
 @functools.cache
-def _letters() -> frozenset[int]:
+def _font_characters() -> frozenset[int]:
     from matplotlib.font_manager import findfont
     from matplotlib.ft2font import FT2Font
 

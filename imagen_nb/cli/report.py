@@ -39,14 +39,14 @@ def report(
     config: options.Config = None,
 ) -> None:
     """Write figures, tables and thumbnails of the pictures as one HTML page."""
-    from imagen_nb.analysis.report.page import write
+    from imagen_nb.analysis.report.page import write_report
     from imagen_nb.studio.studio import Studio
 
     with Studio(
         settings_of(config, output={"dir": folder}), background=False
     ) as studio:
         found = filters.history(studio)
-        path = write(found, output, studio.reader(), title, pictures)
+        path = write_report(found, output, studio.reader(), title, pictures)
     print(path)
     if found.empty:
         complain("no pictures pass these filters: the page is empty")

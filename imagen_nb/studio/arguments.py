@@ -15,14 +15,14 @@ from imagen_nb.request.request import Request, Size, resolve
 from imagen_nb.request.sweep import Grid, grid
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture
-from imagen_nb.studio.original_file import file_of
+from imagen_nb.studio.original_file import load_file
 
 if TYPE_CHECKING:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenBackend:
     """The backend of a call, and what of its options each request takes."""
 
     backend: Backend
@@ -31,7 +31,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Arguments:
+class RequestBuilder:
     """Completes arguments by the configuration: what is given wins, None is not given."""
 
     settings: Settings
@@ -40,7 +40,7 @@ class Arguments:
 
     def choose(
         self, name: str | None, options: Mapping[str, Any], cloud: bool | None = None
-    ) -> Chosen:
+    ) -> ChosenBackend:
         """The backend of this name, and the options, sorted by who takes them.
 
         An image may be a picture in any form that `reproduce` takes. Raises `UsageError` for an
@@ -56,7 +56,7 @@ class Arguments:
         for option in IMAGES & extras.keys():
             extras[option] = self._image(option, extras[option], cloud)
         backend = self.backends.get(name, made)
-        return Chosen(backend, options.get("max_sequence_length"), extras)
+        return ChosenBackend(backend, options.get("max_sequence_length"), extras)
 
     def request(
         self,
@@ -139,5 +139,5 @@ class Arguments:
         """An image to draw from: of a file or in memory, or a picture of the history."""
         if is_picture(given):
             original = self.lookup.original(given, cloud)
-            return input_of(option, file_of(original, self.lookup.reader(cloud)))
+            return input_of(option, load_file(original, self.lookup.reader(cloud)))
         return read_input(option, given)

@@ -13,14 +13,14 @@ from imagen_nb.studio.studio import Studio
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_lock = threading.Lock()
+_default_lock = threading.Lock()
 _default: Studio | None = None
 
 
 def studio() -> Studio:
     """The default Studio, made from the configuration when it is first needed."""
     global _default
-    with _lock:
+    with _default_lock:
         if _default is None:
             _default = Studio()
         return _default
@@ -34,7 +34,7 @@ def configure(**settings: Any) -> Studio:
     """
     global _default
     fresh = Studio(settings)
-    with _lock:
+    with _default_lock:
         old, _default = _default, fresh
     if old:
         old.close()
@@ -47,7 +47,7 @@ def leave() -> None:
     What was not sent stays in the outbox.
     """
     global _default
-    with _lock:
+    with _default_lock:
         old, _default = _default, None
     if old:
         old.close(cloud_seconds=0)

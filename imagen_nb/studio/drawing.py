@@ -19,13 +19,13 @@ from imagen_nb.request.request import Request
 from imagen_nb.storage.folders import Home, Homes
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.writer import WAITING, Facts, Writer, drawn_today
-from imagen_nb.studio.nesting import within
-from imagen_nb.studio.progress import listener
+from imagen_nb.studio.nesting import drawing_on_behalf_of
+from imagen_nb.studio.progress import progress_listener
 from imagen_nb.system.terminal import complain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class DrawingCall:
     """What one call of `generate`, `sweep` or `reproduce` says beside its requests.
 
     `again`: draw even what was drawn today. `cancelled` is set by `Drawing.cancel`.
@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Drawing:
+class RequestDrawer:
     """Draws requests. Invariant: `draw` returns pictures that are on disk and in the catalog."""
 
     settings: Settings
@@ -47,7 +47,7 @@ class Drawing:
     homes: Homes
     writer: Writer
     uplink: Uplink
-    _calls: set[Call] = field(default_factory=set)  # those under way
+    _calls: set[DrawingCall] = field(default_factory=set)  # those under way
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -57,9 +57,9 @@ class Drawing:
         output: str | Path | None,
         progress: Progress | bool | None,
         again: bool = True,
-    ) -> Iterator[Call]:
+    ) -> Iterator[DrawingCall]:
         """A call of the session, which `cancel` reaches as long as this lasts."""
-        call = Call(cloud, output, progress, again)
+        call = DrawingCall(cloud, output, progress, again)
         with self._lock:
             self._calls.add(call)
         try:
@@ -75,7 +75,7 @@ class Drawing:
                 call.cancelled.set()
 
     def draw(
-        self, backend: Backend, requests: Sequence[Request], call: Call
+        self, backend: Backend, requests: Sequence[Request], call: DrawingCall
     ) -> list[Picture]:
         """Draw and keep the requests, in their order.
 
@@ -96,15 +96,15 @@ class Drawing:
         return [there.get(place) or next(new) for place in range(len(requests))]
 
     def _draw_new(
-        self, requests: Sequence[Request], home: Home, facts: Facts, call: Call
+        self, requests: Sequence[Request], home: Home, facts: Facts, call: DrawingCall
     ) -> list[Picture]:
         backend = facts.backend
         self._explain(backend, requests)
         previews = self.settings.preview != "off"
-        shown = listener(
+        shown = progress_listener(
             requests, call.progress, previews, self.backends.has_drawn(backend)
         )
-        with shown as listen, self.uplink.drawing(), within(backend):
+        with shown as listen, self.uplink.drawing(), drawing_on_behalf_of(backend):
             if call.cancelled.is_set():
                 raise Cancelled("drawing cancelled")
             written = self._draw_and_write(requests, home, facts, call, listen)
@@ -119,7 +119,7 @@ class Drawing:
         requests: Sequence[Request],
         home: Home,
         facts: Facts,
-        call: Call,
+        call: DrawingCall,
         listen: Progress | None,
     ) -> list[Future[Picture]]:
         """The next picture is denoised while the last ones are written."""

@@ -115,10 +115,10 @@ class Library:
             UsageError: when no Supabase is configured.
         """
         catalogs = self._catalogs()
-        named = [_id_of(one) for one in include_private]
+        named = [_picture_id(one) for one in include_private]
         for catalog in catalogs if named else ():
             Outbox(catalog).include(named)
-        wanted = None if pictures is None else [*map(_id_of, pictures), *named]
+        wanted = None if pictures is None else [*map(_picture_id, pictures), *named]
         return self._uplink.sync(catalogs, wanted, timeout=timeout, progress=progress)
 
     def copies(self, cloud: bool | None = None) -> bool:
@@ -207,5 +207,5 @@ class Library:
         return catalogs
 
 
-def _id_of(picture: Picture | UUID | str) -> str:
+def _picture_id(picture: Picture | UUID | str) -> str:
     return str(picture.record.id if isinstance(picture, Picture) else picture)

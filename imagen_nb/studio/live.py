@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-INTERVAL_S = 0.25  # between two looks; shorter drawings show nothing at all
-SIDE = 128  # pixels of the small picture's longer side: one or two kilobytes
+DISPLAY_INTERVAL_S = 0.25  # between two looks; shorter drawings show nothing at all
+PREVIEW_SIDE = 128  # pixels of the small picture's longer side: one or two kilobytes
 
 
-class Onlooker:
+class StepWatcher:
     """Sees the latest step now and then, on a thread of its own: drawing waits for nothing of it.
 
     Invariant: after `close` nothing more is shown. With a model that is `loaded` the thread starts
@@ -31,7 +31,7 @@ class Onlooker:
 
     def __init__(self, previews: bool = True, loaded: bool = False) -> None:
         self._previews, self._loaded = previews, loaded
-        self._next_look = time.monotonic() + INTERVAL_S
+        self._next_look = time.monotonic() + DISPLAY_INTERVAL_S
         self._latest: Step | None = None
         self._closed = threading.Event()
         self._showing = threading.Lock()
@@ -55,7 +55,7 @@ class Onlooker:
             if step is not shown:
                 self._see(step)
                 shown = step
-            self._next_look = time.monotonic() + INTERVAL_S
+            self._next_look = time.monotonic() + DISPLAY_INTERVAL_S
 
     def _see(self, step: Step | None) -> None:
         """Show it, under the lock `_showing` and unless closed."""
@@ -89,7 +89,7 @@ class Onlooker:
         self.close()
 
 
-class Live(Onlooker):
+class LiveDisplay(StepWatcher):
     """Shows the latest step in place in a notebook's output.
 
     Invariant: after `close` what was shown is empty, so that a saved notebook keeps none of it.
@@ -112,9 +112,11 @@ class Live(Onlooker):
         bar = f'<progress max="{self._steps}" value="{self._done}"></progress>'
         if step is None:
             return f"<div>{bar} <small>getting ready to draw</small></div>"
-        left = f"<small>{step.place}, {clock(step.seconds_left)} left</small>"
+        left = (
+            f"<small>{step.place}, {describe_seconds(step.seconds_left)} left</small>"
+        )
         picture = self._preview(step)
-        tag = f"<br>{img_tag(picture, 'preview', SIDE)}" if picture else ""
+        tag = f"<br>{img_tag(picture, 'preview', PREVIEW_SIDE)}" if picture else ""
         return f"<div>{bar} {left}{tag}</div>"
 
     def _show(self, page: str) -> None:
@@ -136,7 +138,7 @@ class Live(Onlooker):
                 self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
-def clock(seconds: float) -> str:
+def describe_seconds(seconds: float) -> str:
     """Seconds as people read them, e.g. 1:05."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02}"

@@ -27,10 +27,10 @@ from imagen_nb.system.paths import absolute
 if TYPE_CHECKING:
     import pandas as pd
 
-    What = Picture | Record | UUID | str | Path | pd.Series[Any]
+    PictureRef = Picture | Record | UUID | str | Path | pd.Series[Any]
 
-_PREFIX = re.compile(r"[0-9a-fA-F-]{8,36}")
-_MANY = 2  # as many as tell that a prefix is not enough
+_ID_PREFIX = re.compile(r"[0-9a-fA-F-]{8,36}")
+_MATCHES_TO_FETCH = 2  # as many as tell that a prefix is not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Lookup:
         """The client to look pictures up with; cloud=False makes none."""
         return None if cloud is False else self.connect()
 
-    def original(self, what: What, cloud: bool | None = None) -> Original:
+    def original(self, what: PictureRef, cloud: bool | None = None) -> Original:
         """Find one picture's record and, if it is on this machine, its file.
 
         Raises what the function `original` of this module does.
         """
-        return original(what, self.catalogs(), self.reader(cloud))
+        return find_original(what, self.catalogs(), self.reader(cloud))
 
     def ids(self, what: Any) -> list[str]:
         """The ids of the pictures, each once, in any form that `Studio.tag` takes."""
@@ -86,13 +86,15 @@ class Lookup:
 def is_picture(what: Any) -> bool:
     """Whether this names a picture that is known, rather than an image's file or what is in one."""
     if isinstance(what, str):
-        return _PREFIX.fullmatch(what) is not None and not Path(what).exists()
+        return _ID_PREFIX.fullmatch(what) is not None and not Path(what).exists()
     return isinstance(what, (Picture, Record, UUID)) or (
         hasattr(what, "index") and "id" in what
     )
 
 
-def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
+def find_original(
+    what: PictureRef, catalogs: Sequence[Catalog], cloud: Cloud | None
+) -> Original:
     """The picture that is meant.
 
     An id (or its first 8 digits or more) is looked up in the catalogs, then in the cloud. A PNG is
@@ -104,16 +106,16 @@ def original(what: What, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Or
     if isinstance(what, Picture):
         return Original(what.record, what.path)
     if isinstance(what, Record):
-        known = _here([what.id, what.id], catalogs)
+        known = _find_in_catalogs([what.id, what.id], catalogs)
         return Original(what, known.path if known else None)
     if isinstance(what, UUID):
-        return _by_id(str(what), catalogs, cloud)
-    if isinstance(what, str) and _PREFIX.fullmatch(what):
-        return _by_id(what, catalogs, cloud)
+        return _find_by_id(str(what), catalogs, cloud)
+    if isinstance(what, str) and _ID_PREFIX.fullmatch(what):
+        return _find_by_id(what, catalogs, cloud)
     if isinstance(what, (str, Path)):
-        return _in_file(absolute(what))
+        return _original_in_file(absolute(what))
     if hasattr(what, "index") and "id" in what:
-        return _in_row(what, catalogs, cloud)
+        return _original_of_row(what, catalogs, cloud)
     raise UsageError(
         "expected a picture: an id, a row of `im.history()`, a PNG, a sidecar or a Picture,"
         f" not {type(what).__name__}"
@@ -140,19 +142,23 @@ def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[
         return [str(what).lower()]
     if isinstance(what, Iterable) and not isinstance(what, (str, Path)):
         return [id for one in what for id in ids_of(one, catalogs, cloud)]
-    return [str(original(what, catalogs, cloud).record.id)]
+    return [str(find_original(what, catalogs, cloud).record.id)]
 
 
-def _in_file(path: Path) -> Original:
+def _original_in_file(path: Path) -> Original:
     if not path.suffix:
         raise UsageError(f"{path.name} is neither an id of 8 digits or more nor a file")
     picture = path.with_suffix("") if path.suffix == ".json" else path
     return Original(read_record(path), picture if picture.exists() else None)
 
 
-def _by_id(text: str, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
-    bounds = _bounds(text)
-    found = _here(bounds, catalogs) or (_in_cloud(bounds, cloud) if cloud else None)
+def _find_by_id(
+    text: str, catalogs: Sequence[Catalog], cloud: Cloud | None
+) -> Original:
+    bounds = _id_bounds(text)
+    found = _find_in_catalogs(bounds, catalogs) or (
+        _find_in_cloud(bounds, cloud) if cloud else None
+    )
     if found is None:
         places = (
             "in this machine's catalog or the cloud"
@@ -163,7 +169,7 @@ def _by_id(text: str, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Origi
     return found
 
 
-def _bounds(prefix: str) -> list[UUID]:
+def _id_bounds(prefix: str) -> list[UUID]:
     """The lowest and the highest id that begins like this."""
     digits = prefix.replace("-", "")
     if len(digits) < 8 or len(digits) > 32:
@@ -173,7 +179,7 @@ def _bounds(prefix: str) -> list[UUID]:
     return [UUID(digits.ljust(32, fill)) for fill in "0f"]
 
 
-def _only(found: Sequence[Original]) -> Original | None:
+def _single_match(found: Sequence[Original]) -> Original | None:
     if len({one.record.id for one in found}) > 1:
         raise UsageError(
             "several pictures have ids that begin like this: give more digits"
@@ -181,16 +187,18 @@ def _only(found: Sequence[Original]) -> Original | None:
     return found[0] if found else None
 
 
-def _here(bounds: Sequence[UUID], catalogs: Iterable[Catalog]) -> Original | None:
+def _find_in_catalogs(
+    bounds: Sequence[UUID], catalogs: Iterable[Catalog]
+) -> Original | None:
     entries: list[Entry] = []
     for catalog in catalogs:
         if catalog.path.exists():
-            values = (str(bounds[0]), str(bounds[1]), _MANY)
+            values = (str(bounds[0]), str(bounds[1]), _MATCHES_TO_FETCH)
             entries += catalog.select("WHERE id >= ? AND id <= ? LIMIT ?", *values)
-    return _only([Original(entry.record, entry.path) for entry in entries])
+    return _single_match([Original(entry.record, entry.path) for entry in entries])
 
 
-def _in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
+def _find_in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
     owner, _ = cloud.owner()
     low, high = bounds
     filters = [
@@ -198,11 +206,13 @@ def _in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
         ("id", f"gte.{low}"),
         ("id", f"lte.{high}"),
     ]
-    rows = cloud.rows([*filters, ("limit", str(_MANY))], "id,sidecar")
-    return _only([Original(_record(row["sidecar"], row["id"])) for row in rows])
+    rows = cloud.rows([*filters, ("limit", str(_MATCHES_TO_FETCH))], "id,sidecar")
+    return _single_match(
+        [Original(_record_of_cloud_row(row["sidecar"], row["id"])) for row in rows]
+    )
 
 
-def _record(sidecar: object, id: str) -> Record:
+def _record_of_cloud_row(sidecar: object, id: str) -> Record:
     try:
         return Record.model_validate(sidecar)
     except ValidationError:
@@ -212,22 +222,24 @@ def _record(sidecar: object, id: str) -> Record:
         ) from None
 
 
-def _in_row(row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
+def _original_of_row(
+    row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None
+) -> Original:
     """A row by its own record, or by its id; where that is known nowhere, by its columns."""
     path = row.get("local_path")
     known = Path(path) if isinstance(path, str) and Path(path).exists() else None
     if told := sidecar(row.get("sidecar")):
-        return Original(_record(told, row["id"]), known)
+        return Original(_record_of_cloud_row(told, row["id"]), known)
     try:
-        found = _by_id(str(row["id"]), catalogs, cloud)
+        found = _find_by_id(str(row["id"]), catalogs, cloud)
         return Original(found.record, found.path or known)
     except UsageError:
         if known:
             return Original(read_record(known), known)
-        return Original(_of_columns(row))
+        return Original(_record_of_columns(row))
 
 
-def _of_columns(row: Any) -> Record:
+def _record_of_columns(row: Any) -> Record:
     names = [
         name for name in COLUMNS if name in row.index and name in Record.model_fields
     ]
@@ -253,12 +265,12 @@ def retag(
     for catalog in catalogs:
         left -= set(apply(catalog, [id for id in ids if id in left], wanted))
     if left:  # of another machine
-        _must_be_there(sorted(left), cloud)
+        _require_in_cloud(sorted(left), cloud)
         queue(catalogs[0], left, wanted)
     return len(ids)
 
 
-def _must_be_there(ids: Sequence[str], cloud: Cloud | None) -> None:
+def _require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
     """Raises `UsageError` for ids that are nowhere; a cloud out of reach is asked later."""
     if cloud is None:
         raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")

@@ -10,28 +10,28 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Outermost:
+class OutermostDrawing:
     """What draws, and what was said to it from within its call: by `super().__call__(…)`."""
 
     drawer: object
     inner: list[Any] = field(default_factory=list)
 
 
-_thread = threading.local()
+_thread_state = threading.local()
 
 
-def outermost() -> Outermost | None:
+def outermost_drawing() -> OutermostDrawing | None:
     """What this thread is inside of, if it is."""
-    around: Outermost | None = getattr(_thread, "around", None)
+    around: OutermostDrawing | None = getattr(_thread_state, "around", None)
     return around
 
 
 @contextmanager
-def within(drawer: object) -> Iterator[Outermost]:
+def drawing_on_behalf_of(drawer: object) -> Iterator[OutermostDrawing]:
     """While this holds, pipelines that the thread calls draw on behalf of `drawer`."""
-    before = outermost()
-    _thread.around = around = Outermost(drawer)
+    before = outermost_drawing()
+    _thread_state.around = around = OutermostDrawing(drawer)
     try:
         yield around
     finally:
-        _thread.around = before
+        _thread_state.around = before

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-_SHOWN_CELL, _SHOWN_PIXELS = (
+_MAX_NOTEBOOK_CELL_PIXELS, _MAX_NOTEBOOK_SHEET_PIXELS = (
     96,
     400_000,
 )  # of a sheet in a notebook: each side, all cells together
 
 
-_PLURALS = {
+_AXIS_PLURALS = {
     "prompt": "prompts",
     "size": "sizes",
     "steps": "step counts",
@@ -48,7 +48,9 @@ _PLURALS = {
 }
 
 
-_FIELDS = {"scheduler": "scheduler_name"}  # of a record, where an axis has another name
+_FIELD_OF_AXIS = {
+    "scheduler": "scheduler_name"
+}  # of a record, where an axis has another name
 
 
 class Pictures(Sequence[Picture]):
@@ -78,7 +80,7 @@ class Pictures(Sequence[Picture]):
 
     def _summary(self) -> str:
         varying = " × ".join(
-            f"{len(axis.values)} {_PLURALS[axis.name]}" for axis in self.axes
+            f"{len(axis.values)} {_AXIS_PLURALS[axis.name]}" for axis in self.axes
         )
         return f"{len(self)}{f' ({varying})' if varying else ''}"
 
@@ -90,7 +92,10 @@ class Pictures(Sequence[Picture]):
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
         shown = min(len(self), MAX_CELLS)
         page = self.contact_sheet(
-            cell=min(_SHOWN_CELL, math.isqrt(_SHOWN_PIXELS // shown))
+            cell=min(
+                _MAX_NOTEBOOK_CELL_PIXELS,
+                math.isqrt(_MAX_NOTEBOOK_SHEET_PIXELS // shown),
+            )
         )
         tag = img_tag(page, f"contact sheet: {prompts}", side=max(page.size))
         caption = f"pictures: {self._summary()}"
@@ -114,7 +119,7 @@ class Pictures(Sequence[Picture]):
             else Labels()
         )
         return contact_sheet(
-            [_image_or_grey(picture) for picture in shown], columns, labels, cell
+            [_load_image_or_grey(picture) for picture in shown], columns, labels, cell
         )
 
     def save_contact_sheet(self) -> Path:
@@ -137,11 +142,12 @@ class Pictures(Sequence[Picture]):
         )  # long: cut at the end
         firsts = self._pictures[:MAX_CELLS:columns]
         rows = [
-            "\n".join(_label(axis.name, picture.record) for axis in down)
+            "\n".join(_describe_axis_value(axis.name, picture.record) for axis in down)
             for picture in firsts
         ]
         heads = [
-            _label(across.name, picture.record) for picture in self._pictures[:columns]
+            _describe_axis_value(across.name, picture.record)
+            for picture in self._pictures[:columns]
         ]
         return Labels(heads, rows)
 
@@ -164,17 +170,17 @@ class Pictures(Sequence[Picture]):
         )
 
 
-def _image_or_grey(picture: Picture) -> Image:
+def _load_image_or_grey(picture: Picture) -> Image:
     try:
         return picture.image
     except _UNREADABLE as error:
         return blank(_why(error), CELL)
 
 
-def _label(axis: str, record: Record) -> str:
+def _describe_axis_value(axis: str, record: Record) -> str:
     if axis == "size":
         return f"{record.width}x{record.height}"  # the font of the page has no ×
-    value = getattr(record, _FIELDS.get(axis, axis))
+    value = getattr(record, _FIELD_OF_AXIS.get(axis, axis))
     return (
         str(value)
         if axis == "prompt"

@@ -9,12 +9,12 @@ from tqdm import tqdm
 
 from imagen_nb.backends import Progress, Step
 from imagen_nb.request.request import Request
-from imagen_nb.studio.live import Live
+from imagen_nb.studio.live import LiveDisplay
 from imagen_nb.system.terminal import in_notebook
 
 
 @contextmanager
-def listener(
+def progress_listener(
     requests: Sequence[Request],
     progress: Progress | bool | None,
     previews: bool = True,
@@ -30,14 +30,14 @@ def listener(
     if callable(progress):
         yield progress
     elif in_notebook() and progress is not False:
-        with Live(steps, previews, loaded) as live:
+        with LiveDisplay(steps, previews, loaded) as live:
             yield live
     else:
-        with Bar(steps, progress) as bar:
+        with ProgressBar(steps, progress) as bar:
             yield None if bar.silent else bar
 
 
-class Bar:
+class ProgressBar:
     """A progress bar over pictures × steps; silent where nobody looks: no terminal."""
 
     def __init__(self, steps: int, shown: bool | None = None) -> None:
@@ -58,7 +58,7 @@ class Bar:
         """Whether nothing is shown: then nobody need report."""
         return bool(self._bar.disable)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -26,13 +26,13 @@ from imagen_nb.request.request import Request, resolve
 from imagen_nb.storage.input_files import found_inputs
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio.arguments import Arguments
+from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.lookup import Original
-from imagen_nb.studio.original_file import identical
-from imagen_nb.studio.redraw import limits_for, redrawable
+from imagen_nb.studio.original_file import has_same_pixels
+from imagen_nb.studio.redraw import limits_to_redraw, redrawable_record
 from imagen_nb.system.terminal import complain
 
-_OF_THE_MODEL = {  # arguments, and what of a record they are
+_FIELD_OF_MODEL_ARGUMENT = {  # arguments, and what of a record they are
     "steps": "steps",
     "guidance": "guidance",
     "max_sequence_length": "max_sequence_length",
@@ -41,16 +41,16 @@ _OF_THE_MODEL = {  # arguments, and what of a record they are
     "true_cfg": "true_cfg",
     "scheduler": "scheduler_name",
 }
-_ALWAYS = ("prompt", "seed", "width", "height")
-_SAME = (  # or the bits may be others
+_COMMON_ARGUMENTS = ("prompt", "seed", "width", "height")
+_COMPARED_FIELDS = (  # or the bits may be others
     "model", "device", "threads", "dtype", "scheduler", "batch_size", "memory_plan"
 )  # fmt: skip
-_OF_ONE_DRAWING = {"prediction"}  # versions that name a drawing, not what drew
-MOST = 64  # pictures of a batch
+_IGNORED_VERSIONS = {"prediction"}  # versions that name a drawing, not what drew
+MAX_BATCH_SIZE = 64  # pictures of a batch
 
 
 @dataclass(slots=True)
-class Alike:
+class ReplayBackend:
     """A backend that draws each request as it was drawn: in a batch of that size, at its place.
 
     The batch is filled with the same request: what else was in it does not change its pixels, but
@@ -87,7 +87,7 @@ class Alike:
         """Draw each request in a batch of its like."""
         listener = self._only(progress) if progress else None
         for request in requests:
-            with threads(self.record.threads):
+            with torch_threads(self.record.threads):
                 drawn = self._one_of(
                     self.inner.draw([request] * self._size, listener, cancel)
                 )
@@ -98,7 +98,7 @@ class Alike:
     def _size(self) -> int:
         """What a record says is not to be trusted with the memory of the machine."""
         size = self.record.batch_size
-        return size if 0 <= self.record.batch_index < size <= MOST else 1
+        return size if 0 <= self.record.batch_index < size <= MAX_BATCH_SIZE else 1
 
     def _one_of(self, batch: Iterator[Drawn]) -> Drawn:
         """The one at the place; the first where no such batch is drawn: then none is alike."""
@@ -121,7 +121,7 @@ class Alike:
 
 def request_like(
     original: Original,
-    arguments: Arguments,
+    arguments: RequestBuilder,
     given: Mapping[str, Any],
     *,
     backend: str | None,
@@ -132,34 +132,34 @@ def request_like(
 
     Raises `BackendError` when its backend is not installed or it cannot be drawn from its record.
     """
-    record = original.record if backend else redrawable(original.record)
+    record = original.record if backend else redrawable_record(original.record)
     name = backend or record.backend
     same = name == record.backend
-    made = _as_made(original, record, arguments, given) if same else {}
-    like = {**made, **wanted(record, given, same)}
+    made = _recorded_options(original, record, arguments, given) if same else {}
+    like = {**made, **arguments_like(record, given, same)}
     return arguments.request(**like, backend=name, tags=tags, cloud=cloud)
 
 
 def request_again(
     original: Original,
-    arguments: Arguments,
+    arguments: RequestBuilder,
     options: Mapping[str, Any],
     *,
     tags: Iterable[str],
     cloud: bool | None,
-) -> tuple[Alike, Request]:
+) -> tuple[ReplayBackend, Request]:
     """A backend that draws as this picture was drawn, and the request that it was drawn from.
 
     Raises `BackendError` as `request_like`.
     """
-    record = redrawable(original.record)
-    made = _as_made(original, record, arguments, options)
+    record = redrawable_record(original.record)
+    made = _recorded_options(original, record, arguments, options)
     chosen = arguments.choose(record.backend, made, cloud)
     backend = chosen.backend
     request = resolve(
         record.prompt,
         defaults=backend.defaults,
-        limits=limits_for(record, backend.limits),
+        limits=limits_to_redraw(record, backend.limits),
         seed=record.seed,
         steps=record.steps,
         width=record.width,
@@ -167,59 +167,67 @@ def request_again(
         guidance=record.guidance,
         max_sequence_length=record.max_sequence_length,
         tags=arguments.tags(tags),
-        extras=as_said(record) | chosen.extras,
+        extras=recorded_extras(record) | chosen.extras,
     )
-    return Alike(backend, record), request
+    return ReplayBackend(backend, record), request
 
 
-def compared(
-    picture: Picture, original: Original, drawn_by: Alike, cloud: Cloud | None
+def with_comparison(
+    picture: Picture, original: Original, drawn_by: ReplayBackend, cloud: Cloud | None
 ) -> Picture:
     """The picture with `identical` and `differs`, and a line on stderr where it is not the same."""
-    same = identical(original, picture.image, cloud)
-    differs = differences(drawn_by.record, drawn_by.drawn_with)
-    if line := remark(same, differs, drawn_by.inner):
+    same = has_same_pixels(original, picture.image, cloud)
+    differs = drawing_differences(drawn_by.record, drawn_by.drawn_with)
+    if line := describe_comparison(same, differs, drawn_by.inner):
         complain(f"reproduce: {line}")
     return replace(picture, identical=same, differs=differs)
 
 
-def _as_made(
-    original: Original, record: Record, arguments: Arguments, given: Mapping[str, Any]
+def _recorded_options(
+    original: Original,
+    record: Record,
+    arguments: RequestBuilder,
+    given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The options of a picture's backend, and the images that it was drawn from."""
     name, configured = arguments.settings.backend_choice()
-    made = options_of(record, configured if name == here(record.backend) else {}, given)
+    made = backend_options(
+        record,
+        configured if name == validated_backend_name(record.backend) else {},
+        given,
+    )
     folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
     beside = [original.path.parent] if original.path else []
     lacking = [image for image in IMAGES if given.get(image) is None]
     return {**found_inputs(record, [*beside, *folders], lacking), **made}
 
 
-def wanted(
+def arguments_like(
     record: Record, given: Mapping[str, Any], same_model: bool
 ) -> dict[str, Any]:
     """The arguments of `Studio.generate` for this picture, those `given` on top.
 
     With another model only what means the same to every model is taken.
     """
-    values = {name: getattr(record, name) for name in _ALWAYS}
+    values = {name: getattr(record, name) for name in _COMMON_ARGUMENTS}
     if same_model:
         values |= {
-            name: getattr(record, field) for name, field in _OF_THE_MODEL.items()
+            name: getattr(record, field)
+            for name, field in _FIELD_OF_MODEL_ARGUMENT.items()
         }
     return values | {name: value for name, value in given.items() if value is not None}
 
 
-def as_said(record: Record) -> dict[str, Any]:
+def recorded_extras(record: Record) -> dict[str, Any]:
     """What else of the request a record tells, without its images; see `request.options`."""
     return {
-        name: getattr(record, _OF_THE_MODEL[name])
+        name: getattr(record, _FIELD_OF_MODEL_ARGUMENT[name])
         for name in EXTRAS
-        if name in _OF_THE_MODEL
+        if name in _FIELD_OF_MODEL_ARGUMENT
     }
 
 
-def options_of(
+def backend_options(
     record: Record, configured: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """How the backend was made: those options `given` here, as recorded, or as configured.
@@ -234,7 +242,7 @@ def options_of(
     return made
 
 
-def here(name: str) -> str:
+def validated_backend_name(name: str) -> str:
     """The name of a record's backend. Raises `BackendError` when there is none of that name."""
     if name not in backend_names():
         raise BackendError(
@@ -244,14 +252,14 @@ def here(name: str) -> str:
     return name
 
 
-def differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:
+def drawing_differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:
     """How the picture was drawn, and how it was now, where that is not the same."""
     now = {**here, "versions": here.get("versions", {})}
-    pairs = [(name, getattr(record, name), now.get(name)) for name in _SAME]
+    pairs = [(name, getattr(record, name), now.get(name)) for name in _COMPARED_FIELDS]
     pairs += [
         (name, then, now["versions"].get(name))
         for name, then in record.versions.items()
-        if name not in _OF_ONE_DRAWING
+        if name not in _IGNORED_VERSIONS
     ]
     return tuple(
         f"{name.replace('_', ' ')} was {then}, is {today}"
@@ -260,7 +268,9 @@ def differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def remark(same: bool | None, differs: Sequence[str], backend: Backend) -> str:
+def describe_comparison(
+    same: bool | None, differs: Sequence[str], backend: Backend
+) -> str:
     """What to say of a picture that was drawn again; nothing when it is the same in all."""
     if differs:
         return "; ".join(differs)
@@ -271,13 +281,13 @@ def remark(same: bool | None, differs: Sequence[str], backend: Backend) -> str:
     return "" if same else f"other pixels, and {why}"
 
 
-MOST_THREADS = 256  # of a record, which may say anything
+MAX_THREADS = 256  # of a record, which may say anything
 
 
 @contextmanager
-def threads(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Iterator[None]:
     """Draw with so many threads, as long as this lasts; None or nonsense changes nothing."""
-    if count is None or not 0 < count <= MOST_THREADS:
+    if count is None or not 0 < count <= MAX_THREADS:
         yield
         return
     import torch

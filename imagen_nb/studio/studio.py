@@ -16,15 +16,15 @@ from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Size, with_seed
 from imagen_nb.request.sweep import Axis, expanded_prompts
 from imagen_nb.storage.picture import Picture
-from imagen_nb.studio.arguments import Arguments
-from imagen_nb.studio.drawing import Drawing
+from imagen_nb.studio.arguments import RequestBuilder
+from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.library import Library
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.studio.reproduce import compared, request_again, request_like
+from imagen_nb.studio.reproduce import with_comparison, request_again, request_like
 
 if TYPE_CHECKING:
     from imagen_nb.storage.writer import Adopted
-    from imagen_nb.studio.lookup import What
+    from imagen_nb.studio.lookup import PictureRef
 
 
 class Studio(Library):
@@ -54,8 +54,8 @@ class Studio(Library):
         )
         super().__init__(whole, background=background)
         self._backends = Backends(*whole.backend_choice(), whole.options_of)
-        self._arguments = Arguments(whole, self._backends, self.lookup)
-        self._drawing = Drawing(
+        self._arguments = RequestBuilder(whole, self._backends, self.lookup)
+        self._drawing = RequestDrawer(
             whole, self._backends, self._homes, self._writer, self._uplink
         )
 
@@ -64,7 +64,7 @@ class Studio(Library):
         /,
         prompt: str | None = None,
         *,
-        like: What | None = None,
+        like: PictureRef | None = None,
         seed: int | None = None,
         steps: int | None = None,
         width: int | None = None,
@@ -143,7 +143,7 @@ class Studio(Library):
 
     def reproduce(
         self,
-        what: What,
+        what: PictureRef,
         /,
         *,
         tags: Iterable[str] = (),
@@ -178,7 +178,7 @@ class Studio(Library):
                 original, self._arguments, backend_options, tags=tags, cloud=cloud
             )
             picture = self._drawing.draw(alike, [request], call)[0]
-        return compared(picture, original, alike, self.lookup.reader(cloud))
+        return with_comparison(picture, original, alike, self.lookup.reader(cloud))
 
     def sweep(
         self,

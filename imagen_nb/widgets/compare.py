@@ -21,7 +21,7 @@ from imagen_nb.widgets.work import Work, hear_at_once
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.studio.lookup import Original, What
+    from imagen_nb.studio.lookup import Original, PictureRef
 
 _SIDE = 256  # pixels of each in the saved notebook
 
@@ -47,7 +47,7 @@ class Compare(anywidget.AnyWidget):
     _esm = script("dom", "comparison", "compare")
     _css = style("comparison")
 
-    def __init__(self, a: What, b: What) -> None:
+    def __init__(self, a: PictureRef, b: PictureRef) -> None:
         self._work = Work(lambda text: self.send({"kind": "trouble", "text": text}))
         super().__init__()
         hear_at_once([self])

@@ -13,7 +13,7 @@ from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
 from imagen_nb.storage.drawing_queue import Item, Queue, Wish
 from imagen_nb.storage.picture import Picture
-from imagen_nb.studio.live import SIDE, Onlooker
+from imagen_nb.studio.live import PREVIEW_SIDE, StepWatcher
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.thumbnails import webp
 
@@ -263,7 +263,7 @@ class Painter:
         return None if wish.backend == configured.name else wish.backend
 
 
-class _Glances(Onlooker):
+class _Glances(StepWatcher):
     """Tells of a step a few times a second."""
 
     def __init__(self, audience: Audience, previews: bool) -> None:
@@ -274,7 +274,7 @@ class _Glances(Onlooker):
         if step is None:
             return
         picture = self._preview(step)
-        data = webp(picture, SIDE) if picture else None
+        data = webp(picture, PREVIEW_SIDE) if picture else None
         with self._showing:
             if not self._closed.is_set():
                 self._audience.stepped(step, data)

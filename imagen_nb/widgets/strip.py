@@ -14,7 +14,7 @@ from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.drawing_queue import Item, Wish
 from imagen_nb.storage.picture import Picture, summary
-from imagen_nb.studio.live import clock
+from imagen_nb.studio.live import describe_seconds
 from imagen_nb.system.thumbnails import webp
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.saved_page import saved, thumbnails
@@ -59,7 +59,7 @@ class Strip(anywidget.AnyWidget):
             self._keep()
 
     def stepped(self, step: Step, preview: bytes | None) -> None:  # noqa: D102
-        left = f"{clock(step.seconds_left)} left"
+        left = f"{describe_seconds(step.seconds_left)} left"
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
     def drew(self, wish: Wish, picture: Picture) -> None:  # noqa: D102

@@ -167,7 +167,7 @@ class TestWeight:
     ) -> None:
         df = evil_history(40, noise=64)
         weight = im.report(df, target, pictures=1).stat().st_size + 15_000
-        monkeypatch.setattr(pages, "WEIGHT", weight)
+        monkeypatch.setattr(pages, "MAX_REPORT_BYTES", weight)
         read = Read(im.report(df, target))
         assert target.stat().st_size <= weight
         shown = len(read.all("figure"))

@@ -27,7 +27,7 @@ from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError
 from imagen_nb.storage.record import Record
-from imagen_nb.studio.reproduce import differences
+from imagen_nb.studio.reproduce import drawing_differences
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.backend_calls import draw, request_for
 from tests.fixtures.gguf_files import write_gguf
@@ -269,7 +269,7 @@ class TestRecords:
     def test_a_picture_before_there_were_plans_differs_in_none(self, studio: Studio) -> None:
         record = studio.generate("a red boat", seed=1, steps=2).record
         old = record.model_copy(update={"memory_plan": None})
-        assert differences(old, {"memory_plan": {"offload": "model"}}) == ()
+        assert drawing_differences(old, {"memory_plan": {"offload": "model"}}) == ()
 
     def test_what_is_not_known_is_refused_before_anything_is_drawn(self, studio: Studio) -> None:
         with pytest.raises(ValueError, match="it takes dtype, quantization, offload"):

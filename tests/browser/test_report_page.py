@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
-from imagen_nb.analysis.report.page import write
+from imagen_nb.analysis.report.page import write_report
 
 LOOKS = {
     "light": ("light", 1280),
@@ -22,7 +22,9 @@ LOOKS = {
 def report(evil_history: Callable[..., pd.DataFrame], tmp_path: Path) -> Path:
     df = evil_history(40, noise=64)
     df.loc[::5, "local_path"] = None
-    return write(df, tmp_path / "report.html", None, "<script>window.ran = true</script>", 1000)
+    return write_report(
+        df, tmp_path / "report.html", None, "<script>window.ran = true</script>", 1000
+    )
 
 
 def opened(page: Page, path: Path) -> dict[str, list[str]]:

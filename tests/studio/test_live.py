@@ -19,8 +19,8 @@ from PIL import Image
 
 from imagen_nb.backends import Step
 from imagen_nb.studio import live
-from imagen_nb.studio.live import Live, clock
-from imagen_nb.studio.progress import Bar, listener
+from imagen_nb.studio.live import LiveDisplay, describe_seconds
+from imagen_nb.studio.progress import ProgressBar, progress_listener
 from imagen_nb.system.terminal import in_notebook
 
 CELLS = {
@@ -150,39 +150,39 @@ def quiet(thread: threading.Thread) -> None:
 
 def test_however_fast_the_steps_come_few_are_shown(screen: Screen) -> None:
     started = time.monotonic()
-    with Live(100) as shown:
+    with LiveDisplay(100) as shown:
         for number in range(60):
             shown(ended(number, small))
             time.sleep(0.01)
-    looks = (time.monotonic() - started) / live.INTERVAL_S
+    looks = (time.monotonic() - started) / live.DISPLAY_INTERVAL_S
     assert 1 < len(screen.pages) <= looks + 1
     assert "picture 1 of 3, 1:05 left" in screen.pages[0]
     assert screen.pages[-1] == ""
 
 
 def test_a_short_drawing_shows_nothing_at_all(screen: Screen) -> None:
-    with Live(1) as shown:
+    with LiveDisplay(1) as shown:
         shown(ended(1, small))
     quiet(shown._thread)
     assert screen.pages == []
 
 
 def test_before_the_first_step_it_says_that_it_gets_ready(screen: Screen) -> None:
-    with Live(6):
-        time.sleep(3 * live.INTERVAL_S)
+    with LiveDisplay(6):
+        time.sleep(3 * live.DISPLAY_INTERVAL_S)
     assert "getting ready" in screen.pages[0]
     assert len(screen.pages) == 2
 
 
 def test_with_a_loaded_model_a_short_drawing_starts_no_thread(screen: Screen) -> None:
-    with Live(1, loaded=True) as shown:
+    with LiveDisplay(1, loaded=True) as shown:
         shown(ended(1, small))
     assert shown._thread.ident is None
     assert screen.pages == []
 
 
 def test_with_a_loaded_model_a_long_drawing_is_shown(screen: Screen) -> None:
-    with Live(100, loaded=True) as shown:
+    with LiveDisplay(100, loaded=True) as shown:
         for number in range(80):
             shown(ended(number, small))
             time.sleep(0.01)
@@ -198,7 +198,7 @@ def test_a_preview_that_comes_too_late_is_not_shown(screen: Screen) -> None:
         assert answer.wait(30)
         return small(index)
 
-    with Live(6) as shown:
+    with LiveDisplay(6) as shown:
         shown(ended(1, slow))
         assert asked.wait(30)
     answer.set()
@@ -210,10 +210,10 @@ def test_a_preview_that_fails_is_said_once_and_the_bar_goes_on(screen: Screen, c
     def broken(index: int) -> Image.Image:
         raise RuntimeError("no memory")
 
-    with Live(6) as shown:
+    with LiveDisplay(6) as shown:
         for number in range(1, 4):
             shown(ended(number, broken))
-            time.sleep(2 * live.INTERVAL_S)
+            time.sleep(2 * live.DISPLAY_INTERVAL_S)
     assert capsys.readouterr().err.count("no preview of the drawing: RuntimeError") == 1
     assert sum("<progress" in page for page in screen.pages) > 1
 
@@ -221,8 +221,8 @@ def test_a_preview_that_fails_is_said_once_and_the_bar_goes_on(screen: Screen, c
 @pytest.mark.parametrize(
     ("progress", "previews", "kind"),
     [
-        (None, True, Live),
-        (True, False, Live),
+        (None, True, LiveDisplay),
+        (True, False, LiveDisplay),
         (False, True, type(None)),
         (print, True, type(print)),
     ],
@@ -232,18 +232,18 @@ def test_a_notebook_has_the_live_display_unless_told_otherwise(
 ) -> None:
     kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="here"))
     monkeypatch.setitem(sys.modules, "IPython", kernel)
-    with listener([], progress, previews) as listen:
+    with progress_listener([], progress, previews) as listen:
         assert isinstance(listen, kind)
 
 
 def test_elsewhere_there_is_a_bar_on_request_and_nothing_where_nobody_looks() -> None:
     assert not in_notebook()
-    with listener([], True) as listen:
-        assert isinstance(listen, Bar)
-    with listener([], None) as listen:
+    with progress_listener([], True) as listen:
+        assert isinstance(listen, ProgressBar)
+    with progress_listener([], None) as listen:
         assert listen is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3600, "60:00")])
 def test_seconds_are_shown_as_people_read_them(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
+    assert describe_seconds(seconds) == text

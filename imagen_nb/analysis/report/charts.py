@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagen_nb import analysis
-from imagen_nb.analysis.style import SIZE, unshown
+from imagen_nb.analysis.style import FIGURE_INCHES, detached_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-_HEAVY = 250_000  # bytes of SVG; what has more is made of pixels
-_GRID = (8.5, 9.5)  # inches
+_MAX_SVG_BYTES = 250_000  # bytes of SVG; what has more is made of pixels
+_GRID_INCHES = (8.5, 9.5)  # inches
 
 CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
     "Bars: pictures over time, by backend.": analysis.per_day,
@@ -35,32 +35,37 @@ CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
 }
 
 
-def charts(df: pd.DataFrame) -> str:
+def charts_html(df: pd.DataFrame) -> str:
     """The figures that need no pictures, as HTML."""
-    return f'<div class="charts">\n{"".join(_charts(df))}</div>\n'
+    return f'<div class="charts">\n{"".join(_chart_tags(df))}</div>\n'
 
 
-def _charts(df: pd.DataFrame) -> Iterator[str]:
+def _chart_tags(df: pd.DataFrame) -> Iterator[str]:
     for said, draw in CHARTS.items():
-        ax = draw(df, ax=unshown(SIZE))
-        svg = _svg(ax)
-        if len(svg) <= _HEAVY:
-            yield _img("chart", f"{said} The tables have the numbers.", "svg+xml", svg)
+        ax = draw(df, ax=detached_axes(FIGURE_INCHES))
+        svg = _svg_bytes(ax)
+        if len(svg) <= _MAX_SVG_BYTES:
+            yield _chart_tag(
+                "chart", f"{said} The tables have the numbers.", "svg+xml", svg
+            )
         else:
-            yield _img(
-                "chart", f"{said} The tables have the numbers.", "webp", _webp(ax)
+            yield _chart_tag(
+                "chart", f"{said} The tables have the numbers.", "webp", _webp_bytes(ax)
             )
 
 
-def grid(df: pd.DataFrame, cloud: Cloud | None) -> str:
+def picture_grid_html(df: pd.DataFrame, cloud: Cloud | None) -> str:
     """The pictures by seeds and settings, as HTML."""
-    ax = analysis.grid(df, unshown(_GRID), cloud)
-    return _img(
-        "grid", "Pictures in a grid: seeds across, settings down.", "webp", _webp(ax)
+    ax = analysis.grid(df, detached_axes(_GRID_INCHES), cloud)
+    return _chart_tag(
+        "grid",
+        "Pictures in a grid: seeds across, settings down.",
+        "webp",
+        _webp_bytes(ax),
     )
 
 
-def _svg(ax: Axes) -> bytes:
+def _svg_bytes(ax: Axes) -> bytes:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
@@ -71,7 +76,7 @@ def _svg(ax: Axes) -> bytes:
     return buffer.getvalue()
 
 
-def _webp(ax: Axes) -> bytes:
+def _webp_bytes(ax: Axes) -> bytes:
     from PIL import Image
 
     buffer, small = io.BytesIO(), io.BytesIO()
@@ -82,6 +87,6 @@ def _webp(ax: Axes) -> bytes:
     return small.getvalue()
 
 
-def _img(kind: str, alt: str, type: str, data: bytes) -> str:
+def _chart_tag(kind: str, alt: str, type: str, data: bytes) -> str:
     source = f"data:image/{type};base64,{base64.b64encode(data).decode()}"
     return f'<img class="{kind}" alt="{html.escape(alt)}" src="{source}">\n'

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.analysis.report import charts, tables
-from imagen_nb.analysis.report.tables import section
-from imagen_nb.analysis.report.thumbnails import thumbnails
+from imagen_nb.analysis.report.tables import html_section
+from imagen_nb.analysis.report.thumbnails import thumbnails_section
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.frames.schema import require
 from imagen_nb.studio.default import studio
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-WEIGHT = 4_900_000  # bytes of a page
-_COLUMNS = (
+MAX_REPORT_BYTES = 4_900_000  # bytes of a page
+_REPORT_COLUMNS = (
     "id", "prompt", "backend", "model", "seed", "steps", "width", "height", "latency_ms",
     "cost_usd_estimate", "storage_path", "tags", "created_at", "local_path",
 )  # fmt: skip
-_STYLE = Path(__file__).parent / "report.css"
-_BEGINNING = 2000  # bytes of a page in which the mark is
+_REPORT_STYLESHEET = Path(__file__).parent / "report.css"
+_MARK_SEARCH_BYTES = 2000  # bytes of a page in which the mark is
 
 
-def write(
+def write_report(
     df: pd.DataFrame, path: Path | str, cloud: Cloud | None, title: str, pictures: int
 ) -> Path:
     """Write the report as `imagen_nb.report` says."""
-    require(df, *_COLUMNS)
+    require(df, *_REPORT_COLUMNS)
     if pictures < 0:
         raise UsageError(f"pictures must be 0 or more, not {pictures}")
     target = absolute(path)
-    _free(target)
-    page = made(df, cloud, title, pictures)
+    _require_replaceable(target)
+    page = report_html(df, cloud, title, pictures)
     try:
         write_whole(Path(os.path.realpath(target)), page.encode())  # a link stays one
     except OSError as error:
@@ -48,14 +48,14 @@ def write(
     return target
 
 
-def _free(target: Path) -> None:
+def _require_replaceable(target: Path) -> None:
     """Raises when there is what a report must not replace: anything but a report."""
     if target.is_dir():
         raise UsageError(
             f"{target} is a folder: name a file in it, such as {target}/report.html"
         )
     try:
-        if target.exists() and not _replaceable(target):
+        if target.exists() and not _is_replaceable(target):
             raise UsageError(
                 f"{target} is there, and no report of imagen: choose another name, or remove it"
             )
@@ -63,34 +63,38 @@ def _free(target: Path) -> None:
         raise StorageError(f"cannot read {target}: {error.strerror}") from None
 
 
-def _replaceable(target: Path) -> bool:
+def _is_replaceable(target: Path) -> bool:
     """Whether it is an earlier report, or empty."""
     if not target.is_file():
         return False
     with open(target, "rb") as file:
-        beginning = file.read(_BEGINNING)
+        beginning = file.read(_MARK_SEARCH_BYTES)
     return not beginning or MARK.encode() in beginning
 
 
-def made(df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int) -> str:
+def report_html(
+    df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int
+) -> str:
     """The page."""
     before = [
-        head(title, _STYLE, "data:"),
-        _summary(df, title),
-        tables.totals(df),
-        section("Figures", charts.charts(df)),
+        head(title, _REPORT_STYLESHEET, "data:"),
+        _report_heading(df, title),
+        tables.totals_section(df),
+        html_section("Figures", charts.charts_html(df)),
     ]
     if pictures and len(df):
-        before.append(section("Seeds and settings", charts.grid(df, cloud)))
+        before.append(
+            html_section("Seeds and settings", charts.picture_grid_html(df, cloud))
+        )
     before += [
-        tables.by_model(df), tables.latencies(df), tables.costs(df), tables.by_tag(df),
-        tables.by_prompt(df),
+        tables.models_section(df), tables.latencies_section(df), tables.costs_section(df), tables.tags_section(df),
+        tables.prompts_section(df),
     ]  # fmt: skip
-    room = WEIGHT - sum(len(part.encode()) for part in [*before, END])
-    return "".join([*before, thumbnails(df, cloud, pictures, room), END])
+    room = MAX_REPORT_BYTES - sum(len(part.encode()) for part in [*before, END])
+    return "".join([*before, thumbnails_section(df, cloud, pictures, room), END])
 
 
-def _summary(df: pd.DataFrame, title: str) -> str:
+def _report_heading(df: pd.DataFrame, title: str) -> str:
     now = datetime.now().astimezone()
     count = (
         f"{len(df):,} picture{'s' if len(df) != 1 else ''}"
@@ -131,4 +135,4 @@ def report(
     Example:
         >>> im.report(im.history(since="30d"), "november.html", title="November")
     """
-    return write(df, path, studio().reader(), title, pictures)
+    return write_report(df, path, studio().reader(), title, pictures)

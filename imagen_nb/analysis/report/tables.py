@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.analysis.style import kinds
+from imagen_nb.analysis.style import category_texts
 from imagen_nb.frames.moments import by_the_clock
 from imagen_nb.frames.values import labels
 from imagen_nb.system.markup import bidi, escaped
@@ -14,8 +14,8 @@ from imagen_nb.system.markup import bidi, escaped
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST = 20  # rows of a table
-_PARTS = {
+_MAX_TABLE_ROWS = 20  # rows of a table
+_QUANTILES = {
     "5 %": 0.05,
     "25 %": 0.25,
     "median": 0.5,
@@ -25,7 +25,7 @@ _PARTS = {
 }
 
 
-def totals(df: pd.DataFrame) -> str:
+def totals_section(df: pd.DataFrame) -> str:
     """All pictures together."""
     times = by_the_clock(df["created_at"]).dropna()
     seconds = df["latency_ms"].dropna().sum() / 1000
@@ -36,15 +36,15 @@ def totals(df: pd.DataFrame) -> str:
         ("backends", f"{df['backend'].nunique():,}"),
         ("first", f"{times.min():%Y-%m-%d %H:%M}" if len(times) else ""),
         ("last", f"{times.max():%Y-%m-%d %H:%M}" if len(times) else ""),
-        ("time drawn", _span(float(seconds))),
-        ("cost", _dollars(df["cost_usd_estimate"].sum())),
+        ("time drawn", _describe_duration(float(seconds))),
+        ("cost", _describe_dollars(df["cost_usd_estimate"].sum())),
         ("with tags", f"{tagged:,}"),
-        *_states(df),
+        *_cloud_state_rows(df),
     ]
-    return section("All pictures", table(("",), ("",), rows))
+    return html_section("All pictures", html_table(("",), ("",), rows))
 
 
-def _states(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
+def _cloud_state_rows(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
     """How many are in the cloud, wait, and so on, where the frame tells."""
     if "cloud" not in df.columns:
         return
@@ -55,48 +55,48 @@ def _states(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
         yield f"cloud: {state}", f"{count:,}"
 
 
-def by_model(df: pd.DataFrame) -> str:
+def models_section(df: pd.DataFrame) -> str:
     """Backends and models."""
-    groups = _texts(df, "backend", "model").assign(cost=df["cost_usd_estimate"])
+    groups = _text_columns(df, "backend", "model").assign(cost=df["cost_usd_estimate"])
     found = groups.groupby(["backend", "model"])["cost"].agg(["size", "sum"])
     found = found.sort_values("size", ascending=False)
     rows = [
-        (*names, f"{count:,}", f"{count / len(df):.0%}", _dollars(spent))
+        (*names, f"{count:,}", f"{count / len(df):.0%}", _describe_dollars(spent))
         for names, count, spent in zip(
             found.index, found["size"], found["sum"], strict=True
         )
     ]
-    return _section(
+    return _table_section(
         "Backends and models", ("backend", "model"), ("pictures", "share", "cost"), rows
     )
 
 
-def latencies(df: pd.DataFrame) -> str:
+def latencies_section(df: pd.DataFrame) -> str:
     """Percentiles of the seconds that one picture took, for each backend, size and steps."""
     known = df[df["latency_ms"].notna()]
-    groups = _texts(known, "backend").assign(
-        size=kinds(known, "size"),
-        steps=kinds(known, "steps"),
+    groups = _text_columns(known, "backend").assign(
+        size=category_texts(known, "size"),
+        steps=category_texts(known, "steps"),
         seconds=known["latency_ms"].astype(float) / 1000,
     )
     by = groups.groupby(["backend", "size", "steps"])["seconds"]
     counts = by.size().sort_values(ascending=False, kind="stable")
-    parts = by.quantile([*_PARTS.values()]).unstack().loc[counts.index]
+    parts = by.quantile([*_QUANTILES.values()]).unstack().loc[counts.index]
     rows = [
         (*names, f"{count:,}", *(f"{part:.2f}" for part in found))
         for names, count, found in zip(
             counts.index, counts, parts.to_numpy(), strict=True
         )
     ]
-    return _section(
+    return _table_section(
         "Latency, seconds a picture",
         ("backend", "size", "steps"),
-        ("pictures", *_PARTS),
+        ("pictures", *_QUANTILES),
         rows,
     )
 
 
-def by_prompt(df: pd.DataFrame) -> str:
+def prompts_section(df: pd.DataFrame) -> str:
     """The prompts with most pictures."""
     seeds = df.assign(prompt=df["prompt"].fillna("")).groupby("prompt")["seed"]
     found = seeds.agg(["size", "nunique"]).sort_values(
@@ -106,32 +106,32 @@ def by_prompt(df: pd.DataFrame) -> str:
         (prompt, f"{count:,}", f"{different:,}")
         for prompt, count, different in found.itertuples(name=None)
     ]
-    return _section("Prompts", ("prompt",), ("pictures", "seeds"), rows)
+    return _table_section("Prompts", ("prompt",), ("pictures", "seeds"), rows)
 
 
-def by_tag(df: pd.DataFrame) -> str:
+def tags_section(df: pd.DataFrame) -> str:
     """The tags of most pictures."""
     counts = df["tags"].map(labels).explode().dropna().value_counts()
     rows = [
         (tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()
     ]
-    return _section("Tags", ("tag",), ("pictures", "share"), rows)
+    return _table_section("Tags", ("tag",), ("pictures", "share"), rows)
 
 
-def costs(df: pd.DataFrame) -> str:
+def costs_section(df: pd.DataFrame) -> str:
     """What each month cost, the last ones first."""
     paid = df[df["cost_usd_estimate"].fillna(0) > 0]
     months = by_the_clock(paid["created_at"]).dt.strftime("%Y-%m")
     found = paid["cost_usd_estimate"].groupby(months).agg(["size", "sum"])
     found["all"] = found["sum"].cumsum()
     rows = [
-        (month, f"{count:,}", _dollars(spent), _dollars(so_far))
+        (month, f"{count:,}", _describe_dollars(spent), _describe_dollars(so_far))
         for month, count, spent, so_far in found[::-1].itertuples(name=None)
     ]
-    return _section("Cost", ("month",), ("pictures", "cost", "so far"), rows)
+    return _table_section("Cost", ("month",), ("pictures", "cost", "so far"), rows)
 
 
-def _section(
+def _table_section(
     title: str,
     texts: Sequence[str],
     numbers: Sequence[str],
@@ -139,23 +139,23 @@ def _section(
 ) -> str:
     """The first rows as a table, and how many there are besides."""
     if not rows:
-        return section(title, "<p>none</p>")
-    left = len(rows) - _MOST
+        return html_section(title, "<p>none</p>")
+    left = len(rows) - _MAX_TABLE_ROWS
     more = (
         f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>"
         if left > 0
         else ""
     )
-    return section(title, table(texts, numbers, rows[:_MOST]), more)
+    return html_section(title, html_table(texts, numbers, rows[:_MAX_TABLE_ROWS]), more)
 
 
-def _texts(df: pd.DataFrame, *names: str) -> Any:
+def _text_columns(df: pd.DataFrame, *names: str) -> Any:
     """These columns as text; what is not known is nothing."""
     columns = df[[*names]].astype(object)
     return columns.where(columns.notna(), "").astype(str)
 
 
-def _span(seconds: float) -> str:
+def _describe_duration(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
     return (
         f"{seconds:.1f} s"
@@ -166,36 +166,38 @@ def _span(seconds: float) -> str:
     )
 
 
-def _dollars(amount: float) -> str:
+def _describe_dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 10 else f"${amount:.4f}" if amount else "$0"
 
 
-_SHORT, _CELL = (
+_MAX_UNBROKEN_CHARS, _MAX_CELL_CHARS = (
     30,
     200,
 )  # letters of a table's cell: that stay on one line, that are shown
 
 
-def section(title: str, *parts: str) -> str:
+def html_section(title: str, *parts: str) -> str:
     """A part of the page with a heading; the parts are HTML."""
     return f"<section>\n<h2>{html.escape(title)}</h2>\n{''.join(parts)}\n</section>\n"
 
 
-def table(
+def html_table(
     texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> str:
     """A table: columns of untrusted text, then columns of numbers, right-aligned by the style."""
     names = [f"<th>{html.escape(name)}</th>" for name in texts]
     names += [f'<th class="n">{html.escape(name)}</th>' for name in numbers]
-    lines = "".join(f"<tr>{''.join(_cells(row, len(texts)))}</tr>\n" for row in rows)
+    lines = "".join(
+        f"<tr>{''.join(_html_cells(row, len(texts)))}</tr>\n" for row in rows
+    )
     head = f"<thead><tr>{''.join(names)}</tr></thead>"
     return f'<div class="wide"><table>{head}\n<tbody>\n{lines}</tbody></table></div>\n'
 
 
-def _cells(row: Sequence[object], texts: int) -> Iterable[str]:
+def _html_cells(row: Sequence[object], texts: int) -> Iterable[str]:
     for place, value in enumerate(row):
         if place < texts:
-            kind = ' class="long"' if len(str(value)) > _SHORT else ""
-            yield f"<td{kind}>{bidi(value, _CELL)}</td>"
+            kind = ' class="long"' if len(str(value)) > _MAX_UNBROKEN_CHARS else ""
+            yield f"<td{kind}>{bidi(value, _MAX_CELL_CHARS)}</td>"
         else:
-            yield f'<td class="n">{escaped(value, _CELL)}</td>'
+            yield f'<td class="n">{escaped(value, _MAX_CELL_CHARS)}</td>'

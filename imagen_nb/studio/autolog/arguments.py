@@ -10,11 +10,11 @@ from typing import Any
 
 from imagen_nb.studio.autolog.noise import Generators, generators_of
 
-_EMPTY: Mapping[str, Any] = {}
+_NO_ARGUMENTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CallArguments:
     """One call's arguments. `generators` is read before the call, which changes them."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Said:
         value = self.given.get(name)
         return self.defaults.get(name) if value is None else value
 
-    def within(self, inner: Sequence[Said]) -> Said:
+    def within(self, inner: Sequence[CallArguments]) -> CallArguments:
         """What a subclass was told, completed by what it told its parent, if it did so once."""
         if len(inner) != 1:
             return self
@@ -34,21 +34,21 @@ class Said:
             name: value for name, value in self.given.items() if value is not None
         }
         mine = "generator" in values or "latents" in values
-        return Said(
+        return CallArguments(
             {**told.given, **values},
             {**self.defaults, **told.defaults},
             self.generators if mine else told.generators,
         )
 
 
-def said(
+def arguments_of_call(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Said:
+) -> CallArguments:
     """The arguments of a method's call, itself included. Raises `TypeError` if they do not fit."""
-    signature = _signature(function)
+    signature = _cached_signature(function)
     bound = signature.bind(*args, **kwargs).arguments
     loose = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    more = bound.pop(loose[0], _EMPTY) if loose else _EMPTY
+    more = bound.pop(loose[0], _NO_ARGUMENTS) if loose else _NO_ARGUMENTS
     given = {**bound, **more}
     given.pop(next(iter(signature.parameters), ""), None)  # self
     defaults = {
@@ -56,11 +56,11 @@ def said(
         for name, parameter in signature.parameters.items()
         if parameter.default is not parameter.empty
     }
-    return Said(
+    return CallArguments(
         given, defaults, generators_of(given.get("generator"), given.get("latents"))
     )
 
 
 @functools.lru_cache(maxsize=64)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def _cached_signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(function)

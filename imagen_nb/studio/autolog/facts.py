@@ -10,47 +10,50 @@ from typing import Any
 
 from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.storage.record import Record
-from imagen_nb.studio.autolog.arguments import Said
-from imagen_nb.studio.autolog.images import Shown
+from imagen_nb.studio.autolog.arguments import CallArguments
+from imagen_nb.studio.autolog.images import CopiedImage
 from imagen_nb.studio.autolog.noise import Generators
-from imagen_nb.studio.redraw import AUTOLOGGED
+from imagen_nb.studio.redraw import AUTOLOG_BACKEND
 from imagen_nb.system.paths import absolute, portable
 
-EMBEDDED = (
+EMBEDDED_PROMPT = (
     "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
 )
-_ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone
+_RECORDED_ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone
     "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "max_sequence_length",
     "width", "height", "num_images_per_prompt", "generator", "output_type", "return_dict",
 }  # fmt: skip
-_DENOISERS = ("transformer", "unet", "prior")
-_LONGEST, _MOST = 2000, 64  # characters of a text, items of a list
+_DENOISER_NAMES = ("transformer", "unet", "prior")
+_MAX_TEXT_CHARS, _MAX_ITEMS = 2000, 64  # characters of a text, items of a list
 
 
-def records(
-    pipeline: Any, told: Said, pictures: Sequence[Shown], latency_ms: int
+def records_of_call(
+    pipeline: Any, told: CallArguments, pictures: Sequence[CopiedImage], latency_ms: int
 ) -> list[Record]:
     """What is known of the pictures of one call. `latency_ms`: milliseconds, of each."""
     count = len(pictures)
-    prompts, negative = _prompts(told, count), _texts(told["negative_prompt"], count)
+    prompts, negative = (
+        _prompt_per_picture(told, count),
+        _text_per_picture(told["negative_prompt"], count),
+    )
     common = {
-        **_of_pipeline(pipeline),
-        **_of_call(pipeline, told),
+        **_facts_of_pipeline(pipeline),
+        **_facts_of_call(pipeline, told),
         "latency_ms": latency_ms,
     }
-    options = {**_origin(pipeline), "arguments": _arguments(told)}
+    options = {**_class_and_source(pipeline), "arguments": _other_arguments(told)}
     if len(set(prompts)) > 1:
         options["prompts"] = len(set(prompts))
     return [
         Record(
             prompt=prompts[index], width=one.width, height=one.height, batch_size=count,
-            batch_index=index, **common, **_noise(told.generators, index, count, options, negative),
+            batch_index=index, **common, **_seed_and_options(told.generators, index, count, options, negative),
         )
         for index, one in enumerate(pictures)
     ]  # fmt: skip
 
 
-def _noise(
+def _seed_and_options(
     generators: Generators, index: int, count: int, options: Mapping[str, Any],
     negative: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
@@ -62,14 +65,14 @@ def _noise(
     }
 
 
-def _prompts(told: Said, count: int) -> Sequence[str]:
+def _prompt_per_picture(told: CallArguments, count: int) -> Sequence[str]:
     if told["prompt"] is None:
         embedded = told["prompt_embeds"] is not None
-        return [EMBEDDED if embedded else ""] * count
-    return _texts(told["prompt"], count)
+        return [EMBEDDED_PROMPT if embedded else ""] * count
+    return _text_per_picture(told["prompt"], count)
 
 
-def _texts(value: Any, count: int) -> Sequence[str]:
+def _text_per_picture(value: Any, count: int) -> Sequence[str]:
     """The text of each picture: pipelines draw so many pictures of the first, then of the next."""
     if value is None:
         return []
@@ -82,22 +85,22 @@ def _texts(value: Any, count: int) -> Sequence[str]:
     return [texts[index * len(texts) // count] for index in range(count)]
 
 
-def _of_call(pipeline: Any, told: Said) -> dict[str, Any]:
+def _facts_of_call(pipeline: Any, told: CallArguments) -> dict[str, Any]:
     guidance, length = told["guidance_scale"], told["max_sequence_length"]
     return {
-        "backend": AUTOLOGGED,
+        "backend": AUTOLOG_BACKEND,
         "cost_usd_estimate": 0.0,
-        "steps": _steps(pipeline, told),
-        "guidance": float(guidance) if _is_number(guidance) else None,
+        "steps": _step_count(pipeline, told),
+        "guidance": float(guidance) if _is_finite_number(guidance) else None,
         "max_sequence_length": length if isinstance(length, int) else None,
     }
 
 
-def _is_number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _steps(pipeline: Any, told: Said) -> int:
+def _step_count(pipeline: Any, told: CallArguments) -> int:
     """As asked for, or as the scheduler counted them; 0 where nothing is denoised."""
     listed = [
         told[name] for name in ("timesteps", "sigmas") if hasattr(told[name], "__len__")
@@ -110,11 +113,11 @@ def _steps(pipeline: Any, told: Said) -> int:
     return asked if isinstance(asked, int) else 0
 
 
-def _of_pipeline(pipeline: Any) -> dict[str, Any]:
+def _facts_of_pipeline(pipeline: Any) -> dict[str, Any]:
     import torch
 
     scheduler = getattr(pipeline, "scheduler", None)
-    networks = [getattr(pipeline, name, None) for name in _DENOISERS]
+    networks = [getattr(pipeline, name, None) for name in _DENOISER_NAMES]
     denoiser = next((one for one in networks if one is not None), pipeline)
     device = str(getattr(pipeline, "_execution_device", "")) or None
     return {
@@ -123,70 +126,71 @@ def _of_pipeline(pipeline: Any) -> dict[str, Any]:
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "loras": [{"name": str(name)} for name in getattr(denoiser, "peft_config", ())],
-        "model": _name(pipeline),
+        "model": _model_name(pipeline),
         "versions": dict(versions()),
     }
 
 
-def _origin(pipeline: Any) -> dict[str, Any]:
+def _class_and_source(pipeline: Any) -> dict[str, Any]:
     """The class, by its whole name unless diffusers defines it."""
     kind = type(pipeline)
     ours = kind.__module__.startswith("diffusers.")
     name = kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"
-    source = _source(pipeline)
+    source = _model_source(pipeline)
     if source and os.path.exists(source):
         source = portable(absolute(source))
     return {"pipeline": name, **({"model": source} if source else {})}
 
 
-def _name(pipeline: Any) -> str | None:
+def _model_name(pipeline: Any) -> str | None:
     """What records call the model: a Hugging Face id, or the folder's own name."""
-    source = _source(pipeline)
+    source = _model_source(pipeline)
     if source and (os.path.exists(source) or os.path.isabs(source)):
         return Path(source).name
     return source or None
 
 
-def _source(pipeline: Any) -> str:
+def _model_source(pipeline: Any) -> str:
     """A Hugging Face id, a path, or "" for a pipeline made of parts."""
     return str(getattr(pipeline, "name_or_path", None) or "")
 
 
-def _arguments(told: Said) -> dict[str, Any]:
+def _other_arguments(told: CallArguments) -> dict[str, Any]:
     """What else was said, unless it is what the pipeline does anyway."""
-    names = told.given.keys() - _ELSEWHERE
-    values = {name: plain(told.given[name]) for name in sorted(names)}
+    names = told.given.keys() - _RECORDED_ELSEWHERE
+    values = {name: json_value(told.given[name]) for name in sorted(names)}
     return {
         name: value
         for name, value in values.items()
-        if value is not None and value != plain(told.defaults.get(name))
+        if value is not None and value != json_value(told.defaults.get(name))
     }
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """The value for a record: JSON as it is, and of anything else a word on what it was."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
-        return _writable(value)
+        return _limited_text(value)
     if isinstance(value, Mapping):
         return {
-            _writable(str(name)): plain(item) for name, item in [*value.items()][:_MOST]
+            _limited_text(str(name)): json_value(item)
+            for name, item in [*value.items()][:_MAX_ITEMS]
         }
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value[:_MOST]]
+        return [json_value(item) for item in value[:_MAX_ITEMS]]
     if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
-        return plain(value.item())
-    return _described(value)
+        return json_value(value.item())
+    return _describe_value(value)
 
 
-def _writable(text: str) -> str:
-    return text[:_LONGEST].encode(errors="replace").decode()
+def _limited_text(text: str) -> str:
+    return text[:_MAX_TEXT_CHARS].encode(errors="replace").decode()
 
 
-def _described(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     """Its kind and shape; never its own words, which may hold anything."""
     kind = type(value).__name__
     if callable(value):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_CHANNELS = (1, 3, 4)
-_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # what a PNG holds
+_CHANNEL_COUNTS = (1, 3, 4)
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # what a PNG holds
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CopiedImage:
     """One picture, safe from what the caller does to theirs. `image` makes it; sizes in pixels."""
 
     width: int
@@ -30,7 +30,7 @@ def images_in(result: Any, *, as_tuple: bool) -> Any:
     return getattr(result, "images", None)
 
 
-def shown(images: Any) -> list[Shown]:
+def copy_images(images: Any) -> list[CopiedImage]:
     """The pictures: of PIL's images, or arrays (B, H, W, C) or tensors (B, C, H, W).
 
     None of them when these are no pictures, such as the frames of a video.
@@ -40,27 +40,27 @@ def shown(images: Any) -> list[Shown]:
     if isinstance(images, Image):
         images = [images]
     if isinstance(images, Sequence):
-        return _of_list(images)
-    return [found for one in _parts(images) if (found := _of_array(one))]
+        return _copy_list(images)
+    return [found for one in _batch_items(images) if (found := _copy_array(one))]
 
 
-def _of_list(images: Sequence[Any]) -> list[Shown]:
+def _copy_list(images: Sequence[Any]) -> list[CopiedImage]:
     from PIL.Image import Image
 
     if all(isinstance(one, Image) for one in images):
         return [
-            Shown(one.width, one.height, partial(_writable, one.copy()))
+            CopiedImage(one.width, one.height, partial(_in_png_mode, one.copy()))
             for one in images
         ]
-    found = [_of_array(one) for one in images]
+    found = [_copy_array(one) for one in images]
     return [one for one in found if one] if all(found) else []
 
 
-def _parts(images: Any) -> Sequence[Any]:
+def _batch_items(images: Any) -> Sequence[Any]:
     return [*images] if getattr(images, "ndim", 0) == 4 else []
 
 
-def _of_array(one: Any) -> Shown | None:
+def _copy_array(one: Any) -> CopiedImage | None:
     """A picture of one array (H, W, C) or tensor (C, H, W), copied now and converted later."""
     if getattr(one, "ndim", 0) != 3:
         return None
@@ -69,10 +69,14 @@ def _of_array(one: Any) -> Shown | None:
     else:
         one = one.copy()
     height, width, channels = one.shape
-    return Shown(width, height, partial(_image, one)) if channels in _CHANNELS else None
+    return (
+        CopiedImage(width, height, partial(_image_of_pixels, one))
+        if channels in _CHANNEL_COUNTS
+        else None
+    )
 
 
-def _image(pixels: Any) -> Image:
+def _image_of_pixels(pixels: Any) -> Image:
     """(H, W, C) floats in 0…1, or bytes, -> a picture, as diffusers converts them."""
     import numpy as np
     from PIL import Image
@@ -87,5 +91,5 @@ def _image(pixels: Any) -> Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _writable(image: Image) -> Image:
-    return image if image.mode in _MODES else image.convert("RGB")
+def _in_png_mode(image: Image) -> Image:
+    return image if image.mode in _PNG_MODES else image.convert("RGB")

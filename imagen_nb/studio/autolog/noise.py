@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.request.request import MAX_SEED
-from imagen_nb.studio.redraw import OWN, SHARED
+from imagen_nb.studio.redraw import OWN_GENERATOR, SHARED_GENERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Generators:
             return Noise(None, f"{len(self.seeds)} for {pictures} pictures")
         each = len(self.seeds) == pictures
         seed, why_not = self.seeds[index if each else 0]
-        return Noise(seed, why_not or (OWN if each else SHARED))
+        return Noise(seed, why_not or (OWN_GENERATOR if each else SHARED_GENERATOR))
 
 
 def generators_of(given: Any, latents: Any) -> Generators:
@@ -48,11 +48,14 @@ def generators_of(given: Any, latents: Any) -> Generators:
     several = [*given] if isinstance(given, Sequence) else [given]
     twice = len({id(one) for one in several}) < len(several)
     return Generators(
-        tuple((None, "used twice") if twice else _seed(one) for one in several)
+        tuple(
+            (None, "used twice") if twice else _seed_of_generator(one)
+            for one in several
+        )
     )
 
 
-def _seed(generator: Any) -> tuple[int | None, str]:
+def _seed_of_generator(generator: Any) -> tuple[int | None, str]:
     """Its seed, if it has drawn nothing since it was seeded; else why it has none."""
     import torch
 

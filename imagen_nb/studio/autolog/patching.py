@@ -8,38 +8,44 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-Call = Callable[..., Any]
-Observer = Callable[[Call, Any, tuple[Any, ...], Mapping[str, Any]], Any]
+CallMethod = Callable[..., Any]
+Observer = Callable[[CallMethod, Any, tuple[Any, ...], Mapping[str, Any]], Any]
 
-_CALL, _HOOK = "__call__", "__init_subclass__"
-_originals: WeakKeyDictionary[Call, Call] = WeakKeyDictionary()  # by ours around them
+_CALL_METHOD, _HOOK_METHOD = "__call__", "__init_subclass__"
+_original_of_wrapper: WeakKeyDictionary[CallMethod, CallMethod] = (
+    WeakKeyDictionary()
+)  # by ours around them
 
 
-def put_around(base: type, observer: Callable[[], Observer | None]) -> None:
+def wrap_calls(base: type, observer: Callable[[], Observer | None]) -> None:
     """Let the observer make every call of `base` and its subclasses, those to come included.
 
     It is asked for at each call; None lets the call through, for whoever still holds ours.
     """
-    for kind in _family(base):
-        _wrap(kind, observer)
-    if not isinstance(vars(base).get(_HOOK), _Hook):
-        setattr(base, _HOOK, _Hook(base, vars(base).get(_HOOK), observer))
+    for kind in _class_and_subclasses(base):
+        _wrap_class(kind, observer)
+    if not isinstance(vars(base).get(_HOOK_METHOD), _SubclassHook):
+        setattr(
+            base,
+            _HOOK_METHOD,
+            _SubclassHook(base, vars(base).get(_HOOK_METHOD), observer),
+        )
 
 
-def take_off(base: type) -> None:
+def unwrap_calls(base: type) -> None:
     """Give every class its own `__call__` back."""
-    if isinstance(hook := vars(base).get(_HOOK), _Hook):
+    if isinstance(hook := vars(base).get(_HOOK_METHOD), _SubclassHook):
         if hook.before is None:
-            delattr(base, _HOOK)
+            delattr(base, _HOOK_METHOD)
         else:
-            setattr(base, _HOOK, hook.before)
-    for kind in _family(base):
-        call = vars(kind).get(_CALL)
-        if inspect.isfunction(call) and call in _originals:
-            setattr(kind, _CALL, _originals[call])
+            setattr(base, _HOOK_METHOD, hook.before)
+    for kind in _class_and_subclasses(base):
+        call = vars(kind).get(_CALL_METHOD)
+        if inspect.isfunction(call) and call in _original_of_wrapper:
+            setattr(kind, _CALL_METHOD, _original_of_wrapper[call])
 
 
-def _family(base: type) -> Iterator[type]:
+def _class_and_subclasses(base: type) -> Iterator[type]:
     """The class and all below it, each once."""
     found = [base]
     for kind in found:  # which grows meanwhile
@@ -48,13 +54,15 @@ def _family(base: type) -> Iterator[type]:
         yield kind
 
 
-def _wrap(kind: type, observer: Callable[[], Observer | None]) -> None:
-    original = vars(kind).get(_CALL)
-    if inspect.isfunction(original) and original not in _originals:
-        setattr(kind, _CALL, _around(original, observer))
+def _wrap_class(kind: type, observer: Callable[[], Observer | None]) -> None:
+    original = vars(kind).get(_CALL_METHOD)
+    if inspect.isfunction(original) and original not in _original_of_wrapper:
+        setattr(kind, _CALL_METHOD, _wrapper_of(original, observer))
 
 
-def _around(original: Call, observer: Callable[[], Observer | None]) -> Call:
+def _wrapper_of(
+    original: CallMethod, observer: Callable[[], Observer | None]
+) -> CallMethod:
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         observe = observer()
@@ -66,11 +74,11 @@ def _around(original: Call, observer: Callable[[], Observer | None]) -> Call:
         "__wrapped__"
     ):  # e.g. the one that keeps gradients
         call.__wrapped__ = unwrapped
-    _originals[call] = original
+    _original_of_wrapper[call] = original
     return call
 
 
-class _Hook:
+class _SubclassHook:
     """`__init_subclass__` of the base class: as it was, and then ours around the new class."""
 
     def __init__(
@@ -84,6 +92,6 @@ class _Hook:
                 super(self.base, owner).__init_subclass__(**kwargs)  # type: ignore[arg-type]
             else:
                 self.before.__get__(None, owner)(**kwargs)
-            _wrap(owner, self.observer)
+            _wrap_class(owner, self.observer)
 
         return made

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import Cancelled, ImagenError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio.autolog.arguments import Said, said
-from imagen_nb.studio.autolog.facts import records
-from imagen_nb.studio.autolog.images import Shown, images_in, shown
-from imagen_nb.studio.autolog.patching import Call
-from imagen_nb.studio.nesting import Outermost, outermost, within
+from imagen_nb.studio.autolog.arguments import CallArguments, arguments_of_call
+from imagen_nb.studio.autolog.facts import records_of_call
+from imagen_nb.studio.autolog.images import CopiedImage, images_in, copy_images
+from imagen_nb.studio.autolog.patching import CallMethod
+from imagen_nb.studio.nesting import (
+    OutermostDrawing,
+    outermost_drawing,
+    drawing_on_behalf_of,
+)
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
     from imagen_nb.storage.writer import Adopted
 
-_ENOUGH = 2  # calls of a parent to know that it was more than one
+_MAX_INNER_CALLS = 2  # calls of a parent to know that it was more than one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +45,19 @@ class Recorder:
 
     def __call__(
         self,
-        original: Call,
+        original: CallMethod,
         pipeline: Any,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
         """Make the call, and record the pictures that it returns."""
-        if around := outermost():
+        if around := outermost_drawing():
             if (
-                around.drawer is pipeline and len(around.inner) < _ENOUGH
+                around.drawer is pipeline and len(around.inner) < _MAX_INNER_CALLS
             ):  # it calls its parent
                 around.inner.append(self._said(original, pipeline, args, kwargs))
             return original(pipeline, *args, **kwargs)
-        with self._drawing(), within(pipeline) as around:
+        with self._drawing(), drawing_on_behalf_of(pipeline) as around:
             told = self._said(original, pipeline, args, kwargs)
             began = time.perf_counter()
             result = original(pipeline, *args, **kwargs)
@@ -63,42 +67,46 @@ class Recorder:
 
     def _said(
         self,
-        original: Call,
+        original: CallMethod,
         pipeline: Any,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-    ) -> Said | Exception:
+    ) -> CallArguments | Exception:
         """The arguments, or why they cannot be told: no matter, if the call itself fails."""
         try:
-            return said(original, (pipeline, *args), kwargs)
+            return arguments_of_call(original, (pipeline, *args), kwargs)
         except Exception as error:
             return error
 
     def _record(
         self,
         pipeline: Any,
-        told: Said | Exception,
-        around: Outermost,
+        told: CallArguments | Exception,
+        around: OutermostDrawing,
         result: Any,
         seconds: float,
     ) -> None:
         with self._unharmed():
             if isinstance(told, Exception):
                 raise told
-            whole = told.within([one for one in around.inner if isinstance(one, Said)])
+            whole = told.within(
+                [one for one in around.inner if isinstance(one, CallArguments)]
+            )
             pictures = self._shown(result, whole)
             if pictures:
                 latency_ms = round(seconds * 1000 / len(pictures))
-                self._keep(pictures, records(pipeline, whole, pictures, latency_ms))
+                self._keep(
+                    pictures, records_of_call(pipeline, whole, pictures, latency_ms)
+                )
 
-    def _shown(self, result: Any, told: Said) -> list[Shown]:
+    def _shown(self, result: Any, told: CallArguments) -> list[CopiedImage]:
         if told["output_type"] == "latent":
             self._tell("a call with output_type='latent' returns no pictures to record")
             return []
         images = images_in(result, as_tuple=told["return_dict"] is False)
-        return shown(images) if images is not None else []
+        return copy_images(images) if images is not None else []
 
-    def _keep(self, pictures: Sequence[Shown], drawn: Sequence[Record]) -> None:
+    def _keep(self, pictures: Sequence[CopiedImage], drawn: Sequence[Record]) -> None:
         pairs = [
             (one.image, record) for one, record in zip(pictures, drawn, strict=True)
         ]

@@ -8,14 +8,17 @@ from collections.abc import Iterable
 
 from imagen_nb.request.validation import checked_tags
 from imagen_nb.studio import default as shortcuts
-from imagen_nb.studio.autolog.patching import Observer, put_around, take_off
+from imagen_nb.studio.autolog.patching import Observer, wrap_calls, unwrap_calls
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.system.import_hooks import no_longer, when_imported
 from imagen_nb.system.terminal import complain
 
-_MODULE, _BASE = "diffusers.pipelines.pipeline_utils", "DiffusionPipeline"
+_PIPELINE_MODULE, _PIPELINE_CLASS = (
+    "diffusers.pipelines.pipeline_utils",
+    "DiffusionPipeline",
+)
 
-_lock = threading.Lock()
+_recorder_lock = threading.Lock()
 _recorder: Recorder | None = None
 
 
@@ -41,36 +44,40 @@ def autolog(
         ConfigError: for a configuration that cannot be used.
     """
     global _recorder
-    with _lock:
+    with _recorder_lock:
         if disable:
             _recorder = None
-            no_longer(_MODULE, _switch_on)
-            if base := _base():
-                take_off(base)
+            no_longer(_PIPELINE_MODULE, _wrap_pipelines)
+            if base := _pipeline_class():
+                unwrap_calls(base)
             return
-        where = _where(cloud)
+        where = _describe_destination(cloud)
         _recorder = Recorder(shortcuts.studio, checked_tags(tags), cloud)
-    when_imported(_MODULE, _switch_on)
+    when_imported(_PIPELINE_MODULE, _wrap_pipelines)
     complain(f"autolog: what diffusers pipelines draw is kept in {where}")
 
 
-def _where(cloud: bool | None) -> str:
+def _describe_destination(cloud: bool | None) -> str:
     studio = shortcuts.studio()
     copied = " and copied to your Supabase" if studio.copies(cloud) else ""
     return f"{studio.settings.output.dir}{copied}"
 
 
-def _switch_on() -> None:
-    if base := _base():
-        put_around(base, _observer)
+def _wrap_pipelines() -> None:
+    if base := _pipeline_class():
+        wrap_calls(base, _current_recorder)
     else:  # raising it would break somebody's import
-        complain(f"autolog: this diffusers has no {_BASE}: nothing is recorded")
+        complain(
+            f"autolog: this diffusers has no {_PIPELINE_CLASS}: nothing is recorded"
+        )
 
 
-def _base() -> type | None:
-    base: type | None = getattr(sys.modules.get(_MODULE), _BASE, None)
+def _pipeline_class() -> type | None:
+    base: type | None = getattr(
+        sys.modules.get(_PIPELINE_MODULE), _PIPELINE_CLASS, None
+    )
     return base
 
 
-def _observer() -> Observer | None:
+def _current_recorder() -> Observer | None:
     return _recorder
