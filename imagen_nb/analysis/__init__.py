@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.analysis.picture_grid import grid
 from imagen_nb.analysis.style import (
     GROUP_COLOURS,
+    add_legend,
+    category_texts,
+    format_date_axis,
+    label,
+    mark_empty,
+    most_frequent_names,
     titled_axes,
     use_whole_numbers,
-    format_date_axis,
-    most_frequent_names,
-    category_texts,
-    label,
-    add_legend,
-    mark_empty,
 )
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import by_the_clock

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.style import (
     FIGURE_INCHES,
-    titled_axes,
     category_texts,
     label,
     mark_empty,
+    titled_axes,
 )
 from imagen_nb.frames.schema import require
 

@@ -14,7 +14,7 @@ from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.drawing_queue import Item, Wish
 from imagen_nb.storage.picture import Picture, summary
-from imagen_nb.studio.live import describe_seconds
+from imagen_nb.studio.progress import describe_seconds
 from imagen_nb.system.thumbnails import webp
 from imagen_nb.widgets.painter import Waiting
 from imagen_nb.widgets.saved_page import saved, thumbnails

@@ -16,7 +16,7 @@ from traitlets.config import Config
 import imagen_nb as im
 from imagen_nb.backends import backend_names
 from imagen_nb.cli import app, magic
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio import default
 
 EXTENSION = "%load_ext imagen_nb"
 
@@ -44,10 +44,9 @@ class Session:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     folder = tmp_path / "pictures"
-    studio = im.configure(backend="flux-tiny-local", output={"dir": str(folder)}, steps=1)
+    im.configure(backend="flux-tiny-local", output={"dir": str(folder)}, steps=1)
     yield Session(folder)
-    studio.close()
-    shortcuts._default = None
+    default.leave()
 
 
 def words(line: str, cell: str = "", **names: Any) -> list[str]:

@@ -16,7 +16,7 @@ from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.server_state import ServerState
@@ -61,13 +61,11 @@ def lost(folder: Path, local_supabase: TwoUsers, server: ServerState) -> dict[st
 
 @pytest.fixture
 def studio(
-    lost: dict[str, Lost], folder: Path, local_supabase: TwoUsers, proxy: FaultProxy,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Studio]:  # fmt: skip
+    lost: dict[str, Lost], folder: Path, local_supabase: TwoUsers, proxy: FaultProxy
+) -> Iterator[Studio]:
     """The default session, after the loss; it asks through the proxy."""
     own = settings(folder, local_supabase, proxy.url)
-    with Studio(own, background=False) as studio:
-        monkeypatch.setattr(shortcuts, "_default", studio)
+    with Studio(own, background=False) as studio, using(studio):
         yield studio
 
 

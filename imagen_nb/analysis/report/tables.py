@@ -36,7 +36,7 @@ def totals_section(df: pd.DataFrame) -> str:
         ("backends", f"{df['backend'].nunique():,}"),
         ("first", f"{times.min():%Y-%m-%d %H:%M}" if len(times) else ""),
         ("last", f"{times.max():%Y-%m-%d %H:%M}" if len(times) else ""),
-        ("time drawn", _describe_duration(float(seconds))),
+        ("time drawn", _describe_total_time(float(seconds))),
         ("cost", _describe_dollars(df["cost_usd_estimate"].sum())),
         ("with tags", f"{tagged:,}"),
         *_cloud_state_rows(df),
@@ -155,7 +155,7 @@ def _text_columns(df: pd.DataFrame, *names: str) -> Any:
     return columns.where(columns.notna(), "").astype(str)
 
 
-def _describe_duration(seconds: float) -> str:
+def _describe_total_time(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
     return (
         f"{seconds:.1f} s"

@@ -1,1 +1,5 @@
-"""Records what diffusers pipelines draw in this program, without changing it."""
+"""Record what diffusers pipelines draw in this program, without changing it.
+
+Other rooms use:
+    switch: `autolog`, which switches it on and off
+"""

@@ -22,7 +22,7 @@ from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
 
 import imagen_nb as im
 from imagen_nb.errors import ConfigError, UsageError
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import FAST, Own, gradient, seeded
 
@@ -289,12 +289,11 @@ class TestSwitch:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         call = FluxPipeline.__call__
-        monkeypatch.setattr(shortcuts, "_default", None)
         monkeypatch.setenv("IMAGEN_STEPS", "many")
-        with pytest.raises(ConfigError):
+        with using(None), pytest.raises(ConfigError):
             im.autolog()
         monkeypatch.delenv("IMAGEN_STEPS")
-        with pytest.raises(UsageError, match="tag"):
+        with using(None), pytest.raises(UsageError, match="tag"):
             im.autolog(tags=["a\nb"])
         assert FluxPipeline.__call__ is call
 

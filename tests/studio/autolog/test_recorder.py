@@ -26,7 +26,7 @@ from imagen_nb import analysis
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.cli.history import print_history
 from imagen_nb.storage.record import new_id
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio import default
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import FAST, Own, bare, gradient, seeded
@@ -161,7 +161,7 @@ class TestOneCall:
             Own()(SimpleNamespace(images=[gradient()]), prompt=f"boat {number}")
         done.set()
         other.join()
-        shortcuts.studio().close()
+        default.studio().close()
         assert len([*tmp_path.rglob("*-boat-*.png")]) == 30
 
 
