@@ -136,7 +136,7 @@ class RequestBuilder:
         return chosen.backend, requests
 
     def tags(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """Return the configured tags and these. Raises UsageError for what is no tag."""
+        """Return the configured tags and these; raise UsageError for what is no tag."""
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
     def _or_configured(self, name: str, value: Any) -> Any:
@@ -145,7 +145,7 @@ class RequestBuilder:
     def _size(
         self, width: int | None, height: int | None, extras: Mapping[str, Any]
     ) -> Size:
-        """Complete the size, unless there is an init image, whose size is taken then."""
+        """Complete the size, unless there is an init image, which then decides."""
         if extras.get("init_image") is not None:
             return width, height
         return (

@@ -1,4 +1,4 @@
-"""The default Studio, and `im.generate` and the other functions that call its methods."""
+"""The default Studio, and `im.generate` and the like, which call its methods."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ def studio() -> Studio:
 
 
 def configure(**settings: Any) -> Studio:
-    """Replace the default Studio by one with these settings, e.g. `configure(backend="auto")`.
+    """Replace the default Studio by one with these settings.
 
     Nested keys are given as mappings: `configure(output={"dir": "~/pictures"})`.
     Raises `ConfigError` for unknown keys and bad values; the old Studio then stays.
+
+    >>> im.configure(backend="auto", steps=4)
     """
     fresh = Studio(settings)
     old = _replace_default(fresh)
@@ -41,9 +43,9 @@ def configure(**settings: Any) -> Studio:
 
 
 def leave() -> None:
-    """Close the default Studio without waiting for the cloud; the next call makes a new one.
+    """Close the default Studio without waiting for the cloud.
 
-    What was not sent stays in the outbox.
+    The next call makes a new one. What was not sent stays in the outbox.
     """
     old = _replace_default(None)
     if old:

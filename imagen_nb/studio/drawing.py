@@ -26,7 +26,7 @@ from imagen_nb.system.terminal import complain
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawingCall:
-    """One call of `generate`, `sweep` or `reproduce`: its arguments beside the requests.
+    """A call of `generate`, `sweep` or `reproduce`: what it says beside the requests.
 
     `again`: draw even what was drawn today. `cancelled`: set by `RequestDrawer.cancel`.
     Other arguments are those of `Studio.generate`.
@@ -156,7 +156,7 @@ class RequestDrawer:
         return written
 
     def _explain(self, backend: Backend, requests: Sequence[Request]) -> None:
-        """Say why auto chose this backend, and that a request ignores its init image."""
+        """Say why auto chose this backend, and if a request ignores its init image."""
         reason = self.backends.why(backend)
         if reason:
             complain(reason)

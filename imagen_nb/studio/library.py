@@ -67,13 +67,13 @@ class Library:
     ) -> pd.DataFrame:
         """Return every picture ever made that meets all conditions, newest first.
 
-        One row a picture, in the columns of imagen.images, then `local_path` and `cloud`
-        (pending, synced, off or "failed: <the reason>"). `df.imagen` looks at, compares,
-        tags and repeats them.
+        One row a picture, in the columns of imagen.images, then `local_path` and
+        `cloud` (pending, synced, off or "failed: <the reason>"). `df.imagen` looks at,
+        compares, tags and repeats them.
 
         Args:
-            since: the earliest time: a datetime, a date, or text such as "7d", "2 weeks",
-                "2026-05-11", "yesterday". Times without a zone are local.
+            since: the earliest time: a datetime, a date, or text such as "7d", "2
+                weeks", "2026-05-11", "yesterday". Times without a zone are local.
             until: the latest time, as since; a date includes the whole day.
             prompt: words that must all occur, in any case, also within words; "an exact
                 phrase" in quotation marks; -without.
@@ -85,11 +85,11 @@ class Library:
             size: (width, height) in pixels or "128x128", or several.
             ids: only the pictures of these ids.
             limit: at most this many, the newest.
-            source: "cloud"; "local", this machine's catalog; "merged", the cloud and what
-                of this machine is not there yet; or "auto", the cloud if it is configured
-                and answers, else local: then a line on stderr says so.
-            sidecar: fetch the whole records too, as dicts in the column `sidecar`, which
-                otherwise is None.
+            source: "cloud"; "local", this machine's catalog; "merged", the cloud and
+                what of this machine is not there yet; or "auto", the cloud if it is
+                configured and answers, else local: then a line on stderr says so.
+            sidecar: fetch the whole records too, as dicts in the column `sidecar`,
+                which otherwise is None.
 
         Raises:
             UsageError: for a condition that cannot be understood.
@@ -126,10 +126,11 @@ class Library:
         """Copy the pictures that wait to the cloud, and wait until they are there.
 
         Args:
-            timeout: seconds; what is not sent by then stays pending. None waits for all.
+            timeout: in seconds; what is not sent by then stays pending. None waits
+                until all is sent.
             pictures: copy only these (pictures or their ids).
-            include_private: pictures (or their ids) made with the cloud switched off that
-                shall be copied after all.
+            include_private: pictures (or their ids) made with the cloud switched off
+                that shall be copied after all.
             progress: called with (done, total) now and then.
 
         Raises:
@@ -144,7 +145,7 @@ class Library:
         return self._uplink.sync(catalogs, ids, timeout=timeout, progress=progress)
 
     def copies(self, cloud: bool | None = None) -> bool:
-        """Whether pictures drawn with this `cloud` argument are copied to a Supabase."""
+        """Whether pictures drawn with this argument are copied to a Supabase."""
         return self._uplink.can(cloud)
 
     def verify(
@@ -153,13 +154,13 @@ class Library:
         """Compare this session's folders with their copies; a line for each difference.
 
         Every picture must have its row in the cloud, and its object must be the same as
-        the file on this machine, byte for byte. Raises `CloudError` if the cloud cannot be
-        reached.
+        the file on this machine, byte for byte. Raises `CloudError` if the cloud cannot
+        be reached.
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
 
     def waiting(self) -> list[Entry]:
-        """Return the pictures that wait for the cloud, oldest first, with the last error."""
+        """Return the pictures that wait for the cloud, oldest first, with their errors."""
         return [
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
         ]
@@ -175,12 +176,12 @@ class Library:
     def tag(self, what: Any, /, *names: str) -> int:
         """Add tags to pictures: here at once, in the cloud when it can be reached.
 
-        A rating (`rating:1` to `rating:5`) replaces the one before; `keeper` and `reject`
-        replace each other. Returns the number of pictures.
+        A rating (`rating:1` to `rating:5`) replaces the one before; `keeper` and
+        `reject` replace each other. Returns the number of pictures.
 
         Args:
-            what: a picture in any form that `reproduce` takes, a history (all its rows),
-                or any number of these.
+            what: a picture in any form that `reproduce` takes, a history (all its
+                rows), or any number of these.
             *names: the tags.
 
         Raises:
@@ -193,7 +194,7 @@ class Library:
         return self._retag(what, change(add=names))
 
     def untag(self, what: Any, /, *names: str) -> int:
-        """Remove tags from pictures; arguments, result and errors are those of `tag`."""
+        """Remove tags from pictures; arguments, result and errors are as of `tag`."""
         return self._retag(what, change(remove=names))
 
     def rate(self, what: Any, /, stars: int | None) -> int:
@@ -212,7 +213,7 @@ class Library:
         return self.tag(what, REJECT)
 
     def reader(self) -> Cloud | None:
-        """Return the session's client to read from the cloud; None without a Supabase."""
+        """Return the session's client to read from the cloud, or None without one."""
         return self._uplink.reader()
 
     def catalog(self, output: str | Path | None = None) -> Catalog:

@@ -1,4 +1,4 @@
-"""Find the pictures that people point at: by an id, a row, a file, a Picture or a frame."""
+"""Find the pictures that people point at, by an id, a row, a file or a frame."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Finds pictures in a session's catalogs and, if one is configured, in its Supabase.
+    """Finds pictures in a session's catalogs and in its Supabase, if it has one.
 
     Attributes:
         catalogs: returns the session's catalogs, once all pictures are written.
@@ -68,19 +68,19 @@ class Lookup:
         return find_original(picture, self.catalogs(), self.reader(cloud))
 
     def ids(self, pictures: Any) -> list[str]:
-        """Return the ids of pictures, each once, in any form that `Studio.tag` takes."""
+        """Return the ids, each once, of pictures in any form that `Studio.tag` takes."""
         ids = ids_of(pictures, self.catalogs(), self.reader())
         return [*dict.fromkeys(ids)]
 
     def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return the tags of those of these pictures that are on this machine, by id."""
+        """Return the tags, by id, of those pictures that are on this machine."""
         requested = [*ids]
         entries = (catalog.get(id) for catalog in self.catalogs() for id in requested)
         return {str(entry.record.id): entry.record.tags for entry in entries if entry}
 
 
 def is_picture(value: Any) -> bool:
-    """Whether this names a recorded picture, rather than an image's file or its pixels."""
+    """Whether this names a recorded picture, rather than an image's file or pixels."""
     if isinstance(value, str):
         return _ID_PREFIX.fullmatch(value) is not None and not Path(value).exists()
     return isinstance(value, (Picture, Record, UUID)) or _is_row(value)
@@ -160,7 +160,7 @@ def load_original_file(original: Original, cloud: Cloud | None) -> bytes:
 def has_same_pixels(
     original: Original, image: Image, cloud: Cloud | None
 ) -> bool | None:
-    """Whether an image (RGB) has the original's pixels; None if that has no file left."""
+    """Whether an image (RGB) has the original's pixels; None if its file is gone."""
     before = _load_pixels(original, cloud)
     if before is None:
         return None

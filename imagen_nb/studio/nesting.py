@@ -37,7 +37,7 @@ def outermost_drawing() -> OutermostDrawing | None:
 
 @contextmanager
 def drawing_on_behalf_of(drawer: object) -> Iterator[OutermostDrawing]:
-    """Mark everything that this thread draws meanwhile as part of the drawer's drawing."""
+    """Mark what this thread draws meanwhile as a part of the drawer's drawing."""
     before = outermost_drawing()
     _thread_state.drawing = drawing = OutermostDrawing(drawer)
     try:

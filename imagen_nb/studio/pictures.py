@@ -98,10 +98,10 @@ class Pictures(Sequence[Picture]):
         return {"text/plain": repr(self), "text/html": captioned(tag, caption)}
 
     def contact_sheet(self, columns: int | None = None, cell: int = CELL) -> Image:
-        """Return the first pictures (at most 200) as one image, with headings for a grid.
+        """Return the first pictures, at most 200, as one image; a grid has headings.
 
-        The fastest axis runs to the right; the others, combined, run down. A picture that
-        cannot be read is grey and says why.
+        The fastest axis runs to the right; the others, combined, run down. A picture
+        that cannot be read is grey and says why.
 
         Args:
             columns: how many pictures stand side by side; None is the length of the
@@ -119,8 +119,9 @@ class Pictures(Sequence[Picture]):
     def save_contact_sheet(self) -> Path:
         """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
 
-        Never overwrites another file: then the name ends in the next free `-2`, `-3`, ….
-        Raises UsageError if there are no pictures, StorageError if it cannot be written.
+        Never overwrites another file: then the name ends in the next free `-2`, `-3`,
+        …. Raises UsageError if there are no pictures, StorageError if it cannot be
+        written.
         """
         if not self._pictures:
             raise UsageError("no pictures, so no contact sheet")

@@ -133,7 +133,7 @@ class StepWatcher:
         raise NotImplementedError
 
     def preview(self, step: Step) -> Image | None:
-        """Return the unfinished picture, or None when it cannot or shall not be shown."""
+        """Return the unfinished picture; None if it cannot or shall not be shown."""
         if not (self._previews and step.preview):
             return None
         try:

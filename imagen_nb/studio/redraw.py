@@ -29,15 +29,15 @@ def redrawable_record(record: Record) -> Record:
     if reason:
         raise BackendError(
             f"the picture {str(record.id)[:8]} cannot be drawn again from its record,"
-            f" because {reason}: call the pipeline itself again, with what `sidecar` has"
-            f' of it in im.history(ids="{record.id}", sidecar=True)'
+            f" because {reason}: call the pipeline itself again, with what `sidecar`"
+            f' has of it in im.history(ids="{record.id}", sidecar=True)'
         )
     options = {"model": str(record.options["model"])}
     return record.model_copy(update={"backend": "flux", "options": options})
 
 
 def limits_to_redraw(record: Record, limits: Limits) -> Limits:
-    """Return a model's limits, raised so that what was drawn once can be drawn again."""
+    """Return a model's limits, raised so that this picture can be drawn again."""
     length = min(record.max_sequence_length or 0, _MAX_FLUX_TOKENS)
     return replace(limits, max_sequence_length=max(limits.max_sequence_length, length))
 

@@ -56,11 +56,11 @@ MAX_TORCH_THREADS = 256
 
 
 class ReplayBackend:
-    """Draws each request as a recorded picture was drawn: in a batch, at the same place.
+    """Draws each request as a picture was drawn: in such a batch, at the same place.
 
     The batch has the recorded size and is filled with copies of the request. The other
-    pictures of a batch do not change a picture's pixels, but its place does where several
-    threads of a CPU share the work, and so does the number of threads.
+    pictures of a batch do not change a picture's pixels, but its place does where
+    several threads of a CPU share the work, and so does the number of threads.
 
     Attributes:
         drawn_with: how the last picture was drawn: record fields, such as versions.
@@ -85,7 +85,7 @@ class ReplayBackend:
     def draw(
         self, requests: Sequence[Request], progress: Progress | None, cancel: Event
     ) -> Iterator[Drawn]:
-        """Draw each request in a batch of copies; give the one at the recorded place."""
+        """Draw each request in a batch of copies; give the copy at the same place."""
         listener = _for_one_picture(progress) if progress else None
         for request in requests:
             batch = [request] * self._batch_size
@@ -127,8 +127,8 @@ def request_like(
     Args:
         original: the picture.
         arguments: builds the request.
-        given: arguments of `Studio.generate` that replace the recorded ones; None is not
-            given.
+        given: arguments of `Studio.generate` that replace the recorded ones; None is
+            not given.
         backend: the name of another backend, or None.
         tags: of the new picture.
         cloud: see `Studio.generate`.
@@ -222,8 +222,8 @@ def backend_options(
 ) -> dict[str, Any]:
     """Return the options to make a picture's backend with: given, or as recorded.
 
-    LoRAs and a model's folder are never the configured ones, unless nothing is recorded.
-    Raises BackendError if a LoRA's file is missing, or is another file than then.
+    LoRAs are never the configured ones, and the model only if none is recorded. Raises
+    BackendError if a LoRA's file is missing, or is another file than then.
     """
     options = {**record.options, **given}
     if "loras" not in given and (record.loras or "loras" in configured):

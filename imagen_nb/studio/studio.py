@@ -33,8 +33,8 @@ class Studio(Library):
     Invariant: a picture is on disk and in the catalog before a method returns it.
 
     Args:
-        settings: nested as in imagen.yaml, or complete Settings; they take precedence over
-            environment variables and the configuration file.
+        settings: nested as in imagen.yaml, or complete Settings; they take precedence
+            over environment variables and the configuration file.
         config: the configuration file, instead of $IMAGEN_CONFIG or
             ~/.config/imagen.yaml.
         background: copy pictures to the cloud after they are drawn, on a thread of its
@@ -87,8 +87,8 @@ class Studio(Library):
 
         Args:
             prompt: what to draw.
-            like: start from this picture, in any form that `reproduce` takes, and change
-                only what else is given. Its tags are not taken over.
+            like: start from this picture, in any form that `reproduce` takes, and
+                change only what else is given. Its tags are not taken over.
             seed: 0 … 2^53-1; None chooses one at random. The same request with the same
                 seed gives the same picture.
             steps: denoising steps; None is the model's default.
@@ -99,17 +99,18 @@ class Studio(Library):
             tags: labels to find it by.
             cloud: False marks it never to be copied to the cloud; None follows the
                 configuration.
-            output: a folder, or a file ending in .png, instead of the configured folder.
-                A file of that name is not overwritten: the next one is called -2.
+            output: a folder, or a file ending in .png, instead of the configured
+                folder. Never overwrites a file: the next one of that name ends in -2.
             again: False returns a picture of today with the same settings, if there is
                 one, instead of drawing it again.
-            progress: called after each step; True or False shows or hides the bar, which
-                in a notebook has a small preview of the picture (unless `preview: off`).
-            **backend_options: what else this backend takes, see below and docs/models.md.
+            progress: called after each step; True or False shows or hides the bar,
+                which in a notebook has a small preview (unless `preview: off`).
+            **backend_options: what else this backend takes, see below and
+                docs/models.md.
 
         Of the request, if the model takes them: max_sequence_length=…; init_image=…, to
-        start from or to edit: a file, a picture in any form that `reproduce` takes, a PIL
-        image or an array; mask=…, likewise, white where the image is painted anew;
+        start from or to edit: a file, a picture in any form that `reproduce` takes, a
+        PIL image or an array; mask=…, likewise, white where the image is painted anew;
         strength=…, how much of it is drawn anew, 0 to 1; negative_prompt=… and
         true_cfg=…, the scale of classifier-free guidance; scheduler=…, a name.
 
@@ -168,7 +169,8 @@ class Studio(Library):
         """Draw a picture again, from all that is recorded of it, and compare the two.
 
         With the same backend, versions and device the pixels are identical, and
-        `.identical` says so; otherwise a line on stderr, and `.differs`, say what differs.
+        `.identical` says so; otherwise a line on stderr, and `.differs`, say what
+        differs.
 
         Args:
             what: an id (or its first 8 digits), a row of a history, a PNG, a sidecar, a
@@ -216,9 +218,9 @@ class Studio(Library):
         """Draw every combination of the lists: prompts vary slowest, seeds fastest.
 
         Alternatives in prompts, `{red|blue} boat`, expand in order. `size` is (width,
-        height) in pixels, either of them None for the model's default. Other arguments and
-        the errors are those of `generate`; each of seeds, steps, guidance, size, strength,
-        true_cfg, scheduler and negative_prompt is a value or a list of values.
+        height) in pixels, either of them None for the model's default. Other arguments
+        and the errors are those of `generate`; each of seeds, steps, guidance, size,
+        strength, true_cfg, scheduler and negative_prompt is a value or a list of them.
 
         Example:
             >>> im.sweep("a {red|blue} boat", seeds=range(4), steps=[4, 8])
@@ -251,8 +253,8 @@ class Studio(Library):
     ) -> Pictures:
         """Draw one prompt once with each of these seeds.
 
-        Braces in the prompt are braces, not alternatives. Other arguments and the errors
-        are those of `generate`.
+        Braces in the prompt are braces, not alternatives. Other arguments and the
+        errors are those of `generate`.
         """
         with self._drawing.call(cloud, output, progress, again) as call:
             chosen, first = self._arguments.request(
@@ -272,8 +274,8 @@ class Studio(Library):
     ) -> list[Future[Picture]]:
         """Keep pictures that were not drawn by this session, on the writer's thread.
 
-        `history`, `sync`, `tag` and the like wait until they are written, and so does the
-        end of the program. The tags, owner and cloud in their records become this
+        `history`, `sync`, `tag` and the like wait until they are written, and so does
+        the end of the program. The tags, owner and cloud in their records become this
         session's.
 
         Args:
@@ -313,9 +315,10 @@ class Studio(Library):
         self._drawing.cancel()
 
     def drawing_with(self, name: str | None = None) -> tuple[Backend, str]:
-        """Return the backend of this name, by default the configured one; load no model.
+        """Return the backend of this name, by default the configured one.
 
-        The text beside it says why "auto" chose it, once in a session; otherwise it is "".
+        Loads no model. The text beside it says why "auto" chose it, once in a session;
+        otherwise it is "".
         """
         backend = self._backends.get(name)
         return backend, self._backends.why(backend)

@@ -16,10 +16,10 @@ import pytest
 
 import imagen_nb as im
 from imagen_nb.analysis.report import page as pages
-from imagen_nb.analysis.report.tables import escaped
 from imagen_nb.cli import run
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system.markup import escaped
 from tests.fixtures.fault_proxy import Fault, FaultProxy
 from tests.fixtures.pictures import render
 

@@ -29,7 +29,7 @@ class CallArguments:
         return self.defaults.get(name) if value is None else value
 
     def completed_by(self, inner: Sequence[CallArguments]) -> CallArguments:
-        """Add what the pipeline gave to its parent's `__call__`, if it called that once.
+        """Add what the pipeline gave to its parent's `__call__`, if it did so once.
 
         `inner`: the arguments of these calls.
         """

@@ -1,4 +1,4 @@
-"""Make the records of a pipeline's pictures: from the call, the pipeline and the images."""
+"""Make the records of the pictures that a pipeline's call returned."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def records_of_call(
 
 
 def json_value(value: Any) -> Any:
-    """Return the value as a record can hold it: JSON, cut; of other things their kind."""
+    """Return the value as a record can hold it: as JSON, or as the name of its kind."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -103,7 +103,7 @@ def _prompt_per_picture(arguments: CallArguments, count: int) -> Sequence[str]:
 
 
 def _text_per_picture(value: Any, count: int) -> Sequence[str]:
-    """Return each picture's text: pipelines draw all pictures of the first text first."""
+    """Return each picture's text; pipelines draw all pictures of one text in a row."""
     if value is None:
         return []
     single = isinstance(value, str) or not isinstance(value, Iterable)
@@ -160,7 +160,7 @@ def _facts_of_pipeline(pipeline: Any) -> dict[str, Any]:
 
 
 def _class_and_source(pipeline: Any) -> dict[str, Any]:
-    """Return the class, by its whole name unless diffusers defines it, and the weights."""
+    """Return the class, its whole name unless diffusers defines it, and the weights."""
     kind = type(pipeline)
     if kind.__module__.startswith("diffusers."):
         options = {"pipeline": kind.__name__}

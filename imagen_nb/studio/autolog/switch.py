@@ -23,12 +23,12 @@ _recorder: Recorder | None = None
 def autolog(
     disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None
 ) -> None:
-    """Keep every picture that diffusers pipelines draw in this program, as `generate` does.
+    """Keep every picture that diffusers pipelines draw in this program.
 
-    From now on each call of a pipeline whose result has `.images` is recorded: as files
-    with the prompt, seed, settings and versions, in the history, and in the cloud. The
-    calls return what they did before, pixel for pixel; when a picture cannot be kept, a
-    line on stderr says so.
+    From now on each call of a pipeline whose result has `.images` is recorded as
+    `generate` records its own pictures: as files with the prompt, seed, settings and
+    versions, in the history, and in the cloud. The calls return what they did before,
+    pixel for pixel; when a picture cannot be kept, a line on stderr says so.
 
     Args:
         disable: stop recording and leave the pipelines as they were.
@@ -42,7 +42,8 @@ def autolog(
 
     Example:
         >>> im.autolog(tags=["exp-3"])
-        >>> FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")("a red boat")
+        >>> pipeline = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")
+        >>> pipeline("a red boat")
     """
     global _recorder
     with _recorder_lock:
