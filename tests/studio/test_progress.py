@@ -28,7 +28,8 @@ from imagen_nb.studio.progress import (
 from imagen_nb.system.terminal import in_notebook
 
 CELLS = {
-    "start": "import imagen_nb as im; im.configure(backend='flux-tiny-local', output={'dir': 'out'})",
+    "start": "import imagen_nb as im\n"
+    "im.configure(backend='flux-tiny-local', output={'dir': 'out'})",
     "one": "print('before'); im.generate('a red boat', seed=1)",
     "many": "im.sweep('a red boat', seeds=range(8), steps=60)",
     "hidden": "im.sweep('a red boat', seeds=range(8), steps=61, progress=False);",

@@ -21,8 +21,9 @@ from tests.fixtures.supabase_fixtures import TwoUsers
 def online(server: ServerState, local_supabase: TwoUsers, folder: Path) -> Iterator[Studio]:
     user = {name: getattr(local_supabase, name) for name in ("url", "email", "password")}
     settings = {
-        "output": {"dir": str(folder)}, "supabase": {**user, "key": local_supabase.anon_key},
-    }  # fmt: skip
+        "output": {"dir": str(folder)},
+        "supabase": {**user, "key": local_supabase.anon_key},
+    }
     with Studio(settings) as studio, using(studio):
         yield studio
     im.autolog(disable=True)
