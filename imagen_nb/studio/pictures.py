@@ -107,11 +107,15 @@ class Pictures(Sequence[Picture]):
             columns: how many pictures stand side by side; None is the length of the
                 fastest axis, or at most 8.
             cell: the side of a picture, in pixels.
+
+        Raises:
+            UsageError: if there are no pictures.
         """
+        self._require_pictures()
         pictures = self._pictures[:MAX_CELLS]
         across = len(self.axes[-1].values) if self.axes else None
         if columns is None:
-            columns = across or min(8, max(1, len(pictures)))
+            columns = across or min(8, len(pictures))
         labels = self._labels(columns) if columns == across else Labels()
         images = [_load_image_or_grey(picture) for picture in pictures]
         return contact_sheet(images, columns, labels, cell)
@@ -123,12 +127,15 @@ class Pictures(Sequence[Picture]):
         …. Raises UsageError if there are no pictures, StorageError if it cannot be
         written.
         """
-        if not self._pictures:
-            raise UsageError("no pictures, so no contact sheet")
+        self._require_pictures()
         first = self._pictures[0].path
         buffer = io.BytesIO()
         self.contact_sheet().save(buffer, "PNG")
         return keep_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
+
+    def _require_pictures(self) -> None:
+        if not self._pictures:
+            raise UsageError("no pictures, so no contact sheet")
 
     def _labels(self, columns: int) -> Labels:
         across = self.axes[-1]

@@ -169,8 +169,14 @@ def test_another_contact_sheet_of_the_same_name_is_not_overwritten(studio, tmp_p
 
     first, again, other = sheet(1, 2), sheet(1, 2), sheet(1, 3)
     assert (again, other.name) == (first, f"{first.stem}-2.png")
-    with pytest.raises(im.UsageError, match="no pictures"):
-        im.Pictures([]).save_contact_sheet()
+
+
+def test_no_pictures_have_no_contact_sheet() -> None:
+    none = im.Pictures([])
+    for make in (none.contact_sheet, none.save_contact_sheet):
+        with pytest.raises(im.UsageError) as error:
+            make()
+        assert str(error.value) == "no pictures, so no contact sheet"
 
 
 def test_cloud_off_marks_the_picture(studio, tmp_path: Path) -> None:
