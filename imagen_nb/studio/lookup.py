@@ -83,7 +83,9 @@ def is_picture(value: Any) -> bool:
     """Whether this names a recorded picture, rather than an image's file or pixels."""
     if isinstance(value, str):
         return _ID_PREFIX.fullmatch(value) is not None and not Path(value).exists()
-    return isinstance(value, (Picture, Record, UUID)) or _is_row(value)
+    if isinstance(value, (Picture, Record, UUID)):
+        return True
+    return _is_frame(value) or _is_row(value)
 
 
 def find_original(
@@ -114,6 +116,10 @@ def find_original(
         return _find_by_id(picture, catalogs, cloud)
     if isinstance(picture, (str, Path)):
         return _original_in_file(absolute(picture))
+    if _is_frame(picture):
+        raise UsageError(
+            "expected one picture, not a DataFrame: give one row, e.g. df.iloc[0]"
+        )
     if _is_row(picture):
         return _original_of_row(picture, catalogs, cloud)
     raise UsageError(
