@@ -142,7 +142,7 @@ def ids_of(
         return [str(pictures.record.id)]
     if isinstance(pictures, Record):
         return [str(pictures.id)]
-    if hasattr(pictures, "index") and not isinstance(pictures, Sequence):  # a row
+    if _is_row(pictures):
         return [str(pictures["id"])]
     if isinstance(pictures, UUID) or _is_whole_id(pictures):
         return [str(pictures).lower()]
@@ -178,6 +178,8 @@ def _is_frame(value: Any) -> bool:
 
 
 def _is_row(value: Any) -> bool:
+    if isinstance(value, Sequence):  # such as text or bytes, which have `index` too
+        return False
     return hasattr(value, "index") and "id" in value
 
 
