@@ -115,7 +115,7 @@ class ReplayBackend:
 
 def request_like(
     original: Original,
-    arguments: RequestBuilder,
+    builder: RequestBuilder,
     given: Mapping[str, Any],
     *,
     backend: str | None,
@@ -126,7 +126,7 @@ def request_like(
 
     Args:
         original: the picture.
-        arguments: builds the request.
+        builder: builds the request.
         given: arguments of `Studio.generate` that replace the recorded ones; None is
             not given.
         backend: the name of another backend, or None.
@@ -140,14 +140,14 @@ def request_like(
     record = original.record if backend else redrawable_record(original.record)
     name = backend or record.backend
     same = name == record.backend
-    options = _recorded_options(original, record, arguments, given) if same else {}
+    options = _recorded_options(original, record, builder, given) if same else {}
     like = {**options, **arguments_like(record, given, same)}
-    return arguments.request(**like, backend=name, tags=tags, cloud=cloud)
+    return builder.request(**like, backend=name, tags=tags, cloud=cloud)
 
 
 def request_again(
     original: Original,
-    arguments: RequestBuilder,
+    builder: RequestBuilder,
     options: Mapping[str, Any],
     *,
     tags: Iterable[str],
@@ -159,8 +159,8 @@ def request_again(
     are those of `request_like`.
     """
     record = redrawable_record(original.record)
-    recorded = _recorded_options(original, record, arguments, options)
-    chosen = arguments.choose(record.backend, recorded, cloud)
+    recorded = _recorded_options(original, record, builder, options)
+    chosen = builder.choose(record.backend, recorded, cloud)
     backend = chosen.backend
     request = resolve(
         record.prompt,
@@ -172,7 +172,7 @@ def request_again(
         height=record.height,
         guidance=record.guidance,
         max_sequence_length=record.max_sequence_length,
-        tags=arguments.tags(tags),
+        tags=builder.tags(tags),
         extras=recorded_extras(record) | chosen.extras,
     )
     return ReplayBackend(backend, record), request
@@ -318,15 +318,15 @@ def _for_one_picture(progress: Progress) -> Progress:
 def _recorded_options(
     original: Original,
     record: Record,
-    arguments: RequestBuilder,
+    builder: RequestBuilder,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the options of a picture's backend, and the images it was drawn from."""
-    name, configured = arguments.settings.backend_choice()
+    name, configured = builder.settings.backend_choice()
     if name != validated_backend_name(record.backend):
         configured = {}
     options = backend_options(record, configured, given)
-    folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
+    folders = [catalog.folder for catalog in builder.lookup.catalogs()]
     if original.path:
         folders.insert(0, original.path.parent)
     missing = [image for image in IMAGES if given.get(image) is None]

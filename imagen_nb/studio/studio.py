@@ -59,8 +59,8 @@ class Studio(Library):
             settings = load_settings(settings, config)
         super().__init__(settings, background=background)
         self._backends = Backends(*settings.backend_choice(), settings.options_of)
-        self._arguments = RequestBuilder(settings, self._backends, self.lookup)
-        self._drawing = RequestDrawer(
+        self._builder = RequestBuilder(settings, self._backends, self.lookup)
+        self._drawer = RequestDrawer(
             settings, self._backends, self._homes, self._writer, self._uplink
         )
 
@@ -137,23 +137,23 @@ class Studio(Library):
             "guidance": guidance,
             **backend_options,
         }
-        with self._drawing.call(cloud, output, progress, again) as call:
+        with self._drawer.call(cloud, output, progress, again) as call:
             if like is not None:
                 chosen, request = request_like(
                     self.lookup.original(like, cloud),
-                    self._arguments,
+                    self._builder,
                     given,
                     backend=backend,
                     tags=tags,
                     cloud=cloud,
                 )
             elif prompt is not None:
-                chosen, request = self._arguments.request(
+                chosen, request = self._builder.request(
                     **given, backend=backend, tags=tags, cloud=cloud
                 )
             else:
                 raise UsageError("nothing to draw: give a prompt, or like= a picture")
-            return self._drawing.draw(chosen, [request], call)[0]
+            return self._drawer.draw(chosen, [request], call)[0]
 
     def reproduce(
         self,
@@ -190,12 +190,12 @@ class Studio(Library):
         Example:
             >>> im.reproduce(im.history().iloc[0]).identical
         """
-        with self._drawing.call(cloud, output, progress) as call:
+        with self._drawer.call(cloud, output, progress) as call:
             original = self.lookup.original(what, cloud)
             backend, request = request_again(
-                original, self._arguments, backend_options, tags=tags, cloud=cloud
+                original, self._builder, backend_options, tags=tags, cloud=cloud
             )
-            picture = self._drawing.draw(backend, [request], call)[0]
+            picture = self._drawer.draw(backend, [request], call)[0]
         return with_comparison(picture, original, backend, self.lookup.reader(cloud))
 
     def sweep(
@@ -225,8 +225,8 @@ class Studio(Library):
         Example:
             >>> im.sweep("a {red|blue} boat", seeds=range(4), steps=[4, 8])
         """
-        with self._drawing.call(cloud, output, progress, again) as call:
-            chosen, combined = self._arguments.grid(
+        with self._drawer.call(cloud, output, progress, again) as call:
+            chosen, combined = self._builder.grid(
                 expanded_prompts(prompt),
                 backend=backend,
                 seeds=seeds,
@@ -237,7 +237,7 @@ class Studio(Library):
                 cloud=cloud,
                 **backend_options,
             )
-            pictures = self._drawing.draw(chosen, combined.requests, call)
+            pictures = self._drawer.draw(chosen, combined.requests, call)
         return Pictures(pictures, combined.axes)
 
     def repeat(
@@ -256,12 +256,12 @@ class Studio(Library):
         Braces in the prompt are braces, not alternatives. Other arguments and the
         errors are those of `generate`.
         """
-        with self._drawing.call(cloud, output, progress, again) as call:
-            chosen, first = self._arguments.request(
+        with self._drawer.call(cloud, output, progress, again) as call:
+            chosen, first = self._builder.request(
                 prompt, seed=seeds[0], cloud=cloud, **arguments
             )
             requests = [with_seed(first, seed, chosen.limits) for seed in seeds]
-            pictures = self._drawing.draw(chosen, requests, call)
+            pictures = self._drawer.draw(chosen, requests, call)
         axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
         return Pictures(pictures, axes)
 
@@ -292,7 +292,7 @@ class Studio(Library):
         home = self._homes.home()
         self._uplink.warn(cloud)
         common = {
-            "tags": self._arguments.tags(tags),
+            "tags": self._builder.tags(tags),
             "owner_user_id": self.settings.owner_user_id,
             "cloud": self._uplink.wants(cloud),
         }
@@ -312,7 +312,7 @@ class Studio(Library):
 
         May be called from any thread.
         """
-        self._drawing.cancel()
+        self._drawer.cancel()
 
     def drawing_with(self, name: str | None = None) -> tuple[Backend, str]:
         """Return the backend of this name, by default the configured one.
