@@ -13,7 +13,7 @@ OWN_GENERATOR = "one for each picture"  # in records: how their noise was seeded
 SHARED_GENERATOR = "one for all pictures of the call"
 
 _MAX_FLUX_TOKENS = 512  # what FluxPipeline takes, with any model
-_MAX_QUOTED_CHARS = 60  # of a record's text, in a message
+_MAX_RECORD_TEXT_CHARS = 60  # of a record's text, in a message
 _BEYOND_PROMPT_AND_SEED = ("arguments", "negative_prompt", "prompts")  # options
 
 
@@ -44,11 +44,11 @@ def limits_to_redraw(record: Record, limits: Limits) -> Limits:
 
 def _explain_why_not(record: Record) -> str:
     options = record.options
-    pipeline = str(options.get("pipeline"))[:_MAX_QUOTED_CHARS]
+    pipeline = str(options.get("pipeline"))[:_MAX_RECORD_TEXT_CHARS]
     if pipeline != "FluxPipeline":
         return f"{pipeline} drew it, and imagen_nb draws with FluxPipeline"
     if record.seed is None or not _has_own_generator(record):
-        generator = str(options.get("generator"))[:_MAX_QUOTED_CHARS]
+        generator = str(options.get("generator"))[:_MAX_RECORD_TEXT_CHARS]
         return f"no seed draws it (the generator: {generator})"
     more = ", ".join(name for name in _BEYOND_PROMPT_AND_SEED if options.get(name))
     if more:
