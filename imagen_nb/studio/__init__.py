@@ -4,7 +4,7 @@ Other rooms use:
     studio: `Studio`, the session
     default: `studio`, the session behind `im.generate` and the other functions
     pictures: `Pictures`, several pictures with a contact sheet
-    lookup: `Original`, `PictureRef`: what a picture is found by
-    progress: `StepWatcher`, `describe_seconds`: a drawing as it goes
-    autolog.switch: `autolog`, which records pipelines of diffusers
+    lookup: `Original` and `PictureRef`, a picture that was found and what names one
+    progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
+    autolog.switch: `autolog`, which records what pipelines of diffusers draw
 """

@@ -242,9 +242,8 @@ class Library:
         ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
         elsewhere = set(ids)
         for catalog in catalogs:
-            elsewhere -= set(
-                apply(catalog, [id for id in ids if id in elsewhere], tags)
-            )
+            left = [id for id in ids if id in elsewhere]
+            elsewhere -= set(apply(catalog, left, tags))
         if elsewhere:  # pictures of another machine
             _require_in_cloud(sorted(elsewhere), cloud)
             queue(catalogs[0], elsewhere, tags)

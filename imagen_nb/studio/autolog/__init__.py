@@ -1,5 +1,1 @@
-"""Record what diffusers pipelines draw in this program, without changing it.
-
-Other rooms use:
-    switch: `autolog`, which switches it on and off
-"""
+"""Record what diffusers pipelines draw in this program, without changing it."""
