@@ -1,11 +1,14 @@
-"""Figures that a person wants of a history: each from a DataFrame to matplotlib Axes.
+"""Figures of a history: each function draws a DataFrame on matplotlib Axes.
 
     from imagen_nb import analysis
 
     analysis.per_day(im.history(since="30d")).figure.savefig("days.png")
 
-In a notebook a figure is shown below its cell. Prompts and tags are untrusted text: `$` does not
-become mathematics, and what the font lacks is a white square.
+A notebook shows a figure below its cell. Prompts and tags are untrusted text: `$` does
+not start mathematics, and a character that the font lacks becomes a white square.
+
+Other rooms use:
+    report.page: `report` and `write_report`, a history as one HTML page
 """
 
 from __future__ import annotations
@@ -44,32 +47,43 @@ _PERIODS = (  # from how many days on, what a bar is, its width in days, where i
 
 
 def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Pictures per local day, stacked by backend; days without pictures are gaps.
+    """Draw the number of pictures per local day, stacked by backend.
 
-    A history of more than 120 days is counted by weeks, one of more than 900 by months. Raises
-    `UsageError` when the frame lacks created_at or backend.
+    Days without pictures are gaps. A history of more than 120 days is counted by weeks,
+    one of more than 900 days by months.
+
+    Args:
+        df: a history.
+        ax: the axes to draw on; None makes a new figure.
+
+    Raises:
+        UsageError: if the frame has no created_at or backend.
+
+    Example:
+        >>> analysis.per_day(im.history(since="30d"))
     """
     require_columns(df, "created_at", "backend")
-    df = df.reset_index(
-        drop=True
-    )  # a frame put together from several has rows of one label
+    df = df.reset_index(drop=True)  # several frames in one: labels may occur twice
     times = local_times(df["created_at"])
     days = (times.max() - times.min()).days if times.notna().any() else 0
-    _, unit, width, start = [span for span in _PERIODS if span[0] <= days][-1]
+    _, unit, width, start = [period for period in _PERIODS if period[0] <= days][-1]
     ax = titled_axes(ax, f"Pictures per {unit}", "", "pictures")
     if times.isna().all():
         return mark_empty(ax)
-    counts = _count_table(
-        times.dt.to_period(unit[0].upper()).dt.start_time,
-        most_frequent_names(df["backend"]),
-    )
+    began = times.dt.to_period(unit[0].upper()).dt.start_time
+    counts = _count_table(began, most_frequent_names(df["backend"]))
     base = counts.iloc[:, 0] * 0
     for colour, name in zip(GROUP_COLOURS, counts.columns, strict=False):
-        high = counts[name][counts[name] > 0]
+        heights = counts[name][counts[name] > 0]
         ax.bar(
-            _date_numbers(high.index) + start, high.tolist(), width, base[high.index].tolist(),
-            align="edge", color=colour, label=label(name),
-        )  # fmt: skip
+            _date_numbers(heights.index) + start,
+            heights.tolist(),
+            width,
+            base[heights.index].tolist(),
+            align="edge",
+            color=colour,
+            label=label(name),
+        )
         base += counts[name]
     ax.xaxis_date()
     format_date_axis(ax)
@@ -78,38 +92,68 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Axes:
-    """How long one picture took, in seconds: a box for each backend, size or number of steps.
+    """Draw how many seconds one picture took: a box for each backend, size or steps.
 
-    The box holds the middle half, the line is the median, the whiskers reach to the 5th and the
-    95th percentile. Raises `UsageError` for another `by`, or when the frame lacks a column.
+    A box holds the middle half, its line is the median, and the whiskers reach to the
+    5th and the 95th percentile.
+
+    Args:
+        df: a history.
+        by: "backend", "size" or "steps".
+        ax: the axes to draw on; None makes a new figure.
+
+    Raises:
+        UsageError: for another `by`, or if the frame lacks a column.
+
+    Example:
+        >>> analysis.latency(im.history(backend="flux-schnell-local"), by="size")
     """
     if by not in BY:
         raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
-    require_columns(df, "latency_ms", *(("width", "height") if by == "size" else (by,)))
+    columns = ("width", "height") if by == "size" else (by,)
+    require_columns(df, "latency_ms", *columns)
     ax = titled_axes(ax, f"Latency by {by}", "seconds a picture", "")
     known = df[df["latency_ms"].notna()].reset_index(drop=True)
     if known.empty:
         return mark_empty(ax)
     seconds = known["latency_ms"].astype(float) / 1000
     groups = dict(list(seconds.groupby(most_frequent_names(category_texts(known, by)))))
-    order = _pixels_or_steps(known, by) if by != "backend" else seconds
+    order = seconds if by == "backend" else _pixels_or_steps(known, by)
     names = sorted(
-        groups, key=lambda name: order[groups[name].index].median(), reverse=True
+        groups,
+        key=lambda name: order[groups[name].index].median(),
+        reverse=True,
     )
     ax.boxplot(
-        [groups[name].to_numpy() for name in names], whis=(5, 95), showfliers=False, widths=0.6,
-        tick_labels=[f"{label(name)}\n{_describe_picture_count(len(groups[name]))}" for name in names],
-        orientation="horizontal", patch_artist=True,
-        boxprops={"facecolor": GROUP_COLOURS[4]}, medianprops={"color": "black"},
-    )  # fmt: skip
+        [groups[name].to_numpy() for name in names],
+        whis=(5, 95),
+        showfliers=False,
+        widths=0.6,
+        tick_labels=[
+            f"{label(name)}\n{_describe_picture_count(len(groups[name]))}"
+            for name in names
+        ],
+        orientation="horizontal",
+        patch_artist=True,
+        boxprops={"facecolor": GROUP_COLOURS[4]},
+        medianprops={"color": "black"},
+    )
     ax.set_xlim(left=0)
     return ax
 
 
 def cost(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """What all pictures cost so far, in US dollars, over time.
+    """Draw the total cost of all pictures, in US dollars, over time.
 
-    Raises `UsageError` when the frame lacks created_at or cost_usd_estimate.
+    Args:
+        df: a history.
+        ax: the axes to draw on; None makes a new figure.
+
+    Raises:
+        UsageError: if the frame has no created_at or cost_usd_estimate.
+
+    Example:
+        >>> analysis.cost(im.history(since="2026-01-01"))
     """
     require_columns(df, "created_at", "cost_usd_estimate")
     ax = titled_axes(ax, "Cost", "", "US dollars, in all")
@@ -127,9 +171,18 @@ def cost(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def tags(df: pd.DataFrame, most: int = 20, ax: Axes | None = None) -> Axes:
-    """The most frequent tags, each with the number of its pictures.
+    """Draw the most frequent tags, each with the number of its pictures.
 
-    Raises `UsageError` when the frame lacks tags.
+    Args:
+        df: a history.
+        most: how many tags.
+        ax: the axes to draw on; None makes a new figure.
+
+    Raises:
+        UsageError: if the frame has no tags.
+
+    Example:
+        >>> analysis.tags(im.history(), most=10)
     """
     require_columns(df, "tags")
     ax = titled_axes(ax, "Tags", "pictures", "")
@@ -159,12 +212,10 @@ def _date_numbers(moments: pd.Index[Any]) -> Any:
 
 
 def _pixels_or_steps(df: pd.DataFrame, by: str) -> pd.Series[Any]:
-    """By what the groups are ordered: pixels, or steps."""
-    return (
-        df["steps"].astype(float)
-        if by == "steps"
-        else df["width"] * df["height"].astype(float)
-    )
+    """Return what groups are ordered by: the pictures' steps, or their pixels."""
+    if by == "steps":
+        return df["steps"].astype(float)
+    return df["width"] * df["height"].astype(float)
 
 
 def _describe_picture_count(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The figure of the pictures themselves: seeds across, settings down."""
+"""The figure that shows the pictures themselves: seeds across, settings down."""
 
 from __future__ import annotations
 
@@ -23,65 +23,56 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-_MAX_SEEDS, _MAX_PICTURES = 8, 64  # seeds, and pictures, at most
-_MAX_PICTURE_PIXELS = 192  # pixels of a picture
-_HALF_CELL = 0.47  # of a cell
-_SETTING_SEPARATOR = (
-    "\x1f"  # between settings: the unit separator, which hardly any text has
-)
+_MAX_SEEDS, _MAX_PICTURES = 8, 64
+_MAX_PICTURE_PIXELS = 192  # of the longer side
+_HALF_CELL = 0.47  # half of a picture's longer side, if a cell is 1 wide
+_SETTING_SEPARATOR = "\x1f"  # the unit separator, which hardly any text has
 
 
 def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -> Axes:
-    """The pictures themselves, seeds across and settings down; what was not drawn is left empty.
+    """Draw the pictures themselves, seeds across and settings down.
 
-    Settings are prompt, backend, model, size and steps, those of them that differ. Of several
-    pictures of one seed and setting the first is shown; at most 8 seeds, those with most settings,
-    and 64 pictures; below stands how many are left out. A picture that cannot be had is grey and
-    says why. Raises `UsageError` when the frame lacks a column.
+    What was not drawn is a gap. Settings are prompt, backend, model, size and steps, as
+    far as they differ. Of several pictures of one seed and setting the first is shown.
+    At most 8 seeds, those with most settings, and 64 pictures are shown; a line below
+    says how many are left out. A picture that cannot be loaded is grey and says why.
 
     Args:
-        df: the pictures.
-        ax: where to draw; a figure of its own, as large as it needs, unless given.
-        cloud: who fetches pictures that are not on this machine (`studio.reader()`).
+        df: a history.
+        ax: the axes to draw on; None makes a new figure, as large as needed.
+        cloud: the client that fetches pictures that are not on this machine
+            (`studio.reader()`); None fetches none.
+
+    Raises:
+        UsageError: if the frame lacks a column.
+
+    Example:
+        >>> analysis.grid(im.history(prompt="boat"))
     """
-    require_columns(
-        df,
-        "id",
-        "storage_path",
-        "local_path",
-        "prompt",
-        "seed",
-        "steps",
-        "width",
-        "height",
-    )
-    known = df[df["seed"].notna()].sort_values(
-        ["prompt", "width", "height", "steps"], kind="stable"
-    )
-    cells = known.assign(setting=_setting_texts(known)).drop_duplicates(
-        ["seed", "setting"]
-    )
+    needed = ("id", "storage_path", "local_path", "prompt", "seed", "steps")
+    require_columns(df, *needed, "width", "height")
+    order = ["prompt", "width", "height", "steps"]
+    known = df[df["seed"].notna()].sort_values(order, kind="stable")
+    setting = _setting_texts(known)
+    cells = known.assign(setting=setting).drop_duplicates(["seed", "setting"])
     seeds, rows = _seeds_and_settings(cells)
     size = (2.8 + 1.1 * len(seeds), 0.9 + 1.1 * len(rows)) if rows else FIGURE_INCHES
     ax = titled_axes(ax, "Seeds × settings", "seed", "", size)
     if not rows:
         return mark_empty(ax)
     shown = cells[cells["seed"].isin(seeds) & cells["setting"].isin(rows)]
-    images = zip(
-        shown["seed"], shown["setting"], _load_small_images(shown, cloud), strict=True
-    )
-    for seed, setting, image in images:
-        _draw_in_cell(ax, image, seeds.index(seed), rows.index(setting))
+    images = _load_small_images(shown, cloud)
+    for seed, row, image in zip(shown["seed"], shown["setting"], images, strict=True):
+        _draw_in_cell(ax, image, seeds.index(seed), rows.index(row))
     _label_rows_and_columns(ax, seeds, rows)
     if len(shown) < len(df):
-        ax.set_xlabel(
-            f"seed ({len(df) - len(shown)} of {len(df)} pictures are not shown)"
-        )
+        left_out = len(df) - len(shown)
+        ax.set_xlabel(f"seed ({left_out} of {len(df)} pictures are not shown)")
     return ax
 
 
 def _setting_texts(df: pd.DataFrame) -> pd.Series[Any]:
-    """What each picture was drawn from, in words: those settings that are not all the same."""
+    """Return each picture's settings, those that differ among the pictures, as text."""
     names = [name for name in ("prompt", "backend", "model") if name in df.columns]
     texts = [df[name].astype(str) for name in names]
     texts += [category_texts(df, "size"), category_texts(df, "steps")]
@@ -90,17 +81,18 @@ def _setting_texts(df: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _seeds_and_settings(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
-    """The seeds with most settings, and the settings with most of these; each in their order."""
-    columns = sorted(_most_frequent_values(cells["seed"].sort_values(), _MAX_SEEDS))
-    within = cells["setting"][cells["seed"].isin(columns)]
-    fullest = _most_frequent_values(within, _MAX_PICTURES // max(1, len(columns)))
-    return columns, [
-        setting for setting in within.drop_duplicates() if setting in fullest
-    ]
+    """Return the seeds with most settings, and the settings with most of these seeds.
+
+    Each in the order in which they are shown.
+    """
+    seeds = sorted(_most_frequent_values(cells["seed"].sort_values(), _MAX_SEEDS))
+    settings = cells["setting"][cells["seed"].isin(seeds)]
+    chosen = _most_frequent_values(settings, _MAX_PICTURES // max(1, len(seeds)))
+    return seeds, [one for one in settings.drop_duplicates() if one in chosen]
 
 
 def _most_frequent_values(values: pd.Series[Any], count: int) -> list[Any]:
-    """The most frequent values; of equally frequent ones the first."""
+    """Return the most frequent values; of equally frequent ones the first."""
     counts = values.value_counts(sort=False).sort_values(ascending=False, kind="stable")
     return counts.index[:count].tolist()
 
@@ -133,7 +125,7 @@ def _label_rows_and_columns(
 
 
 def _describe_setting(setting: str) -> str:
-    """In a few lines; a long prompt is cut, so that what it was drawn with is seen."""
+    """Return the setting in a few lines, a long prompt cut so that the rest fits in."""
     prompt, *others = setting.split(_SETTING_SEPARATOR)
     whole = [label(text).replace(" ", "\N{NO-BREAK SPACE}") for text in others]
     text = " · ".join([label(prompt, 40 if others else 80), *whole])

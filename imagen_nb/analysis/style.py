@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GROUP_COLOURS = (  # Okabe and Ito's, which colour-blind people tell apart
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
-)  # fmt: skip
-FIGURE_INCHES = (7.0, 4.0)  # inches
-_MAX_GROUPS = len(GROUP_COLOURS)  # groups that a figure tells apart; the others are one
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#000000",
+)
+FIGURE_INCHES = (7.0, 4.0)  # width, height
+_MAX_GROUPS = len(GROUP_COLOURS)  # that a figure tells apart; the other groups are one
 
 
 def titled_axes(
@@ -27,8 +34,12 @@ def titled_axes(
     y: str,
     size: tuple[float, float] = FIGURE_INCHES,
 ) -> Axes:
-    """Axes to draw on, with a title and the names of both directions; new ones unless given."""
-    ax = ax or (_pyplot_axes(size) if in_notebook() else detached_axes(size))
+    """Return axes with a title and axis labels: `ax`, or those of a new figure.
+
+    `size`: width and height of a new figure, in inches.
+    """
+    if ax is None:
+        ax = _pyplot_axes(size) if in_notebook() else detached_axes(size)
     ax.set_title(title)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -38,29 +49,32 @@ def titled_axes(
 
 
 def detached_axes(size: tuple[float, float] = FIGURE_INCHES) -> Axes:
-    """Axes of a figure that pyplot does not know: nothing shows it, and nothing keeps it."""
+    """Return axes of a new figure unknown to pyplot, which would keep it in memory."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots()
 
 
 def _pyplot_axes(size: tuple[float, float]) -> Axes:
-    """Axes of a figure of pyplot's, which a notebook shows below the cell."""
+    """Return axes of a new figure of pyplot, which a notebook shows below the cell."""
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
-def mark_empty(ax: Axes, what: str = "no pictures") -> Axes:
-    """The axes of a figure that has nothing to show, and says so."""
-    ax.text(0.5, 0.5, what, ha="center", va="center", transform=ax.transAxes)
+def mark_empty(ax: Axes, text: str = "no pictures") -> Axes:
+    """Write on the axes that there is nothing to show, and return them."""
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
     ax.set_xticks([])
     ax.set_yticks([])
     return ax
 
 
 def format_date_axis(ax: Axes) -> None:
-    """Days and months along the x axis; a week at least, or matplotlib would tell hours."""
+    """Write days and months along the x axis, which becomes at least a week long.
+
+    On a shorter axis matplotlib would write hours.
+    """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     low, high = ax.get_xlim()
@@ -72,14 +86,14 @@ def format_date_axis(ax: Axes) -> None:
 
 
 def use_whole_numbers(axis: Any) -> None:
-    """Whole numbers only, along this axis."""
+    """Write whole numbers only along this axis."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def add_legend(ax: Axes) -> Axes:
-    """What the colours mean, below the axes, where no bar is hidden."""
+    """Add a legend below the axes, where it hides no bar, and return the axes."""
     ax.legend(
         frameon=False,
         fontsize="small",
@@ -91,7 +105,7 @@ def add_legend(ax: Axes) -> Axes:
 
 
 def category_texts(df: pd.DataFrame, by: str) -> pd.Series[Any]:
-    """The pictures' values of a column; sizes as 128×192, steps as 4 steps."""
+    """Return each picture's category: for `size` e.g. "128×192", for `steps` "4 steps"."""
     if by == "size":
         return _integer_texts(df["width"]) + "×" + _integer_texts(df["height"])
     if by == "steps":
@@ -105,7 +119,7 @@ def _integer_texts(numbers: pd.Series[Any]) -> pd.Series[str]:
 
 
 def most_frequent_names(names: pd.Series[Any]) -> pd.Series[Any]:
-    """The most frequent names; the others as one."""
+    """Return the names, with all but the most frequent ones replaced by "others"."""
     texts = names.astype(object).where(names.notna(), "unknown").astype(str)
     if texts.nunique() <= _MAX_GROUPS:
         return texts
@@ -114,21 +128,21 @@ def most_frequent_names(names: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def label(text: object, most: int = 28) -> str:
-    """Untrusted text as a label: one line, cut, nothing that matplotlib would interpret or lack."""
+    """Return untrusted text as a label of at most `most` characters, in one line.
+
+    What matplotlib would interpret is escaped, and what it cannot draw is replaced.
+    """
     line = " ".join(str(text).split())
-    plain = "".join(
-        c if c.isprintable() and _is_drawable(c) else "\N{WHITE SQUARE}" for c in line
-    )
+    plain = "".join(c if _is_drawable(c) else "\N{WHITE SQUARE}" for c in line)
     cut = plain if len(plain) <= most else plain[: most - 1] + "…"
     return cut.replace("$", r"\$").lstrip("_")
 
 
 def _is_drawable(char: str) -> bool:
-    """Whether matplotlib's own font has it, and it is not written from right to left."""
-    return ord(char) in _font_characters() and unicodedata.bidirectional(char) not in (
-        "R",
-        "AL",
-    )
+    """Whether matplotlib's font has the character, and it runs from left to right."""
+    if not char.isprintable() or ord(char) not in _font_characters():
+        return False
+    return unicodedata.bidirectional(char) not in ("R", "AL")
 
 
 @functools.cache

@@ -1,1 +1,10 @@
-"""The session that wires requests, backends, files, catalog, cloud and history."""
+"""The session that wires requests, backends, files, catalog, cloud and history.
+
+Other rooms use:
+    studio: `Studio`, the session
+    default: `studio`, the session behind `im.generate` and the other functions
+    pictures: `Pictures`, several pictures with a contact sheet
+    lookup: `Original` and `PictureRef`, a picture that was found and what names one
+    progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
+    autolog.switch: `autolog`, which records what pipelines of diffusers draw
+"""

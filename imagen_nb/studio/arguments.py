@@ -1,10 +1,10 @@
-"""Arguments of `generate`, `sweep` and `reproduce` become a backend and complete requests."""
+"""Turn the arguments of `generate`, `sweep` and `reproduce` into complete requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imagen_nb.backends import Backend
 from imagen_nb.backends.session import Backends
@@ -14,16 +14,15 @@ from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, Size, resolve
 from imagen_nb.request.sweep import Grid, make_grid
 from imagen_nb.request.validation import checked_prompt, checked_tags
-from imagen_nb.studio.lookup import Lookup, is_picture
-from imagen_nb.studio.original_file import load_original_file
-
-if TYPE_CHECKING:
-    pass
+from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenBackend:
-    """The backend of a call, and what of its options each request takes."""
+    """The backend of a call, and those of the call's options that its requests take.
+
+    `extras`: the options of `request.options.EXTRAS` that were given, images loaded.
+    """
 
     backend: Backend
     max_sequence_length: int | None
@@ -32,7 +31,7 @@ class ChosenBackend:
 
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
-    """Completes arguments by the configuration: what is given wins, None is not given."""
+    """Builds requests from a call's arguments; the configuration stands for None."""
 
     settings: Settings
     backends: Backends
@@ -41,21 +40,32 @@ class RequestBuilder:
     def choose(
         self, name: str | None, options: Mapping[str, Any], cloud: bool | None = None
     ) -> ChosenBackend:
-        """The backend of this name, and the options, sorted by who takes them.
+        """Return the backend of this name, and the options sorted by who takes them.
 
-        An image may be a picture in any form that `reproduce` takes. Raises `UsageError` for an
-        option that nobody takes.
+        Args:
+            name: of the backend; None is the configured one.
+            options: of the request or of the backend. An image may be a picture in any
+                form that `Studio.reproduce` takes.
+            cloud: False looks no picture up in the cloud.
+
+        Raises:
+            UsageError: for an option that neither takes, or an image that is none.
+            BackendError: if the file of a recorded picture cannot be found.
         """
-        own = ("max_sequence_length", *OPTION_NAMES)
-        made = {option: value for option, value in options.items() if option not in own}
+        of_request = ("max_sequence_length", *OPTION_NAMES)
+        of_backend = {
+            option: value
+            for option, value in options.items()
+            if option not in of_request
+        }
         extras = {
             option: options[option]
             for option in OPTION_NAMES
             if options.get(option) is not None
         }
         for option in IMAGE_OPTIONS & extras.keys():
-            extras[option] = self._image(option, extras[option], cloud)
-        backend = self.backends.get(name, made)
+            extras[option] = self._load_image(option, extras[option], cloud)
+        backend = self.backends.get(name, of_backend)
         return ChosenBackend(backend, options.get("max_sequence_length"), extras)
 
     def request(
@@ -72,7 +82,7 @@ class RequestBuilder:
         cloud: bool | None = None,
         **options: Any,
     ) -> tuple[Backend, Request]:
-        """The backend and the request of one picture; see `Studio.generate`."""
+        """Return the backend and the request of one picture; see `Studio.generate`."""
         checked_prompt(prompt)
         chosen = self.choose(backend, options, cloud)
         width, height = self._size(width, height, chosen.extras)
@@ -81,10 +91,10 @@ class RequestBuilder:
             defaults=chosen.backend.defaults,
             limits=chosen.backend.limits,
             seed=seed,
-            steps=self._configured("steps", steps),
+            steps=self._or_configured("steps", steps),
             width=width,
             height=height,
-            guidance=self._configured("guidance", guidance),
+            guidance=self._or_configured("guidance", guidance),
             max_sequence_length=chosen.max_sequence_length,
             tags=self.tags(tags),
             extras=chosen.extras,
@@ -104,42 +114,49 @@ class RequestBuilder:
         cloud: bool | None = None,
         **options: Any,
     ) -> tuple[Backend, Grid]:
-        """The backend and the requests of a sweep, of prompts as they are; see `Studio.sweep`."""
+        """Return the backend and the requests of a sweep; see `Studio.sweep`.
+
+        `prompts`: already expanded; braces in them are braces.
+        """
         chosen = self.choose(backend, options, cloud)
-        combined = make_grid(
+        if size is None:
+            size = self._size(None, None, chosen.extras)
+        requests = make_grid(
             prompts,
             defaults=chosen.backend.defaults,
             limits=chosen.backend.limits,
             seeds=seeds,
-            steps=self._configured("steps", steps),
-            guidance=self._configured("guidance", guidance),
-            size=self._size(None, None, chosen.extras) if size is None else size,
+            steps=self._or_configured("steps", steps),
+            guidance=self._or_configured("guidance", guidance),
+            size=size,
             max_sequence_length=chosen.max_sequence_length,
             tags=self.tags(tags),
             extras=chosen.extras,
         )
-        return chosen.backend, combined
+        return chosen.backend, requests
 
     def tags(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """The configured tags and these. Raises `UsageError` for what is no tag."""
+        """Return the configured tags and these; raise UsageError for what is no tag."""
         return checked_tags((*self.settings.tags, *checked_tags(tags)))
 
-    def _configured(self, name: str, value: Any) -> Any:
+    def _or_configured(self, name: str, value: Any) -> Any:
         return getattr(self.settings, name) if value is None else value
 
     def _size(
         self, width: int | None, height: int | None, extras: Mapping[str, Any]
-    ) -> tuple[int | None, int | None]:
-        """The configured size stands for what is not given, unless an init image tells better."""
+    ) -> Size:
+        """Complete the size, unless there is an init image, which then decides."""
         if extras.get("init_image") is not None:
             return width, height
-        return self._configured("width", width), self._configured("height", height)
+        return (
+            self._or_configured("width", width),
+            self._or_configured("height", height),
+        )
 
-    def _image(self, option: str, given: Any, cloud: bool | None) -> InputImage:
-        """An image to draw from: of a file or in memory, or a picture of the history."""
-        if is_picture(given):
-            original = self.lookup.original(given, cloud)
-            return decode_input(
-                option, load_original_file(original, self.lookup.reader(cloud))
-            )
-        return load_input(option, given)
+    def _load_image(self, option: str, image: Any, cloud: bool | None) -> InputImage:
+        """Load an image to draw from: a recorded picture, a file, or one in memory."""
+        if is_picture(image):
+            original = self.lookup.original(image, cloud)
+            data = load_original_file(original, self.lookup.reader(cloud))
+            return decode_input(option, data)
+        return load_input(option, image)

@@ -1,11 +1,12 @@
-"""Module-level functions: one-line calls on one default Studio."""
+"""The default Studio, and `im.generate` and the like, which call its methods."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from imagen_nb.studio.studio import Studio
@@ -18,7 +19,7 @@ _default: Studio | None = None
 
 
 def studio() -> Studio:
-    """The default Studio, made from the configuration when it is first needed."""
+    """Return the default Studio, made from the configuration when first needed."""
     global _default
     with _default_lock:
         if _default is None:
@@ -27,42 +28,65 @@ def studio() -> Studio:
 
 
 def configure(**settings: Any) -> Studio:
-    """Replace the default Studio by one with these settings, e.g. `configure(backend="auto")`.
+    """Replace the default Studio by one with these settings.
 
     Nested keys are given as mappings: `configure(output={"dir": "~/pictures"})`.
     Raises `ConfigError` for unknown keys and bad values; the old Studio then stays.
+
+    >>> im.configure(backend="auto", steps=4)
     """
-    global _default
     fresh = Studio(settings)
-    with _default_lock:
-        old, _default = _default, fresh
+    old = _replace_default(fresh)
     if old:
         old.close()
     return fresh
 
 
 def leave() -> None:
-    """Close the default Studio without waiting for the cloud; the next call makes a new one.
+    """Close the default Studio without waiting for the cloud.
 
-    What was not sent stays in the outbox.
+    The next call makes a new one. What was not sent stays in the outbox.
     """
-    global _default
-    with _default_lock:
-        old, _default = _default, None
+    old = _replace_default(None)
     if old:
         old.close(cloud_seconds=0)
 
 
+@contextmanager
+def using(session: Studio | None) -> Iterator[Studio | None]:
+    """Make this Studio the default one for a while; None: as if none had been made.
+
+    Afterwards the default Studio is the one of before, whatever `configure` did in
+    between. Closes no Studio.
+
+    >>> with using(Studio({"output": {"dir": folder}})):
+    ...     im.generate("a red boat")
+    """
+    before = _replace_default(session)
+    try:
+        yield session
+    finally:
+        _replace_default(before)
+
+
+def _replace_default(new: Studio | None) -> Studio | None:
+    """Set the default Studio and return the one of before."""
+    global _default
+    with _default_lock:
+        old, _default = _default, new
+    return old
+
+
 def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
-    """The same call on the default Studio: one signature, written once."""
+    """Return a function that calls the method of the default Studio."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return method(studio(), *args, **kwargs)
 
     signature = inspect.signature(method)
-    shown = list(signature.parameters.values())[1:]
-    call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    without_self = list(signature.parameters.values())[1:]
+    call.__signature__ = signature.replace(parameters=without_self)  # type: ignore[attr-defined]
     return call
 
 

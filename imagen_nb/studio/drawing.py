@@ -1,4 +1,4 @@
-"""Draws requests with a backend and keeps the pictures, while others may cancel it."""
+"""Draw requests with a backend and keep the pictures; any thread may cancel it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from imagen_nb.system.terminal import print_notice
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawingCall:
-    """What one call of `generate`, `sweep` or `reproduce` says beside its requests.
+    """A call of `generate`, `sweep` or `reproduce`: what it says beside the requests.
 
-    `again`: draw even what was drawn today. `cancelled` is set by `Drawing.cancel`.
+    `again`: draw even what was drawn today. `cancelled`: set by `RequestDrawer.cancel`.
+    Other arguments are those of `Studio.generate`.
     """
 
     cloud: bool | None = None
@@ -45,7 +46,10 @@ class DrawingCall:
 
 @dataclass(slots=True)
 class RequestDrawer:
-    """Draws requests. Invariant: `draw` returns pictures that are on disk and in the catalog."""
+    """Draws requests and keeps the pictures.
+
+    Invariant: the pictures that `draw` returns are on disk and in the catalog.
+    """
 
     settings: Settings
     backends: Backends
@@ -63,7 +67,7 @@ class RequestDrawer:
         progress: Progress | bool | None,
         again: bool = True,
     ) -> Iterator[DrawingCall]:
-        """A call of the session, which `cancel` reaches as long as this lasts."""
+        """Begin a call, which `cancel` reaches until the context is left."""
         call = DrawingCall(cloud, output, progress, again)
         with self._lock:
             self._calls.add(call)
@@ -74,7 +78,7 @@ class RequestDrawer:
                 self._calls.remove(call)
 
     def cancel(self) -> None:
-        """Cancel every call that is under way, also one that has not begun to draw."""
+        """Cancel every call that is under way, even if it does not draw yet."""
         with self._lock:
             for call in self._calls:
                 call.cancelled.set()
@@ -82,23 +86,30 @@ class RequestDrawer:
     def draw(
         self, backend: Backend, requests: Sequence[Request], call: DrawingCall
     ) -> list[Picture]:
-        """Draw and keep the requests, in their order.
+        """Draw the requests and return their pictures, in the same order.
 
-        Raises `BackendError` when a picture cannot be drawn, `StorageError` when one cannot be
-        kept, and `Cancelled`; pictures drawn before stay kept.
+        If an error is raised, the pictures that were drawn before it are kept.
+
+        Raises:
+            BackendError: if a picture cannot be drawn.
+            StorageError: if a picture cannot be kept.
+            Cancelled: after `cancel`, or once the session is closed.
         """
         home = self.homes.home(call.output, len(requests))
         self.uplink.warn(call.cloud)
-        to_cloud = self.uplink.wants(call.cloud)
         facts = RecordContext(
-            backend, self.settings.owner_user_id, to_cloud, self.settings.cost
+            backend,
+            self.settings.owner_user_id,
+            self.uplink.wants(call.cloud),
+            self.settings.cost,
         )
-        there = {} if call.again else find_drawn_today(requests, home, facts)
-        missing = [
-            request for place, request in enumerate(requests) if place not in there
-        ]
-        new = iter(self._draw_new(missing, home, facts, call) if missing else ())
-        return [there.get(place) or next(new) for place in range(len(requests))]
+        pictures = {} if call.again else find_drawn_today(requests, home, facts)
+        missing = [place for place in range(len(requests)) if place not in pictures]
+        if missing:
+            new = [requests[place] for place in missing]
+            drawn = self._draw_new(new, home, facts, call)
+            pictures |= zip(missing, drawn, strict=True)
+        return [pictures[place] for place in range(len(requests))]
 
     def _draw_new(
         self,
@@ -109,19 +120,25 @@ class RequestDrawer:
     ) -> list[Picture]:
         backend = facts.backend
         self._explain(backend, requests)
-        previews = self.settings.preview != "off"
-        shown = progress_listener(
-            requests, call.progress, previews, self.backends.has_drawn(backend)
+        listening = progress_listener(
+            requests,
+            call.progress,
+            previews=self.settings.preview != "off",
+            loaded=self.backends.has_drawn(backend),
         )
-        with shown as listen, self.uplink.drawing(), drawing_on_behalf_of(backend):
+        with (
+            listening as listener,
+            self.uplink.drawing(),
+            drawing_on_behalf_of(backend),
+        ):
             if call.cancelled.is_set():
                 raise Cancelled("drawing cancelled")
-            written = self._draw_and_write(requests, home, facts, call, listen)
+            written = self._draw_and_write(requests, home, facts, call, listener)
         if len(written) != len(requests):
             raise BackendError(
                 f"{backend.name} drew {len(written)} of {len(requests)} pictures"
             )
-        return [one.result() for one in written]
+        return [writing.result() for writing in written]
 
     def _draw_and_write(
         self,
@@ -129,37 +146,36 @@ class RequestDrawer:
         home: OutputFolder,
         facts: RecordContext,
         call: DrawingCall,
-        listen: Progress | None,
+        listener: Progress | None,
     ) -> list[Future[Picture]]:
-        """The next picture is denoised while the last ones are written."""
+        """Draw one picture while the writer's thread writes those before it."""
         backend = facts.backend
-        writing: list[Future[Picture]] = []
+        written: list[Future[Picture]] = []
         try:
-            for drawn in backend.draw(requests, listen, call.cancelled):
+            for drawn in backend.draw(requests, listener, call.cancelled):
                 self.backends.note_drawn(backend)
-                writing.append(self.writer.drawn(drawn, home, facts))
-                if len(writing) > MAX_UNWRITTEN_PICTURES:
-                    writing[
+                written.append(self.writer.drawn(drawn, home, facts))
+                if len(written) > MAX_UNWRITTEN_PICTURES:
+                    written[
                         -MAX_UNWRITTEN_PICTURES
                     ].result()  # a full disk stops the drawing too
-        finally:
-            kept = [
-                one.result() for one in writing if not one.exception()
-            ]  # also after an error
+        finally:  # also after an error: what is kept is announced to the cloud
+            kept = [writing.result() for writing in written if not writing.exception()]
             if kept:
                 ids = [picture.record.id for picture in kept]
                 self.uplink.drawn(home.catalog, ids, call.cloud)
-        return writing
+        return written
 
     def _explain(self, backend: Backend, requests: Sequence[Request]) -> None:
-        """Say what the user would wonder about: why auto chose this, what strength forgets."""
-        if why := self.backends.why(backend):
-            print_notice(why)
-        lost = next(
-            (request for request in requests if request.forgets_its_image), None
-        )
-        if lost:
-            print_notice(
-                f"nothing of the init image is left with {lost.steps} steps and a strength of "
-                f"{lost.strength:g}: take more steps, or less strength"
-            )
+        """Say why auto chose this backend, and if a request ignores its init image."""
+        reason = self.backends.why(backend)
+        if reason:
+            print_notice(reason)
+        for request in requests:
+            if request.forgets_its_image:
+                print_notice(
+                    f"nothing of the init image is left with {request.steps} steps and"
+                    f" a strength of {request.strength:g}: take more steps, or less"
+                    " strength"
+                )
+                return

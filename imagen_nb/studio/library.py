@@ -1,16 +1,18 @@
-"""What a session has made: its history, its tags, and the copies in the cloud."""
+"""The part of a session that looks after its pictures: history, tags, cloud copies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
+from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
@@ -18,29 +20,41 @@ from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.tags import KEEPER, REJECT, make_rating_change, make_tag_change
+from imagen_nb.storage.tags import (
+    KEEPER,
+    REJECT,
+    TagChange,
+    apply_tag_change,
+    make_rating_change,
+    make_tag_change,
+    queue_tag_change,
+)
 from imagen_nb.storage.writer import Writer
-from imagen_nb.studio.lookup import Lookup
+from imagen_nb.studio.lookup import Lookup, ids_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Library:
-    """The pictures of a session's folders, here and in the cloud.
+    """The pictures of a session's folders, on this machine and in the cloud.
 
-    Invariant: whatever looks at pictures waits until all are there that were given to the writer.
+    Invariant: methods that look at pictures first wait until the writer has written all
+    pictures that `Studio.adopt` gave to it.
     """
 
     def __init__(self, settings: Settings, *, background: bool) -> None:
-        """Opens nothing. `background`: whether pictures are copied to the cloud by themselves."""
+        """Open nothing yet.
+
+        `background`: whether pictures are copied to the cloud without `sync`.
+        """
         self.settings = settings
         self.closed = False
         self._homes = OutputFolders(settings.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)
-        self.lookup = Lookup(self._catalogs, self._uplink.reader, self._uplink.tagged)
+        self.lookup = Lookup(self._catalogs, self._uplink.reader)
 
     def history(
         self,
@@ -59,41 +73,55 @@ class Library:
         source: str = "auto",
         sidecar: bool = False,
     ) -> pd.DataFrame:
-        """Every picture ever made that meets all conditions, newest first, one row each.
+        """Return every picture ever made that meets all conditions, newest first.
 
-        The columns are those of imagen.images, then `local_path` and `cloud` (pending, synced, off
-        or "failed: <the reason>"). `df.imagen` looks at, compares, tags and repeats them.
+        One row a picture, in the columns of imagen.images, then `local_path` and
+        `cloud` (pending, synced, off or "failed: <the reason>"). `df.imagen` looks at,
+        compares, tags and repeats them.
 
         Args:
-            since: the first moment: a datetime, a date, or text such as "7d", "2 weeks",
-                "2026-05-11", "yesterday". Times without a zone are local.
-            until: the last moment, as since; a date is included whole.
-            prompt: words that must all occur, in any case, also within words; "an exact phrase" in
-                quotation marks; -without.
-            backend: a name, or several of which one must be it; likewise model.
-            model: see backend.
-            tags: labels that must all be there.
-            any_tags: labels of which one must be there.
+            since: the earliest time: a datetime, a date, or text such as "7d", "2
+                weeks", "2026-05-11", "yesterday". Times without a zone are local.
+            until: the latest time, as since; a date includes the whole day.
+            prompt: words that must all occur, in any case, also within words; "an exact
+                phrase" in quotation marks; -without.
+            backend: a name, or several of which one must match.
+            model: a name, or several of which one must match.
+            tags: tags that a picture must all have.
+            any_tags: tags of which a picture must have one.
             seed: a seed, or several.
             size: (width, height) in pixels or "128x128", or several.
-            ids: only these.
-            limit: at most so many, the newest.
-            source: cloud, local (this machine's catalog), merged (the cloud and what of this
-                machine is not there yet), or auto: the cloud where it is configured and answers,
-                else local, and a line on stderr says which.
-            sidecar: fetch the whole records too, as dicts in the column `sidecar`; else it is None.
+            ids: only the pictures of these ids.
+            limit: at most this many, the newest.
+            source: "cloud"; "local", this machine's catalog; "merged", the cloud and
+                what of this machine is not there yet; or "auto", the cloud if it is
+                configured and answers, else local: then a line on stderr says so.
+            sidecar: fetch the whole records too, as dicts in the column `sidecar`,
+                which otherwise is None.
 
         Raises:
-            UsageError: for a condition that is none.
-            CloudError: when source is cloud or merged and it cannot be read.
+            UsageError: for a condition that cannot be understood.
+            CloudError: if source is "cloud" or "merged" and the cloud cannot be read.
+
+        Example:
+            >>> im.history(since="7d", tags="keeper", prompt="boat")
         """
         from imagen_nb.frames.schema import history_frame
 
-        wanted = make_query(
-            since=since, until=until, prompt=prompt, backend=backend, model=model, tags=tags,
-            any_tags=any_tags, seed=seed, size=size, ids=ids, limit=limit,
-        )  # fmt: skip
-        return history_frame(self._history.table(wanted, source, sidecar=sidecar))
+        conditions = make_query(
+            since=since,
+            until=until,
+            prompt=prompt,
+            backend=backend,
+            model=model,
+            tags=tags,
+            any_tags=any_tags,
+            seed=seed,
+            size=size,
+            ids=ids,
+            limit=limit,
+        )
+        return history_frame(self._history.table(conditions, source, sidecar=sidecar))
 
     def sync(
         self,
@@ -103,75 +131,86 @@ class Library:
         include_private: Iterable[Picture | UUID | str] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> SyncReport:
-        """Copy what waits to the cloud, and wait for it.
+        """Copy the pictures that wait to the cloud, and wait until they are there.
 
         Args:
-            timeout: seconds; what is not sent by then stays pending. None waits for all.
-            pictures: only these (or their ids).
-            include_private: pictures made with the cloud switched off that shall go up after all.
+            timeout: in seconds; what is not sent by then stays pending. None waits
+                until all is sent.
+            pictures: copy only these (pictures or their ids).
+            include_private: pictures (or their ids) made with the cloud switched off
+                that shall be copied after all.
             progress: called with (done, total) now and then.
 
         Raises:
-            UsageError: when no Supabase is configured.
+            UsageError: if no Supabase is configured.
         """
         catalogs = self._catalogs()
-        named = [_picture_id(one) for one in include_private]
-        for catalog in catalogs if named else ():
-            Outbox(catalog).include(named)
-        wanted = None if pictures is None else [*map(_picture_id, pictures), *named]
-        return self._uplink.sync(catalogs, wanted, timeout=timeout, progress=progress)
+        private = [_picture_id(one) for one in include_private]
+        if private:
+            for catalog in catalogs:
+                Outbox(catalog).include(private)
+        ids = None if pictures is None else [*map(_picture_id, pictures), *private]
+        return self._uplink.sync(catalogs, ids, timeout=timeout, progress=progress)
 
     def copies(self, cloud: bool | None = None) -> bool:
-        """Whether pictures drawn with this `cloud` argument are copied to a Supabase."""
+        """Whether pictures drawn with this argument are copied to a Supabase."""
         return self._uplink.can(cloud)
 
     def verify(
         self, *, progress: Callable[[int, int], None] | None = None
     ) -> list[str]:
-        """Read back what the cloud has of this session's folders; a line for each difference.
+        """Compare this session's folders with their copies; a line for each difference.
 
-        Every row must be there, and every object be byte for byte the file here. Raises
-        `CloudError` when the cloud cannot be reached.
+        Every picture must have its row in the cloud, and its object must be the same as
+        the file on this machine, byte for byte. Raises `CloudError` if the cloud cannot
+        be reached.
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
 
     def waiting(self) -> list[CatalogEntry]:
-        """The pictures that wait for the cloud, with the last error of each, oldest first."""
+        """Return the pictures that wait for the cloud, oldest first, with their errors."""
         return [
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
         ]
 
     def pending(self) -> pd.DataFrame:
-        """The pictures that wait for the cloud: id, created_at, prompt, local_path, state, error.
+        """Return the pictures that wait for the cloud, one row each.
 
-        `state` is pending or failed; `error` what happened the last time, if anything did.
+        The columns are id, created_at, prompt, local_path, state and error. `state` is
+        pending or failed; `error` says what went wrong the last time, if anything did.
         """
         return waiting_frame(self.waiting())
 
     def tag(self, what: Any, /, *names: str) -> int:
         """Add tags to pictures: here at once, in the cloud when it can be reached.
 
-        A rating (`rating:1` to `rating:5`) replaces the one before; `keeper` and `reject` replace
-        each other. Gives the number of pictures.
+        A rating (`rating:1` to `rating:5`) replaces the one before; `keeper` and
+        `reject` replace each other. Returns the number of pictures.
 
         Args:
-            what: a picture in any form that `reproduce` takes, a history (all its rows), or any
-                number of these.
+            what: a picture in any form that `reproduce` takes, a history (all its
+                rows), or any number of these.
             *names: the tags.
 
         Raises:
             UsageError: for what is no tag or no picture.
-            StorageError: when a sidecar cannot be written.
+            StorageError: if a sidecar cannot be written.
+
+        Example:
+            >>> im.tag(im.history(since="1d", prompt="boat"), "sea", "rating:4")
         """
-        return self.lookup.retag(what, make_tag_change(add=names))
+        return self._retag(what, make_tag_change(add=names))
 
     def untag(self, what: Any, /, *names: str) -> int:
-        """Take tags from pictures; as `tag`."""
-        return self.lookup.retag(what, make_tag_change(remove=names))
+        """Remove tags from pictures; arguments, result and errors are as of `tag`."""
+        return self._retag(what, make_tag_change(remove=names))
 
     def rate(self, what: Any, /, stars: int | None) -> int:
-        """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`; None unrates them."""
-        return self.lookup.retag(what, make_rating_change(stars))
+        """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`.
+
+        None removes the rating. Result and errors are those of `tag`.
+        """
+        return self._retag(what, make_rating_change(stars))
 
     def keep(self, what: Any, /) -> int:
         """Tag pictures `keeper`; they are no longer `reject`."""
@@ -182,18 +221,18 @@ class Library:
         return self.tag(what, REJECT)
 
     def reader(self) -> Cloud | None:
-        """The cloud, to read from: one for the session; None when no Supabase is configured."""
+        """Return the session's client to read from the cloud, or None without one."""
         return self._uplink.reader()
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
-        """The catalog of an output folder, the configured one by default."""
+        """Return the catalog of an output folder, by default the configured one."""
         return self._homes.home(output).catalog
 
     def close(self, *, cloud_seconds: float | None = None) -> None:
-        """Finish what is being written, give the cloud its last seconds, close the catalogs.
+        """Finish writing, copy to the cloud for a few last seconds, close the catalogs.
 
         Args:
-            cloud_seconds: how many these are; None is the configured number.
+            cloud_seconds: how long to copy; None is the configured time.
         """
         self.closed = True
         self._writer.close()
@@ -201,11 +240,37 @@ class Library:
         self._homes.close()
 
     def _catalogs(self) -> list[Catalog]:
-        """Those of this session: of the configured folder, and of others it drew into."""
+        """Return those of the configured folder and of others that were drawn into."""
         catalogs = self._homes.catalogs()
         self._writer.wait()
         return catalogs
 
+    def _retag(self, pictures: Any, tags: TagChange) -> int:
+        catalogs, cloud = self._catalogs(), self._uplink.reader()
+        ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
+        elsewhere = set(ids)
+        for catalog in catalogs:
+            left = [id for id in ids if id in elsewhere]
+            elsewhere -= set(apply_tag_change(catalog, left, tags))
+        if elsewhere:  # pictures of another machine
+            _require_in_cloud(sorted(elsewhere), cloud)
+            queue_tag_change(catalogs[0], elsewhere, tags)
+        for catalog in catalogs:
+            self._uplink.tagged(catalog)
+        return len(ids)
+
 
 def _picture_id(picture: Picture | UUID | str) -> str:
     return str(picture.record.id if isinstance(picture, Picture) else picture)
+
+
+def _require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
+    """Raise UsageError if one is not in the cloud; one out of reach is asked later."""
+    if cloud is None:
+        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
+    try:
+        missing = set(ids) - set(cloud.paths(ids))
+    except UnreachableError:
+        return
+    if missing:
+        raise UsageError(f"there is no picture {min(missing)}, here or in the cloud")

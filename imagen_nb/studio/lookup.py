@@ -1,9 +1,12 @@
-"""Finds the pictures that people point at: by an id, a row, a file, a Picture, or a whole frame."""
+"""Find the pictures that people point at, by an id, a row, a file or a frame."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +15,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import UnreachableError
-from imagen_nb.errors import UsageError
+from imagen_nb.cloud.picture_cache import CloudPicture, fetch_picture
+from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
 from imagen_nb.frames.query import is_uuid
 from imagen_nb.frames.schema import require_columns
 from imagen_nb.frames.values import parse_sidecar, plain_value
@@ -21,21 +24,21 @@ from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
-from imagen_nb.storage.tags import TagChange, apply_tag_change, queue_tag_change
 from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
     PictureRef = Picture | Record | UUID | str | Path | pd.Series[Any]
 
 _ID_PREFIX = re.compile(r"[0-9a-fA-F-]{8,36}")
-_MATCHES_TO_FETCH = 2  # as many as tell that a prefix is not enough
+_MATCHES_TO_FETCH = 2  # enough to know that a prefix is ambiguous
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture as it was drawn. `path`: its file, where one is known on this machine."""
+    """A picture as it was drawn. `path`: its file, if it is known on this machine."""
 
     record: Record
     path: Path | None = None
@@ -43,106 +46,145 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Finds pictures in a session's catalogs and, where one is configured, in its Supabase.
+    """Finds pictures in a session's catalogs and in its Supabase, if it has one.
 
-    `catalogs()` gives the session's catalogs, `connect()` its client to read from, or None, and
-    `tagged(catalog)` hears of tags that are queued.
+    Attributes:
+        catalogs: returns the session's catalogs, once all pictures are written.
+        connect: returns the client to read from the cloud; None without a Supabase.
     """
 
     catalogs: Callable[[], list[Catalog]]
     connect: Callable[[], Cloud | None]
-    tagged: Callable[[Catalog], None]
 
     def reader(self, cloud: bool | None = None) -> Cloud | None:
-        """The client to look pictures up with; cloud=False makes none."""
+        """Return the client to look pictures up with; None if `cloud` is False."""
         return None if cloud is False else self.connect()
 
-    def original(self, what: PictureRef, cloud: bool | None = None) -> Original:
+    def original(self, picture: PictureRef, cloud: bool | None = None) -> Original:
         """Find one picture's record and, if it is on this machine, its file.
 
-        Raises what the function `original` of this module does.
+        `picture` and errors are those of `find_original`.
         """
-        return find_original(what, self.catalogs(), self.reader(cloud))
+        return find_original(picture, self.catalogs(), self.reader(cloud))
 
-    def ids(self, what: Any) -> list[str]:
-        """The ids of the pictures, each once, in any form that `Studio.tag` takes."""
-        return [*dict.fromkeys(ids_of(what, self.catalogs(), self.reader()))]
+    def ids(self, pictures: Any) -> list[str]:
+        """Return the ids, each once, of pictures in any form that `Studio.tag` takes."""
+        ids = ids_of(pictures, self.catalogs(), self.reader())
+        return [*dict.fromkeys(ids)]
 
     def tags_of(self, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """The tags of those of these pictures that are on this machine."""
+        """Return the tags, by id, of those pictures that are on this machine."""
         requested = [*ids]
-        found = (catalog.get(id) for catalog in self.catalogs() for id in requested)
-        return {str(entry.record.id): entry.record.tags for entry in found if entry}
-
-    def retag(self, what: Any, wanted: TagChange) -> int:
-        """Change the tags of pictures; how many these are. See the function `retag`."""
-        catalogs = self.catalogs()
-        count = retag(what, wanted, catalogs, self.reader())
-        for catalog in catalogs:
-            self.tagged(catalog)
-        return count
+        entries = (catalog.get(id) for catalog in self.catalogs() for id in requested)
+        return {str(entry.record.id): entry.record.tags for entry in entries if entry}
 
 
-def is_picture(what: Any) -> bool:
-    """Whether this names a picture that is known, rather than an image's file or what is in one."""
-    if isinstance(what, str):
-        return _ID_PREFIX.fullmatch(what) is not None and not Path(what).exists()
-    return isinstance(what, (Picture, Record, UUID)) or (
-        hasattr(what, "index") and "id" in what
-    )
+def is_picture(value: Any) -> bool:
+    """Whether this names a recorded picture, rather than an image's file or pixels."""
+    if isinstance(value, str):
+        return _ID_PREFIX.fullmatch(value) is not None and not Path(value).exists()
+    if isinstance(value, (Picture, Record, UUID)):
+        return True
+    return _is_frame(value) or _is_row(value)
 
 
 def find_original(
-    what: PictureRef, catalogs: Sequence[Catalog], cloud: Cloud | None
+    picture: PictureRef, catalogs: Sequence[Catalog], cloud: Cloud | None
 ) -> Original:
-    """The picture that is meant.
+    """Find the record and, if possible, the file of one picture.
 
-    An id (or its first 8 digits or more) is looked up in the catalogs, then in the cloud. A PNG is
-    enough by itself: its record is inside.
+    Args:
+        picture: a Picture, a Record, an id (or its first 8 digits or more), a PNG or
+            sidecar, or a row of a history. A PNG is enough by itself: its record is
+            inside.
+        catalogs: where ids are looked up first.
+        cloud: where ids are looked up then; None to leave it out.
 
-    Raises `UsageError` for what is no picture or is nowhere, `StorageError` for a file without a
-    record, and `CloudError`.
+    Raises:
+        UsageError: for what is no picture, or cannot be found.
+        StorageError: for a file without a record.
+        CloudError: when the cloud cannot be read.
     """
-    if isinstance(what, Picture):
-        return Original(what.record, what.path)
-    if isinstance(what, Record):
-        known = _find_in_catalogs([what.id, what.id], catalogs)
-        return Original(what, known.path if known else None)
-    if isinstance(what, UUID):
-        return _find_by_id(str(what), catalogs, cloud)
-    if isinstance(what, str) and _ID_PREFIX.fullmatch(what):
-        return _find_by_id(what, catalogs, cloud)
-    if isinstance(what, (str, Path)):
-        return _original_in_file(absolute_path(what))
-    if hasattr(what, "index") and "id" in what:
-        return _original_of_row(what, catalogs, cloud)
+    if isinstance(picture, Picture):
+        return Original(picture.record, picture.path)
+    if isinstance(picture, Record):
+        known = _find_in_catalogs([picture.id, picture.id], catalogs)
+        return Original(picture, known.path if known else None)
+    if isinstance(picture, UUID):
+        return _find_by_id(str(picture), catalogs, cloud)
+    if isinstance(picture, str) and _ID_PREFIX.fullmatch(picture):
+        return _find_by_id(picture, catalogs, cloud)
+    if isinstance(picture, (str, Path)):
+        return _original_in_file(absolute_path(picture))
+    if _is_frame(picture):
+        raise UsageError(
+            "expected one picture, not a DataFrame: give one row, e.g. df.iloc[0]"
+        )
+    if _is_row(picture):
+        return _original_of_row(picture, catalogs, cloud)
     raise UsageError(
-        "expected a picture: an id, a row of `im.history()`, a PNG, a sidecar or a Picture,"
-        f" not {type(what).__name__}"
+        "expected a picture: an id, a row of `im.history()`, a PNG, a sidecar or a"
+        f" Picture, not {type(picture).__name__}"
     )
 
 
-def ids_of(what: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> list[str]:
-    """The ids of all pictures that are meant: one, a frame of them, or any number of these.
+def ids_of(
+    pictures: Any, catalogs: Sequence[Catalog], cloud: Cloud | None
+) -> list[str]:
+    """Return the ids of one picture, of a frame of them, or of any number of these.
 
-    Raises what `original` does.
+    Other arguments and errors are those of `find_original`.
     """
-    if hasattr(what, "columns"):  # a DataFrame
-        require_columns(what, "id")
-        return [*map(str, what["id"])]
-    if isinstance(what, (Picture, Record)):
-        return [str(what.record.id if isinstance(what, Picture) else what.id)]
-    if hasattr(what, "index") and not isinstance(
-        what, (str, list, tuple, Sequence)
-    ):  # a row
-        return [str(what["id"])]
-    if isinstance(what, UUID) or (
-        isinstance(what, str) and len(what) == 36 and is_uuid(what)
-    ):
-        return [str(what).lower()]
-    if isinstance(what, Iterable) and not isinstance(what, (str, Path)):
-        return [id for one in what for id in ids_of(one, catalogs, cloud)]
-    return [str(find_original(what, catalogs, cloud).record.id)]
+    if _is_frame(pictures):
+        require_columns(pictures, "id")
+        return [*map(str, pictures["id"])]
+    if isinstance(pictures, Picture):
+        return [str(pictures.record.id)]
+    if isinstance(pictures, Record):
+        return [str(pictures.id)]
+    if _is_row(pictures):
+        return [str(pictures["id"])]
+    if isinstance(pictures, UUID) or _is_whole_id(pictures):
+        return [str(pictures).lower()]
+    if isinstance(pictures, Iterable) and not isinstance(pictures, (str, Path)):
+        return [id for one in pictures for id in ids_of(one, catalogs, cloud)]
+    return [str(find_original(pictures, catalogs, cloud).record.id)]
+
+
+def load_original_file(original: Original, cloud: Cloud | None) -> bytes:
+    """Return the picture's PNG, from this machine or else from the cloud.
+
+    Raises `BackendError` if it is in neither.
+    """
+    for data in _unchanged_files(original, cloud):
+        return data
+    raise BackendError(
+        f"the file of the picture {str(original.record.id)[:8]} is nowhere to be had"
+    )
+
+
+def has_same_pixels(
+    original: Original, image: Image, cloud: Cloud | None
+) -> bool | None:
+    """Whether an image (RGB) has the original's pixels; None if its file is gone."""
+    before = _load_pixels(original, cloud)
+    if before is None:
+        return None
+    return before.size == image.size and before.tobytes() == image.tobytes()
+
+
+def _is_frame(value: Any) -> bool:
+    return hasattr(value, "columns")
+
+
+def _is_row(value: Any) -> bool:
+    if isinstance(value, Sequence):  # such as text or bytes, which have `index` too
+        return False
+    return hasattr(value, "index") and "id" in value
+
+
+def _is_whole_id(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 36 and is_uuid(value)
 
 
 def _original_in_file(path: Path) -> Original:
@@ -153,24 +195,20 @@ def _original_in_file(path: Path) -> Original:
 
 
 def _find_by_id(
-    text: str, catalogs: Sequence[Catalog], cloud: Cloud | None
+    prefix: str, catalogs: Sequence[Catalog], cloud: Cloud | None
 ) -> Original:
-    bounds = _id_bounds(text)
-    found = _find_in_catalogs(bounds, catalogs) or (
-        _find_in_cloud(bounds, cloud) if cloud else None
-    )
-    if found is None:
-        places = (
-            "in this machine's catalog or the cloud"
-            if cloud
-            else "in this machine's catalog"
-        )
-        raise UsageError(f"there is no picture {text} {places}")
-    return found
+    bounds = _id_bounds(prefix)
+    original = _find_in_catalogs(bounds, catalogs)
+    if original is None and cloud:
+        original = _find_in_cloud(bounds, cloud)
+    if original is None:
+        searched = "in this machine's catalog" + (" or the cloud" if cloud else "")
+        raise UsageError(f"there is no picture {prefix} {searched}")
+    return original
 
 
 def _id_bounds(prefix: str) -> list[UUID]:
-    """The lowest and the highest id that begins like this."""
+    """Return the lowest and the highest id that begin with these digits."""
     digits = prefix.replace("-", "")
     if len(digits) < 8 or len(digits) > 32:
         raise UsageError(
@@ -179,12 +217,12 @@ def _id_bounds(prefix: str) -> list[UUID]:
     return [UUID(digits.ljust(32, fill)) for fill in "0f"]
 
 
-def _single_match(found: Sequence[Original]) -> Original | None:
-    if len({one.record.id for one in found}) > 1:
+def _single_match(matches: Sequence[Original]) -> Original | None:
+    if len({one.record.id for one in matches}) > 1:
         raise UsageError(
             "several pictures have ids that begin like this: give more digits"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _find_in_catalogs(
@@ -205,11 +243,11 @@ def _find_in_cloud(bounds: Sequence[UUID], cloud: Cloud) -> Original | None:
         ("owner_user_id", f"eq.{owner}"),
         ("id", f"gte.{low}"),
         ("id", f"lte.{high}"),
+        ("limit", str(_MATCHES_TO_FETCH)),
     ]
-    rows = cloud.rows([*filters, ("limit", str(_MATCHES_TO_FETCH))], "id,sidecar")
-    return _single_match(
-        [Original(_record_of_cloud_row(row["sidecar"], row["id"])) for row in rows]
-    )
+    rows = cloud.rows(filters, "id,sidecar")
+    records = [_record_of_cloud_row(row["sidecar"], row["id"]) for row in rows]
+    return _single_match([Original(record) for record in records])
 
 
 def _record_of_cloud_row(sidecar: object, id: str) -> Record:
@@ -217,26 +255,26 @@ def _record_of_cloud_row(sidecar: object, id: str) -> Record:
         return Record.model_validate(sidecar)
     except ValidationError:
         raise UsageError(
-            f"the row {id} in the cloud has no record of imagen_nb in `sidecar`: another program"
-            " wrote it"
+            f"the row {id} in the cloud has no record of imagen_nb in `sidecar`:"
+            " another program wrote it"
         ) from None
 
 
 def _original_of_row(
     row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None
 ) -> Original:
-    """A row by its own record, or by its id; where that is known nowhere, by its columns."""
+    """Find a row's picture by its sidecar or its id; else take what its columns say."""
     path = row.get("local_path")
-    known = Path(path) if isinstance(path, str) and Path(path).exists() else None
-    if told := parse_sidecar(row.get("sidecar")):
-        return Original(_record_of_cloud_row(told, row["id"]), known)
+    file = Path(path) if isinstance(path, str) and Path(path).exists() else None
+    recorded = parse_sidecar(row.get("sidecar"))
+    if recorded:
+        return Original(_record_of_cloud_row(recorded, row["id"]), file)
     try:
-        found = _find_by_id(str(row["id"]), catalogs, cloud)
-        return Original(found.record, found.path or known)
+        original = _find_by_id(str(row["id"]), catalogs, cloud)
     except UsageError:
-        if known:
-            return Original(load_record(known), known)
-        return Original(_record_of_columns(row))
+        record = load_record(file) if file else _record_of_columns(row)
+        return Original(record, file)
+    return Original(original.record, original.path or file)
 
 
 def _record_of_columns(row: Any) -> Record:
@@ -249,36 +287,37 @@ def _record_of_columns(row: Any) -> Record:
     try:
         return Record.model_validate({n: v for n, v in values.items() if v is not None})
     except ValidationError as error:
-        lacking = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        missing = ", ".join(str(problem["loc"][0]) for problem in error.errors())
         raise UsageError(
-            f"the picture {row['id']} is known nowhere, and its row does not say: {lacking}"
+            f"the picture {row['id']} is known nowhere, and its row does not say:"
+            f" {missing}"
         ) from None
 
 
-def retag(
-    what: Any, wanted: TagChange, catalogs: Sequence[Catalog], cloud: Cloud | None
-) -> int:
-    """Change the tags of these pictures: here at once, for the cloud into the queue; how many.
+def _load_pixels(original: Original, cloud: Cloud | None) -> Image | None:
+    from PIL import Image
 
-    Raises `UsageError` for what is no picture, and `StorageError`.
-    """
-    ids = dict.fromkeys(ids_of(what, catalogs, cloud))
-    left = set(ids)
-    for catalog in catalogs:
-        left -= set(apply_tag_change(catalog, [id for id in ids if id in left], wanted))
-    if left:  # of another machine
-        _require_in_cloud(sorted(left), cloud)
-        queue_tag_change(catalogs[0], left, wanted)
-    return len(ids)
+    for data in _unchanged_files(original, cloud):
+        with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data)) as file:
+            return file.convert("RGB")
+    return None
 
 
-def _require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
-    """Raises `UsageError` for ids that are nowhere; a cloud out of reach is asked later."""
-    if cloud is None:
-        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
-    try:
-        lacking = set(ids) - set(cloud.paths(ids))
-    except UnreachableError:
-        return
-    if lacking:
-        raise UsageError(f"there is no picture {min(lacking)}, here or in the cloud")
+def _unchanged_files(original: Original, cloud: Cloud | None) -> Iterator[bytes]:
+    """Give the files that are still as recorded: this machine's, then the cloud's."""
+    for data in _available_files(original, cloud):
+        if original.record.sha256 in (None, hashlib.sha256(data).hexdigest()):
+            yield data
+
+
+def _available_files(original: Original, cloud: Cloud | None) -> Iterator[bytes]:
+    record = original.record
+    if original.path:
+        with suppress(OSError):
+            yield original.path.read_bytes()
+    if cloud and record.storage_path:
+        row = CloudPicture(
+            str(record.id), record.storage_path, record.sha256, record.bytes
+        )
+        with suppress(CloudError, StorageError):
+            yield fetch_picture(cloud, row)

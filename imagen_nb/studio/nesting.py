@@ -1,4 +1,7 @@
-"""Inside which call of a pipeline, or which drawing of our own, a thread is."""
+"""Whose drawing a thread is in the middle of, so that autolog records it only once.
+
+Loads nothing heavy: `imagen_nb.autolog` imports it before any pipeline is loaded.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,13 @@ from typing import Any
 
 @dataclass(slots=True)
 class OutermostDrawing:
-    """What draws, and what was said to it from within its call: by `super().__call__(…)`."""
+    """A drawing that was not started from within another one.
+
+    Attributes:
+        drawer: the pipeline or backend that draws.
+        inner: arguments of the calls that the drawer made to its own class's parents,
+            by `super().__call__(…)`.
+    """
 
     drawer: object
     inner: list[Any] = field(default_factory=list)
@@ -21,17 +30,17 @@ _thread_state = threading.local()
 
 
 def outermost_drawing() -> OutermostDrawing | None:
-    """What this thread is inside of, if it is."""
-    around: OutermostDrawing | None = getattr(_thread_state, "around", None)
-    return around
+    """Return the drawing that this thread is in the middle of, or None."""
+    drawing: OutermostDrawing | None = getattr(_thread_state, "drawing", None)
+    return drawing
 
 
 @contextmanager
 def drawing_on_behalf_of(drawer: object) -> Iterator[OutermostDrawing]:
-    """While this holds, pipelines that the thread calls draw on behalf of `drawer`."""
+    """Mark what this thread draws meanwhile as a part of the drawer's drawing."""
     before = outermost_drawing()
-    _thread_state.around = around = OutermostDrawing(drawer)
+    _thread_state.drawing = drawing = OutermostDrawing(drawer)
     try:
-        yield around
+        yield drawing
     finally:
-        _thread_state.around = before
+        _thread_state.drawing = before

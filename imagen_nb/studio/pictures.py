@@ -1,4 +1,4 @@
-"""A sequence of pictures with a contact sheet as its repr."""
+"""Pictures: a sequence of pictures that a notebook shows as a contact sheet."""
 
 from __future__ import annotations
 
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-
-_MAX_NOTEBOOK_CELL_PIXELS, _MAX_NOTEBOOK_SHEET_PIXELS = (
-    96,
-    400_000,
-)  # of a sheet in a notebook: each side, all cells together
-
-
+_MAX_NOTEBOOK_CELL_PIXELS = 96  # a side of a picture, in a notebook's contact sheet
+_MAX_NOTEBOOK_SHEET_PIXELS = 400_000  # all pictures of it together
 _AXIS_PLURALS = {
     "prompt": "prompts",
     "size": "sizes",
@@ -46,15 +41,16 @@ _AXIS_PLURALS = {
     "negative_prompt": "negative prompts",
     "seed": "seeds",
 }
-
-
-_FIELD_OF_AXIS = {
-    "scheduler": "scheduler_name"
-}  # of a record, where an axis has another name
+_FIELD_OF_AXIS = {"scheduler": "scheduler_name"}  # of a record, if named differently
 
 
 class Pictures(Sequence[Picture]):
-    """Pictures in order, with the axes along which they vary; shows as a contact sheet."""
+    """Pictures in order; a notebook shows them as a contact sheet.
+
+    Args:
+        pictures: the pictures.
+        axes: what they vary in, slowest first, if they are a complete grid.
+    """
 
     def __init__(self, pictures: Sequence[Picture], axes: Sequence[Axis] = ()) -> None:
         self._pictures = tuple(pictures)
@@ -79,10 +75,12 @@ class Pictures(Sequence[Picture]):
         return f"<Pictures: {self._summary()}>"
 
     def _summary(self) -> str:
-        varying = " × ".join(
+        if not self.axes:
+            return f"{len(self)}"
+        counts = [
             f"{len(axis.values)} {_AXIS_PLURALS[axis.name]}" for axis in self.axes
-        )
-        return f"{len(self)}{f' ({varying})' if varying else ''}"
+        ]
+        return f"{len(self)} ({' × '.join(counts)})"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
@@ -91,12 +89,8 @@ class Pictures(Sequence[Picture]):
             return {"text/plain": repr(self)}
         prompts = "; ".join(dict.fromkeys(picture.record.prompt for picture in self))
         shown = min(len(self), MAX_CELLS)
-        page = self.contact_sheet(
-            cell=min(
-                _MAX_NOTEBOOK_CELL_PIXELS,
-                math.isqrt(_MAX_NOTEBOOK_SHEET_PIXELS // shown),
-            )
-        )
+        side = math.isqrt(_MAX_NOTEBOOK_SHEET_PIXELS // shown)
+        page = self.contact_sheet(cell=min(_MAX_NOTEBOOK_CELL_PIXELS, side))
         tag = img_tag(page, f"contact sheet: {prompts}", side=max(page.size))
         caption = f"pictures: {self._summary()}"
         if shown < len(self):
@@ -106,46 +100,52 @@ class Pictures(Sequence[Picture]):
     def contact_sheet(
         self, columns: int | None = None, cell: int = CELL_PIXELS
     ) -> Image:
-        """The first pictures (at most 200) on one page; a grid's axes are its headings.
+        """Return the first pictures, at most 200, as one image; a grid has headings.
 
-        The fastest axis runs to the right; the others, combined, run down. A picture that cannot be
-        read is grey and says why.
+        The fastest axis runs to the right; the others, combined, run down. A picture
+        that cannot be read is grey and says why.
+
+        Args:
+            columns: how many pictures stand side by side; None is the length of the
+                fastest axis, or at most 8.
+            cell: the side of a picture, in pixels.
+
+        Raises:
+            UsageError: if there are no pictures.
         """
-        shown = self._pictures[:MAX_CELLS]
-        across = self.axes[-1] if self.axes else None
+        self._require_pictures()
+        pictures = self._pictures[:MAX_CELLS]
+        across = len(self.axes[-1].values) if self.axes else None
         if columns is None:
-            columns = len(across.values) if across else min(8, max(1, len(shown)))
-        labels = (
-            self._labels(columns)
-            if across and columns == len(across.values)
-            else SheetLabels()
-        )
-        return draw_contact_sheet(
-            [_load_image_or_grey(picture) for picture in shown], columns, labels, cell
-        )
+            columns = across or min(8, len(pictures))
+        labels = self._labels(columns) if columns == across else SheetLabels()
+        images = [_load_image_or_grey(picture) for picture in pictures]
+        return draw_contact_sheet(images, columns, labels, cell)
 
     def save_contact_sheet(self) -> Path:
         """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
 
-        Another page of that name is never overwritten: this one gets the next free `-2`, `-3` ….
-        Raises `UsageError` when there are no pictures and `StorageError` when it cannot be kept.
+        Never overwrites another file: then the name ends in the next free `-2`, `-3`,
+        …. Raises UsageError if there are no pictures, StorageError if it cannot be
+        written.
         """
-        if not self._pictures:
-            raise UsageError("no pictures, so no contact sheet")
+        self._require_pictures()
         first = self._pictures[0].path
         buffer = io.BytesIO()
         self.contact_sheet().save(buffer, "PNG")
         return save_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
 
+    def _require_pictures(self) -> None:
+        if not self._pictures:
+            raise UsageError("no pictures, so no contact sheet")
+
     def _labels(self, columns: int) -> SheetLabels:
         across = self.axes[-1]
-        down = sorted(
-            self.axes[:-1], key=lambda axis: axis.name == "prompt"
-        )  # long: cut at the end
-        firsts = self._pictures[:MAX_CELLS:columns]
+        # Prompts are long and cut at the end: they come last.
+        down = sorted(self.axes[:-1], key=lambda axis: axis.name == "prompt")
         rows = [
             "\n".join(_describe_axis_value(axis.name, picture.record) for axis in down)
-            for picture in firsts
+            for picture in self._pictures[:MAX_CELLS:columns]
         ]
         heads = [
             _describe_axis_value(across.name, picture.record)
@@ -154,7 +154,7 @@ class Pictures(Sequence[Picture]):
         return SheetLabels(heads, rows)
 
     def frame(self) -> pd.DataFrame:
-        """One row a picture in the columns and types of `Studio.history`, sidecars included."""
+        """Return one row a picture, as `Studio.history` does, sidecars included."""
         from imagen_nb.frames.schema import history_frame, history_table
 
         rows = [
@@ -167,11 +167,8 @@ class Pictures(Sequence[Picture]):
             for picture in self
         ]
         names = rows[0] if rows else ()
-        return history_frame(
-            history_table(
-                {name: [row[name] for row in rows] for name in names}, len(rows)
-            )
-        )
+        columns = {name: [row[name] for row in rows] for name in names}
+        return history_frame(history_table(columns, len(rows)))
 
 
 def _load_image_or_grey(picture: Picture) -> Image:
@@ -185,10 +182,8 @@ def _describe_axis_value(axis: str, record: Record) -> str:
     if axis == "size":
         return f"{record.width}x{record.height}"  # the font of the page has no ×
     value = getattr(record, _FIELD_OF_AXIS.get(axis, axis))
-    return (
-        str(value)
-        if axis == "prompt"
-        else f"{axis} {value:g}"
-        if axis == "guidance"
-        else f"{axis} {value}"
-    )
+    if axis == "prompt":
+        return str(value)
+    if axis == "guidance":
+        return f"{axis} {value:g}"
+    return f"{axis} {value}"

@@ -1,16 +1,30 @@
-"""Shows a drawing as it goes: the caller's function, a notebook's display or a bar."""
+"""Show a drawing as it goes: to the caller's function, in a notebook, or as a bar."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from imagen_nb.backends import Progress, Step
 from imagen_nb.request.request import Request
-from imagen_nb.studio.live import LiveDisplay
-from imagen_nb.system.terminal import in_notebook
+from imagen_nb.system.terminal import in_notebook, print_notice
+from imagen_nb.system.thumbnails import img_tag
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from PIL.Image import Image
+
+DISPLAY_INTERVAL_S = 0.25  # between two updates; shorter drawings show nothing at all
+PREVIEW_SIDE = 128  # pixels of the preview's longer side: one or two kilobytes
 
 
 @contextmanager
@@ -20,11 +34,14 @@ def progress_listener(
     previews: bool = True,
     loaded: bool = False,
 ) -> Iterator[Progress | None]:
-    """Who hears of each step, if anybody: the caller's own function, the notebook, or a bar.
+    """Give the function to call after each denoising step; None when nobody looks.
 
-    `progress`: a function, True or False to show or hide the bar, None where somebody looks;
-    `previews`: whether a notebook shows the picture as it grows; `loaded`: the model has drawn
-    before, so that the first step comes soon.
+    Args:
+        requests: what is drawn.
+        progress: the caller's own function; True or False to show or hide the bar; None
+            to show it in a notebook or on a terminal only.
+        previews: whether a notebook shows the picture as it grows.
+        loaded: whether the model is loaded already, so that the first step comes soon.
     """
     steps = sum(request.steps for request in requests)
     if callable(progress):
@@ -37,15 +54,26 @@ def progress_listener(
             yield None if bar.silent else bar
 
 
+def describe_seconds(seconds: float) -> str:
+    """Return the duration in minutes and seconds, e.g. "1:05"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
 class ProgressBar:
-    """A progress bar over pictures × steps; silent where nobody looks: no terminal."""
+    """A progress bar over all denoising steps of all pictures.
+
+    `shown`: True or False to show or hide it; None to show it on a terminal only.
+    """
 
     def __init__(self, steps: int, shown: bool | None = None) -> None:
-        disable = (
-            None if shown is None else not shown
-        )  # None: tqdm shows it on terminals only
+        disable = None if shown is None else not shown  # None: tqdm asks the terminal
         self._bar = tqdm(
-            total=steps, unit="step", leave=False, disable=disable, desc="drawing"
+            total=steps,
+            unit="step",
+            leave=False,
+            disable=disable,
+            desc="drawing",
         )
 
     def __call__(self, step: Step) -> None:
@@ -55,7 +83,7 @@ class ProgressBar:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is shown: then nobody need report."""
+        """Whether nothing is shown, so that the drawing need not report its steps."""
         return bool(self._bar.disable)
 
     def __enter__(self) -> ProgressBar:
@@ -63,3 +91,129 @@ class ProgressBar:
 
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
+
+
+class StepWatcher:
+    """Shows the latest denoising step now and then, on a thread of its own.
+
+    The drawing never waits for it: it only notes the step. Subclasses say in `render`
+    what is shown. Invariant: after `close` nothing more is shown.
+
+    Args:
+        previews: whether `preview` gives pictures.
+        loaded: whether the model is loaded already. Then the thread starts only when
+            there is something to show: on a busy machine the mere start of a thread
+            costs a tenth of a short drawing.
+    """
+
+    def __init__(self, previews: bool = True, loaded: bool = False) -> None:
+        self._previews, self._loaded = previews, loaded
+        self._next_update = time.monotonic() + DISPLAY_INTERVAL_S
+        self._latest: Step | None = None
+        self._closed = threading.Event()
+        self._showing = threading.Lock()
+        # IPython finds the cell that a display belongs to in the context.
+        cell = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=cell.run, args=(self._watch,), name="imagen-live"
+        )
+
+    def __call__(self, step: Step) -> None:
+        """Note one denoising step."""
+        self._latest = step
+        if self._thread.ident is None and time.monotonic() > self._next_update:
+            self._thread.start()
+
+    def render(self, step: Step | None) -> Callable[[], None] | None:
+        """Prepare to show a step; return the function that shows it, or None.
+
+        Called on the watcher's thread, with None while no step has ended yet. The
+        function that it returns is not called after `close`.
+        """
+        raise NotImplementedError
+
+    def preview(self, step: Step) -> Image | None:
+        """Return the unfinished picture; None if it cannot or shall not be shown."""
+        if not (self._previews and step.preview):
+            return None
+        try:
+            return step.preview(step.indices.start)
+        except Exception as error:  # the drawing goes on, whatever this is
+            self._previews = False
+            print_notice(f"no preview of the drawing: {error!r}")
+            return None
+
+    def close(self) -> None:
+        """Show nothing more. The thread ends soon, at the latest after one preview."""
+        self._closed.set()
+        with self._showing:
+            self._latest = None  # a step holds the latents of its preview
+
+    def __enter__(self) -> Self:
+        if not self._loaded:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _watch(self) -> None:
+        shown: object = ...  # neither a step nor None
+        while not self._closed.wait(self._next_update - time.monotonic()):
+            step = self._latest
+            if step is not shown:
+                self._show(self.render(step))
+                shown = step
+            self._next_update = time.monotonic() + DISPLAY_INTERVAL_S
+
+    def _show(self, show: Callable[[], None] | None) -> None:
+        with self._showing:
+            if show and not self._closed.is_set():
+                show()
+
+
+class LiveDisplay(StepWatcher):
+    """A bar, the time left and a small picture, updated in place in a notebook.
+
+    Invariant: after `close` the output is empty, so that a saved notebook keeps nothing
+    of it.
+    """
+
+    def __init__(self, steps: int, previews: bool = True, loaded: bool = False) -> None:
+        """`steps`: denoising steps of all pictures."""
+        super().__init__(previews, loaded)
+        self._steps, self._done = steps, 0
+        self._handle: Any = None
+
+    def __call__(self, step: Step) -> None:
+        """Note one denoising step."""
+        self._done += len(step.indices)
+        super().__call__(step)
+
+    def render(self, step: Step | None) -> Callable[[], None]:
+        """Return the function that displays the bar and, after the first step, more."""
+        return partial(self._display, self._html(step))
+
+    def close(self) -> None:
+        """Empty the output and show nothing more."""
+        super().close()
+        with self._showing:
+            if self._handle:
+                self._display("")
+
+    def _html(self, step: Step | None) -> str:
+        bar = f'<progress max="{self._steps}" value="{self._done}"></progress>'
+        if step is None:
+            return f"<div>{bar} <small>getting ready to draw</small></div>"
+        left = f"{step.place}, {describe_seconds(step.seconds_left)} left"
+        picture = self.preview(step)
+        tag = f"<br>{img_tag(picture, 'preview', PREVIEW_SIDE)}" if picture else ""
+        return f"<div>{bar} <small>{left}</small>{tag}</div>"
+
+    def _display(self, html: str) -> None:
+        data = {"text/html": html, "text/plain": ""}
+        if self._handle:
+            self._handle.update(data, raw=True)
+        else:
+            display = import_module("IPython.display").display
+            self._handle = display(data, raw=True, display_id=True)

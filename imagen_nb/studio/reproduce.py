@@ -1,10 +1,10 @@
-"""Drawing a picture again: the same request in the same place of a batch, and what differs."""
+"""Draw a picture again, or one like it, from its record; and say what differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -27,12 +27,12 @@ from imagen_nb.storage.input_files import load_inputs
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.arguments import RequestBuilder
-from imagen_nb.studio.lookup import Original
-from imagen_nb.studio.original_file import has_same_pixels
+from imagen_nb.studio.lookup import Original, has_same_pixels
 from imagen_nb.studio.redraw import limits_to_redraw, redrawable_record
 from imagen_nb.system.terminal import print_notice
 
-_FIELD_OF_MODEL_ARGUMENT = {  # arguments, and what of a record they are
+_COMMON_ARGUMENTS = ("prompt", "seed", "width", "height")  # of every model
+_FIELD_OF_MODEL_ARGUMENT = {  # arguments of some models, and a record's fields for them
     "steps": "steps",
     "guidance": "guidance",
     "max_sequence_length": "max_sequence_length",
@@ -41,120 +41,126 @@ _FIELD_OF_MODEL_ARGUMENT = {  # arguments, and what of a record they are
     "true_cfg": "true_cfg",
     "scheduler": "scheduler_name",
 }
-_COMMON_ARGUMENTS = ("prompt", "seed", "width", "height")
-_COMPARED_FIELDS = (  # or the bits may be others
-    "model", "device", "threads", "dtype", "scheduler", "batch_size", "memory_plan"
-)  # fmt: skip
-_IGNORED_VERSIONS = {"prediction"}  # versions that name a drawing, not what drew
-MAX_BATCH_SIZE = 64  # pictures of a batch
+_COMPARED_FIELDS = (  # where one differs, pixels may
+    "model",
+    "device",
+    "threads",
+    "dtype",
+    "scheduler",
+    "batch_size",
+    "memory_plan",
+)
+_IGNORED_VERSIONS = {"prediction"}  # it names a single drawing, not a program
+MAX_BATCH_SIZE = 64  # a record may say anything
+MAX_TORCH_THREADS = 256
 
 
-@dataclass(slots=True)
 class ReplayBackend:
-    """A backend that draws each request as it was drawn: in a batch of that size, at its place.
+    """Draws each request as a picture was drawn: in such a batch, at the same place.
 
-    The batch is filled with the same request: what else was in it does not change its pixels, but
-    its place does where several threads of a CPU share the work, and so does their number.
-    `drawn_with` tells, afterwards, how it was drawn.
+    The batch has the recorded size and is filled with copies of the request. The other
+    pictures of a batch do not change a picture's pixels, but its place does where
+    several threads of a CPU share the work, and so does the number of threads.
+
+    Attributes:
+        drawn_with: how the last picture was drawn: record fields, such as versions.
     """
 
-    inner: Backend
-    record: Record
-    drawn_with: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.name, self.model = self.inner.name, self.inner.model
-        self.defaults, self.limits = self.inner.defaults, self.inner.limits
-        self.made_with = made_with(self.inner)
-
-    name: str = field(init=False)
-    model: str = field(init=False)
-    defaults: Any = field(init=False)
-    limits: Any = field(init=False)
-    made_with: dict[str, Any] = field(init=False)
+    def __init__(self, inner: Backend, record: Record) -> None:
+        """`inner`: what draws; `record`: the picture's."""
+        self.inner, self.record = inner, record
+        self.name, self.model = inner.name, inner.model
+        self.defaults, self.limits = inner.defaults, inner.limits
+        self.made_with = made_with(inner)
+        self.drawn_with: dict[str, Any] = {}
 
     def availability(self) -> Availability:
-        """As the backend's own."""
+        """As the inner backend's."""
         return self.inner.availability()
 
     def cost_usd(self, request: Request) -> float:
-        """As the backend's own."""
+        """As the inner backend's."""
         return self.inner.cost_usd(request)
 
     def draw(
         self, requests: Sequence[Request], progress: Progress | None, cancel: Event
     ) -> Iterator[Drawn]:
-        """Draw each request in a batch of its like."""
-        listener = self._only(progress) if progress else None
+        """Draw each request in a batch of copies; give the copy at the same place."""
+        listener = _for_one_picture(progress) if progress else None
         for request in requests:
+            batch = [request] * self._batch_size
             with torch_threads(self.record.threads):
-                drawn = self._one_of(
-                    self.inner.draw([request] * self._size, listener, cancel)
+                drawn = self._at_recorded_place(
+                    self.inner.draw(batch, listener, cancel)
                 )
             self.drawn_with = {**drawn.details, "model": self.model}
             yield drawn
 
     @property
-    def _size(self) -> int:
-        """What a record says is not to be trusted with the memory of the machine."""
+    def _batch_size(self) -> int:
+        """The recorded one, unless it makes no sense or would fill the memory."""
         size = self.record.batch_size
         return size if 0 <= self.record.batch_index < size <= MAX_BATCH_SIZE else 1
 
-    def _one_of(self, batch: Iterator[Drawn]) -> Drawn:
-        """The one at the place; the first where no such batch is drawn: then none is alike."""
+    def _at_recorded_place(self, batch: Iterator[Drawn]) -> Drawn:
+        """Return the first picture if the backend does not draw such batches."""
         for drawn in batch:
-            like = drawn.details.get("batch_size", 1) == self._size > 1
-            if not like or drawn.details["batch_index"] == self.record.batch_index:
+            size = drawn.details.get("batch_size", 1)
+            if size == 1 or size != self._batch_size:
+                return drawn
+            if drawn.details["batch_index"] == self.record.batch_index:
                 return drawn
         raise BackendError(f"{self.name} drew nothing")
-
-    def _only(self, progress: Progress) -> Progress:
-        """One picture is drawn, as far as anybody sees."""
-
-        def listen(step: Step) -> None:
-            show = step.preview
-            mine = (lambda place: show(step.indices.start)) if show else None
-            progress(replace(step, indices=range(1), total=1, preview=mine))
-
-        return listen
 
 
 def request_like(
     original: Original,
-    arguments: RequestBuilder,
+    builder: RequestBuilder,
     given: Mapping[str, Any],
     *,
     backend: str | None,
     tags: Iterable[str],
     cloud: bool | None,
 ) -> tuple[Backend, Request]:
-    """A backend and a request for a picture like this one, with what is `given` changed.
+    """Return a backend and a request for a picture like this one.
 
-    Raises `BackendError` when its backend is not installed or it cannot be drawn from its record.
+    Args:
+        original: the picture.
+        builder: builds the request.
+        given: arguments of `Studio.generate` that replace the recorded ones; None is
+            not given.
+        backend: the name of another backend, or None.
+        tags: of the new picture.
+        cloud: see `Studio.generate`.
+
+    Raises:
+        BackendError: if the recorded backend is not installed, or the picture cannot be
+            drawn from its record.
     """
     record = original.record if backend else redrawable_record(original.record)
     name = backend or record.backend
     same = name == record.backend
-    made = _recorded_options(original, record, arguments, given) if same else {}
-    like = {**made, **arguments_like(record, given, same)}
-    return arguments.request(**like, backend=name, tags=tags, cloud=cloud)
+    options = _recorded_options(original, record, builder, given) if same else {}
+    like = {**options, **arguments_like(record, given, same)}
+    return builder.request(**like, backend=name, tags=tags, cloud=cloud)
 
 
 def request_again(
     original: Original,
-    arguments: RequestBuilder,
+    builder: RequestBuilder,
     options: Mapping[str, Any],
     *,
     tags: Iterable[str],
     cloud: bool | None,
 ) -> tuple[ReplayBackend, Request]:
-    """A backend that draws as this picture was drawn, and the request that it was drawn from.
+    """Return the request that a picture was drawn from, and a backend that repeats it.
 
-    Raises `BackendError` as `request_like`.
+    `options`: of the backend, instead of the recorded ones. Other arguments and errors
+    are those of `request_like`.
     """
     record = redrawable_record(original.record)
-    made = _recorded_options(original, record, arguments, options)
-    chosen = arguments.choose(record.backend, made, cloud)
+    recorded = _recorded_options(original, record, builder, options)
+    chosen = builder.choose(record.backend, recorded, cloud)
     backend = chosen.backend
     request = resolve(
         record.prompt,
@@ -166,7 +172,7 @@ def request_again(
         height=record.height,
         guidance=record.guidance,
         max_sequence_length=record.max_sequence_length,
-        tags=arguments.tags(tags),
+        tags=builder.tags(tags),
         extras=recorded_extras(record) | chosen.extras,
     )
     return ReplayBackend(backend, record), request
@@ -175,51 +181,35 @@ def request_again(
 def with_comparison(
     picture: Picture, original: Original, drawn_by: ReplayBackend, cloud: Cloud | None
 ) -> Picture:
-    """The picture with `identical` and `differs`, and a line on stderr where it is not the same."""
+    """Return the picture with `identical` and `differs` set, and say what differs.
+
+    What differs is a line on stderr. `cloud`: where the original's file is read from if
+    it is not on this machine.
+    """
     same = has_same_pixels(original, picture.image, cloud)
     differs = drawing_differences(drawn_by.record, drawn_by.drawn_with)
-    if line := describe_comparison(same, differs, drawn_by.inner):
+    line = describe_comparison(same, differs, drawn_by.inner)
+    if line:
         print_notice(f"reproduce: {line}")
     return replace(picture, identical=same, differs=differs)
-
-
-def _recorded_options(
-    original: Original,
-    record: Record,
-    arguments: RequestBuilder,
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The options of a picture's backend, and the images that it was drawn from."""
-    name, configured = arguments.settings.backend_choice()
-    made = backend_options(
-        record,
-        configured if name == validated_backend_name(record.backend) else {},
-        given,
-    )
-    folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
-    beside = [original.path.parent] if original.path else []
-    lacking = [image for image in IMAGE_OPTIONS if given.get(image) is None]
-    return {**load_inputs(record, [*beside, *folders], lacking), **made}
 
 
 def arguments_like(
     record: Record, given: Mapping[str, Any], same_model: bool
 ) -> dict[str, Any]:
-    """The arguments of `Studio.generate` for this picture, those `given` on top.
+    """Return the arguments of `Studio.generate` for this picture, with `given` on top.
 
-    With another model only what means the same to every model is taken.
+    For another model only those that mean the same to every model.
     """
     values = {name: getattr(record, name) for name in _COMMON_ARGUMENTS}
     if same_model:
-        values |= {
-            name: getattr(record, field)
-            for name, field in _FIELD_OF_MODEL_ARGUMENT.items()
-        }
+        for name, field in _FIELD_OF_MODEL_ARGUMENT.items():
+            values[name] = getattr(record, field)
     return values | {name: value for name, value in given.items() if value is not None}
 
 
 def recorded_extras(record: Record) -> dict[str, Any]:
-    """What else of the request a record tells, without its images; see `request.options`."""
+    """Return those of `request.options.EXTRAS` that the record has: all but images."""
     return {
         name: getattr(record, _FIELD_OF_MODEL_ARGUMENT[name])
         for name in OPTION_NAMES
@@ -230,63 +220,76 @@ def recorded_extras(record: Record) -> dict[str, Any]:
 def backend_options(
     record: Record, configured: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """How the backend was made: those options `given` here, as recorded, or as configured.
+    """Return the options to make a picture's backend with: given, or as recorded.
 
-    Raises `BackendError` when a LoRA is not here, or not as it was.
+    LoRAs are never the configured ones, and the model only if none is recorded. Raises
+    BackendError if a LoRA's file is missing, or is another file than then.
     """
-    made = {**record.options, **given}
+    options = {**record.options, **given}
     if "loras" not in given and (record.loras or "loras" in configured):
-        made["loras"] = loras_of_record(record.loras) or None
-    if record.backend == "flux" and not (made.get("model") or configured.get("model")):
-        made["model"] = record.model
-    return made
+        options["loras"] = loras_of_record(record.loras) or None
+    has_model = options.get("model") or configured.get("model")
+    if record.backend == "flux" and not has_model:
+        options["model"] = record.model
+    return options
 
 
 def validated_backend_name(name: str) -> str:
-    """The name of a record's backend. Raises `BackendError` when there is none of that name."""
+    """Return the name of a record's backend. Raises BackendError if there is none."""
     if name not in backend_names():
         raise BackendError(
-            f"the picture was drawn with the backend {name}, which is not installed: install it, or"
-            " draw like it with another one: generate(like=…, backend=…)"
+            f"the picture was drawn with the backend {name}, which is not installed:"
+            " install it, or draw like it with another one: generate(like=…, backend=…)"
         )
     return name
 
 
-def drawing_differences(record: Record, here: Mapping[str, Any]) -> tuple[str, ...]:
-    """How the picture was drawn, and how it was now, where that is not the same."""
-    now = {**here, "versions": here.get("versions", {})}
-    pairs = [(name, getattr(record, name), now.get(name)) for name in _COMPARED_FIELDS]
+def drawing_differences(
+    record: Record, drawn_with: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Say in what two drawings differ, e.g. ("device was cuda:0, is cpu",).
+
+    `record`: of the first one; `drawn_with`: record fields of the other. What one of
+    them does not know is no difference.
+    """
+    versions = drawn_with.get("versions", {})
+    pairs = [
+        (name, getattr(record, name), drawn_with.get(name)) for name in _COMPARED_FIELDS
+    ]
     pairs += [
-        (name, then, now["versions"].get(name))
+        (name, then, versions.get(name))
         for name, then in record.versions.items()
         if name not in _IGNORED_VERSIONS
     ]
     return tuple(
-        f"{name.replace('_', ' ')} was {then}, is {today}"
-        for name, then, today in pairs
-        if then is not None and today is not None and then != today
+        f"{name.replace('_', ' ')} was {then}, is {now}"
+        for name, then, now in pairs
+        if then is not None and now is not None and then != now
     )
 
 
 def describe_comparison(
     same: bool | None, differs: Sequence[str], backend: Backend
 ) -> str:
-    """What to say of a picture that was drawn again; nothing when it is the same in all."""
+    """Say in one line what differs between a picture and its original; "" for nothing.
+
+    `same`: whether the pixels are; None if there is nothing to compare them with.
+    """
     if differs:
         return "; ".join(differs)
     unsure = may_differ(backend)
     if same is None:
         return f"the pixels may be others: {unsure}" if unsure else ""
-    why = unsure or "nothing recorded is why: another processor?"
-    return "" if same else f"other pixels, and {why}"
-
-
-MAX_TORCH_THREADS = 256  # of a record, which may say anything
+    if same:
+        return ""
+    return (
+        f"other pixels, and {unsure or 'nothing recorded is why: another processor?'}"
+    )
 
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Draw with so many threads, as long as this lasts; None or nonsense changes nothing."""
+    """Let torch use this many threads for a while; None or nonsense changes nothing."""
     if count is None or not 0 < count <= MAX_TORCH_THREADS:
         yield
         return
@@ -298,3 +301,33 @@ def torch_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _for_one_picture(progress: Progress) -> Progress:
+    """Report the steps of a batch of copies as steps of a single picture."""
+
+    def listen(step: Step) -> None:
+        preview = step.preview
+        first = step.indices.start
+        of_first = (lambda _: preview(first)) if preview else None
+        progress(replace(step, indices=range(1), total=1, preview=of_first))
+
+    return listen
+
+
+def _recorded_options(
+    original: Original,
+    record: Record,
+    builder: RequestBuilder,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the options of a picture's backend, and the images it was drawn from."""
+    name, configured = builder.settings.backend_choice()
+    if name != validated_backend_name(record.backend):
+        configured = {}
+    options = backend_options(record, configured, given)
+    folders = [catalog.folder for catalog in builder.lookup.catalogs()]
+    if original.path:
+        folders.insert(0, original.path.parent)
+    missing = [image for image in IMAGE_OPTIONS if given.get(image) is None]
+    return {**load_inputs(record, folders, missing), **options}

@@ -28,16 +28,24 @@ if TYPE_CHECKING:
 
 
 class Studio(Library):
-    """One session. Invariant: a picture is on disk and in the catalog before a call returns it.
+    """One session: draws pictures, keeps them, and finds them again.
+
+    Invariant: a picture is on disk and in the catalog before a method returns it.
 
     Args:
-        settings: nested as imagen.yaml is, or whole Settings; they win over environment and file.
-        config: the configuration file, instead of $IMAGEN_CONFIG or ~/.config/imagen.yaml.
-        background: copy pictures to the cloud by itself, after they are drawn; otherwise only
-            `sync` does.
+        settings: nested as in imagen.yaml, or complete Settings; they take precedence
+            over environment variables and the configuration file.
+        config: the configuration file, instead of $IMAGEN_CONFIG or
+            ~/.config/imagen.yaml.
+        background: copy pictures to the cloud after they are drawn, on a thread of its
+            own; otherwise only `sync` copies them.
 
     Raises:
         ConfigError: for a setting that cannot be used.
+
+    Example:
+        >>> with im.Studio({"backend": "auto", "output": {"dir": "~/boats"}}) as studio:
+        ...     studio.generate("a red boat", seed=1)
     """
 
     def __init__(
@@ -47,16 +55,13 @@ class Studio(Library):
         config: Path | None = None,
         background: bool = True,
     ) -> None:
-        whole = (
-            settings
-            if isinstance(settings, Settings)
-            else load_settings(settings, config)
-        )
-        super().__init__(whole, background=background)
-        self._backends = Backends(*whole.backend_choice(), whole.options_of)
-        self._arguments = RequestBuilder(whole, self._backends, self.lookup)
-        self._drawing = RequestDrawer(
-            whole, self._backends, self._homes, self._writer, self._uplink
+        if not isinstance(settings, Settings):
+            settings = load_settings(settings, config)
+        super().__init__(settings, background=background)
+        self._backends = Backends(*settings.backend_choice(), settings.options_of)
+        self._builder = RequestBuilder(settings, self._backends, self.lookup)
+        self._drawer = RequestDrawer(
+            settings, self._backends, self._homes, self._writer, self._uplink
         )
 
     def generate(
@@ -78,41 +83,50 @@ class Studio(Library):
         progress: Progress | bool | None = None,
         **backend_options: Any,
     ) -> Picture:
-        """Draw one picture and keep it: PNG, sidecar and catalog entry are there when it returns.
+        """Draw one picture and keep it: as PNG, sidecar and catalog entry.
 
         Args:
             prompt: what to draw.
-            like: start from this picture (all that `reproduce` takes) and change what else is
-                given. Its tags are not taken.
-            seed: 0 … 2^53-1; None draws one by lot. The same request with the same seed is the
-                same picture.
-            steps: denoising steps; None is the model's own number.
-            width: pixels; None is the model's own size.
-            height: pixels, as width.
-            guidance: guidance scale; None is the model's own.
-            backend: a name of `imagen models`, or auto; None is the configured one.
+            like: start from this picture, in any form that `reproduce` takes, and
+                change only what else is given. Its tags are not taken over.
+            seed: 0 … 2^53-1; None chooses one at random. The same request with the same
+                seed gives the same picture.
+            steps: denoising steps; None is the model's default.
+            width: pixels; None is the model's default.
+            height: pixels; None is the model's default.
+            guidance: guidance scale; None is the model's default.
+            backend: a name of `imagen models`, or "auto"; None is the configured one.
             tags: labels to find it by.
-            cloud: False marks it never to be copied to the cloud; None follows the configuration.
-            output: a folder, or a file ending in .png, instead of the configured folder. A file
-                of that name is not overwritten: the next one is called -2.
-            again: False gives a picture of today with these very settings, where there is one,
-                instead of drawing it again.
-            progress: called after each step; True or False shows or hides the bar, which in a
-                notebook has a small picture of what is being drawn (`preview: off` leaves it out).
-            **backend_options: max_sequence_length, and where the model takes them: init_image=…, a
-                file, a picture in any form that `reproduce` takes, a PIL image or an array, to
-                start from or to edit; mask=…, likewise, white where it is painted anew; strength=…,
-                how much is drawn anew, 0 to 1; negative_prompt=… and true_cfg=…, the scale of
-                classifier-free guidance; scheduler=…, a name. And what the backend is made with:
-                model=…; loras=… of the FLUX backends, a .safetensors file, a (file, weight) pair,
-                or a list of these; memory={"quantization": "int8", …} of local ones. See
+            cloud: False marks it never to be copied to the cloud; None follows the
+                configuration.
+            output: a folder, or a file ending in .png, instead of the configured
+                folder. Never overwrites a file: the next one of that name ends in -2.
+            again: False returns a picture of today with the same settings, if there is
+                one, instead of drawing it again.
+            progress: called after each step; True or False shows or hides the bar,
+                which in a notebook has a small preview (unless `preview: off`).
+            **backend_options: what else this backend takes, see below and
                 docs/models.md.
+
+        Of the request, if the model takes them: max_sequence_length=…; init_image=…, to
+        start from or to edit: a file, a picture in any form that `reproduce` takes, a
+        PIL image or an array; mask=…, likewise, white where the image is painted anew;
+        strength=…, how much of it is drawn anew, 0 to 1; negative_prompt=… and
+        true_cfg=…, the scale of classifier-free guidance; scheduler=…, a name.
+
+        Of the backend: model=…; loras=…, for the FLUX backends: a .safetensors file, a
+        (file, weight) pair, or a list of these; memory={"quantization": "int8", …}, for
+        local ones.
 
         Raises:
             UsageError: for arguments that cannot be drawn; nothing was done.
-            BackendError: when the model is missing or the picture came out broken.
-            StorageError: when it cannot be kept (disk full, folder not writable).
+            BackendError: if the model is missing, or the picture came out broken.
+            StorageError: if it cannot be kept (disk full, folder not writable).
             Cancelled: after `cancel()`.
+
+        Example:
+            >>> picture = im.generate("a red boat at sunset", seed=7, tags=["boats"])
+            >>> im.generate(like=picture, steps=8)
         """
         given = {
             "prompt": prompt,
@@ -123,23 +137,23 @@ class Studio(Library):
             "guidance": guidance,
             **backend_options,
         }
-        with self._drawing.call(cloud, output, progress, again) as call:
+        with self._drawer.call(cloud, output, progress, again) as call:
             if like is not None:
                 chosen, request = request_like(
                     self.lookup.original(like, cloud),
-                    self._arguments,
+                    self._builder,
                     given,
                     backend=backend,
                     tags=tags,
                     cloud=cloud,
                 )
             elif prompt is not None:
-                chosen, request = self._arguments.request(
+                chosen, request = self._builder.request(
                     **given, backend=backend, tags=tags, cloud=cloud
                 )
             else:
                 raise UsageError("nothing to draw: give a prompt, or like= a picture")
-            return self._drawing.draw(chosen, [request], call)[0]
+            return self._drawer.draw(chosen, [request], call)[0]
 
     def reproduce(
         self,
@@ -152,33 +166,37 @@ class Studio(Library):
         progress: Progress | bool | None = None,
         **backend_options: Any,
     ) -> Picture:
-        """Draw a picture again, from all that is recorded of it, and compare.
+        """Draw a picture again, from all that is recorded of it, and compare the two.
 
-        With the same backend, versions and device the pixels are identical, and `.identical` says
-        so; otherwise a line on stderr, and `.differs`, say what is not as it was.
+        With the same backend, versions and device the pixels are identical, and
+        `.identical` says so; otherwise a line on stderr, and `.differs`, say what
+        differs.
 
         Args:
-            what: an id (or its first 8 digits), a row of a history, a PNG, a sidecar, a Record or a
-                Picture. A PNG is enough by itself.
-            tags: see `generate`; the original's are not taken.
+            what: an id (or its first 8 digits), a row of a history, a PNG, a sidecar, a
+                Record or a Picture. A PNG is enough by itself: its record is inside.
+            tags: see `generate`; the original's are not taken over.
             cloud: see `generate`.
             output: see `generate`.
             progress: see `generate`.
-            **backend_options: what the record does not say, such as the folder of a model.
+            **backend_options: what the record does not say, such as a model's folder.
 
         Raises:
-            UsageError: for what is no picture, or is nowhere to be found.
-            BackendError: when its model is not here.
+            UsageError: for what is no picture, or cannot be found.
+            BackendError: if its model is not on this machine.
             StorageError: for a file without a record.
-            CloudError: when it is to be looked up in the cloud, and that cannot be read.
+            CloudError: if it must be looked up in the cloud, and that cannot be read.
+
+        Example:
+            >>> im.reproduce(im.history().iloc[0]).identical
         """
-        with self._drawing.call(cloud, output, progress) as call:
+        with self._drawer.call(cloud, output, progress) as call:
             original = self.lookup.original(what, cloud)
-            alike, request = request_again(
-                original, self._arguments, backend_options, tags=tags, cloud=cloud
+            backend, request = request_again(
+                original, self._builder, backend_options, tags=tags, cloud=cloud
             )
-            picture = self._drawing.draw(alike, [request], call)[0]
-        return with_comparison(picture, original, alike, self.lookup.reader(cloud))
+            picture = self._drawer.draw(backend, [request], call)[0]
+        return with_comparison(picture, original, backend, self.lookup.reader(cloud))
 
     def sweep(
         self,
@@ -197,15 +215,18 @@ class Studio(Library):
         progress: Progress | bool | None = None,
         **backend_options: Any,
     ) -> Pictures:
-        """Draw every combination of the lists and keep them: prompt slowest, seed fastest.
+        """Draw every combination of the lists: prompts vary slowest, seeds fastest.
 
-        Alternatives in prompts, `{red|blue} boat`, expand in order. Arguments and errors are those
-        of `generate`, each a value or a list of values (strength, true_cfg, scheduler and
-        negative_prompt, too); `size` is (width, height) in pixels, either of them None for the
-        model's own.
+        Alternatives in prompts, `{red|blue} boat`, expand in order. `size` is (width,
+        height) in pixels, either of them None for the model's default. Other arguments
+        and the errors are those of `generate`; each of seeds, steps, guidance, size,
+        strength, true_cfg, scheduler and negative_prompt is a value or a list of them.
+
+        Example:
+            >>> im.sweep("a {red|blue} boat", seeds=range(4), steps=[4, 8])
         """
-        with self._drawing.call(cloud, output, progress, again) as call:
-            chosen, combined = self._arguments.grid(
+        with self._drawer.call(cloud, output, progress, again) as call:
+            chosen, combined = self._builder.grid(
                 expanded_prompts(prompt),
                 backend=backend,
                 seeds=seeds,
@@ -216,7 +237,7 @@ class Studio(Library):
                 cloud=cloud,
                 **backend_options,
             )
-            pictures = self._drawing.draw(chosen, combined.requests, call)
+            pictures = self._drawer.draw(chosen, combined.requests, call)
         return Pictures(pictures, combined.axes)
 
     def repeat(
@@ -230,19 +251,19 @@ class Studio(Library):
         again: bool = True,
         **arguments: Any,
     ) -> Pictures:
-        """Draw one prompt, whose braces are braces, once with each of these seeds.
+        """Draw one prompt once with each of these seeds.
 
-        Other arguments and errors are those of `generate`.
+        Braces in the prompt are braces, not alternatives. Other arguments and the
+        errors are those of `generate`.
         """
-        with self._drawing.call(cloud, output, progress, again) as call:
-            chosen, first = self._arguments.request(
+        with self._drawer.call(cloud, output, progress, again) as call:
+            chosen, first = self._builder.request(
                 prompt, seed=seeds[0], cloud=cloud, **arguments
             )
             requests = [with_seed(first, seed, chosen.limits) for seed in seeds]
-            pictures = self._drawing.draw(chosen, requests, call)
-        return Pictures(
-            pictures, (Axis("seed", tuple(seeds)),) if len(seeds) > 1 else ()
-        )
+            pictures = self._drawer.draw(chosen, requests, call)
+        axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
+        return Pictures(pictures, axes)
 
     def adopt(
         self,
@@ -251,21 +272,27 @@ class Studio(Library):
         tags: Iterable[str] = (),
         cloud: bool | None = None,
     ) -> list[Future[Picture]]:
-        """Keep pictures that another program part drew, on a thread of their own.
+        """Keep pictures that were not drawn by this session, on the writer's thread.
 
-        Whatever looks at pictures (`history`, `sync`, `tag` …) waits until they are there, and so
-        does the end of the program. The records' tags, owner and cloud are this session's.
+        `history`, `sync`, `tag` and the like wait until they are written, and so does
+        the end of the program. The tags, owner and cloud in their records become this
+        session's.
+
+        Args:
+            drawn: for each picture a function that returns the image, and the record.
+            tags: added to the configured ones.
+            cloud: see `generate`.
 
         Raises:
             UsageError: for what is no tag.
-            StorageError: when the folder cannot be written to.
-            Cancelled: when this session is closed; none of them is kept.
+            StorageError: if the folder cannot be written to.
+            Cancelled: if this session is closed; then none of them is kept.
         """
         self._writer.check()
         home = self._homes.home()
         self._uplink.warn(cloud)
         common = {
-            "tags": self._arguments.tags(tags),
+            "tags": self._builder.tags(tags),
             "owner_user_id": self.settings.owner_user_id,
             "cloud": self._uplink.wants(cloud),
         }
@@ -273,20 +300,25 @@ class Studio(Library):
         return self._writer.adopt(drawn, home, common, announce)
 
     def drawing(self) -> AbstractContextManager[None]:
-        """Around drawing that is not this session's: nothing is begun to be sent meanwhile."""
+        """Let the cloud wait while something else than this session draws.
+
+        >>> with studio.drawing():
+        ...     pipeline("a red boat")
+        """
         return self._uplink.drawing()
 
     def cancel(self) -> None:
-        """Stop all drawing that is under way, or about to begin, at its next step.
+        """Stop every drawing that is under way, or about to begin, at its next step.
 
-        Callable from any thread.
+        May be called from any thread.
         """
-        self._drawing.cancel()
+        self._drawer.cancel()
 
     def drawing_with(self, name: str | None = None) -> tuple[Backend, str]:
-        """What draws under this name, the configured one by default, not loaded for that.
+        """Return the backend of this name, by default the configured one.
 
-        With it comes, once in a session, why auto chose it; else nothing.
+        Loads no model. The text beside it says why "auto" chose it, once in a session;
+        otherwise it is "".
         """
         backend = self._backends.get(name)
         return backend, self._backends.why(backend)

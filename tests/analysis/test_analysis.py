@@ -41,12 +41,23 @@ def frame(count: int, folder: Path | None = None) -> pd.DataFrame:
             path = str(folder / f"{n}.png")
             Image.new("RGB", (16, 16), (n * 40 % 256, 90, 160)).save(path)
         rows.append(
-            {"prompt": EVIL[n % 3], "backend": ("a", "b", EVIL[0])[n % 3], "seed": n % 4,
-             "steps": 4, "width": 128, "height": 128 + 64 * (n % 2), "latency_ms": 100 * n,
-             "id": f"00000000-0000-4000-8000-{n:012}", "storage_path": f"{n}.png",
-             "cost_usd_estimate": 0.5, "tags": EVIL[: n % 6], "local_path": path,
-             "created_at": pd.Timestamp("2026-05-11T12:00", tz="UTC") + pd.Timedelta(days=n % 10)}
-        )  # fmt: skip
+            {
+                "prompt": EVIL[n % 3],
+                "backend": ("a", "b", EVIL[0])[n % 3],
+                "seed": n % 4,
+                "steps": 4,
+                "width": 128,
+                "height": 128 + 64 * (n % 2),
+                "latency_ms": 100 * n,
+                "id": f"00000000-0000-4000-8000-{n:012}",
+                "storage_path": f"{n}.png",
+                "cost_usd_estimate": 0.5,
+                "tags": EVIL[: n % 6],
+                "local_path": path,
+                "created_at": pd.Timestamp("2026-05-11T12:00", tz="UTC")
+                + pd.Timedelta(days=n % 10),
+            }
+        )
     columns = ["prompt", "backend", "seed", "steps", "width", "height", "latency_ms"]
     columns += ["cost_usd_estimate", "tags", "id", "storage_path", "local_path", "created_at"]
     made = pd.DataFrame(rows, columns=columns)
@@ -178,8 +189,10 @@ class TestGrid:
         )
         ax = analysis.grid(df)
         assert [text.get_text() for text in ax.get_yticklabels()] == [
-            "2 steps", "4 steps", "16 steps",
-        ]  # fmt: skip
+            "2 steps",
+            "4 steps",
+            "16 steps",
+        ]
         assert "1 of 4 pictures are not shown" in ax.get_xlabel()
 
     def test_the_seeds_with_most_pictures_are_chosen(self, tmp_path: Path) -> None:

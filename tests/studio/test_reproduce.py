@@ -262,6 +262,30 @@ class TestWhatIsLeft:
             studio.reproduce(what)
         assert "\n" not in str(error.value)
 
+    @pytest.mark.parametrize(
+        "part",
+        [
+            lambda frame: frame,
+            lambda frame: frame.iloc[[0]],
+            lambda frame: frame.drop(columns="id"),
+            lambda frame: frame.iloc[:0],
+        ],
+        ids=["a history", "a frame of one row", "a frame without ids", "an empty frame"],
+    )
+    def test_a_frame_is_refused_with_what_to_give_instead(
+        self, studio: Studio, first: Picture, part: Callable[[Any], Any]
+    ) -> None:
+        frame = part(studio.history(source="local"))
+        uses = [
+            lambda: studio.reproduce(frame),
+            lambda: studio.generate(like=frame),
+            lambda: studio.generate("a blue boat", init_image=frame, strength=0.5),
+        ]
+        for use in uses:
+            with pytest.raises(UsageError, match=r"give one row, e\.g\. df\.iloc\[0\]") as error:
+                use()
+            assert "\n" not in str(error.value)
+
 
 class TestWhatDiffers:
     def test_other_versions_and_devices_are_named_and_it_draws(
@@ -397,8 +421,14 @@ class TestCommand:
 def test_records_of_older_programs_can_be_repeated(studio: Studio, make_record: Any) -> None:
     """Without batch, versions or scheduler: as a sidecar of schema 1 may be."""
     old = Record.model_validate(
-        {"prompt": "a red boat", "backend": "flux-tiny-local", "seed": 1, "steps": 1,
-         "width": 128, "height": 128}
-    )  # fmt: skip
+        {
+            "prompt": "a red boat",
+            "backend": "flux-tiny-local",
+            "seed": 1,
+            "steps": 1,
+            "width": 128,
+            "height": 128,
+        }
+    )
     again = studio.reproduce(old, progress=False)
     assert (again.record.seed, again.identical) == (1, None)

@@ -1,4 +1,4 @@
-"""Pictures that only the cloud still has are drawn again, and compared with what is fetched of them."""
+"""Pictures that only the cloud still has are drawn again, and compared with its files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from imagen_nb.cloud import account
 from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.server_state import ServerState
@@ -61,13 +60,11 @@ def lost(folder: Path, local_supabase: TwoUsers, server: ServerState) -> dict[st
 
 @pytest.fixture
 def studio(
-    lost: dict[str, Lost], folder: Path, local_supabase: TwoUsers, proxy: FaultProxy,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Studio]:  # fmt: skip
+    lost: dict[str, Lost], folder: Path, local_supabase: TwoUsers, proxy: FaultProxy
+) -> Iterator[Studio]:
     """The default session, after the loss; it asks through the proxy."""
     own = settings(folder, local_supabase, proxy.url)
-    with Studio(own, background=False) as studio:
-        monkeypatch.setattr(shortcuts, "_default", studio)
+    with Studio(own, background=False) as studio, using(studio):
         yield studio
 
 
@@ -163,13 +160,9 @@ def test_what_is_nowhere_is_refused(studio: Studio) -> None:
         studio.reproduce("00000000-0000-4000-8000-000000000000", progress=False)
 
 
-def test_with_the_cloud_off_a_picture_of_this_machine_is_repeated_without_a_client(
-    folder: Path, local_supabase: TwoUsers, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+def test_with_the_cloud_off_a_picture_of_this_machine_is_repeated_without_a_request(
+    folder: Path, local_supabase: TwoUsers, proxy: FaultProxy
 ) -> None:
-    def refuse(*given: Any) -> None:
-        raise AssertionError("a client was made")
-
-    monkeypatch.setattr(account, "_make_client", refuse)
     off: dict[str, Any] = {"cloud": False, "progress": False}
     with Studio(settings(folder, local_supabase, proxy.url)) as studio:
         first = studio.generate("a red star", seed=4, steps=2, **off)

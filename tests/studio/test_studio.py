@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_cancel_stops_between_steps_and_leaves_no_files(studio, tmp_path: Path) 
 
 
 def test_cancel_reaches_a_call_that_has_not_begun_to_draw(studio, tmp_path: Path) -> None:
-    def tags():
+    def tags() -> Iterator[str]:
         studio.cancel()
         yield "early"
 
@@ -99,25 +100,30 @@ def test_cancel_reaches_a_call_that_has_not_begun_to_draw(studio, tmp_path: Path
 
 def test_cancel_reaches_every_thread_that_draws(studio, tmp_path: Path) -> None:
     drawing, go_on = threading.Event(), threading.Event()
+    called = {seed: threading.Event() for seed in (1, 2)}
     ends: list[str] = []
 
     def wait(step: Step) -> None:
         drawing.set()
         go_on.wait(30)
 
+    def tags(seed: int) -> Iterator[str]:
+        called[seed].set()  # the call reads its arguments, so it has begun
+        yield "cat"
+
     def draw(seed: int) -> None:
         try:
-            studio.generate("a cat", seed=seed, steps=4, output=tmp_path, progress=wait)
+            studio.generate(
+                "a cat", seed=seed, steps=4, tags=tags(seed), output=tmp_path, progress=wait
+            )
         except im.Cancelled:
             ends.append("cancelled")
 
-    threads = [threading.Thread(target=draw, args=(seed,)) for seed in (1, 2)]
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in called]
     threads[0].start()
     assert drawing.wait(30)
     threads[1].start()
-    until_called = threading.Event()
-    while len(studio._drawing._calls) < len(threads):
-        until_called.wait(0.01)
+    assert called[2].wait(30)
     studio.cancel()
     go_on.set()
     for thread in threads:
@@ -163,8 +169,14 @@ def test_another_contact_sheet_of_the_same_name_is_not_overwritten(studio, tmp_p
 
     first, again, other = sheet(1, 2), sheet(1, 2), sheet(1, 3)
     assert (again, other.name) == (first, f"{first.stem}-2.png")
-    with pytest.raises(im.UsageError, match="no pictures"):
-        im.Pictures([]).save_contact_sheet()
+
+
+def test_no_pictures_have_no_contact_sheet() -> None:
+    none = im.Pictures([])
+    for make in (none.contact_sheet, none.save_contact_sheet):
+        with pytest.raises(im.UsageError) as error:
+            make()
+        assert str(error.value) == "no pictures, so no contact sheet"
 
 
 def test_cloud_off_marks_the_picture(studio, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The report: a history as one HTML page that needs nothing beside it."""
+"""The report: a history as one HTML page that needs no other file."""

@@ -1,4 +1,4 @@
-"""The report's figures: those of `analysis`, as pictures within the page."""
+"""The report's figures: those of `analysis`, as images in the page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-_MAX_SVG_BYTES = 250_000  # bytes of SVG; what has more is made of pixels
-_GRID_INCHES = (8.5, 9.5)  # inches
+_MAX_SVG_BYTES = 250_000  # a larger figure becomes a WebP
+_GRID_INCHES = (8.5, 9.5)  # width, height
 
-CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
+CHARTS: dict[str, Callable[..., Axes]] = {  # by the description for screen readers
     "Bars: pictures over time, by backend.": analysis.per_day,
     "Boxes: seconds that a picture took, by backend.": analysis.latency,
     "Boxes: seconds that a picture took, by size.": partial(
@@ -36,33 +36,29 @@ CHARTS: dict[str, Callable[..., Axes]] = {  # by what is read out of each
 
 
 def charts_html(df: pd.DataFrame) -> str:
-    """The figures that need no pictures, as HTML."""
+    """Return the figures that need no picture files, as HTML."""
     return f'<div class="charts">\n{"".join(_chart_tags(df))}</div>\n'
 
 
 def _chart_tags(df: pd.DataFrame) -> Iterator[str]:
-    for said, draw in CHARTS.items():
+    for description, draw in CHARTS.items():
+        alt = f"{description} The tables have the numbers."
         ax = draw(df, ax=detached_axes(FIGURE_INCHES))
         svg = _svg_bytes(ax)
         if len(svg) <= _MAX_SVG_BYTES:
-            yield _chart_tag(
-                "chart", f"{said} The tables have the numbers.", "svg+xml", svg
-            )
+            yield _chart_tag("chart", alt, "svg+xml", svg)
         else:
-            yield _chart_tag(
-                "chart", f"{said} The tables have the numbers.", "webp", _webp_bytes(ax)
-            )
+            yield _chart_tag("chart", alt, "webp", _webp_bytes(ax))
 
 
 def picture_grid_html(df: pd.DataFrame, cloud: Cloud | None) -> str:
-    """The pictures by seeds and settings, as HTML."""
+    """Return the pictures by seeds and settings, as HTML.
+
+    `cloud`: the client that fetches pictures that are not on this machine, or None.
+    """
     ax = analysis.grid(df, detached_axes(_GRID_INCHES), cloud)
-    return _chart_tag(
-        "grid",
-        "Pictures in a grid: seeds across, settings down.",
-        "webp",
-        _webp_bytes(ax),
-    )
+    alt = "Pictures in a grid: seeds across, settings down."
+    return _chart_tag("grid", alt, "webp", _webp_bytes(ax))
 
 
 def _svg_bytes(ax: Axes) -> bytes:

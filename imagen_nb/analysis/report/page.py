@@ -22,19 +22,34 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-MAX_REPORT_BYTES = 4_900_000  # bytes of a page
+MAX_REPORT_BYTES = 4_900_000
 _REPORT_COLUMNS = (
-    "id", "prompt", "backend", "model", "seed", "steps", "width", "height", "latency_ms",
-    "cost_usd_estimate", "storage_path", "tags", "created_at", "local_path",
-)  # fmt: skip
+    "id",
+    "prompt",
+    "backend",
+    "model",
+    "seed",
+    "steps",
+    "width",
+    "height",
+    "latency_ms",
+    "cost_usd_estimate",
+    "storage_path",
+    "tags",
+    "created_at",
+    "local_path",
+)
 _REPORT_STYLESHEET = Path(__file__).parent / "report.css"
-_MARK_SEARCH_BYTES = 2000  # bytes of a page in which the mark is
+_MARK_SEARCH_BYTES = 2000  # the mark of a report is in the first ones
 
 
 def write_report(
     df: pd.DataFrame, path: Path | str, cloud: Cloud | None, title: str, pictures: int
 ) -> Path:
-    """Write the report as `imagen_nb.report` says."""
+    """Write the report and return its path; arguments and errors as `imagen_nb.report`.
+
+    `cloud`: the client that fetches pictures that are not on this machine, or None.
+    """
     require_columns(df, *_REPORT_COLUMNS)
     if pictures < 0:
         raise UsageError(f"pictures must be 0 or more, not {pictures}")
@@ -51,7 +66,7 @@ def write_report(
 
 
 def _require_replaceable(target: Path) -> None:
-    """Raises when there is what a report must not replace: anything but a report."""
+    """Raise UsageError if the path is taken by anything but an earlier report."""
     if target.is_dir():
         raise UsageError(
             f"{target} is a folder: name a file in it, such as {target}/report.html"
@@ -59,14 +74,15 @@ def _require_replaceable(target: Path) -> None:
     try:
         if target.exists() and not _is_replaceable(target):
             raise UsageError(
-                f"{target} is there, and no report of imagen: choose another name, or remove it"
+                f"{target} is there, and no report of imagen:"
+                " choose another name, or remove it"
             )
     except OSError as error:
         raise StorageError(f"cannot read {target}: {error.strerror}") from None
 
 
 def _is_replaceable(target: Path) -> bool:
-    """Whether it is an earlier report, or empty."""
+    """Whether it is an earlier report, or an empty file."""
     if not target.is_file():
         return False
     with open(target, "rb") as file:
@@ -77,32 +93,32 @@ def _is_replaceable(target: Path) -> bool:
 def report_html(
     df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int
 ) -> str:
-    """The page."""
-    before = [
+    """Return the page as HTML; arguments are those of `write_report`."""
+    parts = [
         page_head(title, _REPORT_STYLESHEET, "data:"),
         _report_heading(df, title),
         tables.totals_section(df),
         html_section("Figures", charts.charts_html(df)),
     ]
     if pictures and len(df):
-        before.append(
-            html_section("Seeds and settings", charts.picture_grid_html(df, cloud))
-        )
-    before += [
-        tables.models_section(df), tables.latencies_section(df), tables.costs_section(df), tables.tags_section(df),
+        grid = charts.picture_grid_html(df, cloud)
+        parts.append(html_section("Seeds and settings", grid))
+    parts += [
+        tables.models_section(df),
+        tables.latencies_section(df),
+        tables.costs_section(df),
+        tables.tags_section(df),
         tables.prompts_section(df),
-    ]  # fmt: skip
-    room = MAX_REPORT_BYTES - sum(len(part.encode()) for part in [*before, PAGE_END])
-    return "".join([*before, thumbnails_section(df, cloud, pictures, room), PAGE_END])
+    ]
+    left = MAX_REPORT_BYTES - sum(len(part.encode()) for part in [*parts, PAGE_END])
+    return "".join([*parts, thumbnails_section(df, cloud, pictures, left), PAGE_END])
 
 
 def _report_heading(df: pd.DataFrame, title: str) -> str:
     now = datetime.now().astimezone()
-    count = (
-        f"{len(df):,} picture{'s' if len(df) != 1 else ''}"
-        if len(df)
-        else "no pictures"
-    )
+    count = f"{len(df):,} picture{'s' if len(df) != 1 else ''}"
+    if df.empty:
+        count = "no pictures"
     return f"<h1>{bidi_isolated(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
 
 
@@ -115,24 +131,25 @@ def report(
 ) -> Path:
     """Write a history, or a part of it, as one HTML page: figures, tables, thumbnails.
 
-    The page needs nothing beside it, loads nothing from anywhere and runs no script; it has less
-    than 5 MB, so that the more pictures it shows, the smaller they are. Pictures that are not on
-    this machine are fetched from the cloud; one that cannot be had is a grey box that says why.
+    The page needs no other file, loads nothing from anywhere and runs no script. It has
+    less than 5 MB: the more pictures it shows, the smaller they are. Pictures that are
+    not on this machine are fetched from the cloud; one that cannot be loaded is a grey
+    box that says why.
 
     An earlier report of that name, or an empty file, is replaced; anything else is not.
 
     Args:
-        df: the pictures, as `history` gives them.
-        path: the page; its folder must be there.
-        title: what stands above it.
+        df: the pictures, as `history` returns them.
+        path: the file to write; its folder must exist.
+        title: the heading of the page.
         pictures: how many are shown, the first ones; 0 for figures and tables only.
 
     Returns:
-        The page's path from the root.
+        The absolute path of the page.
 
     Raises:
-        UsageError: when the frame lacks columns, or the path is something else's.
-        StorageError: when the page cannot be written.
+        UsageError: if the frame lacks columns, or another file has this path.
+        StorageError: if the page cannot be written.
 
     Example:
         >>> im.report(im.history(since="30d"), "november.html", title="November")

@@ -1,4 +1,4 @@
-"""The report's tables: what there is in numbers."""
+"""The report's tables: the pictures in numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from imagen_nb.system.markup import bidi_isolated, escaped_html
 if TYPE_CHECKING:
     import pandas as pd
 
-_MAX_TABLE_ROWS = 20  # rows of a table
+_MAX_TABLE_ROWS = 20
+_MAX_UNBROKEN_CHARS = 30  # of a cell that stays on one line
+_MAX_CELL_CHARS = 200
 _QUANTILES = {
     "5 %": 0.05,
     "25 %": 0.25,
@@ -26,7 +28,7 @@ _QUANTILES = {
 
 
 def totals_section(df: pd.DataFrame) -> str:
-    """All pictures together."""
+    """Return a table of all pictures together."""
     times = local_times(df["created_at"]).dropna()
     seconds = df["latency_ms"].dropna().sum() / 1000
     tagged = int((df["tags"].map(parse_tags).map(len) > 0).sum())
@@ -45,18 +47,17 @@ def totals_section(df: pd.DataFrame) -> str:
 
 
 def _cloud_state_rows(df: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    """How many are in the cloud, wait, and so on, where the frame tells."""
+    """Count the pictures by their state in the cloud, if the frame has it."""
     if "cloud" not in df.columns:
         return
-    states = (
-        df["cloud"].fillna("unknown").map(lambda state: str(state).partition(":")[0])
-    )
+    cloud = df["cloud"].fillna("unknown")
+    states = cloud.map(lambda state: str(state).partition(":")[0])
     for state, count in states.value_counts().items():
         yield f"cloud: {state}", f"{count:,}"
 
 
 def models_section(df: pd.DataFrame) -> str:
-    """Backends and models."""
+    """Return a table of backends and models."""
     groups = _text_columns(df, "backend", "model").assign(cost=df["cost_usd_estimate"])
     found = groups.groupby(["backend", "model"])["cost"].agg(["size", "sum"])
     found = found.sort_values("size", ascending=False)
@@ -72,7 +73,10 @@ def models_section(df: pd.DataFrame) -> str:
 
 
 def latencies_section(df: pd.DataFrame) -> str:
-    """Percentiles of the seconds that one picture took, for each backend, size and steps."""
+    """Return percentiles of the seconds that one picture took.
+
+    One row for each backend, size and number of steps.
+    """
     known = df[df["latency_ms"].notna()]
     groups = _text_columns(known, "backend").assign(
         size=category_texts(known, "size"),
@@ -97,7 +101,7 @@ def latencies_section(df: pd.DataFrame) -> str:
 
 
 def prompts_section(df: pd.DataFrame) -> str:
-    """The prompts with most pictures."""
+    """Return a table of the prompts with most pictures."""
     seeds = df.assign(prompt=df["prompt"].fillna("")).groupby("prompt")["seed"]
     found = seeds.agg(["size", "nunique"]).sort_values(
         "size", ascending=False, kind="stable"
@@ -110,7 +114,7 @@ def prompts_section(df: pd.DataFrame) -> str:
 
 
 def tags_section(df: pd.DataFrame) -> str:
-    """The tags of most pictures."""
+    """Return a table of the most frequent tags."""
     counts = df["tags"].map(parse_tags).explode().dropna().value_counts()
     rows = [
         (tag, f"{count:,}", f"{count / len(df):.0%}") for tag, count in counts.items()
@@ -119,7 +123,7 @@ def tags_section(df: pd.DataFrame) -> str:
 
 
 def costs_section(df: pd.DataFrame) -> str:
-    """What each month cost, the last ones first."""
+    """Return a table of what each month cost, the last ones first."""
     paid = df[df["cost_usd_estimate"].fillna(0) > 0]
     months = local_times(paid["created_at"]).dt.strftime("%Y-%m")
     found = paid["cost_usd_estimate"].groupby(months).agg(["size", "sum"])
@@ -137,54 +141,49 @@ def _table_section(
     numbers: Sequence[str],
     rows: Sequence[Sequence[object]],
 ) -> str:
-    """The first rows as a table, and how many there are besides."""
+    """Return the first rows as a table, and how many are left out."""
     if not rows:
         return html_section(title, "<p>none</p>")
     left = len(rows) - _MAX_TABLE_ROWS
-    more = (
-        f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>"
-        if left > 0
-        else ""
-    )
+    more = ""
+    if left > 0:
+        more = f"<p>{left:,} more row{'s' if left > 1 else ''} left out</p>"
     return html_section(title, html_table(texts, numbers, rows[:_MAX_TABLE_ROWS]), more)
 
 
 def _text_columns(df: pd.DataFrame, *names: str) -> Any:
-    """These columns as text; what is not known is nothing."""
+    """Return these columns as text; a missing value becomes ""."""
     columns = df[[*names]].astype(object)
     return columns.where(columns.notna(), "").astype(str)
 
 
 def _describe_total_time(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return (
-        f"{seconds:.1f} s"
-        if minutes < 2
-        else f"{minutes:.1f} min"
-        if hours < 2
-        else f"{hours:,.1f} h"
-    )
+    if minutes < 2:
+        return f"{seconds:.1f} s"
+    if hours < 2:
+        return f"{minutes:.1f} min"
+    return f"{hours:,.1f} h"
 
 
 def _describe_dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 10 else f"${amount:.4f}" if amount else "$0"
-
-
-_MAX_UNBROKEN_CHARS, _MAX_CELL_CHARS = (
-    30,
-    200,
-)  # letters of a table's cell: that stay on one line, that are shown
+    if amount >= 10:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount else "$0"
 
 
 def html_section(title: str, *parts: str) -> str:
-    """A part of the page with a heading; the parts are HTML."""
+    """Return a section of the page with a heading; `parts` are HTML."""
     return f"<section>\n<h2>{html.escape(title)}</h2>\n{''.join(parts)}\n</section>\n"
 
 
 def html_table(
     texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> str:
-    """A table: columns of untrusted text, then columns of numbers, right-aligned by the style."""
+    """Return a table: columns of untrusted text, then columns of numbers.
+
+    `texts` and `numbers` are the columns' names; a row has a value for each.
+    """
     names = [f"<th>{html.escape(name)}</th>" for name in texts]
     names += [f'<th class="n">{html.escape(name)}</th>' for name in numbers]
     lines = "".join(
@@ -195,8 +194,8 @@ def html_table(
 
 
 def _html_cells(row: Sequence[object], texts: int) -> Iterable[str]:
-    for place, value in enumerate(row):
-        if place < texts:
+    for column, value in enumerate(row):
+        if column < texts:
             kind = ' class="long"' if len(str(value)) > _MAX_UNBROKEN_CHARS else ""
             yield f"<td{kind}>{bidi_isolated(value, _MAX_CELL_CHARS)}</td>"
         else:

@@ -1,4 +1,4 @@
-"""The report's pictures, so small that all of them fit into it."""
+"""The report's pictures, as small as needed for all of them to fit into the page."""
 
 from __future__ import annotations
 
@@ -23,68 +23,80 @@ if TYPE_CHECKING:
 
     from imagen_nb.cloud.client import Cloud
 
-_SIDES_AND_QUALITIES = (  # pixels of the longer side, quality of WebP: from the best to what always fits
-    (224, 80), (160, 75), (128, 70), (128, 50), (112, 50), (96, 50), (64, 50), (64, 10),
-)  # fmt: skip
-_WEBP_METHOD = 2  # WebP's method: a third of the time for 3 % more bytes
-_MAX_PROMPT_CHARS, _MAX_BACKEND_CHARS = 100, 40  # letters
-_MARKUP_BYTES = 100  # bytes around picture and texts
+_SIDES_AND_QUALITIES = (  # longer side in pixels, quality of WebP; the last always fits
+    (224, 80),
+    (160, 75),
+    (128, 70),
+    (128, 50),
+    (112, 50),
+    (96, 50),
+    (64, 50),
+    (64, 10),
+)
+_THUMBNAIL_WEBP_METHOD = 2  # a third of the default's time for 3 % more bytes
+_MAX_PROMPT_CHARS, _MAX_BACKEND_CHARS = 100, 40
+_MARKUP_BYTES = 100  # around a picture and its texts
 
 
 def thumbnails_section(
-    df: pd.DataFrame, cloud: Cloud | None, most: int, weight: int
+    df: pd.DataFrame, cloud: Cloud | None, most: int, max_bytes: int
 ) -> str:
-    """The first `most` pictures, in at most `weight` bytes together, as HTML."""
+    """Return the first `most` pictures as HTML of about `max_bytes` at most.
+
+    `cloud`: the client that fetches pictures that are not on this machine, or None.
+    """
     shown = df.iloc[:most]
     if shown.empty:
         return ""
-    share = weight // len(shown)
     rows = shown.to_dict("records")
     captions = [_figure_caption(row) for row in rows]
     alts = [escaped_html(row["prompt"], _MAX_PROMPT_CHARS) for row in rows]
-    rooms = [
-        (share - len((caption + alt).encode()) - _MARKUP_BYTES)
-        * 3
-        // 4  # base64 has 4 letters for 3
+    share = max_bytes // len(shown)
+    limits = [
+        _image_bytes_within(share, caption, alt)
         for caption, alt in zip(captions, alts, strict=True)
     ]
     work = [
-        *zip(complete_from_cloud(locate_pictures(shown), cloud), rooms, strict=True)
+        *zip(complete_from_cloud(locate_pictures(shown), cloud), limits, strict=True)
     ]
-    made = map_in_threads(work, lambda one: _load_webp(*one, cloud), "reading pictures")
-    cells = map(_figure_html, made, alts, captions)
-    kept = [*within_budget(weight, cells)]
-    said = ""
-    if len(kept) < len(df):
-        said = f"<p>The first {len(kept):,} of {len(df):,} pictures.</p>\n"
-    return html_section(
-        "Pictures", said, f'<div class="pictures">\n{"".join(kept)}</div>'
+    images = map_in_threads(
+        work, lambda one: _load_webp(*one, cloud), "reading pictures"
     )
+    figures = [*within_budget(max_bytes, map(_figure_html, images, alts, captions))]
+    note = ""
+    if len(figures) < len(df):
+        note = f"<p>The first {len(figures):,} of {len(df):,} pictures.</p>\n"
+    gallery = f'<div class="pictures">\n{"".join(figures)}</div>'
+    return html_section("Pictures", note, gallery)
 
 
-def _load_webp(place: PictureLocation, room: int, cloud: Cloud | None) -> bytes:
-    """As good as it fits into so many bytes, or else as small as it gets."""
+def _image_bytes_within(share: int, caption: str, alt: str) -> int:
+    """Return how many bytes an image may have, if the whole figure may have `share`."""
+    left = share - len((caption + alt).encode()) - _MARKUP_BYTES
+    return left * 3 // 4  # base64 writes three bytes as four characters
+
+
+def _load_webp(place: PictureLocation, max_bytes: int, cloud: Cloud | None) -> bytes:
+    """Return the picture as WebP as good as fits, or else as small as it gets."""
+    image = load_image(place, cloud)
     return encode_webp_within(
-        load_image(place, cloud), room, _SIDES_AND_QUALITIES, _WEBP_METHOD
+        image, max_bytes, _SIDES_AND_QUALITIES, _THUMBNAIL_WEBP_METHOD
     )
 
 
 def _figure_caption(row: Mapping[Any, Any]) -> str:
-    """What a picture was drawn from."""
-    facts = (
-        f"seed {row['seed']} · steps {row['steps']} · {row['width']}×{row['height']}"
-    )
-    return (
-        f"<figcaption><b>{bidi_isolated(row['prompt'], _MAX_PROMPT_CHARS)}</b>"
-        f"<small>{escaped_html(facts)} · {bidi_isolated(row['backend'], _MAX_BACKEND_CHARS)}</small></figcaption>"
-    )
+    size = f"{row['width']}×{row['height']}"
+    facts = escaped_html(f"seed {row['seed']} · steps {row['steps']} · {size}")
+    prompt = bidi_isolated(row["prompt"], _MAX_PROMPT_CHARS)
+    backend = bidi_isolated(row["backend"], _MAX_BACKEND_CHARS)
+    return f"<figcaption><b>{prompt}</b><small>{facts} · {backend}</small></figcaption>"
 
 
-def _figure_html(made: bytes | ImagenError, alt: str, caption: str) -> str:
-    """One picture with its caption; a grey box with the reason where there is none."""
-    if isinstance(made, ImagenError):
-        shown = f'<div class="none">{escaped_html(made, 120)}</div>'
+def _figure_html(image: bytes | ImagenError, alt: str, caption: str) -> str:
+    """Return a picture with its caption; a grey box with the reason for an error."""
+    if isinstance(image, ImagenError):
+        content = f'<div class="none">{escaped_html(image, 120)}</div>'
     else:
-        data = base64.b64encode(made).decode()
-        shown = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'
-    return f"<figure>{shown}{caption}</figure>\n"
+        data = base64.b64encode(image).decode()
+        content = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'
+    return f"<figure>{content}{caption}</figure>\n"

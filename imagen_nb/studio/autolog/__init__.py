@@ -1,1 +1,1 @@
-"""Records what diffusers pipelines draw in this program, without changing it."""
+"""Record what diffusers pipelines draw in this program, without changing it."""

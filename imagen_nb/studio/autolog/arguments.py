@@ -1,4 +1,4 @@
-"""What was said to a pipeline: the arguments of a call, by name, and its signature's defaults."""
+"""The arguments of a pipeline's call, by name, and the defaults of its signature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _NO_ARGUMENTS: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class CallArguments:
-    """One call's arguments. `generators` is read before the call, which changes them."""
+    """One call's arguments. `generators` is read before the call, which changes them.
+
+    `arguments["steps"]` is the given value, or the default if None was given.
+    """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -25,40 +28,40 @@ class CallArguments:
         value = self.given.get(name)
         return self.defaults.get(name) if value is None else value
 
-    def within(self, inner: Sequence[CallArguments]) -> CallArguments:
-        """What a subclass was told, completed by what it told its parent, if it did so once."""
+    def completed_by(self, inner: Sequence[CallArguments]) -> CallArguments:
+        """Add what the pipeline gave to its parent's `__call__`, if it did so once.
+
+        `inner`: the arguments of these calls.
+        """
         if len(inner) != 1:
             return self
-        (told,) = inner
-        values = {
-            name: value for name, value in self.given.items() if value is not None
-        }
-        mine = "generator" in values or "latents" in values
+        (parent,) = inner
+        own = {name: value for name, value in self.given.items() if value is not None}
+        seeds_itself = "generator" in own or "latents" in own
         return CallArguments(
-            {**told.given, **values},
-            {**self.defaults, **told.defaults},
-            self.generators if mine else told.generators,
+            {**parent.given, **own},
+            {**self.defaults, **parent.defaults},
+            self.generators if seeds_itself else parent.generators,
         )
 
 
 def arguments_of_call(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> CallArguments:
-    """The arguments of a method's call, itself included. Raises `TypeError` if they do not fit."""
+    """Return the arguments of a method's call by name, without `self`.
+
+    `args` begin with the instance. Raises TypeError if they do not fit the signature.
+    """
     signature = _cached_signature(function)
     bound = signature.bind(*args, **kwargs).arguments
-    loose = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    more = bound.pop(loose[0], _NO_ARGUMENTS) if loose else _NO_ARGUMENTS
-    given = {**bound, **more}
+    parameters = signature.parameters.values()
+    var_keyword = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
+    others = bound.pop(var_keyword[0], _NO_ARGUMENTS) if var_keyword else _NO_ARGUMENTS
+    given = {**bound, **others}
     given.pop(next(iter(signature.parameters), ""), None)  # self
-    defaults = {
-        name: parameter.default
-        for name, parameter in signature.parameters.items()
-        if parameter.default is not parameter.empty
-    }
-    return CallArguments(
-        given, defaults, generators_of(given.get("generator"), given.get("latents"))
-    )
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    generators = generators_of(given.get("generator"), given.get("latents"))
+    return CallArguments(given, defaults, generators)
 
 
 @functools.lru_cache(maxsize=64)

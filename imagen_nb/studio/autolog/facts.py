@@ -1,4 +1,4 @@
-"""One record for each picture of a call: from its arguments, the pipeline and the picture."""
+"""Make the records of the pictures that a pipeline's call returned."""
 
 from __future__ import annotations
 
@@ -12,85 +12,114 @@ from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.autolog.arguments import CallArguments
 from imagen_nb.studio.autolog.images import CopiedImage
-from imagen_nb.studio.autolog.noise import Generators
 from imagen_nb.studio.redraw import AUTOLOG_BACKEND
 from imagen_nb.system.paths import absolute_path, portable_path
 
-EMBEDDED_PROMPT = (
-    "[prompt_embeds]"  # the prompt of a call that was given its embeddings instead
-)
-_RECORDED_ELSEWHERE = {  # arguments that a record has in other places, or that leave the pixels alone
-    "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "max_sequence_length",
-    "width", "height", "num_images_per_prompt", "generator", "output_type", "return_dict",
-}  # fmt: skip
+EMBEDDED_PROMPT = "[prompt_embeds]"  # the prompt of a call that was given embeddings
+
+_RECORDED_ELSEWHERE = {  # in other fields; or the pixels do not depend on it
+    "prompt",
+    "negative_prompt",
+    "num_inference_steps",
+    "guidance_scale",
+    "max_sequence_length",
+    "width",
+    "height",
+    "num_images_per_prompt",
+    "generator",
+    "output_type",
+    "return_dict",
+}
 _DENOISER_NAMES = ("transformer", "unet", "prior")
-_MAX_TEXT_CHARS, _MAX_ITEMS = 2000, 64  # characters of a text, items of a list
+_MAX_TEXT_CHARS = 2000
+_MAX_ITEMS = 64  # of a list or mapping
 
 
 def records_of_call(
-    pipeline: Any, told: CallArguments, pictures: Sequence[CopiedImage], latency_ms: int
+    pipeline: Any,
+    arguments: CallArguments,
+    images: Sequence[CopiedImage],
+    latency_ms: int,
 ) -> list[Record]:
-    """What is known of the pictures of one call. `latency_ms`: milliseconds, of each."""
-    count = len(pictures)
-    prompts, negative = (
-        _prompt_per_picture(told, count),
-        _text_per_picture(told["negative_prompt"], count),
-    )
-    common = {
+    """Return one record for each picture of a call.
+
+    `latency_ms`: milliseconds that one picture took.
+    """
+    count = len(images)
+    prompts = _prompt_per_picture(arguments, count)
+    negative_prompts = _text_per_picture(arguments["negative_prompt"], count)
+    facts = {
         **_facts_of_pipeline(pipeline),
-        **_facts_of_call(pipeline, told),
+        **_facts_of_call(pipeline, arguments),
         "latency_ms": latency_ms,
     }
-    options = {**_class_and_source(pipeline), "arguments": _other_arguments(told)}
+    options = _class_and_source(pipeline)
+    options["arguments"] = _other_arguments(arguments)
     if len(set(prompts)) > 1:
         options["prompts"] = len(set(prompts))
-    return [
-        Record(
-            prompt=prompts[index], width=one.width, height=one.height, batch_size=count,
-            batch_index=index, **common, **_seed_and_options(told.generators, index, count, options, negative),
+    records = []
+    for index, image in enumerate(images):
+        noise = arguments.generators.noise(index, count)
+        own_options = {**options, "generator": noise.generator}
+        if negative_prompts and negative_prompts[index]:
+            own_options["negative_prompt"] = negative_prompts[index]
+        record = Record(
+            prompt=prompts[index],
+            seed=noise.seed,
+            width=image.width,
+            height=image.height,
+            batch_size=count,
+            batch_index=index,
+            options=own_options,
+            **facts,
         )
-        for index, one in enumerate(pictures)
-    ]  # fmt: skip
+        records.append(record)
+    return records
 
 
-def _seed_and_options(
-    generators: Generators, index: int, count: int, options: Mapping[str, Any],
-    negative: Sequence[str],
-) -> dict[str, Any]:  # fmt: skip
-    noise = generators.noise(index, count)
-    more = {"negative_prompt": negative[index]} if negative and negative[index] else {}
-    return {
-        "seed": noise.seed,
-        "options": {**options, "generator": noise.generator, **more},
-    }
+def json_value(value: Any) -> Any:
+    """Return the value as a record can hold it: as JSON, or as the name of its kind."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return _limited_text(value)
+    if isinstance(value, Mapping):
+        items = [*value.items()][:_MAX_ITEMS]
+        return {_limited_text(str(name)): json_value(item) for name, item in items}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value[:_MAX_ITEMS]]
+    if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
+        return json_value(value.item())
+    return _describe_kind_and_shape(value)
 
 
-def _prompt_per_picture(told: CallArguments, count: int) -> Sequence[str]:
-    if told["prompt"] is None:
-        embedded = told["prompt_embeds"] is not None
-        return [EMBEDDED_PROMPT if embedded else ""] * count
-    return _text_per_picture(told["prompt"], count)
+def _prompt_per_picture(arguments: CallArguments, count: int) -> Sequence[str]:
+    if arguments["prompt"] is not None:
+        return _text_per_picture(arguments["prompt"], count)
+    embedded = arguments["prompt_embeds"] is not None
+    return [EMBEDDED_PROMPT if embedded else ""] * count
 
 
 def _text_per_picture(value: Any, count: int) -> Sequence[str]:
-    """The text of each picture: pipelines draw so many pictures of the first, then of the next."""
+    """Return each picture's text; pipelines draw all pictures of one text in a row."""
     if value is None:
         return []
-    one = isinstance(value, str) or not isinstance(value, Iterable)
-    texts = [str(text) for text in ([value] if one else value)]
-    if not texts or count % len(texts):
-        return [
-            "; ".join(texts)
-        ] * count  # nobody but the pipeline knows which is whose
+    single = isinstance(value, str) or not isinstance(value, Iterable)
+    texts = [str(text) for text in ([value] if single else value)]
+    if not texts or count % len(texts):  # only the pipeline knows which is whose
+        return ["; ".join(texts)] * count
     return [texts[index * len(texts) // count] for index in range(count)]
 
 
-def _facts_of_call(pipeline: Any, told: CallArguments) -> dict[str, Any]:
-    guidance, length = told["guidance_scale"], told["max_sequence_length"]
+def _facts_of_call(pipeline: Any, arguments: CallArguments) -> dict[str, Any]:
+    guidance = arguments["guidance_scale"]
+    length = arguments["max_sequence_length"]
     return {
         "backend": AUTOLOG_BACKEND,
         "cost_usd_estimate": 0.0,
-        "steps": _step_count(pipeline, told),
+        "steps": _step_count(pipeline, arguments),
         "guidance": float(guidance) if _is_finite_number(guidance) else None,
         "max_sequence_length": length if isinstance(length, int) else None,
     }
@@ -100,17 +129,16 @@ def _is_finite_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _step_count(pipeline: Any, told: CallArguments) -> int:
-    """As asked for, or as the scheduler counted them; 0 where nothing is denoised."""
-    listed = [
-        told[name] for name in ("timesteps", "sigmas") if hasattr(told[name], "__len__")
-    ]
-    asked = len(listed[0]) if listed else told["num_inference_steps"]
-    if not isinstance(asked, int):
-        asked = getattr(
-            getattr(pipeline, "scheduler", None), "num_inference_steps", None
-        )
-    return asked if isinstance(asked, int) else 0
+def _step_count(pipeline: Any, arguments: CallArguments) -> int:
+    """Return the steps asked for, or as the scheduler counted them; 0 if neither."""
+    steps = arguments["num_inference_steps"]
+    for name in ("sigmas", "timesteps"):
+        if hasattr(arguments[name], "__len__"):
+            steps = len(arguments[name])
+    if not isinstance(steps, int):
+        scheduler = getattr(pipeline, "scheduler", None)
+        steps = getattr(scheduler, "num_inference_steps", None)
+    return steps if isinstance(steps, int) else 0
 
 
 def _facts_of_pipeline(pipeline: Any) -> dict[str, Any]:
@@ -132,18 +160,21 @@ def _facts_of_pipeline(pipeline: Any) -> dict[str, Any]:
 
 
 def _class_and_source(pipeline: Any) -> dict[str, Any]:
-    """The class, by its whole name unless diffusers defines it."""
+    """Return the class, its whole name unless diffusers defines it, and the weights."""
     kind = type(pipeline)
-    ours = kind.__module__.startswith("diffusers.")
-    name = kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__.startswith("diffusers."):
+        options = {"pipeline": kind.__name__}
+    else:
+        options = {"pipeline": f"{kind.__module__}.{kind.__qualname__}"}
     source = _model_source(pipeline)
-    if source and os.path.exists(source):
-        source = portable_path(absolute_path(source))
-    return {"pipeline": name, **({"model": source} if source else {})}
+    if source:
+        is_path = os.path.exists(source)
+        options["model"] = portable_path(absolute_path(source)) if is_path else source
+    return options
 
 
 def _model_name(pipeline: Any) -> str | None:
-    """What records call the model: a Hugging Face id, or the folder's own name."""
+    """Return the Hugging Face id of the model, or the name of its folder."""
     source = _model_source(pipeline)
     if source and (os.path.exists(source) or os.path.isabs(source)):
         return Path(source).name
@@ -151,39 +182,19 @@ def _model_name(pipeline: Any) -> str | None:
 
 
 def _model_source(pipeline: Any) -> str:
-    """A Hugging Face id, a path, or "" for a pipeline made of parts."""
+    """Return a Hugging Face id, a path, or "" for a pipeline made of parts."""
     return str(getattr(pipeline, "name_or_path", None) or "")
 
 
-def _other_arguments(told: CallArguments) -> dict[str, Any]:
-    """What else was said, unless it is what the pipeline does anyway."""
-    names = told.given.keys() - _RECORDED_ELSEWHERE
-    values = {name: json_value(told.given[name]) for name in sorted(names)}
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None and value != json_value(told.defaults.get(name))
-    }
-
-
-def json_value(value: Any) -> Any:
-    """The value for a record: JSON as it is, and of anything else a word on what it was."""
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return _limited_text(value)
-    if isinstance(value, Mapping):
-        return {
-            _limited_text(str(name)): json_value(item)
-            for name, item in [*value.items()][:_MAX_ITEMS]
-        }
-    if isinstance(value, (list, tuple)):
-        return [json_value(item) for item in value[:_MAX_ITEMS]]
-    if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
-        return json_value(value.item())
-    return _describe_kind_and_shape(value)
+def _other_arguments(arguments: CallArguments) -> dict[str, Any]:
+    """Return the other arguments that were given and are not the defaults."""
+    values = {}
+    for name in sorted(arguments.given.keys() - _RECORDED_ELSEWHERE):
+        value = json_value(arguments.given[name])
+        default = json_value(arguments.defaults.get(name))
+        if value is not None and value != default:
+            values[name] = value
+    return values
 
 
 def _limited_text(text: str) -> str:
@@ -191,7 +202,7 @@ def _limited_text(text: str) -> str:
 
 
 def _describe_kind_and_shape(value: Any) -> str:
-    """Its kind and shape; never its own words, which may hold anything."""
+    """Never the value's own `repr`, which may hold anything."""
     kind = type(value).__name__
     if callable(value):
         return f"{kind} {getattr(value, '__qualname__', '')}".strip()

@@ -1,4 +1,4 @@
-"""The pictures in what a pipeline returns, whatever form they were asked for in."""
+"""Copy the pictures that a pipeline returns, in whatever form they were asked for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CHANNEL_COUNTS = (1, 3, 4)
-_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # what a PNG holds
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedImage:
-    """One picture, safe from what the caller does to theirs. `image` makes it; sizes in pixels."""
+    """A copy of one picture, which the caller's changes do not reach.
+
+    `width` and `height` in pixels; `image()` converts the copy to an image for a PNG.
+    """
 
     width: int
     height: int
@@ -24,16 +27,19 @@ class CopiedImage:
 
 
 def images_in(result: Any, *, as_tuple: bool) -> Any:
-    """What a call returned as its images; None when it returned something else."""
+    """Return the images in what a call returned; None if it returned something else.
+
+    `as_tuple`: whether the call was made with `return_dict=False`.
+    """
     if as_tuple and isinstance(result, tuple):
         return result[0] if result else None
     return getattr(result, "images", None)
 
 
 def copy_images(images: Any) -> list[CopiedImage]:
-    """The pictures: of PIL's images, or arrays (B, H, W, C) or tensors (B, C, H, W).
+    """Copy PIL images, or arrays (B, H, W, C) or tensors (B, C, H, W).
 
-    None of them when these are no pictures, such as the frames of a video.
+    Returns [] when these are no pictures, such as the frames of a video.
     """
     from PIL.Image import Image
 
@@ -41,7 +47,10 @@ def copy_images(images: Any) -> list[CopiedImage]:
         images = [images]
     if isinstance(images, Sequence):
         return _copy_list(images)
-    return [found for one in _batch_items(images) if (found := _copy_array(one))]
+    if getattr(images, "ndim", 0) != 4:
+        return []
+    copies = [_copy_array(one) for one in images]
+    return [copy for copy in copies if copy]
 
 
 def _copy_list(images: Sequence[Any]) -> list[CopiedImage]:
@@ -52,32 +61,26 @@ def _copy_list(images: Sequence[Any]) -> list[CopiedImage]:
             CopiedImage(one.width, one.height, partial(_in_png_mode, one.copy()))
             for one in images
         ]
-    found = [_copy_array(one) for one in images]
-    return [one for one in found if one] if all(found) else []
+    copies = [_copy_array(one) for one in images]
+    return [copy for copy in copies if copy] if all(copies) else []
 
 
-def _batch_items(images: Any) -> Sequence[Any]:
-    return [*images] if getattr(images, "ndim", 0) == 4 else []
-
-
-def _copy_array(one: Any) -> CopiedImage | None:
-    """A picture of one array (H, W, C) or tensor (C, H, W), copied now and converted later."""
-    if getattr(one, "ndim", 0) != 3:
+def _copy_array(pixels: Any) -> CopiedImage | None:
+    """Copy an array (H, W, C) or a tensor (C, H, W) now; it is converted later."""
+    if getattr(pixels, "ndim", 0) != 3:
         return None
-    if hasattr(one, "detach"):  # a tensor; on a GPU it is copied from there
-        one = one.detach().to("cpu", copy=True).permute(1, 2, 0)
+    if hasattr(pixels, "detach"):  # a tensor, perhaps on a GPU
+        copy = pixels.detach().to("cpu", copy=True).permute(1, 2, 0)
     else:
-        one = one.copy()
-    height, width, channels = one.shape
-    return (
-        CopiedImage(width, height, partial(_image_of_pixels, one))
-        if channels in _CHANNEL_COUNTS
-        else None
-    )
+        copy = pixels.copy()
+    height, width, channels = copy.shape
+    if channels not in _CHANNEL_COUNTS:
+        return None
+    return CopiedImage(width, height, partial(_image_of_pixels, copy))
 
 
 def _image_of_pixels(pixels: Any) -> Image:
-    """(H, W, C) floats in 0…1, or bytes, -> a picture, as diffusers converts them."""
+    """Convert (H, W, C) floats in 0…1, or bytes, to an image, as diffusers does."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Which seed a picture's noise follows from, and whether that can be said at all."""
+"""Which seed a picture's noise follows from, if that can be said at all."""
 
 from __future__ import annotations
 
@@ -23,40 +23,42 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Generators:
-    """A call's generators as they were before it. `seeds`: one each, None with the reason."""
+    """A call's generators as they were before it.
+
+    `seeds`: for each generator its seed and "", or "on cuda"; or None and why it has
+    none. `reason`: why there are no generators.
+    """
 
     seeds: tuple[tuple[int | None, str], ...] = ()
-    without: str = "none was given"
+    reason: str = "none was given"
 
-    def noise(self, index: int, pictures: int) -> Noise:
-        """That of one of the call's pictures."""
+    def noise(self, index: int, count: int) -> Noise:
+        """Return the noise of the picture at this place among the call's `count`."""
         if not self.seeds:
-            return Noise(None, self.without)
-        if len(self.seeds) not in (1, pictures):
-            return Noise(None, f"{len(self.seeds)} for {pictures} pictures")
-        each = len(self.seeds) == pictures
-        seed, why_not = self.seeds[index if each else 0]
-        return Noise(seed, why_not or (OWN_GENERATOR if each else SHARED_GENERATOR))
+            return Noise(None, self.reason)
+        if len(self.seeds) not in (1, count):
+            return Noise(None, f"{len(self.seeds)} for {count} pictures")
+        each = len(self.seeds) == count
+        seed, note = self.seeds[index if each else 0]
+        if not note:
+            note = OWN_GENERATOR if each else SHARED_GENERATOR
+        return Noise(seed, note)
 
 
-def generators_of(given: Any, latents: Any) -> Generators:
-    """What a call's arguments `generator` and `latents` say; to be asked before the call."""
+def generators_of(generator: Any, latents: Any) -> Generators:
+    """Read a call's arguments `generator` and `latents`, before the call is made."""
     if latents is not None:
-        return Generators(without="the latents were given")
-    if given is None:
+        return Generators(reason="the latents were given")
+    if generator is None:
         return Generators()
-    several = [*given] if isinstance(given, Sequence) else [given]
-    twice = len({id(one) for one in several}) < len(several)
-    return Generators(
-        tuple(
-            (None, "used twice") if twice else _seed_of_generator(one)
-            for one in several
-        )
-    )
+    several = [*generator] if isinstance(generator, Sequence) else [generator]
+    if len({id(one) for one in several}) < len(several):
+        return Generators(((None, "used twice"),) * len(several))
+    return Generators(tuple(_seed_of_generator(one) for one in several))
 
 
 def _seed_of_generator(generator: Any) -> tuple[int | None, str]:
-    """Its seed, if it has drawn nothing since it was seeded; else why it has none."""
+    """Return its seed, if it has drawn nothing since it was seeded, and a note."""
     import torch
 
     if not isinstance(generator, torch.Generator):
@@ -67,4 +69,5 @@ def _seed_of_generator(generator: Any) -> tuple[int | None, str]:
         return None, "used before the call"
     if seed > MAX_SEED:
         return None, f"of seed {seed}, too large for a record"
-    return seed, "" if generator.device.type == "cpu" else f"on {generator.device.type}"
+    device = generator.device.type
+    return seed, "" if device == "cpu" else f"on {device}"

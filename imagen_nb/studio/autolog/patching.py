@@ -1,4 +1,4 @@
-"""Our function around the `__call__` of every class of pipelines, and away again."""
+"""Wrap the `__call__` of every pipeline class, and unwrap it again."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ CallMethod = Callable[..., Any]
 Observer = Callable[[CallMethod, Any, tuple[Any, ...], Mapping[str, Any]], Any]
 
 _CALL_METHOD, _HOOK_METHOD = "__call__", "__init_subclass__"
-_original_of_wrapper: WeakKeyDictionary[CallMethod, CallMethod] = (
-    WeakKeyDictionary()
-)  # by ours around them
+_original_of_wrapper: WeakKeyDictionary[CallMethod, CallMethod] = WeakKeyDictionary()
 
 
 def wrap_calls(base: type, observer: Callable[[], Observer | None]) -> None:
-    """Let the observer make every call of `base` and its subclasses, those to come included.
+    """Let an observer make every call of `base` and its present and future subclasses.
 
-    It is asked for at each call; None lets the call through, for whoever still holds ours.
+    `observer` is called at each call and returns a function that is given the original
+    method, the instance, `args` and `kwargs`; or None to make the call as usual, for
+    programs that still hold the wrapper.
     """
     for kind in _class_and_subclasses(base):
         _wrap_class(kind, observer)
     if not isinstance(vars(base).get(_HOOK_METHOD), _SubclassHook):
-        setattr(
-            base,
-            _HOOK_METHOD,
-            _SubclassHook(base, vars(base).get(_HOOK_METHOD), observer),
-        )
+        hook = _SubclassHook(base, vars(base).get(_HOOK_METHOD), observer)
+        setattr(base, _HOOK_METHOD, hook)
 
 
 def unwrap_calls(base: type) -> None:
-    """Give every class its own `__call__` back."""
-    if isinstance(hook := vars(base).get(_HOOK_METHOD), _SubclassHook):
+    """Give `base` and all its subclasses their own `__call__` back."""
+    hook = vars(base).get(_HOOK_METHOD)
+    if isinstance(hook, _SubclassHook):
         if hook.before is None:
             delattr(base, _HOOK_METHOD)
         else:
@@ -46,11 +44,11 @@ def unwrap_calls(base: type) -> None:
 
 
 def _class_and_subclasses(base: type) -> Iterator[type]:
-    """The class and all below it, each once."""
-    found = [base]
-    for kind in found:  # which grows meanwhile
-        below: list[type] = kind.__subclasses__()
-        found += [one for one in below if one not in found]
+    """Give the class and all below it, each once."""
+    kinds = [base]
+    for kind in kinds:  # which grows meanwhile
+        subclasses: list[type] = kind.__subclasses__()
+        kinds += [one for one in subclasses if one not in kinds]
         yield kind
 
 
@@ -70,16 +68,18 @@ def _wrapper_of(
             return original(self, *args, **kwargs)
         return observe(original, self, args, kwargs)
 
-    if unwrapped := vars(original).get(
-        "__wrapped__"
-    ):  # e.g. the one that keeps gradients
-        call.__wrapped__ = unwrapped
+    undecorated = vars(original).get("__wrapped__")
+    if undecorated:  # people call it for gradients: diffusers' own is under `no_grad`
+        call.__wrapped__ = undecorated
     _original_of_wrapper[call] = original
     return call
 
 
 class _SubclassHook:
-    """`__init_subclass__` of the base class: as it was, and then ours around the new class."""
+    """The base's `__init_subclass__`: does what it did, then wraps the new class.
+
+    `before`: the base's own `__init_subclass__`, or None.
+    """
 
     def __init__(
         self, base: type, before: Any, observer: Callable[[], Observer | None]
@@ -87,11 +87,11 @@ class _SubclassHook:
         self.base, self.before, self.observer = base, before, observer
 
     def __get__(self, instance: object, owner: type) -> Callable[..., None]:
-        def made(**kwargs: Any) -> None:
+        def init_subclass(**kwargs: Any) -> None:
             if self.before is None:
                 super(self.base, owner).__init_subclass__(**kwargs)  # type: ignore[arg-type]
             else:
                 self.before.__get__(None, owner)(**kwargs)
             _wrap_class(owner, self.observer)
 
-        return made
+        return init_subclass

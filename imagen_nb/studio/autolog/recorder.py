@@ -1,4 +1,4 @@
-"""Around a pipeline's call: what was said before it, what came out of it, and into the Studio."""
+"""Make a pipeline's call, copy its pictures, and give them to the Studio to keep."""
 
 from __future__ import annotations
 
@@ -27,21 +27,26 @@ from imagen_nb.system.terminal import print_notice
 if TYPE_CHECKING:
     from imagen_nb.storage.writer import ForeignPicture
 
-_MAX_INNER_CALLS = 2  # calls of a parent to know that it was more than one
+_MAX_INNER_CALLS = 2  # of a parent's `__call__`: enough to know that it is not one
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records outermost calls. Invariant: the call's own result or error is what comes out of it.
+    """Makes the calls of pipelines, and records those that no other drawing makes.
 
-    `studio` gives the session that keeps the pictures; what goes wrong with that is told, once for
-    each kind of trouble.
+    Invariant: a call returns or raises what it would without the recorder. What goes
+    wrong with the recording is said on stderr, once for each kind of error.
+
+    Attributes:
+        studio: returns the session that keeps the pictures.
+        tags: of the pictures.
+        cloud: see `Studio.generate`.
     """
 
     studio: Callable[[], Studio]
     tags: tuple[str, ...] = ()
     cloud: bool | None = None
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def __call__(
         self,
@@ -50,108 +55,109 @@ class Recorder:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Make the call, and record the pictures that it returns."""
-        if around := outermost_drawing():
-            if (
-                around.drawer is pipeline and len(around.inner) < _MAX_INNER_CALLS
-            ):  # it calls its parent
-                around.inner.append(self._said(original, pipeline, args, kwargs))
+        """Make the call, record the pictures that it returns, and return its result."""
+        outer = outermost_drawing()
+        if outer:
+            # A class whose `__call__` calls its parent's: one drawing, two calls.
+            if outer.drawer is pipeline and len(outer.inner) < _MAX_INNER_CALLS:
+                outer.inner.append(_read_arguments(original, pipeline, args, kwargs))
             return original(pipeline, *args, **kwargs)
-        with self._drawing(), drawing_on_behalf_of(pipeline) as around:
-            told = self._said(original, pipeline, args, kwargs)
+        with self._drawing(), drawing_on_behalf_of(pipeline) as drawing:
+            arguments = _read_arguments(original, pipeline, args, kwargs)
             began = time.perf_counter()
             result = original(pipeline, *args, **kwargs)
             seconds = time.perf_counter() - began
-        self._record(pipeline, told, around, result, seconds)
+        self._record(pipeline, arguments, drawing, result, seconds)
         return result
-
-    def _said(
-        self,
-        original: CallMethod,
-        pipeline: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> CallArguments | Exception:
-        """The arguments, or why they cannot be told: no matter, if the call itself fails."""
-        try:
-            return arguments_of_call(original, (pipeline, *args), kwargs)
-        except Exception as error:
-            return error
 
     def _record(
         self,
         pipeline: Any,
-        told: CallArguments | Exception,
-        around: OutermostDrawing,
+        arguments: CallArguments | Exception,
+        drawing: OutermostDrawing,
         result: Any,
         seconds: float,
     ) -> None:
-        with self._unharmed():
-            if isinstance(told, Exception):
-                raise told
-            whole = told.within(
-                [one for one in around.inner if isinstance(one, CallArguments)]
-            )
-            pictures = self._shown(result, whole)
-            if pictures:
-                latency_ms = round(seconds * 1000 / len(pictures))
-                self._keep(
-                    pictures, records_of_call(pipeline, whole, pictures, latency_ms)
-                )
+        with self._errors_reported():
+            if isinstance(arguments, Exception):
+                raise arguments
+            inner = [one for one in drawing.inner if isinstance(one, CallArguments)]
+            arguments = arguments.completed_by(inner)
+            images = self._copied_images(result, arguments)
+            if images:
+                latency_ms = round(seconds * 1000 / len(images))
+                records = records_of_call(pipeline, arguments, images, latency_ms)
+                self._keep(images, records)
 
-    def _shown(self, result: Any, told: CallArguments) -> list[CopiedImage]:
-        if told["output_type"] == "latent":
-            self._tell("a call with output_type='latent' returns no pictures to record")
+    def _copied_images(
+        self, result: Any, arguments: CallArguments
+    ) -> list[CopiedImage]:
+        if arguments["output_type"] == "latent":
+            self._report(
+                "a call with output_type='latent' returns no pictures to record"
+            )
             return []
-        images = images_in(result, as_tuple=told["return_dict"] is False)
+        images = images_in(result, as_tuple=arguments["return_dict"] is False)
         return copy_images(images) if images is not None else []
 
-    def _keep(self, pictures: Sequence[CopiedImage], drawn: Sequence[Record]) -> None:
+    def _keep(self, images: Sequence[CopiedImage], records: Sequence[Record]) -> None:
         pairs = [
-            (one.image, record) for one, record in zip(pictures, drawn, strict=True)
+            (image.image, record) for image, record in zip(images, records, strict=True)
         ]
-        for writing in self._adopted(pairs):
-            writing.add_done_callback(self._written)
+        for writing in self._adopt(pairs):
+            writing.add_done_callback(self._report_failure)
 
-    def _adopted(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
+    def _adopt(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
         session = self.studio()
         while True:
             try:
                 return session.adopt(pairs, tags=self.tags, cloud=self.cloud)
-            except (
-                Cancelled
-            ):  # `configure`, in another thread, has closed it: there is a new one
+            except Cancelled:
+                # Another thread called `configure`: there is a new default session.
                 closed, session = session, self.studio()
                 if session is closed:
                     raise
 
-    def _written(self, writing: Future[Picture]) -> None:
-        with self._unharmed():
+    def _report_failure(self, writing: Future[Picture]) -> None:
+        with self._errors_reported():
             writing.result()
 
     def _drawing(self) -> AbstractContextManager[None]:
-        with self._unharmed():
+        with self._errors_reported():
             return self.studio().drawing()
         return nullcontext()
 
     @contextmanager
-    def _unharmed(self) -> Iterator[None]:
-        """Whatever is wrong with the recording is no matter of the program that draws."""
+    def _errors_reported(self) -> Iterator[None]:
+        """Report any error of the recording; the program that draws sees none of it."""
         try:
             yield
         except Exception as error:
-            known = isinstance(error, ImagenError)
-            reason = " ".join(str(error).split())[:300]
-            line = reason if known else f"{type(error).__name__}: {reason}"
-            self._tell(
-                f"a picture is not recorded: {line}",
-                str(error) if known else type(error),
-            )
+            text = " ".join(str(error).split())[:300]
+            if isinstance(error, ImagenError):
+                self._report(f"a picture is not recorded: {text}", str(error))
+            else:
+                kind = type(error)
+                line = f"a picture is not recorded: {kind.__name__}: {text}"
+                self._report(line, str(kind))
 
-    def _tell(self, line: str, kind: object = None) -> None:
-        """Say it, unless something of this kind was said."""
-        key = str(kind or line)
-        if key not in self._told:
-            self._told.add(key)
+    def _report(self, line: str, kind: str = "") -> None:
+        """Say it on stderr, unless something of this kind has been said before."""
+        key = kind or line
+        if key not in self._reported:
+            self._reported.add(key)
             with suppress(OSError, ValueError):  # a stderr that is closed
                 print_notice(f"autolog: {line}")
+
+
+def _read_arguments(
+    original: CallMethod,
+    pipeline: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> CallArguments | Exception:
+    """Return an error rather than raise it: it counts only if the call succeeds."""
+    try:
+        return arguments_of_call(original, (pipeline, *args), kwargs)
+    except Exception as error:
+        return error

@@ -1,4 +1,4 @@
-"""`autolog`: on and off."""
+"""`autolog`: switch the recording of pipelines on and off."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import threading
 from collections.abc import Iterable
 
 from imagen_nb.request.validation import checked_tags
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio import default
 from imagen_nb.studio.autolog.patching import Observer, unwrap_calls, wrap_calls
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.system.import_hooks import forget_import_hook, when_imported
 from imagen_nb.system.terminal import print_notice
 
-_PIPELINE_MODULE, _PIPELINE_CLASS = (
-    "diffusers.pipelines.pipeline_utils",
-    "DiffusionPipeline",
-)
+_PIPELINE_MODULE = "diffusers.pipelines.pipeline_utils"
+_PIPELINE_CLASS = "DiffusionPipeline"
 
 _recorder_lock = threading.Lock()
 _recorder: Recorder | None = None
@@ -25,48 +23,54 @@ _recorder: Recorder | None = None
 def autolog(
     disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None
 ) -> None:
-    """Keep every picture that diffusers pipelines draw in this program, as `generate` does.
+    """Keep every picture that diffusers pipelines draw in this program.
 
-    From now on each call of a pipeline whose result has `.images` is recorded: files with the
-    prompt, seed, settings and versions, history, cloud. The calls themselves are as before, pixel
-    for pixel; when a picture cannot be kept, a line on stderr says so.
-
-    >>> im.autolog(tags=["exp-3"])
-    >>> FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")("a red boat")
+    From now on each call of a pipeline whose result has `.images` is recorded as
+    `generate` records its own pictures: as files with the prompt, seed, settings and
+    versions, in the history, and in the cloud. The calls return what they did before,
+    pixel for pixel; when a picture cannot be kept, a line on stderr says so.
 
     Args:
-        disable: leave pipelines as they were before.
+        disable: stop recording and leave the pipelines as they were.
         tags: labels for these pictures.
-        cloud: False marks them never to be copied to the cloud; None follows the configuration.
+        cloud: False marks them never to be copied to the cloud; None follows the
+            configuration.
 
     Raises:
         UsageError: for what is no tag.
         ConfigError: for a configuration that cannot be used.
+
+    Example:
+        >>> im.autolog(tags=["exp-3"])
+        >>> pipeline = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")
+        >>> pipeline("a red boat")
     """
     global _recorder
     with _recorder_lock:
         if disable:
             _recorder = None
             forget_import_hook(_PIPELINE_MODULE, _wrap_pipelines)
-            if base := _pipeline_class():
+            base = _pipeline_class()
+            if base:
                 unwrap_calls(base)
             return
-        where = _describe_destination(cloud)
-        _recorder = Recorder(shortcuts.studio, checked_tags(tags), cloud)
+        destination = _describe_destination(cloud)
+        _recorder = Recorder(default.studio, checked_tags(tags), cloud)
     when_imported(_PIPELINE_MODULE, _wrap_pipelines)
-    print_notice(f"autolog: what diffusers pipelines draw is kept in {where}")
+    print_notice(f"autolog: what diffusers pipelines draw is kept in {destination}")
 
 
 def _describe_destination(cloud: bool | None) -> str:
-    studio = shortcuts.studio()
+    studio = default.studio()
     copied = " and copied to your Supabase" if studio.copies(cloud) else ""
     return f"{studio.settings.output.dir}{copied}"
 
 
 def _wrap_pipelines() -> None:
-    if base := _pipeline_class():
+    base = _pipeline_class()
+    if base:
         wrap_calls(base, _current_recorder)
-    else:  # raising it would break somebody's import
+    else:  # an error would break somebody's import
         print_notice(
             f"autolog: this diffusers has no {_PIPELINE_CLASS}: nothing is recorded"
         )

@@ -11,18 +11,17 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 import imagen_nb as im
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.tiny import WEIGHTS
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures import sd_layout
 from tests.fixtures.own_pipelines import bare
 
 
 @pytest.fixture
-def studio(folder: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio(folder: Any) -> Iterator[Studio]:
     """The default session, which autolog uses."""
     settings = {"backend": "flux-tiny-local", "output": {"dir": str(folder)}}
-    with Studio(settings, background=False) as made:
-        monkeypatch.setattr(shortcuts, "_default", made)
+    with Studio(settings, background=False) as made, using(made):
         yield made
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import imagen_nb as im
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import Own, gradient
 from tests.fixtures.server_state import ServerState
@@ -18,15 +18,13 @@ from tests.fixtures.supabase_fixtures import TwoUsers
 
 
 @pytest.fixture
-def online(
-    server: ServerState, local_supabase: TwoUsers, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Studio]:
+def online(server: ServerState, local_supabase: TwoUsers, folder: Path) -> Iterator[Studio]:
     user = {name: getattr(local_supabase, name) for name in ("url", "email", "password")}
     settings = {
-        "output": {"dir": str(folder)}, "supabase": {**user, "key": local_supabase.anon_key},
-    }  # fmt: skip
-    with Studio(settings) as studio:
-        monkeypatch.setattr(shortcuts, "_default", studio)
+        "output": {"dir": str(folder)},
+        "supabase": {**user, "key": local_supabase.anon_key},
+    }
+    with Studio(settings) as studio, using(studio):
         yield studio
     im.autolog(disable=True)
 

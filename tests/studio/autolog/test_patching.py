@@ -22,7 +22,7 @@ from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionPipeline
 
 import imagen_nb as im
 from imagen_nb.errors import ConfigError, UsageError
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import FAST, Own, gradient, seeded
 
@@ -150,13 +150,22 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments",
         [
-            {"prompt": 7}, {"prompt": ["a", 3]}, {"prompt": {"a": "b"}}, {"generator": "no generator"},
-            {"guidance_scale": float("nan")}, {"guidance_scale": "high"}, {"num_inference_steps": -1.5},
-            {"num_inference_steps": None}, {"max_sequence_length": "long"}, {"sigmas": [0.5, 0.1]},
-            {"nested": {"a": [{"b": object()}] * 1000}}, {"half": "\ud800"}, {"negative_prompt": [1, 2]},
+            {"prompt": 7},
+            {"prompt": ["a", 3]},
+            {"prompt": {"a": "b"}},
+            {"generator": "no generator"},
+            {"guidance_scale": float("nan")},
+            {"guidance_scale": "high"},
+            {"num_inference_steps": -1.5},
+            {"num_inference_steps": None},
+            {"max_sequence_length": "long"},
+            {"sigmas": [0.5, 0.1]},
+            {"nested": {"a": [{"b": object()}] * 1000}},
+            {"half": "\ud800"},
+            {"negative_prompt": [1, 2]},
             {"deep": float("inf")},
         ],
-    )  # fmt: skip
+    )
     def test_any_arguments_at_all(
         self, arguments: dict[str, Any], logging: Studio, records: Records, capsys: Any
     ) -> None:
@@ -224,9 +233,16 @@ class TestClasses:
         def face() -> tuple[Any, ...]:
             call = kind.__call__
             return (
-                inspect.signature(call), call.__doc__, call.__name__, call.__qualname__, call.__module__,
-                inspect.unwrap(call), inspect.getsource(call), inspect.get_annotations(call), call.__defaults__ or (),
-            )  # fmt: skip
+                inspect.signature(call),
+                call.__doc__,
+                call.__name__,
+                call.__qualname__,
+                call.__module__,
+                inspect.unwrap(call),
+                inspect.getsource(call),
+                inspect.get_annotations(call),
+                call.__defaults__ or (),
+            )
 
         before = face()
         im.autolog()
@@ -281,20 +297,19 @@ class TestSwitch:
     def test_it_says_where_pictures_go(self, studio: Studio, capsys: Any) -> None:
         im.autolog()
         im.autolog(disable=True)
-        assert capsys.readouterr() == ("", (
-            f"imagen: autolog: what diffusers pipelines draw is kept in {studio.settings.output.dir}\n"
-        ))  # fmt: skip
+        folder = studio.settings.output.dir
+        line = f"imagen: autolog: what diffusers pipelines draw is kept in {folder}\n"
+        assert capsys.readouterr() == ("", line)
 
     def test_what_cannot_be_used_is_refused_at_once(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         call = FluxPipeline.__call__
-        monkeypatch.setattr(shortcuts, "_default", None)
         monkeypatch.setenv("IMAGEN_STEPS", "many")
-        with pytest.raises(ConfigError):
+        with using(None), pytest.raises(ConfigError):
             im.autolog()
         monkeypatch.delenv("IMAGEN_STEPS")
-        with pytest.raises(UsageError, match="tag"):
+        with using(None), pytest.raises(UsageError, match="tag"):
             im.autolog(tags=["a\nb"])
         assert FluxPipeline.__call__ is call
 
@@ -317,9 +332,11 @@ class TestSwitch:
 
 def run(code: str, tmp_path: Path) -> str:
     environment = {
-        **os.environ, "HOME": str(tmp_path), "IMAGEN_OUTPUT_DIR": str(tmp_path / "out"),
+        **os.environ,
+        "HOME": str(tmp_path),
+        "IMAGEN_OUTPUT_DIR": str(tmp_path / "out"),
         "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )
@@ -328,6 +345,9 @@ def run(code: str, tmp_path: Path) -> str:
 
 
 class TestPrograms:
+    IMPORT = "import imagen_nb as im"
+    OWN = "from tests.fixtures.own_pipelines import Own"
+
     def test_switching_it_on_loads_nothing_heavy(self, tmp_path: Path) -> None:
         code = (
             "import sys, imagen_nb as im\n"
@@ -340,17 +360,17 @@ class TestPrograms:
     @pytest.mark.parametrize(
         "order",
         [
-            "import imagen_nb as im; im.autolog(); from tests.fixtures.own_pipelines import Own",
-            "import diffusers, imagen_nb as im; im.autolog(); from tests.fixtures.own_pipelines import Own",
-            "from tests.fixtures.own_pipelines import Own; pipeline = Own(); import imagen_nb as im; im.autolog()",
-            "import imagen_nb as im; im.autolog(); im.autolog(disable=True); from tests.fixtures.own_pipelines import Own; im.autolog()",
+            [IMPORT, "im.autolog()", OWN],
+            ["import diffusers", IMPORT, "im.autolog()", OWN],
+            [OWN, "pipeline = Own()", IMPORT, "im.autolog()"],
+            [IMPORT, "im.autolog()", "im.autolog(disable=True)", OWN, "im.autolog()"],
         ],
     )
     def test_pictures_are_there_when_it_has_ended_in_whatever_order_it_imports(
-        self, order: str, tmp_path: Path
+        self, order: list[str], tmp_path: Path
     ) -> None:
         code = (
-            f"{order}\nfrom types import SimpleNamespace\nfrom PIL import Image\n"
+            "\n".join(order) + "\nfrom types import SimpleNamespace\nfrom PIL import Image\n"
             "images = [Image.effect_noise((1500, 1500), 90).convert('RGB') for _ in range(3)]\n"
             "Own()(SimpleNamespace(images=images))\n"
             "import sys; sys.exit()"
@@ -364,7 +384,8 @@ class TestPrograms:
     def test_off_before_diffusers_comes_it_stays_off(self, tmp_path: Path) -> None:
         code = (
             "import imagen_nb as im; im.autolog(); im.autolog(disable=True)\n"
-            "from tests.fixtures.own_pipelines import Own, gradient\nfrom types import SimpleNamespace\n"
+            "from tests.fixtures.own_pipelines import Own, gradient\n"
+            "from types import SimpleNamespace\n"
             "Own()(SimpleNamespace(images=[gradient()]))\n"
             "print(Own.__call__.__code__.co_name)"
         )

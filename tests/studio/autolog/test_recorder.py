@@ -26,7 +26,7 @@ from imagen_nb import analysis
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.cli.history import print_history
 from imagen_nb.storage.record import new_id
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio import default
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.own_pipelines import FAST, Own, bare, gradient, seeded
@@ -43,25 +43,37 @@ def kept(studio: Studio, record: im.Record) -> Image.Image:
 
 
 class TestOneCall:
+    def test_its_record_has_the_arguments(
+        self, logging: Studio, flux: FluxPipeline, records: Records
+    ) -> None:
+        flux("a red boat at sunset", generator=seeded(11), **FAST)
+        (record,) = records()
+        assert record.prompt == "a red boat at sunset"
+        assert (record.seed, record.steps, record.guidance) == (11, 2, 3.5)
+        assert (record.width, record.height) == (64, 48)
+        assert record.max_sequence_length == 16
+        assert (record.batch_size, record.batch_index) == (1, 0)
+        assert record.options["arguments"] == {}
+
+    def test_its_record_has_the_pipeline_and_what_it_runs_on(
+        self, logging: Studio, flux: FluxPipeline, records: Records
+    ) -> None:
+        flux("a red boat at sunset", generator=seeded(11), **FAST)
+        (record,) = records()
+        assert (record.backend, record.model) == ("diffusers", "weights")
+        assert record.options["pipeline"] == "FluxPipeline"
+        assert record.scheduler == "FlowMatchEulerDiscreteScheduler"
+        assert (record.dtype, record.device) == ("float32", "cpu")
+        assert record.threads == torch.get_num_threads()
+        assert set(record.versions) == {"imagen_nb", "diffusers", "torch", "transformers"}
+        assert 0 < record.latency_ms < 60_000
+        assert record.cost_usd_estimate == 0
+
     def test_it_is_kept_as_generate_keeps_its_own(
         self, logging: Studio, flux: FluxPipeline, records: Records
     ) -> None:
         image = flux("a red boat at sunset", generator=seeded(11), **FAST).images[0]
         (record,) = records()
-        assert record.prompt == "a red boat at sunset"
-        assert (record.seed, record.steps, record.guidance) == (11, 2, 3.5)
-        assert (record.width, record.height) == image.size == (64, 48)
-        assert (record.backend, record.model) == ("diffusers", "weights")
-        assert record.options["pipeline"] == "FluxPipeline"
-        assert record.options["arguments"] == {}
-        assert record.scheduler == "FlowMatchEulerDiscreteScheduler"
-        assert (record.dtype, record.device) == ("float32", "cpu")
-        assert record.threads == torch.get_num_threads()
-        assert (record.batch_size, record.batch_index) == (1, 0)
-        assert record.max_sequence_length == 16
-        assert 0 < record.latency_ms < 60_000
-        assert set(record.versions) == {"imagen_nb", "diffusers", "torch", "transformers"}
-        assert record.cost_usd_estimate == 0
         assert kept(logging, record).tobytes() == image.tobytes()
         entry = logging.catalog().get(record.id)
         assert entry.path.name.endswith("-a-red-boat-at-sunset-11.png")
@@ -80,15 +92,22 @@ class TestOneCall:
         self, logging: Studio, sd: StableDiffusionPipeline, records: Records
     ) -> None:
         sd(
-            "a boat", negative_prompt="a house", eta=0.5, guidance_rescale=np.float32(0.5),
-            cross_attention_kwargs={"scale": 1.0}, callback_on_step_end=TestOneCall.a_callback, **SMALL,
-        )  # fmt: skip
+            "a boat",
+            negative_prompt="a house",
+            eta=0.5,
+            guidance_rescale=np.float32(0.5),
+            cross_attention_kwargs={"scale": 1.0},
+            callback_on_step_end=TestOneCall.a_callback,
+            **SMALL,
+        )
         (record,) = records()
         assert record.options["negative_prompt"] == "a house"
         assert record.options["arguments"] == {
-            "eta": 0.5, "guidance_rescale": 0.5, "cross_attention_kwargs": {"scale": 1.0},
+            "eta": 0.5,
+            "guidance_rescale": 0.5,
+            "cross_attention_kwargs": {"scale": 1.0},
             "callback_on_step_end": "function TestOneCall.a_callback",
-        }  # fmt: skip
+        }
 
     @staticmethod
     def a_callback(pipeline: Any, step: int, time: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +122,9 @@ class TestOneCall:
         sd("a boat", **SMALL)
         im.autolog(disable=True)
         assert [(record.tags, record.cloud) for record in records()] == [
-            (("exp-3",), False), (("exp-4",), True),
-        ]  # fmt: skip
+            (("exp-3",), False),
+            (("exp-4",), True),
+        ]
         states = [studio.catalog().get(record.id).cloud_state for record in records()]
         assert states == ["off", "pending"]
         assert studio.pending()["id"].tolist() == [str(records()[1].id)]
@@ -161,7 +181,7 @@ class TestOneCall:
             Own()(SimpleNamespace(images=[gradient()]), prompt=f"boat {number}")
         done.set()
         other.join()
-        shortcuts.studio().close()
+        default.studio().close()
         assert len([*tmp_path.rglob("*-boat-*.png")]) == 30
 
 
@@ -338,8 +358,10 @@ class TestClasses:
             "a boat", image=first, num_inference_steps=4, generator=seeded(3)
         )
         assert [r.options["pipeline"] for r in records()] == [
-            "FluxPipeline", "FluxImg2ImgPipeline", "StableDiffusionImg2ImgPipeline",
-        ]  # fmt: skip
+            "FluxPipeline",
+            "FluxImg2ImgPipeline",
+            "StableDiffusionImg2ImgPipeline",
+        ]
         assert [r.seed for r in records()] == [1, 2, 3]
         assert records()[1].options["arguments"] == {"image": "Image (64, 48)", "strength": 0.9}
         assert (records()[2].width, records()[2].height) == (64, 48)
@@ -347,11 +369,18 @@ class TestClasses:
     @pytest.mark.parametrize(
         "images",
         [
-            [gradient()], gradient(), [gradient("L")], [gradient("RGBA")], [gradient("CMYK")],
-            np.zeros((1, 6, 8, 3)), np.zeros((1, 6, 8, 1), np.uint8), [np.ones((6, 8, 3), "float32")],
-            torch.ones(1, 3, 6, 8, dtype=torch.bfloat16), torch.full((1, 4, 6, 8), torch.nan),
+            [gradient()],
+            gradient(),
+            [gradient("L")],
+            [gradient("RGBA")],
+            [gradient("CMYK")],
+            np.zeros((1, 6, 8, 3)),
+            np.zeros((1, 6, 8, 1), np.uint8),
+            [np.ones((6, 8, 3), "float32")],
+            torch.ones(1, 3, 6, 8, dtype=torch.bfloat16),
+            torch.full((1, 4, 6, 8), torch.nan),
         ],
-    )  # fmt: skip
+    )
     def test_any_class_whose_call_returns_images(
         self, images: Any, logging: Studio, records: Records, capsys: Any
     ) -> None:
@@ -369,13 +398,22 @@ class TestClasses:
     @pytest.mark.parametrize(
         "result",
         [
-            None, 3, "images", {"images": [gradient()]}, [gradient()], ([gradient()],),
-            SimpleNamespace(frames=[[gradient()] * 3]), SimpleNamespace(images=[[gradient()] * 3]),
-            SimpleNamespace(images=np.zeros((1, 3, 6, 8, 3))), SimpleNamespace(audios=np.zeros((1, 99))),
-            SimpleNamespace(images=None), SimpleNamespace(images=[]), SimpleNamespace(images=["a.png"]),
+            None,
+            3,
+            "images",
+            {"images": [gradient()]},
+            [gradient()],
+            ([gradient()],),
+            SimpleNamespace(frames=[[gradient()] * 3]),
+            SimpleNamespace(images=[[gradient()] * 3]),
+            SimpleNamespace(images=np.zeros((1, 3, 6, 8, 3))),
+            SimpleNamespace(audios=np.zeros((1, 99))),
+            SimpleNamespace(images=None),
+            SimpleNamespace(images=[]),
+            SimpleNamespace(images=["a.png"]),
             SimpleNamespace(images=np.zeros((1, 6, 8, 7))),
         ],
-    )  # fmt: skip
+    )
     def test_anything_else_is_left_alone(
         self, result: Any, logging: Studio, records: Records, capsys: Any
     ) -> None:
@@ -446,7 +484,7 @@ class TestClasses:
         self, logging: Studio, records: Records
     ) -> None:
         class Chorus(Own):
-            def __call__(self, song: str, seed: int = 5, **more: Any) -> Any:  # type: ignore[override]
+            def __call__(self, song: str, seed: int = 5) -> Any:  # type: ignore[override]
                 parts = [
                     super(Chorus, self).__call__(gradient(), prompt=f"{song} {i}") for i in range(3)
                 ]

@@ -18,13 +18,18 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from imagen_nb.backends import Step
-from imagen_nb.studio import live
-from imagen_nb.studio.live import LiveDisplay, describe_seconds
-from imagen_nb.studio.progress import ProgressBar, progress_listener
+from imagen_nb.studio.progress import (
+    DISPLAY_INTERVAL_S,
+    LiveDisplay,
+    ProgressBar,
+    describe_seconds,
+    progress_listener,
+)
 from imagen_nb.system.terminal import in_notebook
 
 CELLS = {
-    "start": "import imagen_nb as im; im.configure(backend='flux-tiny-local', output={'dir': 'out'})",
+    "start": "import imagen_nb as im\n"
+    "im.configure(backend='flux-tiny-local', output={'dir': 'out'})",
     "one": "print('before'); im.generate('a red boat', seed=1)",
     "many": "im.sweep('a red boat', seeds=range(8), steps=60)",
     "hidden": "im.sweep('a red boat', seeds=range(8), steps=61, progress=False);",
@@ -130,9 +135,9 @@ class Screen:
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    seen = Screen()
-    monkeypatch.setattr(live, "import_module", lambda name: seen)
-    return seen
+    screen = Screen()
+    monkeypatch.setitem(sys.modules, "IPython.display", screen)
+    return screen
 
 
 def ended(number: int, preview: Any = None) -> Step:
@@ -143,48 +148,54 @@ def small(index: int) -> Image.Image:
     return Image.new("RGB", (16, 16), "red")
 
 
-def quiet(thread: threading.Thread) -> None:
-    thread.join(30)
-    assert not thread.is_alive()
+def live_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "imagen-live"]
+
+
+def wait_for_threads() -> None:
+    for thread in live_threads():
+        thread.join(30)
+    assert live_threads() == []
 
 
 def test_however_fast_the_steps_come_few_are_shown(screen: Screen) -> None:
     started = time.monotonic()
-    with LiveDisplay(100) as shown:
+    with LiveDisplay(100) as display:
         for number in range(60):
-            shown(ended(number, small))
+            display(ended(number, small))
             time.sleep(0.01)
-    looks = (time.monotonic() - started) / live.DISPLAY_INTERVAL_S
+    looks = (time.monotonic() - started) / DISPLAY_INTERVAL_S
     assert 1 < len(screen.pages) <= looks + 1
     assert "picture 1 of 3, 1:05 left" in screen.pages[0]
     assert screen.pages[-1] == ""
 
 
 def test_a_short_drawing_shows_nothing_at_all(screen: Screen) -> None:
-    with LiveDisplay(1) as shown:
-        shown(ended(1, small))
-    quiet(shown._thread)
+    with LiveDisplay(1) as display:
+        display(ended(1, small))
+    wait_for_threads()
     assert screen.pages == []
 
 
 def test_before_the_first_step_it_says_that_it_gets_ready(screen: Screen) -> None:
     with LiveDisplay(6):
-        time.sleep(3 * live.DISPLAY_INTERVAL_S)
+        time.sleep(3 * DISPLAY_INTERVAL_S)
     assert "getting ready" in screen.pages[0]
     assert len(screen.pages) == 2
 
 
 def test_with_a_loaded_model_a_short_drawing_starts_no_thread(screen: Screen) -> None:
-    with LiveDisplay(1, loaded=True) as shown:
-        shown(ended(1, small))
-    assert shown._thread.ident is None
+    wait_for_threads()  # of other tests
+    with LiveDisplay(1, loaded=True) as display:
+        display(ended(1, small))
+        assert live_threads() == []
     assert screen.pages == []
 
 
 def test_with_a_loaded_model_a_long_drawing_is_shown(screen: Screen) -> None:
-    with LiveDisplay(100, loaded=True) as shown:
+    with LiveDisplay(100, loaded=True) as display:
         for number in range(80):
-            shown(ended(number, small))
+            display(ended(number, small))
             time.sleep(0.01)
     assert 'alt="preview"' in screen.pages[0]
     assert screen.pages[-1] == ""
@@ -198,11 +209,11 @@ def test_a_preview_that_comes_too_late_is_not_shown(screen: Screen) -> None:
         assert answer.wait(30)
         return small(index)
 
-    with LiveDisplay(6) as shown:
-        shown(ended(1, slow))
+    with LiveDisplay(6) as display:
+        display(ended(1, slow))
         assert asked.wait(30)
     answer.set()
-    quiet(shown._thread)
+    wait_for_threads()
     assert screen.pages == []
 
 
@@ -210,10 +221,10 @@ def test_a_preview_that_fails_is_said_once_and_the_bar_goes_on(screen: Screen, c
     def broken(index: int) -> Image.Image:
         raise RuntimeError("no memory")
 
-    with LiveDisplay(6) as shown:
+    with LiveDisplay(6) as display:
         for number in range(1, 4):
-            shown(ended(number, broken))
-            time.sleep(2 * live.DISPLAY_INTERVAL_S)
+            display(ended(number, broken))
+            time.sleep(2 * DISPLAY_INTERVAL_S)
     assert capsys.readouterr().err.count("no preview of the drawing: RuntimeError") == 1
     assert sum("<progress" in page for page in screen.pages) > 1
 
