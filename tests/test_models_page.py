@@ -10,9 +10,15 @@ from types import ModuleType
 import pytest
 import typer
 
-from imagen_nb.backends.flux.memory.machine import sold_as
-from imagen_nb.backends.flux.memory.plan import PACKAGES, Machine, Plan, Planned, planned
-from imagen_nb.backends.flux.models import FLUX_12B, LOCAL
+from imagen_nb.backends.flux.memory.machine import gb_as_sold
+from imagen_nb.backends.flux.memory.plan import (
+    PACKAGES,
+    Machine,
+    MemoryPlan,
+    PlanChoice,
+    choose_plan,
+)
+from imagen_nb.backends.flux.models import FLUX_12B, LOCAL_MODELS
 from imagen_nb.cli import app
 from imagen_nb.config.settings import environment_name, keys
 from tests.fixtures.tool_files import loaded_tool
@@ -31,16 +37,16 @@ def test_its_tables_are_what_the_code_says(plan_docs: ModuleType) -> None:
 
 
 def test_a_row_says_the_plan_of_that_machine() -> None:
-    card, ram = sold_as(24, 64)
+    card, ram = gb_as_sold(24, 64)
     machine = Machine(card, ram, 8.9, frozenset(PACKAGES))
-    found = planned(machine, FLUX_12B, Plan(dtype="bfloat16"))
-    assert isinstance(found, Planned)
+    found = choose_plan(machine, FLUX_12B, MemoryPlan(dtype="bfloat16"))
+    assert isinstance(found, PlanChoice)
     (row,) = re.findall(r"^\| 24 GB \| `.* \|$", PAGE, re.MULTILINE)
     assert f"`{found.plan.name}` {found.plan.gpu_gb:.1f} + {found.plan.ram_gb:.1f}" in row
 
 
 def test_its_licences_and_downloads_are_those_of_the_models() -> None:
-    for model in LOCAL:
+    for model in LOCAL_MODELS:
         (row,) = re.findall(rf"^\| `{model.name}` \| black.*$", PAGE, re.MULTILINE)
         assert all(part in row for part in (model.source, model.licence, f"{model.download_gb} GB"))
         assert f'--exclude "{model.fetched_without}"' in PAGE

@@ -11,18 +11,22 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from imagen_nb.backends.flux.memory.keys import KEYS
-from imagen_nb.backends.flux.memory.machine import sold_as
+from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
+from imagen_nb.backends.flux.memory.machine import gb_as_sold
 from imagen_nb.backends.flux.memory.plan import (
+    MEMORY_PLANS,
     PACKAGES,
-    ROWS,
     Machine,
-    Plan,
-    Planned,
-    planned,
+    MemoryPlan,
+    PlanChoice,
+    choose_plan,
 )
-from imagen_nb.backends.flux.memory.words import ENCODED, PLACED, STORED
-from imagen_nb.backends.flux.models import FLUX_12B, LOCAL, Model
+from imagen_nb.backends.flux.memory.words import (
+    OFFLOAD_TEXTS,
+    STORAGE_TEXTS,
+    TEXT_ENCODER_TEXTS,
+)
+from imagen_nb.backends.flux.models import FLUX_12B, LOCAL_MODELS, Model
 from imagen_nb.backends.tiny import FLUX_TINY
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
@@ -36,13 +40,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def plan(card: float, ram: float, packages: Iterable[str]) -> Planned | None:
+def plan(card: float, ram: float, packages: Iterable[str]) -> PlanChoice | None:
     """The plan for FLUX.1 on a machine as sold; None where nothing fits."""
-    gpu_gb, ram_gb = sold_as(card, ram)
+    gpu_gb, ram_gb = gb_as_sold(card, ram)
     capability = CAPABILITY if card else 0.0
     machine = Machine(gpu_gb, ram_gb, capability, frozenset(packages))
-    found = planned(machine, FLUX_12B, Plan(dtype="bfloat16"))
-    return found if isinstance(found, Planned) and found.fits else None
+    found = choose_plan(machine, FLUX_12B, MemoryPlan(dtype="bfloat16"))
+    return found if isinstance(found, PlanChoice) and found.fits else None
 
 
 def machines() -> str:
@@ -60,7 +64,7 @@ def machines() -> str:
     return table(head, rows)
 
 
-def said(found: Planned | None) -> str:
+def said(found: PlanChoice | None) -> str:
     if found is None:
         return "nothing fits"
     card = f"{found.plan.gpu_gb:.1f} + " if found.plan.gpu_gb else ""
@@ -70,18 +74,22 @@ def said(found: Planned | None) -> str:
 def rows() -> str:
     """What each plan does."""
     lines = []
-    for name, row in ROWS.items():
-        one = Plan(name=name, **row)
+    for name, row in MEMORY_PLANS.items():
+        one = MemoryPlan(name=name, **row)
         places = (
-            "stay where they draw" if one.offload == "none" else PLACED[one.offload]
+            "stay where they draw"
+            if one.offload == "none"
+            else OFFLOAD_TEXTS[one.offload]
         )
         encoders = (
             "as the others"
             if one.text_encoders == "offloaded"
-            else ENCODED[one.text_encoders]
+            else TEXT_ENCODER_TEXTS[one.text_encoders]
         )
         tiles = "in tiles" if one.vae_tiling else "whole"
-        lines.append((f"`{name}`", STORED[one.quantization], places, encoders, tiles))
+        lines.append(
+            (f"`{name}`", STORAGE_TEXTS[one.quantization], places, encoders, tiles)
+        )
     return table(
         ("Plan", "Weights", "Transformer, VAE", "Text encoders", "Decoding"), lines
     )
@@ -91,7 +99,7 @@ def keys() -> str:
     """What a user may set."""
     return table(
         ("Key", "Takes", "What it does"),
-        [(f"`{name}`", key.takes, key.does) for name, key in KEYS.items()],
+        [(f"`{name}`", key.takes, key.does) for name, key in MEMORY_KEYS.items()],
     )
 
 
@@ -108,7 +116,7 @@ def models() -> str:
     lines = [
         ("`flux-tiny-local`", "in the package", "Apache-2.0", "none", *drawn(FLUX_TINY))
     ]
-    for row in LOCAL:
+    for row in LOCAL_MODELS:
         asked = ", after you accepted it on its page" if row.gated else ""
         download = f"{row.download_gb} GB{asked}"
         lines.append((f"`{row.name}`", row.source, row.licence, download, *drawn(row)))

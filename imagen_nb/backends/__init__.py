@@ -126,7 +126,7 @@ def make_backend(name: str, **options: Any) -> Backend:
     """
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         factory = entry.load()
-        _check_options(name, inspect.signature(factory), options)
+        _require_known_options(name, inspect.signature(factory), options)
         backend: Backend = factory(**options)
         return backend
     raise UsageError(
@@ -134,7 +134,7 @@ def make_backend(name: str, **options: Any) -> Backend:
     )
 
 
-def _check_options(
+def _require_known_options(
     name: str, takes: inspect.Signature, options: dict[str, Any]
 ) -> None:
     try:
@@ -148,7 +148,7 @@ def _check_options(
         ) from None
 
 
-def listed_backends(
+def backend_rows(
     options_of: Callable[[str], Mapping[str, Any]] = lambda name: {},
 ) -> list[dict[str, Any]]:
     """A row for each registered backend; `reason` says why one cannot draw here, and the remedy.
@@ -156,10 +156,10 @@ def listed_backends(
     `options_of`: what is configured of a backend, by its name. `cost_usd`: of a picture of its own
     size.
     """
-    return [_listed(name, options_of(name)) for name in backend_names()]
+    return [_backend_row(name, options_of(name)) for name in backend_names()]
 
 
-def _listed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     row = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
     row = {"name": name} | row
     try:

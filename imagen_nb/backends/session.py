@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagen_nb.backends import Backend, make_backend
-from imagen_nb.backends.auto import choose
+from imagen_nb.backends.auto import choose_backend
 
 
 class Backends:
@@ -66,14 +66,18 @@ class Backends:
 
     def _new(self, name: str, options: dict[str, Any]) -> Backend:
         if name != "auto":
-            return make_backend(name, **_over(self._options_of(name), options))
-        name, why = choose()
-        backend = make_backend(name, **_over(self._options_of(name), options))
+            return make_backend(
+                name, **_merged_options(self._options_of(name), options)
+            )
+        name, why = choose_backend()
+        backend = make_backend(name, **_merged_options(self._options_of(name), options))
         self._reasons[id(backend)] = why
         return backend
 
 
-def _over(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _merged_options(
+    configured: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """What is given over what is configured; of the memory plan, key by key."""
     both = {**configured, **given}
     here, there = given.get("memory"), configured.get("memory")

@@ -30,9 +30,9 @@ def _tags() -> list[str]:
 
 
 def _schedulers() -> list[str]:
-    from imagen_nb.backends.flux.schedulers import NAMES
+    from imagen_nb.backends.flux.schedulers import SCHEDULER_CONFLICTS
 
-    return [*NAMES]
+    return [*SCHEDULER_CONFLICTS]
 
 
 _VALUES: dict[str, Callable[[], list[str]]] = {

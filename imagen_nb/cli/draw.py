@@ -206,9 +206,9 @@ def say_what_was_there(
 
 def loras(named: Sequence[str] | None) -> dict[str, Any]:
     """The backend's option for `--lora`; none for backends that take none."""
-    from imagen_nb.backends.flux.loras import parsed
+    from imagen_nb.backends.flux.loras import parse_lora
 
-    return {"loras": [*map(parsed, named)]} if named else {}
+    return {"loras": [*map(parse_lora, named)]} if named else {}
 
 
 def read_prompt(prompt: str) -> str:

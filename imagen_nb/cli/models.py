@@ -36,30 +36,30 @@ def explain(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print the memory plan of a model, for this machine or the one that is described."""
-    from imagen_nb.backends.flux.memory.keys import checked
+    from imagen_nb.backends.flux.memory.keys import validated_memory
     from imagen_nb.backends.flux.memory.machine import plan_for
-    from imagen_nb.backends.flux.memory.words import as_data, explained
+    from imagen_nb.backends.flux.memory.words import explain_plan, plan_as_data
 
     row = row_of(model)
     found = plan_for(
-        row, checked(settings.memory.given()), described(gpu, ram, capability)
+        row, validated_memory(settings.memory.given()), described(gpu, ram, capability)
     )
     title = row.recorded
     if as_json:
-        print(json.dumps(as_data(title, found), indent=2))
+        print(json.dumps(plan_as_data(title, found), indent=2))
         return
-    for line in explained(title, found):
+    for line in explain_plan(title, found):
         print(safe(line))
 
 
 def row_of(model: str) -> Model:
     """The row of a model as `--model` names it."""
     from imagen_nb.backends.flux.custom import custom_model
-    from imagen_nb.backends.flux.models import LOCAL, short
+    from imagen_nb.backends.flux.models import LOCAL_MODELS, short_name
     from imagen_nb.backends.tiny import FLUX_TINY
 
-    known = (*LOCAL, FLUX_TINY)
-    rows = {short(row): row for row in known} | {row.name: row for row in known}
+    known = (*LOCAL_MODELS, FLUX_TINY)
+    rows = {short_name(row): row for row in known} | {row.name: row for row in known}
     return rows[model] if model in rows else custom_model(model)
 
 
@@ -70,20 +70,22 @@ def described(
     if gpu is None and ram is None and capability is None:
         return None
     from imagen_nb.backends.flux.memory.machine import (
-        installed,
-        ram_gb,
-        sold_as,
+        gb_as_sold,
+        installed_packages,
         this_machine,
+        total_ram_gb,
     )
     from imagen_nb.backends.flux.memory.plan import Machine
 
     if gpu is None:
         here = this_machine()
     else:
-        card, _ = sold_as(card=_gigabytes("--gpu", gpu))
-        here = Machine(card, ram_gb(), LIKELY if card else 0.0, installed())
+        card, _ = gb_as_sold(card=_gigabytes("--gpu", gpu))
+        here = Machine(
+            card, total_ram_gb(), LIKELY if card else 0.0, installed_packages()
+        )
     if ram is not None:
-        here = replace(here, ram_gb=sold_as(ram=_gigabytes("--ram", ram))[1])
+        here = replace(here, ram_gb=gb_as_sold(ram=_gigabytes("--ram", ram))[1])
     return here if capability is None else replace(here, capability=capability)
 
 
@@ -104,7 +106,7 @@ def bench_gpu(
     as_json: options.Json = False,
 ) -> None:
     """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
-    from imagen_nb.backends.flux.bench import markdown, timed
+    from imagen_nb.backends.flux.bench import time_plans, timings_as_markdown
     from imagen_nb.backends.flux.memory.machine import this_machine
 
     machine = this_machine()
@@ -114,13 +116,13 @@ def bench_gpu(
             " be done with one"
         )
     rows = []
-    for row in timed(row_of(model), machine, steps):
+    for row in time_plans(row_of(model), machine, steps):
         complain(f"{row.plan}: {row.outcome}")
         rows.append(row)
     if as_json:
         print(json.dumps([row.as_data() for row in rows], indent=2))
     else:
-        print(markdown(model, machine, rows))
+        print(timings_as_markdown(model, machine, rows))
 
 
 def models(
@@ -155,7 +157,7 @@ def models(
     as_json: options.Json = False,
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
-    from imagen_nb.backends import listed_backends
+    from imagen_nb.backends import backend_rows
     from imagen_nb.storage.cost import said
 
     if loras is not None:
@@ -169,7 +171,7 @@ def models(
         raise UsageError(
             "--gpu, --ram and --capability describe a machine for --plan: add it"
         )
-    rows = listed_backends(settings.options_of)
+    rows = backend_rows(settings.options_of)
     for row in rows:
         row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
     if as_json:
@@ -195,9 +197,9 @@ def models(
 
 def list_loras(folder: Path, as_json: bool) -> None:
     """The LoRAs of a folder, with what their files say of themselves."""
-    from imagen_nb.backends.flux.lora_files import listed
+    from imagen_nb.backends.flux.lora_files import lora_rows
 
-    rows = listed(folder)
+    rows = lora_rows(folder)
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -22,14 +22,14 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
-    from imagen_nb.backends.auto import described
+    from imagen_nb.backends.auto import describe_backend
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()
     folder = expanded(settings.output.dir)
     kept = kept_in(folder)
     facts: dict[str, Any] = {
-        "backend": described(name, **settings.options_of(name) | given),
+        "backend": describe_backend(name, **settings.options_of(name) | given),
         "output": str(folder),
         "cloud_sync": settings.output.cloud_sync,
         "pictures": kept.counts,

@@ -23,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from imagen_nb.backends.flux.memory.keys import KEYS
+from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
 from imagen_nb.config.yaml_file import Line, Problem, nearest, read_yaml, shown
 from imagen_nb.errors import ConfigError
 from imagen_nb.system.paths import expanded
@@ -53,7 +53,7 @@ EXPECTED = {  # said of a value that cannot be used
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
     "cost.usd_per_kwh": "US dollars, 0 or more",
-    **{f"memory.{name}": key.takes for name, key in KEYS.items()},
+    **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
 }
@@ -155,7 +155,7 @@ class MemorySettings(_Part):
     @field_validator("*")
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is not None and not KEYS[str(info.field_name)].accepts(value):
+        if value is not None and not MEMORY_KEYS[str(info.field_name)].accepts(value):
             raise ValueError("not known")
         return value
 

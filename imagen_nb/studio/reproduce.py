@@ -18,7 +18,7 @@ from imagen_nb.backends import (
     made_with,
     may_differ,
 )
-from imagen_nb.backends.flux.loras import as_recorded
+from imagen_nb.backends.flux.loras import loras_of_record
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError
 from imagen_nb.request.options import EXTRAS, IMAGES
@@ -228,7 +228,7 @@ def options_of(
     """
     made = {**record.options, **given}
     if "loras" not in given and (record.loras or "loras" in configured):
-        made["loras"] = as_recorded(record.loras) or None
+        made["loras"] = loras_of_record(record.loras) or None
     if record.backend == "flux" and not (made.get("model") or configured.get("model")):
         made["model"] = record.model
     return made

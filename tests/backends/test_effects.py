@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.flux.backend import FluxBackend
-from imagen_nb.backends.flux.bench import markdown, plans_of, timed
+from imagen_nb.backends.flux.bench import plans_to_time, time_plans, timings_as_markdown
 from imagen_nb.backends.flux.drawing.effects import put_into_effect
 from imagen_nb.backends.flux.drawing.loading import load
 from imagen_nb.backends.flux.memory.machine import this_machine
-from imagen_nb.backends.flux.memory.plan import Machine, Plan
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError
@@ -114,7 +114,7 @@ class TestWhatACpuCanRun:
         assert difference(first, again).most == 0
 
     def test_a_cache_can_be_put_into_effect_twice(self) -> None:
-        plan = Plan(dtype="float32", first_block_cache=0.1)
+        plan = MemoryPlan(dtype="float32", first_block_cache=0.1)
         pipeline = load(FLUX_TINY, plan)
         put_into_effect(pipeline, plan)
         assert pipeline.transformer.is_cache_enabled
@@ -401,10 +401,10 @@ class TestFallingBack:
 class TestBench:
     def test_every_plan_of_a_machine_is_timed(self) -> None:
         here = this_machine()
-        rows = list(timed(FLUX_TINY, here, steps=1))
-        assert [row.plan for row in rows] == [plan.name for plan in plans_of(FLUX_TINY, here)]
+        rows = list(time_plans(FLUX_TINY, here, steps=1))
+        assert [row.plan for row in rows] == [plan.name for plan in plans_to_time(FLUX_TINY, here)]
         assert all(row.next_s > 0 and not row.error for row in rows)
-        table = markdown("tiny", here, rows)
+        table = timings_as_markdown("tiny", here, rows)
         assert table.count("\n| ") == len(rows) + 1
 
     def test_a_plan_that_fails_is_a_row_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,9 +412,9 @@ class TestBench:
             raise BackendError("out of memory of the card")
 
         monkeypatch.setattr(FluxBackend, "draw", full)
-        rows = list(timed(FLUX_TINY, Machine(ram_gb=16)))
+        rows = list(time_plans(FLUX_TINY, Machine(ram_gb=16)))
         assert {row.error for row in rows} == {"out of memory of the card"}
-        assert "out of memory of the card |" in markdown("tiny", Machine(), rows)
+        assert "out of memory of the card |" in timings_as_markdown("tiny", Machine(), rows)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
     def test_without_a_card_it_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from imagen_nb.backends.flux.lora_files import listed, located
-from imagen_nb.backends.flux.loras import named
+from imagen_nb.backends.flux.lora_files import locate_lora, lora_rows
+from imagen_nb.backends.flux.loras import validated_loras
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError, UsageError
 from tests.fixtures.lora_files import write_lora
@@ -34,20 +34,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_means_the_only_file_in_it(tmp_path: Path) -> None:
     file = write_lora(tmp_path / "ink" / "a.safetensors")
-    assert located(file.parent) == file
-    assert named([(file.parent, 0.5)]) == ((file, 0.5),)
+    assert locate_lora(file.parent) == file
+    assert validated_loras([(file.parent, 0.5)]) == ((file, 0.5),)
     write_lora(tmp_path / "ink" / "b.safetensors")
     with pytest.raises(UsageError, match=r"has 2 LoRAs \(a.safetensors, b.safetensors\): name one"):
-        located(file.parent)
+        locate_lora(file.parent)
     with pytest.raises(UsageError, match="there is no LoRA"):
-        located(tmp_path)
+        locate_lora(tmp_path)
 
 
 def test_an_id_means_what_is_in_the_cache(cache: Path) -> None:
-    assert located("me/ink") == cache
-    assert located("me/ink/ink.safetensors") == cache
+    assert locate_lora("me/ink") == cache
+    assert locate_lora("me/ink/ink.safetensors") == cache
     with pytest.raises(BackendError, match="hf download me/other"):
-        located("me/other")
+        locate_lora("me/other")
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "folder/a.safetensors", "./x/y", "x/y/z/w"])
@@ -55,7 +55,7 @@ def test_a_path_that_is_not_there_stays_a_path(
     name: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert located(name) == tmp_path / name
+    assert locate_lora(name) == tmp_path / name
 
 
 def test_a_list_says_size_base_model_and_trigger_words(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_list_says_size_base_model_and_trigger_words(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     with_header(tmp_path / "more" / "c.safetensors", ss_tag_frequency="[1]")
     (tmp_path / "torn.safetensors").write_bytes(b"\xff" * 100)
-    rows = {row["file"]: row for row in listed(tmp_path)}
+    rows = {row["file"]: row for row in lora_rows(tmp_path)}
     assert [(row["words"], row["base"], row["error"]) for row in rows.values()] == [
         ("in INK style", "", ""),
         ("ink, boat, sea", "flux1", ""),

@@ -130,7 +130,9 @@ class TestNames:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         given, expected = self.FORMS[form]
-        assert [*loras.named(given)] == [(tmp_path / name, weight) for name, weight in expected]
+        assert [*loras.validated_loras(given)] == [
+            (tmp_path / name, weight) for name, weight in expected
+        ]
 
     WRONG: ClassVar[dict[str, Any]] = {
         "a number": 3,
@@ -145,7 +147,7 @@ class TestNames:
     @pytest.mark.parametrize("case", WRONG)
     def test_what_is_none_is_refused_in_one_line(self, case: str) -> None:
         with pytest.raises(UsageError) as error:
-            loras.named(self.WRONG[case])
+            loras.validated_loras(self.WRONG[case])
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ class TestNames:
         ],
     )
     def test_the_commands_notation(self, text: str, expected: tuple[str, float]) -> None:
-        assert loras.parsed(text) == expected
+        assert loras.parse_lora(text) == expected
 
 
 class TestTrouble:

@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 
 from imagen_nb.backends.flux.backend import custom
-from imagen_nb.backends.flux.memory.keys import KEYS, checked
-from imagen_nb.backends.flux.memory.machine import plan_for, sizes_of, sold_as
+from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS, validated_memory
+from imagen_nb.backends.flux.memory.machine import gb_as_sold, plan_for, sizes_of
 from imagen_nb.backends.flux.memory.plan import (
+    MEMORY_PLANS,
     PACKAGES,
     RAM_SHARE,
-    ROWS,
     STORAGES,
     Machine,
-    Plan,
-    Planned,
+    MemoryPlan,
+    PlanChoice,
 )
-from imagen_nb.backends.flux.memory.words import ENCODED, PLACED, STORED, explained
+from imagen_nb.backends.flux.memory.words import (
+    OFFLOAD_TEXTS,
+    STORAGE_TEXTS,
+    TEXT_ENCODER_TEXTS,
+    explain_plan,
+)
 from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_SCHNELL
 from imagen_nb.backends.session import Backends
 from imagen_nb.backends.tiny import FLUX_TINY
@@ -61,7 +66,7 @@ def _no_weights(hub_cache: Path) -> None:
 def machine(
     card: float, ram: float = 64, capability: float = 8.9, packages: frozenset[str] = ALL
 ) -> Machine:
-    gpu_gb, ram_gb = sold_as(card, ram)
+    gpu_gb, ram_gb = gb_as_sold(card, ram)
     return Machine(gpu_gb, ram_gb, capability if card else 0.0, packages)
 
 
@@ -94,7 +99,7 @@ class TestTable:
     def test_what_was_better_says_why_it_is_not_used(self, row: Any, card: int) -> None:
         found = plan_for(row, {}, machine(card))
         assert all(why for _, why in found.skipped)
-        before = [*ROWS][: [*ROWS].index(found.plan.name)]
+        before = [*MEMORY_PLANS][: [*MEMORY_PLANS].index(found.plan.name)]
         assert [name for name, _ in found.skipped] == before
 
     def test_a_card_before_ampere_calculates_in_float16_and_has_no_fp8(
@@ -113,7 +118,7 @@ class TestSizes:
     )
     def test_nothing_is_promised_that_took_more(self, plan: str, peak_gib: float) -> None:
         """huggingface.co/datasets/derekl35/diffusers-quantization-benchmarks, FLUX.1-dev."""
-        found = plan_for(FLUX_DEV, ROWS[plan], machine(80))
+        found = plan_for(FLUX_DEV, MEMORY_PLANS[plan], machine(80))
         assert peak_gib * 2**30 / 1e9 <= found.plan.gpu_gb <= peak_gib * 2**30 / 1e9 * 1.05
 
     def test_a_folder_is_as_large_as_its_numbers_in_16_bits(self, schnell_folder: Path) -> None:
@@ -138,7 +143,7 @@ class TestSizes:
         file = tmp_path / "q8.gguf"
         with file.open("wb") as opened:
             opened.truncate(12_700_000_000)  # a hole: no room on the disk is taken
-        found = plan_for(FLUX_DEV, checked({"gguf": str(file)}), machine(16))
+        found = plan_for(FLUX_DEV, validated_memory({"gguf": str(file)}), machine(16))
         assert (found.plan.name, found.plan.quantization) == ("offloaded", "gguf")
         assert 12.7 < found.plan.gpu_gb < 15
 
@@ -159,7 +164,7 @@ class TestLacking:
     def test_too_little_ram_is_the_nearest_plan_and_no_promise(self) -> None:
         found = plan_for(FLUX_DEV, {}, machine(6, ram=8))
         assert not found.fits
-        assert "will probably fail" in "\n".join(explained("dev", found))
+        assert "will probably fail" in "\n".join(explain_plan("dev", found))
 
     def test_a_card_is_needed_for_what_needs_one(self) -> None:
         with pytest.raises(BackendError, match="offload model needs a CUDA graphics card"):
@@ -193,16 +198,16 @@ class TestOverrides:
         ],
     )
     def test_every_key_wins_over_the_table(self, key: str, value: Any) -> None:
-        found = plan_for(FLUX_DEV, checked({key: value}), machine(24))
+        found = plan_for(FLUX_DEV, validated_memory({key: value}), machine(24))
         assert getattr(found.plan, key) == value
         assert all(getattr(plan, key) == value for plan in found.smaller)
 
     def test_the_keys_are_those_of_the_plan_and_of_the_configuration(self) -> None:
-        assert set(KEYS) == set(MemorySettings.model_fields)
-        assert all(hasattr(Plan(), key) for key in KEYS)
+        assert set(MEMORY_KEYS) == set(MemorySettings.model_fields)
+        assert all(hasattr(MemoryPlan(), key) for key in MEMORY_KEYS)
 
     def test_every_row_of_the_table_could_be_set_by_a_user(self) -> None:
-        assert all(checked(row) == row for row in ROWS.values())
+        assert all(validated_memory(row) == row for row in MEMORY_PLANS.values())
 
     @pytest.mark.parametrize(
         ("given", "says"),
@@ -226,11 +231,11 @@ class TestOverrides:
     )
     def test_what_is_not_known_is_refused_and_the_known_named(self, given: Any, says: str) -> None:
         with pytest.raises(UsageError) as error:
-            checked(given)
+            validated_memory(given)
         assert says in str(error.value)
 
     def test_what_is_none_is_not_given(self) -> None:
-        assert checked({"offload": None}) == checked(None) == {}
+        assert validated_memory({"offload": None}) == validated_memory(None) == {}
 
     def test_the_configuration_refuses_what_is_not_known(self, tmp_path: Path) -> None:
         file = tmp_path / "imagen.yaml"
@@ -257,13 +262,13 @@ class TestOverrides:
 
 class TestWords:
     def test_every_value_has_words(self) -> None:
-        assert set(STORED) == set(STORAGES)
-        assert set(PLACED) == {"none", "model", "group", "sequential"}
-        assert set(ENCODED) == {"kept", "offloaded", "freed"}
+        assert set(STORAGE_TEXTS) == set(STORAGES)
+        assert set(OFFLOAD_TEXTS) == {"none", "model", "group", "sequential"}
+        assert set(TEXT_ENCODER_TEXTS) == {"kept", "offloaded", "freed"}
 
     def test_speed_that_is_asked_for_is_said(self) -> None:
         given = {"compile": True, "first_block_cache": 0.08}
-        said = "\n".join(explained("dev", plan_for(FLUX_DEV, given, machine(24))))
+        said = "\n".join(explain_plan("dev", plan_for(FLUX_DEV, given, machine(24))))
         assert "compiled" in said
         assert "less than 0.08" in said
 
@@ -313,6 +318,6 @@ class TestWords:
 
 
 def test_a_plan_is_recorded_as_what_is_out_of_the_ordinary() -> None:
-    plan = replace(Plan(), quantization="int8", offload="model", gpu_gb=13.0, batch=4)
+    plan = replace(MemoryPlan(), quantization="int8", offload="model", gpu_gb=13.0, batch=4)
     assert plan.recorded() == {"quantization": "int8", "offload": "model"}
-    assert isinstance(plan_for(FLUX_TINY, {}, machine(0)), Planned)
+    assert isinstance(plan_for(FLUX_TINY, {}, machine(0)), PlanChoice)

@@ -21,7 +21,7 @@ from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.drawing.loading import load
 from imagen_nb.backends.flux.drawing.phases import MOST, parts, staying
 from imagen_nb.backends.flux.drawing.prompts import CAPACITY
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.pipelines import FLUX_1
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
@@ -182,7 +182,7 @@ class TestBounds:
             for side, count in enumerate(counts)
             for n in range(count)
         ]  # fmt: skip
-        plan = Plan(text_encoders="freed", batch=batch)
+        plan = MemoryPlan(text_encoders="freed", batch=batch)
         found = list(parts(requests, plan, FLUX_1))
         assert [one for part in found for group in part for one in group] == requests
         for part in found:
@@ -199,7 +199,7 @@ class TestBounds:
             )
             for n in range(5)
         ]  # fmt: skip
-        assert [len(part) for part in parts(requests, Plan(batch=2), FLUX_1)] == [1, 1, 1]
+        assert [len(part) for part in parts(requests, MemoryPlan(batch=2), FLUX_1)] == [1, 1, 1]
 
 
 class TestStopping:
@@ -238,12 +238,12 @@ class TestStaying:
     def test_weights_go_home_after_a_phase_and_not_after_each_call(
         self, schnell_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pipeline = load(custom(str(schnell_folder)).row, Plan(dtype="float32"))
+        pipeline = load(custom(str(schnell_folder)).row, MemoryPlan(dtype="float32"))
         freed: list[str] = []
         monkeypatch.setattr(
             type(pipeline), "maybe_free_model_hooks", lambda self: freed.append("freed")
         )
-        with staying(pipeline, Plan(offload="model", text_encoders="offloaded")):
+        with staying(pipeline, MemoryPlan(offload="model", text_encoders="offloaded")):
             for _ in range(2):
                 pipeline(
                     "a boat", width=32, height=32, num_inference_steps=1, max_sequence_length=8
@@ -253,8 +253,8 @@ class TestStaying:
         assert freed == ["freed"]
 
     def test_without_model_offload_nothing_is_held_back(self, schnell_folder: Path) -> None:
-        pipeline = load(custom(str(schnell_folder)).row, Plan(dtype="float32"))
-        with staying(pipeline, Plan()):
+        pipeline = load(custom(str(schnell_folder)).row, MemoryPlan(dtype="float32"))
+        with staying(pipeline, MemoryPlan()):
             assert "maybe_free_model_hooks" not in vars(pipeline)
 
 
@@ -262,7 +262,7 @@ def test_pixels_are_the_pipelines_own(schnell_folder: Path) -> None:
     """Decoding apart does what the end of a pipeline's call does."""
     backend = made(schnell_folder, 2, **APART)
     requests = [request_for(backend, "a boat", seed=seed, width=40) for seed in (1, 2)]
-    bare = load(backend.row, Plan(dtype="float32"))
+    bare = load(backend.row, MemoryPlan(dtype="float32"))
     expected = bare(
         ["a boat"] * 2, width=40, height=32, num_inference_steps=2, guidance_scale=0.0,
         max_sequence_length=requests[0].max_sequence_length,

@@ -17,7 +17,7 @@ from imagen_nb.backends import Drawn, Step, make_backend
 from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.drawing.drawing import to_image
 from imagen_nb.backends.flux.models import FLUX_FILL, FLUX_KLEIN, FLUX_KONTEXT, FLUX_KREA, Model
-from imagen_nb.backends.flux.pipelines import KINDS
+from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.errors import BackendError, UsageError
 from tests.fixtures.backend_calls import draw, request_for
 from tests.fixtures.lora_files import write_lora
@@ -341,7 +341,7 @@ class TestPresets:
         assert str(error.value) == backend.availability().reason
 
     def test_it_takes_what_its_kind_takes(self, name: str) -> None:
-        assert make_backend(name).limits.takes == KINDS[PRESETS[name][0].pipeline].takes
+        assert make_backend(name).limits.takes == PIPELINE_KINDS[PRESETS[name][0].pipeline].takes
 
 
 class TestLoras:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from imagen_nb.backends import backend_names, listed_backends, make_backend
-from imagen_nb.backends.auto import choose, described
+from imagen_nb.backends import backend_names, backend_rows, make_backend
+from imagen_nb.backends.auto import choose_backend, describe_backend
 from imagen_nb.errors import ImagenError, UsageError
 
 OURS = {"flux", "flux-dev-local", "flux-schnell-local", "flux-tiny-local"}
@@ -44,7 +44,7 @@ class TestRegistry:
             make_backend("flux-tiny-local", model="x")
 
     def test_the_list_says_what_is_missing(self, hub_cache: Path) -> None:
-        rows = {row["name"]: row for row in listed_backends()}
+        rows = {row["name"]: row for row in backend_rows()}
         assert set(rows) >= OURS
         assert not rows["flux-dev-local"]["available"]
         assert "hf download" in rows["flux-dev-local"]["reason"]
@@ -52,10 +52,12 @@ class TestRegistry:
         assert len({frozenset(row) for row in rows.values()}) == 1  # the same columns in all
 
     def test_a_backend_is_described_in_one_line(self, hub_cache: Path) -> None:
-        assert described("auto").startswith("auto: drawing with flux-tiny-local")
-        assert described("flux-schnell-local").startswith("flux-schnell-local: the weights of")
+        assert describe_backend("auto").startswith("auto: drawing with flux-tiny-local")
+        assert describe_backend("flux-schnell-local").startswith(
+            "flux-schnell-local: the weights of"
+        )
         with pytest.raises(ImagenError, match="unknown backend"):
-            described("flux-hasty")
+            describe_backend("flux-hasty")
 
 
 class TestAuto:
@@ -72,7 +74,7 @@ class TestAuto:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
 
     def test_without_weights_it_is_the_embedded_model_and_says_so(self, hub_cache: Path) -> None:
-        name, why = choose()
+        name, why = choose_backend()
         assert name == "flux-tiny-local"
         assert "weights of FLUX.1-schnell are not on this machine" in why
         assert "\n" not in why
@@ -83,7 +85,7 @@ class TestAuto:
         self, gigabytes: float, reason: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.gpu(monkeypatch, gigabytes)
-        name, why = choose()
+        name, why = choose_backend()
         assert name == "flux-tiny-local"
         assert reason in why
 
@@ -92,4 +94,4 @@ class TestAuto:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.gpu(monkeypatch, 24.4)
-        assert choose() == ("flux-schnell-local", "")
+        assert choose_backend() == ("flux-schnell-local", "")

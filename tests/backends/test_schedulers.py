@@ -14,14 +14,14 @@ from PIL import Image
 
 from imagen_nb.backends import Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.schedulers import NAMES, ROWS, class_of
+from imagen_nb.backends.flux.schedulers import SCHEDULER_CONFLICTS, SCHEDULERS, scheduler_class
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.backend_calls import draw, request_for
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
-FROM_IMAGE = [name for name, row in ROWS.items() if row.from_image]
-NOT_FROM_IMAGE = [name for name, row in ROWS.items() if not row.from_image]
+FROM_IMAGE = [name for name, row in SCHEDULERS.items() if row.from_image]
+NOT_FROM_IMAGE = [name for name, row in SCHEDULERS.items() if not row.from_image]
 
 
 @pytest.fixture
@@ -46,22 +46,26 @@ def told(extras: dict[str, Any], backend: FluxBackend) -> str:
 
 
 class TestEach:
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     def test_it_draws_the_same_picture_twice(self, backend: FluxBackend, name: str) -> None:
         first, again = drawn(backend, name), drawn(backend, name)
         assert first.image.tobytes() == again.image.tobytes()
         assert len(first.image.getcolors(32 * 32)) > 50
 
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     @pytest.mark.parametrize("steps", [1, 2, 7])
     def test_it_draws_with_few_steps_and_more(
         self, backend: FluxBackend, name: str, steps: int
     ) -> None:
         assert drawn(backend, name, steps).image.size == (32, 32)
 
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     def test_its_class_is_told(self, backend: FluxBackend, name: str) -> None:
-        assert drawn(backend, name).details["scheduler"] == ROWS[name].kind == class_of(name)
+        assert (
+            drawn(backend, name).details["scheduler"]
+            == SCHEDULERS[name].kind
+            == scheduler_class(name)
+        )
 
     @pytest.mark.parametrize("name", FROM_IMAGE)
     def test_it_can_begin_with_an_image(self, backend: FluxBackend, name: str) -> None:
@@ -77,13 +81,15 @@ class TestEach:
         assert said.startswith(f"the scheduler {name} does not go with init_image: use one of ")
         assert all(other in said for other in FROM_IMAGE)
 
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     def test_its_class_is_one_of_diffusers(self, name: str) -> None:
-        assert hasattr(diffusers, ROWS[name].kind)
+        assert hasattr(diffusers, SCHEDULERS[name].kind)
 
     def test_those_that_are_not_for_images_are_two(self) -> None:
         assert NOT_FROM_IMAGE == ["unipc", "dpm++"]
-        assert {name for name, not_with in NAMES.items() if not_with} == {*NOT_FROM_IMAGE}
+        assert {name for name, not_with in SCHEDULER_CONFLICTS.items() if not_with} == {
+            *NOT_FROM_IMAGE
+        }
 
 
 class TestAmongThem:
@@ -92,10 +98,10 @@ class TestAmongThem:
 
     @pytest.mark.parametrize("folder", ["dev"], indirect=True)
     def test_all_draw_pictures_of_their_own(self, backend: FluxBackend) -> None:
-        assert len({drawn(backend, name).image.tobytes() for name in ROWS}) == len(ROWS)
+        assert len({drawn(backend, name).image.tobytes() for name in SCHEDULERS}) == len(SCHEDULERS)
 
     def test_an_unknown_one_is_answered_with_the_known_ones(self, backend: FluxBackend) -> None:
-        assert told({"scheduler": "heun"}, backend).endswith(f"use one of {', '.join(ROWS)}")
+        assert told({"scheduler": "heun"}, backend).endswith(f"use one of {', '.join(SCHEDULERS)}")
 
     def test_a_batch_is_drawn_as_each_alone(self, folder: Path) -> None:
         backend = custom(str(folder), memory={"batch": 2})
@@ -112,7 +118,7 @@ class TestAmongThem:
 
 
 class TestAfterwards:
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     def test_the_pipeline_has_its_own_again(self, backend: FluxBackend, name: str) -> None:
         before = drawn(backend, None).image.tobytes()
         own = own_scheduler(backend)
@@ -152,13 +158,13 @@ class TestRecorded:
         with Studio(settings, background=False) as studio:
             yield studio
 
-    @pytest.mark.parametrize("name", ROWS)
+    @pytest.mark.parametrize("name", SCHEDULERS)
     def test_the_picture_is_drawn_again_to_the_bit(self, studio: Studio, name: str) -> None:
         first = studio.generate(
             "a red boat", seed=5, steps=3, width=64, height=64, scheduler=name, progress=False
         )
         assert first.record.scheduler_name == name
-        assert first.record.scheduler == ROWS[name].kind
+        assert first.record.scheduler == SCHEDULERS[name].kind
         again = studio.reproduce(first, progress=False)
         assert (again.identical, again.differs) == (True, ())
 
@@ -169,6 +175,6 @@ class TestRecorded:
 
     def test_a_sweep_has_one_picture_of_each(self, studio: Studio) -> None:
         drawn = studio.sweep(
-            "a boat", seeds=[1], steps=3, size=(64, 64), scheduler=[*ROWS], progress=False
+            "a boat", seeds=[1], steps=3, size=(64, 64), scheduler=[*SCHEDULERS], progress=False
         )
-        assert [one.record.scheduler_name for one in drawn] == [*ROWS]
+        assert [one.record.scheduler_name for one in drawn] == [*SCHEDULERS]

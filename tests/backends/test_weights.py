@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from transformers.utils import logging as transformers
 
 from imagen_nb.backends.flux.backend import FluxBackend, custom, dev, schnell
-from imagen_nb.backends.flux.models import DEV, SCHNELL
+from imagen_nb.backends.flux.models import DEV_DEFAULTS, SCHNELL_DEFAULTS
 from imagen_nb.errors import BackendError, ImagenError, UsageError
 from tests.fixtures.backend_calls import draw, request_for
 
@@ -68,8 +68,8 @@ class TestMissing:
 
     def test_looking_loads_no_torch(self) -> None:
         code = (
-            "import sys; from imagen_nb.backends import listed_backends; listed_backends();"
-            "from imagen_nb.backends.auto import choose; choose();"
+            "import sys; from imagen_nb.backends import backend_rows; backend_rows();"
+            "from imagen_nb.backends.auto import choose_backend; choose_backend();"
             "print({'torch', 'diffusers', 'transformers', 'PIL'} & set(sys.modules))"
         )
         command = [sys.executable, "-W", "error", "-c", code]
@@ -88,7 +88,7 @@ class TestFetched:
         backend = custom("some-one/some-flux")
         assert backend.availability().available
         assert backend.model == "some-one/some-flux"
-        assert backend.defaults.steps == DEV.steps  # as its own configuration says
+        assert backend.defaults.steps == DEV_DEFAULTS.steps  # as its own configuration says
         assert len(draw(backend, request_for(backend))) == 1
 
     def test_a_fetch_that_broke_off_is_not_available(
@@ -118,7 +118,7 @@ class TestFetched:
         self, hub_cache: Path
     ) -> None:
         backend = custom("black-forest-labs/FLUX.1-schnell")
-        assert (backend.name, backend.defaults) == ("flux", SCHNELL)
+        assert (backend.name, backend.defaults) == ("flux", SCHNELL_DEFAULTS)
 
 
 class TestFolders:

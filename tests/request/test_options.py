@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imagen_nb.backends import Step
 from imagen_nb.backends.flux.backend import FluxBackend
-from imagen_nb.backends.flux.pipelines import KINDS
+from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.backends.tiny import tiny
 from imagen_nb.errors import UsageError
 from imagen_nb.request.images import Input, read_input
@@ -33,7 +33,7 @@ def mask(width: int = 128, height: int = 128, shade: int = 255) -> Input:
 def resolved(kind: str = "FluxPipeline", **given: Any) -> Request:
     """As a model of this kind takes it. What is no extra is an argument of `resolve`."""
     plain = {name: given.pop(name) for name in ("width", "height", "steps") if name in given}
-    limits = Limits(64, 256, 16, takes=KINDS[kind].takes)
+    limits = Limits(64, 256, 16, takes=PIPELINE_KINDS[kind].takes)
     return resolve("a boat", defaults=DEFAULTS, limits=limits, extras=given, **plain)
 
 

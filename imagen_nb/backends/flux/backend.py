@@ -13,9 +13,9 @@ from imagen_nb.backends.flux.drawing.drawing import Drawing
 from imagen_nb.backends.flux.drawing.loaded import loaded
 from imagen_nb.backends.flux.drawing.loading import CardMemoryError
 from imagen_nb.backends.flux.drawing.phases import parts
-from imagen_nb.backends.flux.loras import named, need_peft, read
-from imagen_nb.backends.flux.memory.keys import checked
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.loras import hash_loras, require_peft, validated_loras
+from imagen_nb.backends.flux.memory.keys import validated_memory
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import (
     FLUX_DEV,
     FLUX_FILL,
@@ -25,7 +25,11 @@ from imagen_nb.backends.flux.models import (
     FLUX_SCHNELL,
     Model,
 )
-from imagen_nb.backends.flux.weights import found, lacking, missing_line
+from imagen_nb.backends.flux.weights import (
+    explain_incomplete,
+    explain_missing,
+    locate_weights,
+)
 from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Request
 from imagen_nb.system.paths import portable
@@ -47,7 +51,7 @@ class Preset(Protocol):
         ...
 
 
-def preset(row: Model) -> Preset:
+def preset_of(row: Model) -> Preset:
     """What makes a row's backend."""
 
     def make(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
@@ -90,13 +94,13 @@ class FluxBackend:
         Raises `UsageError` for loras or memory that are none, `BackendError` for LoRAs that are
         not there.
         """
-        wanted = checked(memory)
+        wanted = validated_memory(memory)
         self.row = row
         self._options = dict(options or {}) | ({"memory": wanted} if wanted else {})
-        self._named = named(loras)
+        self._named = validated_loras(loras)
         if self._named:
-            need_peft()
-            read(self._named)
+            require_peft()
+            hash_loras(self._named)
         self.name, self.model = row.name, row.recorded
         self.defaults, self.limits = (
             row.defaults,
@@ -109,14 +113,14 @@ class FluxBackend:
         """See `imagen_nb.backends.made_with`."""
         return {
             "options": self._options,
-            "loras": [lora.recorded() for lora in read(self._named)],
+            "loras": [lora.recorded() for lora in hash_loras(self._named)],
         }
 
     def availability(self) -> Availability:
         """Whether the weights are here; looks at files only."""
-        folder = found(self.row)
-        if folder is None or lacking(folder):
-            return Availability(False, missing_line(self.row))
+        folder = locate_weights(self.row)
+        if folder is None or explain_incomplete(folder):
+            return Availability(False, explain_missing(self.row))
         return Availability(True)
 
     def cost_usd(self, request: Request) -> float:
@@ -133,7 +137,7 @@ class FluxBackend:
 
         What finds the card's memory too small is drawn once more, with the next smaller plan.
         """
-        loras, first, failed = read(self._named), 0, -1
+        loras, first, failed = hash_loras(self._named), 0, -1
         drawing = Drawing(
             self._loaded, loras, self._options, requests, progress, cancel
         )
@@ -152,7 +156,7 @@ class FluxBackend:
             if not self._fell_back():
                 raise CardMemoryError(why)
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> MemoryPlan:
         with self._loaded.lock:
             return self._loaded.plan
 
@@ -165,5 +169,9 @@ class FluxBackend:
         return bool(said)
 
 
-schnell, dev, krea = preset(FLUX_SCHNELL), preset(FLUX_DEV), preset(FLUX_KREA)
-fill, kontext, klein = preset(FLUX_FILL), preset(FLUX_KONTEXT), preset(FLUX_KLEIN)
+schnell, dev, krea = preset_of(FLUX_SCHNELL), preset_of(FLUX_DEV), preset_of(FLUX_KREA)
+fill, kontext, klein = (
+    preset_of(FLUX_FILL),
+    preset_of(FLUX_KONTEXT),
+    preset_of(FLUX_KLEIN),
+)

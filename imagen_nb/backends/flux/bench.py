@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.drawing.encoders import free_memory
-from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import ROWS, Machine, Plan, Planned
-from imagen_nb.backends.flux.memory.words import machine_said
+from imagen_nb.backends.flux.memory.plan import (
+    MEMORY_PLANS,
+    Machine,
+    MemoryPlan,
+    PlanChoice,
+)
+from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request, resolve
@@ -21,11 +26,11 @@ from imagen_nb.request.request import Request, resolve
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PROMPT = "a tiny lighthouse on a stormy cliff, photo"
+_BENCH_PROMPT = "a tiny lighthouse on a stormy cliff, photo"
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class PlanTiming:
     """One plan: seconds of the first picture, loading included, and of the same one once more.
 
     `peak_gb` is of the card, 0 without one; `error` says why there are no figures.
@@ -48,56 +53,60 @@ class Timed:
         return asdict(self)
 
 
-def plans_of(row: Model, machine: Machine) -> list[Plan]:
+def plans_to_time(row: Model, machine: Machine) -> list[MemoryPlan]:
     """The plan of a machine and all smaller ones."""
-    found: Planned = plan_for(row, {}, machine)
+    found: PlanChoice = plan_for(row, {}, machine)
     return [found.plan, *found.smaller]
 
 
-def timed(row: Model, machine: Machine, steps: int | None = None) -> Iterator[Timed]:
+def time_plans(
+    row: Model, machine: Machine, steps: int | None = None
+) -> Iterator[PlanTiming]:
     """Draw two pictures with each plan, one plan after the other."""
-    for plan in plans_of(row, machine):
-        yield _timed(row, plan, steps)
+    for plan in plans_to_time(row, machine):
+        yield _time_plan(row, plan, steps)
         free_memory()
 
 
-def _timed(row: Model, plan: Plan, steps: int | None) -> Timed:
-    backend = FluxBackend(row, memory=dict(ROWS[plan.name]) | {"batch": 1})
+def _time_plan(row: Model, plan: MemoryPlan, steps: int | None) -> PlanTiming:
+    backend = FluxBackend(row, memory=dict(MEMORY_PLANS[plan.name]) | {"batch": 1})
     request = resolve(
-        PROMPT, defaults=backend.defaults, limits=backend.limits, seed=1, steps=steps,
-        extras={name: _white(row) for name in backend.limits.takes.needs},
+        _BENCH_PROMPT, defaults=backend.defaults, limits=backend.limits, seed=1, steps=steps,
+        extras={name: _white_image(row) for name in backend.limits.takes.needs},
     )  # fmt: skip
-    _forget_peak()
+    _reset_peak_memory()
     try:
-        first = _seconds(backend, request)
-        second = _seconds(backend, request)
+        first = _seconds_to_draw(backend, request)
+        second = _seconds_to_draw(backend, request)
     except BackendError as error:
-        return Timed(plan.name, plan.gpu_gb, error=str(error))
-    return Timed(plan.name, plan.gpu_gb, round(first, 2), round(second, 2), _peak())
+        return PlanTiming(plan.name, plan.gpu_gb, error=str(error))
+    return PlanTiming(
+        plan.name, plan.gpu_gb, round(first, 2), round(second, 2), _peak_memory_gb()
+    )
 
 
-def _white(row: Model) -> Image:
+def _white_image(row: Model) -> Image:
     """An image to paint over, and a mask that says all of it."""
     import PIL.Image
 
     return PIL.Image.new("L", (row.defaults.width, row.defaults.height), 255)
 
 
-def _seconds(backend: FluxBackend, request: Request) -> float:
+def _seconds_to_draw(backend: FluxBackend, request: Request) -> float:
     started = time.perf_counter()
     for _ in backend.draw([request], None, threading.Event()):
         pass
     return time.perf_counter() - started
 
 
-def _forget_peak() -> None:
+def _reset_peak_memory() -> None:
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
-def _peak() -> float:
+def _peak_memory_gb() -> float:
     import torch
 
     return (
@@ -107,11 +116,13 @@ def _peak() -> float:
     )
 
 
-def markdown(model: str, machine: Machine, rows: Sequence[Timed]) -> str:
+def timings_as_markdown(
+    model: str, machine: Machine, rows: Sequence[PlanTiming]
+) -> str:
     """The figures as a table to paste, with what they were measured on."""
-    libraries = ", ".join(f"{name} {version}" for name, version in versions())
+    libraries = ", ".join(f"{name} {version}" for name, version in library_versions())
     lines = [
-        f"{model} on {machine_said(machine)}; {libraries}",
+        f"{model} on {describe_machine(machine)}; {libraries}",
         "",
         "| plan | expected GB | peak GB | first picture, s | next picture, s |",
         "|---|---|---|---|---|",

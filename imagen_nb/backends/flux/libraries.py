@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-_ADVISERS = (
+_CHATTY_LOGGERS = (
     "torchao",
     "torch.utils._pytree",
 )  # loggers of what diffusers loads where it is there
@@ -23,7 +23,7 @@ def quietly() -> Iterator[None]:
     from diffusers.utils import logging as diffusers
     from transformers.utils import logging as transformers
 
-    advisers = [(it, it.level) for it in map(logging.getLogger, _ADVISERS)]
+    advisers = [(it, it.level) for it in map(logging.getLogger, _CHATTY_LOGGERS)]
     before = [
         (it, it.get_verbosity(), it.is_progress_bar_enabled())
         for it in (diffusers, transformers)
@@ -45,7 +45,7 @@ def quietly() -> Iterator[None]:
 
 
 @functools.cache  # 1 ms each: they are read from files
-def versions() -> tuple[tuple[str, str], ...]:
+def library_versions() -> tuple[tuple[str, str], ...]:
     """Names and versions of the libraries that draw."""
     return tuple(
         (name, version(name)) for name in ("diffusers", "torch", "transformers")

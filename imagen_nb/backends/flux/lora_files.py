@@ -12,17 +12,17 @@ from typing import Any
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.system.paths import absolute, expanded
 
-SUFFIX = ".safetensors"
-_PHRASES = (  # of a header, the best first
+LORA_SUFFIX = ".safetensors"
+_TRIGGER_FIELDS = (  # of a header, the best first
     "modelspec.trigger_phrase", "trigger_phrase", "trigger_words", "trigger_word",
     "instance_prompt", "ss_trigger_words",
 )  # fmt: skip
-_BASES = ("modelspec.architecture", "ss_base_model_version", "base_model")
-_TAGS = 3  # of those that most pictures of the training had
-_LARGEST_HEADER = 100_000_000  # bytes: the format's own limit
+_BASE_MODEL_FIELDS = ("modelspec.architecture", "ss_base_model_version", "base_model")
+_MAX_TAGS = 3  # of those that most pictures of the training had
+_MAX_HEADER_BYTES = 100_000_000  # bytes: the format's own limit
 
 
-def located(given: str | os.PathLike[str]) -> Path:
+def locate_lora(given: str | os.PathLike[str]) -> Path:
     """The file that is meant: by its own path, by a folder that has one, or by a Hugging Face id.
 
     An id, `owner/name` or `owner/name/file.safetensors`, must be in Hugging Face's cache. Raises
@@ -30,27 +30,27 @@ def located(given: str | os.PathLike[str]) -> Path:
     """
     path = absolute(Path(given))
     if path.is_dir():
-        return _only(path)
+        return _only_lora_in(path)
     parts = str(given).replace(os.sep, "/").split("/")
     is_id = (
         len(parts) in (2, 3)
         and parts[0] not in ("", ".", "..", "~")
         and not path.exists()
     )
-    if not is_id or (len(parts) == 2 and path.suffix == SUFFIX):
+    if not is_id or (len(parts) == 2 and path.suffix == LORA_SUFFIX):
         return path
-    folder = _cached("/".join(parts[:2]))
+    folder = _cached_snapshot("/".join(parts[:2]))
     if folder is None:
-        if path.suffix == SUFFIX:
+        if path.suffix == LORA_SUFFIX:
             return path  # a file of a folder that is not there: that is what is said
         raise BackendError(
             f"the LoRA {given} is neither a file here nor in Hugging Face's cache: run "
             f"`hf download {'/'.join(parts[:2])}`"
         )
-    return folder / parts[2] if len(parts) == 3 else _only(folder)
+    return folder / parts[2] if len(parts) == 3 else _only_lora_in(folder)
 
 
-def _cached(id: str) -> Path | None:
+def _cached_snapshot(id: str) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -60,12 +60,12 @@ def _cached(id: str) -> Path | None:
         return None
 
 
-def _only(folder: Path) -> Path:
-    files = sorted(folder.glob(f"*{SUFFIX}"))
+def _only_lora_in(folder: Path) -> Path:
+    files = sorted(folder.glob(f"*{LORA_SUFFIX}"))
     if len(files) == 1:
         return files[0]
     if not files:
-        raise UsageError(f"there is no LoRA ({SUFFIX} file) in {folder}")
+        raise UsageError(f"there is no LoRA ({LORA_SUFFIX} file) in {folder}")
     names = ", ".join(file.name for file in files[:5])
     more = f" and {len(files) - 5} more" if len(files) > 5 else ""
     raise UsageError(
@@ -73,7 +73,7 @@ def _only(folder: Path) -> Path:
     )
 
 
-def listed(folder: Path) -> list[dict[str, Any]]:
+def lora_rows(folder: Path) -> list[dict[str, Any]]:
     """A row for each LoRA in a folder and below it: path, size, base model, trigger words.
 
     Raises `UsageError` when there is no such folder. A file that cannot be read has an `error`.
@@ -81,12 +81,12 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     root = expanded(folder)
     if not root.is_dir():
         raise UsageError(
-            f"there is no folder {root}: name one with {SUFFIX} files in it"
+            f"there is no folder {root}: name one with {LORA_SUFFIX} files in it"
         )
-    return [_row(root, path) for path in sorted(root.rglob(f"*{SUFFIX}"))]
+    return [_lora_row(root, path) for path in sorted(root.rglob(f"*{LORA_SUFFIX}"))]
 
 
-def _row(root: Path, path: Path) -> dict[str, Any]:
+def _lora_row(root: Path, path: Path) -> dict[str, Any]:
     row: dict[str, Any] = {
         "file": str(path.relative_to(root)),
         "megabytes": None,
@@ -95,28 +95,33 @@ def _row(root: Path, path: Path) -> dict[str, Any]:
     }
     try:
         row["megabytes"] = round(path.stat().st_size / 1e6, 1)
-        header = _header(path)
+        header = _load_header(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no safetensors file"
         return {**row, "error": reason}
-    base = next((header[name] for name in _BASES if header.get(name)), "")
-    return {**row, "base": base, "words": ", ".join(_words(header)), "error": ""}
+    base = next((header[name] for name in _BASE_MODEL_FIELDS if header.get(name)), "")
+    return {
+        **row,
+        "base": base,
+        "words": ", ".join(_trigger_words(header)),
+        "error": "",
+    }
 
 
-def _header(path: Path) -> dict[str, str]:
+def _load_header(path: Path) -> dict[str, str]:
     """The texts of a file's header (https://github.com/huggingface/safetensors, Format)."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 0 < length < min(_LARGEST_HEADER, path.stat().st_size):
+        if not 0 < length < min(_MAX_HEADER_BYTES, path.stat().st_size):
             raise ValueError("its header is longer than it")
         found = json.loads(file.read(length))
     texts = found.get("__metadata__") or {} if isinstance(found, dict) else {}
     return {str(name): str(text) for name, text in texts.items()}
 
 
-def _words(header: dict[str, str]) -> Iterator[str]:
+def _trigger_words(header: dict[str, str]) -> Iterator[str]:
     """What a prompt must say for the LoRA to work, as far as its header knows."""
-    phrase = next((header[name] for name in _PHRASES if header.get(name)), "")
+    phrase = next((header[name] for name in _TRIGGER_FIELDS if header.get(name)), "")
     if phrase:
         yield phrase
         return
@@ -128,4 +133,4 @@ def _words(header: dict[str, str]) -> Iterator[str]:
             )
     except (ValueError, TypeError, AttributeError):  # anybody may write a header
         return
-    yield from (tag for tag, _ in counted.most_common(_TAGS) if tag)
+    yield from (tag for tag, _ in counted.most_common(_MAX_TAGS) if tag)

@@ -15,22 +15,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.flux.libraries import quietly
-from imagen_nb.backends.flux.lora_files import SUFFIX, located
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.lora_files import LORA_SUFFIX, locate_lora
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.system.paths import portable
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    Named = str | os.PathLike[str]
-    Loras = Named | tuple[Named, float] | Iterable[Named | tuple[Named, float]]
+    LoraName = str | os.PathLike[str]
+    Loras = (
+        LoraName | tuple[LoraName, float] | Iterable[LoraName | tuple[LoraName, float]]
+    )
 
-_FORMS = f"loras are {SUFFIX} files, or (file, weight) pairs, or a list of these"
+_LORA_FORMS = (
+    f"loras are {LORA_SUFFIX} files, or (file, weight) pairs, or a list of these"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
+class LoraFile:
     """A file as it is now, and how strongly it works."""
 
     path: Path
@@ -46,7 +50,7 @@ class Lora:
         }
 
 
-def named(given: Any) -> tuple[tuple[Path, float], ...]:
+def validated_loras(given: Any) -> tuple[tuple[Path, float], ...]:
     """The files and weights that a user names; None names none.
 
     A file is named by its path, by a folder that has no other one, or by the id of a model in
@@ -55,10 +59,10 @@ def named(given: Any) -> tuple[tuple[Path, float], ...]:
     """
     if given is None:
         return ()
-    one = isinstance(given, (str, os.PathLike)) or _is_pair(given)
+    one = isinstance(given, (str, os.PathLike)) or _is_weighted_lora(given)
     if not one and (isinstance(given, Mapping) or not isinstance(given, Iterable)):
-        raise UsageError(f"{_FORMS}, not {given!r}")
-    found = tuple(_pair(item) for item in ([given] if one else given))
+        raise UsageError(f"{_LORA_FORMS}, not {given!r}")
+    found = tuple(_path_and_weight(item) for item in ([given] if one else given))
     if len({path for path, _ in found}) < len(found):
         raise UsageError(
             "a LoRA is named twice: give it once, with the weights added up"
@@ -66,26 +70,26 @@ def named(given: Any) -> tuple[tuple[Path, float], ...]:
     return found
 
 
-def _is_pair(given: Any) -> bool:
+def _is_weighted_lora(given: Any) -> bool:
     """A file and its weight: in YAML that is a list, too."""
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
         return False
     return isinstance(given[1], (int, float)) and not isinstance(given[1], bool)
 
 
-def _pair(given: Any) -> tuple[Path, float]:
-    file, weight = given if _is_pair(given) else (given, 1.0)
+def _path_and_weight(given: Any) -> tuple[Path, float]:
+    file, weight = given if _is_weighted_lora(given) else (given, 1.0)
     if not isinstance(file, (str, os.PathLike)):
-        raise UsageError(f"{_FORMS}, not {given!r}")
-    path = located(file)
-    if path.suffix != SUFFIX:
-        raise UsageError(f"{_FORMS}: {path.name} is none")
+        raise UsageError(f"{_LORA_FORMS}, not {given!r}")
+    path = locate_lora(file)
+    if path.suffix != LORA_SUFFIX:
+        raise UsageError(f"{_LORA_FORMS}: {path.name} is none")
     if not math.isfinite(weight):
         raise UsageError(f"the weight of {path.name} must be a number, not {weight}")
     return path, float(weight)
 
 
-def parsed(text: str) -> tuple[str, float]:
+def parse_lora(text: str) -> tuple[str, float]:
     """A file and its weight from `FILE` or `FILE:WEIGHT`."""
     file, colon, weight = text.rpartition(":")
     try:
@@ -94,7 +98,7 @@ def parsed(text: str) -> tuple[str, float]:
         return text, 1.0
 
 
-def read(names: Iterable[tuple[Path, float]]) -> tuple[Lora, ...]:
+def hash_loras(names: Iterable[tuple[Path, float]]) -> tuple[LoraFile, ...]:
     """The files as they are now; one is hashed again only when it changed.
 
     Raises `BackendError` when one is not there.
@@ -103,21 +107,21 @@ def read(names: Iterable[tuple[Path, float]]) -> tuple[Lora, ...]:
     for path, weight in names:
         try:
             facts = path.stat()
-            hash = _sha256(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            hash = _lora_sha256(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
         except OSError as error:
             reason = error.strerror or str(error)
             raise BackendError(f"cannot read the LoRA {path}: {reason}") from None
-        found.append(Lora(path, weight, hash))
+        found.append(LoraFile(path, weight, hash))
     return tuple(found)
 
 
 @functools.lru_cache(maxsize=64)
-def _sha256(path: Path, *version: int) -> str:
+def _lora_sha256(path: Path, *version: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def as_recorded(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
+def loras_of_record(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
     """The `loras` of a record as a user would name them.
 
     Raises `BackendError` when one is not here, or is another file than it was.
@@ -125,7 +129,7 @@ def as_recorded(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]
     pairs = [
         (str(record.get("path")), float(record.get("weight", 1))) for record in records
     ]
-    for lora, record in zip(read(named(pairs)), records, strict=True):
+    for lora, record in zip(hash_loras(validated_loras(pairs)), records, strict=True):
         if record.get("sha256") not in (None, lora.sha256):
             raise BackendError(
                 f"the LoRA {lora.path} is not the file that the picture was drawn with (another "
@@ -134,13 +138,13 @@ def as_recorded(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]
     return pairs
 
 
-def need_peft() -> None:
+def require_peft() -> None:
     """Raises `BackendError` where there is no peft."""
     if find_spec("peft") is None:
         raise BackendError('LoRAs need peft: pip install "imagen_nb[lora]"')
 
 
-def check_goes_with(plan: Plan, loras: Sequence[Lora]) -> None:
+def require_plan_takes_loras(plan: MemoryPlan, loras: Sequence[LoraFile]) -> None:
     """Raises `BackendError` for LoRAs that cannot be put into a model that is held like this."""
     if loras and plan.quantization == "layerwise":
         raise BackendError(
@@ -148,14 +152,14 @@ def check_goes_with(plan: Plan, loras: Sequence[Lora]) -> None:
             'quantization, as in memory={"quantization": "int8"}'
         )
     for lora in loras if plan.separate else ():
-        if _is_for_encoders(lora.path):
+        if _has_encoder_weights(lora.path):
             raise BackendError(
                 f"the LoRA {lora.path} changes the text encoders, which the memory plan in force "
                 'has apart: set memory={"text_encoders": "kept"}'
             )
 
 
-def _is_for_encoders(path: Path) -> bool:
+def _has_encoder_weights(path: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -166,21 +170,21 @@ def _is_for_encoders(path: Path) -> bool:
         return False
 
 
-def put(pipeline: DiffusionPipeline, loras: Sequence[Lora]) -> None:
+def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
     """These into the pipeline instead of what it had; its own weights stay as they are.
 
     Raises `BackendError` for a file that does not fit, and then there is none in the pipeline.
     """
     with quietly():
-        _take_out(pipeline)
+        _unload_loras(pipeline)
         names = [f"lora_{number}" for number in range(len(loras))]
         for name, lora in zip(names, loras, strict=True):
             try:
-                _load(pipeline, lora.path, name)
+                _load_adapter(pipeline, lora.path, name)
             except (
                 Exception
             ) as error:  # peft, diffusers, safetensors, each with errors of its own
-                _take_out(pipeline)
+                _unload_loras(pipeline)
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise BackendError(
                     f"the LoRA {lora.path} does not fit this model: {reason}"
@@ -189,14 +193,14 @@ def put(pipeline: DiffusionPipeline, loras: Sequence[Lora]) -> None:
             pipeline.set_adapters(names, [lora.weight for lora in loras])
 
 
-def _take_out(pipeline: DiffusionPipeline) -> None:
+def _unload_loras(pipeline: DiffusionPipeline) -> None:
     """All LoRAs; some of FLUX.1's change the transformer's shape, which is put back."""
     reset = "reset_to_overwritten_params"
     knows = reset in inspect.signature(pipeline.unload_lora_weights).parameters
     pipeline.unload_lora_weights(**({reset: True} if knows else {}))
 
 
-def _load(pipeline: DiffusionPipeline, path: Path, name: str) -> None:
+def _load_adapter(pipeline: DiffusionPipeline, path: Path, name: str) -> None:
     with warnings.catch_warnings():
         # Several LoRAs at once are meant; peft warns of the second.
         warnings.filterwarnings("ignore", "Already found a `peft_config`")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagen_nb.backends.flux.pipelines import FLUX_1, KINDS, Kind
+from imagen_nb.backends.flux.pipelines import FLUX_1, PIPELINE_KINDS, PipelineKind
 from imagen_nb.request.request import Defaults, Limits
 from imagen_nb.system.paths import expanded
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class ModelSizes:
     """Of the parts of a model, GB in 16 bits; `megapixels`: of the picture it usually draws."""
 
     transformer: float
@@ -21,16 +21,22 @@ class Sizes:
     megapixels: float = 1.05
 
 
-FLUX_12B = Sizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)  # all of FLUX.1 alike
+FLUX_12B = ModelSizes(
+    transformer=23.8, t5=9.5, clip=0.25, vae=0.17
+)  # all of FLUX.1 alike
 
 
-KLEIN_4B = Sizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)  # Qwen3 instead of T5
+KLEIN_4B = ModelSizes(
+    transformer=7.75, t5=8.05, clip=0.0, vae=0.17
+)  # Qwen3 instead of T5
 
 
-SCHNELL = Defaults(
+SCHNELL_DEFAULTS = Defaults(
     steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256
 )
-DEV = Defaults(steps=28, guidance=3.5, width=1024, height=1024, max_sequence_length=512)
+DEV_DEFAULTS = Defaults(
+    steps=28, guidance=3.5, width=1024, height=1024, max_sequence_length=512
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,13 @@ class Model:
     batch: int = 1
     cpu_dtype: str = "float32"
     pipeline: str = FLUX_1.plain
-    sizes: Sizes = FLUX_12B
+    sizes: ModelSizes = FLUX_12B
     fetched_without: str = "flux1-*"
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> PipelineKind:
         """How pipelines of its class draw."""
-        return KINDS[self.pipeline]
+        return PIPELINE_KINDS[self.pipeline]
 
     @property
     def folder(self) -> Path | None:
@@ -81,12 +87,12 @@ class Model:
         return self.title or (self.folder.name if self.folder else self.source)
 
 
-_NON_COMMERCIAL = "FLUX.1 [dev] Non-Commercial License"
+_NON_COMMERCIAL_LICENCE = "FLUX.1 [dev] Non-Commercial License"
 # In float32, the fast type of most CPUs, these would need 67 GB: they stay in bfloat16.
 FLUX_SCHNELL = Model(
     name="flux-schnell-local",
     source="black-forest-labs/FLUX.1-schnell",
-    defaults=SCHNELL,
+    defaults=SCHNELL_DEFAULTS,
     limits=Limits(64, 2048, 16, max_sequence_length=256),
     licence="Apache-2.0",
     download_gb=34.1,
@@ -98,29 +104,29 @@ FLUX_DEV = replace(
     FLUX_SCHNELL,
     name="flux-dev-local",
     source="black-forest-labs/FLUX.1-dev",
-    defaults=DEV,
+    defaults=DEV_DEFAULTS,
     limits=Limits(64, 2048, 16),
-    licence=_NON_COMMERCIAL,
+    licence=_NON_COMMERCIAL_LICENCE,
 )
 FLUX_KREA = replace(
     FLUX_DEV,
     name="flux-krea-dev-local",
     source="black-forest-labs/FLUX.1-Krea-dev",
-    defaults=replace(DEV, guidance=4.5),
+    defaults=replace(DEV_DEFAULTS, guidance=4.5),
 )
 FLUX_FILL = replace(
     FLUX_DEV,
     name="flux-fill-dev-local",
     source="black-forest-labs/FLUX.1-Fill-dev",
     pipeline="FluxFillPipeline",
-    defaults=replace(DEV, steps=50, guidance=30.0),
+    defaults=replace(DEV_DEFAULTS, steps=50, guidance=30.0),
 )
 FLUX_KONTEXT = replace(
     FLUX_DEV,
     name="flux-kontext-dev-local",
     source="black-forest-labs/FLUX.1-Kontext-dev",
     pipeline="FluxKontextPipeline",
-    defaults=replace(DEV, guidance=2.5),
+    defaults=replace(DEV_DEFAULTS, guidance=2.5),
 )
 FLUX_KLEIN = replace(  # distilled: guidance does nothing, and 1 is what its card says
     FLUX_SCHNELL,
@@ -137,9 +143,9 @@ FLUX_KLEIN = replace(  # distilled: guidance does nothing, and 1 is what its car
     sizes=KLEIN_4B,
     fetched_without="flux-2-klein-*",
 )
-LOCAL = (FLUX_SCHNELL, FLUX_DEV, FLUX_KREA, FLUX_FILL, FLUX_KONTEXT, FLUX_KLEIN)
+LOCAL_MODELS = (FLUX_SCHNELL, FLUX_DEV, FLUX_KREA, FLUX_FILL, FLUX_KONTEXT, FLUX_KLEIN)
 
 
-def short(row: Model) -> str:
+def short_name(row: Model) -> str:
     """What people call a model: schnell for flux-schnell-local."""
     return row.name.split("-")[1]

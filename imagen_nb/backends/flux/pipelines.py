@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imagen_nb.backends.flux.schedulers import NAMES
+from imagen_nb.backends.flux.schedulers import SCHEDULER_CONFLICTS
 from imagen_nb.request.options import Takes
 from imagen_nb.request.request import Request
 
-_FROM_IMAGE, _MASKED = ("init_image",), ("init_image", "mask")
+_WITH_IMAGE, _WITH_IMAGE_AND_MASK = ("init_image",), ("init_image", "mask")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PipelineKind:
     """One layout of weights, by the class that its model_index.json names.
 
     `image`, `mask`: the classes that draw from an init image, and where a mask tells. `encoders`:
@@ -56,51 +56,64 @@ class Kind:
         return ("scheduler", *(one for one in self.encoders if "tokenizer" in one))
 
 
-_GUIDED: dict[str, tuple[str, ...]] = {
+_GUIDANCE_OPTIONS: dict[str, tuple[str, ...]] = {
     "negative_prompt": (),
     "true_cfg": (),
     "scheduler": (),
 }
-KINDS = {
-    kind.plain: kind
-    for kind in (
-        Kind(
-            plain="FluxPipeline",
-            image="FluxImg2ImgPipeline",
-            mask="FluxInpaintPipeline",
-            takes=Takes(
-                {"init_image": (), "mask": _FROM_IMAGE, "strength": _FROM_IMAGE, **_GUIDED},
-                schedulers=NAMES,
-            ),
+_KINDS_IN_ORDER = (
+    PipelineKind(
+        plain="FluxPipeline",
+        image="FluxImg2ImgPipeline",
+        mask="FluxInpaintPipeline",
+        takes=Takes(
+            {
+                "init_image": (),
+                "mask": _WITH_IMAGE,
+                "strength": _WITH_IMAGE,
+                **_GUIDANCE_OPTIONS,
+            },
+            schedulers=SCHEDULER_CONFLICTS,
         ),
-        Kind(
-            plain="FluxFillPipeline",
-            image="FluxFillPipeline",
-            mask="FluxFillPipeline",
-            takes=Takes(
-                {"init_image": (), "mask": (), "strength": (), "scheduler": ()},
-                needs=_MASKED, schedulers=NAMES, strength=1.0,
-            ),
+    ),
+    PipelineKind(
+        plain="FluxFillPipeline",
+        image="FluxFillPipeline",
+        mask="FluxFillPipeline",
+        takes=Takes(
+            {"init_image": (), "mask": (), "strength": (), "scheduler": ()},
+            needs=_WITH_IMAGE_AND_MASK,
+            schedulers=SCHEDULER_CONFLICTS,
+            strength=1.0,
         ),
-        Kind(
-            plain="FluxKontextPipeline",
-            image="FluxKontextPipeline",
-            mask="FluxKontextInpaintPipeline",
-            takes=Takes(
-                {"init_image": (), "mask": _FROM_IMAGE, "strength": _MASKED, **_GUIDED},
-                schedulers=NAMES, strength=1.0,
-            ),
+    ),
+    PipelineKind(
+        plain="FluxKontextPipeline",
+        image="FluxKontextPipeline",
+        mask="FluxKontextInpaintPipeline",
+        takes=Takes(
+            {
+                "init_image": (),
+                "mask": _WITH_IMAGE,
+                "strength": _WITH_IMAGE_AND_MASK,
+                **_GUIDANCE_OPTIONS,
+            },
+            schedulers=SCHEDULER_CONFLICTS,
+            strength=1.0,
         ),
-        Kind(
-            plain="Flux2KleinPipeline",
-            image="Flux2KleinPipeline",
-            takes=Takes({"init_image": (), "scheduler": ()}, schedulers=NAMES),
-            transformer="Flux2Transformer2DModel",
-            vae="AutoencoderKLFlux2",
-            encoders=("text_encoder", "tokenizer"),
-            large="text_encoder",
-            shifted=False,
+    ),
+    PipelineKind(
+        plain="Flux2KleinPipeline",
+        image="Flux2KleinPipeline",
+        takes=Takes(
+            {"init_image": (), "scheduler": ()}, schedulers=SCHEDULER_CONFLICTS
         ),
-    )
-}  # fmt: skip
-FLUX_1 = KINDS["FluxPipeline"]
+        transformer="Flux2Transformer2DModel",
+        vae="AutoencoderKLFlux2",
+        encoders=("text_encoder", "tokenizer"),
+        large="text_encoder",
+        shifted=False,
+    ),
+)
+PIPELINE_KINDS = {kind.plain: kind for kind in _KINDS_IN_ORDER}
+FLUX_1 = PIPELINE_KINDS["FluxPipeline"]

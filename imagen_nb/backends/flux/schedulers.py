@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from diffusers import DiffusionPipeline
 
-_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+_FLOW_CONFIG = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Scheduler:
     """One scheduler: its class, what is set of it, and whether it can begin with an init image.
 
     `shifts`: it needs the dynamic shifting of timesteps, which is then set to shift by nothing
@@ -34,31 +34,37 @@ class Row:
     shifts: bool = False
 
 
-ROWS = {
-    "euler": Row("FlowMatchEulerDiscreteScheduler"),
-    "euler-karras": Row("FlowMatchEulerDiscreteScheduler", {"use_karras_sigmas": True}),
-    "euler-exponential": Row(
+SCHEDULERS = {
+    "euler": Scheduler("FlowMatchEulerDiscreteScheduler"),
+    "euler-karras": Scheduler(
+        "FlowMatchEulerDiscreteScheduler", {"use_karras_sigmas": True}
+    ),
+    "euler-exponential": Scheduler(
         "FlowMatchEulerDiscreteScheduler", {"use_exponential_sigmas": True}
     ),
-    "unipc": Row("UniPCMultistepScheduler", _FLOW, from_image=False),
-    "dpm++": Row("DPMSolverMultistepScheduler", _FLOW, from_image=False, shifts=True),
+    "unipc": Scheduler("UniPCMultistepScheduler", _FLOW_CONFIG, from_image=False),
+    "dpm++": Scheduler(
+        "DPMSolverMultistepScheduler", _FLOW_CONFIG, from_image=False, shifts=True
+    ),
 }
-NAMES = {name: () if row.from_image else ("init_image",) for name, row in ROWS.items()}
+SCHEDULER_CONFLICTS = {
+    name: () if row.from_image else ("init_image",) for name, row in SCHEDULERS.items()
+}
 
 
-def class_of(name: str | None) -> str:
+def scheduler_class(name: str | None) -> str:
     """The class of diffusers behind a name; nothing for the model's own."""
-    return ROWS[name].kind if name else ""
+    return SCHEDULERS[name].kind if name else ""
 
 
 @contextmanager
-def scheduled(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
+def use_scheduler(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
     """The pipeline with this scheduler while it draws; None is its own."""
     if name is None:
         yield
         return
     own = pipeline.scheduler
-    pipeline.scheduler = _made(ROWS[name], own)
+    pipeline.scheduler = _make_scheduler(SCHEDULERS[name], own)
     try:
         with warnings.catch_warnings():
             # numpy's, of arrays of one number and of tensors, in code of diffusers
@@ -72,7 +78,7 @@ def scheduled(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
         pipeline.scheduler = own
 
 
-def _made(row: Row, own: Any) -> Any:
+def _make_scheduler(row: Scheduler, own: Any) -> Any:
     import diffusers
 
     config = {**own.config, **row.config}

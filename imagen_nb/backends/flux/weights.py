@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.backends.flux.models import Model
-from imagen_nb.backends.flux.pipelines import KINDS
+from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.errors import BackendError
 
-WEIGHTS = ("*.safetensors", "*.bin")
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
 
 
-def found(row: Model) -> Path | None:
+def locate_weights(row: Model) -> Path | None:
     """The folder of a row's weights, its own or in Hugging Face's cache; None when there is none.
 
     Looks at files only. What it gives may lack parts: see `lacking`.
@@ -28,27 +28,29 @@ def found(row: Model) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
-def lacking(folder: Path) -> str:
+def explain_incomplete(folder: Path) -> str:
     """What keeps a folder from being a whole pipeline that draws; empty when nothing does."""
     try:
-        index = read_json(folder / "model_index.json")
+        index = load_json_object(folder / "model_index.json")
     except BackendError as error:
         return str(error)
-    kind = KINDS.get(str(index.get("_class_name")))
+    kind = PIPELINE_KINDS.get(str(index.get("_class_name")))
     if kind is None:
-        known = ", ".join(KINDS)
+        known = ", ".join(PIPELINE_KINDS)
         return f"its model_index.json is of {index.get('_class_name')}, not of one of {known}"
     parts = (*kind.networks, *kind.others)
     incomplete = [
-        name for name in parts if not _is_whole(folder / name, name in kind.networks)
+        name
+        for name in parts
+        if not _is_part_complete(folder / name, name in kind.networks)
     ]
     return f"it lacks all or some of {', '.join(incomplete)}" if incomplete else ""
 
 
-def missing_line(row: Model) -> str:
+def explain_missing(row: Model) -> str:
     """One line: what is missing, how large it is, under which licence, and how to fetch it."""
-    folder = found(row)
-    reason = "there is no such folder" if folder is None else lacking(folder)
+    folder = locate_weights(row)
+    reason = "there is no such folder" if folder is None else explain_incomplete(folder)
     if row.folder is not None:
         return (
             f"no FLUX pipeline in {row.folder} ({reason}): name a folder that "
@@ -72,7 +74,7 @@ def missing_line(row: Model) -> str:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def load_json_object(path: Path) -> dict[str, Any]:
     """An object of a JSON file. Raises `BackendError` when that is not what the file holds."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -87,20 +89,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _is_whole(part: Path, has_weights: bool) -> bool:
+def _is_part_complete(part: Path, has_weights: bool) -> bool:
     """Whether a part is there; of shards all must be: a fetch that broke off leaves some."""
     if not has_weights:
         return part.is_dir() and any(part.iterdir())
     if not (part / "config.json").is_file():
         return False
     if indices := list(part.glob("*.index.json")):
-        return any(_has_shards(index) for index in indices)
-    return any(file.is_file() for kind in WEIGHTS for file in part.glob(kind))
+        return any(_has_all_shards(index) for index in indices)
+    return any(file.is_file() for kind in WEIGHT_PATTERNS for file in part.glob(kind))
 
 
-def _has_shards(index: Path) -> bool:
+def _has_all_shards(index: Path) -> bool:
     try:
-        shards = set(read_json(index)["weight_map"].values())
+        shards = set(load_json_object(index)["weight_map"].values())
     except (BackendError, KeyError, AttributeError):
         return False
     return bool(shards) and all((index.parent / shard).is_file() for shard in shards)

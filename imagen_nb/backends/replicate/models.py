@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from imagen_nb.backends.flux.models import DEV, SCHNELL
+from imagen_nb.backends.flux.models import DEV_DEFAULTS, SCHNELL_DEFAULTS
 from imagen_nb.request.request import Defaults, Limits, Request, check_size
 
 _SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
@@ -61,15 +61,15 @@ def _limits(defaults: Defaults, max_steps: int, max_guidance: float) -> Limits:
 FLUX_SCHNELL_HOSTED = Hosted(
     name="flux-schnell-replicate",
     source="black-forest-labs/flux-schnell",
-    defaults=SCHNELL,
-    limits=_limits(SCHNELL, max_steps=4, max_guidance=0),
+    defaults=SCHNELL_DEFAULTS,
+    limits=_limits(SCHNELL_DEFAULTS, max_steps=4, max_guidance=0),
     guided=False,
 )
 FLUX_DEV_HOSTED = Hosted(
     name="flux-dev-replicate",
     source="black-forest-labs/flux-dev",
-    defaults=DEV,
-    limits=_limits(DEV, max_steps=50, max_guidance=10),
+    defaults=DEV_DEFAULTS,
+    limits=_limits(DEV_DEFAULTS, max_steps=50, max_guidance=10),
     guided=True,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imagen_nb.backends.flux.backend import preset
+from imagen_nb.backends.flux.backend import preset_of
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Defaults, Limits
 
@@ -24,4 +24,4 @@ FLUX_TINY = Model(
 )
 
 
-tiny = preset(FLUX_TINY)  # no download; draws simple scenes of 128 × 128 pixels
+tiny = preset_of(FLUX_TINY)  # no download; draws simple scenes of 128 × 128 pixels

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb._version import __version__
-from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.jobs.notebook import needs_kernel, template
 from imagen_nb.batch.results.executed import FAILED, WARM, Outcome, Way
@@ -224,7 +224,7 @@ def _facts(way: Way, options: Options, began: datetime) -> dict[str, Any]:
             "workers": options.workers, "retry": options.retry, "fail_fast": options.fail_fast,
             "timeout": options.timeout, "warm": options.warm,
         },
-        "versions": {"imagen_nb": __version__, **dict(versions())}
+        "versions": {"imagen_nb": __version__, **dict(library_versions())}
         | {name: version(name) for name in names},
     }  # fmt: skip
 

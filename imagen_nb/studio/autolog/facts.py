@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.flux.libraries import versions
+from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.autolog.arguments import Said
 from imagen_nb.studio.autolog.images import Shown
@@ -124,7 +124,7 @@ def _of_pipeline(pipeline: Any) -> dict[str, Any]:
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "loras": [{"name": str(name)} for name in getattr(denoiser, "peft_config", ())],
         "model": _name(pipeline),
-        "versions": dict(versions()),
+        "versions": dict(library_versions()),
     }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.backends.flux.drawing.noise import generators
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.drawing.watch import Watch
-from imagen_nb.backends.flux.pipelines import FLUX_1, Kind
-from imagen_nb.backends.flux.schedulers import scheduled
+from imagen_nb.backends.flux.pipelines import FLUX_1, PipelineKind
+from imagen_nb.backends.flux.schedulers import use_scheduler
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 
@@ -38,7 +38,7 @@ def called(
         more["true_cfg_scale"] = first.true_cfg
     with (
         _fastest(pipeline),
-        scheduled(pipeline, first.scheduler),
+        use_scheduler(pipeline, first.scheduler),
         _cached(pipeline, first),
     ):
         return pipeline(
@@ -56,7 +56,7 @@ def called(
 
 
 def decoded(
-    pipeline: DiffusionPipeline, kind: Kind, batch: Batch, latents: Tensor
+    pipeline: DiffusionPipeline, kind: PipelineKind, batch: Batch, latents: Tensor
 ) -> Pixels:
     """Latents, as `called` gives them, to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
     vae, factor = pipeline.vae, pipeline.vae_scale_factor

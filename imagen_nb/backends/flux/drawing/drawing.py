@@ -14,9 +14,9 @@ from imagen_nb.backends.flux.drawing.calls import Batch, called, decoded
 from imagen_nb.backends.flux.drawing.loaded import Loaded
 from imagen_nb.backends.flux.drawing.phases import guarded, staying
 from imagen_nb.backends.flux.drawing.watch import Clock, Watch
-from imagen_nb.backends.flux.libraries import versions
-from imagen_nb.backends.flux.loras import Lora
-from imagen_nb.backends.flux.schedulers import class_of
+from imagen_nb.backends.flux.libraries import library_versions
+from imagen_nb.backends.flux.loras import LoraFile
+from imagen_nb.backends.flux.schedulers import scheduler_class
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request, quoted
 
@@ -45,7 +45,7 @@ class Drawing:
     """What all pictures of one call have in common. `options`: what records say of the backend."""
 
     loaded: Loaded
-    loras: tuple[Lora, ...]
+    loras: tuple[LoraFile, ...]
     options: Mapping[str, Any]
     requests: Sequence[Request]
     progress: Progress | None
@@ -161,13 +161,13 @@ class Drawing:
 
         on_cpu = pipeline._execution_device.type == "cpu"
         return {
-            "scheduler": class_of(batch[0].scheduler)
+            "scheduler": scheduler_class(batch[0].scheduler)
             or type(pipeline.scheduler).__name__,
             "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
             "device": str(pipeline._execution_device),
             "threads": torch.get_num_threads() if on_cpu else None,
             "memory_plan": self.loaded.plan.recorded(),
-            "versions": dict(versions()),
+            "versions": dict(library_versions()),
             "loras": [lora.recorded() for lora in self.loras],
             "options": dict(self.options),
         }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expanded
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def stored(
-    row: Model, plan: Plan, folder: Path, without: Sequence[str]
+    row: Model, plan: MemoryPlan, folder: Path, without: Sequence[str]
 ) -> dict[str, Any]:
     """Arguments of `from_pretrained` that store the weights as the plan says."""
     large = ("transformer", row.kind.large)  # the others are small
@@ -37,7 +37,7 @@ def stored(
     return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
 
 
-def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
+def _from_gguf(row: Model, plan: MemoryPlan, folder: Path) -> Any:
     import diffusers
     import torch
     from diffusers import GGUFQuantizationConfig
@@ -57,13 +57,13 @@ def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
     )
 
 
-def _int8(plan: Plan) -> tuple[Any, Any]:
+def _int8(plan: MemoryPlan) -> tuple[Any, Any]:
     from torchao.quantization import Int8WeightOnlyConfig
 
     return _torchao(Int8WeightOnlyConfig)
 
 
-def _fp8(plan: Plan) -> tuple[Any, Any]:
+def _fp8(plan: MemoryPlan) -> tuple[Any, Any]:
     from torchao.quantization import Float8WeightOnlyConfig
 
     return _torchao(Float8WeightOnlyConfig)
@@ -76,7 +76,7 @@ def _torchao(kind: Callable[[], Any]) -> tuple[Any, Any]:
     return OfDiffusers(kind()), OfTransformers(kind())
 
 
-def _nf4(plan: Plan) -> tuple[Any, Any]:
+def _nf4(plan: MemoryPlan) -> tuple[Any, Any]:
     import torch
     from diffusers import BitsAndBytesConfig as OfDiffusers
     from transformers import BitsAndBytesConfig as OfTransformers
@@ -89,14 +89,14 @@ def _nf4(plan: Plan) -> tuple[Any, Any]:
     return OfDiffusers(**how), OfTransformers(**how)
 
 
-_CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {
+_CONFIGS: dict[str, Callable[[MemoryPlan], tuple[Any, Any]]] = {
     "int8": _int8,
     "fp8": _fp8,
     "nf4": _nf4,
 }
 
 
-def put_into_effect(pipeline: DiffusionPipeline, plan: Plan) -> None:
+def put_into_effect(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
     """All that is done to a loaded pipeline, which may lack its encoders or all but these."""
     import torch
 
@@ -108,7 +108,7 @@ def put_into_effect(pipeline: DiffusionPipeline, plan: Plan) -> None:
         _OFFLOADS[plan.offload](pipeline)
 
 
-def moved_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
+def moved_again(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
     """For another pipeline of parts that are in place: what belongs to the pipeline itself.
 
     Layers that come to the card in groups know the way by themselves. Untested: no GPU here.
@@ -119,7 +119,7 @@ def moved_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
         _OFFLOADS[plan.offload](pipeline)
 
 
-def _for_transformer(transformer: Any, plan: Plan) -> None:
+def _for_transformer(transformer: Any, plan: MemoryPlan) -> None:
     import torch
 
     if plan.quantization == "layerwise":
@@ -139,7 +139,7 @@ def _for_transformer(transformer: Any, plan: Plan) -> None:
         transformer.compile_repeated_blocks(fullgraph=not plan.first_block_cache)
 
 
-def _for_vae(vae: Any, plan: Plan) -> None:
+def _for_vae(vae: Any, plan: MemoryPlan) -> None:
     if plan.vae_slicing:
         vae.enable_slicing()
     if plan.vae_tiling:

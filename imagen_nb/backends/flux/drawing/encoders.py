@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imagen_nb.backends.flux.drawing.loading import PAINTER, load
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Encoders:
     """A model's text encoders: freed after each use, or waiting in RAM, as the plan says."""
 
-    def __init__(self, row: Model, plan: Plan) -> None:
+    def __init__(self, row: Model, plan: MemoryPlan) -> None:
         """Not loaded."""
         self._row, self._plan = row, plan
         self._waiting: DiffusionPipeline | None = None

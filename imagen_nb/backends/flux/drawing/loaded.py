@@ -14,9 +14,9 @@ from imagen_nb.backends.flux.drawing.encoders import Encoders, free_memory
 from imagen_nb.backends.flux.drawing.loading import load, load_vae, load_whole, of_class
 from imagen_nb.backends.flux.drawing.preview import Preview
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
-from imagen_nb.backends.flux.loras import Lora, check_goes_with, put
+from imagen_nb.backends.flux.loras import LoraFile, require_plan_takes_loras, set_loras
 from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 from imagen_nb.system.terminal import complain
@@ -39,14 +39,14 @@ class Loaded:
         self.kind = row.kind
         self.preview = Preview(functools.partial(load_vae, row))
         self._row, self._memory = row, memory
-        self._smaller: list[Plan] = []  # what is left to fall back to
-        self._plan: Plan | None = None
+        self._smaller: list[MemoryPlan] = []  # what is left to fall back to
+        self._plan: MemoryPlan | None = None
         self._encoders: Encoders | None = None  # where they are apart
         self._pipeline: DiffusionPipeline | None = None
-        self._loras: tuple[Lora, ...] = ()  # in the pipeline
+        self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> MemoryPlan:
         """The memory plan in force: the machine's, until that proves too large.
 
         Raises `BackendError` when there is none that can be used.
@@ -62,7 +62,7 @@ class Loaded:
         return self._plan
 
     def pipeline(
-        self, loras: tuple[Lora, ...] = (), drawer: str = ""
+        self, loras: tuple[LoraFile, ...] = (), drawer: str = ""
     ) -> DiffusionPipeline:
         """The pipeline with these LoRAs in it, and no others; for whoever holds `lock`.
 
@@ -71,7 +71,7 @@ class Loaded:
         It has no text encoders where the plan has them apart: see `encode`. Raises `BackendError`
         when it cannot be loaded or a LoRA does not fit.
         """
-        check_goes_with(self.plan, loras)
+        require_plan_takes_loras(self.plan, loras)
         if self._pipeline is None:
             plan, row = self.plan, self._row
             apart = row.kind.encoders
@@ -85,11 +85,13 @@ class Loaded:
             self._loras = ()
             if not self.plan.separate:
                 self.prompts = PromptCache()  # a LoRA may change the encoders
-            put(self._pipeline, loras)
+            set_loras(self._pipeline, loras)
             self._loras = loras
         return self._pipeline
 
-    def encode(self, requests: Sequence[Request], loras: tuple[Lora, ...] = ()) -> None:
+    def encode(
+        self, requests: Sequence[Request], loras: tuple[LoraFile, ...] = ()
+    ) -> None:
         """Know the embeddings of all these requests; for whoever holds `lock`.
 
         Where the encoders are apart, what paints leaves their place free meanwhile.

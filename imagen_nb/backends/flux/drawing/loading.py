@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.flux.drawing.effects import put_into_effect, stored
 from imagen_nb.backends.flux.libraries import quietly
-from imagen_nb.backends.flux.memory.plan import Plan
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
-from imagen_nb.backends.flux.weights import found, lacking, missing_line
+from imagen_nb.backends.flux.weights import (
+    explain_incomplete,
+    explain_missing,
+    locate_weights,
+)
 from imagen_nb.errors import BackendError
 
 if TYPE_CHECKING:
@@ -26,13 +30,15 @@ class CardMemoryError(BackendError):
 
 def whole_folder(row: Model) -> Path:
     """The folder of a row's weights. Raises `BackendError` when it is missing or incomplete."""
-    folder = found(row)
-    if folder is None or lacking(folder):
-        raise BackendError(missing_line(row))
+    folder = locate_weights(row)
+    if folder is None or explain_incomplete(folder):
+        raise BackendError(explain_missing(row))
     return folder
 
 
-def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeline:
+def load(
+    row: Model, plan: MemoryPlan, without: Sequence[str] = ()
+) -> DiffusionPipeline:
     """The pipeline of a row as a plan has it, `without` some of its parts. Never downloads.
 
     Raises `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError` when
@@ -71,7 +77,7 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeli
     return pipeline
 
 
-def load_whole(row: Model, plan: Plan) -> DiffusionPipeline:
+def load_whole(row: Model, plan: MemoryPlan) -> DiffusionPipeline:
     """The pipeline of a row with all its parts.
 
     On a card that holds it all, one half goes there before the other is read: the RAM may be small.

@@ -11,8 +11,8 @@ from imagen_nb.backends.flux.drawing.calls import Batch
 from imagen_nb.backends.flux.drawing.loading import CardMemoryError
 from imagen_nb.backends.flux.drawing.prompts import CAPACITY, texts
 from imagen_nb.backends.flux.drawing.watch import Watch
-from imagen_nb.backends.flux.memory.plan import Plan
-from imagen_nb.backends.flux.pipelines import Kind
+from imagen_nb.backends.flux.memory.plan import MemoryPlan
+from imagen_nb.backends.flux.pipelines import PipelineKind
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import Request, quoted
 
@@ -37,7 +37,9 @@ def _shape(request: Request) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[Batch]]:
+def parts(
+    requests: Sequence[Request], plan: MemoryPlan, kind: PipelineKind
+) -> Iterator[list[Batch]]:
     """Batches that go through each phase together: one by one, where no weights move between.
 
     One class of pipelines draws all of a part.
@@ -62,7 +64,7 @@ def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[
 
 
 @contextmanager
-def staying(pipeline: DiffusionPipeline, plan: Plan) -> Iterator[None]:
+def staying(pipeline: DiffusionPipeline, plan: MemoryPlan) -> Iterator[None]:
     """Between the calls of one phase, the weights that it needs stay where they are.
 
     With model offload, the end of each call would send them home to RAM.

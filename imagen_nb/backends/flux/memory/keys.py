@@ -13,7 +13,7 @@ from imagen_nb.system.paths import absolute, portable
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class MemoryKey:
     """One setting: what it takes, in words, whether a value is that, and what it does."""
 
     takes: str
@@ -21,51 +21,67 @@ class Key:
     does: str
 
 
-def _one_of(*names: str) -> tuple[str, Callable[[Any], bool]]:
+def _choice_of(*names: str) -> tuple[str, Callable[[Any], bool]]:
     return ", ".join(names), lambda value: value in names
 
 
-def _switch(value: Any) -> bool:
+def _is_switch(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _threshold(value: Any) -> bool:
+def _is_threshold(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value) and value >= 0
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
+def _is_batch_size(value: Any) -> bool:
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and 1 <= value <= _MAX_BATCH
+    )
 
 
-MOST = 64  # pictures denoised together
-DTYPES = ("bfloat16", "float16", "float32")
-OFFLOADS = ("none", "model", "group", "sequential")
-ENCODERS = ("kept", "offloaded", "freed")
-_SWITCH = "true or false"
-KEYS = {
-    "dtype": Key(*_one_of(*DTYPES), "What is calculated with."),
-    "quantization": Key(
-        *_one_of(*STORAGES), "How the weights of transformer and T5 are stored."
+_MAX_BATCH = 64  # pictures denoised together
+_DTYPES = ("bfloat16", "float16", "float32")
+_OFFLOAD_MODES = ("none", "model", "group", "sequential")
+_TEXT_ENCODER_MODES = ("kept", "offloaded", "freed")
+_TRUE_OR_FALSE = "true or false"
+MEMORY_KEYS = {
+    "dtype": MemoryKey(*_choice_of(*_DTYPES), "What is calculated with."),
+    "quantization": MemoryKey(
+        *_choice_of(*STORAGES), "How the weights of transformer and T5 are stored."
     ),
-    "offload": Key(*_one_of(*OFFLOADS), "What waits in RAM until the card needs it."),
-    "text_encoders": Key(
-        *_one_of(*ENCODERS), "Where the text encoders are while it draws."
+    "offload": MemoryKey(
+        *_choice_of(*_OFFLOAD_MODES), "What waits in RAM until the card needs it."
     ),
-    "vae_tiling": Key(
-        _SWITCH, _switch, "Decode pictures in tiles: less memory, faint seams."
+    "text_encoders": MemoryKey(
+        *_choice_of(*_TEXT_ENCODER_MODES), "Where the text encoders are while it draws."
     ),
-    "vae_slicing": Key(_SWITCH, _switch, "Decode the pictures of a batch one by one."),
-    "compile": Key(
-        _SWITCH, _switch, "Compile the transformer's blocks: slow once, then faster."
+    "vae_tiling": MemoryKey(
+        _TRUE_OR_FALSE,
+        _is_switch,
+        "Decode pictures in tiles: less memory, faint seams.",
     ),
-    "first_block_cache": Key(
+    "vae_slicing": MemoryKey(
+        _TRUE_OR_FALSE, _is_switch, "Decode the pictures of a batch one by one."
+    ),
+    "compile": MemoryKey(
+        _TRUE_OR_FALSE,
+        _is_switch,
+        "Compile the transformer's blocks: slow once, then faster.",
+    ),
+    "first_block_cache": MemoryKey(
         "a number, 0 or more",
-        _threshold,
+        _is_threshold,
         "Skip steps that change little; 0.05 to 0.15, 0 is off.",
     ),
-    "batch": Key(f"a whole number, 1 to {MOST}", _count, "Pictures denoised together."),
-    "gguf": Key(
+    "batch": MemoryKey(
+        f"a whole number, 1 to {_MAX_BATCH}",
+        _is_batch_size,
+        "Pictures denoised together.",
+    ),
+    "gguf": MemoryKey(
         "a .gguf file",
         lambda value: isinstance(value, str),
         "The transformer's weights.",
@@ -73,7 +89,7 @@ KEYS = {
 }
 
 
-def checked(given: Any) -> dict[str, Any]:
+def validated_memory(given: Any) -> dict[str, Any]:
     """What a user set, without what is None; a GGUF file means that quantization.
 
     Raises `UsageError` for an unknown key or value, naming the known ones.
@@ -86,10 +102,12 @@ def checked(given: Any) -> dict[str, Any]:
         )
     found = {}
     for name, value in given.items():
-        if name not in KEYS:
-            raise UsageError(f"memory has no {name!r}: it takes {', '.join(KEYS)}")
+        if name not in MEMORY_KEYS:
+            raise UsageError(
+                f"memory has no {name!r}: it takes {', '.join(MEMORY_KEYS)}"
+            )
         if value is not None:
-            found[name] = _value(name, value)
+            found[name] = _validated_memory_value(name, value)
     if found.get("gguf"):
         if found.setdefault("quantization", "gguf") != "gguf":
             raise UsageError(
@@ -102,8 +120,8 @@ def checked(given: Any) -> dict[str, Any]:
     return found
 
 
-def _value(name: str, value: Any) -> Any:
-    key = KEYS[name]
+def _validated_memory_value(name: str, value: Any) -> Any:
+    key = MEMORY_KEYS[name]
     if not key.accepts(value):
         raise UsageError(f"memory.{name} is {key.takes}, not {value!r}")
     if name == "gguf" and value:

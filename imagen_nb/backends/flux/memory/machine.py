@@ -14,18 +14,18 @@ from typing import Any
 from imagen_nb.backends.flux.memory.plan import (
     PACKAGES,
     Machine,
-    Plan,
-    Planned,
+    MemoryPlan,
+    PlanChoice,
+    choose_plan,
     dtype_of,
-    planned,
 )
-from imagen_nb.backends.flux.models import Model, Sizes
-from imagen_nb.backends.flux.weights import WEIGHTS, found
+from imagen_nb.backends.flux.models import Model, ModelSizes
+from imagen_nb.backends.flux.weights import WEIGHT_PATTERNS, locate_weights
 from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expanded
 
-_GIB = 2**30 / 1e9
-_USABLE = 0.98  # of what a card is sold with: the driver keeps some
+_GB_PER_GIB = 2**30 / 1e9
+_USABLE_SHARE = 0.98  # of what a card is sold with: the driver keeps some
 
 
 def this_machine() -> Machine:
@@ -37,10 +37,10 @@ def this_machine() -> Machine:
         gpu_gb = torch.cuda.mem_get_info()[0] / 1e9
         major, minor = torch.cuda.get_device_capability()
         capability = major + minor / 10
-    return Machine(gpu_gb, ram_gb(), capability, installed())
+    return Machine(gpu_gb, total_ram_gb(), capability, installed_packages())
 
 
-def ram_gb() -> float:
+def total_ram_gb() -> float:
     """RAM of this machine; 16 where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
@@ -48,35 +48,37 @@ def ram_gb() -> float:
         return 16.0
 
 
-def installed() -> frozenset[str]:
+def installed_packages() -> frozenset[str]:
     """Which packages that store weights smaller are here."""
     return frozenset(name for name in PACKAGES if find_spec(name))
 
 
-def sold_as(card: float | None = None, ram: float | None = None) -> tuple[float, float]:
+def gb_as_sold(
+    card: float | None = None, ram: float | None = None
+) -> tuple[float, float]:
     """GB of 10⁹ bytes of a card and of RAM that are sold as so many GB, which are GiB."""
-    return (card or 0.0) * _GIB * _USABLE, (ram or 0.0) * _GIB
+    return (card or 0.0) * _GB_PER_GIB * _USABLE_SHARE, (ram or 0.0) * _GB_PER_GIB
 
 
-def sizes_of(row: Model) -> Sizes:
+def sizes_of(row: Model) -> ModelSizes:
     """Of a model's files; as its row says where they are not here."""
-    folder = found(row)
+    folder = locate_weights(row)
     if folder is None:
         return row.sizes
-    sizes = {part: weights_gb(folder / part) for part in row.kind.networks}
+    sizes = {part: weights_gb_in_16_bits(folder / part) for part in row.kind.networks}
     transformer, large, vae = (
         sizes.pop(p) for p in ("transformer", row.kind.large, "vae")
     )
     megapixels = row.defaults.width * row.defaults.height / 1e6
-    return Sizes(transformer, large, sum(sizes.values()), vae, megapixels)
+    return ModelSizes(transformer, large, sum(sizes.values()), vae, megapixels)
 
 
-def weights_gb(part: Path) -> float:
+def weights_gb_in_16_bits(part: Path) -> float:
     """What the weights in a folder take in 16 bits, whatever they are stored in."""
-    files = [file for kind in WEIGHTS for file in part.glob(kind)]
+    files = [file for kind in WEIGHT_PATTERNS for file in part.glob(kind)]
     whole = [file for file in files if file.suffix == ".safetensors"]
     try:
-        return sum(map(_numbers, whole or files)) * 2 / 1e9
+        return sum(map(_count_numbers, whole or files)) * 2 / 1e9
     except (
         OSError,
         ValueError,
@@ -87,7 +89,7 @@ def weights_gb(part: Path) -> float:
         return sum(file.stat().st_size for file in files) / 1e9
 
 
-def _numbers(file: Path) -> int:
+def _count_numbers(file: Path) -> int:
     """How many numbers a file of weights has; a safetensors file begins with their shapes."""
     if file.suffix != ".safetensors":
         return file.stat().st_size // 2
@@ -105,20 +107,20 @@ def _numbers(file: Path) -> int:
 
 def plan_for(
     row: Model, given: Mapping[str, Any], machine: Machine | None = None
-) -> Planned:
+) -> PlanChoice:
     """The plan of a model on a machine, this one by default; what is `given` wins.
 
     Raises `BackendError` when no plan can be used, naming what each lacks.
     """
     here = machine or this_machine()
-    plain = Plan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
+    plain = MemoryPlan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
     if file := given.get("gguf"):
         path = expanded(file)
         plain = replace(
             plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0
         )
-    found = planned(here, sizes_of(row), plain, given)
-    if isinstance(found, Planned):
+    found = choose_plan(here, sizes_of(row), plain, given)
+    if isinstance(found, PlanChoice):
         return found
     whys = "; ".join(dict.fromkeys(why for _, why in found))
     raise BackendError(f"no memory plan can be used for {row.recorded}: {whys}")

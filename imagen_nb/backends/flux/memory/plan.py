@@ -10,20 +10,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from imagen_nb.backends.flux.models import Sizes
+from imagen_nb.backends.flux.models import ModelSizes
 
-BF16, FP8 = 8.0, 8.9  # CUDA compute capability from which a card calculates with these
+BF16_CAPABILITY, FP8_CAPABILITY = (
+    8.0,
+    8.9,
+)  # CUDA compute capability from which a card calculates with these
 CONTEXT_GB = 0.5  # what CUDA itself takes of a card
 PROCESS_GB = 1.5  # Python, torch and diffusers in RAM
 RAM_SHARE = 0.95  # of the RAM: the rest is the system's
-LEAST_RAM_GB = (
+MIN_RAM_GB = (
     4.0  # below this no plan is given up: it would save less than is guessed here
 )
 # For one picture of 1024 × 1024 beside the weights. Denoising: diffusers' benchmarks dataset, 22.64
 # GiB for one bf16 forward of a transformer of 23.8 GB. Decoding: derekl35's quantization
 # benchmarks, 36.17 GiB peak with 31.45 loaded. Tiled decoding: a quarter of that at a time.
 DENOISING_GB, DECODING_GB, TILED_GB = 0.6, 5.05, 1.3
-ONE_LAYER = 0.024  # of the transformer: 0.56 of 23.8 GB, diffusers' group-offload-leaf benchmark
+# Of the transformer: 0.56 of 23.8 GB in diffusers' group-offload-leaf benchmark.
+ONE_LAYER_SHARE = 0.024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Storage:
 # weights in float32, whatever the rest is. A GGUF file's share is its own size.
 STORAGES = {
     "none": Storage(1.0, 1.0),
-    "fp8": Storage(0.5, 0.6, "torchao", FP8, gpu=True),
+    "fp8": Storage(0.5, 0.6, "torchao", FP8_CAPABILITY, gpu=True),
     "int8": Storage(0.5, 0.6, "torchao"),
     "layerwise": Storage(0.68, 1.0, loads_whole=True),
     "nf4": Storage(0.28, 0.67, "bitsandbytes", gpu=True),
@@ -73,7 +77,7 @@ PACKAGES = {  # what to say to have them
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MemoryPlan:
     """How a model is held in memory while it draws.
 
     `first_block_cache`: the threshold below which a step's other blocks are skipped; 0 never.
@@ -112,8 +116,8 @@ class Plan:
         `dtype` and `batch` are left out, which records have anyway, and what was only expected.
         """
         left_out = {"name", "dtype", "batch", "gguf_gb", "gpu_gb", "ram_gb"}
-        names = [each.name for each in fields(Plan) if each.name not in left_out]
-        plain = Plan()
+        names = [each.name for each in fields(MemoryPlan) if each.name not in left_out]
+        plain = MemoryPlan()
         return {
             name: getattr(self, name)
             for name in names
@@ -121,44 +125,44 @@ class Plan:
         }
 
 
-_TILES = {"vae_tiling": True, "vae_slicing": True}
-_AWAY = {"offload": "model", "text_encoders": "offloaded"}
-_LAYERS = {"offload": "group", "text_encoders": "offloaded", **_TILES}
-ROWS: dict[
+_TILED = {"vae_tiling": True, "vae_slicing": True}
+_MODEL_OFFLOAD = {"offload": "model", "text_encoders": "offloaded"}
+_GROUP_OFFLOAD = {"offload": "group", "text_encoders": "offloaded", **_TILED}
+MEMORY_PLANS: dict[
     str, dict[str, Any]
 ] = {  # from the best pictures and speed to the least memory
     "whole": {},
-    "whole-tiled": _TILES,
-    "offloaded": _AWAY,
+    "whole-tiled": _TILED,
+    "offloaded": _MODEL_OFFLOAD,
     "fp8": {"quantization": "fp8"},
     "int8": {"quantization": "int8"},
     "freed": {"text_encoders": "freed"},
-    "freed-tiled": {"text_encoders": "freed", **_TILES},
-    "fp8-offloaded": {"quantization": "fp8", **_AWAY},
-    "int8-offloaded": {"quantization": "int8", **_AWAY},
-    "layerwise-offloaded": {"quantization": "layerwise", **_AWAY},
-    "int8-freed": {"quantization": "int8", "text_encoders": "freed", **_TILES},
-    "nf4": {"quantization": "nf4", **_TILES},
-    "nf4-offloaded": {"quantization": "nf4", **_AWAY},
-    "nf4-freed": {"quantization": "nf4", "text_encoders": "freed", **_TILES},
-    "group": _LAYERS,
-    "group-layerwise": {"quantization": "layerwise", **_LAYERS},
-    "sequential": {**_LAYERS, "offload": "sequential"},
+    "freed-tiled": {"text_encoders": "freed", **_TILED},
+    "fp8-offloaded": {"quantization": "fp8", **_MODEL_OFFLOAD},
+    "int8-offloaded": {"quantization": "int8", **_MODEL_OFFLOAD},
+    "layerwise-offloaded": {"quantization": "layerwise", **_MODEL_OFFLOAD},
+    "int8-freed": {"quantization": "int8", "text_encoders": "freed", **_TILED},
+    "nf4": {"quantization": "nf4", **_TILED},
+    "nf4-offloaded": {"quantization": "nf4", **_MODEL_OFFLOAD},
+    "nf4-freed": {"quantization": "nf4", "text_encoders": "freed", **_TILED},
+    "group": _GROUP_OFFLOAD,
+    "group-layerwise": {"quantization": "layerwise", **_GROUP_OFFLOAD},
+    "sequential": {**_GROUP_OFFLOAD, "offload": "sequential"},
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanChoice:
     """The plan in force and how it was found.
 
     `skipped`: what was better, and why it is not used here. `smaller`: what could be used too, and
     takes less. `fits`: False where nothing fits, and the plan is the one that takes the least.
     """
 
-    plan: Plan
+    plan: MemoryPlan
     fits: bool
     skipped: tuple[tuple[str, str], ...] = ()
-    smaller: tuple[Plan, ...] = ()
+    smaller: tuple[MemoryPlan, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
 
@@ -166,38 +170,41 @@ def dtype_of(machine: Machine, cpu_dtype: str) -> str:
     """What to calculate with: cards older than Ampere have no bfloat16."""
     if not machine.gpu_gb:
         return cpu_dtype
-    return "bfloat16" if machine.capability >= BF16 else "float16"
+    return "bfloat16" if machine.capability >= BF16_CAPABILITY else "float16"
 
 
-def candidates(
-    machine: Machine, sizes: Sizes, plain: Plan, given: Mapping[str, Any]
-) -> Iterator[Plan]:
+def candidate_plans(
+    machine: Machine, sizes: ModelSizes, plain: MemoryPlan, given: Mapping[str, Any]
+) -> Iterator[MemoryPlan]:
     """The rows as plans for this machine, each once; what is `given` wins over all rows."""
     seen = set()
-    for name, row in ROWS.items():
+    for name, row in MEMORY_PLANS.items():
         plan = replace(plain, name=name, **(row | dict(given)))
         if plan.offload != "none" and plan.text_encoders == "kept":
             plan = replace(plan, text_encoders="offloaded")  # as the others are
         key = replace(plan, name="")
         if key not in seen:
             seen.add(key)
-            yield expected(plan, sizes, machine)
+            yield estimate_memory(plan, sizes, machine)
 
 
-def planned(
-    machine: Machine, sizes: Sizes, plain: Plan, given: Mapping[str, Any] | None = None
-) -> Planned | tuple[tuple[str, str], ...]:
+def choose_plan(
+    machine: Machine,
+    sizes: ModelSizes,
+    plain: MemoryPlan,
+    given: Mapping[str, Any] | None = None,
+) -> PlanChoice | tuple[tuple[str, str], ...]:
     """The first row that this machine can hold; or, if it can use none, why not for each.
 
     `plain`: dtype and batch, as the model is drawn with when there is memory enough. `given`: what
     the user wants, whatever the rows say.
     """
-    plans = list(candidates(machine, sizes, plain, given or {}))
-    whys = {plan.name: unusable(plan, machine) for plan in plans}
+    plans = list(candidate_plans(machine, sizes, plain, given or {}))
+    whys = {plan.name: explain_unusable(plan, machine) for plan in plans}
     usable = [plan for plan in plans if not whys[plan.name]]
     if not usable:
         return tuple(whys.items())
-    whys |= {plan.name: too_large(plan, machine) for plan in usable}
+    whys |= {plan.name: explain_too_large(plan, machine) for plan in usable}
     best = next((plan for plan in usable if not whys[plan.name]), None)
     chosen = best or min(usable, key=lambda plan: _shortage(plan, machine))
     before = (
@@ -206,25 +213,25 @@ def planned(
     skipped = tuple((plan.name, whys[plan.name]) for plan in before)
     later = usable[usable.index(chosen) + 1 :]
     smaller = tuple(
-        _descending(chosen, [plan for plan in later if not whys[plan.name]])
+        _each_smaller(chosen, [plan for plan in later if not whys[plan.name]])
     )
-    return Planned(chosen, best is not None, skipped, smaller, machine)
+    return PlanChoice(chosen, best is not None, skipped, smaller, machine)
 
 
-def _descending(plan: Plan, later: list[Plan]) -> Iterator[Plan]:
+def _each_smaller(plan: MemoryPlan, later: list[MemoryPlan]) -> Iterator[MemoryPlan]:
     """Those of the later plans that take less than all before them."""
     for other in later:
         if (other.gpu_gb, other.ram_gb) < (plan.gpu_gb, plan.ram_gb):
             yield (plan := other)
 
 
-def _shortage(plan: Plan, machine: Machine) -> float:
+def _shortage(plan: MemoryPlan, machine: Machine) -> float:
     """How many times the memory that there is a plan takes, of that which is shorter."""
     card = plan.gpu_gb / machine.gpu_gb if machine.gpu_gb else 0.0
     return max(card, plan.ram_gb / machine.ram_gb)
 
 
-def unusable(plan: Plan, machine: Machine) -> str:
+def explain_unusable(plan: MemoryPlan, machine: Machine) -> str:
     """What a plan needs that this machine has not, whatever its memory; empty when nothing."""
     storage = STORAGES[plan.quantization]
     if not machine.gpu_gb and (plan.offload != "none" or storage.gpu):
@@ -244,16 +251,18 @@ def unusable(plan: Plan, machine: Machine) -> str:
     return ""
 
 
-def too_large(plan: Plan, machine: Machine) -> str:
+def explain_too_large(plan: MemoryPlan, machine: Machine) -> str:
     """Which memory is too small for a plan, and by how much; empty when it fits."""
     if plan.gpu_gb > machine.gpu_gb:
         return f"takes {plan.gpu_gb:.1f} of {machine.gpu_gb:.1f} GB on the card"
-    if plan.ram_gb > max(LEAST_RAM_GB, machine.ram_gb * RAM_SHARE):
+    if plan.ram_gb > max(MIN_RAM_GB, machine.ram_gb * RAM_SHARE):
         return f"takes {plan.ram_gb:.1f} of {machine.ram_gb:.1f} GB of RAM"
     return ""
 
 
-def expected(plan: Plan, sizes: Sizes, machine: Machine) -> Plan:
+def estimate_memory(
+    plan: MemoryPlan, sizes: ModelSizes, machine: Machine
+) -> MemoryPlan:
     """The plan with what it is expected to take at its peak."""
     storage = STORAGES[plan.quantization]
     width = 2.0 if plan.dtype == "float32" else 1.0
@@ -274,7 +283,7 @@ def expected(plan: Plan, sizes: Sizes, machine: Machine) -> Plan:
         "model": max(encoders, transformer + denoising, vae + decoding),
     }
     peak = peaks.get(
-        plan.offload, sizes.transformer * ONE_LAYER + max(denoising, decoding)
+        plan.offload, sizes.transformer * ONE_LAYER_SHARE + max(denoising, decoding)
     )
     whole = sizes.transformer * width if storage.loads_whole else 0.0
     if not machine.gpu_gb:
