@@ -1,9 +1,10 @@
-"""The backends of one session: each made once, with why `auto` chose it."""
+"""The backends of one session: each made once, and which one `auto` stands for."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagen_nb.backends import Backend, make_backend
@@ -28,7 +29,7 @@ class Backends:
             options,
             options_of,
         )
-        self._made: dict[str, Backend] = {}
+        self._made: dict[_BackendKey, Backend] = {}
         self._reasons: dict[
             int, str
         ] = {}  # of what auto chose, by the backend's id(), until said
@@ -46,7 +47,7 @@ class Backends:
         if name is None or name == self._configured:
             name, given = self._configured, {**self._options, **given}
         given = {option: value for option, value in given.items() if value is not None}
-        key = f"{name} {sorted(given.items())}"
+        key = _BackendKey(name, _comparable(given))
         with self._lock:
             if key not in self._made:
                 self._made[key] = self._new(name, given)
@@ -73,6 +74,45 @@ class Backends:
         backend = make_backend(name, **_merged_options(self._options_of(name), options))
         self._reasons[id(backend)] = why
         return backend
+
+
+@dataclass(frozen=True, slots=True)
+class _BackendKey:
+    """A name and its options, compared by value; its repr shows none, as some are secret."""
+
+    name: str
+    options: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Only:
+    """Stands for an object that has no hash: equal to a stand-in of the same object alone."""
+
+    value: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Only) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _comparable(value: object) -> object:
+    """Return the value as it is now, in a form that has a hash and keeps 1, 1.0 and True apart.
+
+    Secrets are compared by what they hold: pydantic compares them so, though it shows none.
+    """
+    content: object = value
+    if isinstance(value, Mapping):
+        content = frozenset((name, _comparable(item)) for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        content = tuple(_comparable(item) for item in value)
+    else:
+        try:
+            hash(value)
+        except TypeError:
+            content = _Only(value)
+    return type(value), content
 
 
 def _merged_options(
