@@ -22,7 +22,7 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
-    from imagen_nb.backends.auto import describe_backend
+    from imagen_nb.backends.session import describe_backend
 
     settings = settings_of(config, output={"dir": output})
     name, given = settings.backend_choice()

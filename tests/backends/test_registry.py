@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from imagen_nb.backends import backend_names, backend_rows, make_backend
-from imagen_nb.backends.auto import choose_backend, describe_backend
+from imagen_nb.backends.session import choose_backend, describe_backend
 from imagen_nb.errors import ImagenError, UsageError
 
 OURS = {"flux", "flux-dev-local", "flux-schnell-local", "flux-tiny-local"}
