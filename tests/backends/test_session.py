@@ -1,4 +1,4 @@
-"""A session's backends: each name with its options is one backend, however often it is asked for."""
+"""A session has one backend of each name with its options, however often it is asked for."""
 
 from __future__ import annotations
 
