@@ -99,6 +99,13 @@ class TestRows:
         row = self.row_of(with_header(tmp_path / "a.safetensors", ss_tag_frequency="[1]"))
         assert (row["words"], row["error"]) == ("", "")
 
+    def test_texts_that_are_no_mapping_are_passed_over(self, tmp_path: Path) -> None:
+        header = json.dumps({"__metadata__": ["a list"]}).encode()
+        file = tmp_path / "a.safetensors"
+        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
+        row = self.row_of(file)
+        assert (row["words"], row["error"]) == ("", "")
+
     def test_a_torn_file_has_an_error(self, tmp_path: Path) -> None:
         file = tmp_path / "torn.safetensors"
         file.write_bytes(b"\xff" * 100)

@@ -127,7 +127,9 @@ def _load_header(path: Path) -> dict[str, str]:
             raise ValueError("its header is longer than it")
         header = json.loads(file.read(length))
     texts = header.get("__metadata__") if isinstance(header, dict) else None
-    return {str(name): str(text) for name, text in (texts or {}).items()}
+    if not isinstance(texts, dict):  # anybody may write a header
+        return {}
+    return {str(name): str(text) for name, text in texts.items()}
 
 
 def _trigger_words(header: dict[str, str]) -> Iterator[str]:
