@@ -1,4 +1,21 @@
-"""Backends draw pictures: the protocol they follow and the registry that finds them."""
+"""Who draws: the protocol of a backend, the registry that finds it, and the backends.
+
+Other rooms use:
+    session: `Backends`, those of one session; `describe_backend`, one in a line
+    tiny: `FLUX_TINY` and its `WEIGHTS`, the embedded model
+    flux.models: `Model`, `LOCAL_MODELS`, `short_name`: the FLUX models known by name
+    flux.custom: `custom_model`, any folder or Hugging Face id of FLUX layout
+    flux.schedulers: `SCHEDULERS` by name
+    flux.loras: `parse_lora` of a command line, `loras_of_record`
+    flux.lora_files: `lora_rows`, the LoRAs of a folder
+    flux.libraries: `library_versions`
+    flux.bench: `time_plans`, `timings_as_markdown`
+    flux.memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
+    flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
+    flux.memory.plan: `Machine`, what there is to draw with
+    flux.memory.words: `explain_plan`, `plan_as_data`
+    flux.drawing.loaded: `Loaded`, a model in memory
+"""
 
 from __future__ import annotations
 
@@ -21,7 +38,7 @@ ENTRY_POINT_GROUP = "imagen_nb.backends"
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can draw here and now, and the reason (and remedy) when it cannot."""
+    """Whether a backend can draw on this machine now; if not, why, and what to do."""
 
     available: bool
     reason: str = ""
@@ -31,9 +48,11 @@ class Availability:
 class Step:
     """One denoising step that has ended.
 
-    `indices` are the positions, in the list given to `draw`, of the pictures being drawn together;
-    `preview()` computes a small RGB image of one of them on the thread that calls it (cheap, but
-    not free: call it off the drawing thread).
+    `indices`: positions, in the list given to `draw`, of the pictures that are drawn
+    together. `step`: counted from 1. `seconds_left`: expected for all `total` pictures.
+    `preview(index)` computes a small RGB image of one of `indices` on the thread that
+    calls it (cheap, but not free: call it off the drawing thread); None where the model
+    has no previews.
     """
 
     indices: range
@@ -45,7 +64,7 @@ class Step:
 
     @property
     def place(self) -> str:
-        """What is being drawn: "step 2 of 6", "picture 3 of 8" or "pictures 1 to 8 of 40"."""
+        """Return "step 2 of 6", "picture 3 of 8" or "pictures 1 to 8 of 40"."""
         first, last = self.indices.start + 1, self.indices.stop
         if self.total == 1:
             return f"step {self.step} of {self.steps}"
@@ -59,21 +78,21 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One finished picture and how it was drawn. `latency_ms`: milliseconds spent on this one."""
+    """One finished picture and how it was drawn; `latency_ms`: milliseconds it took."""
 
     request: Request
     image: Image
     latency_ms: int
     details: dict[str, Any] = field(default_factory=dict)
-    """Record fields that only the backend knows: scheduler, dtype, device, threads, batch_size,
-    batch_index, loras, memory_plan, versions."""
+    """Record fields that only the backend knows: scheduler, dtype, device, threads,
+    batch_size, batch_index, loras, memory_plan, versions."""
 
 
 class Backend(Protocol):
     """What draws. Knows requests and pictures; nothing of files, catalogs or clouds.
 
-    It may have the attributes `made_with` and `may_differ` as well, see the functions of these
-    names.
+    It may have the attributes `made_with` and `may_differ` as well: see the functions
+    of these names.
     """
 
     name: str
@@ -82,11 +101,11 @@ class Backend(Protocol):
     limits: Limits
 
     def availability(self) -> Availability:
-        """Say whether this backend can draw here, without loading or downloading anything."""
+        """Say whether it can draw here, without loading or downloading anything."""
         ...
 
     def cost_usd(self, request: Request) -> float:
-        """Estimated price of one picture, US dollars."""
+        """Return the estimated price of one picture, in US dollars."""
         ...
 
     def draw(
@@ -94,35 +113,41 @@ class Backend(Protocol):
     ) -> Iterator[Drawn]:
         """Draw all `requests`, yielding pictures in their order.
 
-        Raises `Cancelled` at the next step after `cancel` is set and `BackendError` when a picture
-        cannot be drawn; what was yielded before stays valid.
+        `progress` is called after each step, on the thread that draws. Raise
+        `Cancelled` at the next step after `cancel` is set, and `BackendError` when a
+        picture cannot be drawn; what was yielded before stays valid.
         """
         ...
 
 
 def made_with(backend: Backend) -> dict[str, Any]:
-    """Record fields that follow from how the backend was made: options, loras.
+    """Return the record fields that follow from how a backend was made: options, loras.
 
-    `options` are what `make_backend` takes to make it again, and no secrets: records are copied.
+    `options`: what `make_backend` takes to make it again. No secrets: records are
+    copied.
     """
     return dict(getattr(backend, "made_with", {}))
 
 
 def may_differ(backend: Backend) -> str:
-    """Why the same request may give other pixels, though nothing recorded differs; mostly empty."""
+    """Return why the same request may give other pixels; mostly empty."""
     return str(getattr(backend, "may_differ", ""))
 
 
 def backend_names() -> list[str]:
-    """Names of every registered backend, sorted."""
+    """Return the names of all registered backends, sorted."""
     return sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
 
 
 def make_backend(name: str, **options: Any) -> Backend:
-    """The backend registered as `name`, not yet loaded.
+    """Return the backend registered as `name`, not yet loaded.
 
-    Raises `UsageError` naming the known backends when there is none of that name, or the known
-    options when it does not take these.
+    `options`: what its factory takes, e.g. `model`, `loras`, `memory`. Raise
+    `UsageError` for an unknown name or option, with the known ones. Packages register
+    backends under the entry point group `imagen_nb.backends`.
+
+    Example:
+        >>> make_backend("flux-tiny-local", memory={"batch": 4})
     """
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
         factory = entry.load()
@@ -135,47 +160,51 @@ def make_backend(name: str, **options: Any) -> Backend:
 
 
 def _require_known_options(
-    name: str, takes: inspect.Signature, options: dict[str, Any]
+    name: str, signature: inspect.Signature, options: dict[str, Any]
 ) -> None:
     try:
-        takes.bind(**options)
+        signature.bind(**options)
     except TypeError:
-        known = ", ".join(takes.parameters) or "no options"
+        known = ", ".join(signature.parameters) or "no options"
         given = ", ".join(sorted(options)) or "none"
         raise UsageError(
-            f"backend {name} takes {known}, and was given {given}; pictures of it may take "
-            f"{', '.join(OPTION_NAMES)}"
+            f"backend {name} takes {known}, and was given {given}; "
+            f"pictures of it may take {', '.join(OPTION_NAMES)}"
         ) from None
 
 
 def backend_rows(
     options_of: Callable[[str], Mapping[str, Any]] = lambda name: {},
 ) -> list[dict[str, Any]]:
-    """A row for each registered backend; `reason` says why one cannot draw here, and the remedy.
+    """Return a row for each registered backend, as `imagen models` shows them.
 
-    `options_of`: what is configured of a backend, by its name. `cost_usd`: of a picture of its own
-    size.
+    `options_of`: returns what is configured of a backend, by its name. Of a row,
+    `reason` says why the backend cannot draw here and what to do; `cost_usd` is the
+    price of a picture of its own size and steps.
     """
     return [_backend_row(name, options_of(name)) for name in backend_names()]
 
 
 def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    row = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
-    row = {"name": name} | row
+    unknown = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
+    row = {"name": name, **unknown}
     try:
         backend = make_backend(name, **options)
     except ImagenError as error:  # one that cannot be made without options
         return row | {"available": False, "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
-    sizes = {
+    return row | {
+        "model": backend.model,
         "width": defaults.width,
         "height": defaults.height,
         "steps": defaults.steps,
+        "cost_usd": backend.cost_usd(_default_request(backend)),
+        "available": state.available,
+        "reason": state.reason,
     }
-    usual = resolve(
-        "any",
-        defaults=defaults,
-        limits=replace(backend.limits, takes=AcceptedOptions()),
-    )
-    found = {"cost_usd": backend.cost_usd(usual), "available": state.available}
-    return row | {"model": backend.model} | sizes | found | {"reason": state.reason}
+
+
+def _default_request(backend: Backend) -> Request:
+    """Return a request that leaves all to the model, images that it needs left out."""
+    limits = replace(backend.limits, takes=AcceptedOptions())
+    return resolve("any", defaults=backend.defaults, limits=limits)

@@ -1,9 +1,10 @@
-"""LoRAs are found by path, by folder and in Hugging Face's cache, and say what they are."""
+"""LoRAs are located by path, by folder and in Hugging Face's cache; headers tell of them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,16 +37,26 @@ def test_a_folder_means_the_only_file_in_it(tmp_path: Path) -> None:
     file = write_lora(tmp_path / "ink" / "a.safetensors")
     assert locate_lora(file.parent) == file
     assert validated_loras([(file.parent, 0.5)]) == ((file, 0.5),)
-    write_lora(tmp_path / "ink" / "b.safetensors")
+
+
+def test_of_a_folder_with_two_one_must_be_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_lora(tmp_path / f"{name}.safetensors")
     with pytest.raises(UsageError, match=r"has 2 LoRAs \(a.safetensors, b.safetensors\): name one"):
-        locate_lora(file.parent)
+        locate_lora(tmp_path)
+
+
+def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no LoRA"):
         locate_lora(tmp_path)
 
 
-def test_an_id_means_what_is_in_the_cache(cache: Path) -> None:
-    assert locate_lora("me/ink") == cache
-    assert locate_lora("me/ink/ink.safetensors") == cache
+@pytest.mark.parametrize("name", ["me/ink", "me/ink/ink.safetensors"])
+def test_an_id_means_what_is_in_the_cache(name: str, cache: Path) -> None:
+    assert locate_lora(name) == cache
+
+
+def test_an_id_that_is_not_in_the_cache_comes_with_the_command(cache: Path) -> None:
     with pytest.raises(BackendError, match="hf download me/other"):
         locate_lora("me/other")
 
@@ -58,32 +69,70 @@ def test_a_path_that_is_not_there_stays_a_path(
     assert locate_lora(name) == tmp_path / name
 
 
-def test_a_list_says_size_base_model_and_trigger_words(tmp_path: Path) -> None:
-    with_header(tmp_path / "a.safetensors", **{"modelspec.trigger_phrase": "in INK style"})
-    tags = {"one": {"boat": 3, " ink ": 9}, "two": {"boat": 4, "sea": 1, "sky": 0}}
-    with_header(
-        tmp_path / "b.safetensors", ss_tag_frequency=json.dumps(tags), ss_base_model_version="flux1"
-    )
-    (tmp_path / "more").mkdir()
-    with_header(tmp_path / "more" / "c.safetensors", ss_tag_frequency="[1]")
-    (tmp_path / "torn.safetensors").write_bytes(b"\xff" * 100)
-    rows = {row["file"]: row for row in lora_rows(tmp_path)}
-    assert [(row["words"], row["base"], row["error"]) for row in rows.values()] == [
-        ("in INK style", "", ""),
-        ("ink, boat, sea", "flux1", ""),
-        ("", "", ""),
-        ("", "", "no safetensors file"),
-    ]
-    assert [*rows] == ["a.safetensors", "b.safetensors", "more/c.safetensors", "torn.safetensors"]
+class TestRows:
+    def row_of(self, file: Path) -> dict[str, Any]:
+        (row,) = lora_rows(file.parent)
+        return row
+
+    def test_there_is_one_for_each_file_in_the_folder_and_below_it(self, tmp_path: Path) -> None:
+        (tmp_path / "more").mkdir()
+        names = ["a.safetensors", "b.safetensors", "more/c.safetensors"]
+        for name in names:
+            with_header(tmp_path / name)
+        assert [row["file"] for row in lora_rows(tmp_path)] == names
+
+    def test_a_trigger_phrase_is_told(self, tmp_path: Path) -> None:
+        header = {"modelspec.trigger_phrase": "in INK style"}
+        file = with_header(tmp_path / "a.safetensors", **header)
+        assert self.row_of(file)["words"] == "in INK style"
+
+    def test_without_a_phrase_it_is_the_most_frequent_tags(self, tmp_path: Path) -> None:
+        tags = {"one": {"boat": 3, " ink ": 9}, "two": {"boat": 4, "sea": 1, "sky": 0}}
+        file = with_header(tmp_path / "a.safetensors", ss_tag_frequency=json.dumps(tags))
+        assert self.row_of(file)["words"] == "ink, boat, sea"
+
+    def test_the_base_model_is_told(self, tmp_path: Path) -> None:
+        file = with_header(tmp_path / "a.safetensors", ss_base_model_version="flux1")
+        assert self.row_of(file)["base"] == "flux1"
+
+    def test_tags_that_are_none_are_passed_over(self, tmp_path: Path) -> None:
+        row = self.row_of(with_header(tmp_path / "a.safetensors", ss_tag_frequency="[1]"))
+        assert (row["words"], row["error"]) == ("", "")
+
+    def test_texts_that_are_no_mapping_are_passed_over(self, tmp_path: Path) -> None:
+        header = json.dumps({"__metadata__": ["a list"]}).encode()
+        file = tmp_path / "a.safetensors"
+        file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
+        row = self.row_of(file)
+        assert (row["words"], row["error"]) == ("", "")
+
+    def test_a_torn_file_has_an_error(self, tmp_path: Path) -> None:
+        file = tmp_path / "torn.safetensors"
+        file.write_bytes(b"\xff" * 100)
+        assert self.row_of(file)["error"] == "no safetensors file"
 
 
-def test_the_command_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with_header(tmp_path / "a.safetensors", trigger_word="\x1b[31mred")
-    assert run(["models", "--loras", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
-    assert "a.safetensors" in shown
-    assert "\x1b" not in shown
-    assert run(["models", "--loras", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["words"] == "\x1b[31mred"
-    assert run(["models", "--loras", str(tmp_path / "nowhere")]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+class TestCommand:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return with_header(tmp_path / "a.safetensors", trigger_word="\x1b[31mred").parent
+
+    def test_it_lists_them_with_nothing_that_a_terminal_obeys(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["models", "--loras", str(folder)]) == 0
+        listing = capsys.readouterr().out
+        assert "a.safetensors" in listing
+        assert "\x1b" not in listing
+
+    def test_data_have_the_words_as_they_are(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["models", "--loras", str(folder), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["words"] == "\x1b[31mred"
+
+    def test_a_folder_that_is_not_there_is_one_line(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["models", "--loras", str(folder / "nowhere")]) == 2
+        assert "there is no folder" in capsys.readouterr().err

@@ -88,20 +88,25 @@ class TestPixels:
         second = pixels(backend)
         assert np.abs(second - first).mean() > 1
         assert np.array_equal(second, pixels(tiny(file)))
-        hashed = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert made_with(backend)["loras"][0]["sha256"] == hashed
 
 
 class TestRecords:
     def test_they_name_file_hash_and_weight(self, lora: Path) -> None:
         backend = tiny((lora, 0.5))
-        said = {
+        recorded = {
             "path": str(lora),
             "sha256": hashlib.sha256(lora.read_bytes()).hexdigest(),
             "weight": 0.5,
         }
         drawn = draw(backend, request_for(backend, steps=1))[0]
-        assert drawn.details["loras"] == made_with(backend)["loras"] == [said]
+        assert drawn.details["loras"] == made_with(backend)["loras"] == [recorded]
+
+    def test_a_file_that_changed_has_another_hash(self, tmp_path: Path) -> None:
+        file = write_lora(tmp_path / "x.safetensors")
+        backend = tiny(file)
+        write_lora(file, seed=2)
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert made_with(backend)["loras"][0]["sha256"] == sha256
 
     def test_below_the_home_they_name_no_user(self) -> None:
         file = write_lora(Path.home() / "mine.safetensors")

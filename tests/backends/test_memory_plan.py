@@ -19,7 +19,6 @@ from imagen_nb.backends.flux.memory.plan import (
     STORAGES,
     Machine,
     MemoryPlan,
-    PlanChoice,
 )
 from imagen_nb.backends.flux.memory.words import (
     OFFLOAD_TEXTS,
@@ -78,36 +77,38 @@ class TestTable:
     def test_each_machine_has_its_plan(
         self, row: Any, card: int, ram: int, place: int, packages: frozenset[str], table: Any
     ) -> None:
-        found = plan_for(row, {}, machine(card, ram, packages=packages))
-        assert (found.plan.name, found.fits) == (table[card][place], True)
+        choice = plan_for(row, {}, machine(card, ram, packages=packages))
+        assert (choice.plan.name, choice.fits) == (table[card][place], True)
 
     @pytest.mark.parametrize("ram", [16, 32, 64])
     def test_a_plan_that_fits_takes_no_more_than_there_is(
         self, row: Any, card: int, ram: int
     ) -> None:
-        here = machine(card, ram)
-        found = plan_for(row, {}, here)
-        fits = found.plan.gpu_gb <= here.gpu_gb and found.plan.ram_gb <= here.ram_gb * RAM_SHARE
-        assert found.fits == fits
-        assert all(plan.gpu_gb <= here.gpu_gb for plan in found.smaller)
+        memory = machine(card, ram)
+        choice = plan_for(row, {}, memory)
+        fits = (
+            choice.plan.gpu_gb <= memory.gpu_gb and choice.plan.ram_gb <= memory.ram_gb * RAM_SHARE
+        )
+        assert choice.fits == fits
+        assert all(plan.gpu_gb <= memory.gpu_gb for plan in choice.smaller)
 
     def test_each_smaller_plan_takes_less_than_the_one_before(self, row: Any, card: int) -> None:
-        found = plan_for(row, {}, machine(card))
-        takes = [(plan.gpu_gb, plan.ram_gb) for plan in (found.plan, *found.smaller)]
+        choice = plan_for(row, {}, machine(card))
+        takes = [(plan.gpu_gb, plan.ram_gb) for plan in (choice.plan, *choice.smaller)]
         assert takes == sorted(set(takes), reverse=True)
 
     def test_what_was_better_says_why_it_is_not_used(self, row: Any, card: int) -> None:
-        found = plan_for(row, {}, machine(card))
-        assert all(why for _, why in found.skipped)
-        before = [*MEMORY_PLANS][: [*MEMORY_PLANS].index(found.plan.name)]
-        assert [name for name, _ in found.skipped] == before
+        choice = plan_for(row, {}, machine(card))
+        assert all(why for _, why in choice.skipped)
+        before = [*MEMORY_PLANS][: [*MEMORY_PLANS].index(choice.plan.name)]
+        assert [name for name, _ in choice.skipped] == before
 
     def test_a_card_before_ampere_calculates_in_float16_and_has_no_fp8(
         self, row: Any, card: int
     ) -> None:
-        found = plan_for(row, {}, machine(card, capability=7.5))
-        assert found.plan.dtype == ("float16" if card else "bfloat16")
-        assert found.plan.quantization != "fp8"
+        choice = plan_for(row, {}, machine(card, capability=7.5))
+        assert choice.plan.dtype == ("float16" if card else "bfloat16")
+        assert choice.plan.quantization != "fp8"
 
 
 class TestSizes:
@@ -118,8 +119,8 @@ class TestSizes:
     )
     def test_nothing_is_promised_that_took_more(self, plan: str, peak_gib: float) -> None:
         """huggingface.co/datasets/derekl35/diffusers-quantization-benchmarks, FLUX.1-dev."""
-        found = plan_for(FLUX_DEV, MEMORY_PLANS[plan], machine(80))
-        assert peak_gib * 2**30 / 1e9 <= found.plan.gpu_gb <= peak_gib * 2**30 / 1e9 * 1.05
+        choice = plan_for(FLUX_DEV, MEMORY_PLANS[plan], machine(80))
+        assert peak_gib * 2**30 / 1e9 <= choice.plan.gpu_gb <= peak_gib * 2**30 / 1e9 * 1.05
 
     def test_a_folder_is_as_large_as_its_numbers_in_16_bits(self, schnell_folder: Path) -> None:
         """The weights lie there in float32."""
@@ -143,34 +144,43 @@ class TestSizes:
         file = tmp_path / "q8.gguf"
         with file.open("wb") as opened:
             opened.truncate(12_700_000_000)  # a hole: no room on the disk is taken
-        found = plan_for(FLUX_DEV, validated_memory({"gguf": str(file)}), machine(16))
-        assert (found.plan.name, found.plan.quantization) == ("offloaded", "gguf")
-        assert 12.7 < found.plan.gpu_gb < 15
+        choice = plan_for(FLUX_DEV, validated_memory({"gguf": str(file)}), machine(16))
+        assert (choice.plan.name, choice.plan.quantization) == ("offloaded", "gguf")
+        assert 12.7 < choice.plan.gpu_gb < 15
 
 
 class TestLacking:
     def test_a_missing_package_is_named_with_its_pip_line(self) -> None:
-        found = plan_for(FLUX_DEV, {}, machine(16, packages=frozenset({"torchao"})))
-        whys = dict(plan_for(FLUX_DEV, {}, machine(8, packages=frozenset())).skipped)
-        assert found.plan.name == "fp8-offloaded"
-        assert "pip install bitsandbytes" in whys["nf4-offloaded"]
-        assert 'pip install "imagen_nb[quant]"' in whys["fp8"]
+        reasons = dict(plan_for(FLUX_DEV, {}, machine(8, packages=frozenset())).skipped)
+        assert "pip install bitsandbytes" in reasons["nf4-offloaded"]
+        assert 'pip install "imagen_nb[quant]"' in reasons["fp8"]
+
+    def test_a_package_that_is_there_is_used(self) -> None:
+        choice = plan_for(FLUX_DEV, {}, machine(16, packages=frozenset({"torchao"})))
+        assert choice.plan.name == "fp8-offloaded"
 
     def test_an_old_card_is_told_which_capability_is_needed(self) -> None:
-        found = plan_for(FLUX_DEV, {}, machine(16, capability=8.6))
-        assert found.plan.name == "int8-offloaded"
-        assert "compute capability 8.9, and the card has 8.6" in dict(found.skipped)["fp8"]
+        choice = plan_for(FLUX_DEV, {}, machine(16, capability=8.6))
+        assert choice.plan.name == "int8-offloaded"
+        assert "compute capability 8.9, and the card has 8.6" in dict(choice.skipped)["fp8"]
 
     def test_too_little_ram_is_the_nearest_plan_and_no_promise(self) -> None:
-        found = plan_for(FLUX_DEV, {}, machine(6, ram=8))
-        assert not found.fits
-        assert "will probably fail" in "\n".join(explain_plan("dev", found))
+        choice = plan_for(FLUX_DEV, {}, machine(6, ram=8))
+        assert not choice.fits
+        assert "will probably fail" in "\n".join(explain_plan("dev", choice))
 
-    def test_a_card_is_needed_for_what_needs_one(self) -> None:
-        with pytest.raises(BackendError, match="offload model needs a CUDA graphics card"):
-            plan_for(FLUX_TINY, {"offload": "model"}, machine(0))
-        with pytest.raises(BackendError, match="nf4 needs a CUDA graphics card"):
-            plan_for(FLUX_TINY, {"quantization": "nf4"}, machine(0))
+    @pytest.mark.parametrize(
+        ("memory", "reason"),
+        [
+            ({"offload": "model"}, "offload model needs a CUDA graphics card"),
+            ({"quantization": "nf4"}, "nf4 needs a CUDA graphics card"),
+        ],
+    )
+    def test_without_a_card_what_needs_one_is_refused(
+        self, memory: dict[str, str], reason: str
+    ) -> None:
+        with pytest.raises(BackendError, match=reason):
+            plan_for(FLUX_TINY, memory, machine(0))
 
     def test_without_the_package_that_is_wanted_there_is_no_plan(self) -> None:
         with pytest.raises(BackendError, match="int8 needs torchao: pip install"):
@@ -178,8 +188,12 @@ class TestLacking:
 
     @pytest.mark.parametrize("ram", [1, 2, 4, 16])
     def test_the_embedded_model_is_whole_wherever_python_runs(self, ram: float) -> None:
-        found = plan_for(FLUX_TINY, {}, machine(0, ram))
-        assert (found.plan.recorded(), found.plan.batch, found.fits) == ({}, FLUX_TINY.batch, True)
+        choice = plan_for(FLUX_TINY, {}, machine(0, ram))
+        assert (choice.plan.recorded(), choice.plan.batch, choice.fits) == (
+            {},
+            FLUX_TINY.batch,
+            True,
+        )
 
 
 class TestOverrides:
@@ -198,9 +212,9 @@ class TestOverrides:
         ],
     )
     def test_every_key_wins_over_the_table(self, key: str, value: Any) -> None:
-        found = plan_for(FLUX_DEV, validated_memory({key: value}), machine(24))
-        assert getattr(found.plan, key) == value
-        assert all(getattr(plan, key) == value for plan in found.smaller)
+        choice = plan_for(FLUX_DEV, validated_memory({key: value}), machine(24))
+        assert getattr(choice.plan, key) == value
+        assert all(getattr(plan, key) == value for plan in choice.smaller)
 
     def test_the_keys_are_those_of_the_plan_and_of_the_configuration(self) -> None:
         assert set(MEMORY_KEYS) == set(MemorySettings.model_fields)
@@ -240,9 +254,9 @@ class TestOverrides:
     def test_the_configuration_refuses_what_is_not_known(self, tmp_path: Path) -> None:
         file = tmp_path / "imagen.yaml"
         file.write_text("memory:\n  offload: disk\n  tiling: true\n")
-        said = [str(problem) for problem in validate_file(file)]
-        assert f"{file}:2: memory.offload: expected none, model, group, sequential" in said
-        assert "did you mean memory.vae_tiling?" in "".join(said)
+        problems = [str(problem) for problem in validate_file(file)]
+        assert f"{file}:2: memory.offload: expected none, model, group, sequential" in problems
+        assert "did you mean memory.vae_tiling?" in "".join(problems)
         with pytest.raises(ConfigError):
             load_settings(None, file, {})
 
@@ -268,16 +282,16 @@ class TestWords:
 
     def test_speed_that_is_asked_for_is_said(self) -> None:
         given = {"compile": True, "first_block_cache": 0.08}
-        said = "\n".join(explain_plan("dev", plan_for(FLUX_DEV, given, machine(24))))
-        assert "compiled" in said
-        assert "less than 0.08" in said
+        text = "\n".join(explain_plan("dev", plan_for(FLUX_DEV, given, machine(24))))
+        assert "compiled" in text
+        assert "less than 0.08" in text
 
     def test_the_command_explains_a_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["models", "--plan", "--gpu", "24GB", "--ram", "64GB", "--model", "dev"]
         assert run(command) == 0
-        said = capsys.readouterr().out
-        assert "Plan offloaded, expected to take 24.9 GB on the card and 35.2 GB of RAM" in said
-        assert "whole: takes 39.5 of 25.3 GB on the card" in said
+        text = capsys.readouterr().out
+        assert "Plan offloaded, expected to take 24.9 GB on the card and 35.2 GB of RAM" in text
+        assert "whole: takes 39.5 of 25.3 GB on the card" in text
 
     def test_the_command_gives_data(self, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["models", "--plan", "--gpu", "8", "--capability", "7.5", "--json"]
@@ -320,4 +334,3 @@ class TestWords:
 def test_a_plan_is_recorded_as_what_is_out_of_the_ordinary() -> None:
     plan = replace(MemoryPlan(), quantization="int8", offload="model", gpu_gb=13.0, batch=4)
     assert plan.recorded() == {"quantization": "int8", "offload": "model"}
-    assert isinstance(plan_for(FLUX_TINY, {}, machine(0)), PlanChoice)

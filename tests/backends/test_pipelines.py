@@ -45,38 +45,55 @@ class Case:
 MASKED = {"image": PICTURE, "mask_image": HALF}
 AS_ASKED = {"max_area": SIDE * SIDE, "_auto_resize": False}
 # Of 3 steps, a strength of 0.5 leaves one out; above 2/3 none, and all would begin with mere noise.
+HALF_DRAWN = {"init_image": PICTURE, "strength": 0.5}
+HALF_DRAWN_BY_DIFFUSERS = {"image": PICTURE, "strength": 0.5}
+WITH_MASK = {"init_image": PICTURE, "mask": HALF}
 CASES = {
     "image": Case(
-        "dev_folder", "FluxImg2ImgPipeline", {"init_image": PICTURE, "strength": 0.5},
-        {"image": PICTURE, "strength": 0.5},
+        "dev_folder",
+        "FluxImg2ImgPipeline",
+        HALF_DRAWN,
+        HALF_DRAWN_BY_DIFFUSERS,
     ),
     "image, schnell": Case(
-        "schnell_folder", "FluxImg2ImgPipeline", {"init_image": PICTURE, "strength": 0.5},
-        {"image": PICTURE, "strength": 0.5},
+        "schnell_folder",
+        "FluxImg2ImgPipeline",
+        HALF_DRAWN,
+        HALF_DRAWN_BY_DIFFUSERS,
     ),
     "inpaint": Case(
-        "dev_folder", "FluxInpaintPipeline",
-        {"init_image": PICTURE, "mask": HALF, "strength": 0.5}, MASKED | {"strength": 0.5},
+        "dev_folder",
+        "FluxInpaintPipeline",
+        HALF_DRAWN | {"mask": HALF},
+        MASKED | {"strength": 0.5},
     ),
     "fill": Case(
-        "fill_folder", "FluxFillPipeline", {"init_image": PICTURE, "mask": HALF},
+        "fill_folder",
+        "FluxFillPipeline",
+        WITH_MASK,
         MASKED | {"strength": 1.0},
     ),
     "kontext": Case(
-        "kontext_folder", "FluxKontextPipeline", {"init_image": PICTURE},
+        "kontext_folder",
+        "FluxKontextPipeline",
+        {"init_image": PICTURE},
         {"image": PICTURE, **AS_ASKED},
     ),
     "kontext, no image": Case("kontext_folder", "FluxKontextPipeline", {}, AS_ASKED),
     "kontext, inpaint": Case(
-        "kontext_folder", "FluxKontextInpaintPipeline",
-        {"init_image": PICTURE, "mask": HALF, "strength": 0.5},
+        "kontext_folder",
+        "FluxKontextInpaintPipeline",
+        HALF_DRAWN | {"mask": HALF},
         MASKED | AS_ASKED | {"strength": 0.5},
     ),
     "klein": Case(
-        "klein_folder", "Flux2KleinPipeline", {"init_image": PICTURE}, {"image": PICTURE}
+        "klein_folder",
+        "Flux2KleinPipeline",
+        {"init_image": PICTURE},
+        {"image": PICTURE},
     ),
     "klein, no image": Case("klein_folder", "Flux2KleinPipeline"),
-}  # fmt: skip
+}
 INT8 = {"image": 24, "fill": 24, "kontext": 24, "klein": 24}  # of 255, at any pixel
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -108,10 +125,16 @@ def by_diffusers(case: Case, folder: Path, backend: FluxBackend, **more: Any) ->
     pipeline.set_progress_bar_config(disable=True)
     request = request_for(backend, seed=SEED, steps=STEPS, extras=case.extras)
     pixels = pipeline(
-        prompt="a boat", generator=torch.Generator("cpu").manual_seed(SEED), width=SIDE,
-        height=SIDE, num_inference_steps=STEPS, guidance_scale=request.guidance,
-        max_sequence_length=request.max_sequence_length, output_type="np", **case.plain | more,
-    ).images[0]  # fmt: skip
+        prompt="a boat",
+        generator=torch.Generator("cpu").manual_seed(SEED),
+        width=SIDE,
+        height=SIDE,
+        num_inference_steps=STEPS,
+        guidance_scale=request.guidance,
+        max_sequence_length=request.max_sequence_length,
+        output_type="np",
+        **case.plain | more,
+    ).images[0]
     return np.asarray(to_image(pixels, request))
 
 
@@ -251,11 +274,11 @@ class TestNegativePrompt:
 
 class TestPreviews:
     def steps_of(self, folder: Path, extras: dict[str, Any]) -> Iterator[Step]:
-        backend, told = custom(str(folder)), list[Step]()
+        backend, steps = custom(str(folder)), list[Step]()
         size = {"steps": 4, "width": SIDE, "height": SIDE}
-        draw(backend, request_for(backend, extras=extras, **size), progress=told.append)
-        assert told
-        return iter(told)
+        draw(backend, request_for(backend, extras=extras, **size), progress=steps.append)
+        assert steps
+        return iter(steps)
 
     @pytest.mark.parametrize("name", ["image", "inpaint", "fill", "kontext"])
     def test_there_is_one_after_each_step(self, name: str, request: pytest.FixtureRequest) -> None:
@@ -265,8 +288,8 @@ class TestPreviews:
             assert step.preview(0).mode == "RGB"
 
     def test_from_an_image_the_steps_are_those_that_are_run(self, dev_folder: Path) -> None:
-        told = [*self.steps_of(dev_folder, {"init_image": PICTURE, "strength": 0.5})]
-        assert [(step.step, step.steps) for step in told] == [(1, 2), (2, 2)]
+        steps = self.steps_of(dev_folder, HALF_DRAWN)
+        assert [(step.step, step.steps) for step in steps] == [(1, 2), (2, 2)]
 
     @pytest.mark.parametrize("name", ["klein", "klein, no image"])
     def test_klein_has_none(self, name: str, klein_folder: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from imagen_nb.backends import backend_names, backend_rows, make_backend
-from imagen_nb.backends.auto import choose_backend, describe_backend
-from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.backends.session import choose_backend, describe_backend
+from imagen_nb.errors import UsageError
 
 OURS = {"flux", "flux-dev-local", "flux-schnell-local", "flux-tiny-local"}
 
@@ -34,29 +35,52 @@ class TestRegistry:
             make_backend("flux-hasty")
 
     def test_an_unknown_option_is_answered_with_the_known_ones(self) -> None:
-        with pytest.raises(
-            UsageError, match="backend flux takes model, loras, memory, and was given modle"
-        ):
+        message = "backend flux takes model, loras, memory, and was given modle"
+        with pytest.raises(UsageError, match=message):
             make_backend("flux", modle="x")
-        with pytest.raises(
-            UsageError, match="flux-tiny-local takes loras, memory, and was given model"
-        ):
+
+    def test_an_option_of_another_backend_is_unknown(self) -> None:
+        message = "flux-tiny-local takes loras, memory, and was given model"
+        with pytest.raises(UsageError, match=message):
             make_backend("flux-tiny-local", model="x")
 
-    def test_the_list_says_what_is_missing(self, hub_cache: Path) -> None:
-        rows = {row["name"]: row for row in backend_rows()}
+
+class TestRows:
+    @pytest.fixture
+    def rows(self, hub_cache: Path) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in backend_rows()}
+
+    def test_all_backends_have_the_same_columns(self, rows: dict[str, dict[str, Any]]) -> None:
         assert set(rows) >= OURS
+        assert len({tuple(row) for row in rows.values()}) == 1
+
+    def test_missing_weights_come_with_the_command(self, rows: dict[str, dict[str, Any]]) -> None:
         assert not rows["flux-dev-local"]["available"]
         assert "hf download" in rows["flux-dev-local"]["reason"]
-        assert "model=" in rows["flux"]["reason"]
-        assert len({frozenset(row) for row in rows.values()}) == 1  # the same columns in all
 
-    def test_a_backend_is_described_in_one_line(self, hub_cache: Path) -> None:
+    def test_a_missing_option_is_named(self, rows: dict[str, dict[str, Any]]) -> None:
+        assert "model=" in rows["flux"]["reason"]
+
+    def test_a_model_that_needs_an_image_has_a_price_too(
+        self, rows: dict[str, dict[str, Any]]
+    ) -> None:
+        assert rows["flux-fill-dev-local"]["cost_usd"] == 0
+
+
+@pytest.mark.usefixtures("hub_cache")
+class TestDescription:
+    def test_of_auto_it_says_why(self) -> None:
         assert describe_backend("auto").startswith("auto: drawing with flux-tiny-local")
-        assert describe_backend("flux-schnell-local").startswith(
-            "flux-schnell-local: the weights of"
-        )
-        with pytest.raises(ImagenError, match="unknown backend"):
+
+    def test_of_one_that_can_draw_it_is_the_name(self) -> None:
+        assert describe_backend("flux-tiny-local") == "flux-tiny-local"
+
+    def test_of_one_that_cannot_it_says_why(self) -> None:
+        line = describe_backend("flux-schnell-local")
+        assert line.startswith("flux-schnell-local: the weights of")
+
+    def test_an_unknown_name_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="unknown backend"):
             describe_backend("flux-hasty")
 
 

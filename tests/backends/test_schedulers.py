@@ -39,7 +39,7 @@ def own_scheduler(backend: FluxBackend) -> Any:
     return backend._loaded.pipeline().scheduler
 
 
-def told(extras: dict[str, Any], backend: FluxBackend) -> str:
+def refusal(extras: dict[str, Any], backend: FluxBackend) -> str:
     with pytest.raises(UsageError) as error:
         drawn(backend, **extras)
     return str(error.value)
@@ -77,9 +77,9 @@ class TestEach:
     def test_one_that_cannot_is_refused_and_others_are_named(
         self, backend: FluxBackend, name: str
     ) -> None:
-        said = told({"scheduler": name, "init_image": PICTURE}, backend)
-        assert said.startswith(f"the scheduler {name} does not go with init_image: use one of ")
-        assert all(other in said for other in FROM_IMAGE)
+        line = refusal({"scheduler": name, "init_image": PICTURE}, backend)
+        assert line.startswith(f"the scheduler {name} does not go with init_image: use one of ")
+        assert all(other in line for other in FROM_IMAGE)
 
     @pytest.mark.parametrize("name", SCHEDULERS)
     def test_its_class_is_one_of_diffusers(self, name: str) -> None:
@@ -101,7 +101,9 @@ class TestAmongThem:
         assert len({drawn(backend, name).image.tobytes() for name in SCHEDULERS}) == len(SCHEDULERS)
 
     def test_an_unknown_one_is_answered_with_the_known_ones(self, backend: FluxBackend) -> None:
-        assert told({"scheduler": "heun"}, backend).endswith(f"use one of {', '.join(SCHEDULERS)}")
+        assert refusal({"scheduler": "heun"}, backend).endswith(
+            f"use one of {', '.join(SCHEDULERS)}"
+        )
 
     def test_a_batch_is_drawn_as_each_alone(self, folder: Path) -> None:
         backend = custom(str(folder), memory={"batch": 2})

@@ -68,8 +68,8 @@ class TestMissing:
 
     def test_looking_loads_no_torch(self) -> None:
         code = (
-            "import sys; from imagen_nb.backends import backend_rows; listed_backends();"
-            "from imagen_nb.backends.auto import choose_backend; choose();"
+            "import sys; from imagen_nb.backends import backend_rows; backend_rows();"
+            "from imagen_nb.backends.session import choose_backend; choose_backend();"
             "print({'torch', 'diffusers', 'transformers', 'PIL'} & set(sys.modules))"
         )
         command = [sys.executable, "-W", "error", "-c", code]

@@ -1,4 +1,4 @@
-"""Local FLUX through diffusers: any model of FLUX layout, on a GPU or the CPU."""
+"""Draws with local FLUX through diffusers: any model of its layout, on a GPU or CPU."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
 
 class Preset(Protocol):
-    """What makes the backend of one row, not yet loaded."""
+    """Makes the backend of one row, not yet loaded."""
 
     def __call__(
         self, loras: Loras | None = None, memory: Memory | None = None
     ) -> FluxBackend:
-        """With these LoRAs, and what of its memory plan is set."""
+        """Make it with these LoRAs; `memory`: what is set of its memory plan."""
         ...
 
 
 def preset_of(row: Model) -> Preset:
-    """What makes a row's backend."""
+    """Return the factory of a row's backend, for the entry point of its name."""
 
     def make(loras: Loras | None = None, memory: Memory | None = None) -> FluxBackend:
         return FluxBackend(row, loras, memory)
@@ -63,9 +63,13 @@ def preset_of(row: Model) -> Preset:
 def custom(
     model: str | None = None, loras: Loras | None = None, memory: Memory | None = None
 ) -> FluxBackend:
-    """Any folder or Hugging Face id of FLUX layout, not yet loaded.
+    """Make the backend of any folder or Hugging Face id of FLUX layout, not yet loaded.
 
-    Raises `UsageError` without a model and `BackendError` for a folder that is no FLUX pipeline.
+    `memory`: what is set of its memory plan, see `MEMORY_KEYS`. Raise `UsageError`
+    without a model, and `BackendError` for a folder that holds no FLUX pipeline.
+
+    Example:
+        >>> custom("~/models/my-flux", loras=[("ink.safetensors", 0.8)])
     """
     if not model:
         raise UsageError(
@@ -77,7 +81,7 @@ def custom(
 
 
 class FluxBackend:
-    """Draws with one model's FluxPipeline, with or without LoRAs; loads it at the first picture.
+    """Draws with one model, with or without LoRAs; loads it at the first picture.
 
     A call of `draw` takes the LoRAs' files as they are when it begins.
     """
@@ -89,42 +93,41 @@ class FluxBackend:
         memory: Memory | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        """`memory`: what of its memory plan is set. `options`: what records say of the row.
+        """Make it without loading the model.
 
-        Raises `UsageError` for loras or memory that are none, `BackendError` for LoRAs that are
-        not there.
+        `memory`: what is set of its memory plan. `options`: what records say of the
+        row. Raise `UsageError` for invalid loras or memory, `BackendError` for LoRAs
+        that are not there.
         """
-        wanted = validated_memory(memory)
+        memory = validated_memory(memory)
         self.row = row
-        self._options = dict(options or {}) | ({"memory": wanted} if wanted else {})
-        self._named = validated_loras(loras)
-        if self._named:
-            require_peft()
-            hash_loras(self._named)
         self.name, self.model = row.name, row.recorded
-        self.defaults, self.limits = (
-            row.defaults,
-            replace(row.limits, takes=row.kind.takes),
-        )
-        self._loaded = shared_model(row, wanted)
+        self.defaults = row.defaults
+        self.limits = replace(row.limits, takes=row.kind.takes)
+        self._options = dict(options or {})
+        if memory:
+            self._options["memory"] = memory
+        self._lora_paths = validated_loras(loras)
+        if self._lora_paths:
+            require_peft()
+            hash_loras(self._lora_paths)
+        self._loaded = shared_model(row, memory)
 
     @property
     def made_with(self) -> dict[str, Any]:
         """See `imagen_nb.backends.made_with`."""
-        return {
-            "options": self._options,
-            "loras": [lora.recorded() for lora in hash_loras(self._named)],
-        }
+        loras = hash_loras(self._lora_paths)
+        return {"options": self._options, "loras": [lora.recorded() for lora in loras]}
 
     def availability(self) -> Availability:
-        """Whether the weights are here; looks at files only."""
+        """Say whether the weights are on this machine; looks at files only."""
         folder = locate_weights(self.row)
         if folder is None or explain_incomplete(folder):
             return Availability(False, explain_missing(self.row))
         return Availability(True)
 
     def cost_usd(self, request: Request) -> float:
-        """Nothing: the machine is the user's own."""
+        """Return 0: the machine is the user's own."""
         return 0.0
 
     def draw(
@@ -133,11 +136,12 @@ class FluxBackend:
         progress: Progress | None,
         cancel: threading.Event,
     ) -> Iterator[Drawn]:
-        """Draw in batches of like requests; see `Backend.draw`.
+        """Draw in batches of similar requests; see `Backend.draw`.
 
-        What finds the card's memory too small is drawn once more, with the next smaller plan.
+        A batch for which the card's memory proves too small is drawn once more, with
+        the next smaller plan.
         """
-        loras, first, failed = hash_loras(self._named), 0, -1
+        loras, first, failed = hash_loras(self._lora_paths), 0, -1
         drawing = DrawCall(
             self._loaded, loras, self._options, requests, progress, cancel
         )
@@ -152,26 +156,25 @@ class FluxBackend:
                 if first == failed:
                     raise
                 failed, why = first, str(error)
-            # The error is gone by now, and what its frames held of the card's memory with it.
-            if not self._fell_back():
+            # The error is gone by now, and what its frames held of the card's memory
+            # with it.
+            if not self._fall_back():
                 raise CardMemoryError(why)
 
     def _plan(self) -> MemoryPlan:
         with self._loaded.lock:
             return self._loaded.plan
 
-    def _fell_back(self) -> bool:
-        """Whether there is a smaller plan to go on with; says so."""
+    def _fall_back(self) -> bool:
+        """Go on with the next smaller plan and say so; False when there is none."""
         with self._loaded.lock:
-            said = self._loaded.fall_back()
-        if said:
-            print_notice(said)
-        return bool(said)
+            notice = self._loaded.fall_back()
+        if notice:
+            print_notice(notice)
+        return bool(notice)
 
 
-schnell, dev, krea = preset_of(FLUX_SCHNELL), preset_of(FLUX_DEV), preset_of(FLUX_KREA)
-fill, kontext, klein = (
-    preset_of(FLUX_FILL),
-    preset_of(FLUX_KONTEXT),
-    preset_of(FLUX_KLEIN),
-)
+# The entry points of pyproject.toml.
+schnell, dev = preset_of(FLUX_SCHNELL), preset_of(FLUX_DEV)
+krea, fill = preset_of(FLUX_KREA), preset_of(FLUX_FILL)
+kontext, klein = preset_of(FLUX_KONTEXT), preset_of(FLUX_KLEIN)

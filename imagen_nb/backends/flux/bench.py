@@ -1,4 +1,4 @@
-"""Times the memory plans of a model on this machine, each with a pipeline of its own."""
+"""Times the memory plans of a model on this machine, each with its own pipeline."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.drawing.encoders import free_memory
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import (
-    MEMORY_PLANS,
-    Machine,
-    MemoryPlan,
-    PlanChoice,
-)
+from imagen_nb.backends.flux.memory.plan import MEMORY_PLANS, Machine, MemoryPlan
 from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
@@ -31,9 +26,10 @@ _BENCH_PROMPT = "a tiny lighthouse on a stormy cliff, photo"
 
 @dataclass(frozen=True, slots=True)
 class PlanTiming:
-    """One plan: seconds of the first picture, loading included, and of the same one once more.
+    """One plan: seconds of the first picture, loading included, and of the same again.
 
-    `peak_gb` is of the card, 0 without one; `error` says why there are no figures.
+    `expected_gb`, `peak_gb`: of the card's memory, 0 without a card. `error`: why there
+    are no figures.
     """
 
     plan: str
@@ -45,24 +41,27 @@ class PlanTiming:
 
     @property
     def outcome(self) -> str:
-        """In a phrase."""
+        """Return it in a phrase."""
         return self.error or f"{self.next_s:.1f} s a picture, {self.peak_gb:.1f} GB"
 
     def as_data(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return it as JSON values."""
         return asdict(self)
 
 
 def plans_to_time(row: Model, machine: Machine) -> list[MemoryPlan]:
-    """The plan of a machine and all smaller ones."""
-    found: PlanChoice = plan_for(row, {}, machine)
-    return [found.plan, *found.smaller]
+    """Return the plan of a machine and all smaller ones."""
+    choice = plan_for(row, {}, machine)
+    return [choice.plan, *choice.smaller]
 
 
 def time_plans(
     row: Model, machine: Machine, steps: int | None = None
 ) -> Iterator[PlanTiming]:
-    """Draw two pictures with each plan, one plan after the other."""
+    """Draw two pictures with each plan, one plan after the other.
+
+    `steps`: the model's own by default. A plan that fails is yielded with its error.
+    """
     for plan in plans_to_time(row, machine):
         yield _time_plan(row, plan, steps)
         free_memory()
@@ -71,9 +70,13 @@ def time_plans(
 def _time_plan(row: Model, plan: MemoryPlan, steps: int | None) -> PlanTiming:
     backend = FluxBackend(row, memory=dict(MEMORY_PLANS[plan.name]) | {"batch": 1})
     request = resolve(
-        _BENCH_PROMPT, defaults=backend.defaults, limits=backend.limits, seed=1, steps=steps,
+        _BENCH_PROMPT,
+        defaults=backend.defaults,
+        limits=backend.limits,
+        seed=1,
+        steps=steps,
         extras={name: _white_image(row) for name in backend.limits.takes.needs},
-    )  # fmt: skip
+    )
     _reset_peak_memory()
     try:
         first = _seconds_to_draw(backend, request)
@@ -86,7 +89,7 @@ def _time_plan(row: Model, plan: MemoryPlan, steps: int | None) -> PlanTiming:
 
 
 def _white_image(row: Model) -> Image:
-    """An image to paint over, and a mask that says all of it."""
+    """Return an image to paint over, which is also a mask of all of it."""
     import PIL.Image
 
     return PIL.Image.new("L", (row.defaults.width, row.defaults.height), 255)
@@ -109,17 +112,15 @@ def _reset_peak_memory() -> None:
 def _peak_memory_gb() -> float:
     import torch
 
-    return (
-        round(torch.cuda.max_memory_allocated() / 1e9, 2)
-        if torch.cuda.is_available()
-        else 0.0
-    )
+    if not torch.cuda.is_available():
+        return 0.0
+    return round(torch.cuda.max_memory_allocated() / 1e9, 2)
 
 
 def timings_as_markdown(
     model: str, machine: Machine, rows: Sequence[PlanTiming]
 ) -> str:
-    """The figures as a table to paste, with what they were measured on."""
+    """Return the figures as a Markdown table, with what they were measured on."""
     libraries = ", ".join(f"{name} {version}" for name, version in library_versions())
     lines = [
         f"{model} on {describe_machine(machine)}; {libraries}",

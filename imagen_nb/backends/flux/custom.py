@@ -1,4 +1,4 @@
-"""What a FLUX model's own configuration says about drawing with it."""
+"""Any folder or Hugging Face id as a model: its own configuration says how to draw."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from imagen_nb.backends.flux.models import (
 )
 from imagen_nb.backends.flux.pipelines import FLUX_1
 from imagen_nb.backends.flux.weights import (
-    WEIGHT_PATTERNS,
     explain_incomplete,
     explain_missing,
     load_json_object,
     locate_weights,
+    weight_files,
 )
 from imagen_nb.errors import BackendError
 
-_BATCHED_BELOW_GB, _FLOAT32_BELOW_GB = (
-    1.0,
-    8.0,
-)  # below: drawn in batches; above: float32 would fill a CPU's memory
+_BATCHED_BELOW_GB = 1.0  # of weights: one picture alone would not keep a machine busy
+_FLOAT32_BELOW_GB = 8.0  # of weights: more in float32 would fill a CPU's memory
 
 
 def custom_model(source: str) -> Model:
-    """The row of any folder or Hugging Face id of FLUX layout.
+    """Return the row of any folder or Hugging Face id of FLUX layout.
 
-    The configuration decides where it is on this machine; an id that is not gets dev's defaults
-    until it is fetched. Raises `BackendError` when there is a folder and it is no FLUX pipeline.
+    Its configuration decides defaults and limits; an id that is not on this machine has
+    dev's until it is fetched. Raise `BackendError` for a folder that is not there or
+    holds no FLUX pipeline.
     """
     for known in LOCAL_MODELS:
         if source == known.source:
@@ -56,15 +55,14 @@ def custom_model(source: str) -> Model:
 def _configured_model(row: Model, folder: Path) -> Model:
     vae = load_json_object(folder / "vae" / "config.json")
     transformer = load_json_object(folder / "transformer" / "config.json")
+    index = load_json_object(folder / "model_index.json")
     try:
         multiple, side = _multiple_and_side(vae)
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise BackendError(
             f"{folder}/vae/config.json is of no AutoencoderKL ({error!r})"
         ) from None
-    row = replace(
-        row, pipeline=str(load_json_object(folder / "model_index.json")["_class_name"])
-    )
+    row = replace(row, pipeline=str(index["_class_name"]))
     base = _most_similar_model(row, bool(transformer.get("guidance_embeds")))
     size_gb = weight_files_gb(row, folder)
     return replace(
@@ -78,9 +76,10 @@ def _configured_model(row: Model, folder: Path) -> Model:
 
 
 def _multiple_and_side(vae: dict[str, Any]) -> tuple[int, int]:
-    """What sides are multiples of, and the native side; pixels.
+    """Return what sides are multiples of, and the native side, in pixels.
 
-    As FluxPipeline counts: the VAE halves once less than it has levels, and patches are 2 × 2.
+    Counted as by FluxPipeline: the VAE halves once less than it has levels, and patches
+    are 2 × 2.
     """
     multiple = 2 ** len(list(vae["block_out_channels"]))
     native = int(vae.get("sample_size", 1024))
@@ -90,18 +89,17 @@ def _multiple_and_side(vae: dict[str, Any]) -> tuple[int, int]:
 
 
 def _most_similar_model(row: Model, guided: bool) -> Model:
-    """The known model that is most like it: of its class, and distilled or not as it is."""
+    """Return the known model of its class, distilled if it is, undistilled if not."""
     if row.pipeline == FLUX_1.plain:
         return FLUX_DEV if guided else FLUX_SCHNELL
     return next(known for known in LOCAL_MODELS if known.pipeline == row.pipeline)
 
 
 def weight_files_gb(row: Model, folder: Path) -> float:
-    """Size of all weights of a pipeline's folder."""
-    files = (
-        file
-        for part in row.kind.networks
-        for kind in WEIGHT_PATTERNS
-        for file in (folder / part).glob(kind)
-    )
+    """Return the size of all files with weights in a pipeline's folder.
+
+    In GB of 10⁹ bytes, as they are stored: see `weights_gb_in_16_bits` for what they
+    take when drawn with.
+    """
+    files = [file for part in row.kind.networks for file in weight_files(folder / part)]
     return sum(file.stat().st_size for file in files) / 1e9

@@ -1,4 +1,4 @@
-"""The libraries that draw: their versions, and how they are kept quiet."""
+"""The libraries that draw: their versions, and how to keep them quiet."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-_CHATTY_LOGGERS = (
-    "torchao",
-    "torch.utils._pytree",
-)  # loggers of what diffusers loads where it is there
+# Loggers of what diffusers loads where it is installed.
+_CHATTY_LOGGERS = ("torchao", "torch.utils._pytree")
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No bars and no advice from diffusers, transformers and what they load; errors still show.
+    """Silence progress bars and advice of diffusers, transformers and what they load.
 
-    Their advice is for programmers, and it would print prompts, which are untrusted, as they are.
+    Errors still show. The advice is for programmers, and it would print prompts, which
+    are untrusted, as they are.
     """
     from diffusers.utils import logging as diffusers
     from transformers.utils import logging as transformers
 
-    advisers = [(it, it.level) for it in map(logging.getLogger, _CHATTY_LOGGERS)]
+    loggers = [logging.getLogger(name) for name in _CHATTY_LOGGERS]
+    levels = [logger.level for logger in loggers]
     before = [
-        (it, it.get_verbosity(), it.is_progress_bar_enabled())
-        for it in (diffusers, transformers)
+        (library, library.get_verbosity(), library.is_progress_bar_enabled())
+        for library in (diffusers, transformers)
     ]
     for library, _, _ in before:
         library.set_verbosity_error()
         library.disable_progress_bar()
-    for adviser, _ in advisers:
-        adviser.setLevel(logging.ERROR)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -40,13 +40,13 @@ def quietly() -> Iterator[None]:
             library.set_verbosity(verbosity)
             if had_bar:
                 library.enable_progress_bar()
-        for adviser, level in advisers:
-            adviser.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-@functools.cache  # 1 ms each: they are read from files
+@functools.cache  # 1 ms each: versions are read from files
 def library_versions() -> tuple[tuple[str, str], ...]:
-    """Names and versions of the libraries that draw."""
+    """Return name and version of each library that draws, e.g. ("torch", "2.8.0")."""
     return tuple(
         (name, version(name)) for name in ("diffusers", "torch", "transformers")
     )

@@ -1,4 +1,4 @@
-"""Where LoRAs are (paths, folders, Hugging Face's cache), and what their headers say of them."""
+"""Locates LoRAs by path, folder or Hugging Face id, and reads their headers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from imagen_nb.system.paths import absolute_path, expand_user
 
 LORA_SUFFIX = ".safetensors"
 _TRIGGER_FIELDS = (  # of a header, the best first
-    "modelspec.trigger_phrase", "trigger_phrase", "trigger_words", "trigger_word",
-    "instance_prompt", "ss_trigger_words",
-)  # fmt: skip
+    "modelspec.trigger_phrase",
+    "trigger_phrase",
+    "trigger_words",
+    "trigger_word",
+    "instance_prompt",
+    "ss_trigger_words",
+)
 _BASE_MODEL_FIELDS = ("modelspec.architecture", "ss_base_model_version", "base_model")
-_MAX_TAGS = 3  # of those that most pictures of the training had
-_MAX_HEADER_BYTES = 100_000_000  # bytes: the format's own limit
+_MAX_TAGS = 3  # the most frequent ones of the training
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
 def locate_lora(given: str | os.PathLike[str]) -> Path:
-    """The file that is meant: by its own path, by a folder that has one, or by a Hugging Face id.
+    """Return the file that a user names: by its path, its folder, or a Hugging Face id.
 
-    An id, `owner/name` or `owner/name/file.safetensors`, must be in Hugging Face's cache. Raises
-    `UsageError` for a folder with several, `BackendError` for an id that is not here.
+    A folder must have one LoRA. An id, `owner/name` or `owner/name/file.safetensors`,
+    must be in Hugging Face's cache. The path of a file need not exist. Raise
+    `UsageError` for a folder with none or several, `BackendError` for an id that is not
+    in the cache.
     """
     path = absolute_path(Path(given))
     if path.is_dir():
@@ -42,7 +48,7 @@ def locate_lora(given: str | os.PathLike[str]) -> Path:
     folder = _cached_snapshot("/".join(parts[:2]))
     if folder is None:
         if path.suffix == LORA_SUFFIX:
-            return path  # a file of a folder that is not there: that is what is said
+            return path  # rather a file in a missing folder: whoever reads it says so
         raise BackendError(
             f"the LoRA {given} is neither a file here nor in Hugging Face's cache: run "
             f"`hf download {'/'.join(parts[:2])}`"
@@ -74,9 +80,11 @@ def _only_lora_in(folder: Path) -> Path:
 
 
 def lora_rows(folder: Path) -> list[dict[str, Any]]:
-    """A row for each LoRA in a folder and below it: path, size, base model, trigger words.
+    """Return a row for each LoRA in a folder and below it, sorted by path.
 
-    Raises `UsageError` when there is no such folder. A file that cannot be read has an `error`.
+    Columns: `file` (relative), `megabytes`, `base` (model), `words` (that trigger it)
+    and `error`, why a file cannot be read. Raise `UsageError` when there is no such
+    folder.
     """
     root = expand_user(folder)
     if not root.is_dir():
@@ -109,28 +117,31 @@ def _lora_row(root: Path, path: Path) -> dict[str, Any]:
 
 
 def _load_header(path: Path) -> dict[str, str]:
-    """The texts of a file's header (https://github.com/huggingface/safetensors, Format)."""
+    """Return the texts of a file's header.
+
+    See "Format" at https://github.com/huggingface/safetensors.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length < min(_MAX_HEADER_BYTES, path.stat().st_size):
             raise ValueError("its header is longer than it")
-        found = json.loads(file.read(length))
-    texts = found.get("__metadata__") or {} if isinstance(found, dict) else {}
+        header = json.loads(file.read(length))
+    texts = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(texts, dict):  # anybody may write a header
+        return {}
     return {str(name): str(text) for name, text in texts.items()}
 
 
 def _trigger_words(header: dict[str, str]) -> Iterator[str]:
-    """What a prompt must say for the LoRA to work, as far as its header knows."""
+    """Yield what a prompt must say for the LoRA to work, as far as its header knows."""
     phrase = next((header[name] for name in _TRIGGER_FIELDS if header.get(name)), "")
     if phrase:
         yield phrase
         return
-    counted: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     try:
         for tags in json.loads(header.get("ss_tag_frequency", "{}")).values():
-            counted.update(
-                {str(tag).strip(): int(count) for tag, count in tags.items()}
-            )
+            counts.update({str(tag).strip(): int(count) for tag, count in tags.items()})
     except (ValueError, TypeError, AttributeError):  # anybody may write a header
         return
-    yield from (tag for tag, _ in counted.most_common(_MAX_TAGS) if tag)
+    yield from (tag for tag, _ in counts.most_common(_MAX_TAGS) if tag)

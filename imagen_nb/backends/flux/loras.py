@@ -1,4 +1,4 @@
-"""LoRA files: which ones, how strongly, whether they are still the same, and into a pipeline."""
+"""LoRAs: which files at which weight, hashed for records, and put into a pipeline."""
 
 from __future__ import annotations
 
@@ -35,43 +35,44 @@ _LORA_FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class LoraFile:
-    """A file as it is now, and how strongly it works."""
+    """A file as it is now, and the weight that it has in the model."""
 
     path: Path
     weight: float
     sha256: str
 
     def recorded(self) -> dict[str, Any]:
-        """As records have it."""
-        return {
-            "path": portable_path(self.path),
-            "sha256": self.sha256,
-            "weight": self.weight,
-        }
+        """Return it as records have it: `path`, `sha256`, `weight`."""
+        path = portable_path(self.path)
+        return {"path": path, "sha256": self.sha256, "weight": self.weight}
 
 
 def validated_loras(given: Any) -> tuple[tuple[Path, float], ...]:
-    """The files and weights that a user names; None names none.
+    """Return the paths and weights of the LoRAs that a user names; None names none.
 
-    A file is named by its path, by a folder that has no other one, or by the id of a model in
-    Hugging Face's cache. Raises `UsageError` for what is neither a file's name nor a weight, and
-    for a file named twice, `BackendError` for an id that is not in the cache.
+    One is named by its path, by a folder that has no other one, or by the id of a model
+    in Hugging Face's cache; its weight is 1 by default. Raise `UsageError` for anything
+    else and for a file named twice, `BackendError` for an id that is not in the cache.
+
+    Example:
+        >>> validated_loras(["ink.safetensors", ("me/boats", 0.5)])
     """
     if given is None:
         return ()
-    one = isinstance(given, (str, os.PathLike)) or _is_weighted_lora(given)
-    if not one and (isinstance(given, Mapping) or not isinstance(given, Iterable)):
+    if isinstance(given, (str, os.PathLike)) or _is_weighted_lora(given):
+        given = [given]
+    elif isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise UsageError(f"{_LORA_FORMS}, not {given!r}")
-    found = tuple(_path_and_weight(item) for item in ([given] if one else given))
-    if len({path for path, _ in found}) < len(found):
+    loras = tuple(_path_and_weight(item) for item in given)
+    if len({path for path, _ in loras}) < len(loras):
         raise UsageError(
             "a LoRA is named twice: give it once, with the weights added up"
         )
-    return found
+    return loras
 
 
 def _is_weighted_lora(given: Any) -> bool:
-    """A file and its weight: in YAML that is a list, too."""
+    """Return whether it is a file with its weight: a pair, or a list as YAML has it."""
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
         return False
     return isinstance(given[1], (int, float)) and not isinstance(given[1], bool)
@@ -90,7 +91,7 @@ def _path_and_weight(given: Any) -> tuple[Path, float]:
 
 
 def parse_lora(text: str) -> tuple[str, float]:
-    """A file and its weight from `FILE` or `FILE:WEIGHT`."""
+    """Return file and weight of `FILE` or `FILE:WEIGHT`; the weight is 1 by default."""
     file, colon, weight = text.rpartition(":")
     try:
         return (file, float(weight)) if colon else (text, 1.0)
@@ -98,21 +99,21 @@ def parse_lora(text: str) -> tuple[str, float]:
         return text, 1.0
 
 
-def hash_loras(names: Iterable[tuple[Path, float]]) -> tuple[LoraFile, ...]:
-    """The files as they are now; one is hashed again only when it changed.
+def hash_loras(paths: Iterable[tuple[Path, float]]) -> tuple[LoraFile, ...]:
+    """Return the files as they are now; one is hashed again only when it changed.
 
-    Raises `BackendError` when one is not there.
+    Raise `BackendError` when one cannot be read.
     """
-    found = []
-    for path, weight in names:
+    loras = []
+    for path, weight in paths:
         try:
-            facts = path.stat()
-            hash = _lora_sha256(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            stat = path.stat()
+            sha256 = _lora_sha256(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
         except OSError as error:
             reason = error.strerror or str(error)
             raise BackendError(f"cannot read the LoRA {path}: {reason}") from None
-        found.append(LoraFile(path, weight, hash))
-    return tuple(found)
+        loras.append(LoraFile(path, weight, sha256))
+    return tuple(loras)
 
 
 @functools.lru_cache(maxsize=64)
@@ -121,10 +122,10 @@ def _lora_sha256(path: Path, *version: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def loras_of_record(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    """The `loras` of a record as a user would name them.
+def loras_of_record(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    """Return the `loras` of a record as a user would name them: (path, weight) pairs.
 
-    Raises `BackendError` when one is not here, or is another file than it was.
+    Raise `BackendError` when one is not here, or is not the file that it was.
     """
     pairs = [
         (str(record.get("path")), float(record.get("weight", 1))) for record in records
@@ -132,30 +133,33 @@ def loras_of_record(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, flo
     for lora, record in zip(hash_loras(validated_loras(pairs)), records, strict=True):
         if record.get("sha256") not in (None, lora.sha256):
             raise BackendError(
-                f"the LoRA {lora.path} is not the file that the picture was drawn with (another "
-                "sha256): put that one there, or name this one with loras="
+                f"the LoRA {lora.path} is not the file that the picture was drawn "
+                "with (another sha256): put that one there, or name this one with "
+                "loras="
             )
     return pairs
 
 
 def require_peft() -> None:
-    """Raises `BackendError` where there is no peft."""
+    """Raise `BackendError` where peft is not installed."""
     if find_spec("peft") is None:
         raise BackendError('LoRAs need peft: pip install "imagen_nb[lora]"')
 
 
 def require_plan_takes_loras(plan: MemoryPlan, loras: Sequence[LoraFile]) -> None:
-    """Raises `BackendError` for LoRAs that cannot be put into a model that is held like this."""
+    """Raise `BackendError` when LoRAs cannot be put into a model held by this plan."""
     if loras and plan.quantization == "layerwise":
         raise BackendError(
-            "LoRAs do not go with layerwise casting, the memory plan in force: set another "
-            'quantization, as in memory={"quantization": "int8"}'
+            "LoRAs do not go with layerwise casting, the memory plan in force: set "
+            'another quantization, as in memory={"quantization": "int8"}'
         )
-    for lora in loras if plan.separate else ():
+    if not plan.separate:
+        return
+    for lora in loras:
         if _has_encoder_weights(lora.path):
             raise BackendError(
-                f"the LoRA {lora.path} changes the text encoders, which the memory plan in force "
-                'has apart: set memory={"text_encoders": "kept"}'
+                f"the LoRA {lora.path} changes the text encoders, which the memory "
+                'plan in force has apart: set memory={"text_encoders": "kept"}'
             )
 
 
@@ -164,16 +168,17 @@ def _has_encoder_weights(path: Path) -> bool:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            names = file.keys()  # a list: a file is no dict
+            names = file.keys()  # a list of tensor names: `file` is no dict
             return any(name.startswith(("text_encoder", "lora_te")) for name in names)
     except SafetensorError:  # loading says what is wrong
         return False
 
 
 def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
-    """These into the pipeline instead of what it had; its own weights stay as they are.
+    """Put these LoRAs into the pipeline, instead of those that it has.
 
-    Raises `BackendError` for a file that does not fit, and then there is none in the pipeline.
+    Its own weights stay as they are. Raise `BackendError` for a file that does not fit;
+    then the pipeline has no LoRA.
     """
     with quietly():
         _unload_loras(pipeline)
@@ -181,9 +186,7 @@ def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
         for name, lora in zip(names, loras, strict=True):
             try:
                 _load_adapter(pipeline, lora.path, name)
-            except (
-                Exception
-            ) as error:  # peft, diffusers, safetensors, each with errors of its own
+            except Exception as error:  # peft, diffusers, safetensors: of any class
                 _unload_loras(pipeline)
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise BackendError(
@@ -194,15 +197,17 @@ def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
 
 
 def _unload_loras(pipeline: DiffusionPipeline) -> None:
-    """All LoRAs; some of FLUX.1's change the transformer's shape, which is put back."""
-    reset = "reset_to_overwritten_params"
-    knows = reset in inspect.signature(pipeline.unload_lora_weights).parameters
-    pipeline.unload_lora_weights(**({reset: True} if knows else {}))
+    """Take out all LoRAs; those that changed FLUX.1's transformer's shape, undone."""
+    unload = pipeline.unload_lora_weights
+    if "reset_to_overwritten_params" in inspect.signature(unload).parameters:
+        unload(reset_to_overwritten_params=True)
+    else:
+        unload()
 
 
 def _load_adapter(pipeline: DiffusionPipeline, path: Path, name: str) -> None:
     with warnings.catch_warnings():
-        # Several LoRAs at once are meant; peft warns of the second.
+        # Several LoRAs at once are intended; peft warns of the second.
         warnings.filterwarnings("ignore", "Already found a `peft_config`")
         pipeline.load_lora_weights(
             str(path.parent),

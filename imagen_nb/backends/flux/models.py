@@ -12,7 +12,11 @@ from imagen_nb.system.paths import expand_user
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """Of the parts of a model, GB in 16 bits; `megapixels`: of the picture it usually draws."""
+    """Sizes of a model's parts, in GB of 10⁹ bytes when stored in 16 bits.
+
+    `t5`: the large text encoder, `clip`: all others. `megapixels`: of its usual
+    picture.
+    """
 
     transformer: float
     t5: float
@@ -21,16 +25,9 @@ class ModelSizes:
     megapixels: float = 1.05
 
 
-FLUX_12B = ModelSizes(
-    transformer=23.8, t5=9.5, clip=0.25, vae=0.17
-)  # all of FLUX.1 alike
-
-
-KLEIN_4B = ModelSizes(
-    transformer=7.75, t5=8.05, clip=0.0, vae=0.17
-)  # Qwen3 instead of T5
-
-
+# All models of FLUX.1; and FLUX.2 klein, which has Qwen3 instead of T5 and CLIP.
+FLUX_12B = ModelSizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)
+KLEIN_4B = ModelSizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)
 SCHNELL_DEFAULTS = Defaults(
     steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256
 )
@@ -41,15 +38,16 @@ DEV_DEFAULTS = Defaults(
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: where its weights are and how it is drawn with.
+    """One model: where its weights are and how it draws.
 
-    `source`: a folder of diffusers layout or a Hugging Face id. `title`: what records call the
-    model, when that is not the id or the folder's name. `download_gb`: what fetching it takes, 0
-    when not known; `memory_gb`: of weights as they are drawn with. `batch`: pictures denoised
-    together, 1 where one picture keeps the machine busy by itself. `cpu_dtype`: what a CPU draws
-    with; a GPU draws with bfloat16. `pipeline`: the class of diffusers that the weights are for.
-    `sizes`: of its parts, where they are not on this machine to be measured. `fetched_without`:
-    files that the same weights take once more, in another layout.
+    `source`: a folder of diffusers layout or a Hugging Face id. `title`: what records
+    call the model, where that is not the id or the folder's name. `download_gb`: size
+    of the download, 0 when not known; `memory_gb`: size of the weights as they are
+    drawn with. `batch`: pictures denoised together, 1 where one picture keeps the
+    machine busy. `cpu_dtype`: what a CPU calculates with; a GPU takes bfloat16.
+    `pipeline`: the class of diffusers that the weights are for. `sizes`: of its parts,
+    where they are not on this machine to be measured. `fetched_without`: pattern of
+    files that need no download, as they hold the same weights in another layout.
     """
 
     name: str
@@ -69,21 +67,21 @@ class Model:
 
     @property
     def kind(self) -> PipelineKind:
-        """How pipelines of its class draw."""
+        """Return how pipelines of its class draw."""
         return PIPELINE_KINDS[self.pipeline]
 
     @property
     def folder(self) -> Path | None:
-        """The weights' folder when `source` is one, None for a Hugging Face id.
+        """Return the folder that `source` names, None for a Hugging Face id.
 
-        Raises `UsageError` when it lies in the home of nobody.
+        Raise `UsageError` when it is in the home of an unknown user.
         """
         path = expand_user(self.source)
         return path if path.is_absolute() or path.exists() else None
 
     @property
     def recorded(self) -> str:
-        """What records call the model: never a path of this machine."""
+        """Return what records call the model: never a path of this machine."""
         return self.title or (self.folder.name if self.folder else self.source)
 
 
@@ -147,5 +145,5 @@ LOCAL_MODELS = (FLUX_SCHNELL, FLUX_DEV, FLUX_KREA, FLUX_FILL, FLUX_KONTEXT, FLUX
 
 
 def short_name(row: Model) -> str:
-    """What people call a model: schnell for flux-schnell-local."""
+    """Return what people call a model: schnell for flux-schnell-local."""
     return row.name.split("-")[1]

@@ -1,7 +1,8 @@
-"""Schedulers by name: those of diffusers that draw with FLUX, the same picture for the same seed.
+"""Schedulers by name: those of diffusers that draw the same picture for the same seed.
 
-Left out are those that add noise which no seed decides (stochastic Euler, SDE, LCM), FlowMatchHeun,
-which takes no sigmas of a pipeline's, and DEIS, whose last step leaves noise in the picture.
+Left out are those that add noise which no seed decides (stochastic Euler, SDE, LCM),
+FlowMatchHeun, which takes no sigmas from a pipeline, and DEIS, whose last step leaves
+noise in the picture.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 
     from diffusers import DiffusionPipeline
 
+# Of arrays of one number and of tensors, in code of diffusers.
+_NUMPY_WARNINGS = ("Conversion of an array", "__array__ implementation doesn't accept")
 _FLOW_CONFIG = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduler:
-    """One scheduler: its class, what is set of it, and whether it can begin with an init image.
+    """One scheduler: its class in diffusers and its configuration.
 
-    `shifts`: it needs the dynamic shifting of timesteps, which is then set to shift by nothing
-    where the model has none.
+    `from_image`: whether it can begin with an init image. `shifts`: it needs the
+    dynamic shifting of timesteps, which is set to shift by 0 for models that have none.
     """
 
     kind: str
@@ -47,19 +50,20 @@ SCHEDULERS = {
         "DPMSolverMultistepScheduler", _FLOW_CONFIG, from_image=False, shifts=True
     ),
 }
+# Names, each with the options of a request that it does not go with.
 SCHEDULER_CONFLICTS = {
     name: () if row.from_image else ("init_image",) for name, row in SCHEDULERS.items()
 }
 
 
 def scheduler_class(name: str | None) -> str:
-    """The class of diffusers behind a name; nothing for the model's own."""
+    """Return the class of diffusers behind a name; empty for None, the model's own."""
     return SCHEDULERS[name].kind if name else ""
 
 
 @contextmanager
 def use_scheduler(pipeline: DiffusionPipeline, name: str | None) -> Iterator[None]:
-    """The pipeline with this scheduler while it draws; None is its own."""
+    """Give the pipeline this scheduler while it draws; None is its own."""
     if name is None:
         yield
         return
@@ -67,21 +71,17 @@ def use_scheduler(pipeline: DiffusionPipeline, name: str | None) -> Iterator[Non
     pipeline.scheduler = _make_scheduler(SCHEDULERS[name], own)
     try:
         with warnings.catch_warnings():
-            # numpy's, of arrays of one number and of tensors, in code of diffusers
-            for said in (
-                "Conversion of an array",
-                "__array__ implementation doesn't accept",
-            ):
-                warnings.filterwarnings("ignore", said, DeprecationWarning)
+            for message in _NUMPY_WARNINGS:
+                warnings.filterwarnings("ignore", message, DeprecationWarning)
             yield
     finally:
         pipeline.scheduler = own
 
 
-def _make_scheduler(row: Scheduler, own: Any) -> Any:
+def _make_scheduler(scheduler: Scheduler, own: Any) -> Any:
     import diffusers
 
-    config = {**own.config, **row.config}
-    if row.shifts and not config.get("use_dynamic_shifting"):
+    config = {**own.config, **scheduler.config}
+    if scheduler.shifts and not config.get("use_dynamic_shifting"):
         config |= {"use_dynamic_shifting": True, "base_shift": 0.0, "max_shift": 0.0}
-    return getattr(diffusers, row.kind).from_config(config)
+    return getattr(diffusers, scheduler.kind).from_config(config)

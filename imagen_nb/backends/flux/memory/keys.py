@@ -1,4 +1,4 @@
-"""What of a memory plan a user may set: in `memory:` of the configuration, or in a call."""
+"""What a user may set of a memory plan: in `memory:` of the configuration or a call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imagen_nb.system.paths import absolute_path, portable_path
 
 @dataclass(frozen=True, slots=True)
 class MemoryKey:
-    """One setting: what it takes, in words, whether a value is that, and what it does."""
+    """One setting: what it takes and does, in words, and whether it accepts a value."""
 
     takes: str
     accepts: Callable[[Any], bool]
@@ -30,23 +30,24 @@ def _is_switch(value: Any) -> bool:
 
 
 def _is_threshold(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0
 
 
 def _is_batch_size(value: Any) -> bool:
-    return (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and 1 <= value <= _MAX_BATCH
-    )
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and 1 <= value <= _MAX_BATCH
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 _MAX_BATCH = 64  # pictures denoised together
 _DTYPES = ("bfloat16", "float16", "float32")
 _OFFLOAD_MODES = ("none", "model", "group", "sequential")
 _TEXT_ENCODER_MODES = ("kept", "offloaded", "freed")
-_TRUE_OR_FALSE = "true or false"
+_TRUE_OR_FALSE = ("true or false", _is_switch)
 MEMORY_KEYS = {
     "dtype": MemoryKey(*_choice_of(*_DTYPES), "What is calculated with."),
     "quantization": MemoryKey(
@@ -59,17 +60,13 @@ MEMORY_KEYS = {
         *_choice_of(*_TEXT_ENCODER_MODES), "Where the text encoders are while it draws."
     ),
     "vae_tiling": MemoryKey(
-        _TRUE_OR_FALSE,
-        _is_switch,
-        "Decode pictures in tiles: less memory, faint seams.",
+        *_TRUE_OR_FALSE, "Decode pictures in tiles: less memory, faint seams."
     ),
     "vae_slicing": MemoryKey(
-        _TRUE_OR_FALSE, _is_switch, "Decode the pictures of a batch one by one."
+        *_TRUE_OR_FALSE, "Decode the pictures of a batch one by one."
     ),
     "compile": MemoryKey(
-        _TRUE_OR_FALSE,
-        _is_switch,
-        "Compile the transformer's blocks: slow once, then faster.",
+        *_TRUE_OR_FALSE, "Compile the transformer's blocks: slow once, then faster."
     ),
     "first_block_cache": MemoryKey(
         "a number, 0 or more",
@@ -81,43 +78,48 @@ MEMORY_KEYS = {
         _is_batch_size,
         "Pictures denoised together.",
     ),
-    "gguf": MemoryKey(
-        "a .gguf file",
-        lambda value: isinstance(value, str),
-        "The transformer's weights.",
-    ),
+    "gguf": MemoryKey("a .gguf file", _is_text, "The transformer's weights."),
 }
 
 
-def validated_memory(given: Any) -> dict[str, Any]:
-    """What a user set, without what is None; a GGUF file means that quantization.
+def validated_memory(memory: Any) -> dict[str, Any]:
+    """Return what a user set of a memory plan, without what is None.
 
-    Raises `UsageError` for an unknown key or value, naming the known ones.
+    A GGUF file implies that quantization. Raise `UsageError` for an unknown key or
+    value, naming the known ones.
+
+    Example:
+        >>> validated_memory({"quantization": "int8", "offload": None})
+        {'quantization': 'int8'}
     """
-    if given is None:
+    if memory is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(memory, Mapping):
         raise UsageError(
-            f"memory is a mapping like {{'quantization': 'int8'}}, not {given!r}"
+            f"memory is a mapping like {{'quantization': 'int8'}}, not {memory!r}"
         )
-    found = {}
-    for name, value in given.items():
+    validated = {}
+    for name, value in memory.items():
         if name not in MEMORY_KEYS:
-            raise UsageError(
-                f"memory has no {name!r}: it takes {', '.join(MEMORY_KEYS)}"
-            )
+            known = ", ".join(MEMORY_KEYS)
+            raise UsageError(f"memory has no {name!r}: it takes {known}")
         if value is not None:
-            found[name] = _validated_memory_value(name, value)
-    if found.get("gguf"):
-        if found.setdefault("quantization", "gguf") != "gguf":
+            validated[name] = _validated_memory_value(name, value)
+    return _with_gguf(validated)
+
+
+def _with_gguf(memory: dict[str, Any]) -> dict[str, Any]:
+    """Make a GGUF file and the quantization of that name agree."""
+    if memory.get("gguf"):
+        if memory.setdefault("quantization", "gguf") != "gguf":
             raise UsageError(
                 "memory has a gguf file and another quantization: give one of the two"
             )
-    elif found.get("quantization") == "gguf":
+    elif memory.get("quantization") == "gguf":
         raise UsageError(
             "memory.quantization gguf needs memory.gguf: the file of the transformer"
         )
-    return found
+    return memory
 
 
 def _validated_memory_value(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What this machine has to draw with, and what a model's files weigh."""
+"""What this machine has, what a model's files take, and the memory plan of both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,17 @@ from imagen_nb.backends.flux.memory.plan import (
     dtype_of,
 )
 from imagen_nb.backends.flux.models import Model, ModelSizes
-from imagen_nb.backends.flux.weights import WEIGHT_PATTERNS, locate_weights
+from imagen_nb.backends.flux.weights import locate_weights, weight_files
 from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expand_user
 
 _GB_PER_GIB = 2**30 / 1e9
-_USABLE_SHARE = 0.98  # of what a card is sold with: the driver keeps some
+_NOT_A_HEADER = (ValueError, KeyError, TypeError, AttributeError)
+_USABLE_SHARE = 0.98  # of a card's memory: the driver keeps some
 
 
 def this_machine() -> Machine:
-    """This one, as it is now: of a card what is free. Imports torch."""
+    """Return this machine as it is now: of its card, what is free. Imports torch."""
     import torch
 
     gpu_gb, capability = 0.0, 0.0
@@ -41,7 +41,7 @@ def this_machine() -> Machine:
 
 
 def total_ram_gb() -> float:
-    """RAM of this machine; 16 where the system does not say."""
+    """Return the RAM of this machine in GB of 10⁹ bytes; 16 where it is not known."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -49,48 +49,44 @@ def total_ram_gb() -> float:
 
 
 def installed_packages() -> frozenset[str]:
-    """Which packages that store weights smaller are here."""
+    """Return which of `PACKAGES`, that store weights in fewer bits, are installed."""
     return frozenset(name for name in PACKAGES if find_spec(name))
 
 
 def gb_as_sold(
     card: float | None = None, ram: float | None = None
 ) -> tuple[float, float]:
-    """GB of 10⁹ bytes of a card and of RAM that are sold as so many GB, which are GiB."""
+    """Return GB of 10⁹ bytes of a card and of RAM that are sold as "24 GB": GiB."""
     return (card or 0.0) * _GB_PER_GIB * _USABLE_SHARE, (ram or 0.0) * _GB_PER_GIB
 
 
 def sizes_of(row: Model) -> ModelSizes:
-    """Of a model's files; as its row says where they are not here."""
+    """Return what a model's files take; what its row says where they are not here."""
     folder = locate_weights(row)
     if folder is None:
         return row.sizes
     sizes = {part: weights_gb_in_16_bits(folder / part) for part in row.kind.networks}
-    transformer, large, vae = (
-        sizes.pop(p) for p in ("transformer", row.kind.large, "vae")
+    return ModelSizes(
+        transformer=sizes.pop("transformer"),
+        t5=sizes.pop(row.kind.large),
+        vae=sizes.pop("vae"),
+        clip=sum(sizes.values()),
+        megapixels=row.defaults.width * row.defaults.height / 1e6,
     )
-    megapixels = row.defaults.width * row.defaults.height / 1e6
-    return ModelSizes(transformer, large, sum(sizes.values()), vae, megapixels)
 
 
 def weights_gb_in_16_bits(part: Path) -> float:
-    """What the weights in a folder take in 16 bits, whatever they are stored in."""
-    files = [file for kind in WEIGHT_PATTERNS for file in part.glob(kind)]
-    whole = [file for file in files if file.suffix == ".safetensors"]
+    """Return the GB that the weights in a folder take in 16 bits, however stored."""
+    files = weight_files(part)
+    safetensors = [file for file in files if file.suffix == ".safetensors"]
     try:
-        return sum(map(_count_numbers, whole or files)) * 2 / 1e9
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ):  # loading says what is wrong
+        return sum(map(_count_numbers, safetensors or files)) * 2 / 1e9
+    except (OSError, *_NOT_A_HEADER):  # loading will say what is wrong
         return sum(file.stat().st_size for file in files) / 1e9
 
 
 def _count_numbers(file: Path) -> int:
-    """How many numbers a file of weights has; a safetensors file begins with their shapes."""
+    """Return how many numbers a file has; a safetensors file begins with the shapes."""
     if file.suffix != ".safetensors":
         return file.stat().st_size // 2
     with file.open("rb") as opened:
@@ -98,29 +94,34 @@ def _count_numbers(file: Path) -> int:
         if length > file.stat().st_size:
             raise ValueError("no safetensors file")
         header = json.loads(opened.read(length))
-    return sum(
-        math.prod(one["shape"])
-        for name, one in header.items()
-        if name != "__metadata__"
-    )
+    header.pop("__metadata__", None)
+    return sum(math.prod(tensor["shape"]) for tensor in header.values())
 
 
 def plan_for(
-    row: Model, given: Mapping[str, Any], machine: Machine | None = None
+    row: Model, memory: Mapping[str, Any], machine: Machine | None = None
 ) -> PlanChoice:
-    """The plan of a model on a machine, this one by default; what is `given` wins.
+    """Return the memory plan of a model on a machine, this one by default.
 
-    Raises `BackendError` when no plan can be used, naming what each lacks.
+    `memory`: what the user sets of it, validated; it wins over all plans. Raise
+    `BackendError` when no plan can be used, naming what each lacks.
+
+    Example:
+        >>> plan_for(FLUX_SCHNELL, {"batch": 2}, Machine(gpu_gb=24.0, capability=8.9))
     """
-    here = machine or this_machine()
-    plain = MemoryPlan(dtype=dtype_of(here, row.cpu_dtype), batch=row.batch)
-    if file := given.get("gguf"):
-        path = expand_user(file)
-        plain = replace(
-            plain, gguf_gb=path.stat().st_size / 1e9 if path.is_file() else 0.0
-        )
-    found = choose_plan(here, sizes_of(row), plain, given)
-    if isinstance(found, PlanChoice):
-        return found
-    whys = "; ".join(dict.fromkeys(why for _, why in found))
-    raise BackendError(f"no memory plan can be used for {row.recorded}: {whys}")
+    machine = machine or this_machine()
+    base = MemoryPlan(
+        dtype=dtype_of(machine, row.cpu_dtype),
+        batch=row.batch,
+        gguf_gb=_file_gb(memory.get("gguf")),
+    )
+    choice = choose_plan(machine, sizes_of(row), base, memory)
+    if isinstance(choice, PlanChoice):
+        return choice
+    reasons = "; ".join(dict.fromkeys(reason for _, reason in choice))
+    raise BackendError(f"no memory plan can be used for {row.recorded}: {reasons}")
+
+
+def _file_gb(file: str | None) -> float:
+    path = expand_user(file) if file else None
+    return path.stat().st_size / 1e9 if path and path.is_file() else 0.0

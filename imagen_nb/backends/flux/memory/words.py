@@ -1,4 +1,4 @@
-"""A memory plan in words, and as plain data for programs."""
+"""Explains a memory plan to people, and gives it as plain data to programs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ STORAGE_TEXTS = {
 }
 OFFLOAD_TEXTS = {
     "none": "the whole model stays where it draws",
-    "model": "text encoders, transformer and VAE take turns on the card, and wait in RAM",
+    "model": (
+        "text encoders, transformer and VAE take turns on the card, and wait in RAM"
+    ),
     "group": "layers come to the card from RAM as they are used: some 4 times slower",
     "sequential": "every layer comes to the card from RAM by itself: very slow",
 }
-_PAINTER_STAYS = "transformer and VAE stay where they draw"
 TEXT_ENCODER_TEXTS = {
     "kept": "stay beside the transformer",
     "offloaded": "come to the card for all prompts of a call, then wait in RAM",
-    "freed": "are read for all prompts of a call, then freed: they and the transformer take turns",
+    "freed": (
+        "are read for all prompts of a call, then freed: they and the transformer "
+        "take turns"
+    ),
 }
+_PAINTER_STAYS = "transformer and VAE stay where they draw"
 
 
 def describe_machine(machine: Machine) -> str:
-    """What there is, in a phrase."""
+    """Return what there is to draw with, in a phrase."""
     ram = f"{machine.ram_gb:.1f} GB of RAM"
     if not machine.gpu_gb:
         return f"the processor alone, {ram}"
@@ -39,38 +44,56 @@ def describe_machine(machine: Machine) -> str:
     return f"{card} (compute capability {machine.capability:g}), {ram}"
 
 
-def explain_plan(model: str, found: PlanChoice) -> Iterator[str]:
-    """A plan's whole explanation, line by line."""
-    plan = found.plan
-    yield f"{model} on {describe_machine(found.machine)}"
+def explain_plan(model: str, choice: PlanChoice) -> Iterator[str]:
+    """Yield the whole explanation of a plan and its alternatives, line by line.
+
+    `model`: what records call it.
+    """
+    yield f"{model} on {describe_machine(choice.machine)}"
     yield ""
-    if not found.fits:
-        yield "Nothing fits this machine (flux-tiny-local does, and hosted models need none)."
+    if not choice.fits:
+        yield (
+            "Nothing fits this machine (flux-tiny-local does, and hosted models need "
+            "none)."
+        )
         yield "This comes nearest, and will probably fail:"
+    plan = choice.plan
     yield f"Plan {plan.name}, expected to take {describe_expectation(plan)}"
     yield from (f"  {line}" for line in describe_effects(plan))
-    if whys := [
-        each for each in found.skipped if _is_worth_a_line(each[1], found.machine)
-    ]:
+    yield from _explain_skipped(choice)
+    if choice.smaller and choice.machine.gpu_gb:
+        plans = (f"{plan.name} ({plan.gpu_gb:.1f} GB)" for plan in choice.smaller)
         yield ""
-        yield "Better ones, and why not:" if found.fits else "The others:"
-        yield from (f"  {name}: {why}" for name, why in whys)
-    if found.smaller and found.machine.gpu_gb:
-        yield ""
-        yield "Should the card's memory prove too small, a session goes on with the next of:"
-        yield f"  {', '.join(f'{one.name} ({one.gpu_gb:.1f} GB)' for one in found.smaller)}"
+        yield (
+            "Should the card's memory prove too small, a session goes on with the next "
+            "of:"
+        )
+        yield f"  {', '.join(plans)}"
+
+
+def _explain_skipped(choice: PlanChoice) -> Iterator[str]:
+    skipped = choice.skipped
+    if not choice.machine.gpu_gb:  # what needs a card is not worth a line each
+        skipped = tuple(one for one in skipped if "needs a CUDA" not in one[1])
+    if not skipped:
+        return
+    yield ""
+    yield "Better ones, and why not:" if choice.fits else "The others:"
+    for name, reason in skipped:
+        yield f"  {name}: {reason}"
 
 
 def describe_expectation(plan: MemoryPlan) -> str:
-    """What a plan is expected to take at its peak."""
+    """Return what a plan is expected to take at its peak, in a phrase."""
     ram = f"{plan.ram_gb:.1f} GB of RAM"
     return f"{plan.gpu_gb:.1f} GB on the card and {ram}" if plan.gpu_gb else ram
 
 
 def describe_effects(plan: MemoryPlan) -> Iterator[str]:
-    """What a plan does, a line for each."""
+    """Yield what a plan does, a line for each effect."""
+    placement = _PAINTER_STAYS if plan.separate else OFFLOAD_TEXTS[plan.offload]
     yield f"weights: {STORAGE_TEXTS[plan.quantization]}; calculated in {plan.dtype}"
-    yield f"places: {_PAINTER_STAYS if plan.separate else OFFLOAD_TEXTS[plan.offload]}"
+    yield f"places: {placement}"
     if plan.offload == "none" or plan.text_encoders != "offloaded":
         yield f"text encoders: {TEXT_ENCODER_TEXTS[plan.text_encoders]}"
     if plan.vae_tiling:
@@ -78,24 +101,20 @@ def describe_effects(plan: MemoryPlan) -> Iterator[str]:
     if plan.compile:
         yield "speed: the transformer's blocks are compiled at the first picture"
     if plan.first_block_cache:
-        yield f"speed: steps that change less than {plan.first_block_cache:g} are cut short"
+        threshold = f"{plan.first_block_cache:g}"
+        yield f"speed: steps that change less than {threshold} are cut short"
     yield f"pictures drawn together: {plan.batch}"
 
 
-def _is_worth_a_line(why: str, machine: Machine) -> bool:
-    """Without a card, all that needs one is not worth a line each."""
-    return bool(machine.gpu_gb) or "needs a CUDA" not in why
-
-
-def plan_as_data(model: str, found: PlanChoice) -> dict[str, Any]:
-    """All of it as JSON values."""
-    machine = asdict(found.machine) | {"packages": sorted(found.machine.packages)}
+def plan_as_data(model: str, choice: PlanChoice) -> dict[str, Any]:
+    """Return the choice as JSON values."""
+    packages = sorted(choice.machine.packages)
     return {
         "model": model,
-        "machine": machine,
-        "plan": asdict(found.plan),
-        "fits": found.fits,
-        "does": [*describe_effects(found.plan)],
-        "skipped": [{"plan": name, "why": why} for name, why in found.skipped],
-        "smaller": [plan.name for plan in found.smaller],
+        "machine": asdict(choice.machine) | {"packages": packages},
+        "plan": asdict(choice.plan),
+        "fits": choice.fits,
+        "does": [*describe_effects(choice.plan)],
+        "skipped": [{"plan": name, "why": why} for name, why in choice.skipped],
+        "smaller": [plan.name for plan in choice.smaller],
     }
