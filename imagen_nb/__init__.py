@@ -132,12 +132,14 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext imagen_nb` calls."""
-    import_module("imagen_nb.cli.magic").load(shell)
+    import_module("imagen_nb.cli.magic").load_magics(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """What `%unload_ext imagen_nb` calls."""
-    import_module("imagen_nb.cli.magic").unload(shell)
+    import_module("imagen_nb.cli.magic").unload_magics(shell)
 
 
-import_module("imagen_nb.widgets.accessor_hook").when_pandas_is_there()  # for df.imagen
+import_module(
+    "imagen_nb.widgets.accessor"
+).register_accessor_with_pandas()  # for df.imagen

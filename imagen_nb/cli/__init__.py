@@ -20,7 +20,7 @@ from imagen_nb.cli.tag import tag
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.terminal import abandon_stdout, accept_any_text, complain
 
-INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
+EXIT_INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
 app = typer.Typer(
     name="imagen",
@@ -65,20 +65,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 # typer carries its own copy of click or uses the installed one: the common base says which.
-Refused: Any = next(
+ClickException: Any = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
 )
 
 
 def run(arguments: list[str]) -> int:
     """Run the command and give its exit code; every failure is one line on stderr."""
-    code = _run(arguments)
-    if code == INTERRUPTED:
+    code = _run_app(arguments)
+    if code == EXIT_INTERRUPTED:
         complain("interrupted; pictures finished before are kept")
     return code
 
 
-def _run(arguments: list[str]) -> int:
+def _run_app(arguments: list[str]) -> int:
     try:
         result = app(arguments or ["--help"], prog_name="imagen", standalone_mode=False)
         sys.stdout.flush()
@@ -89,8 +89,8 @@ def _run(arguments: list[str]) -> int:
         KeyboardInterrupt,
         typer.Abort,
     ):  # some versions of typer return the code themselves
-        return INTERRUPTED
-    except Refused as error:
+        return EXIT_INTERRUPTED
+    except ClickException as error:
         complain(" ".join(error.format_message().split()))
         return 2
     except (
@@ -100,12 +100,12 @@ def _run(arguments: list[str]) -> int:
         return 1
     except OSError as error:
         abandon_stdout()
-        complain(_explained(error))
+        complain(_describe_os_error(error))
         return 1
     return result if isinstance(result, int) else 0
 
 
-def _explained(error: OSError) -> str:
+def _describe_os_error(error: OSError) -> str:
     """What storage did not report itself: mostly a full or closed stdout, which has no name."""
     if error.errno is None:
         return str(error)

@@ -20,21 +20,21 @@ def batch(
         Path,
         typer.Argument(
             help="One job a row (.csv, .tsv, .jsonl, .json, .yaml, .parquet), or a grid (.yaml).",
-            callback=options.expanded,
+            callback=options.expand_option,
         ),
     ],
     notebook: Annotated[
         Path | None,
         typer.Option(
             help="It has a cell tagged `parameters`; our own batch.ipynb unless given.",
-            callback=options.expanded,
+            callback=options.expand_option,
         ),
     ] = None,
     output: Annotated[
         Path,
         typer.Option(
             "--output", "-o", help="The batch's folder; the same again goes on with it.",
-            callback=options.expanded,
+            callback=options.expand_option,
         ),
     ] = Path("runs"),
     workers: Annotated[int, typer.Option(help="Processes, each with a warm kernel.")] = 1,
@@ -60,8 +60,8 @@ def batch(
         str | None,
         typer.Option(metavar="URL", help="Keep executed notebooks there, like s3://bucket/runs."),
     ] = None,
-    config: options.Config = None,
-    no_cloud: options.NoCloud = False,
+    config: options.ConfigOption = None,
+    no_cloud: options.NoCloudOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the results table as JSON, for programs.")
     ] = False,
@@ -85,12 +85,12 @@ def batch(
         fail_fast=fail_fast, warm=not cold, config=config, cloud=False if no_cloud else None,
         dask=dask, notebooks=notebooks,
     )  # fmt: skip
-    say(results, output, as_json)
+    print_batch_results(results, output, as_json)
     if "failed" in set(results["status"]):
         raise typer.Exit(1)
 
 
-def say(results: pd.DataFrame, output: Path, as_json: bool) -> None:
+def print_batch_results(results: pd.DataFrame, output: Path, as_json: bool) -> None:
     """The table's path on stdout, or all of it; how many failed and why on stderr."""
     if as_json:
         print(results.to_json(orient="records", indent=2))

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
 
-def _backends() -> list[str]:
+def _backend_choices() -> list[str]:
     from imagen_nb.backends import backend_names
 
     return ["auto", *backend_names()]
 
 
-def _tags() -> list[str]:
+def _tag_choices() -> list[str]:
     """Those of the session's folder, but for such as are no single word on a line."""
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.storage.tags import known_tags
@@ -29,20 +29,20 @@ def _tags() -> list[str]:
     return [tag for tag in tags if tag.isprintable() and not set(tag) & set(" \"'{}$")]
 
 
-def _schedulers() -> list[str]:
+def _scheduler_choices() -> list[str]:
     from imagen_nb.backends.flux.schedulers import NAMES
 
     return [*NAMES]
 
 
-_VALUES: dict[str, Callable[[], list[str]]] = {
-    "--backend": _backends,
-    "--scheduler": _schedulers,
-    "--tag": _tags,
+_CHOICES_OF_OPTION: dict[str, Callable[[], list[str]]] = {
+    "--backend": _backend_choices,
+    "--scheduler": _scheduler_choices,
+    "--tag": _tag_choices,
 }
 
 
-class Completion:
+class OptionCompleter:
     """A matcher of IPython's completer, for the lines of one magic."""
 
     matcher_priority = 100  # before IPython's own, which take options for Python
@@ -73,7 +73,7 @@ class Completion:
 
     def _known(self, before: list[str], word: str) -> Iterable[str]:
         flag = word.partition("=")[0] if "=" in word else before[-1]
-        if values := _VALUES.get(flag):
+        if values := _CHOICES_OF_OPTION.get(flag):
             try:
                 return values()
             except ImagenError:  # a folder that cannot be read has nothing to offer

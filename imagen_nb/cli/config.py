@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Write, check and show the configuration.")
 
-File = Annotated[
+ConfigFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="The file; ~/.config/imagen.yaml.", callback=options.expanded
+        "--config",
+        help="The file; ~/.config/imagen.yaml.",
+        callback=options.expand_option,
     ),
 ]
 
 
 @app.command()
 def init(
-    config: File = None,
+    config: ConfigFileOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite a file that is there.")
     ] = False,
@@ -44,7 +46,7 @@ def init(
 
 @app.command()
 def validate(
-    config: File = None,
+    config: ConfigFileOption = None,
     online: Annotated[
         bool,
         typer.Option(
@@ -68,10 +70,10 @@ def validate(
         complain(warning)
     print(f"{path}: good")
     if online:
-        ask_server(settings)
+        print_server_findings(settings)
 
 
-def ask_server(settings: Settings) -> None:
+def print_server_findings(settings: Settings) -> None:
     """What the server says, a line each; exit code 1 when something is wrong."""
     from imagen_nb.cloud.check import ask
 
@@ -87,9 +89,9 @@ def ask_server(settings: Settings) -> None:
 
 
 @app.command()
-def show(config: File = None, as_json: options.Json = False) -> None:
+def show(config: ConfigFileOption = None, as_json: options.JsonOption = False) -> None:
     """Show every value in force and where it came from; secrets are masked."""
-    rows = list(options.settings_of(config).shown())
+    rows = list(options.load_command_settings(config).shown())
     if as_json:
         print(
             json.dumps(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Prepare the database of your Supabase.")
 
-Url = Annotated[
+DatabaseUrlOption = Annotated[
     str | None,
     typer.Option(
         help="What Supabase's dashboard shows under Connect; $SUPABASE_DB_URL, which no other"
@@ -29,39 +29,43 @@ Url = Annotated[
 
 @app.command()
 def migrate(
-    database_url: Url = None,
+    database_url: DatabaseUrlOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be applied.")
     ] = False,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Apply the migrations that are missing."""
     from imagen_nb.cloud import migrate as database
 
-    url = _url_of(database_url, config)
+    url = _required_database_url(database_url, config)
     done = database.migrate(url, dry_run=dry_run, tell=complain)
     state = "pending" if dry_run else "applied"
     if as_json or done:
-        _show(((file, state) for file in done), as_json)
+        _print_migrations(((file, state) for file in done), as_json)
     else:
         print("nothing to do: every migration is applied")
 
 
 @app.command()
 def status(
-    database_url: Url = None,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    database_url: DatabaseUrlOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """List the migrations: applied, pending, or altered since they were applied."""
     from imagen_nb.cloud import migrate as database
 
-    _show(database.status(_url_of(database_url, config)), as_json)
+    _print_migrations(
+        database.status(_required_database_url(database_url, config)), as_json
+    )
 
 
-def _url_of(database_url: str | None, config: Path | None) -> str:
-    settings = options.settings_of(config, supabase={"database_url": database_url})
+def _required_database_url(database_url: str | None, config: Path | None) -> str:
+    settings = options.load_command_settings(
+        config, supabase={"database_url": database_url}
+    )
     if settings.supabase.database_url is None:
         raise UsageError(
             "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows under "
@@ -70,7 +74,7 @@ def _url_of(database_url: str | None, config: Path | None) -> str:
     return settings.supabase.database_url.get_secret_value()
 
 
-def _show(rows: Iterable[tuple[Migration, str]], as_json: bool) -> None:
+def _print_migrations(rows: Iterable[tuple[Migration, str]], as_json: bool) -> None:
     shown = [
         {"version": file.version, "name": file.name, "state": state}
         for file, state in rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.options import Switch, settings_of
+from imagen_nb.cli.options import Switch, load_command_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import complain, show_picture, shows_pictures
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
 
-Prompt = Annotated[
+PromptArgument = Annotated[
     str, typer.Argument(help="What to draw; - reads it from standard input.")
 ]
-Again = Annotated[
+AgainOption = Annotated[
     bool,
     typer.Option("--again", help="Draw even what was drawn today with these settings."),
 ]
-MAX_COUNT = 10_000
+MAX_PICTURES = 10_000
 
 
 def generate(
-    prompt: Prompt,
+    prompt: PromptArgument,
     seed: Annotated[
         int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")
     ] = None,
@@ -43,15 +43,15 @@ def generate(
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
     count: Annotated[int, typer.Option(help="How many, of consecutive seeds.")] = 1,
-    backend: options.Backend = None,
-    lora: options.Lora = None,
-    init_image: options.InitImage = None,
-    mask: options.Mask = None,
+    backend: options.BackendOption = None,
+    lora: options.LoraOption = None,
+    init_image: options.InitImageOption = None,
+    mask: options.MaskOption = None,
     strength: Annotated[
         float | None,
         typer.Option(help="How much of the image is drawn anew, 0.01 to 1."),
     ] = None,
-    negative_prompt: options.NegativePrompt = None,
+    negative_prompt: options.NegativePromptOption = None,
     true_cfg: Annotated[
         float | None,
         typer.Option(help="Scale of classifier-free guidance; above 1 is on."),
@@ -60,19 +60,19 @@ def generate(
         str | None,
         typer.Option(help="Another than the model's own, like euler-karras, unipc."),
     ] = None,
-    tag: options.Tag = None,
-    output: options.Output = None,
-    again: Again = False,
-    config: options.Config = None,
-    no_cloud: options.NoCloud = False,
-    cloud_sync: options.CloudSync = None,
-    preview: options.Preview = None,
-    as_json: options.Json = False,
+    tag: options.TagOption = None,
+    output: options.OutputOption = None,
+    again: AgainOption = False,
+    config: options.ConfigOption = None,
+    no_cloud: options.NoCloudOption = False,
+    cloud_sync: options.CloudSyncOption = None,
+    preview: options.PreviewOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Draw a picture and keep it with all that is needed to draw it again."""
     from imagen_nb.studio.studio import Studio
 
-    text = read_prompt(prompt)
+    text = prompt_or_stdin(prompt)
     settings = drawing_settings(config, cloud_sync, preview)
     cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
@@ -98,8 +98,8 @@ def generate(
             output=output,
             again=again,
         )
-        say_what_was_there(pictures, began, again)
-        report(studio, pictures, cloud, as_json)
+        note_pictures_of_today(pictures, began, again)
+        print_drawn(studio, pictures, cloud, as_json)
         for picture in pictures[:4] if shows_pictures(settings.preview) else ():
             show_picture(picture.image)
 
@@ -121,13 +121,13 @@ def draw_seeds(
     """
     from imagen_nb.request import random_seed
 
-    if not 1 <= count <= MAX_COUNT:
-        raise UsageError(f"--count must be from 1 to {MAX_COUNT}, not {count}")
+    if not 1 <= count <= MAX_PICTURES:
+        raise UsageError(f"--count must be from 1 to {MAX_PICTURES}, not {count}")
     first = random_seed() if seed is None else seed
     seeds = range(first, first + count)
     cloud = False if no_cloud else None
     return studio.repeat(
-        prompt, seeds, tags=tag or (), cloud=cloud, **loras(lora), **arguments
+        prompt, seeds, tags=tag or (), cloud=cloud, **lora_options(lora), **arguments
     )
 
 
@@ -141,22 +141,22 @@ def sweep(
     size: Annotated[
         str | None, typer.Option(help="Like 128x128,192x128 (width x height).")
     ] = None,
-    backend: options.Backend = None,
-    lora: options.Lora = None,
-    init_image: options.InitImage = None,
-    mask: options.Mask = None,
+    backend: options.BackendOption = None,
+    lora: options.LoraOption = None,
+    init_image: options.InitImageOption = None,
+    mask: options.MaskOption = None,
     strength: Annotated[str | None, typer.Option(help="Like 0.3,0.6,0.9.")] = None,
-    negative_prompt: options.NegativePrompt = None,
+    negative_prompt: options.NegativePromptOption = None,
     true_cfg: Annotated[str | None, typer.Option(help="Like 1,2,4.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Like euler,unipc.")] = None,
-    tag: options.Tag = None,
-    output: options.Output = None,
-    again: Again = False,
-    config: options.Config = None,
-    no_cloud: options.NoCloud = False,
-    cloud_sync: options.CloudSync = None,
-    preview: options.Preview = None,
-    as_json: options.Json = False,
+    tag: options.TagOption = None,
+    output: options.OutputOption = None,
+    again: AgainOption = False,
+    config: options.ConfigOption = None,
+    no_cloud: options.NoCloudOption = False,
+    cloud_sync: options.CloudSyncOption = None,
+    preview: options.PreviewOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Draw every combination, keep each picture, and a contact sheet with labelled axes."""
     from imagen_nb.request.sweep_syntax import parse_floats, parse_ints, parse_sizes
@@ -166,7 +166,7 @@ def sweep(
     cloud, began = False if no_cloud else None, datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
-            [read_prompt(text) for text in prompt],
+            [prompt_or_stdin(text) for text in prompt],
             seeds=parse_ints(seeds) if seeds is not None else None,
             steps=parse_ints(steps) if steps is not None else None,
             guidance=parse_floats(guidance) if guidance is not None else None,
@@ -182,16 +182,16 @@ def sweep(
             negative_prompt=negative_prompt,
             true_cfg=parse_floats(true_cfg) if true_cfg is not None else None,
             scheduler=scheduler.split(",") if scheduler is not None else None,
-            **loras(lora),
+            **lora_options(lora),
         )
-        say_what_was_there(pictures, began, again)
+        note_pictures_of_today(pictures, began, again)
         sheet = pictures.save_contact_sheet()
-        report(studio, pictures, cloud, as_json, sheet)
+        print_drawn(studio, pictures, cloud, as_json, sheet)
         if shows_pictures(settings.preview):
             show_picture(pictures.contact_sheet())
 
 
-def say_what_was_there(
+def note_pictures_of_today(
     pictures: Sequence[Picture], began: datetime, again: bool
 ) -> None:
     """A line on stderr when pictures of today were given instead of being drawn."""
@@ -204,14 +204,14 @@ def say_what_was_there(
     complain(f"drawn today already: {what} (--again draws anew)")
 
 
-def loras(named: Sequence[str] | None) -> dict[str, Any]:
+def lora_options(named: Sequence[str] | None) -> dict[str, Any]:
     """The backend's option for `--lora`; none for backends that take none."""
     from imagen_nb.backends.flux.loras import parsed
 
     return {"loras": [*map(parsed, named)]} if named else {}
 
 
-def read_prompt(prompt: str) -> str:
+def prompt_or_stdin(prompt: str) -> str:
     """The prompt itself, or standard input for -. Raises `UsageError` for what is no prompt."""
     from imagen_nb.request.validation import checked_prompt
 
@@ -226,12 +226,12 @@ def drawing_settings(
 ) -> Settings:
     """The settings in force for a command that draws."""
     output = {"cloud_sync": sync.value if sync else None}
-    return settings_of(
+    return load_command_settings(
         config, output=output, preview=preview.value if preview else None
     )
 
 
-def report(
+def print_drawn(
     studio: Studio,
     pictures: Sequence[Picture],
     cloud: bool | None,
@@ -249,7 +249,7 @@ def report(
         if sheet:
             print(f"contact sheet: {sheet}")
         sys.stdout.flush()
-    entries = copied(studio, pictures, cloud)
+    entries = copy_to_cloud(studio, pictures, cloud)
     if as_json:
         rows = [
             {**entry.record.snapshot(), "path": str(entry.path), "cloud": entry.cloud}
@@ -265,7 +265,7 @@ def report(
             )
 
 
-def copied(
+def copy_to_cloud(
     studio: Studio, pictures: Sequence[Picture], cloud: bool | None
 ) -> list[Entry]:
     """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
@@ -286,13 +286,13 @@ def reproduce(
     what: Annotated[
         str, typer.Argument(help="An id (8 digits or more of it), a PNG, or a sidecar.")
     ],
-    tag: options.Tag = None,
-    output: options.Output = None,
-    config: options.Config = None,
-    no_cloud: options.NoCloud = False,
-    cloud_sync: options.CloudSync = None,
-    preview: options.Preview = None,
-    as_json: options.Json = False,
+    tag: options.TagOption = None,
+    output: options.OutputOption = None,
+    config: options.ConfigOption = None,
+    no_cloud: options.NoCloudOption = False,
+    cloud_sync: options.CloudSyncOption = None,
+    preview: options.PreviewOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Draw a picture again and compare it with the first one, pixel by pixel."""
     from imagen_nb.studio.studio import Studio
@@ -302,16 +302,16 @@ def reproduce(
     with Studio(settings, background=False) as studio:
         picture = studio.reproduce(what, tags=tag or (), cloud=cloud, output=output)
         if as_json:
-            copied(studio, [picture], cloud)
-            print(json.dumps(_facts(picture), indent=2))
+            copy_to_cloud(studio, [picture], cloud)
+            print(json.dumps(_comparison_as_json(picture), indent=2))
         else:
-            report(studio, [picture], cloud, as_json)
-            print(f"identical: {_said(picture)}")
+            print_drawn(studio, [picture], cloud, as_json)
+            print(f"identical: {_describe_identical(picture)}")
         if shows_pictures(settings.preview):
             show_picture(picture.image)
 
 
-def _said(picture: Picture) -> str:
+def _describe_identical(picture: Picture) -> str:
     if picture.identical is None:
         return "unknown: there is no first picture to compare with"
     if picture.identical:
@@ -319,7 +319,7 @@ def _said(picture: Picture) -> str:
     return f"no: {'; '.join(picture.differs) or 'nothing recorded is why'}"
 
 
-def _facts(picture: Picture) -> dict[str, object]:
+def _comparison_as_json(picture: Picture) -> dict[str, object]:
     known = {"path": str(picture.path), "cloud": picture.cloud}
     compared = {"identical": picture.identical, "differs": list(picture.differs)}
     return {**picture.record.snapshot(), **known, **compared}

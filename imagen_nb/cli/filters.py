@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imagen_nb.studio.studio import Studio
 
 
-class Source(StrEnum):
+class HistorySource(StrEnum):
     """Where to read the history."""
 
     auto = "auto"
@@ -27,7 +27,7 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class HistoryFilters:
     """The conditions of `Studio.history`, in its words."""
 
     since: Annotated[
@@ -53,9 +53,9 @@ class Filters:
         None
     )
     source: Annotated[
-        Source,
+        HistorySource,
         typer.Option(help="cloud, local, merged, or auto: the cloud if it answers."),
-    ] = Source.auto
+    ] = HistorySource.auto
 
     def history(self, studio: Studio, **more: Any) -> pd.DataFrame:
         """The pictures that they let through."""
@@ -78,22 +78,22 @@ class Filters:
         return studio.history(**{**asked, **more})
 
 
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
+def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command with these options in the place of its argument `filters`."""
-    hints = get_type_hints(Filters, include_extras=True)
+    hints = get_type_hints(HistoryFilters, include_extras=True)
     own = inspect.signature(command, eval_str=True)
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
-        filters = Filters(
-            **{field.name: given.pop(field.name) for field in fields(Filters)}
+        filters = HistoryFilters(
+            **{field.name: given.pop(field.name) for field in fields(HistoryFilters)}
         )
         command(filters=filters, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [
         inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
-        for f in fields(Filters)
+        for f in fields(HistoryFilters)
     ]
     before = [
         p

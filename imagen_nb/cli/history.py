@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.filters import Filters, filtered
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.filters import HistoryFilters, with_filter_options
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import (
     complain,
@@ -24,11 +24,11 @@ from imagen_nb.system.terminal import (
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 20  # rows of a table unless told
-_CHUNK = 10_000  # rows that are JSON at one time
+_DEFAULT_TABLE_ROWS = 20  # rows of a table unless told
+_ROWS_PER_JSON_CHUNK = 10_000  # rows that are JSON at one time
 
 
-class Format(StrEnum):
+class HistoryFormat(StrEnum):
     """How to print rows."""
 
     table = "table"
@@ -39,33 +39,33 @@ class Format(StrEnum):
     ids = "ids"
 
 
-@filtered
+@with_filter_options
 def history(
-    filters: Filters,
+    filters: HistoryFilters,
     format: Annotated[
-        Format,
+        HistoryFormat,
         typer.Option(help="For people (table), programs, or `imagen tag -` (ids)."),
-    ] = Format.table,
+    ] = HistoryFormat.table,
     sidecar: Annotated[
         bool, typer.Option("--sidecar", help="The whole records too; not in a table.")
     ] = False,
-    preview: options.Preview = None,
-    output: options.Folder = None,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    preview: options.PreviewOption = None,
+    output: options.FolderOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """List the pictures ever made, newest first."""
     from imagen_nb.studio.studio import Studio
 
-    settings = settings_of(
+    settings = load_command_settings(
         config, output={"dir": output}, preview=preview.value if preview else None
     )
-    chosen = Format.json if as_json else format
-    if chosen is Format.parquet and sys.stdout.isatty():
+    chosen = HistoryFormat.json if as_json else format
+    if chosen is HistoryFormat.parquet and sys.stdout.isatty():
         raise UsageError("parquet is no text: add > history.parquet")
     with Studio(settings, background=False) as studio:
-        if chosen is Format.table:
-            most = SHOWN if filters.limit is None else filters.limit
+        if chosen is HistoryFormat.table:
+            most = _DEFAULT_TABLE_ROWS if filters.limit is None else filters.limit
             found = filters.history(
                 studio, limit=most + 1 if filters.limit is None else most
             )
@@ -73,7 +73,7 @@ def history(
             if len(found) > most:
                 complain(f"the newest {most} are shown: --limit N shows more")
             return
-        _WRITERS[chosen](filters.history(studio, sidecar=sidecar))
+        _PRINTERS[chosen](filters.history(studio, sidecar=sidecar))
 
 
 def print_history(frame: pd.DataFrame, pictures: bool) -> None:
@@ -89,7 +89,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
         "cloud",
         "id",
     )
-    rows = [_line(row) for row in frame.to_dict("records")]
+    rows = [_table_cells(row) for row in frame.to_dict("records")]
     if pictures:
         cells = [small_picture(path) for path in frame["local_path"]]
         print_table(
@@ -99,13 +99,13 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
         print_table(names, rows)
 
 
-def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
+def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
     from imagen_nb.frames.values import plain
 
     made = plain(row["created_at"])
     prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
     width, height, seed, steps = (
-        _number(row[name]) for name in ("width", "height", "seed", "steps")
+        _number_or_empty(row[name]) for name in ("width", "height", "seed", "steps")
     )
     return (
         f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "", prompt,
@@ -114,7 +114,7 @@ def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _number(value: Any) -> str:
+def _number_or_empty(value: Any) -> str:
     """Its digits; nothing where another program wrote none."""
     from imagen_nb.frames.values import plain
 
@@ -122,17 +122,17 @@ def _number(value: Any) -> str:
     return "" if found is None else str(found)
 
 
-def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows as JSON values: times in ISO 8601, what is missing as None."""
-    for start in range(0, len(frame), _CHUNK):
-        chunk = frame.iloc[start : start + _CHUNK]
+    for start in range(0, len(frame), _ROWS_PER_JSON_CHUNK):
+        chunk = frame.iloc[start : start + _ROWS_PER_JSON_CHUNK]
         times = [moment.isoformat() for moment in chunk["created_at"].astype(object)]
         plain = chunk.assign(created_at=times).astype(object).where(chunk.notna(), None)
         yield from plain.to_dict("records")  # type: ignore[misc]
 
 
-def _json(frame: pd.DataFrame) -> None:
-    for number, row in enumerate(rows_of(frame)):
+def _print_json_array(frame: pd.DataFrame) -> None:
+    for number, row in enumerate(json_rows(frame)):
         print(
             "," if number else "[",
             json.dumps(row, indent=2),
@@ -141,12 +141,12 @@ def _json(frame: pd.DataFrame) -> None:
     print("]" if len(frame) else "[]")
 
 
-def _jsonl(frame: pd.DataFrame) -> None:
-    for row in rows_of(frame):
+def _print_json_lines(frame: pd.DataFrame) -> None:
+    for row in json_rows(frame):
         print(json.dumps(row))
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_json_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Lists and records as JSON text."""
     from imagen_nb.frames.schema import as_json
 
@@ -154,23 +154,25 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**texts)
 
 
-def _csv(frame: pd.DataFrame) -> None:
-    _flat(frame).to_csv(sys.stdout, index=False)
+def _print_csv(frame: pd.DataFrame) -> None:
+    _with_json_texts(frame).to_csv(sys.stdout, index=False)
 
 
-def _parquet(frame: pd.DataFrame) -> None:
-    _flat(frame).assign(tags=frame["tags"]).to_parquet(sys.stdout.buffer, index=False)
+def _print_parquet(frame: pd.DataFrame) -> None:
+    _with_json_texts(frame).assign(tags=frame["tags"]).to_parquet(
+        sys.stdout.buffer, index=False
+    )
 
 
-def _ids(frame: pd.DataFrame) -> None:
+def _print_ids(frame: pd.DataFrame) -> None:
     for id in frame["id"]:
         print(id)
 
 
-_WRITERS: dict[Format, Callable[[Any], None]] = {
-    Format.csv: _csv,
-    Format.json: _json,
-    Format.jsonl: _jsonl,
-    Format.parquet: _parquet,
-    Format.ids: _ids,
+_PRINTERS: dict[HistoryFormat, Callable[[Any], None]] = {
+    HistoryFormat.csv: _print_csv,
+    HistoryFormat.json: _print_json_array,
+    HistoryFormat.jsonl: _print_json_lines,
+    HistoryFormat.parquet: _print_parquet,
+    HistoryFormat.ids: _print_ids,
 }

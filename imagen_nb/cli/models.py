@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import BackendError, UsageError, safe
 from imagen_nb.system.terminal import complain, print_table
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from imagen_nb.backends.flux.models import Model
     from imagen_nb.config.settings import Settings
 
-LIKELY = (
+_ASSUMED_CAPABILITY = (
     8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
 )
-Named = Annotated[
+ModelOption = Annotated[
     str,
     typer.Option(
         help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging Face id."
@@ -31,7 +31,7 @@ Named = Annotated[
 ]
 
 
-def explain(
+def print_memory_plan(
     settings: Settings, model: str, gpu: str | None, ram: str | None, capability: float | None,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -40,9 +40,9 @@ def explain(
     from imagen_nb.backends.flux.memory.machine import plan_for
     from imagen_nb.backends.flux.memory.words import as_data, explained
 
-    row = row_of(model)
+    row = model_of_option(model)
     found = plan_for(
-        row, checked(settings.memory.given()), described(gpu, ram, capability)
+        row, checked(settings.memory.given()), machine_of_options(gpu, ram, capability)
     )
     title = row.recorded
     if as_json:
@@ -52,7 +52,7 @@ def explain(
         print(safe(line))
 
 
-def row_of(model: str) -> Model:
+def model_of_option(model: str) -> Model:
     """The row of a model as `--model` names it."""
     from imagen_nb.backends.flux.custom import custom_model
     from imagen_nb.backends.flux.models import LOCAL, short
@@ -63,7 +63,7 @@ def row_of(model: str) -> Model:
     return rows[model] if model in rows else custom_model(model)
 
 
-def described(
+def machine_of_options(
     gpu: str | None, ram: str | None, capability: float | None
 ) -> Machine | None:
     """The machine that the options describe, with the packages of this one; None is this one."""
@@ -80,14 +80,16 @@ def described(
     if gpu is None:
         here = this_machine()
     else:
-        card, _ = sold_as(card=_gigabytes("--gpu", gpu))
-        here = Machine(card, ram_gb(), LIKELY if card else 0.0, installed())
+        card, _ = sold_as(card=_parse_gigabytes("--gpu", gpu))
+        here = Machine(
+            card, ram_gb(), _ASSUMED_CAPABILITY if card else 0.0, installed()
+        )
     if ram is not None:
-        here = replace(here, ram_gb=sold_as(ram=_gigabytes("--ram", ram))[1])
+        here = replace(here, ram_gb=sold_as(ram=_parse_gigabytes("--ram", ram))[1])
     return here if capability is None else replace(here, capability=capability)
 
 
-def _gigabytes(option: str, text: str) -> float:
+def _parse_gigabytes(option: str, text: str) -> float:
     found = re.fullmatch(
         r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*", text, re.IGNORECASE
     )
@@ -97,11 +99,11 @@ def _gigabytes(option: str, text: str) -> float:
 
 
 def bench_gpu(
-    model: Named = "schnell",
+    model: ModelOption = "schnell",
     steps: Annotated[
         int | None, typer.Option(help="Denoising steps; the model's own.")
     ] = None,
-    as_json: options.Json = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
     from imagen_nb.backends.flux.bench import markdown, timed
@@ -114,7 +116,7 @@ def bench_gpu(
             " be done with one"
         )
     rows = []
-    for row in timed(row_of(model), machine, steps):
+    for row in timed(model_of_option(model), machine, steps):
         complain(f"{row.plan}: {row.outcome}")
         rows.append(row)
     if as_json:
@@ -137,7 +139,7 @@ def models(
             "--plan", help="Explain instead how a model is held in memory here."
         ),
     ] = False,
-    model: Named = "schnell",
+    model: ModelOption = "schnell",
     gpu: Annotated[
         str | None,
         typer.Option(
@@ -151,19 +153,19 @@ def models(
         float | None,
         typer.Option(help="With --plan: for this CUDA compute capability, like 8.6."),
     ] = None,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
     from imagen_nb.backends import listed_backends
     from imagen_nb.storage.cost import said
 
     if loras is not None:
-        list_loras(loras, as_json)
+        print_loras(loras, as_json)
         return
-    settings = settings_of(config)
+    settings = load_command_settings(config)
     if plan:
-        explain(settings, model, gpu, ram, capability, as_json)
+        print_memory_plan(settings, model, gpu, ram, capability, as_json)
         return
     if (gpu, ram, capability) != (None, None, None):
         raise UsageError(
@@ -193,7 +195,7 @@ def models(
             print(f"\n{row['name']}: {safe(row['reason'])}")
 
 
-def list_loras(folder: Path, as_json: bool) -> None:
+def print_loras(folder: Path, as_json: bool) -> None:
     """The LoRAs of a folder, with what their files say of themselves."""
     from imagen_nb.backends.flux.lora_files import listed
 

@@ -22,69 +22,70 @@ class Switch(StrEnum):
     off = "off"
 
 
-def expanded(path: Path | None) -> Path | None:
+def expand_option(path: Path | None) -> Path | None:
     """An option's path with a leading ~ resolved, if the option is given."""
     return paths.expanded(path) if path else None
 
 
-Config = Annotated[
+ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        help="Configuration file instead of ~/.config/imagen.yaml.", callback=expanded
+        help="Configuration file instead of ~/.config/imagen.yaml.",
+        callback=expand_option,
     ),
 ]
-Backend = Annotated[
+BackendOption = Annotated[
     str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
 ]
-Lora = Annotated[
+LoraOption = Annotated[
     list[str] | None,
     typer.Option(
         help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."
     ),
 ]
-InitImage = Annotated[
+InitImageOption = Annotated[
     str | None,
     typer.Option(
         help="Start from, or edit, this image: a file, or the id of a picture."
     ),
 ]
-Mask = Annotated[
+MaskOption = Annotated[
     str | None, typer.Option(help="An image as large, white where it is painted anew.")
 ]
-NegativePrompt = Annotated[
+NegativePromptOption = Annotated[
     str | None, typer.Option(help="What to lead away from; see --true-cfg.")
 ]
-Tag = Annotated[
+TagOption = Annotated[
     list[str] | None, typer.Option(help="A label to find it by; may be repeated.")
 ]
-Output = Annotated[
+OutputOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder (or, for one picture, file) to keep it in.", callback=expanded
+        help="Folder (or, for one picture, file) to keep it in.", callback=expand_option
     ),
 ]
-Folder = Annotated[
+FolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", help="Instead of the configured folder.", callback=expanded
+        "--output", help="Instead of the configured folder.", callback=expand_option
     ),
 ]
-NoCloud = Annotated[
+NoCloudOption = Annotated[
     bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
 ]
-CloudSync = Annotated[
+CloudSyncOption = Annotated[
     Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")
 ]
-Preview = Annotated[
+PreviewOption = Annotated[
     Switch | None,
     typer.Option(help="Show the picture in the terminal: auto, on or off."),
 ]
-Json = Annotated[
+JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the records as JSON, for programs.")
 ]
 
 
-def settings_of(config: Path | None, **arguments: Any) -> Settings:
+def load_command_settings(config: Path | None, **arguments: Any) -> Settings:
     """The settings in force, with the command's own arguments on top."""
     from imagen_nb.config.settings import load_settings
 

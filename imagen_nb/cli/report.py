@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.filters import Filters, filtered
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.filters import HistoryFilters, with_filter_options
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.terminal import complain
 
 
-@filtered
+@with_filter_options
 def report(
-    filters: Filters,
+    filters: HistoryFilters,
     output: Annotated[
         Path,
         typer.Option(
@@ -33,17 +33,17 @@ def report(
         Path | None,
         typer.Option(
             help="Pictures of this folder, not the configured one.",
-            callback=options.expanded,
+            callback=options.expand_option,
         ),
     ] = None,
-    config: options.Config = None,
+    config: options.ConfigOption = None,
 ) -> None:
     """Write figures, tables and thumbnails of the pictures as one HTML page."""
     from imagen_nb.analysis.report.page import write
     from imagen_nb.studio.studio import Studio
 
     with Studio(
-        settings_of(config, output={"dir": folder}), background=False
+        load_command_settings(config, output={"dir": folder}), background=False
     ) as studio:
         found = filters.history(studio)
         path = write(found, output, studio.reader(), title, pictures)

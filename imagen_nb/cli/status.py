@@ -11,23 +11,23 @@ from typing import Annotated, Any
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.paths import expanded
 from imagen_nb.system.terminal import complain, print_table
 
 
 def status(
-    config: options.Config = None,
-    output: options.Folder = None,
-    as_json: options.Json = False,
+    config: options.ConfigOption = None,
+    output: options.FolderOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
     from imagen_nb.backends.auto import described
 
-    settings = settings_of(config, output={"dir": output})
+    settings = load_command_settings(config, output={"dir": output})
     name, given = settings.backend_choice()
     folder = expanded(settings.output.dir)
-    kept = kept_in(folder)
+    kept = summarize_catalog(folder)
     facts: dict[str, Any] = {
         "backend": described(name, **settings.options_of(name) | given),
         "output": str(folder),
@@ -55,7 +55,7 @@ def status(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CatalogSummary:
     """What a folder's catalog holds. `tagged`: pictures whose tags wait for the cloud."""
 
     counts: dict[str, int] = field(default_factory=lambda: {"total": 0})
@@ -64,37 +64,37 @@ class Held:
     errors: list[str] = field(default_factory=list)
 
 
-def kept_in(folder: Path) -> Held:
+def summarize_catalog(folder: Path) -> CatalogSummary:
     """What is known of a folder: the last picture, the last errors; makes no catalog."""
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.storage.tags import queued
 
     catalog = Catalog(folder)
     if not catalog.path.exists():
-        return Held()
+        return CatalogSummary()
     with closing(catalog):
         troubled = catalog.select(
             "WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20"
         )
         errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
         latest = [str(entry.path) for entry in catalog.latest(1)]
-        return Held(catalog.counts(), len(queued(catalog)), latest, [*errors])
+        return CatalogSummary(catalog.counts(), len(queued(catalog)), latest, [*errors])
 
 
 def reindex(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Output folder; the configured one.", callback=options.expanded
+            help="Output folder; the configured one.", callback=options.expand_option
         ),
     ] = None,
-    config: options.Config = None,
+    config: options.ConfigOption = None,
 ) -> None:
     """Rebuild a folder's catalog from its sidecars."""
     from imagen_nb.storage.reindex import reindex as rebuild
     from imagen_nb.system.progress import counting
 
-    place = folder or settings_of(config).output.dir
+    place = folder or load_command_settings(config).output.dir
     with counting("reading") as progress:
         found = rebuild(place, progress)
     print(f"{found.found} pictures: {found.added} entered, {found.removed} removed")

@@ -18,11 +18,11 @@ app = typer.Typer(
     help="Run a Supabase of your own on this machine, to try and test with."
 )
 
-Folder = Annotated[
+SupabaseFolderOption = Annotated[
     Path | None,
     typer.Option(
         help="Where its data are, instead of ~/.local/share/imagen/supabase.",
-        callback=options.expanded,
+        callback=options.expand_option,
     ),
 ]
 
@@ -41,14 +41,14 @@ def start(
     configure: Annotated[
         bool, typer.Option("--configure", help="Write it into the configuration file.")
     ] = False,
-    config: options.Config = None,
+    config: options.ConfigOption = None,
     force: Annotated[
         bool,
         typer.Option(
             "--force", help="Replace another Supabase in the configuration file."
         ),
     ] = False,
-    folder: Folder = None,
+    folder: SupabaseFolderOption = None,
 ) -> None:
     """Start it, or find it running, and print what to put into the configuration."""
     from imagen_nb.cloud import local
@@ -58,13 +58,13 @@ def start(
     supabase = local.start(folder, database_url=database_url, port=port, tell=complain)
     complain(f"Supabase {'runs' if running else 'started'} at {supabase.url}")
     if configure:
-        _configure(supabase, config, force)
+        _write_configuration(supabase, config, force)
     else:
         print(lines_for(supabase), end="")
 
 
 @app.command()
-def stop(folder: Folder = None) -> None:
+def stop(folder: SupabaseFolderOption = None) -> None:
     """Stop it; its data stay."""
     from imagen_nb.cloud import local
 
@@ -72,12 +72,14 @@ def stop(folder: Folder = None) -> None:
 
 
 @app.command()
-def status(folder: Folder = None, as_json: options.Json = False) -> None:
+def status(
+    folder: SupabaseFolderOption = None, as_json: options.JsonOption = False
+) -> None:
     """Say whether it runs, and where. Exit code 1 when it does not."""
     from imagen_nb.cloud import local
 
     supabase = local.status(folder)
-    shown = _described(supabase) if supabase else {"running": False}
+    shown = _public_facts(supabase) if supabase else {"running": False}
     if as_json:
         print(json.dumps(shown, indent=2))
     elif supabase:
@@ -90,7 +92,7 @@ def status(folder: Folder = None, as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
+def _public_facts(supabase: LocalSupabase) -> dict[str, str | bool]:
     """All but the secrets, which stand in the folder's state.json."""
     return {
         "running": True,
@@ -102,7 +104,9 @@ def _described(supabase: LocalSupabase) -> dict[str, str | bool]:
     }
 
 
-def _configure(supabase: LocalSupabase, config: Path | None, force: bool) -> None:
+def _write_configuration(
+    supabase: LocalSupabase, config: Path | None, force: bool
+) -> None:
     from imagen_nb.cloud.local.configure import configure
     from imagen_nb.config.settings import config_path
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ def sync(
         bool,
         typer.Option("--verify", help="Read back what the cloud has, and compare."),
     ] = False,
-    output: options.Folder = None,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    output: options.FolderOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
     from imagen_nb.studio.studio import Studio
     from imagen_nb.system.progress import counting
 
-    settings = settings_of(config, output={"dir": output})
+    settings = load_command_settings(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         if dry_run:
-            list_waiting(waiting_rows(studio), as_json)
+            print_waiting(waiting_rows(studio), as_json)
             return
         with counting("syncing") as progress:
             report = studio.sync(
@@ -59,7 +59,7 @@ def sync(
             with counting("verifying") as progress:
                 wrong = studio.verify(progress=progress)
             copies = studio.catalog().counts()["synced"]
-        say(report, wrong, copies, as_json)
+        print_sync_report(report, wrong, copies, as_json)
     if report.trouble or report.failed or wrong:
         raise typer.Exit(1)
 
@@ -73,9 +73,9 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
 
     catalog = studio.catalog()
     changes = queued(catalog)
-    rows = {str(entry.record.id): _row(entry) for entry in studio.waiting()}
+    rows = {str(entry.record.id): _entry_facts(entry) for entry in studio.waiting()}
     rows |= {
-        str(one.record.id): _row(one)
+        str(one.record.id): _entry_facts(one)
         for one in catalog.some(changes.keys() - rows.keys())
     }
     elsewhere = {"path": None, "state": None, "error": None}
@@ -86,7 +86,7 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     return [*rows.values()]
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _entry_facts(entry: Entry) -> dict[str, Any]:
     return {
         "path": str(entry.path),
         "state": entry.cloud_state,
@@ -94,7 +94,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def print_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """Print what a sync would send."""
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -106,7 +106,7 @@ def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
                 row["id"],
                 row["path"] or "",
                 row["state"] or "",
-                _signed(row),
+                _signed_tags(row),
                 row["error"] or "",
             )
             for row in rows
@@ -114,13 +114,13 @@ def list_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     )
 
 
-def _signed(row: Mapping[str, Any]) -> str:
+def _signed_tags(row: Mapping[str, Any]) -> str:
     return ", ".join(
         [*(f"+{tag}" for tag in row["add"]), *(f"-{tag}" for tag in row["remove"])]
     )
 
 
-def say(
+def print_sync_report(
     report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool
 ) -> None:
     """What a sync did: figures on stdout, what went wrong on stderr.

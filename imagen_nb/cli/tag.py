@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.options import settings_of
+from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError, safe
 from imagen_nb.system.terminal import complain
 
@@ -34,22 +34,22 @@ def tag(
     reject: Annotated[
         bool, typer.Option("--reject", help="Tag it reject, not keeper.")
     ] = False,
-    output: options.Folder = None,
-    config: options.Config = None,
-    as_json: options.Json = False,
+    output: options.FolderOption = None,
+    config: options.ConfigOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Add tags to pictures or take them away, here and in the cloud."""
     from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
     from imagen_nb.studio.studio import Studio
 
-    stars = rated(_stars(rating)) if rating is not None else Change()
+    stars = rated(_parse_rating(rating)) if rating is not None else Change()
     marks = [name for name, wanted in ((KEEPER, keeper), (REJECT, reject)) if wanted]
     added = (*(add or ()), *stars.added, *marks)
     removed = (*(remove or ()), *stars.removed)
     change(added, [name for name in removed if name not in added])  # or all is refused
-    named = [line for one in what for line in (_lines() if one == "-" else [one])]
+    named = [line for one in what for line in (_stdin_lines() if one == "-" else [one])]
     with Studio(
-        settings_of(config, output={"dir": output}), background=False
+        load_command_settings(config, output={"dir": output}), background=False
     ) as studio:
         ids = studio.lookup.ids(named)
         if added:
@@ -60,14 +60,14 @@ def tag(
             report = studio.sync(pictures=[])
             if report.trouble:
                 complain(f"cloud sync: {report.trouble}; `imagen sync` sends the tags")
-        show(ids, studio.lookup.tags_of(ids), as_json)
+        print_tags(ids, studio.lookup.tags_of(ids), as_json)
 
 
-def _lines() -> list[str]:
+def _stdin_lines() -> list[str]:
     return [line.strip() for line in sys.stdin if line.strip()]
 
 
-def _stars(text: str) -> int | None:
+def _parse_rating(text: str) -> int | None:
     if text == "none":
         return None
     if not text.isdigit():
@@ -75,7 +75,7 @@ def _stars(text: str) -> int | None:
     return int(text)
 
 
-def show(ids: list[str], tags: dict[str, tuple[str, ...]], as_json: bool) -> None:
+def print_tags(ids: list[str], tags: dict[str, tuple[str, ...]], as_json: bool) -> None:
     """Each picture with the tags that it has now."""
     if as_json:
         print(json.dumps([{"id": id, "tags": tags.get(id)} for id in ids], indent=2))

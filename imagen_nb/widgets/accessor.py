@@ -1,10 +1,17 @@
-"""`df.imagen`: looks at, fetches, compares, tags and repeats the pictures of a frame."""
+"""`df.imagen`: look at, fetch, compare, tag and repeat the pictures of a frame.
+
+It is registered once pandas is imported, by whomever, and without importing pandas. Were
+it registered by a function that people call first, a frame read from a file would be
+without it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded for it
+from imagen_nb.system.import_hooks import when_imported
+
+if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from collections.abc import Callable
     from pathlib import Path
     from uuid import UUID
@@ -201,3 +208,19 @@ class Accessor:
     @property
     def _cloud(self) -> Cloud | None:
         return self._studio.reader()
+
+
+_ACCESSOR_NAME = "imagen"
+
+
+def register_accessor_with_pandas() -> None:
+    """Register `df.imagen` now, or as soon as somebody imports pandas."""
+    when_imported("pandas", register_accessor)
+
+
+def register_accessor() -> None:
+    """Make `df.imagen` available; a second call does nothing."""
+    import pandas as pd
+
+    if not hasattr(pd.DataFrame, _ACCESSOR_NAME):  # pandas warns of replacing one
+        pd.api.extensions.register_dataframe_accessor(_ACCESSOR_NAME)(Accessor)

@@ -12,18 +12,18 @@ from imagen_nb.frames.pictures.diff import diff
 from imagen_nb.frames.pictures.locate import described, places
 from imagen_nb.frames.schema import framed, table_of
 from imagen_nb.studio.default import studio
-from imagen_nb.widgets.rows import text_of
-from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails
+from imagen_nb.widgets.rows import browser_text
+from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails_page
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.thumbnails import attempt, large
-from imagen_nb.widgets.work import Work, hear_at_once
+from imagen_nb.widgets.thumbnails import enlarged_picture, thumbnail_or_error
+from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from imagen_nb.studio.lookup import Original, What
 
-_SIDE = 256  # pixels of each in the saved notebook
+_SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
 class Compare(anywidget.AnyWidget):
@@ -48,12 +48,16 @@ class Compare(anywidget.AnyWidget):
     _css = style("comparison")
 
     def __init__(self, a: What, b: What) -> None:
-        self._work = Work(lambda text: self.send({"kind": "trouble", "text": text}))
+        self._work = BackgroundWork(
+            lambda text: self.send({"kind": "trouble", "text": text})
+        )
         super().__init__()
-        hear_at_once([self])
+        use_named_subshells([self])
         session = studio()
         self._cloud = session.reader()
-        self._frame = _frame([session.lookup.original(a), session.lookup.original(b)])
+        self._frame = _frame_of_originals(
+            [session.lookup.original(a), session.lookup.original(b)]
+        )
         self.on_msg(self._heard)
 
     def close(self) -> None:
@@ -73,10 +77,10 @@ class Compare(anywidget.AnyWidget):
 
     def _page(self) -> str:
         found = described(places(self._frame), self._cloud)
-        made = [attempt(place, self._cloud) for place in found]
+        made = [thumbnail_or_error(place, self._cloud) for place in found]
         pairs = zip(made, self._frame["prompt"], strict=True)
         small = [(file, prompt) for file, prompt in pairs if isinstance(file, bytes)]
-        return thumbnails(small, len(small), side=_SIDE)
+        return thumbnails_page(small, len(small), side=_SAVED_COMPARE_SIDE)
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
         if content.get("kind") == "open":
@@ -85,11 +89,11 @@ class Compare(anywidget.AnyWidget):
             self._work.stop()
 
     def _tell(self) -> None:
-        told, files = pair(self._frame, self._cloud)
+        told, files = pair_message(self._frame, self._cloud)
         self.send({"kind": "pair", **told}, files)
 
 
-def _frame(originals: list[Original]) -> pd.DataFrame:
+def _frame_of_originals(originals: list[Original]) -> pd.DataFrame:
     """The pictures as rows of a history."""
     rows = [
         {
@@ -104,17 +108,20 @@ def _frame(originals: list[Original]) -> pd.DataFrame:
     )
 
 
-def pair(
+def pair_message(
     frame: pd.DataFrame, cloud: Cloud | None
 ) -> tuple[dict[str, Any], list[bytes]]:
     """What a browser is told of the two rows of this frame, and their pictures.
 
     Raises `ImagenError` when one of them cannot be had.
     """
-    files = [large(place, cloud) for place in described(places(frame), cloud)]
+    files = [
+        enlarged_picture(place, cloud) for place in described(places(frame), cloud)
+    ]
     differing = diff(frame, 0, 1)
     rows = [
-        [str(name), *map(text_of, values)] for name, *values in differing.itertuples()
+        [str(name), *map(browser_text, values)]
+        for name, *values in differing.itertuples()
     ]
     prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
-    return {"prompts": [*map(text_of, prompts)], "rows": rows}, files
+    return {"prompts": [*map(browser_text, prompts)], "rows": rows}, files

@@ -19,13 +19,19 @@ from imagen_nb.storage.drawing_queue import Wish
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
-MANY = 100  # pictures that one click may ask for
-_CUSTOM = (0, 0)  # the size that is none of the presets
-_NAMES = (
+_MAX_PICTURES_PER_CLICK = 100  # pictures that one click may ask for
+_CUSTOM_SIZE = (0, 0)  # the size that is none of the presets
+_CONTROL_NAMES = (
     "prompt", "backend", "size", "width", "height", "steps", "guidance", "seed", "lock", "dice",
     "count", "tags", "cloud",
 )  # fmt: skip
-_CHECKED = ("seed", "steps", "width", "height", "guidance")  # by the model's limits
+_LIMITED_SETTINGS = (
+    "seed",
+    "steps",
+    "width",
+    "height",
+    "guidance",
+)  # by the model's limits
 
 
 class Controls:
@@ -36,7 +42,7 @@ class Controls:
 
     def __init__(self, studio: Studio) -> None:
         configured, why = studio.drawing_with()
-        self.backends, self.missing = _backends(studio, configured)
+        self.backends, self.missing = _available_backends(studio, configured)
         self.notes = {"backend": why} if why else {}  # to be shown beside a control
         settings = studio.settings
         backend = next(iter(self.backends.values()))
@@ -47,12 +53,12 @@ class Controls:
         )  # fmt: skip
         self.backend = w.Dropdown(description="Backend", options=[*self.backends])
         self.size = w.Dropdown(description="Size")
-        self.width = _number("Width", settings.width or usual.width, "pixels")
-        self.height = _number("Height", settings.height or usual.height, "pixels")
-        self.steps = _number("Steps", settings.steps or usual.steps, "denoising steps")
+        self.width = _int_box("Width", settings.width or usual.width, "pixels")
+        self.height = _int_box("Height", settings.height or usual.height, "pixels")
+        self.steps = _int_box("Steps", settings.steps or usual.steps, "denoising steps")
         strength = usual.guidance if settings.guidance is None else settings.guidance
         self.guidance = w.FloatText(description="Guidance", value=strength, step=0.5)
-        self.seed = _number(
+        self.seed = _int_box(
             "Seed", random_seed(), "the same seed draws the same picture"
         )
         self.lock = w.ToggleButton(
@@ -60,7 +66,7 @@ class Controls:
             tooltip="draw with this seed again, instead of a new one",
         )
         self.dice = w.Button(description="New seed", tooltip="another seed by lot")
-        self.count = _number("Count", 1, "pictures, with this seed and the next ones")
+        self.count = _int_box("Count", 1, "pictures, with this seed and the next ones")
         self.tags = w.Text(description="Tags", placeholder="comma-separated")
         self.cloud = w.Checkbox(
             description="Copy to the cloud", value=studio.copies(), indent=False,
@@ -79,7 +85,7 @@ class Controls:
 
     def named(self) -> dict[str, Any]:
         """All of them, by name, in their order."""
-        return {name: getattr(self, name) for name in _NAMES}
+        return {name: getattr(self, name) for name in _CONTROL_NAMES}
 
     def listen(self, changed: Callable[[str], None]) -> None:
         """Call this with the name of what a person, or a recall, has changed."""
@@ -93,7 +99,7 @@ class Controls:
             return
         if name == "backend":
             self._take_over(self.backends[self.backend.value])
-        elif name == "size" and self.size.value != _CUSTOM:
+        elif name == "size" and self.size.value != _CUSTOM_SIZE:
             with self._at_once():
                 self.width.value, self.height.value = self.size.value
         elif name in ("width", "height"):
@@ -115,14 +121,18 @@ class Controls:
             "tags": lambda: checked_tags(self._tags()),
             "count": self._count,
         }
-        for name in _CHECKED:
-            checks[name] = partial(_checked, drawer, name, getattr(self, name).value)
+        for name in _LIMITED_SETTINGS:
+            checks[name] = partial(
+                _validated_setting, drawer, name, getattr(self, name).value
+            )
         if drawer.limits.sizes:  # there one side is as good as the other makes it
             here = self._here()
             checks["width"] = checks["height"] = partial(
                 check_size, *here, drawer.limits
             )
-        return {name: said for name, check in checks.items() if (said := _said(check))}
+        return {
+            name: said for name, check in checks.items() if (said := _problem_of(check))
+        }
 
     def wishes(self) -> list[Wish]:
         """What is wanted, one for each picture; a seed that is not locked is a new one.
@@ -134,7 +144,7 @@ class Controls:
         if not self.lock.value:
             self.roll()
         first = self.seed.value
-        _checked(
+        _validated_setting(
             self.backends[self.backend.value], "seed", first + self.count.value - 1
         )
         return [self._wish(first + n) for n in range(self.count.value)]
@@ -174,9 +184,12 @@ class Controls:
         self._offer_sizes(backend)
 
     def _offer_sizes(self, backend: Backend) -> None:
-        offered = sizes(backend.defaults, backend.limits)
-        here = self._here() if self._here() in offered else _CUSTOM
-        options = [*((labelled(*size), size) for size in offered), ("custom", _CUSTOM)]
+        offered = size_presets(backend.defaults, backend.limits)
+        here = self._here() if self._here() in offered else _CUSTOM_SIZE
+        options = [
+            *((describe_size(*size), size) for size in offered),
+            ("custom", _CUSTOM_SIZE),
+        ]
         with self._at_once():
             self.size.options = options
             self.size.value = here
@@ -191,7 +204,7 @@ class Controls:
 
     def _show_preset(self) -> None:
         presets = [size for _, size in self.size.options]
-        self.size.value = self._here() if self._here() in presets else _CUSTOM
+        self.size.value = self._here() if self._here() in presets else _CUSTOM_SIZE
 
     def _here(self) -> tuple[int, int]:
         return self.width.value, self.height.value
@@ -200,8 +213,10 @@ class Controls:
         return [tag.strip() for tag in self.tags.value.split(",") if tag.strip()]
 
     def _count(self) -> None:
-        if not 1 <= self.count.value <= MANY:
-            raise UsageError(f"count must be from 1 to {MANY}, not {self.count.value}")
+        if not 1 <= self.count.value <= _MAX_PICTURES_PER_CLICK:
+            raise UsageError(
+                f"count must be from 1 to {_MAX_PICTURES_PER_CLICK}, not {self.count.value}"
+            )
 
     def _wish(self, seed: int) -> Wish:
         return Wish(
@@ -212,11 +227,11 @@ class Controls:
         )  # fmt: skip
 
 
-def _number(name: str, value: int, tooltip: str) -> Any:
+def _int_box(name: str, value: int, tooltip: str) -> Any:
     return w.IntText(description=name, value=value, tooltip=tooltip)
 
 
-def _backends(
+def _available_backends(
     studio: Studio, configured: Backend
 ) -> tuple[dict[str, Backend], dict[str, str]]:
     """Those that can draw here, the configured one first, and why the others cannot."""
@@ -241,13 +256,13 @@ def _backends(
     return drawing, missing
 
 
-def _checked(backend: Backend, name: str, value: Any) -> object:
+def _validated_setting(backend: Backend, name: str, value: Any) -> object:
     return resolve(
         "x", defaults=backend.defaults, limits=backend.limits, **{name: value}
     )
 
 
-def _said(check: Callable[[], object]) -> str:
+def _problem_of(check: Callable[[], object]) -> str:
     try:
         check()
     except UsageError as error:
@@ -255,31 +270,33 @@ def _said(check: Callable[[], object]) -> str:
     return ""
 
 
-SHAPES = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
+_ASPECT_RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 
-def sizes(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
+def size_presets(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
     """(width, height) in pixels, the model's own first, then by shape; each allowed, each once."""
     area = defaults.width * defaults.height
     own = (defaults.width, defaults.height)
     if limits.sizes:
         return list(dict.fromkeys([own, *limits.sizes]))
-    shaped = [_sides(area, width / height, limits) for width, height in SHAPES]
+    shaped = [
+        _size_of_shape(area, width / height, limits) for width, height in _ASPECT_RATIOS
+    ]
     return list(dict.fromkeys([own, *shaped]))
 
 
-def _sides(area: int, ratio: float, limits: Limits) -> tuple[int, int]:
+def _size_of_shape(area: int, ratio: float, limits: Limits) -> tuple[int, int]:
     width = math.sqrt(area * ratio)
-    return _side(width, limits), _side(width / ratio, limits)
+    return _allowed_side(width, limits), _allowed_side(width / ratio, limits)
 
 
-def _side(pixels: float, limits: Limits) -> int:
+def _allowed_side(pixels: float, limits: Limits) -> int:
     step = limits.multiple
     low, high = -(-limits.min_side // step) * step, limits.max_side // step * step
     return min(high, max(low, round(pixels / step) * step))
 
 
-def labelled(width: int, height: int) -> str:
+def describe_size(width: int, height: int) -> str:
     """A size as people choose it, e.g. "128 × 96 wide"."""
     form = "square" if width == height else "wide" if width > height else "tall"
     return f"{width} × {height} {form}"

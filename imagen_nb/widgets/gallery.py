@@ -18,22 +18,31 @@ from imagen_nb.frames.words import parse
 from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import webp
-from imagen_nb.widgets.compare import pair
-from imagen_nb.widgets.rows import FACETS, Filters, Rows
-from imagen_nb.widgets.saved_page import saved, show_page, show_view, thumbnails
+from imagen_nb.widgets.compare import pair_message
+from imagen_nb.widgets.rows import FACETS, GalleryFilters, GalleryRows
+from imagen_nb.widgets.saved_page import (
+    page_output,
+    show_page,
+    show_view,
+    thumbnails_page,
+)
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.thumbnails import attempt, kept, large
-from imagen_nb.widgets.work import Work, hear_at_once
+from imagen_nb.widgets.thumbnails import (
+    cached_thumbnail,
+    enlarged_picture,
+    thumbnail_or_error,
+)
+from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SIZES = (64, 512)  # pixels of a thumbnail's side
-_BATCH = 6  # thumbnails in one message
-_ASKED = 500  # thumbnails in one question, at most
-_SAVED = 24  # pictures in the saved notebook
-_SAVED_SIDE, _SAVED_HEAVIEST = 112, 4000  # pixels and bytes of one, at most
-_PATIENCE_S = 5  # until a view has its first thumbnails
+_SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
+_CARDS_PER_MESSAGE = 6  # thumbnails in one message
+_MAX_CARDS_PER_QUESTION = 500  # thumbnails in one question, at most
+_SAVED_CARDS = 24  # pictures in the saved notebook
+_MAX_SAVED_SIDE, _MAX_SAVED_BYTES = 112, 4000  # pixels and bytes of one, at most
+_FIRST_CARDS_TIMEOUT_S = 5  # until a view has its first thumbnails
 
 
 class Gallery(anywidget.AnyWidget):
@@ -66,17 +75,20 @@ class Gallery(anywidget.AnyWidget):
     def __init__(
         self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None
     ) -> None:
-        self._work = Work(
+        self._work = BackgroundWork(
             lambda text: self._tell("trouble", text=text)
         )  # closed in any case
         self._answered = threading.Event()  # a view has its first thumbnails
-        self._layout_asked = {"size": _size(size), "columns": _columns(columns)}
-        self._rows = Rows(frame)
+        self._layout_asked = {
+            "size": _validated_size(size),
+            "columns": _validated_columns(columns),
+        }
+        self._rows = GalleryRows(frame)
         super().__init__()
-        hear_at_once([self])
+        use_named_subshells([self])
         self._visible = self._selected = np.arange(len(self._rows), dtype=np.int32)
         self._selected = self._selected[:0]
-        self._filters, self._words = Filters(), ""
+        self._filters, self._words = GalleryFilters(), ""
         self._views: set[str] = set()
         self._newest: dict[
             str, object
@@ -111,12 +123,14 @@ class Gallery(anywidget.AnyWidget):
             case {"kind": "filter"}:
                 self._work.in_turn(self._filter, content)
             case {"kind": "want", "view": str(view), "at": list(at)}:
-                self._want(view, self._checked(at[:_ASKED]))
+                self._want(view, self._checked(at[:_MAX_CARDS_PER_QUESTION]))
             case {"kind": "select", "view": str(view)}:
                 at = self._checked(np.frombuffer(buffers[0], np.int32))
                 self._selected = np.array(at, np.int32)
                 self._tell("selected", [self._selected.tobytes()], but=view)
-            case {"kind": "tag", "tag": str(tag), "at": list(at)} if tag in _CHANGES:
+            case {"kind": "tag", "tag": str(tag), "at": list(at)} if (
+                tag in _TAG_CHANGES
+            ):
                 self._work.in_turn(self._tag, tag, self._checked(at))
             case {"kind": "look", "view": view, "at": list(at)}:
                 self._work.soon(self._look, view, *self._checked(at[:1]))
@@ -140,7 +154,9 @@ class Gallery(anywidget.AnyWidget):
     def _filter(self, asked: dict[str, Any]) -> None:
         """Filter anew. Nothing else does: what is rated stays in view, whatever it was found by."""
         self._words = str(asked.get("words", ""))
-        self._filters = Filters(parse(self._words), _chosen(asked.get("chosen")))
+        self._filters = GalleryFilters(
+            parse(self._words), _requested_facets(asked.get("chosen"))
+        )
         self._visible = self._rows.found(self._filters)
         self._show(None)
 
@@ -154,8 +170,10 @@ class Gallery(anywidget.AnyWidget):
 
     def _want(self, view: str, at: Sequence[int]) -> None:
         self._newest[view] = question = object()
-        for start in range(0, len(at), _BATCH):
-            self._work.soon(self._cards, view, question, at[start : start + _BATCH])
+        for start in range(0, len(at), _CARDS_PER_MESSAGE):
+            self._work.soon(
+                self._cards, view, question, at[start : start + _CARDS_PER_MESSAGE]
+            )
 
     def _cards(self, view: str, question: object, at: Sequence[int]) -> None:
         cloud = studio().reader()
@@ -164,7 +182,7 @@ class Gallery(anywidget.AnyWidget):
             if self._newest.get(view) is not question:  # scrolled on meanwhile
                 at = at[: len(made)]
                 break
-            made.append(attempt(place, cloud))
+            made.append(thumbnail_or_error(place, cloud))
         if not made:
             return
         files = [one if isinstance(one, bytes) else b"" for one in made]
@@ -180,7 +198,7 @@ class Gallery(anywidget.AnyWidget):
         self._answered.set()
 
     def _tag(self, name: str, at: Sequence[int]) -> None:
-        wanted, write = _CHANGES[name]
+        wanted, write = _TAG_CHANGES[name]
         write(self._rows.frame(np.array(at, np.int32)))
         tags = self._rows.retag(at, wanted)
         self._tell("tags", facets=self._rows.counts(self._filters), **tags)
@@ -190,7 +208,13 @@ class Gallery(anywidget.AnyWidget):
         (place,) = described(self._rows.places([position]), cloud)
         told = self._rows.whole(position) | {"path": str(place.local or "")}
         try:
-            self._tell("picture", [large(place, cloud)], view=view, at=position, **told)
+            self._tell(
+                "picture",
+                [enlarged_picture(place, cloud)],
+                view=view,
+                at=position,
+                **told,
+            )
         except ImagenError as error:
             self._tell(
                 "picture", [b""], view=view, at=position, trouble=str(error), **told
@@ -199,7 +223,9 @@ class Gallery(anywidget.AnyWidget):
     def _compare(self, view: str, at: Sequence[int]) -> None:
         if len(at) != 2:
             raise UsageError("select two pictures to compare")
-        told, files = pair(self._rows.frame(np.array(at, np.int32)), studio().reader())
+        told, files = pair_message(
+            self._rows.frame(np.array(at, np.int32)), studio().reader()
+        )
         self._tell("pair", files, view=view, **told)
 
     def _repr_html_(self) -> str:
@@ -208,75 +234,83 @@ class Gallery(anywidget.AnyWidget):
     def _ipython_display_(self, **_: Any) -> None:
         """Shows it and its page, which for somebody who looks can wait until they see the view."""
         show_view(self)
-        if _watched():
-            known = self._page([self._small(kept(place)) for place in self._first()])
+        if _has_viewer():
+            known = self._page(
+                [self._small(cached_thumbnail(place)) for place in self._first()]
+            )
             self._work.aside(self._complete, show_page(known), known)
         else:
             show_page(self._repr_html_())
 
     def _complete(self, handle: Any, known: str) -> None:
-        self._answered.wait(_PATIENCE_S)  # its thumbnails are those of the page
+        self._answered.wait(
+            _FIRST_CARDS_TIMEOUT_S
+        )  # its thumbnails are those of the page
         if (page := self._repr_html_()) != known:
-            handle.update(saved(page), raw=True)
+            handle.update(page_output(page), raw=True)
 
     def _first(self) -> list[Place]:
-        return self._rows.places(range(min(_SAVED, len(self._rows))))
+        return self._rows.places(range(min(_SAVED_CARDS, len(self._rows))))
 
     def _saved(self, place: Place) -> bytes:
         """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
-        return self._small(attempt(place, None) if place.local else kept(place))
+        return self._small(
+            thumbnail_or_error(place, None) if place.local else cached_thumbnail(place)
+        )
 
     def _small(self, made: bytes | ImagenError | None) -> bytes:
         if not isinstance(made, bytes):
             return b""
-        return webp(Image.open(io.BytesIO(made)), self._saved_side, _SAVED_HEAVIEST)
+        return webp(Image.open(io.BytesIO(made)), self._saved_side, _MAX_SAVED_BYTES)
 
     def _page(self, files: Sequence[bytes]) -> str:
         prompts = self._rows.told(range(len(files)))["prompt"]
         small = zip(files, prompts, strict=True)
         columns = self._layout_asked["columns"]
-        return thumbnails(
+        return thumbnails_page(
             small, len(self._rows), side=self._saved_side, columns=columns
         )
 
     @property
     def _saved_side(self) -> int:
-        return min(_SAVED_SIDE, int(self._layout_asked["size"] or 0))
+        return min(_MAX_SAVED_SIDE, int(self._layout_asked["size"] or 0))
 
 
-def _watched() -> bool:
+def _has_viewer() -> bool:
     """Whether somebody looks: JupyterLab says which cell it runs, what runs whole notebooks not."""
     shell = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     return "cellId" in parent.get("metadata", {})
 
 
-def _size(size: int) -> int:
-    if not (isinstance(size, int) and SIZES[0] <= size <= SIZES[1]):
-        raise UsageError(f"size is in pixels, {SIZES[0]} to {SIZES[1]}, not {size!r}")
+def _validated_size(size: int) -> int:
+    if not (isinstance(size, int) and _SIZE_RANGE[0] <= size <= _SIZE_RANGE[1]):
+        raise UsageError(
+            f"size is in pixels, {_SIZE_RANGE[0]} to {_SIZE_RANGE[1]}, not {size!r}"
+        )
     return size
 
 
-def _columns(columns: int | None) -> int | None:
+def _validated_columns(columns: int | None) -> int | None:
     if columns is not None and not (isinstance(columns, int) and 1 <= columns <= 100):
         raise UsageError(f"columns must be a whole number, 1 to 100, not {columns!r}")
     return columns
 
 
-def _chosen(asked: Any) -> dict[str, list[str]]:
+def _requested_facets(asked: Any) -> dict[str, list[str]]:
     """The values of facets that a view asks for."""
     if not isinstance(asked, dict):
         return {}
     return {name: [*map(str, asked[name])] for name in FACETS if asked.get(name)}
 
 
-def _rating(stars: int | None) -> tuple[Change, Callable[[pd.DataFrame], int]]:
+def _rating_change(stars: int | None) -> tuple[Change, Callable[[pd.DataFrame], int]]:
     return rated(stars), lambda frame: studio().rate(frame, stars)
 
 
-_CHANGES = {
-    "0": _rating(None),
-    **{str(stars): _rating(stars) for stars in range(1, 6)},
+_TAG_CHANGES = {
+    "0": _rating_change(None),
+    **{str(stars): _rating_change(stars) for stars in range(1, 6)},
     KEEPER: (change(add=[KEEPER]), lambda frame: studio().keep(frame)),
     REJECT: (change(add=[REJECT]), lambda frame: studio().reject(frame)),
 }

@@ -20,11 +20,11 @@ from imagen_nb.system.thumbnails import webp
 _SESSION_CLOSED = (
     "this panel's session is closed: make a new panel, which can resume what waits"
 )
-_END_S = 5.0  # seconds that the end of the interpreter waits for a step
+_CLOSE_TIMEOUT_S = 5.0  # seconds that the end of the interpreter waits for a step
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueueState:
     """The queue as it is. `current` is among the `items`.
 
     `elsewhere`: how many other painters hold; `held_up`: nothing is drawn until somebody resumes.
@@ -43,10 +43,10 @@ class Waiting:
         )
 
 
-class Audience(Protocol):
+class PainterListener(Protocol):
     """Who hears of it, on the painter's threads."""
 
-    def changed(self, waiting: Waiting) -> None:
+    def changed(self, waiting: QueueState) -> None:
         """Something in the queue, or what is being drawn, is not what it was."""
 
     def stepped(self, step: Step, preview: bytes | None) -> None:
@@ -69,7 +69,7 @@ class Painter:
     ends the process, it is drawn, and not drawn twice. Methods may be called from any thread.
     """
 
-    def __init__(self, studio: Studio, audience: Audience) -> None:
+    def __init__(self, studio: Studio, audience: PainterListener) -> None:
         """Draws nothing yet: `add` and `resume` begin."""
         self._studio, self._audience = studio, audience
         self._queue = Queue(studio.catalog())
@@ -82,10 +82,10 @@ class Painter:
         )
         self._closed = False
 
-    def waiting(self) -> Waiting:
+    def waiting(self) -> QueueState:
         """What waits or could not be drawn, and what is being drawn."""
         items, elsewhere = self._queue.items(), self._queue.elsewhere()
-        return Waiting(items, self._current, elsewhere, self._held_up)
+        return QueueState(items, self._current, elsewhere, self._held_up)
 
     def add(self, wishes: Iterable[Wish]) -> None:
         """Draw these after what waits."""
@@ -133,7 +133,7 @@ class Painter:
             thread = self._thread
             self._wake.notify_all()
         if thread and thread is not threading.current_thread():
-            thread.join(_END_S)
+            thread.join(_CLOSE_TIMEOUT_S)
         if not thread or not thread.is_alive():
             self._queue.close()
 
@@ -238,7 +238,7 @@ class Painter:
 
     def _drawn(self, wish: Wish) -> Picture:
         """Draw it; unless it was drawn today, as when the process died before it was noted."""
-        with _Glances(
+        with _StepReporter(
             self._audience, self._studio.settings.preview != "off"
         ) as glances:
 
@@ -263,10 +263,10 @@ class Painter:
         return None if wish.backend == configured.name else wish.backend
 
 
-class _Glances(Onlooker):
+class _StepReporter(Onlooker):
     """Tells of a step a few times a second."""
 
-    def __init__(self, audience: Audience, previews: bool) -> None:
+    def __init__(self, audience: PainterListener, previews: bool) -> None:
         super().__init__(previews, loaded=True)
         self._audience = audience
 

@@ -18,14 +18,14 @@ from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.saved_page import show_page, show_view
 from imagen_nb.widgets.strip import Result, Strip
-from imagen_nb.widgets.work import hear_at_once
+from imagen_nb.widgets.work import use_named_subshells
 
 if TYPE_CHECKING:
     from imagen_nb.studio.studio import Studio
 
-_LARGE = 1024  # pixels of the longer side of an enlarged picture
+_ENLARGED_SIDE = 1024  # pixels of the longer side of an enlarged picture
 
-Message = dict[str, Any]
+PageMessage = dict[str, Any]
 
 
 class Panel(VBox):  # type: ignore[misc]
@@ -55,7 +55,7 @@ class Panel(VBox):  # type: ignore[misc]
         self._painter = Painter(self._studio, self._strip)
         super().__init__([self.controls.prompt, self.controls.box, self._strip])
         self._closed = False
-        hear_at_once([self, *self._parts()])
+        use_named_subshells([self, *self._parts()])
         self.add_class("imagen-panel")
         self.controls.listen(self._guarded(self._react))
         self.controls.dice.on_click(self._guarded(lambda _: self.controls.roll()))
@@ -103,19 +103,19 @@ class Panel(VBox):  # type: ignore[misc]
         show_view(self)
         self._strip.kept = show_page(self._strip.page())
 
-    def _hear(self, _: Any, message: Message, __: Any) -> None:
+    def _hear(self, _: Any, message: PageMessage, __: Any) -> None:
         """What the page asks for; a message of another version's page is nothing to fail of."""
         asked = message.get("do")
-        if asked in _OF_THE_PANEL:
-            _OF_THE_PANEL[asked](self, message)
-        elif asked in _OF_THE_QUEUE:
-            _OF_THE_QUEUE[asked](self._painter, int(message["id"]))
-        elif asked in _OF_A_PICTURE:
-            _OF_A_PICTURE[asked](
+        if asked in _PANEL_ACTIONS:
+            _PANEL_ACTIONS[asked](self, message)
+        elif asked in _QUEUE_ACTIONS:
+            _QUEUE_ACTIONS[asked](self._painter, int(message["id"]))
+        elif asked in _PICTURE_ACTIONS:
+            _PICTURE_ACTIONS[asked](
                 self, self._strip.results.get(str(message["id"])), message
             )
 
-    def _hello(self, message: Message) -> None:
+    def _hello(self, message: PageMessage) -> None:
         missing = [
             {"name": name, "why": why} for name, why in self.controls.missing.items()
         ]
@@ -123,24 +123,24 @@ class Panel(VBox):  # type: ignore[misc]
         self._strip.repeat()
         self._strip.changed(self._painter.waiting())
 
-    def _draw(self, message: Message) -> None:
+    def _draw(self, message: PageMessage) -> None:
         self.controls.prompt.value = str(
             message["prompt"]
         )  # as typed, however busy the kernel was
         self.draw()
 
-    def _recall(self, one: Result, message: Message) -> None:
+    def _recall(self, one: Result, message: PageMessage) -> None:
         self.controls.recall(one.picture.record, str(message["part"]))
         self._strip.said(f"recalled: {message['part']}")
 
-    def _reproduce(self, one: Result, message: Message) -> None:
+    def _reproduce(self, one: Result, message: PageMessage) -> None:
         record, cloud = one.picture.record, self.controls.to_cloud()
         again = Wish(
             prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud
         )
         self._painter.add([again])
 
-    def _mark(self, one: Result, message: Message) -> None:
+    def _mark(self, one: Result, message: PageMessage) -> None:
         tag = message["tag"]
         if tag not in (KEEPER, REJECT):
             raise UsageError(f"a picture is {KEEPER} or {REJECT}, not {tag}")
@@ -150,8 +150,8 @@ class Panel(VBox):  # type: ignore[misc]
         self._strip.results.tag(one.id, tags)
         self._strip.tell("tags", id=one.id, tags=tags)
 
-    def _enlarge(self, one: Result, message: Message) -> None:
-        self._strip.tell("large", webp(one.picture.image, _LARGE), id=one.id)
+    def _enlarge(self, one: Result, message: PageMessage) -> None:
+        self._strip.tell("large", webp(one.picture.image, _ENLARGED_SIDE), id=one.id)
 
     def _react(self, changed: str) -> None:
         self.controls.react(changed)
@@ -179,18 +179,18 @@ class Panel(VBox):  # type: ignore[misc]
         return guarded
 
 
-_OF_THE_PANEL: dict[str, Callable[[Panel, Message], None]] = {
+_PANEL_ACTIONS: dict[str, Callable[[Panel, PageMessage], None]] = {
     "hello": Panel._hello,
     "draw": Panel._draw,
     "resume": lambda panel, _: panel.resume(),
 }
-_OF_THE_QUEUE: dict[str, Callable[[Painter, int], None]] = {
+_QUEUE_ACTIONS: dict[str, Callable[[Painter, int], None]] = {
     "remove": Painter.remove,
     "retry": Painter.retry,
     "up": lambda painter, id: painter.move(id, -1),
     "down": lambda painter, id: painter.move(id, 1),
 }
-_OF_A_PICTURE: dict[str, Callable[[Panel, Result, Message], None]] = {
+_PICTURE_ACTIONS: dict[str, Callable[[Panel, Result, PageMessage], None]] = {
     "recall": Panel._recall,
     "reproduce": Panel._reproduce,
     "mark": Panel._mark,

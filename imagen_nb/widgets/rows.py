@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 FACETS = ("backend", "model", "tag", "size", "day")
-_VALUES = 1000  # of one facet, the most frequent (of days: the newest)
-_TOLD = ("prompt", "seed", "backend", "size", "day")
-_UNTOLD = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
+_MAX_VALUES_PER_FACET = 1000  # of one facet, the most frequent (of days: the newest)
+_CARD_FIELDS = ("prompt", "seed", "backend", "size", "day")
+_OMITTED_FACTS = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class GalleryFilters:
     """What a picture must be like: of each facet one of the values, if there are any."""
 
     words: Words = EVERY
     chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-class Rows:
+class GalleryRows:
     """A frame's rows, by position. Invariant: the frame is never changed, tags are a copy."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         """Raises `UsageError` when the frame has no pictures' columns."""
         require(frame, "id", "storage_path", "local_path")
         self._frame = frame
-        self._tags = [_tags(value) for value in self._column("tags")]
+        self._tags = [_tags_of_cell(value) for value in self._column("tags")]
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -69,7 +69,7 @@ class Rows:
         """What is shown of these with their thumbnails, by column."""
         columns: dict[str, list[Any]] = {
             name: [self._values[name][position] for position in positions]
-            for name in _TOLD
+            for name in _CARD_FIELDS
         }
         columns["prompt"] = [cut(text) for text in columns["prompt"]]
         return columns | {"tags": [[*self._tags[position]] for position in positions]}
@@ -82,11 +82,11 @@ class Rows:
         more = {name: value for name, value in record.items() if name not in row}
         facts: dict[Any, Any] = {**row, **more}
         lines = [
-            [str(name), text_of(value)]
+            [str(name), browser_text(value)]
             for name, value in facts.items()
-            if name not in _UNTOLD and plain(value) not in (None, "", {}, [])
+            if name not in _OMITTED_FACTS and plain(value) not in (None, "", {}, [])
         ]
-        return {"prompt": text_of(row.get("prompt")), "facts": lines}
+        return {"prompt": browser_text(row.get("prompt")), "facts": lines}
 
     def retag(self, positions: Iterable[int], change: Change) -> dict[str, list[Any]]:
         """Change the tags of these; gives them."""
@@ -95,16 +95,16 @@ class Rows:
             self._tags[position] = change.applied(self._tags[position])
         return {"at": at, "tags": [[*self._tags[position]] for position in at]}
 
-    def found(self, filters: Filters) -> Positions:
+    def found(self, filters: GalleryFilters) -> Positions:
         """The positions of those that pass."""
         return np.flatnonzero(self._passing(filters)).astype(np.int32)
 
-    def counts(self, filters: Filters) -> dict[str, list[tuple[str, int]]]:
+    def counts(self, filters: GalleryFilters) -> dict[str, list[tuple[str, int]]]:
         """By facet, how many have each of its values and pass the filters of all other facets."""
         found = {}
         for name in FACETS:
             others = {n: values for n, values in filters.chosen.items() if n != name}
-            passing = self._passing(Filters(filters.words, others))
+            passing = self._passing(GalleryFilters(filters.words, others))
             found[name] = self._count(name, passing)
         return found
 
@@ -113,14 +113,14 @@ class Rows:
             pairs = [
                 (value, int(passing[at].sum())) for value, at in self._tagged().items()
             ]
-            return sorted(pairs)[:_VALUES]
+            return sorted(pairs)[:_MAX_VALUES_PER_FACET]
         codes, values = self._codes(name)
         counts = np.bincount(codes[passing & (codes >= 0)], minlength=len(values))
         return [
             (value, int(count)) for value, count in zip(values, counts, strict=True)
-        ][:_VALUES]
+        ][:_MAX_VALUES_PER_FACET]
 
-    def _passing(self, filters: Filters) -> Mask:
+    def _passing(self, filters: GalleryFilters) -> Mask:
         mask = self._said(filters.words).copy()
         for name, wanted in filters.chosen.items():
             if wanted and name in FACETS:
@@ -158,10 +158,12 @@ class Rows:
             name: self._column(name) for name in ("prompt", "seed", "backend", "model")
         }
         found: dict[str, list[Any]] = {
-            name: [*map(text_of, values)] for name, values in columns.items()
+            name: [*map(browser_text, values)] for name, values in columns.items()
         }
         sides = zip(self._column("width"), self._column("height"), strict=True)
-        found["size"] = ["×".join(filter(None, map(text_of, pair))) for pair in sides]
+        found["size"] = [
+            "×".join(filter(None, map(browser_text, pair))) for pair in sides
+        ]
         return found | {"day": self._days()}
 
     def _days(self) -> list[str]:
@@ -207,7 +209,7 @@ class Rows:
         return self._frame[name].tolist()
 
 
-def text_of(value: Any) -> str:
+def browser_text(value: Any) -> str:
     """A value as a browser can be told it: text, nothing for what is missing."""
     if isinstance(value, str) and value.isascii():
         return value  # nearly all
@@ -222,6 +224,6 @@ def text_of(value: Any) -> str:
     ).decode()  # half of a surrogate pair is no text
 
 
-def _tags(value: Any) -> tuple[str, ...]:
+def _tags_of_cell(value: Any) -> tuple[str, ...]:
     found = plain(value)
-    return tuple(map(text_of, found)) if isinstance(found, list) else ()
+    return tuple(map(browser_text, found)) if isinstance(found, list) else ()

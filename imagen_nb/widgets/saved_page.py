@@ -24,12 +24,12 @@ from imagen_nb.system.markup import NO_FORMULAS, bidi, escaped, within
 
 _display: Any = display  # which has no types
 
-LIVE = "imagen-live"
-WEIGHT = 150_000  # bytes of a page of thumbnails, which the notebook keeps
+LIVE_CLASS = "imagen-live"
+MAX_PAGE_BYTES = 150_000  # bytes of a page of thumbnails, which the notebook keeps
 
 # JupyterLab, Notebook 7 and Voilà; then nbclassic. A dead or loading view has no element in it.
-_STYLE = "".join(
-    f"{output}:has(.{LIVE})+{output}:has(.imagen-saved),"
+_SAVED_PAGE_STYLE = "".join(
+    f"{output}:has(.{LIVE_CLASS})+{output}:has(.imagen-saved),"
     f"{output}:not(:has(> {view} *)):has(+{output} .imagen-saved){{display:none}}"
     for output, view in (
         (".jp-OutputArea-child", ".jp-OutputArea-output"),
@@ -51,18 +51,18 @@ def show_page(page: str) -> DisplayHandle:
 
     The page may be replaced later, from any thread: `handle.update(saved(page), raw=True)`.
     """
-    handle: DisplayHandle = _display(saved(page), raw=True, display_id=True)
+    handle: DisplayHandle = _display(page_output(page), raw=True, display_id=True)
     return handle
 
 
-def saved(page: str) -> dict[str, str]:
+def page_output(page: str) -> dict[str, str]:
     """The page as an output; without text, or a terminal would show it besides the widget's own."""
     return {
-        "text/html": f'<div class="imagen-saved"><style>{_STYLE}</style>{page}</div>'
+        "text/html": f'<div class="imagen-saved"><style>{_SAVED_PAGE_STYLE}</style>{page}</div>'
     }
 
 
-def thumbnails(
+def thumbnails_page(
     small: Iterable[tuple[bytes, str]],
     total: int,
     *,
@@ -74,7 +74,7 @@ def thumbnails(
     Prompts are untrusted text. Empty thumbnails are left out. `total`: how many pictures there are.
     """
     shown = [(*one, number, side) for number, one in enumerate(small) if one[0]]
-    cells = [*within(WEIGHT, starmap(_cell, shown))]
+    cells = [*within(MAX_PAGE_BYTES, starmap(_thumbnail_figure, shown))]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
     said = f"{total} pictures"
@@ -84,7 +84,7 @@ def thumbnails(
     return f"{grid}<small>{escaped(said)}</small>"
 
 
-def _cell(webp: bytes, prompt: str, number: int, side: int) -> str:
+def _thumbnail_figure(webp: bytes, prompt: str, number: int, side: int) -> str:
     line = escaped(prompt)
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
     cut = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent
-_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z]+)\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export const (\w+)", re.MULTILINE)
+_SCRIPT_FOLDER = Path(__file__).parent
+_JS_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z]+)\.js";$', re.MULTILINE)
+_JS_EXPORT = re.compile(r"^export const (\w+)", re.MULTILINE)
 
 
 def script(*names: str) -> str:
@@ -17,24 +17,27 @@ def script(*names: str) -> str:
     become functions that give what they export.
     """
     *parts, last = (
-        (_FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names
+        (_SCRIPT_FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names
     )
-    made = [_inside(name, part) for name, part in zip(names, parts, strict=False)]
-    return "\n".join([*made, _linked(last)])
+    made = [
+        _module_as_function(name, part)
+        for name, part in zip(names, parts, strict=False)
+    ]
+    return "\n".join([*made, _with_linked_imports(last)])
 
 
 def style(*names: str) -> str:
     """These style sheets as one."""
     return "\n".join(
-        (_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names
+        (_SCRIPT_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names
     )
 
 
-def _inside(name: str, module: str) -> str:
-    given = ", ".join(_EXPORT.findall(module))
-    body = _EXPORT.sub(r"const \1", _linked(module))
+def _module_as_function(name: str, module: str) -> str:
+    given = ", ".join(_JS_EXPORT.findall(module))
+    body = _JS_EXPORT.sub(r"const \1", _with_linked_imports(module))
     return f"const ${name} = (() => {{\n{body}\nreturn {{ {given} }};\n}})();"
 
 
-def _linked(module: str) -> str:
-    return _IMPORT.sub(r"const \1 = $\2;", module)
+def _with_linked_imports(module: str) -> str:
+    return _JS_IMPORT.sub(r"const \1 = $\2;", module)

@@ -16,13 +16,13 @@ from imagen_nb.storage.drawing_queue import Item, Wish
 from imagen_nb.storage.picture import Picture, summary
 from imagen_nb.studio.live import clock
 from imagen_nb.system.thumbnails import webp
-from imagen_nb.widgets.painter import Waiting
-from imagen_nb.widgets.saved_page import saved, thumbnails
+from imagen_nb.widgets.painter import QueueState
+from imagen_nb.widgets.saved_page import page_output, thumbnails_page
 from imagen_nb.widgets.script import script, style
 
-_LISTED = 100  # of what waits
-_LETTERS = 200  # of a prompt in the queue
-_SAVED, _SAVED_S = (
+_MAX_QUEUE_ITEMS = 100  # of what waits
+_MAX_TITLE_CHARS = 200  # of a prompt in the queue
+_SAVED_THUMBNAILS, _SAVE_INTERVAL_S = (
     12,
     3.0,
 )  # thumbnails that a saved notebook keeps; seconds between two updates
@@ -47,9 +47,12 @@ class Strip(anywidget.AnyWidget):
         """One message to every view."""
         self.send({"kind": kind, **facts}, buffers=[data] if data else None)
 
-    def changed(self, waiting: Waiting) -> None:
+    def changed(self, waiting: QueueState) -> None:
         """See `Audience`; so are the next ones."""
-        items = [_listed(item, waiting.current) for item in waiting.items[:_LISTED]]
+        items = [
+            _queue_item(item, waiting.current)
+            for item in waiting.items[:_MAX_QUEUE_ITEMS]
+        ]
         more = len(waiting.items) - len(items)
         self.tell(
             "queue", items=items, more=more, resumable=waiting.resumable,
@@ -63,11 +66,11 @@ class Strip(anywidget.AnyWidget):
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
     def drew(self, wish: Wish, picture: Picture) -> None:  # noqa: D102
-        new = result(picture, wish.again is not None)
+        new = make_result(picture, wish.again is not None)
         self.results.add(new)
         self.tell("result", new.small, **new.described())
         self.said(new.verdict or f"drawn: {picture.path.name}")
-        if time.monotonic() > self._kept_at + _SAVED_S:
+        if time.monotonic() > self._kept_at + _SAVE_INTERVAL_S:
             self._keep()
 
     def said(self, text: str) -> None:  # noqa: D102
@@ -83,20 +86,22 @@ class Strip(anywidget.AnyWidget):
 
     def page(self) -> str:
         """The newest pictures as plain HTML."""
-        newest = self.results.newest(_SAVED)[::-1]
+        newest = self.results.newest(_SAVED_THUMBNAILS)[::-1]
         small = [(one.small, one.picture.record.prompt) for one in newest]
-        return thumbnails(small, len(self.results.pictures()), side=128)
+        return thumbnails_page(small, len(self.results.pictures()), side=128)
 
     def _keep(self) -> None:
         if self.kept:
             self._kept_at = time.monotonic()
-            self.kept.update(saved(self.page()), raw=True)
+            self.kept.update(page_output(self.page()), raw=True)
 
 
-def _listed(item: Item, current: Item | None) -> dict[str, Any]:
+def _queue_item(item: Item, current: Item | None) -> dict[str, Any]:
     """An item of the queue, as the page lists it."""
     prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
-    title = prompt if len(prompt) <= _LETTERS else f"{prompt[:_LETTERS]}…"
+    title = (
+        prompt if len(prompt) <= _MAX_TITLE_CHARS else f"{prompt[:_MAX_TITLE_CHARS]}…"
+    )
     what = "again: " if item.wish.again else ""
     return {
         "id": item.id, "title": f"{what}{title}", "seed": item.wish.seed, "error": item.error,
@@ -104,7 +109,7 @@ def _listed(item: Item, current: Item | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SHOWN = 100
+MAX_THUMBNAILS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,11 @@ class Result:
         }  # fmt: skip
 
 
-def result(picture: Picture, reproduced: bool) -> Result:
+def make_result(picture: Picture, reproduced: bool) -> Result:
     """A picture that was just drawn."""
-    return Result(picture, webp(picture.image), _verdict(picture) if reproduced else "")
+    return Result(
+        picture, webp(picture.image), _describe_verdict(picture) if reproduced else ""
+    )
 
 
 class Results:
@@ -149,8 +156,8 @@ class Results:
         with self._lock:
             self._all.pop(new.id, None)
             self._all[new.id] = new
-            if len(self._all) > SHOWN:
-                old = [*self._all.values()][-SHOWN - 1]
+            if len(self._all) > MAX_THUMBNAILS:
+                old = [*self._all.values()][-MAX_THUMBNAILS - 1]
                 self._all[old.id] = replace(old, small=b"")
 
     def get(self, id: str) -> Result:
@@ -174,13 +181,13 @@ class Results:
         with self._lock:
             return [one.picture for one in self._all.values()]
 
-    def newest(self, count: int = SHOWN) -> list[Result]:
+    def newest(self, count: int = MAX_THUMBNAILS) -> list[Result]:
         """The newest ones, in the order in which they were drawn."""
         with self._lock:
             return [*self._all.values()][-count:]
 
 
-def _verdict(picture: Picture) -> str:
+def _describe_verdict(picture: Picture) -> str:
     if picture.identical is None:
         return "reproduced; there is nothing to compare it with"
     if picture.identical:

@@ -15,14 +15,14 @@ from imagen_nb.system.file_cache import Shelf
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import webp
 
-LARGEST = 1_000_000  # bytes of an enlarged picture
-_SIDE = 2048  # pixels of one
-_LIMIT = 256 * 2**20  # bytes of all thumbnails: some 30,000
+MAX_ENLARGED_BYTES = 1_000_000  # bytes of an enlarged picture
+_MAX_ENLARGED_SIDE = 2048  # pixels of one
+_MAX_CACHE_BYTES = 256 * 2**20  # bytes of all thumbnails: some 30,000
 
 
 def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
     """The picture as WebP of at most 256 pixels a side and 12 kB. Raises what `decoded` does."""
-    shelf = _shelf(cache_folder() / "thumbnails")
+    shelf = _thumbnail_cache(cache_folder() / "thumbnails")
     data = shelf.get(place)
     if data is None:
         data = webp(decoded(place, cloud))
@@ -31,7 +31,7 @@ def thumbnail(place: Place, cloud: Cloud | None) -> bytes:
     return data
 
 
-def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
+def thumbnail_or_error(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
     """The thumbnail, or why there is none."""
     try:
         return thumbnail(place, cloud)
@@ -39,22 +39,22 @@ def attempt(place: Place, cloud: Cloud | None) -> bytes | ImagenError:
         return error
 
 
-def kept(place: Place) -> bytes | None:
+def cached_thumbnail(place: Place) -> bytes | None:
     """The thumbnail if it was made before."""
-    return _shelf(cache_folder() / "thumbnails").get(place)
+    return _thumbnail_cache(cache_folder() / "thumbnails").get(place)
 
 
-def large(place: Place, cloud: Cloud | None) -> bytes:
+def enlarged_picture(place: Place, cloud: Cloud | None) -> bytes:
     """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
     image = decoded(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
         data = content(place, cloud)
-        if len(data) <= LARGEST:
+        if len(data) <= MAX_ENLARGED_BYTES:
             return data
-    return webp(image, _SIDE, LARGEST)
+    return webp(image, _MAX_ENLARGED_SIDE, MAX_ENLARGED_BYTES)
 
 
-class _Thumbnails(Shelf):
+class _ThumbnailCache(Shelf):
     """A shelf of thumbnails."""
 
     def get(self, place: Place) -> bytes | None:
@@ -75,12 +75,16 @@ class _Thumbnails(Shelf):
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
-        parts = [place.wanted.id, place.wanted.storage_path, *_file_now(place.local)]
+        parts = [
+            place.wanted.id,
+            place.wanted.storage_path,
+            *_file_version(place.local),
+        ]
         named = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
 
 
-def _file_now(path: Path | None) -> list[str]:
+def _file_version(path: Path | None) -> list[str]:
     """What changes when a file on this machine does."""
     with suppress(OSError):
         if path:
@@ -89,4 +93,6 @@ def _file_now(path: Path | None) -> list[str]:
     return []
 
 
-_shelf = functools.cache(lambda folder: _Thumbnails(folder, _LIMIT))
+_thumbnail_cache = functools.cache(
+    lambda folder: _ThumbnailCache(folder, _MAX_CACHE_BYTES)
+)

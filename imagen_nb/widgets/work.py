@@ -12,11 +12,13 @@ from typing import Any
 
 from imagen_nb.errors import ImagenError
 
-THREADS = max(2, min(8, os.cpu_count() or 2))  # for downloads too, which mostly wait
-_log = logging.getLogger(__name__)
+WIDGET_THREADS = max(
+    2, min(8, os.cpu_count() or 2)
+)  # for downloads too, which mostly wait
+_widget_log = logging.getLogger(__name__)
 
 
-class Work:
+class BackgroundWork:
     """Threads that are started when there is something to do.
 
     Invariant: after `stop` none is left, until there is something to do again. An error of ours is
@@ -30,7 +32,7 @@ class Work:
 
     def soon(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
         """Do this beside other such things."""
-        return self._submit("soon", THREADS, task, values)
+        return self._submit("soon", WIDGET_THREADS, task, values)
 
     def in_turn(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
         """Do this when all that was given before is done."""
@@ -64,12 +66,12 @@ class Work:
         except ImagenError as error:
             self._trouble(str(error))
         except Exception as error:  # the edge: nobody else hears of it
-            _log.exception("a widget's thread failed")
+            _widget_log.exception("a widget's thread failed")
             self._trouble(f"{type(error).__name__}: {error}")
         return None
 
 
-def hear_at_once(widgets: Iterable[Any]) -> None:
+def use_named_subshells(widgets: Iterable[Any]) -> None:
     """Let messages of these widgets go to the subshell that the page names, if there is one.
 
     JupyterLab names a thread of the kernel (a subshell) for them, beside that of the cells. Left to
@@ -82,8 +84,8 @@ def hear_at_once(widgets: Iterable[Any]) -> None:
         kernel = getattr(widget.comm, "kernel", None)
         shells = getattr(getattr(kernel, "shell_channel_thread", None), "manager", None)
         if shells is not None and hasattr(widget.comm, "_reply_subshell_for"):
-            widget.comm._reply_subshell_for = partial(_named, shells)
+            widget.comm._reply_subshell_for = partial(_existing_subshell, shells)
 
 
-def _named(shells: Any, data: Any, named: str | None) -> str | None:
+def _existing_subshell(shells: Any, data: Any, named: str | None) -> str | None:
     return named if named in shells.list_subshell() else None

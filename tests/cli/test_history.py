@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from imagen_nb.cli import run
-from imagen_nb.cli.filters import Filters
+from imagen_nb.cli.filters import HistoryFilters
 from imagen_nb.cli.history import print_history
 from imagen_nb.studio.studio import Studio
 
@@ -50,7 +50,7 @@ def asked(drawn: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]
 def test_the_filters_are_those_of_python_in_the_same_words() -> None:
     known = set(inspect.signature(Studio.history).parameters) - {"self", "sidecar"}
     plural = {"tag": "tags", "any_tag": "any_tags", "id": "ids"}  # repeated on the command line
-    assert {plural.get(f.name, f.name) for f in fields(Filters)} == known
+    assert {plural.get(f.name, f.name) for f in fields(HistoryFilters)} == known
 
 
 def test_a_table_shows_the_newest_and_says_that_there_are_more(drawn: Path, capsys) -> None:

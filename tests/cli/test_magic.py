@@ -52,7 +52,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def words(line: str, cell: str = "", **names: Any) -> list[str]:
     """The arguments that a line and a cell stand for."""
-    return magic.arguments(line, cell, lambda text: text.format(**names) if names else text)
+    return magic.command_arguments(line, cell, lambda text: text.format(**names) if names else text)
 
 
 class TestOptions:
@@ -65,10 +65,12 @@ class TestOptions:
             }
 
         generate = typer.main.get_command(app).commands["generate"]  # type: ignore[attr-defined]
-        theirs, ours = options(generate), options(magic.command())
-        assert set(theirs) >= magic.LEFT_OUT
+        theirs, ours = options(generate), options(magic.magic_command())
+        assert set(theirs) >= magic.OMITTED_OPTIONS
         assert ours.pop("assign")[0] == ["-o", "--assign"]
-        assert ours == {name: one for name, one in theirs.items() if name not in magic.LEFT_OUT}
+        assert ours == {
+            name: one for name, one in theirs.items() if name not in magic.OMITTED_OPTIONS
+        }
 
     @pytest.mark.parametrize(
         ("line", "cell", "arguments"),
@@ -192,7 +194,9 @@ def test_the_cells_of_the_guide_run(session: Session) -> None:
     assert [session.error(cell) for cell in cells] == [None] * 4
     assert session.run("lighthouse.record.tags, len(boats)") == (("sea",), 4)
     assert len(session.pictures) == 6
-    flags = {one for option in magic.command().params for one in option.opts if one[:2] == "--"}
+    flags = {
+        one for option in magic.magic_command().params for one in option.opts if one[:2] == "--"
+    }
     assert {one for one in flags if one not in guide} <= {"--help", "--assign"}
 
 
@@ -206,7 +210,7 @@ class TestHelp:
         told = capsys.readouterr().out
         assert told.startswith("Usage: %imagen [OPTIONS]")
         assert all(
-            name in told for one in magic.command().params for name in one.opts if "-" in name
+            name in told for one in magic.magic_command().params for name in one.opts if "-" in name
         )
         session.run("%imagen?")
         assert "Draw a picture" in capsys.readouterr().out
@@ -215,7 +219,7 @@ class TestHelp:
         matchers = session.shell.Completer.custom_matchers
         for line, loaded in (("%reload_ext", True), ("%unload_ext", False), ("%load_ext", True)):
             session.run(f"{line} imagen_nb")
-            assert [magic.NAME in kind for kind in session.shell.magics_manager.magics.values()] == [
+            assert [magic.MAGIC_NAME in kind for kind in session.shell.magics_manager.magics.values()] == [
                 loaded, loaded,
             ]  # fmt: skip
             assert len(matchers) == loaded

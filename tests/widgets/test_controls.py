@@ -10,7 +10,7 @@ from imagen_nb.backends.flux.models import FLUX_SCHNELL, Model
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, SIZES
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.request.request import Defaults, Limits, resolve
-from imagen_nb.widgets.controls import labelled, sizes
+from imagen_nb.widgets.controls import describe_size, size_presets
 
 
 @given(st.sampled_from([8, 16, 32]), st.integers(4, 40), st.integers(40, 128), st.data())
@@ -20,7 +20,7 @@ def test_every_size_can_be_drawn_and_the_models_own_is_the_first(
     limits = Limits(multiple * low, multiple * high, multiple)
     side = st.integers(low, high).map(lambda n: n * multiple)
     usual = Defaults(4, 0.0, data.draw(side), data.draw(side), 16)
-    offered = sizes(usual, limits)
+    offered = size_presets(usual, limits)
     assert offered[0] == (usual.width, usual.height)
     assert len(set(offered)) == len(offered)
     for width, height in offered:
@@ -28,14 +28,14 @@ def test_every_size_can_be_drawn_and_the_models_own_is_the_first(
 
 
 def test_a_model_of_few_sizes_offers_those() -> None:
-    offered = sizes(FLUX_DEV_HOSTED.defaults, FLUX_DEV_HOSTED.limits)
+    offered = size_presets(FLUX_DEV_HOSTED.defaults, FLUX_DEV_HOSTED.limits)
     assert offered[0] == (1024, 1024)
     assert sorted(offered) == sorted(SIZES)
 
 
 @pytest.mark.parametrize("row", [FLUX_TINY, FLUX_SCHNELL])
 def test_all_have_about_as_many_pixels(row: Model) -> None:
-    own, *others = [width * height for width, height in sizes(row.defaults, row.limits)]
+    own, *others = [width * height for width, height in size_presets(row.defaults, row.limits)]
     assert all(0.9 < area / own < 1.1 for area in others)
 
 
@@ -48,4 +48,4 @@ def test_all_have_about_as_many_pixels(row: Model) -> None:
     ],
 )
 def test_a_size_is_named_by_its_shape(size: tuple[int, int], label: str) -> None:
-    assert labelled(*size) == label
+    assert describe_size(*size) == label

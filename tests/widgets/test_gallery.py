@@ -21,7 +21,7 @@ from imagen_nb.request.request import MAX_SEED
 from imagen_nb.system.thumbnails import WEIGHT, webp
 from imagen_nb.widgets import thumbnails as small
 from imagen_nb.widgets.gallery import Gallery
-from imagen_nb.widgets.work import THREADS
+from imagen_nb.widgets.work import WIDGET_THREADS
 from tests.fixtures.views import View
 
 PROMPTS = (
@@ -122,7 +122,7 @@ class TestCards:
     def test_noise_is_no_heavier(self) -> None:
         noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
         assert len(webp(noise)) <= WEIGHT
-        assert len(webp(noise, 2048, small.LARGEST)) <= small.LARGEST
+        assert len(webp(noise, 2048, small.MAX_ENLARGED_BYTES)) <= small.MAX_ENLARGED_BYTES
 
     def test_a_picture_that_cannot_be_had_says_why(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
@@ -141,7 +141,7 @@ class TestCards:
         view: Callable[..., View],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("imagen_nb.widgets.gallery._BATCH", 2)
+        monkeypatch.setattr("imagen_nb.widgets.gallery._CARDS_PER_MESSAGE", 2)
         shown = view(made(*"abcdefghijklmnopqrstu"))
         going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
@@ -149,13 +149,13 @@ class TestCards:
             lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
         shown.say("want", at=[*range(20)])
-        for _ in range(THREADS):  # each thread is at the first picture of a batch
+        for _ in range(WIDGET_THREADS):  # each thread is at the first picture of a batch
             assert going.acquire(timeout=30)
         shown.say("want", at=[20])
         go.set()
-        shown.wait("cards", THREADS + 1)
+        shown.wait("cards", WIDGET_THREADS + 1)
         assert sorted(at for one, _ in shown.heard for at in one["at"]) == [
-            *range(0, 2 * THREADS, 2),
+            *range(0, 2 * WIDGET_THREADS, 2),
             20,
         ]
 

@@ -168,7 +168,7 @@ class TestDrawing:
     def test_only_the_newest_keep_their_thumbnails(
         self, panel: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(results, "SHOWN", 2)
+        monkeypatch.setattr(results, "MAX_THUMBNAILS", 2)
         panel.draw("a red boat", count=4)
         panel.drawn(4)
         kept = [one.small != b"" for one in panel.panel._strip.results.newest(4)]
