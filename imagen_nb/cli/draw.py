@@ -18,7 +18,6 @@ from imagen_nb.system.terminal import complain, show_picture, shows_pictures
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
-    from imagen_nb.storage.catalog import Entry
     from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
@@ -272,33 +271,36 @@ def print_drawn(
         if sheet:
             print(f"contact sheet: {sheet}")
         sys.stdout.flush()
-    entries = copy_to_cloud(studio, pictures, cloud)
+    copy_to_cloud(studio, pictures, cloud)
     if as_json:
-        rows = [
-            {**entry.record.snapshot(), "path": str(entry.path), "cloud": entry.cloud}
-            for entry in entries
-        ]
+        rows = [_picture_as_json(picture) for picture in pictures]
         print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
         return
-    for entry in entries:
-        if entry.cloud == "synced":
+    for picture in pictures:
+        entry = picture.catalog.get(picture.record.id)
+        if entry and entry.cloud == "synced":
             id, path = entry.record.id, entry.record.storage_path
             print(f"cloud: imagen.images.id={id} storage_path={path}")
 
 
 def copy_to_cloud(
     studio: Studio, pictures: Sequence[Picture], cloud: bool | None
-) -> list[Entry]:
-    """Try to copy the pictures where that is configured; return their catalog entries."""
-    if studio.copies(cloud):
-        result = studio.sync(pictures=pictures)
-        reasons = [result.trouble, *(reason for _, reason in result.failed)]
-        for reason in filter(None, reasons):
-            complain(
-                f"cloud sync: {reason}; the picture is kept, `imagen sync` tries again"
-            )
-    entries = (picture.catalog.get(picture.record.id) for picture in pictures)
-    return [entry for entry in entries if entry]
+) -> None:
+    """Try to copy the pictures where that is configured, and say what failed."""
+    if not studio.copies(cloud):
+        return
+    result = studio.sync(pictures=pictures)
+    reasons = [result.trouble, *(reason for _, reason in result.failed)]
+    for reason in filter(None, reasons):
+        complain(
+            f"cloud sync: {reason}; the picture is kept, `imagen sync` tries again"
+        )
+
+
+def _picture_as_json(picture: Picture) -> dict[str, object]:
+    """Return the record as the catalog has it, or as it was drawn if its entry is gone."""
+    kept = picture.catalog.get(picture.record.id) or picture
+    return {**kept.record.snapshot(), "path": str(kept.path), "cloud": kept.cloud}
 
 
 def _describe_identical(picture: Picture) -> str:

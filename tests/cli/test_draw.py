@@ -233,6 +233,51 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     assert options - arguments == own
 
 
+@pytest.fixture
+def vanishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process empties the catalog as soon as a call has drawn."""
+
+    def emptied(draw: Any) -> Any:
+        def drawing(*arguments: Any, **options: Any) -> Any:
+            pictures = draw(*arguments, **options)
+            with pictures[0].catalog.connection() as connection:
+                connection.execute("DELETE FROM images")
+            return pictures
+
+        return drawing
+
+    for method in ("repeat", "sweep"):
+        monkeypatch.setattr(Studio, method, emptied(getattr(Studio, method)))
+
+
+@pytest.mark.usefixtures("vanishing")
+class TestWhatVanishedFromTheCatalog:
+    """A picture that was drawn is reported, whatever has become of its entry."""
+
+    def test_has_its_paths_printed(self, tmp_path: Path, capsys) -> None:
+        assert run([*DRAW, "--output", str(tmp_path)]) == 0
+        picture, sidecar = capsys.readouterr().out.splitlines()
+        assert sidecar == f"sidecar: {picture}.json"
+        assert Path(picture).exists()
+
+    def test_is_a_whole_record_as_json(self, tmp_path: Path, capsys) -> None:
+        assert run([*DRAW, "--seed", "7", "--json", "--output", str(tmp_path)]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert (record["seed"], record["prompt"]) == (7, "a red boat")
+        assert Path(record["path"]).exists()
+        assert record["cloud"].startswith("unknown: it is not in the catalog")
+
+    def test_is_in_the_array_of_several(self, tmp_path: Path, capsys) -> None:
+        several = ["--seed", "7", "--count", "2", "--json", "--output", str(tmp_path)]
+        assert run([*DRAW, *several]) == 0
+        assert [row["seed"] for row in json.loads(capsys.readouterr().out)] == [7, 8]
+
+    def test_is_in_the_array_of_a_sweep(self, tmp_path: Path, capsys) -> None:
+        options = ["--seeds", "1,2", "--steps", "1", "--backend", "flux-tiny-local", "--json"]
+        assert run(["sweep", "a star", *options, "--output", str(tmp_path)]) == 0
+        assert [row["seed"] for row in json.loads(capsys.readouterr().out)] == [1, 2]
+
+
 @pytest.mark.slow
 def test_help_loads_neither_torch_nor_pandas() -> None:
     code = (

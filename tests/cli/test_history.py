@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from imagen_nb.cli import run
-from imagen_nb.cli.options import HistoryFilters
 from imagen_nb.cli.history import print_history
+from imagen_nb.cli.options import HistoryFilters
 from imagen_nb.studio.studio import Studio
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
