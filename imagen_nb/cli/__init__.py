@@ -108,7 +108,7 @@ def _run_app(arguments: list[str]) -> int:
 
 
 def _describe_os_error(error: OSError) -> str:
-    """Describe an error that is not storage's: mostly a full or closed, nameless stdout."""
+    """Describe an error that storage did not report: mostly a full or closed stdout."""
     if error.errno is None:
         return str(error)
     return f"{error.filename or 'the result cannot be written'}: {error.strerror}"

@@ -94,7 +94,8 @@ def batch(
 ) -> None:
     """Run a notebook once for each job, keep each executed notebook, and a results table.
 
-    Only what is missing or failed is run. Ctrl-C finishes the current jobs; twice ends them.
+    Only what is missing or failed is run. Ctrl-C finishes the current jobs; twice ends
+    them.
     """
     from imagen_nb.batch.running.run import planned, run_batch
 

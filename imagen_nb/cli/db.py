@@ -67,8 +67,9 @@ def _required_database_url(database_url: str | None, config: Path | None) -> str
     )
     if settings.supabase.database_url is None:
         raise UsageError(
-            "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows under "
-            "Connect, Session pooler (with the database's password), or give --database-url"
+            "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows"
+            " under Connect, Session pooler (with the database's password), or give"
+            " --database-url"
         )
     return settings.supabase.database_url.get_secret_value()
 

@@ -248,7 +248,7 @@ def load_drawing_settings(
 
 
 def cloud_choice(no_cloud: bool) -> bool | None:
-    """Return what `Studio.generate` takes as `cloud`: None follows the configuration."""
+    """Return `cloud` as `Studio.generate` takes it: None is as configured."""
     return False if no_cloud else None
 
 
@@ -298,7 +298,7 @@ def copy_to_cloud(
 
 
 def _picture_as_json(picture: Picture) -> dict[str, object]:
-    """Return the record as the catalog has it, or as it was drawn if its entry is gone."""
+    """Return the record by the catalog, or as it was drawn if its entry is gone."""
     kept = picture.catalog.get(picture.record.id) or picture
     return {**kept.record.snapshot(), "path": str(kept.path), "cloud": kept.cloud}
 

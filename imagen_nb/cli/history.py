@@ -1,4 +1,4 @@
-"""`imagen history` and `imagen report`: what was made, as a table, for programs, as a page."""
+"""`imagen history` and `imagen report`: what was made, as a table, data or a page."""
 
 from __future__ import annotations
 

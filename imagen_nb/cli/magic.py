@@ -97,8 +97,8 @@ class _Word(NamedTuple):
 def command_arguments(line: str, cell: str, expand: Callable[[str], str]) -> list[str]:
     """Return the command's arguments: flags first, then the prompt, if there is one.
 
-    `expand` puts variables in. It is called here, after flags were told from the prompt,
-    so that whatever text is in a variable can never become a flag.
+    `expand` puts variables in. It is called here, after flags were told from the
+    prompt, so that whatever text is in a variable can never become a flag.
 
     Example:
         >>> command_arguments("a red boat --seed 3", "", str)
@@ -125,7 +125,7 @@ def command_arguments(line: str, cell: str, expand: Callable[[str], str]) -> lis
 
 
 def _prompt_text(words: list[_Word], cell: str, expand: Callable[[str], str]) -> str:
-    """Return the words of the line, with variables put in, and the lines of the cell."""
+    """Return the words of the line, with variables put in, and the cell's lines."""
     whole = len(words) == 1  # or else quotation marks belong to the prompt
     from_line = [expand(word.text if whole else word.typed) for word in words]
     from_cell = [line.strip() for line in cell.split("\n")]
@@ -145,7 +145,8 @@ def run_magic(shell: Any, line: str, cell: str = "") -> Picture | Pictures | Non
     """Draw what the line and the cell ask for.
 
     Returns a Picture, Pictures with a --count above 1, and None where only help was
-    printed. Raises `UsageError` for what cannot be drawn, and what `Studio.generate` does.
+    printed. Raises `UsageError` for what cannot be drawn, and what `Studio.generate`
+    does.
     """
     arguments = command_arguments(
         line, cell, functools.partial(_expand_variables, shell)

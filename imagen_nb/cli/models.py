@@ -1,4 +1,4 @@
-"""`imagen models` and `imagen bench-gpu`: what can draw here, and how it is held in memory."""
+"""`imagen models` and `imagen bench-gpu`: what can draw here, and in what memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _ASSUMED_CAPABILITY = 8.9  # of a card named by its memory alone: a GeForce of 2
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging Face"
-        " id."
+        help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging"
+        " Face id."
     ),
 ]
 
@@ -159,8 +159,8 @@ def bench_gpu(
     machine = this_machine()
     if not machine.gpu_gb:
         raise BackendError(
-            "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells what would"
-            " be done with one"
+            "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells"
+            " what would be done with one"
         )
     rows = []
     for row in timed(model_of_option(model), machine, steps):

@@ -1,4 +1,4 @@
-"""`imagen status` and `imagen reindex`: what a folder's catalog holds, and making it anew."""
+"""`imagen status` and `imagen reindex`: what a folder's catalog holds; make it anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`imagen supabase start`, `stop` and `status`: a Supabase on this machine, to try with."""
+"""`imagen supabase start`, `stop` and `status`: a Supabase on this machine."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def print_sync_report(
 ) -> None:
     """Print what a sync did: figures on stdout, what went wrong on stderr.
 
-    `copies`: how many were read back; None without --verify. `wrong`: a line for each of
-    those that is not the picture here.
+    `copies`: how many were read back; None without --verify. `wrong`: a line for each
+    of those that is not the picture here.
     """
     if as_json:
         facts = {
