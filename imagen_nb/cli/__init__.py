@@ -1,4 +1,8 @@
-"""The command `imagen`: each command is a few lines over one library call."""
+"""The command `imagen`: each command is a few lines over one library call.
+
+Other rooms use:
+    magic: `load_magics` and `unload_magics`, for `%load_ext imagen_nb`
+"""
 
 from __future__ import annotations
 
