@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _DEFAULT_TABLE_ROWS = 20
 _ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 _MAX_PROMPT_CHARS = 60  # of a cell
-_COLUMNS = (
+_TABLE_HEADINGS = (
     "made",
     "prompt",
     "backend",
@@ -142,11 +142,11 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
     """Print a line a picture; `pictures`: with a thumbnail in front of each."""
     rows = [_table_cells(row) for row in frame.to_dict("records")]
     if not pictures:
-        print_table(_COLUMNS, rows)
+        print_table(_TABLE_HEADINGS, rows)
         return
     thumbnails = [small_picture(path) for path in frame["local_path"]]
     print_table(
-        ("", *_COLUMNS),
+        ("", *_TABLE_HEADINGS),
         [(cell, *row) for cell, row in zip(thumbnails, rows, strict=True)],
     )
 

@@ -185,7 +185,9 @@ class GalleryRows:
     def _codes(self, name: str) -> Codes:
         """Return the number of each row's value, and the values in order of display."""
         if name not in self._codes_by_facet:
-            self._codes_by_facet[name] = _encoded(self._values[name], name == "day")
+            self._codes_by_facet[name] = _encode_values(
+                self._values[name], name == "day"
+            )
         return self._codes_by_facet[name]
 
     @functools.cached_property
@@ -198,7 +200,7 @@ class GalleryRows:
         return self._frame[name].tolist()
 
 
-def _encoded(values: Sequence[str], newest_first: bool) -> Codes:
+def _encode_values(values: Sequence[str], newest_first: bool) -> Codes:
     """Return each value's number, and the values, most frequent or newest first."""
     counts = Counter(values)
     if newest_first:
