@@ -140,6 +140,5 @@ def unload_ipython_extension(shell: Any) -> None:
     import_module("imagen_nb.cli.magic").unload_magics(shell)
 
 
-import_module(
-    "imagen_nb.widgets.accessor"
-).register_accessor_with_pandas()  # for df.imagen
+# For df.imagen, without importing pandas.
+import_module("imagen_nb.widgets.accessor").register_accessor_with_pandas()
