@@ -16,7 +16,7 @@ from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import webp
 
 MAX_ENLARGED_BYTES = 1_000_000
-_MAX_ENLARGED_SIDE = 2048  # pixels
+_MAX_LARGE_SIDE = 2048  # pixels
 _MAX_CACHE_BYTES = 256 * 2**20  # of all thumbnails: some 30,000
 
 
@@ -57,7 +57,7 @@ def enlarged_picture(place: Place, cloud: Cloud | None) -> bytes:
         data = content(place, cloud)
         if len(data) <= MAX_ENLARGED_BYTES:
             return data
-    return webp(image, _MAX_ENLARGED_SIDE, MAX_ENLARGED_BYTES)
+    return webp(image, _MAX_LARGE_SIDE, MAX_ENLARGED_BYTES)
 
 
 class _ThumbnailCache(Shelf):
