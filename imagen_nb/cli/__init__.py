@@ -1,4 +1,8 @@
-"""The command `imagen`: each command is a few lines over one library call."""
+"""The command `imagen`: each command is a few lines over one library call.
+
+Other rooms use:
+    magic: `load_magics` and `unload_magics`, for `%load_ext imagen_nb`
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,8 @@ from imagen_nb._version import __version__
 from imagen_nb.cli import config, db, supabase
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.draw import generate, reproduce, sweep
-from imagen_nb.cli.history import history
+from imagen_nb.cli.history import history, report
 from imagen_nb.cli.models import bench_gpu, models
-from imagen_nb.cli.report import report
 from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
@@ -59,19 +62,27 @@ def imagen(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command. Exit code 0: done, 1: failed, 2: wrong usage, 130: interrupted."""
+    """Run the command and exit.
+
+    Exit code 0: done, 1: failed, 2: wrong usage, 130: interrupted.
+    """
     accept_any_text()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-# typer carries its own copy of click or uses the installed one: the common base says which.
+# typer carries its own copy of click or uses the installed one: an exception of typer's
+# has the base class of the right one.
 ClickException: Any = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
 )
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command and give its exit code; every failure is one line on stderr."""
+    """Run the command and return its exit code; every failure is one line on stderr.
+
+    Example:
+        >>> run(["status", "--json"])
+    """
     code = _run_app(arguments)
     if code == EXIT_INTERRUPTED:
         print_notice("interrupted; pictures finished before are kept")
@@ -85,17 +96,12 @@ def _run_app(arguments: list[str]) -> int:
     except ImagenError as error:
         print_notice(str(error))
         return error.exit_code
-    except (
-        KeyboardInterrupt,
-        typer.Abort,
-    ):  # some versions of typer return the code themselves
+    except (KeyboardInterrupt, typer.Abort):  # some versions of typer return the code
         return EXIT_INTERRUPTED
     except ClickException as error:
         print_notice(" ".join(error.format_message().split()))
         return 2
-    except (
-        BrokenPipeError
-    ):  # whoever read our output is gone: nothing to say, and nobody to hear
+    except BrokenPipeError:  # whoever read our output is gone: there is nobody to tell
         abandon_stdout()
         return 1
     except OSError as error:
@@ -106,7 +112,7 @@ def _run_app(arguments: list[str]) -> int:
 
 
 def _describe_os_error(error: OSError) -> str:
-    """What storage did not report itself: mostly a full or closed stdout, which has no name."""
+    """Describe an error that storage did not report: mostly a full or closed stdout."""
     if error.errno is None:
         return str(error)
     return f"{error.filename or 'the result cannot be written'}: {error.strerror}"

@@ -57,10 +57,10 @@ def validate(
     """Check the configuration file: each problem with its line, key and what is expected."""
     from imagen_nb.cloud.check import configuration_warnings
     from imagen_nb.config.settings import config_path, load_settings
-    from imagen_nb.config.settings import validate_file as check
+    from imagen_nb.config.settings import validate_file as find_problems
 
     path = config or config_path()
-    problems = check(path)
+    problems = find_problems(path)
     for problem in problems:
         print(printable(str(problem)), file=sys.stderr)
     if problems:
@@ -74,7 +74,10 @@ def validate(
 
 
 def print_server_findings(settings: Settings) -> None:
-    """What the server says, a line each; exit code 1 when something is wrong."""
+    """Ask the server and print what it says, a line a finding.
+
+    Raises `typer.Exit` with code 1 when something is wrong.
+    """
     from imagen_nb.cloud.check import check_server
 
     good = True
@@ -93,10 +96,7 @@ def show(config: ConfigFileOption = None, as_json: options.JsonOption = False) -
     """Show every value in force and where it came from; secrets are masked."""
     rows = list(options.load_command_settings(config).shown())
     if as_json:
-        print(
-            json.dumps(
-                [{"key": k, "value": v, "source": s} for k, v, s in rows], indent=2
-            )
-        )
+        values = [{"key": k, "value": v, "source": s} for k, v, s in rows]
+        print(json.dumps(values, indent=2))
         return
     print_table(("key", "value", "source"), rows)

@@ -21,8 +21,8 @@ app = typer.Typer(help="Prepare the database of your Supabase.")
 DatabaseUrlOption = Annotated[
     str | None,
     typer.Option(
-        help="What Supabase's dashboard shows under Connect; $SUPABASE_DB_URL, which no other"
-        " user of this machine sees."
+        help="What Supabase's dashboard shows under Connect; $SUPABASE_DB_URL, which no"
+        " other user of this machine sees."
     ),
 ]
 
@@ -40,10 +40,10 @@ def migrate(
     from imagen_nb.cloud import migrate as database
 
     url = _required_database_url(database_url, config)
-    done = database.apply_migrations(url, dry_run=dry_run, tell=print_notice)
+    migrations = database.apply_migrations(url, dry_run=dry_run, tell=print_notice)
     state = "pending" if dry_run else "applied"
-    if as_json or done:
-        _print_migrations(((file, state) for file in done), as_json)
+    if as_json or migrations:
+        _print_migrations([(one, state) for one in migrations], as_json)
     else:
         print("nothing to do: every migration is applied")
 
@@ -57,9 +57,8 @@ def status(
     """List the migrations: applied, pending, or altered since they were applied."""
     from imagen_nb.cloud import migrate as database
 
-    _print_migrations(
-        database.migration_states(_required_database_url(database_url, config)), as_json
-    )
+    states = database.migration_states(_required_database_url(database_url, config))
+    _print_migrations(states, as_json)
 
 
 def _required_database_url(database_url: str | None, config: Path | None) -> str:
@@ -68,18 +67,19 @@ def _required_database_url(database_url: str | None, config: Path | None) -> str
     )
     if settings.supabase.database_url is None:
         raise UsageError(
-            "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows under "
-            "Connect, Session pooler (with the database's password), or give --database-url"
+            "no database URL: set $SUPABASE_DB_URL to what Supabase's dashboard shows"
+            " under Connect, Session pooler (with the database's password), or give"
+            " --database-url"
         )
     return settings.supabase.database_url.get_secret_value()
 
 
-def _print_migrations(rows: Iterable[tuple[Migration, str]], as_json: bool) -> None:
-    shown = [
-        {"version": file.version, "name": file.name, "state": state}
-        for file, state in rows
+def _print_migrations(states: Iterable[tuple[Migration, str]], as_json: bool) -> None:
+    rows = [
+        {"version": migration.version, "name": migration.name, "state": state}
+        for migration, state in states
     ]
     if as_json:
-        print(json.dumps(shown, indent=2))
-        return
-    print_table(("version", "name", "state"), [tuple(row.values()) for row in shown])
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(("version", "name", "state"), [tuple(row.values()) for row in rows])

@@ -1,4 +1,4 @@
-"""`imagen generate` and `imagen sweep`."""
+"""`imagen generate`, `imagen sweep` and `imagen reproduce`."""
 
 from __future__ import annotations
 
@@ -18,51 +18,33 @@ from imagen_nb.system.terminal import can_show_pictures, print_notice, print_pic
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
-    from imagen_nb.storage.catalog import CatalogEntry
     from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
 
-PromptArgument = Annotated[
-    str, typer.Argument(help="What to draw; - reads it from standard input.")
-]
-AgainOption = Annotated[
-    bool,
-    typer.Option("--again", help="Draw even what was drawn today with these settings."),
-]
-MAX_PICTURES = 10_000
+MAX_PICTURES = 10_000  # of one `imagen generate`
+_MAX_PREVIEWS = 4  # pictures that a terminal shows after they were drawn
 
 
 def generate(
-    prompt: PromptArgument,
-    seed: Annotated[
-        int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
-    count: Annotated[int, typer.Option(help="How many, of consecutive seeds.")] = 1,
+    prompt: options.PromptArgument,
+    seed: options.SeedOption = None,
+    steps: options.StepsOption = None,
+    width: options.SideOption = None,
+    height: options.SideOption = None,
+    guidance: options.GuidanceOption = None,
+    count: options.CountOption = 1,
     backend: options.BackendOption = None,
     lora: options.LoraOption = None,
     init_image: options.InitImageOption = None,
     mask: options.MaskOption = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(help="How much of the image is drawn anew, 0.01 to 1."),
-    ] = None,
+    strength: options.StrengthOption = None,
     negative_prompt: options.NegativePromptOption = None,
-    true_cfg: Annotated[
-        float | None,
-        typer.Option(help="Scale of classifier-free guidance; above 1 is on."),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Another than the model's own, like euler-karras, unipc."),
-    ] = None,
+    true_cfg: options.TrueCfgOption = None,
+    scheduler: options.SchedulerOption = None,
     tag: options.TagOption = None,
     output: options.OutputOption = None,
-    again: AgainOption = False,
+    again: options.AgainOption = False,
     config: options.ConfigOption = None,
     no_cloud: options.NoCloudOption = False,
     cloud_sync: options.CloudSyncOption = None,
@@ -73,8 +55,8 @@ def generate(
     from imagen_nb.studio.studio import Studio
 
     text = prompt_or_stdin(prompt)
-    settings = drawing_settings(config, cloud_sync, preview)
-    cloud, began = False if no_cloud else None, datetime.now(UTC)
+    settings = load_drawing_settings(config, cloud_sync, preview)
+    began = datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = draw_seeds(
             studio,
@@ -99,9 +81,10 @@ def generate(
             again=again,
         )
         note_pictures_of_today(pictures, began, again)
-        print_drawn(studio, pictures, cloud, as_json)
-        for picture in pictures[:4] if can_show_pictures(settings.preview) else ():
-            print_picture(picture.image)
+        print_drawn(studio, pictures, cloud_choice(no_cloud), as_json)
+        if can_show_pictures(settings.preview):
+            for picture in pictures[:_MAX_PREVIEWS]:
+                print_picture(picture.image)
 
 
 def draw_seeds(
@@ -115,43 +98,43 @@ def draw_seeds(
     no_cloud: bool,
     **arguments: Any,
 ) -> Pictures:
-    """Draw `count` pictures of one prompt, with consecutive seeds, as the command's options say.
+    """Draw `count` pictures of one prompt, with consecutive seeds, as the options say.
 
-    `arguments`: options that `Studio.generate` calls by the same name.
+    `arguments`: options that `Studio.generate` calls by the same name. Raises
+    `UsageError` for a count out of range, and what `Studio.generate` does.
     """
     from imagen_nb.request import random_seed
 
     if not 1 <= count <= MAX_PICTURES:
         raise UsageError(f"--count must be from 1 to {MAX_PICTURES}, not {count}")
     first = random_seed() if seed is None else seed
-    seeds = range(first, first + count)
-    cloud = False if no_cloud else None
     return studio.repeat(
-        prompt, seeds, tags=tag or (), cloud=cloud, **lora_options(lora), **arguments
+        prompt,
+        range(first, first + count),
+        tags=tag or (),
+        cloud=cloud_choice(no_cloud),
+        **lora_options(lora),
+        **arguments,
     )
 
 
 def sweep(
-    prompt: Annotated[
-        list[str], typer.Argument(help="Prompts; {red|blue} stands for each in turn.")
-    ],
-    seeds: Annotated[str | None, typer.Option(help="Like 1..8 or 3,5,11.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Like 2,4,8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Like 0,3.5.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Like 128x128,192x128 (width x height).")
-    ] = None,
+    prompt: options.PromptsArgument,
+    seeds: options.SeedsOption = None,
+    steps: options.StepsListOption = None,
+    guidance: options.GuidanceListOption = None,
+    size: options.SizesOption = None,
     backend: options.BackendOption = None,
     lora: options.LoraOption = None,
     init_image: options.InitImageOption = None,
     mask: options.MaskOption = None,
-    strength: Annotated[str | None, typer.Option(help="Like 0.3,0.6,0.9.")] = None,
+    strength: options.StrengthListOption = None,
     negative_prompt: options.NegativePromptOption = None,
-    true_cfg: Annotated[str | None, typer.Option(help="Like 1,2,4.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Like euler,unipc.")] = None,
+    true_cfg: options.TrueCfgListOption = None,
+    scheduler: options.SchedulerListOption = None,
     tag: options.TagOption = None,
     output: options.OutputOption = None,
-    again: AgainOption = False,
+    again: options.AgainOption = False,
     config: options.ConfigOption = None,
     no_cloud: options.NoCloudOption = False,
     cloud_sync: options.CloudSyncOption = None,
@@ -162,8 +145,8 @@ def sweep(
     from imagen_nb.request.sweep_syntax import parse_floats, parse_ints, parse_sizes
     from imagen_nb.studio.studio import Studio
 
-    settings = drawing_settings(config, cloud_sync, preview)
-    cloud, began = False if no_cloud else None, datetime.now(UTC)
+    settings = load_drawing_settings(config, cloud_sync, preview)
+    began = datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
             [prompt_or_stdin(text) for text in prompt],
@@ -173,7 +156,7 @@ def sweep(
             size=parse_sizes(size) if size is not None else None,
             backend=backend,
             tags=tag or (),
-            cloud=cloud,
+            cloud=cloud_choice(no_cloud),
             output=output,
             again=again,
             init_image=init_image,
@@ -186,100 +169,9 @@ def sweep(
         )
         note_pictures_of_today(pictures, began, again)
         sheet = pictures.save_contact_sheet()
-        print_drawn(studio, pictures, cloud, as_json, sheet)
+        print_drawn(studio, pictures, cloud_choice(no_cloud), as_json, sheet)
         if can_show_pictures(settings.preview):
             print_picture(pictures.contact_sheet())
-
-
-def note_pictures_of_today(
-    pictures: Sequence[Picture], began: datetime, again: bool
-) -> None:
-    """A line on stderr when pictures of today were given instead of being drawn."""
-    old = [picture for picture in pictures if picture.record.created_at < began]
-    if again or not old:
-        return
-    what = (
-        str(old[0].path) if len(old) == 1 else f"{len(old)} of {len(pictures)} pictures"
-    )
-    print_notice(f"drawn today already: {what} (--again draws anew)")
-
-
-def lora_options(named: Sequence[str] | None) -> dict[str, Any]:
-    """The backend's option for `--lora`; none for backends that take none."""
-    from imagen_nb.backends.flux.loras import parse_lora
-
-    return {"loras": [*map(parse_lora, named)]} if named else {}
-
-
-def prompt_or_stdin(prompt: str) -> str:
-    """The prompt itself, or standard input for -. Raises `UsageError` for what is no prompt."""
-    from imagen_nb.request.validation import checked_prompt
-
-    try:
-        return checked_prompt(sys.stdin.read().strip() if prompt == "-" else prompt)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"standard input is not text in {error.encoding}") from None
-
-
-def drawing_settings(
-    config: Path | None, sync: Switch | None, preview: Switch | None
-) -> Settings:
-    """The settings in force for a command that draws."""
-    output = {"cloud_sync": sync.value if sync else None}
-    return load_command_settings(
-        config, output=output, preview=preview.value if preview else None
-    )
-
-
-def print_drawn(
-    studio: Studio,
-    pictures: Sequence[Picture],
-    cloud: bool | None,
-    as_json: bool,
-    sheet: Path | None = None,
-) -> None:
-    """What was drawn, on stdout: paths for people and pipes, whole records for programs.
-
-    Paths come first and at once; then what the cloud has, as soon as it has it.
-    """
-    if not as_json:
-        for picture in pictures:
-            print(picture.path)
-            print(f"sidecar: {picture.sidecar_path}")
-        if sheet:
-            print(f"contact sheet: {sheet}")
-        sys.stdout.flush()
-    entries = copy_to_cloud(studio, pictures, cloud)
-    if as_json:
-        rows = [
-            {**entry.record.snapshot(), "path": str(entry.path), "cloud": entry.cloud}
-            for entry in entries
-        ]
-        print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
-        return
-    for entry in entries:
-        if entry.cloud == "synced":
-            record = entry.record
-            print(
-                f"cloud: imagen.images.id={record.id} storage_path={record.storage_path}"
-            )
-
-
-def copy_to_cloud(
-    studio: Studio, pictures: Sequence[Picture], cloud: bool | None
-) -> list[CatalogEntry]:
-    """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
-    if studio.copies(cloud):
-        result = studio.sync(pictures=pictures)
-        for why in filter(None, [result.trouble, *(why for _, why in result.failed)]):
-            print_notice(
-                f"cloud sync: {why}; the picture is kept, `imagen sync` tries again"
-            )
-    return [
-        entry
-        for picture in pictures
-        if (entry := picture.catalog.get(picture.record.id))
-    ]
 
 
 def reproduce(
@@ -297,8 +189,8 @@ def reproduce(
     """Draw a picture again and compare it with the first one, pixel by pixel."""
     from imagen_nb.studio.studio import Studio
 
-    settings = drawing_settings(config, cloud_sync, preview)
-    cloud = False if no_cloud else None
+    settings = load_drawing_settings(config, cloud_sync, preview)
+    cloud = cloud_choice(no_cloud)
     with Studio(settings, background=False) as studio:
         picture = studio.reproduce(what, tags=tag or (), cloud=cloud, output=output)
         if as_json:
@@ -311,6 +203,106 @@ def reproduce(
             print_picture(picture.image)
 
 
+def note_pictures_of_today(
+    pictures: Sequence[Picture], began: datetime, again: bool
+) -> None:
+    """Say on stderr which pictures of today were given instead of being drawn.
+
+    `began`: when the command began; what is older was not drawn by it.
+    """
+    old = [picture for picture in pictures if picture.record.created_at < began]
+    if again or not old:
+        return
+    which = f"{len(old)} of {len(pictures)} pictures" if len(old) > 1 else old[0].path
+    print_notice(f"drawn today already: {which} (--again draws anew)")
+
+
+def lora_options(loras: Sequence[str] | None) -> dict[str, Any]:
+    """Return the backend's option for `--lora`; none for backends that take none."""
+    from imagen_nb.backends.flux.loras import parse_lora
+
+    return {"loras": [*map(parse_lora, loras)]} if loras else {}
+
+
+def prompt_or_stdin(prompt: str) -> str:
+    """Return the prompt, or what standard input says for -.
+
+    Raises `UsageError` for what cannot be a prompt.
+    """
+    from imagen_nb.request.validation import checked_prompt
+
+    try:
+        return checked_prompt(sys.stdin.read().strip() if prompt == "-" else prompt)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not text in {error.encoding}") from None
+
+
+def load_drawing_settings(
+    config: Path | None, sync: Switch | None, preview: Switch | None
+) -> Settings:
+    """Load the settings in force for a command that draws."""
+    output = {"cloud_sync": sync.value if sync else None}
+    return load_command_settings(
+        config, output=output, preview=preview.value if preview else None
+    )
+
+
+def cloud_choice(no_cloud: bool) -> bool | None:
+    """Return `cloud` as `Studio.generate` takes it: None is as configured."""
+    return False if no_cloud else None
+
+
+def print_drawn(
+    studio: Studio,
+    pictures: Sequence[Picture],
+    cloud: bool | None,
+    as_json: bool,
+    sheet: Path | None = None,
+) -> None:
+    """Print what was drawn: paths for people and pipes, whole records for programs.
+
+    Paths come first and at once; then what the cloud has, as soon as it has it. One
+    record is an object, several are an array, as are those of a sweep (with a `sheet`).
+    """
+    if not as_json:
+        for picture in pictures:
+            print(picture.path)
+            print(f"sidecar: {picture.sidecar_path}")
+        if sheet:
+            print(f"contact sheet: {sheet}")
+        sys.stdout.flush()
+    copy_to_cloud(studio, pictures, cloud)
+    if as_json:
+        rows = [_picture_as_json(picture) for picture in pictures]
+        print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
+        return
+    for picture in pictures:
+        entry = picture.catalog.get(picture.record.id)
+        if entry and entry.cloud == "synced":
+            id, path = entry.record.id, entry.record.storage_path
+            print(f"cloud: imagen.images.id={id} storage_path={path}")
+
+
+def copy_to_cloud(
+    studio: Studio, pictures: Sequence[Picture], cloud: bool | None
+) -> None:
+    """Try to copy the pictures where that is configured, and say what failed."""
+    if not studio.copies(cloud):
+        return
+    result = studio.sync(pictures=pictures)
+    reasons = [result.trouble, *(reason for _, reason in result.failed)]
+    for reason in filter(None, reasons):
+        print_notice(
+            f"cloud sync: {reason}; the picture is kept, `imagen sync` tries again"
+        )
+
+
+def _picture_as_json(picture: Picture) -> dict[str, object]:
+    """Return the record by the catalog, or as it was drawn if its entry is gone."""
+    kept = picture.catalog.get(picture.record.id) or picture
+    return {**kept.record.snapshot(), "path": str(kept.path), "cloud": kept.cloud}
+
+
 def _describe_identical(picture: Picture) -> str:
     if picture.identical is None:
         return "unknown: there is no first picture to compare with"
@@ -320,6 +312,10 @@ def _describe_identical(picture: Picture) -> str:
 
 
 def _comparison_as_json(picture: Picture) -> dict[str, object]:
-    known = {"path": str(picture.path), "cloud": picture.cloud}
-    compared = {"identical": picture.identical, "differs": list(picture.differs)}
-    return {**picture.record.snapshot(), **known, **compared}
+    return {
+        **picture.record.snapshot(),
+        "path": str(picture.path),
+        "cloud": picture.cloud,
+        "identical": picture.identical,
+        "differs": list(picture.differs),
+    }

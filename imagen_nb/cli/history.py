@@ -1,4 +1,4 @@
-"""`imagen history`: what was made, as a table or for programs."""
+"""`imagen history` and `imagen report`: what was made, as a table, data or a page."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.filters import HistoryFilters, with_filter_options
-from imagen_nb.cli.options import load_command_settings
+from imagen_nb.cli.options import (
+    HistoryFilters,
+    load_command_settings,
+    with_filter_options,
+)
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import (
     can_show_pictures,
@@ -24,8 +28,22 @@ from imagen_nb.system.terminal import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_DEFAULT_TABLE_ROWS = 20  # rows of a table unless told
-_ROWS_PER_JSON_CHUNK = 10_000  # rows that are JSON at one time
+    from imagen_nb.studio.studio import Studio
+
+_DEFAULT_TABLE_ROWS = 20
+_ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
+_MAX_CELL_CHARS = 60  # of a prompt
+_TABLE_HEADINGS = (
+    "made",
+    "prompt",
+    "backend",
+    "size",
+    "seed",
+    "steps",
+    "tags",
+    "cloud",
+    "id",
+)
 
 
 class HistoryFormat(StrEnum):
@@ -65,79 +83,117 @@ def history(
         raise UsageError("parquet is no text: add > history.parquet")
     with Studio(settings, background=False) as studio:
         if chosen is HistoryFormat.table:
-            most = _DEFAULT_TABLE_ROWS if filters.limit is None else filters.limit
-            found = filters.history(
-                studio, limit=most + 1 if filters.limit is None else most
-            )
-            print_history(found.iloc[:most], can_show_pictures(settings.preview))
-            if len(found) > most:
-                print_notice(f"the newest {most} are shown: --limit N shows more")
-            return
-        _PRINTERS[chosen](filters.history(studio, sidecar=sidecar))
+            _print_newest(studio, filters, can_show_pictures(settings.preview))
+        else:
+            _PRINTERS[chosen](filters.history(studio, sidecar=sidecar))
+
+
+@with_filter_options
+def report(
+    filters: HistoryFilters,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The page; an earlier report is replaced, nothing else is.",
+        ),
+    ] = Path("report.html"),
+    title: Annotated[str, typer.Option(help="What stands above it.")] = "Pictures",
+    pictures: Annotated[
+        int,
+        typer.Option(min=0, help="How many are shown, the newest; 0 for figures only."),
+    ] = 1000,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pictures of this folder, not the configured one.",
+            callback=options.expand_option,
+        ),
+    ] = None,
+    config: options.ConfigOption = None,
+) -> None:
+    """Write figures, tables and thumbnails of the pictures as one HTML page."""
+    from imagen_nb.analysis.report.page import write_report
+    from imagen_nb.studio.studio import Studio
+
+    settings = load_command_settings(config, output={"dir": folder})
+    with Studio(settings, background=False) as studio:
+        frame = filters.history(studio)
+        path = write_report(frame, output, studio.reader(), title, pictures)
+    print(path)
+    if frame.empty:
+        print_notice("no pictures pass these filters: the page is empty")
+
+
+def _print_newest(studio: Studio, filters: HistoryFilters, pictures: bool) -> None:
+    """Print a table; without --limit, of the newest rows and whether there are more."""
+    if filters.limit is not None:
+        print_history(filters.history(studio), pictures)
+        return
+    rows = _DEFAULT_TABLE_ROWS
+    frame = filters.history(studio, limit=rows + 1)
+    print_history(frame.iloc[:rows], pictures)
+    if len(frame) > rows:
+        print_notice(f"the newest {rows} are shown: --limit N shows more")
 
 
 def print_history(frame: pd.DataFrame, pictures: bool) -> None:
-    """A line a picture, with a thumbnail where the terminal can show it."""
-    names = (
-        "made",
-        "prompt",
-        "backend",
-        "size",
-        "seed",
-        "steps",
-        "tags",
-        "cloud",
-        "id",
-    )
+    """Print a line a picture; `pictures`: with a thumbnail in front of each."""
     rows = [_table_cells(row) for row in frame.to_dict("records")]
-    if pictures:
-        cells = [table_thumbnail(path) for path in frame["local_path"]]
-        print_table(
-            ("", *names), [(cell, *row) for cell, row in zip(cells, rows, strict=True)]
-        )
-    else:
-        print_table(names, rows)
+    if not pictures:
+        print_table(_TABLE_HEADINGS, rows)
+        return
+    thumbnails = [table_thumbnail(path) for path in frame["local_path"]]
+    print_table(
+        ("", *_TABLE_HEADINGS),
+        [(cell, *row) for cell, row in zip(thumbnails, rows, strict=True)],
+    )
 
 
 def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
     from imagen_nb.frames.values import plain_value
 
     made = plain_value(row["created_at"])
-    prompt = row["prompt"] if len(row["prompt"]) <= 60 else row["prompt"][:59] + "…"
-    width, height, seed, steps = (
-        _number_or_empty(row[name]) for name in ("width", "height", "seed", "steps")
-    )
+    prompt = row["prompt"]
+    if len(prompt) > _MAX_CELL_CHARS:
+        prompt = prompt[: _MAX_CELL_CHARS - 1] + "…"
+    width, height = _number_or_empty(row["width"]), _number_or_empty(row["height"])
     return (
-        f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "", prompt,
-        row["backend"], f"{width}×{height}" if width else "", seed, steps, ", ".join(row["tags"]),
-        row["cloud"], row["id"][:8],
-    )  # fmt: skip
+        f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "",
+        prompt,
+        row["backend"],
+        f"{width}×{height}" if width else "",
+        _number_or_empty(row["seed"]),
+        _number_or_empty(row["steps"]),
+        ", ".join(row["tags"]),
+        row["cloud"],
+        row["id"][:8],
+    )
 
 
 def _number_or_empty(value: Any) -> str:
-    """Its digits; nothing where another program wrote none."""
+    """Return its digits; nothing where another program wrote none."""
     from imagen_nb.frames.values import plain_value
 
-    found = plain_value(value)
-    return "" if found is None else str(found)
+    number = plain_value(value)
+    return "" if number is None else str(number)
 
 
 def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows as JSON values: times in ISO 8601, what is missing as None."""
+    """Yield the rows as JSON values: times in ISO 8601, what is missing as None."""
     for start in range(0, len(frame), _ROWS_PER_JSON_CHUNK):
         chunk = frame.iloc[start : start + _ROWS_PER_JSON_CHUNK]
         times = [moment.isoformat() for moment in chunk["created_at"].astype(object)]
-        plain = chunk.assign(created_at=times).astype(object).where(chunk.notna(), None)
-        yield from plain.to_dict("records")  # type: ignore[misc]
+        values = chunk.assign(created_at=times).astype(object)
+        yield from values.where(chunk.notna(), None).to_dict("records")  # type: ignore[misc]
 
 
 def _print_json_array(frame: pd.DataFrame) -> None:
-    for number, row in enumerate(json_rows(frame)):
-        print(
-            "," if number else "[",
-            json.dumps(row, indent=2),
-            sep="\n" if not number else "",
-        )
+    opening = "[\n"
+    for row in json_rows(frame):
+        print(opening + json.dumps(row, indent=2))
+        opening = ","
     print("]" if len(frame) else "[]")
 
 
@@ -147,7 +203,7 @@ def _print_json_lines(frame: pd.DataFrame) -> None:
 
 
 def _with_json_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Lists and records as JSON text."""
+    """Return the frame with its lists and records as JSON text."""
     from imagen_nb.frames.schema import json_texts
 
     texts: dict[str, Any] = {
@@ -161,9 +217,8 @@ def _print_csv(frame: pd.DataFrame) -> None:
 
 
 def _print_parquet(frame: pd.DataFrame) -> None:
-    _with_json_texts(frame).assign(tags=frame["tags"]).to_parquet(
-        sys.stdout.buffer, index=False
-    )
+    table = _with_json_texts(frame).assign(tags=frame["tags"])
+    table.to_parquet(sys.stdout.buffer, index=False)
 
 
 def _print_ids(frame: pd.DataFrame) -> None:

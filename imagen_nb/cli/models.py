@@ -1,4 +1,4 @@
-"""`imagen models --plan` and `imagen bench-gpu`: how a model is held in memory."""
+"""`imagen models` and `imagen bench-gpu`: what can draw here, and in what memory."""
 
 from __future__ import annotations
 
@@ -20,114 +20,15 @@ if TYPE_CHECKING:
     from imagen_nb.backends.flux.models import Model
     from imagen_nb.config.settings import Settings
 
-_ASSUMED_CAPABILITY = (
-    8.9  # the capability of a card that is only named by its memory: a GeForce of 2022
-)
+_ASSUMED_CAPABILITY = 8.9  # of a card named by its memory alone: a GeForce of 2022
+
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging Face id."
+        help="schnell, dev, krea, fill, kontext, klein, tiny, a folder or a Hugging"
+        " Face id."
     ),
 ]
-
-
-def print_memory_plan(
-    settings: Settings, model: str, gpu: str | None, ram: str | None, capability: float | None,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Print the memory plan of a model, for this machine or the one that is described."""
-    from imagen_nb.backends.flux.memory.keys import validated_memory
-    from imagen_nb.backends.flux.memory.machine import plan_for
-    from imagen_nb.backends.flux.memory.words import explain_plan, plan_as_data
-
-    row = model_of_option(model)
-    found = plan_for(
-        row,
-        validated_memory(settings.memory.given()),
-        machine_of_options(gpu, ram, capability),
-    )
-    title = row.recorded
-    if as_json:
-        print(json.dumps(plan_as_data(title, found), indent=2))
-        return
-    for line in explain_plan(title, found):
-        print(printable(line))
-
-
-def model_of_option(model: str) -> Model:
-    """The row of a model as `--model` names it."""
-    from imagen_nb.backends.flux.custom import custom_model
-    from imagen_nb.backends.flux.models import LOCAL_MODELS, short_name
-    from imagen_nb.backends.tiny import FLUX_TINY
-
-    known = (*LOCAL_MODELS, FLUX_TINY)
-    rows = {short_name(row): row for row in known} | {row.name: row for row in known}
-    return rows[model] if model in rows else custom_model(model)
-
-
-def machine_of_options(
-    gpu: str | None, ram: str | None, capability: float | None
-) -> Machine | None:
-    """The machine that the options describe, with the packages of this one; None is this one."""
-    if gpu is None and ram is None and capability is None:
-        return None
-    from imagen_nb.backends.flux.memory.machine import (
-        gb_as_sold,
-        installed_packages,
-        this_machine,
-        total_ram_gb,
-    )
-    from imagen_nb.backends.flux.memory.plan import Machine
-
-    if gpu is None:
-        here = this_machine()
-    else:
-        card, _ = gb_as_sold(card=_parse_gigabytes("--gpu", gpu))
-        here = Machine(
-            card,
-            total_ram_gb(),
-            _ASSUMED_CAPABILITY if card else 0.0,
-            installed_packages(),
-        )
-    if ram is not None:
-        here = replace(here, ram_gb=gb_as_sold(ram=_parse_gigabytes("--ram", ram))[1])
-    return here if capability is None else replace(here, capability=capability)
-
-
-def _parse_gigabytes(option: str, text: str) -> float:
-    found = re.fullmatch(
-        r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*", text, re.IGNORECASE
-    )
-    if not found or (option == "--ram" and float(found[1]) == 0):
-        raise UsageError(f"{option} is a memory's size like 12GB, not {text!r}")
-    return float(found[1])
-
-
-def bench_gpu(
-    model: ModelOption = "schnell",
-    steps: Annotated[
-        int | None, typer.Option(help="Denoising steps; the model's own.")
-    ] = None,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
-    from imagen_nb.backends.flux.bench import time_plans, timings_as_markdown
-    from imagen_nb.backends.flux.memory.machine import this_machine
-
-    machine = this_machine()
-    if not machine.gpu_gb:
-        raise BackendError(
-            "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells what would"
-            " be done with one"
-        )
-    rows = []
-    for row in time_plans(model_of_option(model), machine, steps):
-        print_notice(f"{row.plan}: {row.outcome}")
-        rows.append(row)
-    if as_json:
-        print(json.dumps([row.as_data() for row in rows], indent=2))
-    else:
-        print(timings_as_markdown(model, machine, rows))
 
 
 def models(
@@ -162,63 +63,159 @@ def models(
     as_json: options.JsonOption = False,
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
-    from imagen_nb.backends import backend_rows
-    from imagen_nb.storage.cost import describe_price
-
     if loras is not None:
         print_loras(loras, as_json)
         return
     settings = load_command_settings(config)
     if plan:
-        print_memory_plan(settings, model, gpu, ram, capability, as_json)
+        print_memory_plan(
+            settings, model, machine_of_options(gpu, ram, capability), as_json
+        )
         return
     if (gpu, ram, capability) != (None, None, None):
         raise UsageError(
             "--gpu, --ram and --capability describe a machine for --plan: add it"
         )
+    print_backends(settings, as_json)
+
+
+def print_backends(settings: Settings, as_json: bool) -> None:
+    """Print every backend, and below the table why some of them cannot draw here."""
+    from imagen_nb.backends import backend_rows
+    from imagen_nb.storage.cost import describe_price
+
     rows = backend_rows(settings.options_of)
     for row in rows:
         row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print_table(
-        ("backend", "here", "size", "steps", "price"),
-        [
-            (
-                row["name"],
-                "yes" if row["available"] else "no",
-                f"{row['width']}×{row['height']}" if row["width"] else "",
-                str(row["steps"] or ""),
-                describe_price(settings.cost, row["cost_usd"]),
-            )
-            for row in rows
-        ],
-    )
+    cells = [
+        (
+            row["name"],
+            "yes" if row["available"] else "no",
+            f"{row['width']}×{row['height']}" if row["width"] else "",
+            str(row["steps"] or ""),
+            describe_price(settings.cost, row["cost_usd"]),
+        )
+        for row in rows
+    ]
+    print_table(("backend", "here", "size", "steps", "price"), cells)
     for row in rows:  # below the table, where a narrow terminal has room for them
         if row["reason"]:
             print(f"\n{row['name']}: {printable(row['reason'])}")
 
 
 def print_loras(folder: Path, as_json: bool) -> None:
-    """The LoRAs of a folder, with what their files say of themselves."""
+    """Print the LoRAs of a folder, with what their files say of themselves."""
     from imagen_nb.backends.flux.lora_files import lora_rows
 
     rows = lora_rows(folder)
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print_table(
-        ("file", "MB", "base model", "trigger words"),
-        [
-            (
-                row["file"],
-                str(row["megabytes"] or ""),
-                row["base"],
-                row["error"] or row["words"],
-            )
-            for row in rows
-        ],
-    )
+    cells = [
+        (
+            row["file"],
+            str(row["megabytes"] or ""),
+            row["base"],
+            row["error"] or row["words"],
+        )
+        for row in rows
+    ]
+    print_table(("file", "MB", "base model", "trigger words"), cells)
     if not rows:
         print_notice(f"no LoRAs (.safetensors files) in {folder}")
+
+
+def print_memory_plan(
+    settings: Settings, model: str, machine: Machine | None, as_json: bool
+) -> None:
+    """Print how a model is held in memory by this machine (None), or by another one."""
+    from imagen_nb.backends.flux.memory.keys import validated_memory
+    from imagen_nb.backends.flux.memory.machine import plan_for
+    from imagen_nb.backends.flux.memory.words import explain_plan, plan_as_data
+
+    row = model_of_option(model)
+    plan = plan_for(row, validated_memory(settings.memory.given()), machine)
+    if as_json:
+        print(json.dumps(plan_as_data(row.recorded, plan), indent=2))
+        return
+    for line in explain_plan(row.recorded, plan):
+        print(printable(line))
+
+
+def bench_gpu(
+    model: ModelOption = "schnell",
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps; the model's own.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
+    from imagen_nb.backends.flux.bench import time_plans, timings_as_markdown
+    from imagen_nb.backends.flux.memory.machine import this_machine
+
+    machine = this_machine()
+    if not machine.gpu_gb:
+        raise BackendError(
+            "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells"
+            " what would be done with one"
+        )
+    rows = []
+    for row in time_plans(model_of_option(model), machine, steps):
+        print_notice(f"{row.plan}: {row.outcome}")
+        rows.append(row)
+    if as_json:
+        print(json.dumps([row.as_data() for row in rows], indent=2))
+    else:
+        print(timings_as_markdown(model, machine, rows))
+
+
+def model_of_option(model: str) -> Model:
+    """Return the row of the model that `--model` names."""
+    from imagen_nb.backends.flux.custom import custom_model
+    from imagen_nb.backends.flux.models import LOCAL_MODELS, short_name
+    from imagen_nb.backends.tiny import FLUX_TINY
+
+    local = (*LOCAL_MODELS, FLUX_TINY)
+    rows = {short_name(row): row for row in local} | {row.name: row for row in local}
+    return rows[model] if model in rows else custom_model(model)
+
+
+def machine_of_options(
+    gpu: str | None, ram: str | None, capability: float | None
+) -> Machine | None:
+    """Return the machine that the options describe; None, which is this one, for none.
+
+    `gpu` and `ram` are sizes as shops give them, like 12GB. What is not described, and
+    the packages, are this machine's. Raises `UsageError` for what is not a size.
+    """
+    if gpu is None and ram is None and capability is None:
+        return None
+    from imagen_nb.backends.flux.memory.machine import (
+        gb_as_sold,
+        installed_packages,
+        this_machine,
+        total_ram_gb,
+    )
+    from imagen_nb.backends.flux.memory.plan import Machine
+
+    if gpu is None:
+        machine = this_machine()
+    else:
+        card, _ = gb_as_sold(card=_parse_gigabytes("--gpu", gpu))
+        assumed = _ASSUMED_CAPABILITY if card else 0.0
+        machine = Machine(card, total_ram_gb(), assumed, installed_packages())
+    if ram is not None:
+        _, size = gb_as_sold(ram=_parse_gigabytes("--ram", ram))
+        machine = replace(machine, ram_gb=size)
+    return machine if capability is None else replace(machine, capability=capability)
+
+
+def _parse_gigabytes(option: str, text: str) -> float:
+    size = r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:GB?|GiB)?\s*"
+    match = re.fullmatch(size, text, re.IGNORECASE)
+    if not match or (option == "--ram" and float(match[1]) == 0):
+        raise UsageError(f"{option} is a memory's size like 12GB, not {text!r}")
+    return float(match[1])

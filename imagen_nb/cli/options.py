@@ -1,17 +1,24 @@
-"""The options that commands share, each written once."""
+"""The options that commands share, or would be lost in, each written once."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from imagen_nb.system import paths
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from imagen_nb.config.settings import Settings
+    from imagen_nb.studio.studio import Studio
 
 
 class Switch(StrEnum):
@@ -23,45 +30,23 @@ class Switch(StrEnum):
 
 
 def expand_option(path: Path | None) -> Path | None:
-    """An option's path with a leading ~ resolved, if the option is given."""
+    """Return an option's path with a leading ~ resolved; None when it was not given."""
     return paths.expand_user(path) if path else None
 
 
+def load_command_settings(config: Path | None, **arguments: Any) -> Settings:
+    """Load the settings in force, with the command's own arguments on top."""
+    from imagen_nb.config.settings import load_settings
+
+    return load_settings(arguments, config)
+
+
+# Of nearly every command.
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         help="Configuration file instead of ~/.config/imagen.yaml.",
         callback=expand_option,
-    ),
-]
-BackendOption = Annotated[
-    str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
-]
-LoraOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."
-    ),
-]
-InitImageOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Start from, or edit, this image: a file, or the id of a picture."
-    ),
-]
-MaskOption = Annotated[
-    str | None, typer.Option(help="An image as large, white where it is painted anew.")
-]
-NegativePromptOption = Annotated[
-    str | None, typer.Option(help="What to lead away from; see --true-cfg.")
-]
-TagOption = Annotated[
-    list[str] | None, typer.Option(help="A label to find it by; may be repeated.")
-]
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder (or, for one picture, file) to keep it in.", callback=expand_option
     ),
 ]
 FolderOption = Annotated[
@@ -70,23 +55,186 @@ FolderOption = Annotated[
         "--output", help="Instead of the configured folder.", callback=expand_option
     ),
 ]
-NoCloudOption = Annotated[
-    bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the records as JSON, for programs.")
+]
+
+# Of commands that draw.
+AgainOption = Annotated[
+    bool,
+    typer.Option("--again", help="Draw even what was drawn today with these settings."),
+]
+BackendOption = Annotated[
+    str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
 ]
 CloudSyncOption = Annotated[
     Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")
+]
+InitImageOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Start from, or edit, this image: a file, or the id of a picture."
+    ),
+]
+LoraOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A LoRA, FILE.safetensors or FILE.safetensors:WEIGHT; may be repeated."
+    ),
+]
+MaskOption = Annotated[
+    str | None, typer.Option(help="An image as large, white where it is painted anew.")
+]
+NegativePromptOption = Annotated[
+    str | None, typer.Option(help="What to lead away from; see --true-cfg.")
+]
+NoCloudOption = Annotated[
+    bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder (or, for one picture, file) to keep it in.", callback=expand_option
+    ),
 ]
 PreviewOption = Annotated[
     Switch | None,
     typer.Option(help="Show the picture in the terminal: auto, on or off."),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the records as JSON, for programs.")
+TagOption = Annotated[
+    list[str] | None, typer.Option(help="A label to find it by; may be repeated.")
 ]
 
+# Of `imagen generate`: one value each.
+PromptArgument = Annotated[
+    str, typer.Argument(help="What to draw; - reads it from standard input.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option(help="0 to 2^53-1; the first one with --count.")
+]
+StepsOption = Annotated[int | None, typer.Option(help="Denoising steps.")]
+SideOption = Annotated[int | None, typer.Option(help="Pixels.")]
+GuidanceOption = Annotated[float | None, typer.Option(help="Guidance scale.")]
+CountOption = Annotated[int, typer.Option(help="How many, of consecutive seeds.")]
+StrengthOption = Annotated[
+    float | None, typer.Option(help="How much of the image is drawn anew, 0.01 to 1.")
+]
+TrueCfgOption = Annotated[
+    float | None,
+    typer.Option(help="Scale of classifier-free guidance; above 1 is on."),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(help="Another than the model's own, like euler-karras, unipc."),
+]
 
-def load_command_settings(config: Path | None, **arguments: Any) -> Settings:
-    """The settings in force, with the command's own arguments on top."""
-    from imagen_nb.config.settings import load_settings
+# Of `imagen sweep`: lists.
+PromptsArgument = Annotated[
+    list[str], typer.Argument(help="Prompts; {red|blue} stands for each in turn.")
+]
+SeedsOption = Annotated[str | None, typer.Option(help="Like 1..8 or 3,5,11.")]
+StepsListOption = Annotated[str | None, typer.Option(help="Like 2,4,8.")]
+GuidanceListOption = Annotated[str | None, typer.Option(help="Like 0,3.5.")]
+SizesOption = Annotated[
+    str | None, typer.Option(help="Like 128x128,192x128 (width x height).")
+]
+StrengthListOption = Annotated[str | None, typer.Option(help="Like 0.3,0.6,0.9.")]
+TrueCfgListOption = Annotated[str | None, typer.Option(help="Like 1,2,4.")]
+SchedulerListOption = Annotated[str | None, typer.Option(help="Like euler,unipc.")]
 
-    return load_settings(arguments, config)
+
+class HistorySource(StrEnum):
+    """Where to read the history."""
+
+    auto = "auto"
+    cloud = "cloud"
+    local = "local"
+    merged = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilters:
+    """Which pictures: the conditions of `Studio.history`, in its words."""
+
+    since: Annotated[
+        str | None, typer.Option(help="Like 7d, '2 weeks', yesterday, 2026-05-11.")
+    ] = None
+    until: Annotated[
+        str | None, typer.Option(help="As --since; a day is included.")
+    ] = None
+    prompt: Annotated[
+        str | None,
+        typer.Option(help='Words that all must occur; "an exact phrase"; -without.'),
+    ] = None
+    backend: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
+    model: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
+    tag: Annotated[list[str] | None, typer.Option(help="All of these.")] = None
+    any_tag: Annotated[
+        list[str] | None, typer.Option(help="At least one of these.")
+    ] = None
+    seed: Annotated[str | None, typer.Option(help="Like 11 or 1..8,12.")] = None
+    size: Annotated[str | None, typer.Option(help="Like 128x128,192x128.")] = None
+    id: Annotated[list[str] | None, typer.Option(help="Only these.")] = None
+    limit: Annotated[int | None, typer.Option(help="At most so many, the newest.")] = (
+        None
+    )
+    source: Annotated[
+        HistorySource,
+        typer.Option(help="cloud, local, merged, or auto: the cloud if it answers."),
+    ] = HistorySource.auto
+
+    def history(self, studio: Studio, **arguments: Any) -> pd.DataFrame:
+        """Return the history of what passes; `arguments` win over the filters."""
+        from imagen_nb.request.sweep_syntax import parse_ints
+
+        conditions: dict[str, Any] = {
+            "since": self.since,
+            "until": self.until,
+            "prompt": self.prompt,
+            "backend": self.backend or None,
+            "model": self.model or None,
+            "tags": self.tag or None,
+            "any_tags": self.any_tag or None,
+            "seed": None if self.seed is None else parse_ints(self.seed),
+            "size": self.size,
+            "ids": self.id or None,
+            "limit": self.limit,
+            "source": self.source.value,
+        }
+        return studio.history(**{**conditions, **arguments})
+
+
+def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with the filters' options in place of its argument `filters`.
+
+    They stand after its arguments without a default and before its other options, as in
+    `imagen history --help`.
+    """
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> None:
+        names = [field.name for field in fields(HistoryFilters)]
+        filters = HistoryFilters(**{name: arguments.pop(name) for name in names})
+        command(filters=filters, **arguments)
+
+    parameters = _with_filter_parameters(own)
+    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    del with_options.__dict__["__wrapped__"]  # whose signature typer would read instead
+    return with_options
+
+
+def _with_filter_parameters(own: inspect.Signature) -> list[inspect.Parameter]:
+    hints = get_type_hints(HistoryFilters, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    filters = [
+        inspect.Parameter(
+            field.name, keyword, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(HistoryFilters)
+    ]
+    others = [p for p in own.parameters.values() if p.name != "filters"]
+    required = [p for p in others if p.default is p.empty]
+    optional = [p for p in others if p.default is not p.empty]
+    return [p.replace(kind=keyword) for p in (*required, *filters, *optional)]

@@ -1,4 +1,4 @@
-"""`imagen models`, `imagen status` and `imagen reindex`."""
+"""`imagen status` and `imagen reindex`: what a folder's catalog holds; make it anew."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,34 @@ from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.paths import expand_user
 from imagen_nb.system.terminal import print_notice, print_table
 
+if TYPE_CHECKING:
+    from imagen_nb.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSummary:
+    """What a folder's catalog holds.
+
+    counts: pictures by what the cloud has of them, and their "total".
+    tagged: how many pictures have tags that wait for the cloud.
+    latest: the path of the last picture, if there is one.
+    errors: what went wrong with the newest ones, each once.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: {"total": 0})
+    tagged: int = 0
+    latest: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> str:
+        """The counts for people: 3 (2 synced, 1 pending)."""
+        states = [
+            f"{n} {state}" for state, n in self.counts.items() if state != "total"
+        ]
+        total = str(self.counts["total"])
+        return f"{total} ({', '.join(states)})" if states else total
+
 
 def status(
     config: options.ConfigOption = None,
@@ -22,50 +50,45 @@ def status(
     as_json: options.JsonOption = False,
 ) -> None:
     """Show the configuration in force, what draws, and what the catalog holds."""
-    from imagen_nb.backends.auto import describe_backend
-
     settings = load_command_settings(config, output={"dir": output})
-    name, given = settings.backend_choice()
-    folder = expand_user(settings.output.dir)
-    kept = summarize_catalog(folder)
-    facts: dict[str, Any] = {
-        "backend": describe_backend(name, **settings.options_of(name) | given),
-        "output": str(folder),
-        "cloud_sync": settings.output.cloud_sync,
-        "pictures": kept.counts,
-        "tags waiting": kept.tagged,
-        "latest": kept.latest,
-        "supabase": settings.supabase.url or "not configured",
-        "last errors": kept.errors,
-        "configuration": sorted(set(settings.sources.values()) - {"argument"})
-        or ["defaults"],
-    }
+    summary = summarize_catalog(expand_user(settings.output.dir))
+    facts = _facts_in_force(settings, summary)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    said = ", ".join(
-        f"{n} {state}" for state, n in kept.counts.items() if state != "total"
-    )
-    facts["pictures"] = f"{kept.counts['total']}{f' ({said})' if said else ''}"
-    facts["tags waiting"] = f"of {kept.tagged} picture{'s' * (kept.tagged != 1)}"
-    rows = {
-        name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()
+    facts["pictures"] = summary.pictures
+    facts["tags waiting"] = f"of {summary.tagged} picture{'s' * (summary.tagged != 1)}"
+    rows = [
+        (name, ", ".join(value) if isinstance(value, list) else value)
+        for name, value in facts.items()
+    ]
+    print_table(("what", "now"), rows)
+
+
+def _facts_in_force(settings: Settings, summary: CatalogSummary) -> dict[str, Any]:
+    from imagen_nb.backends.auto import describe_backend
+
+    name, chosen_options = settings.backend_choice()
+    backend = describe_backend(name, **settings.options_of(name) | chosen_options)
+    sources = sorted(set(settings.sources.values()) - {"argument"})
+    return {
+        "backend": backend,
+        "output": str(expand_user(settings.output.dir)),
+        "cloud_sync": settings.output.cloud_sync,
+        "pictures": summary.counts,
+        "tags waiting": summary.tagged,
+        "latest": summary.latest,
+        "supabase": settings.supabase.url or "not configured",
+        "last errors": summary.errors,
+        "configuration": sources or ["defaults"],
     }
-    print_table(("what", "now"), list(rows.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogSummary:
-    """What a folder's catalog holds. `tagged`: pictures whose tags wait for the cloud."""
-
-    counts: dict[str, int] = field(default_factory=lambda: {"total": 0})
-    tagged: int = 0
-    latest: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
 
 
 def summarize_catalog(folder: Path) -> CatalogSummary:
-    """What is known of a folder: the last picture, the last errors; makes no catalog."""
+    """Return what is known of a folder: counts, the last picture, the last errors.
+
+    Makes no catalog where there is none.
+    """
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.storage.tags import load_queued_tags
 
@@ -73,14 +96,13 @@ def summarize_catalog(folder: Path) -> CatalogSummary:
     if not catalog.path.exists():
         return CatalogSummary()
     with closing(catalog):
-        troubled = catalog.select(
+        failed = catalog.select(
             "WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20"
         )
-        errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
+        errors = dict.fromkeys(str(entry.cloud_error) for entry in failed)
         latest = [str(entry.path) for entry in catalog.latest(1)]
-        return CatalogSummary(
-            catalog.counts(), len(load_queued_tags(catalog)), latest, [*errors]
-        )
+        tagged = len(load_queued_tags(catalog))
+        return CatalogSummary(catalog.counts(), tagged, latest, [*errors])
 
 
 def reindex(
@@ -96,11 +118,11 @@ def reindex(
     from imagen_nb.storage.reindex import reindex as rebuild
     from imagen_nb.system.progress import progress_bar
 
-    place = folder or load_command_settings(config).output.dir
+    chosen = folder or load_command_settings(config).output.dir
     with progress_bar("reading") as progress:
-        found = rebuild(place, progress)
-    print(f"{found.found} pictures: {found.added} entered, {found.removed} removed")
-    for path in found.rebuilt:
+        result = rebuild(chosen, progress)
+    print(f"{result.found} pictures: {result.added} entered, {result.removed} removed")
+    for path in result.rebuilt:
         print_notice(f"{path}: sidecar restored from its picture")
-    for path in found.torn:
+    for path in result.torn:
         print_notice(f"{path}: torn, and its picture has no record; left as it is")

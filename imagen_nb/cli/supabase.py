@@ -1,4 +1,4 @@
-"""`imagen supabase start`, `stop`, `status`: a Supabase on this machine, to try and test with."""
+"""`imagen supabase start`, `stop` and `status`: a Supabase on this machine."""
 
 from __future__ import annotations
 
@@ -81,13 +81,12 @@ def status(
     from imagen_nb.cloud import local
 
     supabase = local.status(folder)
-    shown = _public_facts(supabase) if supabase else {"running": False}
+    facts = _public_facts(supabase) if supabase else {"running": False}
     if as_json:
-        print(json.dumps(shown, indent=2))
+        print(json.dumps(facts, indent=2))
     elif supabase:
-        print_table(
-            ("key", "value"), [(key, str(value)) for key, value in shown.items()]
-        )
+        rows = [(key, str(value)) for key, value in facts.items()]
+        print_table(("key", "value"), rows)
     else:
         print("not running: `imagen supabase start`")
     if not supabase:
@@ -95,7 +94,7 @@ def status(
 
 
 def _public_facts(supabase: LocalSupabase) -> dict[str, str | bool]:
-    """All but the secrets, which stand in the folder's state.json."""
+    """Return all but the secrets, which stand in the folder's state.json."""
     return {
         "running": True,
         "url": supabase.url,

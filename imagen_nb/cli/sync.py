@@ -15,6 +15,7 @@ from imagen_nb.system.terminal import print_notice, print_table
 if TYPE_CHECKING:
     from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.storage.catalog import CatalogEntry
+    from imagen_nb.storage.tags import QueuedTag
     from imagen_nb.studio.studio import Studio
 
 
@@ -65,11 +66,12 @@ def sync(
 
 
 def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
-    """What a sync would send, a row a picture: those that wait, then those whose tags do.
+    """Return what a sync would send: the pictures that wait, then those whose tags do.
 
-    `path` and `state` are None where this machine does not have the picture.
+    A row has id, path, state, error, and the tags to add and to remove. `path`, `state`
+    and `error` are None where this machine does not have the picture.
     """
-    from imagen_nb.storage.tags import combine_queued_tags, load_queued_tags
+    from imagen_nb.storage.tags import load_queued_tags
 
     catalog = studio.catalog()
     changes = load_queued_tags(catalog)
@@ -79,11 +81,17 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
         for one in catalog.some(changes.keys() - rows.keys())
     }
     elsewhere = {"path": None, "state": None, "error": None}
-    for id in [*rows, *(id for id in changes if id not in rows)]:
-        change = combine_queued_tags(changes.get(id, ()))
-        more = {"add": [*change.added], "remove": [*change.removed]}
-        rows[id] = {"id": id, **rows.get(id, elsewhere), **more}
-    return [*rows.values()]
+    return [
+        {"id": id, **rows.get(id, elsewhere), **_tag_changes(changes.get(id, ()))}
+        for id in dict.fromkeys((*rows, *changes))
+    ]
+
+
+def _tag_changes(waiting: Sequence[QueuedTag]) -> dict[str, list[str]]:
+    from imagen_nb.storage.tags import combine_queued_tags
+
+    change = combine_queued_tags(waiting)
+    return {"add": [*change.added], "remove": [*change.removed]}
 
 
 def _entry_facts(entry: CatalogEntry) -> dict[str, Any]:
@@ -99,33 +107,32 @@ def print_waiting(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print_table(
-        ("id", "picture", "state", "tags", "last error"),
-        [
-            (
-                row["id"],
-                row["path"] or "",
-                row["state"] or "",
-                _signed_tags(row),
-                row["error"] or "",
-            )
-            for row in rows
-        ],
-    )
+    cells = [
+        (
+            row["id"],
+            row["path"] or "",
+            row["state"] or "",
+            _signed_tags(row),
+            row["error"] or "",
+        )
+        for row in rows
+    ]
+    print_table(("id", "picture", "state", "tags", "last error"), cells)
 
 
 def _signed_tags(row: Mapping[str, Any]) -> str:
-    return ", ".join(
-        [*(f"+{tag}" for tag in row["add"]), *(f"-{tag}" for tag in row["remove"])]
-    )
+    added = [f"+{tag}" for tag in row["add"]]
+    removed = [f"-{tag}" for tag in row["remove"]]
+    return ", ".join([*added, *removed])
 
 
 def print_sync_report(
     report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool
 ) -> None:
-    """What a sync did: figures on stdout, what went wrong on stderr.
+    """Print what a sync did: figures on stdout, what went wrong on stderr.
 
-    `copies`: how many were read back; None when none were to be.
+    `copies`: how many were read back; None without --verify. `wrong`: a line for each
+    of those that is not the picture here.
     """
     if as_json:
         facts = {
@@ -135,8 +142,9 @@ def print_sync_report(
             "tagged": report.tagged,
             "trouble": report.trouble,
             "seconds": round(report.seconds, 3),
-            **({} if copies is None else {"verified": copies, "wrong": list(wrong)}),
         }
+        if copies is not None:
+            facts |= {"verified": copies, "wrong": list(wrong)}
         print(json.dumps(facts, indent=2))
         return
     print(report.summary)

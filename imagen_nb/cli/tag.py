@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from imagen_nb.cli import options
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError, printable
 from imagen_nb.system.terminal import print_notice
+
+if TYPE_CHECKING:
+    from imagen_nb.storage.tags import TagChange
 
 
 def tag(
@@ -39,33 +43,16 @@ def tag(
     as_json: options.JsonOption = False,
 ) -> None:
     """Add tags to pictures or take them away, here and in the cloud."""
-    from imagen_nb.storage.tags import (
-        KEEPER,
-        REJECT,
-        TagChange,
-        make_rating_change,
-        make_tag_change,
-    )
     from imagen_nb.studio.studio import Studio
 
-    stars = (
-        make_rating_change(_parse_rating(rating)) if rating is not None else TagChange()
-    )
-    marks = [name for name, wanted in ((KEEPER, keeper), (REJECT, reject)) if wanted]
-    added = (*(add or ()), *stars.added, *marks)
-    removed = (*(remove or ()), *stars.removed)
-    make_tag_change(
-        added, [name for name in removed if name not in added]
-    )  # or all is refused
-    named = [line for one in what for line in (_stdin_lines() if one == "-" else [one])]
-    with Studio(
-        load_command_settings(config, output={"dir": output}), background=False
-    ) as studio:
-        ids = studio.lookup.ids(named)
-        if added:
-            studio.tag(ids, *added)
-        if removed:
-            studio.untag(ids, *removed)
+    change = requested_change(add, remove, rating, keeper, reject)
+    pictures: list[str] = []
+    for one in what:
+        pictures += _stdin_lines() if one == "-" else [one]
+    settings = load_command_settings(config, output={"dir": output})
+    with Studio(settings, background=False) as studio:
+        ids = studio.lookup.ids(pictures)
+        studio.lookup.retag(ids, change)
         if studio.copies():
             report = studio.sync(pictures=[])
             if report.trouble:
@@ -75,6 +62,30 @@ def tag(
         print_tags(ids, studio.lookup.tags_of(ids), as_json)
 
 
+def requested_change(
+    add: Sequence[str] | None,
+    remove: Sequence[str] | None,
+    rating: str | None,
+    keeper: bool,
+    reject: bool,
+) -> TagChange:
+    """Return all that the options ask for as one change.
+
+    Raises `UsageError` for what the library refuses, such as a tag that is both added
+    and removed.
+    """
+    from imagen_nb.storage.tags import KEEPER, REJECT, TagChange, make_rating_change
+    from imagen_nb.storage.tags import make_tag_change as validated_change
+
+    stars = TagChange() if rating is None else make_rating_change(_parse_rating(rating))
+    added = [*(add or ()), *stars.added]
+    if keeper:
+        added.append(KEEPER)
+    if reject:
+        added.append(REJECT)
+    return validated_change(added, [*(remove or ()), *stars.removed])
+
+
 def _stdin_lines() -> list[str]:
     return [line.strip() for line in sys.stdin if line.strip()]
 
@@ -82,13 +93,13 @@ def _stdin_lines() -> list[str]:
 def _parse_rating(text: str) -> int | None:
     if text == "none":
         return None
-    if not text.isdigit():
+    if not text.isdecimal():  # as int() takes it: not ²
         raise UsageError(f"--rating must be 1 to 5, or none, not {text}")
     return int(text)
 
 
 def print_tags(ids: list[str], tags: dict[str, tuple[str, ...]], as_json: bool) -> None:
-    """Each picture with the tags that it has now."""
+    """Print each picture with the tags that it has now."""
     if as_json:
         print(json.dumps([{"id": id, "tags": tags.get(id)} for id in ids], indent=2))
         return

@@ -1,10 +1,17 @@
-"""`df.imagen`: looks at, fetches, compares, tags and repeats the pictures of a frame."""
+"""`df.imagen`: look at, fetch, compare, tag and repeat the pictures of a frame.
+
+It is registered once pandas is imported, by whomever, and without importing pandas.
+Were it registered by a function that people call first, a frame read from a file would
+be without it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded for it
+from imagen_nb.system.import_hooks import when_imported
+
+if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from collections.abc import Callable
     from pathlib import Path
     from uuid import UUID
@@ -21,20 +28,21 @@ if TYPE_CHECKING:  # pandas may not be there yet, and Pillow need not be loaded 
 class Accessor:
     """What can be done with the pictures of a frame.
 
-    The frame may be a whole history, some of its rows and columns, or one read back from a file: it
-    needs the columns that a method uses, and `UsageError` names those that it lacks. The session is
-    the default one (`imagen_nb.configure`).
+    The frame may be a whole history, some of its rows and columns, or one read back
+    from a file: it needs the columns that a method uses, and `UsageError` names those
+    that it lacks. The session is the default one (`imagen_nb.configure`).
 
     Example:
         >>> history = im.history(prompt="lighthouse", since="7d")
-        >>> history.imagen.contact_sheet(caption="{seed} · {steps}").save("lighthouses.pdf")
+        >>> sheet = history.imagen.contact_sheet(caption="{seed} · {steps}")
+        >>> sheet.save("lighthouses.pdf")
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
     def gallery(self, columns: int | None = None, size: int = 128) -> Gallery:
-        """The pictures in a notebook, to filter, rate, tag, compare and select; as `im.Gallery`.
+        """Return a widget to filter, rate, tag, compare and select; as `im.Gallery`.
 
         Args:
             columns: how many side by side; as many as there is room for unless given.
@@ -50,33 +58,38 @@ class Accessor:
         size: int = 160,
         caption: str | Callable[[pd.Series[Any]], object] | None = None,
     ) -> Image:
-        """All pictures on one page: an RGB image, to be saved as .png, .pdf, .jpg or .webp.
+        """Return all pictures on one page, to be saved as .png, .pdf, .jpg or .webp.
 
-        A picture that cannot be had is grey and says why. A page has at most 14,400 pixels a side
-        (200 inches, what PDF readers show) and 64 million in all, which are some 1,800 pictures of
-        160 pixels with captions; more are refused.
+        It is an RGB image. A picture that cannot be had is grey and says why. A page
+        has at most 14,400 pixels a side (200 inches, what PDF readers show) and 64
+        million in all, which are some 1,800 pictures of 160 pixels with captions; more
+        are refused.
 
         Args:
-            columns: how many side by side; 8, and more for more than 64 pictures, unless given.
+            columns: how many side by side; 8, and more for more than 64 pictures,
+                unless given.
             size: pixels of a picture's longer side, 16 to 1024.
-            caption: what stands below each, in up to three lines: a column, a text with columns in
-                braces such as "{seed} · {steps}", or a function of the row.
+            caption: what stands below each, in up to three lines: a column, a text with
+                columns in braces such as "{seed} · {steps}", or a function of the row.
 
         Raises:
-            UsageError: when there are no pictures, too many for one page, or no such column.
+            UsageError: when there are no pictures, too many for one page, or no such
+                column.
         """
         from imagen_nb.frames.pictures.contact_sheet import make_contact_sheet
 
         return make_contact_sheet(self._frame, self._cloud, columns, size, caption)
 
     def open(self, i: int | str | UUID) -> Image:
-        """One picture, by its position (as `iloc` takes it) or id.
+        """Return one picture, by its position (as `iloc` takes it) or id.
 
-        Its file if that is on this machine; else it is downloaded once into a cache (2 GiB, the
-        least recently used go first), never more than 50 MiB, and checked against its sha256.
+        Its file if that is on this machine; else it is downloaded once into a cache (2
+        GiB, the least recently used go first), never more than 50 MiB, and checked
+        against its sha256.
 
         Raises:
-            CloudError: when it cannot be had, or is not the picture that its row describes.
+            CloudError: when it cannot be had, or is not the picture that its row
+                describes.
             StorageError: when its file is torn.
         """
         from imagen_nb.frames.pictures.locate import open_picture
@@ -84,11 +97,11 @@ class Accessor:
         return open_picture(self._frame, i, self._cloud)
 
     def download(self, folder: Path | str) -> pd.DataFrame:
-        """Every picture as a file in one folder, several at once.
+        """Save every picture as a file in one folder, several at once.
 
-        The files are named "<day>-<name>.png" as they were made. What is there with the right
-        sha256 is not fetched again, so a download that was broken off goes on. No file is
-        overwritten: another one of that name makes the next name end in -2.
+        The files are named "<day>-<name>.png" as they were made. What is there with the
+        right sha256 is not fetched again, so a download that was broken off goes on. No
+        file is overwritten: another one of that name makes the next name end in -2.
 
         Returns:
             A frame with this one's index: id, path, and reason, why there is none.
@@ -98,9 +111,10 @@ class Accessor:
         return download_pictures(self._frame, folder, self._cloud)
 
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
-        """A URL for each picture, by which anybody can read it for `expires_in` seconds.
+        """Return a URL for each picture: anybody can read it for `expires_in` seconds.
 
-        It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index label.
+        It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index
+        label.
         """
         from imagen_nb.frames.pictures.signed_urls import sign_frame
 
@@ -113,7 +127,7 @@ class Accessor:
         title: str = "Pictures",
         pictures: int = 1000,
     ) -> Path:
-        """Write the frame as one HTML page that needs nothing beside it; as `imagen_nb.report`."""
+        """Write the frame as one HTML page that needs nothing else; as `im.report`."""
         from imagen_nb.analysis.report.page import report
 
         return report(self._frame, path, title=title, pictures=pictures)
@@ -135,7 +149,7 @@ class Accessor:
         self._studio.untag(self._frame, *names)
 
     def rate(self, stars: int | None) -> None:
-        """Rate every picture of the frame with 1 to 5 stars; None takes ratings away."""
+        """Rate every picture of the frame: 1 to 5 stars; None takes ratings away."""
         self._studio.rate(self._frame, stars)
 
     def keep(self) -> None:
@@ -149,15 +163,17 @@ class Accessor:
     def diff(
         self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False
     ) -> pd.DataFrame:
-        """The fields in which two pictures differ, by their positions or ids.
+        """Return the fields in which two pictures differ, by their positions or ids.
 
-        Fields are the columns, and what the records have besides (guidance, versions.torch …): from
-        the column `sidecar`, or the file beside a picture on this machine.
+        Fields are the columns, and what the records have besides (guidance,
+        versions.torch …): from the column `sidecar`, or the file beside a picture on
+        this machine.
 
         Args:
             i: one picture.
             j: the other.
-            all: also the fields in which any two pictures differ: ids, times, paths, hashes.
+            all: also the fields in which any two pictures differ: ids, times, paths,
+                hashes.
 
         Returns:
             One row a field, one column a picture.
@@ -167,24 +183,25 @@ class Accessor:
         return diff_pictures(self._frame, i, j, all=all)
 
     def duplicates(self, near: int = 0) -> pd.DataFrame:
-        """The rows of pictures that are there more than once, with the column `group`.
+        """Return the rows of pictures that are there twice or more, by `group`.
 
         Args:
-            near: 0 compares the files (sha256). A picture drawn again is another file, for its id
-                is inside; `near=1` finds it: up to 24 bits in which the perceptual hashes (of 64
-                bits) may differ. Any two pictures of a group are that near (complete linkage).
-                Needs the extra `similar`; each picture is looked at once, and remembered.
+            near: 0 compares the files (sha256). A picture drawn again is another file,
+                for its id is inside; `near=1` finds it: up to 24 bits in which the
+                perceptual hashes (of 64 bits) may differ. Any two pictures of a group
+                are that near (complete linkage). Needs the extra `similar`; each
+                picture is looked at once, and remembered.
         """
         from imagen_nb.frames.pictures.duplicates import find_duplicates
 
         return find_duplicates(self._frame, near, self._cloud)
 
     def with_usage(self) -> pd.DataFrame:
-        """The frame with what its prompts were used for, by the table `mai.imagen_usage`.
+        """Return the frame with what its prompts were used for, by `mai.imagen_usage`.
 
-        That table is another program's and only read. `uses` counts its rows of the same
-        prompt_hash, `usage_cost_usd` adds up their cost, where a column is known for it; it is NaN
-        where there is no use.
+        That table is another program's and only read. `uses` counts its rows of the
+        same prompt_hash, `usage_cost_usd` adds up their cost, where a column is known
+        for it; it is NaN where there is no use.
 
         Raises:
             CloudError: when there is no such table, or it cannot be read.
@@ -203,3 +220,19 @@ class Accessor:
     @property
     def _cloud(self) -> Cloud | None:
         return self._studio.reader()
+
+
+_ACCESSOR_NAME = "imagen"
+
+
+def register_accessor_with_pandas() -> None:
+    """Register `df.imagen` now, or as soon as somebody imports pandas."""
+    when_imported("pandas", register_accessor)
+
+
+def register_accessor() -> None:
+    """Make `df.imagen` available; a second call does nothing."""
+    import pandas as pd
+
+    if not hasattr(pd.DataFrame, _ACCESSOR_NAME):  # pandas warns of replacing one
+        pd.api.extensions.register_dataframe_accessor(_ACCESSOR_NAME)(Accessor)

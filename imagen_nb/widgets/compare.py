@@ -1,4 +1,4 @@
-"""Two pictures compared: a slider, side by side, blinking; and what they were drawn with."""
+"""Two pictures compared: a slider, side by side, blinking; and what differs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 class Compare(anywidget.AnyWidget):
     """Two pictures compared in a notebook: a slider, side by side, or blinking.
 
-    Below them are only the settings that differ. Keys: 1, 2 and 3 choose how they are shown, arrows
-    move the slider. A saved notebook keeps two thumbnails.
+    Below them are only the settings that differ. Keys: 1, 2 and 3 choose how they are
+    shown, arrows move the slider. A saved notebook keeps two thumbnails.
 
     Args:
-        a: a picture in any form that `reproduce` takes: an id, a row of a history, a file, a
-            Picture.
+        a: a picture in any form that `reproduce` takes: an id, a row of a history, a
+            file, a Picture.
         b: the other.
 
     Raises:
@@ -58,7 +58,7 @@ class Compare(anywidget.AnyWidget):
         self._frame = _frame_of_originals(
             [session.lookup.original(a), session.lookup.original(b)]
         )
-        self.on_msg(self._heard)
+        self.on_msg(self._on_message)
 
     def close(self) -> None:
         """End the widget and its threads."""
@@ -76,25 +76,25 @@ class Compare(anywidget.AnyWidget):
         show_page(self._page())
 
     def _page(self) -> str:
-        found = complete_from_cloud(locate_pictures(self._frame), self._cloud)
-        made = [thumbnail_or_error(place, self._cloud) for place in found]
-        pairs = zip(made, self._frame["prompt"], strict=True)
-        small = [(file, prompt) for file, prompt in pairs if isinstance(file, bytes)]
-        return thumbnails_page(small, len(small), side=_SAVED_COMPARE_SIDE)
+        located = complete_from_cloud(locate_pictures(self._frame), self._cloud)
+        thumbnails = [thumbnail_or_error(place, self._cloud) for place in located]
+        pairs = zip(thumbnails, self._frame["prompt"], strict=True)
+        available = [(one, prompt) for one, prompt in pairs if isinstance(one, bytes)]
+        return thumbnails_page(available, len(available), side=_SAVED_COMPARE_SIDE)
 
-    def _heard(self, _: Any, content: Any, __: Any) -> None:
-        if content.get("kind") == "open":
-            self._work.soon(self._tell)
-        elif content.get("kind") == "left":
+    def _on_message(self, _: Any, message: Any, __: Any) -> None:
+        if message.get("kind") == "open":
+            self._work.soon(self._send_pair)
+        elif message.get("kind") == "left":
             self._work.stop()
 
-    def _tell(self) -> None:
-        told, files = pair_message(self._frame, self._cloud)
-        self.send({"kind": "pair", **told}, files)
+    def _send_pair(self) -> None:
+        facts, files = pair_message(self._frame, self._cloud)
+        self.send({"kind": "pair", **facts}, files)
 
 
 def _frame_of_originals(originals: list[Original]) -> pd.DataFrame:
-    """The pictures as rows of a history."""
+    """Return the pictures as rows of a history."""
     rows = [
         {
             **one.record.to_row(),
@@ -103,28 +103,23 @@ def _frame_of_originals(originals: list[Original]) -> pd.DataFrame:
         }
         for one in originals
     ]
-    return history_frame(
-        history_table(
-            {name: [row[name] for row in rows] for name in rows[0]}, len(rows)
-        )
-    )
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return history_frame(history_table(columns, len(rows)))
 
 
 def pair_message(
     frame: pd.DataFrame, cloud: Cloud | None
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """What a browser is told of the two rows of this frame, and their pictures.
+    """Return what a browser shows of the two rows of this frame, and their files.
 
-    Raises `ImagenError` when one of them cannot be had.
+    The facts are `prompts`, two texts, and `rows`, one for each field that differs: its
+    name and both values. Raises `ImagenError` when one of the files cannot be had.
     """
-    files = [
-        enlarged_picture(place, cloud)
-        for place in complete_from_cloud(locate_pictures(frame), cloud)
-    ]
-    differing = diff_pictures(frame, 0, 1)
+    located = complete_from_cloud(locate_pictures(frame), cloud)
+    files = [enlarged_picture(place, cloud) for place in located]
     rows = [
         [str(name), *map(browser_text, values)]
-        for name, *values in differing.itertuples()
+        for name, *values in diff_pictures(frame, 0, 1).itertuples()
     ]
     prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
     return {"prompts": [*map(browser_text, prompts)], "rows": rows}, files

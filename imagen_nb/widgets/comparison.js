@@ -1,30 +1,30 @@
 // Two pictures in one place: a slider between them, side by side, or blinking; and what differs.
 
-import { address, button, element, isolated, visible } from "./dom.js";
+import { button, element, isolatedText, objectUrl, visibleText } from "./dom.js";
 
 const MODES = [["slider", "Slider"], ["side", "Side by side"], ["blink", "Blink"]];
-const STEP = 2; // per cent of the width
-const BLINK = 700; // milliseconds
+const SLIDER_STEP_PERCENT = 2; // of the width
+const BLINK_MS = 700;
 
-/** Shows the pair in `root`, and gives what a key does there: true when it was one of ours. */
-export const comparison = (root, pair, buffers, signal) => {
-  const stage = stageOf(pair, buffers, signal);
-  const slider = sliderOf(stage, signal);
-  const modes = modesOf((mode) => show(stage, slider, modes, mode), signal);
+/** Show the pair in `root`; returns what handles keys there, true for one that it knows. */
+export const showComparison = (root, pair, buffers, signal) => {
+  const stage = makeStage(pair, buffers, signal);
+  const slider = makeSlider(stage, signal);
+  const modes = makeModeButtons((mode) => setMode(stage, slider, modes, mode), signal);
   root.classList.add("imagen-comparison");
   const left = element("div", { className: "imagen-shown" }, modes, stage, slider);
-  root.replaceChildren(left, differing(pair.rows));
-  show(stage, slider, modes, "slider");
-  const timer = setInterval(() => stage.classList.toggle("imagen-second"), BLINK);
+  root.replaceChildren(left, differenceTable(pair.rows));
+  setMode(stage, slider, modes, "slider");
+  const timer = setInterval(() => stage.classList.toggle("imagen-second"), BLINK_MS);
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
-  return (event) => pressed(event, modes, slider);
+  return (event) => onKeyDown(event, modes, slider);
 };
 
-const stageOf = (pair, buffers, signal) => {
+const makeStage = (pair, buffers, signal) => {
   const figures = buffers.slice(0, 2).map((buffer, place) => {
-    const image = element("img", { alt: visible(pair.prompts[place]), draggable: false });
+    const image = element("img", { alt: visibleText(pair.prompts[place]), draggable: false });
     image.addEventListener("load", () => widen(image), { signal });
-    image.src = address(buffer, signal);
+    image.src = objectUrl(buffer, signal);
     return element("figure", {}, image, element("figcaption", {}, "AB"[place]));
   });
   return element("div", { className: "imagen-stage" }, ...figures, element("i", { className: "imagen-line" }));
@@ -37,8 +37,8 @@ const widen = (image) => {
   style.setProperty("--ratio", Math.max(ratio, Number(style.getPropertyValue("--ratio"))));
 };
 
-const sliderOf = (stage, signal) => {
-  const slider = element("input", { type: "range", min: 0, max: 100, value: 50, step: STEP, "aria-label": "Where A ends and B begins" });
+const makeSlider = (stage, signal) => {
+  const slider = element("input", { type: "range", min: 0, max: 100, value: 50, step: SLIDER_STEP_PERCENT, "aria-label": "Where A ends and B begins" });
   const move = () => stage.style.setProperty("--at", `${slider.value}%`);
   slider.addEventListener("input", move, { signal });
   const drag = (event) => {
@@ -52,7 +52,7 @@ const sliderOf = (stage, signal) => {
   return slider;
 };
 
-const modesOf = (choose, signal) => {
+const makeModeButtons = (choose, signal) => {
   const buttons = MODES.map(([mode, name], place) => {
     const made = button(name, `${name} (${place + 1})`, () => choose(mode), signal);
     made.dataset.mode = mode;
@@ -61,25 +61,25 @@ const modesOf = (choose, signal) => {
   return element("div", { className: "imagen-modes", role: "group", "aria-label": "How to compare" }, ...buttons);
 };
 
-const show = (stage, slider, modes, mode) => {
+const setMode = (stage, slider, modes, mode) => {
   stage.dataset.mode = mode;
   slider.hidden = mode !== "slider";
   for (const one of modes.children) one.setAttribute("aria-pressed", one.dataset.mode === mode);
 };
 
-const differing = (rows) => {
+const differenceTable = (rows) => {
   if (!rows.length) return element("p", {}, "Nothing that is recorded differs.");
   const head = ["", "A", "B"].map((name) => element("th", { scope: "col" }, name));
   const body = rows.map(([name, ...values]) => element(
-    "tr", {}, element("th", { scope: "row" }, isolated(name)),
-    ...values.map((value) => element("td", {}, isolated(value))),
+    "tr", {}, element("th", { scope: "row" }, isolatedText(name)),
+    ...values.map((value) => element("td", {}, isolatedText(value))),
   ));
   return element("table", { "aria-label": "What differs" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
 };
 
-const pressed = (event, modes, slider) => {
+const onKeyDown = (event, modes, slider) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
-  const step = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key];
+  const step = { ArrowLeft: -SLIDER_STEP_PERCENT, ArrowRight: SLIDER_STEP_PERCENT }[event.key];
   const mode = modes.children["123".indexOf(event.key)];
   if (mode) mode.click();
   else if (step && !slider.hidden && event.target !== slider) {

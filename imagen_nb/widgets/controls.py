@@ -1,4 +1,4 @@
-"""The controls of a Panel: what they are set to, checked before drawing, and set from a record."""
+"""The controls of a Panel: checked before drawing, and set from a record on request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import ipywidgets as w
 
 from imagen_nb.backends import Backend, backend_names
 from imagen_nb.cloud.account import NOT_CONFIGURED
+from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.request import Defaults, Limits, check_size, random_seed, resolve
 from imagen_nb.request.validation import checked_prompt, checked_tags
@@ -19,47 +20,70 @@ from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
-_MAX_PICTURES_PER_CLICK = 100  # pictures that one click may ask for
-_CUSTOM_SIZE = (0, 0)  # the size that is none of the presets
+_MAX_PICTURES_PER_CLICK = 100
+_CUSTOM_SIZE = (0, 0)  # stands for a size that is none of the presets
 _CONTROL_NAMES = (
-    "prompt", "backend", "size", "width", "height", "steps", "guidance", "seed", "lock", "dice",
-    "count", "tags", "cloud",
-)  # fmt: skip
-_LIMITED_SETTINGS = (
-    "seed",
-    "steps",
+    "prompt",
+    "backend",
+    "size",
     "width",
     "height",
+    "steps",
     "guidance",
-)  # by the model's limits
+    "seed",
+    "lock",
+    "dice",
+    "count",
+    "tags",
+    "cloud",
+)
+_LIMITED_SETTINGS = ("seed", "steps", "width", "height", "guidance")  # by the model
+_RECALLED_SETTINGS = ("width", "height", "steps", "guidance")
+_ASPECT_RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 
 class Controls:
     """The widgets, by name, and the backends that can draw here.
 
     Invariant: width and height are what will be drawn; the size preset follows them.
+
+    Raises `UsageError` when nothing can draw here.
     """
 
     def __init__(self, studio: Studio) -> None:
         configured, why = studio.drawing_with()
         self.backends, self.missing = _available_backends(studio, configured)
         self.notes = {"backend": why} if why else {}  # to be shown beside a control
-        settings = studio.settings
         backend = next(iter(self.backends.values()))
+        self._make_settings(studio.settings, backend)
+        self._make_others(studio)
+        self._settling = False  # several at once, which belong together already
+        self._offer_sizes(backend)
+        controls = self.by_name()
+        for name, control in controls.items():
+            control.add_class(f"imagen-{name}")
+        self.box = w.Box([one for name, one in controls.items() if name != "prompt"])
+        self.box.add_class("imagen-controls")
+
+    def _make_settings(self, settings: Settings, backend: Backend) -> None:
         usual = backend.defaults
-        self.prompt = w.Textarea(
-            description="Prompt", placeholder="what to draw; Ctrl-Enter draws", rows=3,
-            continuous_update=False,
-        )  # fmt: skip
         self.backend = w.Dropdown(description="Backend", options=[*self.backends])
         self.size = w.Dropdown(description="Size")
         self.width = _int_box("Width", settings.width or usual.width, "pixels")
         self.height = _int_box("Height", settings.height or usual.height, "pixels")
         self.steps = _int_box("Steps", settings.steps or usual.steps, "denoising steps")
-        strength = usual.guidance if settings.guidance is None else settings.guidance
-        self.guidance = w.FloatText(description="Guidance", value=strength, step=0.5)
+        scale = usual.guidance if settings.guidance is None else settings.guidance
+        self.guidance = w.FloatText(description="Guidance", value=scale, step=0.5)
         self.seed = _int_box(
             "Seed", random_seed(), "the same seed draws the same picture"
+        )
+
+    def _make_others(self, studio: Studio) -> None:
+        self.prompt = w.Textarea(
+            description="Prompt",
+            placeholder="what to draw; Ctrl-Enter draws",
+            rows=3,
+            continuous_update=False,
         )
         self.lock = w.ToggleButton(
             description="Lock seed",
@@ -69,29 +93,23 @@ class Controls:
         self.count = _int_box("Count", 1, "pictures, with this seed and the next ones")
         self.tags = w.Text(description="Tags", placeholder="comma-separated")
         self.cloud = w.Checkbox(
-            description="Copy to the cloud", value=studio.copies(), indent=False,
+            description="Copy to the cloud",
+            value=studio.copies(),
+            indent=False,
             disabled=not studio.copies(True),
-        )  # fmt: skip
+        )
         if self.cloud.disabled:
             self.notes["cloud"] = NOT_CONFIGURED
-        self._settling = False  # several at once, which belong together already
-        self._offer_sizes(backend)
-        for name, one in self.named().items():
-            one.add_class(f"imagen-{name}")
-        self.box = w.Box(
-            [one for name, one in self.named().items() if name != "prompt"]
-        )
-        self.box.add_class("imagen-controls")
 
-    def named(self) -> dict[str, Any]:
-        """All of them, by name, in their order."""
+    def by_name(self) -> dict[str, Any]:
+        """Return all widgets, by name, in the order in which they are shown."""
         return {name: getattr(self, name) for name in _CONTROL_NAMES}
 
     def listen(self, changed: Callable[[str], None]) -> None:
-        """Call this with the name of what a person, or a recall, has changed."""
-        for name, one in self.named().items():
+        """Call `changed` with the name of what a person, or a recall, has changed."""
+        for name, control in self.by_name().items():
             if name != "dice":
-                one.observe(lambda _, name=name: changed(name), names="value")
+                control.observe(lambda _, name=name: changed(name), names="value")
 
     def react(self, name: str) -> None:
         """Keep together what belongs together, after a change of this control."""
@@ -108,53 +126,55 @@ class Controls:
             self.lock.value = True  # typed by hand: it is meant
 
     def roll(self) -> None:
-        """Another seed, which the lock, as it is, keeps or does not."""
+        """Set another seed, and leave the lock as it is."""
         locked = self.lock.value
         self.seed.value = random_seed()
         self.lock.value = locked
 
     def problems(self) -> dict[str, str]:
-        """What cannot be drawn, by the name of the control, in the library's own words."""
-        drawer = self.backends[self.backend.value]
+        """Return what cannot be drawn, in the library's words, by control."""
+        checks = {name: _problem_of(check) for name, check in self._checks().items()}
+        return {name: problem for name, problem in checks.items() if problem}
+
+    def _checks(self) -> dict[str, Callable[[], object]]:
+        backend = self.backends[self.backend.value]
         checks: dict[str, Callable[[], object]] = {
             "prompt": lambda: checked_prompt(self.prompt.value),
             "tags": lambda: checked_tags(self._tags()),
-            "count": self._count,
+            "count": self._require_count,
         }
         for name in _LIMITED_SETTINGS:
-            checks[name] = partial(
-                _validated_setting, drawer, name, getattr(self, name).value
-            )
-        if drawer.limits.sizes:  # there one side is as good as the other makes it
-            here = self._here()
-            checks["width"] = checks["height"] = partial(
-                check_size, *here, drawer.limits
-            )
-        return {
-            name: said for name, check in checks.items() if (said := _problem_of(check))
-        }
+            value = getattr(self, name).value
+            checks[name] = partial(_validated_setting, backend, name, value)
+        if backend.limits.sizes:  # there one side is as good as the other makes it
+            check = partial(check_size, *self._chosen_size(), backend.limits)
+            checks["width"] = checks["height"] = check
+        return checks
 
     def wishes(self) -> list[DrawingRequest]:
-        """What is wanted, one for each picture; a seed that is not locked is a new one.
+        """Return what is to be drawn, one wish a picture.
 
-        Raises `UsageError` for what cannot be drawn.
+        A seed that is not locked is a new one. Raises `UsageError` for what cannot be
+        drawn.
         """
         for problem in self.problems().values():
             raise UsageError(problem)
         if not self.lock.value:
             self.roll()
         first = self.seed.value
-        _validated_setting(
-            self.backends[self.backend.value], "seed", first + self.count.value - 1
-        )
-        return [self._wish(first + n) for n in range(self.count.value)]
+        last = first + self.count.value - 1
+        _validated_setting(self.backends[self.backend.value], "seed", last)
+        return [self._wish(seed) for seed in range(first, last + 1)]
 
     def to_cloud(self) -> bool | None:
-        """Whether to copy pictures; None, as configured, where there is nothing to switch."""
+        """Return whether to copy pictures; None, as configured, without a cloud."""
         return None if self.cloud.disabled else bool(self.cloud.value)
 
     def recall(self, record: Record, part: str) -> None:
-        """Set the controls from a picture: `all`, its `prompt` or its `seed`."""
+        """Set the controls from a picture: `all`, its `prompt` or its `seed`.
+
+        Raises `UsageError` for all of one whose backend cannot draw here.
+        """
         if part == "all" and record.backend not in self.backends:
             raise UsageError(
                 f"{record.backend} cannot draw here, so only its prompt and seed help"
@@ -170,32 +190,30 @@ class Controls:
     def _recall_settings(self, record: Record) -> None:
         with self._at_once():
             self.backend.value = record.backend
-        for name in ("width", "height", "steps", "guidance"):
-            if (value := getattr(record, name)) is not None:
+        for name in _RECALLED_SETTINGS:
+            value = getattr(record, name)
+            if value is not None:
                 getattr(self, name).value = value
         self.count.value = 1
         self._offer_sizes(self.backends[record.backend])
 
     def _take_over(self, backend: Backend) -> None:
-        """Another model: its own numbers."""
-        usual = backend.defaults
-        for name in ("width", "height", "steps", "guidance"):
-            getattr(self, name).value = getattr(usual, name)
+        """Set another model's own numbers."""
+        for name in _RECALLED_SETTINGS:
+            getattr(self, name).value = getattr(backend.defaults, name)
         self._offer_sizes(backend)
 
     def _offer_sizes(self, backend: Backend) -> None:
-        offered = size_presets(backend.defaults, backend.limits)
-        here = self._here() if self._here() in offered else _CUSTOM_SIZE
-        options = [
-            *((describe_size(*size), size) for size in offered),
-            ("custom", _CUSTOM_SIZE),
-        ]
+        presets = size_presets(backend.defaults, backend.limits)
+        size = self._chosen_size()
+        labelled = [(describe_size(*preset), preset) for preset in presets]
         with self._at_once():
-            self.size.options = options
-            self.size.value = here
+            self.size.options = [*labelled, ("custom", _CUSTOM_SIZE)]
+            self.size.value = size if size in presets else _CUSTOM_SIZE
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
+        """Change several controls without `react` to each."""
         self._settling = True
         try:
             yield
@@ -204,27 +222,32 @@ class Controls:
 
     def _show_preset(self) -> None:
         presets = [size for _, size in self.size.options]
-        self.size.value = self._here() if self._here() in presets else _CUSTOM_SIZE
+        size = self._chosen_size()
+        self.size.value = size if size in presets else _CUSTOM_SIZE
 
-    def _here(self) -> tuple[int, int]:
+    def _chosen_size(self) -> tuple[int, int]:
         return self.width.value, self.height.value
 
     def _tags(self) -> list[str]:
         return [tag.strip() for tag in self.tags.value.split(",") if tag.strip()]
 
-    def _count(self) -> None:
-        if not 1 <= self.count.value <= _MAX_PICTURES_PER_CLICK:
-            raise UsageError(
-                f"count must be from 1 to {_MAX_PICTURES_PER_CLICK}, not {self.count.value}"
-            )
+    def _require_count(self) -> None:
+        most = _MAX_PICTURES_PER_CLICK
+        if not 1 <= self.count.value <= most:
+            raise UsageError(f"count must be from 1 to {most}, not {self.count.value}")
 
     def _wish(self, seed: int) -> DrawingRequest:
         return DrawingRequest(
-            prompt=self.prompt.value, backend=self.backend.value, seed=seed,
-            steps=self.steps.value, width=self.width.value, height=self.height.value,
-            guidance=self.guidance.value, tags=tuple(self._tags()),
+            prompt=self.prompt.value,
+            backend=self.backend.value,
+            seed=seed,
+            steps=self.steps.value,
+            width=self.width.value,
+            height=self.height.value,
+            guidance=self.guidance.value,
+            tags=tuple(self._tags()),
             cloud=self.to_cloud(),
-        )  # fmt: skip
+        )
 
 
 def _int_box(name: str, value: int, tooltip: str) -> Any:
@@ -234,26 +257,36 @@ def _int_box(name: str, value: int, tooltip: str) -> Any:
 def _available_backends(
     studio: Studio, configured: Backend
 ) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Those that can draw here, the configured one first, and why the others cannot."""
-    drawing, missing = {}, {}
+    """Return those that can draw here, the configured first, and why others cannot.
+
+    Raises `UsageError` when none can.
+    """
+    available: dict[str, Backend] = {}
+    missing: dict[str, str] = {}
     for name in dict.fromkeys([configured.name, *backend_names()]):
         try:
-            backend = (
-                configured if name == configured.name else studio.drawing_with(name)[0]
-            )
-            state = backend.availability()
+            backend = configured
+            if name != configured.name:
+                backend, _ = studio.drawing_with(name)
+            reason = _why_not_here(backend)
         except ImagenError as error:  # one that cannot be made without options
-            missing[name] = str(error)
-            continue
-        if needs := backend.limits.takes.needs:
-            missing[name] = f"it draws from {' and '.join(needs)}: use im.generate"
-        elif state.available:
-            drawing[name] = backend
+            reason = str(error)
+        if reason is None:
+            available[name] = backend
         else:
-            missing[name] = state.reason
-    if not drawing:
+            missing[name] = reason
+    if not available:
         raise UsageError(f"nothing can draw here: {'; '.join(missing.values())}")
-    return drawing, missing
+    return available, missing
+
+
+def _why_not_here(backend: Backend) -> str | None:
+    """Return why a panel cannot draw with this; None when it can."""
+    state = backend.availability()
+    needs = backend.limits.takes.needs
+    if needs:
+        return f"it draws from {' and '.join(needs)}: use im.generate"
+    return None if state.available else state.reason
 
 
 def _validated_setting(backend: Backend, name: str, value: Any) -> object:
@@ -270,18 +303,17 @@ def _problem_of(check: Callable[[], object]) -> str:
     return ""
 
 
-_ASPECT_RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
-
-
 def size_presets(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
-    """(width, height) in pixels, the model's own first, then by shape; each allowed, each once."""
+    """Return sizes to choose from, (width, height) in pixels; each allowed, each once.
+
+    The model's own is the first; then come others of about as many pixels, by shape.
+    """
     area = defaults.width * defaults.height
     own = (defaults.width, defaults.height)
     if limits.sizes:
         return list(dict.fromkeys([own, *limits.sizes]))
-    shaped = [
-        _size_of_shape(area, width / height, limits) for width, height in _ASPECT_RATIOS
-    ]
+    ratios = [width / height for width, height in _ASPECT_RATIOS]
+    shaped = [_size_of_shape(area, ratio, limits) for ratio in ratios]
     return list(dict.fromkeys([own, *shaped]))
 
 
@@ -297,6 +329,7 @@ def _allowed_side(pixels: float, limits: Limits) -> int:
 
 
 def describe_size(width: int, height: int) -> str:
-    """A size as people choose it, e.g. "128 × 96 wide"."""
-    form = "square" if width == height else "wide" if width > height else "tall"
-    return f"{width} × {height} {form}"
+    """Return a size as people choose it, e.g. "128 × 96 wide"."""
+    if width == height:
+        return f"{width} × {height} square"
+    return f"{width} × {height} {'wide' if width > height else 'tall'}"

@@ -1,6 +1,6 @@
 // Elements made from data, never from HTML: prompts are other people's text.
 
-/** An element with these properties (or attributes, where it has no such property) and children. */
+/** Make an element with these properties (attributes, where it has no such property) and children. */
 export const element = (tag, values = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(values)) {
@@ -12,10 +12,10 @@ export const element = (tag, values = {}, ...children) => {
 };
 
 /** Text as people can see it: a NUL is shown as what it is, no character. */
-export const visible = (text) => text.replaceAll("\0", "\uFFFD");
+export const visibleText = (text) => text.replaceAll("\0", "\uFFFD");
 
 /** Untrusted text that keeps its direction to itself. */
-export const isolated = (text) => element("bdi", {}, visible(text));
+export const isolatedText = (text) => element("bdi", {}, visibleText(text));
 
 /** A button; `keys` tells which key does the same. */
 export const button = (text, title, act, signal) => {
@@ -24,15 +24,15 @@ export const button = (text, title, act, signal) => {
   return made;
 };
 
-/** A file of the kernel as an address for an image; until the signal says that it is over. */
-export const address = (buffer, signal) => {
+/** A file of the kernel as a URL for an image; revoked when the signal aborts. */
+export const objectUrl = (buffer, signal) => {
   const url = URL.createObjectURL(new Blob([buffer]));
   signal.addEventListener("abort", () => URL.revokeObjectURL(url), { once: true });
   return url;
 };
 
 /** Put text into the clipboard, also where the page is not served over HTTPS. Rejects if it cannot. */
-export const copy = async (text) => {
+export const copyText = async (text) => {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const field = element("textarea", { value: text });
   (document.querySelector("dialog[open]") ?? document.body).append(field);
@@ -42,8 +42,8 @@ export const copy = async (text) => {
   if (!done) throw new Error("this page may not copy");
 };
 
-/** Keep the notebook's own shortcuts out: JupyterLab looks at the mark, nbclassic at what bubbles. */
-export const keepKeys = (root, signal) => {
+/** Keep the notebook's shortcuts out: JupyterLab looks at the mark, nbclassic at what bubbles. */
+export const blockNotebookKeys = (root, signal) => {
   root.dataset.lmSuppressShortcuts = "true";
   for (const name of ["keydown", "keyup", "keypress"]) {
     root.addEventListener(name, (event) => event.stopPropagation(), { signal });

@@ -1,4 +1,8 @@
-"""A history to look through in a notebook: filtered, rated and compared by keyboard."""
+"""A history to look through in a notebook: filtered, rated and compared by keyboard.
+
+Each view (a copy of the widget on a page) asks by messages and is answered by messages,
+which name pictures by their positions in the frame.
+"""
 
 from __future__ import annotations
 
@@ -44,22 +48,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
-_CARDS_PER_MESSAGE = 6  # thumbnails in one message
-_MAX_CARDS_PER_QUESTION = 500  # thumbnails in one question, at most
+_CARDS_PER_MESSAGE = 6
+_MAX_CARDS_PER_QUESTION = 500
 _SAVED_CARDS = 24  # pictures in the saved notebook
-_MAX_SAVED_SIDE, _MAX_SAVED_BYTES = 112, 4000  # pixels and bytes of one, at most
+_MAX_SAVED_SIDE = 112  # pixels of one of these
+_MAX_SAVED_BYTES = 4000  # of one of these
 _FIRST_CARDS_TIMEOUT_S = 5  # until a view has its first thumbnails
 
 
 class Gallery(anywidget.AnyWidget):
     """The pictures of a history in a notebook: filter, rate, tag, compare, select.
 
-    Thumbnails are made when they come into view, in threads, and kept in the user's cache. Ratings
-    and `keeper` / `reject` are written at once, as `imagen_nb.rate` does. A saved notebook keeps
-    the first 24 thumbnails.
+    Thumbnails are made when they come into view, in threads, and kept in the user's
+    cache. Ratings and `keeper` / `reject` are written at once, as `imagen_nb.rate`
+    does. A saved notebook keeps the first 24 thumbnails.
 
-    Keys: arrows move, Enter enlarges, Esc closes, 1 to 5 rate and 0 unrates, k and x tag keeper and
-    reject, Space selects, Ctrl-A selects all that are shown, c compares two, / goes to the filter.
+    Keys: arrows move, Enter enlarges, Esc closes, 1 to 5 rate and 0 unrates, k and x
+    tag
+    keeper and reject, Space selects, Ctrl-A selects all that are shown, c compares two,
+    / goes to the filter.
 
     Args:
         frame: a history, or some of its rows.
@@ -75,31 +82,31 @@ class Gallery(anywidget.AnyWidget):
         >>> gallery.selected.imagen.contact_sheet()  # once some were selected
     """
 
-    _esm = script("dom", "comparison", "thumbs", "facets", "look", "grid", "gallery")
+    _esm = script("dom", "comparison", "cards", "facets", "dialog", "grid", "gallery")
     _css = style("comparison", "gallery")
 
     def __init__(
         self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None
     ) -> None:
+        # First what `close` needs: ipywidgets closes a widget that failed here, too.
         self._work = BackgroundWork(
-            lambda text: self._tell("trouble", text=text)
-        )  # closed in any case
+            lambda text: self._send_message("trouble", text=text)
+        )
         self._answered = threading.Event()  # a view has its first thumbnails
-        self._layout_asked = {
+        self._layout = {
             "size": _validated_size(size),
             "columns": _validated_columns(columns),
         }
         self._rows = GalleryRows(frame)
         super().__init__()
         use_named_subshells([self])
-        self._visible = self._selected = np.arange(len(self._rows), dtype=np.int32)
-        self._selected = self._selected[:0]
+        self._visible = np.arange(len(self._rows), dtype=np.int32)
+        self._selected = np.empty(0, dtype=np.int32)
         self._filters, self._words = GalleryFilters(), ""
         self._views: set[str] = set()
-        self._newest: dict[
-            str, object
-        ] = {}  # the last question for thumbnails, by view
-        self.on_msg(self._heard)
+        # The last question for thumbnails, by view.
+        self._questions: dict[str, object] = {}
+        self.on_msg(self._on_message)
 
     @property
     def selected(self) -> pd.DataFrame:
@@ -108,7 +115,7 @@ class Gallery(anywidget.AnyWidget):
 
     @property
     def visible(self) -> pd.DataFrame:
-        """The rows that the filters left when they were last changed, in the frame's order."""
+        """The rows that the filters last left, in the frame's order."""
         return self._rows.frame(self._visible)
 
     def close(self) -> None:
@@ -120,86 +127,95 @@ class Gallery(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<Gallery: {len(self._rows)} pictures>"
 
-    def _heard(self, _: Any, content: Any, buffers: Sequence[Any]) -> None:
-        """A message of a view. It comes on a thread of the kernel's: ours do what takes time."""
-        match content:
+    def _on_message(self, _: Any, message: Any, buffers: Sequence[Any]) -> None:
+        """Act on a message of a view.
+
+        It comes on a thread of the kernel's: what takes time is done by ours.
+        """
+        match message:
             case {"kind": "open", "view": str(view)}:
                 self._views.add(view)
-                self._work.in_turn(self._show, view)
+                self._work.in_turn(self._send_shown, view)
             case {"kind": "filter"}:
-                self._work.in_turn(self._filter, content)
+                self._work.in_turn(self._filter, message)
             case {"kind": "want", "view": str(view), "at": list(at)}:
-                self._want(view, self._checked(at[:_MAX_CARDS_PER_QUESTION]))
+                self._queue_cards(view, self._existing(at[:_MAX_CARDS_PER_QUESTION]))
             case {"kind": "select", "view": str(view)}:
-                at = self._checked(np.frombuffer(buffers[0], np.int32))
+                at = self._existing(np.frombuffer(buffers[0], np.int32))
                 self._selected = np.array(at, np.int32)
-                self._tell("selected", [self._selected.tobytes()], but=view)
+                self._send_message("selected", [self._selected.tobytes()], but=view)
             case {"kind": "tag", "tag": str(tag), "at": list(at)} if (
                 tag in _TAG_CHANGES
             ):
-                self._work.in_turn(self._tag, tag, self._checked(at))
+                self._work.in_turn(self._tag, tag, self._existing(at))
             case {"kind": "look", "view": view, "at": list(at)}:
-                self._work.soon(self._look, view, *self._checked(at[:1]))
+                self._work.soon(self._send_picture, view, *self._existing(at[:1]))
             case {"kind": "compare", "view": view, "at": list(at)}:
-                self._work.soon(self._compare, view, self._checked(at[:2]))
+                self._work.soon(self._send_pair, view, self._existing(at[:2]))
             case {"kind": "left", "view": view}:
-                self._views.discard(view)
-                self._newest.pop(view, None)
-                if not self._views:
-                    self._work.stop()
+                self._forget(view)
 
-    def _checked(self, at: Any) -> list[int]:
-        """Positions that there are."""
-        return [
-            position for position in map(int, at) if 0 <= position < len(self._rows)
-        ]
+    def _existing(self, at: Any) -> list[int]:
+        """Return those of the positions that there are."""
+        count = len(self._rows)
+        return [position for position in map(int, at) if 0 <= position < count]
 
-    def _tell(self, kind: str, buffers: Sequence[bytes] = (), **more: Any) -> None:
-        self.send({"kind": kind, **more}, [*buffers])
+    def _forget(self, view: str) -> None:
+        self._views.discard(view)
+        self._questions.pop(view, None)
+        if not self._views:
+            self._work.stop()
 
-    def _filter(self, asked: dict[str, Any]) -> None:
-        """Filter anew. Nothing else does: what is rated stays in view, whatever it was found by."""
-        self._words = str(asked.get("words", ""))
-        self._filters = GalleryFilters(
-            parse_search_words(self._words), _requested_facets(asked.get("chosen"))
+    def _send_message(
+        self, kind: str, buffers: Sequence[bytes] = (), **facts: Any
+    ) -> None:
+        self.send({"kind": kind, **facts}, [*buffers])
+
+    def _filter(self, message: dict[str, Any]) -> None:
+        """Filter anew. Nothing else does: what is rated stays in view."""
+        self._words = str(message.get("words", ""))
+        facets = _requested_facets(message.get("chosen"))
+        self._filters = GalleryFilters(parse_search_words(self._words), facets)
+        self._visible = self._rows.passing(self._filters)
+        self._send_shown(None)
+
+    def _send_shown(self, view: str | None) -> None:
+        """Send a view that has just come up, or all of them (None), what is shown."""
+        self._send_message(
+            "shown",
+            [self._visible.tobytes(), self._selected.tobytes()],
+            view=view,
+            total=len(self._rows),
+            facets=self._rows.counts(self._filters),
+            chosen=dict(self._filters.chosen),
+            words=self._words,
+            **self._layout,
         )
-        self._visible = self._rows.found(self._filters)
-        self._show(None)
 
-    def _show(self, view: str | None) -> None:
-        """Tell a view that has just come up, or all of them, what is shown."""
-        self._tell(
-            "shown", [self._visible.tobytes(), self._selected.tobytes()], view=view,
-            total=len(self._rows), facets=self._rows.counts(self._filters),
-            chosen=dict(self._filters.chosen), words=self._words, **self._layout_asked,
-        )  # fmt: skip
-
-    def _want(self, view: str, at: Sequence[int]) -> None:
-        self._newest[view] = question = object()
+    def _queue_cards(self, view: str, at: Sequence[int]) -> None:
+        self._questions[view] = question = object()
         for start in range(0, len(at), _CARDS_PER_MESSAGE):
-            self._work.soon(
-                self._cards, view, question, at[start : start + _CARDS_PER_MESSAGE]
-            )
+            batch = at[start : start + _CARDS_PER_MESSAGE]
+            self._work.soon(self._send_cards, view, question, batch)
 
-    def _cards(self, view: str, question: object, at: Sequence[int]) -> None:
+    def _send_cards(self, view: str, question: object, at: Sequence[int]) -> None:
+        """Send thumbnails and their facts, until the view asks for others."""
         cloud = studio().reader()
         made: list[bytes | ImagenError] = []
         for place in complete_from_cloud(self._rows.places(at), cloud):
-            if self._newest.get(view) is not question:  # scrolled on meanwhile
-                at = at[: len(made)]
+            if self._questions.get(view) is not question:  # scrolled on meanwhile
                 break
             made.append(thumbnail_or_error(place, cloud))
         if not made:
             return
-        files = [one if isinstance(one, bytes) else b"" for one in made]
-        troubles = [str(one) if isinstance(one, ImagenError) else "" for one in made]
-        self._tell(
+        at = at[: len(made)]
+        self._send_message(
             "cards",
-            files,
+            [one if isinstance(one, bytes) else b"" for one in made],
             view=view,
             at=[*at],
-            troubles=troubles,
-            **self._rows.told(at),
+            troubles=[str(one) if isinstance(one, ImagenError) else "" for one in made],
+            **self._rows.card_facts(at),
         )
         self._answered.set()
 
@@ -207,64 +223,58 @@ class Gallery(anywidget.AnyWidget):
         wanted, write = _TAG_CHANGES[name]
         write(self._rows.frame(np.array(at, np.int32)))
         tags = self._rows.retag(at, wanted)
-        self._tell("tags", facets=self._rows.counts(self._filters), **tags)
+        self._send_message("tags", facets=self._rows.counts(self._filters), **tags)
 
-    def _look(self, view: str, position: int) -> None:
+    def _send_picture(self, view: str, position: int) -> None:
         cloud = studio().reader()
         (place,) = complete_from_cloud(self._rows.places([position]), cloud)
-        told = self._rows.whole(position) | {"path": str(place.local or "")}
+        facts = self._rows.all_facts(position) | {"path": str(place.local or "")}
+        file = b""
         try:
-            self._tell(
-                "picture",
-                [enlarged_picture(place, cloud)],
-                view=view,
-                at=position,
-                **told,
-            )
+            file = enlarged_picture(place, cloud)
         except ImagenError as error:
-            self._tell(
-                "picture", [b""], view=view, at=position, trouble=str(error), **told
-            )
+            facts["trouble"] = str(error)
+        self._send_message("picture", [file], view=view, at=position, **facts)
 
-    def _compare(self, view: str, at: Sequence[int]) -> None:
+    def _send_pair(self, view: str, at: Sequence[int]) -> None:
         if len(at) != 2:
             raise UsageError("select two pictures to compare")
-        told, files = pair_message(
-            self._rows.frame(np.array(at, np.int32)), studio().reader()
-        )
-        self._tell("pair", files, view=view, **told)
+        rows = self._rows.frame(np.array(at, np.int32))
+        facts, files = pair_message(rows, studio().reader())
+        self._send_message("pair", files, view=view, **facts)
 
     def _repr_html_(self) -> str:
-        return self._page([self._saved(place) for place in self._first()])
+        return self._page([self._saved_card(place) for place in self._first_places()])
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Shows it and its page, which for somebody who looks can wait until they see the view."""
-        show_view(self)
-        if _has_viewer():
-            known = self._page(
-                [self._small(cached_thumbnail(place)) for place in self._first()]
-            )
-            self._work.aside(self._complete, show_page(known), known)
-        else:
-            show_page(self._repr_html_())
+        """Show it and the page that stands for it in a saved notebook.
 
-    def _complete(self, handle: Any, known: str) -> None:
-        self._answered.wait(
-            _FIRST_CARDS_TIMEOUT_S
-        )  # its thumbnails are those of the page
-        if (page := self._repr_html_()) != known:
+        For somebody who looks, the page can wait until they see the view.
+        """
+        show_view(self)
+        if not _has_viewer():
+            show_page(self._repr_html_())
+            return
+        cached = [cached_thumbnail(place) for place in self._first_places()]
+        page = self._page([self._shrunk(one) for one in cached])
+        self._work.aside(self._complete_page, show_page(page), page)
+
+    def _complete_page(self, handle: Any, shown: str) -> None:
+        self._answered.wait(_FIRST_CARDS_TIMEOUT_S)  # its thumbnails are the page's
+        page = self._repr_html_()
+        if page != shown:
             handle.update(page_output(page), raw=True)
 
-    def _first(self) -> list[PictureLocation]:
+    def _first_places(self) -> list[PictureLocation]:
         return self._rows.places(range(min(_SAVED_CARDS, len(self._rows))))
 
-    def _saved(self, place: PictureLocation) -> bytes:
-        """A thumbnail for the saved notebook; empty when it is neither here nor was ever seen."""
-        return self._small(
-            thumbnail_or_error(place, None) if place.local else cached_thumbnail(place)
-        )
+    def _saved_card(self, place: PictureLocation) -> bytes:
+        """Return a thumbnail to save; empty when not here and never seen."""
+        if place.local:
+            return self._shrunk(thumbnail_or_error(place, None))
+        return self._shrunk(cached_thumbnail(place))
 
-    def _small(self, made: bytes | ImagenError | None) -> bytes:
+    def _shrunk(self, made: bytes | ImagenError | None) -> bytes:
         if not isinstance(made, bytes):
             return b""
         return encode_webp(
@@ -272,30 +282,33 @@ class Gallery(anywidget.AnyWidget):
         )
 
     def _page(self, files: Sequence[bytes]) -> str:
-        prompts = self._rows.told(range(len(files)))["prompt"]
-        small = zip(files, prompts, strict=True)
-        columns = self._layout_asked["columns"]
+        prompts = self._rows.card_facts(range(len(files)))["prompt"]
         return thumbnails_page(
-            small, len(self._rows), side=self._saved_side, columns=columns
+            zip(files, prompts, strict=True),
+            len(self._rows),
+            side=self._saved_side,
+            columns=self._layout["columns"],
         )
 
     @property
     def _saved_side(self) -> int:
-        return min(_MAX_SAVED_SIDE, int(self._layout_asked["size"] or 0))
+        return min(_MAX_SAVED_SIDE, int(self._layout["size"] or 0))
 
 
 def _has_viewer() -> bool:
-    """Whether somebody looks: JupyterLab says which cell it runs, what runs whole notebooks not."""
+    """Return whether somebody looks.
+
+    JupyterLab says which cell it runs; programs that run whole notebooks do not.
+    """
     shell = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     return "cellId" in parent.get("metadata", {})
 
 
 def _validated_size(size: int) -> int:
-    if not (isinstance(size, int) and _SIZE_RANGE[0] <= size <= _SIZE_RANGE[1]):
-        raise UsageError(
-            f"size is in pixels, {_SIZE_RANGE[0]} to {_SIZE_RANGE[1]}, not {size!r}"
-        )
+    low, high = _SIZE_RANGE
+    if not (isinstance(size, int) and low <= size <= high):
+        raise UsageError(f"size is in pixels, {low} to {high}, not {size!r}")
     return size
 
 
@@ -305,11 +318,11 @@ def _validated_columns(columns: int | None) -> int | None:
     return columns
 
 
-def _requested_facets(asked: Any) -> dict[str, list[str]]:
-    """The values of facets that a view asks for."""
-    if not isinstance(asked, dict):
+def _requested_facets(chosen: Any) -> dict[str, list[str]]:
+    """Return the values of facets that a view's message asks for."""
+    if not isinstance(chosen, dict):
         return {}
-    return {name: [*map(str, asked[name])] for name in FACETS if asked.get(name)}
+    return {name: [*map(str, chosen[name])] for name in FACETS if chosen.get(name)}
 
 
 def _rating_change(
@@ -318,6 +331,7 @@ def _rating_change(
     return make_rating_change(stars), lambda frame: studio().rate(frame, stars)
 
 
+# By the tag of a view's message: what changes in the rows, and what writes it.
 _TAG_CHANGES = {
     "0": _rating_change(None),
     **{str(stars): _rating_change(stars) for stars in range(1, 6)},

@@ -1,17 +1,17 @@
 // A grid of thumbnails of which only those in view are in the page.
 
-import { element, isolated, visible } from "./dom.js";
-import { starsOf } from "./thumbs.js";
+import { starCount } from "./cards.js";
+import { element, isolatedText, visibleText } from "./dom.js";
 
-const BELOW = 38; // pixels: the prompt and the marks below a thumbnail
+const CAPTION_HEIGHT = 38; // pixels, of the prompt and the marks below a thumbnail
 const GAP = 8;
-const OVER = 2; // rows above and below what is in view
+const EXTRA_ROWS = 2; // rows above and below what is in view
 
 /**
  * The box that scrolls. `state`: rows (positions that are shown), focus (an index of them), selected
- * (a set of positions). `card(position)` gives what is known of one; `seen` hears what is in view.
+ * (a set of positions). `card(position)` gives what is known of one; `onVisible` gets the positions in view.
  */
-export const gridOf = (state, layout, card, seen, signal) => {
+export const makeGrid = (state, layout, card, onVisible, signal) => {
   const list = element("div", { className: "imagen-list", tabIndex: 0, role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
   const box = element("div", { className: "imagen-box" }, list);
   const placed = new Map(); // slots by index
@@ -22,10 +22,10 @@ export const gridOf = (state, layout, card, seen, signal) => {
   let top = 0;
   let frame = 0;
 
-  const pitch = () => side + BELOW + GAP;
+  const pitch = () => side + CAPTION_HEIGHT + GAP;
   const inView = () => {
-    const first = Math.max(0, Math.floor(box.scrollTop / pitch()) - OVER);
-    const last = Math.ceil((box.scrollTop + box.clientHeight) / pitch()) + OVER;
+    const first = Math.max(0, Math.floor(box.scrollTop / pitch()) - EXTRA_ROWS);
+    const last = Math.ceil((box.scrollTop + box.clientHeight) / pitch()) + EXTRA_ROWS;
     return [first * columns, Math.min(state.rows.length, last * columns)];
   };
 
@@ -38,16 +38,16 @@ export const gridOf = (state, layout, card, seen, signal) => {
       free.push(slot);
       slot.node.hidden = true;
     }
-    for (let index = first; index < last; index += 1) place(index);
+    for (let index = first; index < last; index += 1) placeSlot(index);
     list.setAttribute("aria-activedescendant", placed.has(state.focus) ? `${name}-${state.focus}` : "");
-    seen([...state.rows.subarray(first + OVER * columns, last), ...state.rows.subarray(first, first + OVER * columns)]);
+    onVisible([...state.rows.subarray(first + EXTRA_ROWS * columns, last), ...state.rows.subarray(first, first + EXTRA_ROWS * columns)]);
   };
-  const soon = () => { frame ||= requestAnimationFrame(draw); };
+  const drawSoon = () => { frame ||= requestAnimationFrame(draw); };
 
-  const place = (index) => {
+  const placeSlot = (index) => {
     let slot = placed.get(index);
     if (!slot) {
-      slot = free.pop() ?? slotOf(list);
+      slot = free.pop() ?? makeSlot(list);
       placed.set(index, slot);
       slot.node.id = `${name}-${index}`;
       slot.node.dataset.index = index;
@@ -55,10 +55,10 @@ export const gridOf = (state, layout, card, seen, signal) => {
     }
     const x = (index % columns) * (side + GAP);
     slot.node.style.transform = `translate(${x}px, ${Math.floor(index / columns) * pitch()}px)`;
-    fill(slot, card(state.rows[index]), state, index);
+    updateSlot(slot, card(state.rows[index]), state, index);
   };
 
-  const measure = () => {
+  const updateLayout = () => {
     const width = box.clientWidth;
     if (!width) return; // not in the page just now
     const room = width - GAP; // without the padding, with a gap after the last column
@@ -68,30 +68,30 @@ export const gridOf = (state, layout, card, seen, signal) => {
     list.style.height = `${Math.ceil(state.rows.length / columns) * pitch()}px`;
     list.style.width = layout.columns ? `${columns * (side + GAP)}px` : "";
     box.scrollTop = top;
-    soon();
+    drawSoon();
   };
 
-  const reveal = () => {
+  const scrollToFocus = () => {
     const row = Math.floor(state.focus / columns);
     const low = (row + 1) * pitch() + GAP - box.clientHeight;
     if (row * pitch() < box.scrollTop) box.scrollTop = row * pitch();
     else if (low > box.scrollTop) box.scrollTop = low;
-    soon();
+    drawSoon();
   };
 
-  box.addEventListener("scroll", () => { top = box.scrollTop; soon(); }, { signal, passive: true });
-  const watch = new ResizeObserver(measure);
+  box.addEventListener("scroll", () => { top = box.scrollTop; drawSoon(); }, { signal, passive: true });
+  const watch = new ResizeObserver(updateLayout);
   watch.observe(box);
   signal.addEventListener("abort", () => { watch.disconnect(); cancelAnimationFrame(frame); }, { once: true });
   return {
-    box, list, soon, measure, reveal,
+    box, list, drawSoon, updateLayout, scrollToFocus,
     columns: () => columns,
     page: () => Math.max(1, Math.floor(box.clientHeight / pitch())) * columns,
-    home: () => { top = 0; box.scrollTop = 0; },
+    scrollToTop: () => { top = 0; box.scrollTop = 0; },
   };
 };
 
-const slotOf = (list) => {
+const makeSlot = (list) => {
   const image = element("img", { alt: "", decoding: "async", draggable: false });
   const caption = element("div", { className: "imagen-caption" });
   const marks = element("div", { className: "imagen-marks" });
@@ -100,11 +100,11 @@ const slotOf = (list) => {
   return { node, image, caption, marks, card: null, was: [] };
 };
 
-/** Writes only what has changed: it is called for each cell in each frame of scrolling. */
-const fill = (slot, card, state, index) => {
+/** Write only what has changed: this is called for each cell in each frame of scrolling. */
+const updateSlot = (slot, card, state, index) => {
   const { node } = slot;
   const now = [index, state.rows.length, state.selected.has(state.rows[index]), index === state.focus];
-  if (now.some((value, place) => value !== slot.was[place])) {
+  if (now.some((value, number) => value !== slot.was[number])) {
     slot.was = now;
     node.setAttribute("aria-selected", now[2]);
     node.setAttribute("aria-posinset", index + 1);
@@ -117,7 +117,7 @@ const fill = (slot, card, state, index) => {
   slot.image.hidden = !card?.url;
   if (card?.url) slot.image.src = card.url;
   else slot.image.removeAttribute("src");
-  if (card) describe(slot, card);
+  if (card) describeCard(slot, card);
   else blankOut(slot);
 };
 
@@ -130,19 +130,19 @@ const blankOut = (slot) => {
   slot.node.dataset.tags = "";
 };
 
-const describe = (slot, card) => {
-  const text = visible(card.prompt);
-  const marks = marksOf(card);
+const describeCard = (slot, card) => {
+  const text = visibleText(card.prompt);
+  const marks = describeMarks(card);
   slot.image.alt = text;
   slot.node.setAttribute("aria-label", [text, marks, card.trouble].filter(Boolean).join(", "));
   slot.node.title = text;
   slot.node.dataset.tags = card.tags.join(" ");
-  slot.caption.replaceChildren(isolated(card.trouble || card.prompt));
+  slot.caption.replaceChildren(isolatedText(card.trouble || card.prompt));
   slot.marks.replaceChildren(element("span", {}, marks), element("small", {}, card.seed && `seed ${card.seed}`));
 };
 
-const marksOf = ({ tags }) => {
-  const stars = "★".repeat(starsOf(tags));
+const describeMarks = ({ tags }) => {
+  const stars = "★".repeat(starCount(tags));
   const kept = tags.includes("keeper") ? "keeper" : tags.includes("reject") ? "reject" : "";
   return [stars, kept].filter(Boolean).join(" ");
 };

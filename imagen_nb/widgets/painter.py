@@ -1,4 +1,4 @@
-"""The painter: draws what its queue holds, one picture after the other, on a thread of its own."""
+"""The painter: draws what its queue holds, one by one, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from imagen_nb.system.thumbnails import encode_webp
 _SESSION_CLOSED = (
     "this panel's session is closed: make a new panel, which can resume what waits"
 )
-_CLOSE_TIMEOUT_S = 5.0  # seconds that the end of the interpreter waits for a step
+_CLOSE_TIMEOUT_S = 5.0  # that the end of the interpreter waits for a step
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """The queue as it is. `current` is among the `items`.
+    """The queue as it is.
 
-    `elsewhere`: how many other painters hold; `held_up`: nothing is drawn until somebody resumes.
+    items: what waits or could not be drawn, and what is being drawn.
+    current: what is being drawn; among the items.
+    elsewhere: how many other painters hold.
+    held_up: nothing is drawn until somebody resumes.
     """
 
     items: list[QueuedDrawing]
@@ -38,15 +41,14 @@ class QueueState:
     @property
     def resumable(self) -> int:
         """How many wait for somebody to resume."""
-        return sum(
-            not item.error and (self.held_up or not item.mine) for item in self.items
-        )
+        waiting = [item for item in self.items if not item.error]
+        return sum(self.held_up or not item.mine for item in waiting)
 
 
 class PainterListener(Protocol):
-    """Who hears of it, on the painter's threads."""
+    """What hears of the painter's work, on the painter's threads."""
 
-    def changed(self, waiting: QueueState) -> None:
+    def changed(self, state: QueueState) -> None:
         """Something in the queue, or what is being drawn, is not what it was."""
 
     def stepped(self, step: Step, preview: bytes | None) -> None:
@@ -65,44 +67,47 @@ class PainterListener(Protocol):
 class Painter:
     """Draws what the queue of a Studio's catalog holds for it.
 
-    Invariant: what is being drawn stays in the queue until its picture is kept, so that whatever
-    ends the process, it is drawn, and not drawn twice. Methods may be called from any thread.
+    Invariant: what is being drawn stays in the queue until its picture is kept, so that
+    whatever ends the process, it is drawn, and not drawn twice. Methods may be called
+    from any thread. It draws nothing until `add` or `resume` is called.
     """
 
-    def __init__(self, studio: Studio, audience: PainterListener) -> None:
-        """Draws nothing yet: `add` and `resume` begin."""
-        self._studio, self._audience = studio, audience
+    def __init__(self, studio: Studio, listener: PainterListener) -> None:
+        self._studio, self._listener = studio, listener
         self._queue = DrawingQueue(studio.catalog())
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()  # of what is being drawn
         self._current: QueuedDrawing | None = None
         self._held_up = (
-            False  # after what would keep the next picture from being drawn, too
+            False  # by what would keep the next picture from being drawn, too
         )
         self._closed = False
 
     def waiting(self) -> QueueState:
-        """What waits or could not be drawn, and what is being drawn."""
+        """Return what waits or could not be drawn, and what is being drawn."""
         items, elsewhere = self._queue.items(), self._queue.elsewhere()
         return QueueState(items, self._current, elsewhere, self._held_up)
 
     def add(self, wishes: Iterable[DrawingRequest]) -> None:
-        """Draw these after what waits."""
-        self._check()
+        """Draw these after what waits. Raises `UsageError` when closed."""
+        self._require_open()
         self._queue.add(wishes)
         self._go()
 
     def resume(self) -> None:
-        """Draw what waits and nobody draws; go on where a full disk stopped it."""
-        self._check()
+        """Draw what waits and nobody draws; go on where a full disk stopped it.
+
+        Raises `UsageError` when closed.
+        """
+        self._require_open()
         self._queue.resume()
         self._held_up = False
         self._go()
 
     def retry(self, id: int) -> None:
-        """Draw one that could not be drawn."""
-        self._check()
+        """Draw one that could not be drawn. Raises `UsageError` when closed."""
+        self._require_open()
         if self._queue.retry(id):
             self._held_up = False
             self._go()
@@ -114,15 +119,15 @@ class Painter:
                 self._cancel.set()
                 return
             self._queue.remove(id)
-        self._tell()
+        self._report_change()
 
     def move(self, id: int, by: int) -> None:
         """Draw one earlier (-1) or later (1)."""
         self._queue.move(id, by)
-        self._tell()
+        self._report_change()
 
     def cancel(self) -> None:
-        """Stop what is being drawn at its next step; it leaves the queue, which goes on."""
+        """Stop what is being drawn at its next step; the queue goes on without it."""
         self._cancel.set()
 
     def close(self) -> None:
@@ -137,18 +142,18 @@ class Painter:
         if not thread or not thread.is_alive():
             self._queue.close()
 
-    def _tell(self) -> None:
+    def _report_change(self) -> None:
         try:
-            self._audience.changed(self.waiting())
+            self._listener.changed(self.waiting())
         except StorageError as error:
-            self._audience.failed(str(error))
+            self._listener.failed(str(error))
 
-    def _check(self) -> None:
+    def _require_open(self) -> None:
         if self._closed or self._studio.closed:
             raise UsageError(_SESSION_CLOSED)
 
     def _go(self) -> None:
-        self._tell()
+        self._report_change()
         with self._wake:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(
@@ -160,42 +165,43 @@ class Painter:
 
     def _run(self) -> None:
         try:
-            while (item := self._next()) is not None:
+            item = self._wait_for_next()
+            while item is not None:
                 self._paint(item)
                 self._current = None
-                self._tell()
+                self._report_change()
+                item = self._wait_for_next()
         finally:
             self._queue.close()
 
-    def _next(self) -> QueuedDrawing | None:
-        """What to draw, as soon as there is something; None to end."""
+    def _wait_for_next(self) -> QueuedDrawing | None:
+        """Return what to draw, as soon as there is something; None to end."""
         with self._wake:
             while not self._closed:
                 if self._studio.closed:
-                    self._audience.failed(_SESSION_CLOSED)
+                    self._listener.failed(_SESSION_CLOSED)
                     return None
-                if not self._held_up and (item := self._first()):
+                item = None if self._held_up else self._next_in_queue()
+                if item:
                     self._cancel.clear()
                     self._current = item
                     return item
                 self._wake.wait()
         return None
 
-    def _first(self) -> QueuedDrawing | None:
+    def _next_in_queue(self) -> QueuedDrawing | None:
         try:
             return self._queue.next()
         except StorageError as error:  # the catalog is locked, or its disk is gone
             self._held_up = True
-            self._audience.failed(str(error))
+            self._listener.failed(str(error))
             return None
 
     def _paint(self, item: QueuedDrawing) -> None:
-        self._tell()
+        self._report_change()
         try:
-            self._try(item)
-        except (
-            StorageError
-        ) as error:  # a full disk: the next picture would be drawn in vain
+            self._draw_and_keep(item)
+        except StorageError as error:  # a full disk: the next would be drawn in vain
             self._held_up = True
             self._fail(item, str(error))
         except ImagenError as error:
@@ -204,71 +210,72 @@ class Painter:
             traceback.print_exc()
             self._fail(item, f"unexpected: {error!r}")
 
-    def _try(self, item: QueuedDrawing) -> None:
-        try:
-            picture = self._kept(item)
-        except Cancelled as error:
-            self._cancelled(item, error)
-        else:
-            self._audience.drew(item.wish, picture)
-
-    def _kept(self, item: QueuedDrawing) -> Picture:
+    def _draw_and_keep(self, item: QueuedDrawing) -> None:
         if item.error:
             raise UsageError(item.error)
-        picture = self._drawn(item.wish)
-        self._queue.remove(item.id)
-        return picture
+        try:
+            picture = self._draw(item.wish)
+            self._queue.remove(item.id)
+        except Cancelled as error:
+            self._note_cancelled(item, error)
+        else:
+            self._listener.drew(item.wish, picture)
 
-    def _cancelled(self, item: QueuedDrawing, error: Cancelled) -> None:
+    def _note_cancelled(self, item: QueuedDrawing, error: Cancelled) -> None:
         if self._cancel.is_set():
             self._queue.remove(item.id)
-            self._audience.said("cancelled")
-        elif not (
-            self._closed or self._studio.closed
-        ):  # somebody did it in Python: it waits
+            self._listener.said("cancelled")
+        elif not (self._closed or self._studio.closed):  # somebody did it in Python
             self._held_up = True
-            self._audience.failed(str(error))
+            self._listener.failed(str(error))
 
     def _fail(self, item: QueuedDrawing, why: str) -> None:
         try:
             self._queue.fail(item.id, why)
         except StorageError:  # the catalog lies on the same full disk: it waits
             self._held_up = True
-        self._audience.failed(why)
+        self._listener.failed(why)
 
-    def _drawn(self, wish: DrawingRequest) -> Picture:
-        """Draw it; unless it was drawn today, as when the process died before it was noted."""
-        with _StepReporter(
-            self._audience, self._studio.settings.preview != "off"
-        ) as glances:
+    def _draw(self, wish: DrawingRequest) -> Picture:
+        """Draw it, unless it was drawn today: a process can die before noting it."""
+        previews = self._studio.settings.preview != "off"
+        with _StepReporter(self._listener, previews) as report:
 
             def progress(step: Step) -> None:
                 if self._closed or self._cancel.is_set():
                     raise Cancelled("drawing cancelled")
-                glances(step)
+                report(step)
 
             if wish.again:
                 return self._studio.reproduce(
                     wish.again, cloud=wish.cloud, progress=progress
                 )
             return self._studio.generate(
-                wish.prompt, backend=self._backend(wish), seed=wish.seed, steps=wish.steps,
-                width=wish.width, height=wish.height, guidance=wish.guidance, tags=wish.tags,
-                cloud=wish.cloud, again=False, progress=progress,
-            )  # fmt: skip
+                wish.prompt,
+                backend=self._backend(wish),
+                seed=wish.seed,
+                steps=wish.steps,
+                width=wish.width,
+                height=wish.height,
+                guidance=wish.guidance,
+                tags=wish.tags,
+                cloud=wish.cloud,
+                again=False,
+                progress=progress,
+            )
 
     def _backend(self, wish: DrawingRequest) -> str | None:
-        """None for the configured one: it is loaded once, whoever draws with it."""
+        """Return None for the configured one: so it is loaded once for everybody."""
         configured, _ = self._studio.drawing_with()
         return None if wish.backend == configured.name else wish.backend
 
 
 class _StepReporter(StepWatcher):
-    """Tells of a step a few times a second."""
+    """Reports steps to the listener, a few times a second."""
 
-    def __init__(self, audience: PainterListener, previews: bool) -> None:
+    def __init__(self, listener: PainterListener, previews: bool) -> None:
         super().__init__(previews, loaded=True)
-        self._audience = audience
+        self._listener = listener
 
     def _see(self, step: Step | None) -> None:
         if step is None:
@@ -277,4 +284,4 @@ class _StepReporter(StepWatcher):
         data = encode_webp(picture, PREVIEW_SIDE) if picture else None
         with self._showing:
             if not self._closed.is_set():
-                self._audience.stepped(step, data)
+                self._listener.stepped(step, data)

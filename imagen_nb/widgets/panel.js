@@ -1,9 +1,9 @@
-// The strip of a Panel: draws what Python tells by messages, and says what a person asks for.
+// The strip of a Panel: shows what Python's messages say, and sends what a person asks for.
 // All text that comes from outside goes through textContent or attributes: never through HTML.
 
-import { copy, element, visible } from "./dom.js";
+import { copyText, element, visibleText } from "./dom.js";
 
-const LIVE = "imagen-live"; // see saved.py
+const LIVE_CLASS = "imagen-live"; // see saved_page.py
 
 /** A button that is called what is written on it. */
 function button(text, title, act, className = "") {
@@ -12,25 +12,25 @@ function button(text, title, act, className = "") {
   return node;
 }
 
-/** A picture that came with a message, in place of the one before. */
-function show(image, buffers) {
+/** Show the picture that came with a message, in place of the one before. */
+function showPicture(image, buffers) {
   if (image.src) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(new Blob([buffers[0]], { type: "image/webp" }));
 }
 
-function bar(say, draw) {
+function makeBar(send, draw) {
   const drawButton = button("Draw", "draw this (Ctrl-Enter in the prompt)", draw, "imagen-go");
   const cancel = button("Cancel", "stop what is being drawn at its next step", () =>
-    say("remove", { id: Number(cancel.dataset.id) }),
+    send("remove", { id: Number(cancel.dataset.id) }),
   );
-  const resume = button("Resume", "draw what waits from before", () => say("resume"));
-  const said = element("span", { className: "imagen-said", role: "status" }); // read out politely
+  const resume = button("Resume", "draw what waits from before", () => send("resume"));
+  const status = element("span", { className: "imagen-said", role: "status" }); // read out politely
   const failed = element("div", { className: "imagen-failed", role: "alert", hidden: true });
-  const row = element("div", { className: "imagen-buttons" }, drawButton, cancel, resume, said);
-  return { row, cancel, resume, said, failed };
+  const row = element("div", { className: "imagen-buttons" }, drawButton, cancel, resume, status);
+  return { row, cancel, resume, status, failed };
 }
 
-function drawing() {
+function makeProgress() {
   const progress = element("progress", { max: 1, value: 0, "aria-label": "progress of the picture" });
   const left = element("small");
   const preview = element("img", { alt: "the picture so far", hidden: true });
@@ -41,15 +41,15 @@ function drawing() {
 }
 
 /** One request that waits, or could not be drawn. */
-function waiting(item, say) {
+function makeQueueItem(item, send) {
   const act = (text, what, title) =>
-    button(text, title, () => say(what, { id: item.id }), `imagen-${what}`);
+    button(text, title, () => send(what, { id: item.id }), `imagen-${what}`);
   const named = (node, what) => {
-    node.setAttribute("aria-label", `${what}: ${visible(item.title)}`);
+    node.setAttribute("aria-label", `${what}: ${visibleText(item.title)}`);
     node.dataset.key = `${item.id} ${node.className}`; // keeps the focus when the list is renewed
     return node;
   };
-  const title = element("span", { className: "imagen-title", dir: "auto" }, visible(item.title));
+  const title = element("span", { className: "imagen-title", dir: "auto" }, visibleText(item.title));
   const seed = element("small", {}, item.seed === null ? "" : ` seed ${item.seed}`);
   const node = element("li", {}, title, seed);
   if (item.error) {
@@ -64,15 +64,15 @@ function waiting(item, say) {
   return node;
 }
 
-const copied = (path, note) =>
-  copy(path).then(() => note(`copied: ${path}`), () => note(`copy it by hand: ${path}`));
+const copyPath = (path, showStatus) =>
+  copyText(path).then(() => showStatus(`copied: ${path}`), () => showStatus(`copy it by hand: ${path}`));
 
 /** One picture with what can be done with it. */
-function card(one, buffers, say, note) {
-  const ask = (what, more = {}) => say(what, { id: one.id, ...more });
-  const prompt = visible(one.prompt);
+function makeCard(one, buffers, send, showStatus) {
+  const ask = (what, more = {}) => send(what, { id: one.id, ...more });
+  const prompt = visibleText(one.prompt);
   const image = element("img", { alt: prompt, loading: "lazy" });
-  show(image, buffers);
+  showPicture(image, buffers);
   const large = button("", "enlarge", () => ask("enlarge"), "imagen-large");
   large.append(image);
   const marks = ["keeper", "reject"].map((tag) => {
@@ -90,7 +90,7 @@ function card(one, buffers, say, note) {
     element("div", { className: "imagen-acts" },
       recall("all"), recall("prompt"), recall("seed"),
       button("Reproduce", "draw it again and compare", () => ask("reproduce")), ...marks,
-      button("Copy path", one.path, () => copied(one.path, note))));
+      button("Copy path", one.path, () => copyPath(one.path, showStatus))));
   const mark = (tags) => {
     for (const b of marks) b.setAttribute("aria-pressed", String(tags.includes(b.textContent)));
   };
@@ -98,8 +98,8 @@ function card(one, buffers, say, note) {
   return { node, image, mark };
 }
 
-/** What is wrong, beside the control that it is of. */
-function complain(root, problems) {
+/** Show what is wrong, each problem beside its control. */
+function showProblems(root, problems) {
   for (const old of root.querySelectorAll(".imagen-problem")) old.remove();
   for (const input of root.querySelectorAll("[aria-invalid]")) {
     input.removeAttribute("aria-invalid");
@@ -117,7 +117,7 @@ function complain(root, problems) {
   }
 }
 
-function enlarged() {
+function makeEnlarged() {
   const image = element("img");
   const close = button("Close", "close (Escape)", () => dialog.close());
   const dialog = element("dialog", { className: "imagen-enlarged" }, image, close);
@@ -126,37 +126,37 @@ function enlarged() {
 }
 
 function render({ model, el }) {
-  const stop = new AbortController();
-  const say = (what, more = {}) => {
+  const controller = new AbortController();
+  const send = (what, more = {}) => {
     top.failed.hidden = true; // that was of what was asked before
     model.send({ do: what, ...more });
   };
   const root = () => el.closest(".imagen-panel") ?? el;
   const prompt = () => root().querySelector(".imagen-prompt textarea");
   const draw = () => {
-    // A number still being typed is told first: its box tells of it when it is left, or Enter hit.
+    // A number still being typed is sent first: its box sends it when it is left, or Enter hit.
     root().querySelector(":focus")?.dispatchEvent(new Event("change", { bubbles: true }));
-    say("draw", { prompt: prompt()?.value ?? "" });
+    send("draw", { prompt: prompt()?.value ?? "" });
   };
-  const top = bar(say, draw);
-  const now = drawing();
+  const top = makeBar(send, draw);
+  const now = makeProgress();
   const queue = element("ol", { className: "imagen-queue", "aria-label": "Waiting" });
   const more = element("small", { className: "imagen-more" });
   const cards = element("ul", { className: "imagen-cards", "aria-label": "Pictures, newest first" });
   const missing = element("details", { className: "imagen-missing", hidden: true });
-  const large = enlarged();
+  const large = makeEnlarged();
   const shown = new Map(); // of cards, by id
   el.append(top.row, top.failed, missing, now.box, queue, more, cards, large.dialog);
   el.classList.add("imagen-strip");
 
-  const note = (text) => (top.said.textContent = text);
+  const showStatus = (text) => (top.status.textContent = text);
   const forget = (id) => {
     URL.revokeObjectURL(shown.get(id).image.src);
     shown.get(id).node.remove();
     shown.delete(id);
   };
-  /** This is being drawn now; if it takes longer than a moment, it is shown. */
-  const begin = (item) => {
+  /** Show what is being drawn now, if it takes longer than a moment. */
+  const showCurrent = (item) => {
     if (now.id === item?.id) return;
     now.id = item?.id;
     clearTimeout(now.late);
@@ -164,73 +164,73 @@ function render({ model, el }) {
       now.box.hidden = now.preview.hidden = true;
       return;
     }
-    now.title.textContent = visible(item.title);
+    now.title.textContent = visibleText(item.title);
     now.left.textContent = "getting ready to draw";
     now.progress.removeAttribute("value"); // how long that takes, nobody knows
     now.preview.classList.add("imagen-blank");
     now.late = setTimeout(() => (now.box.hidden = false), 400);
   };
-  const hear = {
-    hello: (told) => {
-      el.classList.add(LIVE);
-      missing.hidden = !told.missing.length;
+  const handlers = {
+    hello: (message) => {
+      el.classList.add(LIVE_CLASS);
+      missing.hidden = !message.missing.length;
       missing.replaceChildren(element("summary", {}, "Backends that cannot draw here"),
-        ...told.missing.map((one) => element("div", {}, element("b", {}, one.name), `: ${one.why}`)));
+        ...message.missing.map((one) => element("div", {}, element("b", {}, one.name), `: ${one.why}`)));
       for (const old of root().querySelectorAll(".imagen-why")) old.remove();
-      for (const [name, text] of Object.entries(told.notes)) {
+      for (const [name, text] of Object.entries(message.notes)) {
         const line = element("small", { className: "imagen-why" }, text);
         root().querySelector(`.imagen-${name}`)?.append(line);
       }
     },
-    checks: (told) => complain(root(), told.problems),
-    said: (told) => note(told.text),
-    failed: (told) => {
-      top.failed.hidden = !told.text;
-      top.failed.textContent = told.text;
+    checks: (message) => showProblems(root(), message.problems),
+    said: (message) => showStatus(message.text),
+    failed: (message) => {
+      top.failed.hidden = !message.text;
+      top.failed.textContent = message.text;
     },
-    step: (told, buffers) => {
-      now.progress.max = told.steps;
-      now.progress.value = told.step;
-      now.left.textContent = `step ${told.step} of ${told.steps}, ${told.left}`;
+    step: (message, buffers) => {
+      now.progress.max = message.steps;
+      now.progress.value = message.step;
+      now.left.textContent = `step ${message.step} of ${message.steps}, ${message.left}`;
       now.box.hidden = false;
       if (!buffers.length) return;
-      show(now.preview, buffers);
+      showPicture(now.preview, buffers);
       now.preview.hidden = false;
       now.preview.classList.remove("imagen-blank");
     },
-    queue: (told) => {
-      const current = told.items.find((item) => item.drawing);
+    queue: (message) => {
+      const current = message.items.find((item) => item.drawing);
       top.cancel.disabled = !current;
       top.cancel.dataset.id = current?.id;
-      top.resume.hidden = !told.resumable;
-      top.resume.textContent = `Resume ${told.resumable}`;
-      begin(current);
+      top.resume.hidden = !message.resumable;
+      top.resume.textContent = `Resume ${message.resumable}`;
+      showCurrent(current);
       const focused = queue.querySelector(":focus")?.dataset.key;
-      queue.replaceChildren(...told.items.filter((item) => !item.drawing).map((i) => waiting(i, say)));
+      queue.replaceChildren(...message.items.filter((item) => !item.drawing).map((i) => makeQueueItem(i, send)));
       if (focused) [...queue.querySelectorAll("button")].find((b) => b.dataset.key === focused)?.focus();
-      const rest = told.more ? [`and ${told.more} more`] : [];
-      if (told.elsewhere) rest.push(`${told.elsewhere} wait in other panels`);
+      const rest = message.more ? [`and ${message.more} more`] : [];
+      if (message.elsewhere) rest.push(`${message.elsewhere} wait in other panels`);
       more.textContent = rest.join("; ");
     },
-    result: (told, buffers) => {
-      if (shown.has(told.id)) forget(told.id);
-      const one = card(told, buffers, say, note);
-      shown.set(told.id, one);
+    result: (message, buffers) => {
+      if (shown.has(message.id)) forget(message.id);
+      const one = makeCard(message, buffers, send, showStatus);
+      shown.set(message.id, one);
       cards.prepend(one.node);
       if (shown.size > 100) forget(shown.keys().next().value); // as many as Python has thumbnails of
     },
-    tags: (told) => shown.get(told.id)?.mark(told.tags),
-    large: (told, buffers) => {
-      show(large.image, buffers);
-      large.image.alt = shown.get(told.id)?.image.alt ?? "";
+    tags: (message) => shown.get(message.id)?.mark(message.tags),
+    large: (message, buffers) => {
+      showPicture(large.image, buffers);
+      large.image.alt = shown.get(message.id)?.image.alt ?? "";
       if (!large.dialog.open) large.dialog.showModal();
     },
   };
-  const heard = (told, buffers) => hear[told.kind]?.(told, buffers ?? []);
-  model.on("msg:custom", heard);
+  const onMessage = (message, buffers) => handlers[message.kind]?.(message, buffers ?? []);
+  model.on("msg:custom", onMessage);
 
-  /** Ctrl-Enter draws; of other keys the notebook has those with Ctrl, and here Enter is Enter. */
-  const keys = (event) => {
+  /** Ctrl-Enter draws; other keys with Ctrl are the notebook's, and Enter alone is Enter. */
+  const onKeyDown = (event) => {
     if (!root().contains(event.target)) return;
     const command = event.ctrlKey || event.metaKey;
     root().toggleAttribute("data-lm-suppress-shortcuts", !command);
@@ -241,18 +241,18 @@ function render({ model, el }) {
   };
 
   // The controls are other widgets: they stand around this one as soon as the panel is on the page.
-  const settle = () => {
-    if (stop.signal.aborted) return;
-    if (!el.isConnected) return requestAnimationFrame(settle);
+  const start = () => {
+    if (controller.signal.aborted) return;
+    if (!el.isConnected) return requestAnimationFrame(start);
     // Before JupyterLab, which listens on the document and would run cells and delete them.
-    window.addEventListener("keydown", keys, { signal: stop.signal, capture: true });
-    say("hello");
+    window.addEventListener("keydown", onKeyDown, { signal: controller.signal, capture: true });
+    send("hello");
   };
-  settle();
+  start();
   return () => {
-    stop.abort();
+    controller.abort();
     clearTimeout(now.late);
-    model.off("msg:custom", heard);
+    model.off("msg:custom", onMessage);
     [...shown.keys()].forEach(forget);
     for (const image of [now.preview, large.image]) if (image.src) URL.revokeObjectURL(image.src);
   };

@@ -1,4 +1,7 @@
-"""The panel: controls to draw with, and below them what is drawn, waits, and was drawn."""
+"""The panel: controls to draw with, and below them what is drawn, waits, and was drawn.
+
+The page asks by messages; the strip answers.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ PageMessage = dict[str, Any]
 class Panel(VBox):  # type: ignore[misc]
     """Controls to draw with, a queue, and a strip of what was drawn.
 
-    A thread of the panel's own draws, and cells run meanwhile. What waits is kept in the catalog:
-    after a restart of the kernel a new panel offers to resume it.
+    A thread of the panel's own draws, and cells run meanwhile. What waits is kept in
+    the catalog: after a restart of the kernel a new panel offers to resume it.
 
     Example:
         panel = im.Panel()
@@ -59,7 +62,7 @@ class Panel(VBox):  # type: ignore[misc]
         self.add_class("imagen-panel")
         self.controls.listen(self._guarded(self._react))
         self.controls.dice.on_click(self._guarded(lambda _: self.controls.roll()))
-        self._strip.on_msg(self._guarded(self._hear))
+        self._strip.on_msg(self._guarded(self._on_message))
 
     @property
     def pictures(self) -> Pictures:
@@ -67,15 +70,15 @@ class Panel(VBox):  # type: ignore[misc]
         return Pictures(self._strip.results.pictures())
 
     def draw(self) -> None:
-        """As the button does: put what the controls say into the queue; returns at once.
+        """Put what the controls say into the queue, as the button does; return at once.
 
         Raises `UsageError` for what cannot be drawn.
         """
-        self._check()
+        self._send_problems()
         self._painter.add(self.controls.wishes())
 
     def cancel(self) -> None:
-        """Stop what is being drawn at its next step; the queue goes on with the next picture."""
+        """Stop what is being drawn at its next step; the queue goes on without it."""
         self._painter.cancel()
 
     def resume(self) -> None:
@@ -83,7 +86,7 @@ class Panel(VBox):  # type: ignore[misc]
         self._painter.resume()
 
     def close(self) -> None:
-        """Stop after the current step and take the panel away; what is not drawn waits."""
+        """Stop after the current step, and close; what is not drawn waits."""
         if self._closed:
             return
         self._closed = True
@@ -93,7 +96,7 @@ class Panel(VBox):  # type: ignore[misc]
         super().close()
 
     def _parts(self) -> list[Widget]:
-        return [*self.controls.named().values(), self.controls.box, self._strip]
+        return [*self.controls.by_name().values(), self.controls.box, self._strip]
 
     def __repr__(self) -> str:
         drawn = len(self._strip.results.pictures())
@@ -101,21 +104,21 @@ class Panel(VBox):  # type: ignore[misc]
 
     def _ipython_display_(self) -> None:
         show_view(self)
-        self._strip.kept = show_page(self._strip.page())
+        self._strip.saved = show_page(self._strip.page())
 
-    def _hear(self, _: Any, message: PageMessage, __: Any) -> None:
-        """What the page asks for; a message of another version's page is nothing to fail of."""
-        asked = message.get("do")
-        if asked in _PANEL_ACTIONS:
-            _PANEL_ACTIONS[asked](self, message)
-        elif asked in _QUEUE_ACTIONS:
-            _QUEUE_ACTIONS[asked](self._painter, int(message["id"]))
-        elif asked in _PICTURE_ACTIONS:
-            _PICTURE_ACTIONS[asked](
-                self, self._strip.results.get(str(message["id"])), message
-            )
+    def _on_message(self, _: Any, message: PageMessage, __: Any) -> None:
+        """Do what the page asks for; ignore what another version's page may ask."""
+        action = message.get("do")
+        if action in _PANEL_ACTIONS:
+            _PANEL_ACTIONS[action](self, message)
+        elif action in _QUEUE_ACTIONS:
+            _QUEUE_ACTIONS[action](self._painter, int(message["id"]))
+        elif action in _PICTURE_ACTIONS:
+            result = self._strip.results.get(str(message["id"]))
+            _PICTURE_ACTIONS[action](self, result, message)
 
     def _hello(self, message: PageMessage) -> None:
+        """Send all that there is to a view that has just come up."""
         missing = [
             {"name": name, "why": why} for name, why in self.controls.missing.items()
         ]
@@ -124,50 +127,50 @@ class Panel(VBox):  # type: ignore[misc]
         self._strip.changed(self._painter.waiting())
 
     def _draw(self, message: PageMessage) -> None:
-        self.controls.prompt.value = str(
-            message["prompt"]
-        )  # as typed, however busy the kernel was
+        # As typed, however busy the kernel was.
+        self.controls.prompt.value = str(message["prompt"])
         self.draw()
 
-    def _recall(self, one: DrawnResult, message: PageMessage) -> None:
-        self.controls.recall(one.picture.record, str(message["part"]))
+    def _recall(self, result: DrawnResult, message: PageMessage) -> None:
+        self.controls.recall(result.picture.record, str(message["part"]))
         self._strip.said(f"recalled: {message['part']}")
 
-    def _reproduce(self, one: DrawnResult, message: PageMessage) -> None:
-        record, cloud = one.picture.record, self.controls.to_cloud()
+    def _reproduce(self, result: DrawnResult, message: PageMessage) -> None:
+        record, cloud = result.picture.record, self.controls.to_cloud()
         again = DrawingRequest(
             prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud
         )
         self._painter.add([again])
 
-    def _mark(self, one: DrawnResult, message: PageMessage) -> None:
+    def _mark(self, result: DrawnResult, message: PageMessage) -> None:
         tag = message["tag"]
         if tag not in (KEEPER, REJECT):
             raise UsageError(f"a picture is {KEEPER} or {REJECT}, not {tag}")
-        act = self._studio.tag if message["on"] else self._studio.untag
-        act(one.picture, tag)
-        tags = self._studio.lookup.tags_of([one.id]).get(one.id, ())
-        self._strip.results.tag(one.id, tags)
-        self._strip.tell("tags", id=one.id, tags=tags)
+        if message["on"]:
+            self._studio.tag(result.picture, tag)
+        else:
+            self._studio.untag(result.picture, tag)
+        tags = self._studio.lookup.tags_of([result.id]).get(result.id, ())
+        self._strip.results.tag(result.id, tags)
+        self._strip.tell("tags", id=result.id, tags=tags)
 
-    def _enlarge(self, one: DrawnResult, message: PageMessage) -> None:
-        self._strip.tell(
-            "large", encode_webp(one.picture.image, _ENLARGED_SIDE), id=one.id
-        )
+    def _enlarge(self, result: DrawnResult, message: PageMessage) -> None:
+        large = encode_webp(result.picture.image, _ENLARGED_SIDE)
+        self._strip.tell("large", large, id=result.id)
 
     def _react(self, changed: str) -> None:
         self.controls.react(changed)
-        self._check(changed)
+        self._send_problems(changed)
 
-    def _check(self, changed: str = "prompt") -> None:
-        """Tell what cannot be drawn. A prompt not yet written is nothing to complain of."""
-        found = self.controls.problems()
+    def _send_problems(self, changed: str = "prompt") -> None:
+        """Send what cannot be drawn; a prompt still to be written is no problem."""
+        problems = self.controls.problems()
         if changed != "prompt" and not self.controls.prompt.value:
-            found.pop("prompt", None)
-        self._strip.tell("checks", problems=found)
+            problems.pop("prompt", None)
+        self._strip.tell("checks", problems=problems)
 
     def _guarded(self, act: Callable[..., None]) -> Callable[..., None]:
-        """The same, with its errors shown in the panel: Jupyter hides those of callbacks."""
+        """Return `act` with its errors shown here: Jupyter hides those of callbacks."""
 
         def guarded(*arguments: Any) -> None:
             try:

@@ -1,8 +1,9 @@
-"""The rows of a frame as a gallery sees them: what is told of each, and which pass its filters."""
+"""The rows of a frame as a gallery shows them: facts, and which pass its filters."""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,26 +24,34 @@ if TYPE_CHECKING:
 
     Positions = npt.NDArray[np.int32]
     Mask = npt.NDArray[np.bool_]
+    Codes = tuple[npt.NDArray[np.int64], list[str]]
 
 FACETS = ("backend", "model", "tag", "size", "day")
-_MAX_VALUES_PER_FACET = 1000  # of one facet, the most frequent (of days: the newest)
+_MAX_VALUES_PER_FACET = 1000  # the most frequent (of days: the newest)
 _CARD_FIELDS = ("prompt", "seed", "backend", "size", "day")
 _OMITTED_FACTS = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryFilters:
-    """What a picture must be like: of each facet one of the values, if there are any."""
+    """What a picture must be like.
+
+    words: what must occur in its prompt.
+    chosen: by facet, the values of which it must have one; none lets every value pass.
+    """
 
     words: SearchWords = EVERY_PROMPT
     chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class GalleryRows:
-    """A frame's rows, by position. Invariant: the frame is never changed, tags are a copy."""
+    """A frame's rows, by position.
+
+    Invariant: the frame is never changed, and the tags are a copy. Raises `UsageError`
+    when the frame has no pictures' columns.
+    """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        """Raises `UsageError` when the frame has no pictures' columns."""
         require_columns(frame, "id", "storage_path", "local_path")
         self._frame = frame
         self._tags = [_tags_of_cell(value) for value in self._column("tags")]
@@ -51,22 +60,22 @@ class GalleryRows:
         return len(self._frame)
 
     def frame(self, positions: Positions) -> pd.DataFrame:
-        """These rows, in the frame's order, with the tags as they are by now."""
+        """Return these rows, in the frame's order, with the tags as they are by now."""
         ordered = np.sort(positions)
-        found = self._frame.iloc[ordered].copy(deep=False)
-        if "tags" in found.columns:
+        rows = self._frame.iloc[ordered].copy(deep=False)
+        if "tags" in rows.columns:
             tags = np.empty(len(ordered), dtype=object)
             for place, position in enumerate(ordered):
                 tags[place] = [*self._tags[position]]
-            found["tags"] = tags
-        return found
+            rows["tags"] = tags
+        return rows
 
     def places(self, positions: Sequence[int]) -> list[PictureLocation]:
-        """Where these pictures are."""
+        """Return where these pictures are."""
         return locate_pictures(self._frame.iloc[[*positions]])
 
-    def told(self, positions: Sequence[int]) -> dict[str, list[Any]]:
-        """What is shown of these with their thumbnails, by column."""
+    def card_facts(self, positions: Sequence[int]) -> dict[str, list[Any]]:
+        """Return what is shown of these beside their thumbnails, by column."""
         columns: dict[str, list[Any]] = {
             name: [self._values[name][position] for position in positions]
             for name in _CARD_FIELDS
@@ -74,13 +83,13 @@ class GalleryRows:
         columns["prompt"] = [truncated(text) for text in columns["prompt"]]
         return columns | {"tags": [[*self._tags[position]] for position in positions]}
 
-    def whole(self, position: int) -> dict[str, Any]:
-        """All that an enlarged picture is shown with."""
+    def all_facts(self, position: int) -> dict[str, Any]:
+        """Return the `prompt` and all other `facts`, for an enlarged picture."""
         row = self._frame.iloc[position].to_dict()
         row["tags"] = ", ".join(self._tags[position])
         record = parse_sidecar(row.get("sidecar")) or {}
-        more = {name: value for name, value in record.items() if name not in row}
-        facts: dict[Any, Any] = {**row, **more}
+        others = {name: value for name, value in record.items() if name not in row}
+        facts: dict[Any, Any] = {**row, **others}
         lines = [
             [str(name), browser_text(value)]
             for name, value in facts.items()
@@ -92,82 +101,79 @@ class GalleryRows:
     def retag(
         self, positions: Iterable[int], change: TagChange
     ) -> dict[str, list[Any]]:
-        """Change the tags of these; gives them."""
+        """Change the tags of these, and return both: `at`, positions, and `tags`."""
         at = [*positions]
         for position in at:
             self._tags[position] = change.applied(self._tags[position])
         return {"at": at, "tags": [[*self._tags[position]] for position in at]}
 
-    def found(self, filters: GalleryFilters) -> Positions:
-        """The positions of those that pass."""
-        return np.flatnonzero(self._passing(filters)).astype(np.int32)
+    def passing(self, filters: GalleryFilters) -> Positions:
+        """Return the positions of the rows that pass."""
+        return np.flatnonzero(self._mask(filters)).astype(np.int32)
 
     def counts(self, filters: GalleryFilters) -> dict[str, list[tuple[str, int]]]:
-        """By facet, how many have each of its values and pass the filters of all other facets."""
-        found = {}
+        """Count, by facet, how many rows have each of its values.
+
+        Rows count that pass the filters of the words and of all other facets: so many
+        would be shown if that value was chosen.
+        """
+        counts = {}
         for name in FACETS:
             others = {n: values for n, values in filters.chosen.items() if n != name}
-            passing = self._passing(GalleryFilters(filters.words, others))
-            found[name] = self._count(name, passing)
-        return found
+            mask = self._mask(GalleryFilters(filters.words, others))
+            counts[name] = self._count(name, mask)[:_MAX_VALUES_PER_FACET]
+        return counts
 
-    def _count(self, name: str, passing: Mask) -> list[tuple[str, int]]:
+    def _count(self, name: str, mask: Mask) -> list[tuple[str, int]]:
         if name == "tag":
-            pairs = [
-                (value, int(passing[at].sum())) for value, at in self._tagged().items()
-            ]
-            return sorted(pairs)[:_MAX_VALUES_PER_FACET]
+            by_tag = self._positions_by_tag().items()
+            return sorted((tag, int(mask[at].sum())) for tag, at in by_tag)
         codes, values = self._codes(name)
-        counts = np.bincount(codes[passing & (codes >= 0)], minlength=len(values))
-        return [
-            (value, int(count)) for value, count in zip(values, counts, strict=True)
-        ][:_MAX_VALUES_PER_FACET]
+        counts = np.bincount(codes[mask & (codes >= 0)], minlength=len(values))
+        return [*zip(values, map(int, counts), strict=True)]
 
-    def _passing(self, filters: GalleryFilters) -> Mask:
-        mask = self._said(filters.words).copy()
-        for name, wanted in filters.chosen.items():
-            if wanted and name in FACETS:
-                mask &= self._has(name, wanted)
+    def _mask(self, filters: GalleryFilters) -> Mask:
+        mask = self._has_words(filters.words)
+        for name, values in filters.chosen.items():
+            if values and name in FACETS:
+                mask &= self._has_value(name, values)
         return mask
 
-    def _said(self, words: SearchWords) -> Mask:
+    def _has_words(self, words: SearchWords) -> Mask:
         if not words:
             return np.ones(len(self), dtype=bool)
         prompts = self._values["prompt"]
         return np.fromiter(map(words.found_in, prompts), dtype=bool, count=len(prompts))
 
-    def _has(self, name: str, wanted: Sequence[str]) -> Mask:
+    def _has_value(self, name: str, chosen: Sequence[str]) -> Mask:
         if name == "tag":
+            by_tag = self._positions_by_tag()
             mask = np.zeros(len(self), dtype=bool)
-            for value in wanted:
-                mask[self._tagged().get(value, [])] = True
+            for tag in chosen:
+                mask[by_tag.get(tag, [])] = True
             return mask
         codes, values = self._codes(name)
-        return np.isin(
-            codes, [number for number, value in enumerate(values) if value in wanted]
-        )
+        return np.isin(codes, [n for n, value in enumerate(values) if value in chosen])
 
-    def _tagged(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+    def _positions_by_tag(self) -> dict[str, list[int]]:
+        positions: dict[str, list[int]] = {}
         for position, tags in enumerate(self._tags):
             for tag in tags:
-                found.setdefault(tag, []).append(position)
-        return found
+                positions.setdefault(tag, []).append(position)
+        return positions
 
     @functools.cached_property
     def _values(self) -> dict[str, list[Any]]:
-        """What is told of all rows; texts, and numbers as text: a browser would round a seed."""
-        columns = {
-            name: self._column(name) for name in ("prompt", "seed", "backend", "model")
-        }
-        found: dict[str, list[Any]] = {
-            name: [*map(browser_text, values)] for name, values in columns.items()
+        """Texts of all rows, by field; numbers are texts, as browsers round seeds."""
+        values: dict[str, list[Any]] = {
+            name: [*map(browser_text, self._column(name))]
+            for name in ("prompt", "seed", "backend", "model")
         }
         sides = zip(self._column("width"), self._column("height"), strict=True)
-        found["size"] = [
+        values["size"] = [
             "×".join(filter(None, map(browser_text, pair))) for pair in sides
         ]
-        return found | {"day": self._days()}
+        return values | {"day": self._days()}
 
     def _days(self) -> list[str]:
         import pandas as pd
@@ -175,35 +181,20 @@ class GalleryRows:
         if "created_at" not in self._frame.columns:
             return [""] * len(self)
         times = pd.to_datetime(self._frame["created_at"], utc=True, errors="coerce")
-        local = times.dt.tz_convert(datetime.now().astimezone().tzinfo).dt.tz_localize(
-            None
-        )
-        days = local.to_numpy("datetime64[D]")
+        here = times.dt.tz_convert(datetime.now().astimezone().tzinfo)
+        days = here.dt.tz_localize(None).to_numpy("datetime64[D]")
         return [*np.where(np.isnat(days), "", np.datetime_as_string(days)).tolist()]
 
-    def _codes(self, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-        """The number of each row's value, and the values: most frequent first, days newest."""
-        if name not in self._known:
-            self._known[name] = self._coded(name)
-        return self._known[name]
-
-    def _coded(self, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-        values = self._values[name]
-        counted: dict[str, int] = {}
-        for value in values:
-            counted[value] = counted.get(value, 0) + 1
-        order = (
-            sorted(counted, reverse=True)
-            if name == "day"
-            else sorted(counted, key=lambda v: (-counted[v], v))
-        )
-        numbers = {value: number for number, value in enumerate(order)}
-        return np.fromiter(
-            (numbers[value] for value in values), np.int64, len(values)
-        ), order
+    def _codes(self, name: str) -> Codes:
+        """Return the number of each row's value, and the values in order of display."""
+        if name not in self._codes_by_facet:
+            self._codes_by_facet[name] = _encode_values(
+                self._values[name], name == "day"
+            )
+        return self._codes_by_facet[name]
 
     @functools.cached_property
-    def _known(self) -> dict[str, tuple[npt.NDArray[np.int64], list[str]]]:
+    def _codes_by_facet(self) -> dict[str, Codes]:
         return {}
 
     def _column(self, name: str) -> Sequence[Any]:
@@ -212,21 +203,31 @@ class GalleryRows:
         return self._frame[name].tolist()
 
 
+def _encode_values(values: Sequence[str], newest_first: bool) -> Codes:
+    """Return each value's number, and the values, most frequent or newest first."""
+    counts = Counter(values)
+    if newest_first:
+        order = sorted(counts, reverse=True)
+    else:
+        order = sorted(counts, key=lambda value: (-counts[value], value))
+    numbers = {value: number for number, value in enumerate(order)}
+    codes = np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
+    return codes, order
+
+
 def browser_text(value: Any) -> str:
-    """A value as a browser can be told it: text, nothing for what is missing."""
+    """Return a value as a browser can have it: text, empty for what is missing."""
     if isinstance(value, str) and value.isascii():
         return value  # nearly all
-    found = plain_value(value)
-    if found is None:
+    known = plain_value(value)
+    if known is None:
         return ""
-    if isinstance(found, float) and found.is_integer():
-        found = int(found)
-    shown = ", ".join(map(str, found)) if isinstance(found, list) else str(found)
-    return shown.encode(
-        "utf-8", "replace"
-    ).decode()  # half of a surrogate pair is no text
+    if isinstance(known, float) and known.is_integer():
+        known = int(known)
+    text = ", ".join(map(str, known)) if isinstance(known, list) else str(known)
+    return text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
 
 
 def _tags_of_cell(value: Any) -> tuple[str, ...]:
-    found = plain_value(value)
-    return tuple(map(browser_text, found)) if isinstance(found, list) else ()
+    tags = plain_value(value)
+    return tuple(map(browser_text, tags)) if isinstance(tags, list) else ()

@@ -1,4 +1,4 @@
-"""The strip below a panel's controls: what is drawn, waits and was drawn, told to the page."""
+"""The strip below a panel's controls: it shows what is drawn, waits and was drawn."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from imagen_nb.widgets.painter import QueueState
 from imagen_nb.widgets.saved_page import page_output, thumbnails_page
 from imagen_nb.widgets.script import script, style
 
+MAX_THUMBNAILS = 100  # of the newest pictures; panel.js shows as many
 _MAX_QUEUE_ITEMS = 100  # of what waits
 _MAX_TITLE_CHARS = 200  # of a prompt in the queue
-_SAVED_THUMBNAILS, _SAVE_INTERVAL_S = (
-    12,
-    3.0,
-)  # thumbnails that a saved notebook keeps; seconds between two updates
+_SAVED_THUMBNAILS = 12  # in the saved notebook
+_SAVE_INTERVAL_S = 3.0  # between two updates of these
 
 
 class Strip(anywidget.AnyWidget):
-    """The painter's audience. What it shows it is told by messages, from any thread.
+    """The painter's listener: it sends the page what it hears, from any thread.
 
     Invariant: it has no state of its own that a notebook could save.
     """
@@ -40,38 +39,37 @@ class Strip(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self.results = Results()
-        self.kept: Any = None  # the DisplayHandle of what stays in a saved notebook
-        self._kept_at = 0.0
+        self.saved: Any = None  # the DisplayHandle of what stays in a saved notebook
+        self._saved_at = 0.0
 
     def tell(self, kind: str, data: bytes | None = None, **facts: Any) -> None:
-        """One message to every view."""
+        """Send one message to every view; `data`: a picture's file to go with it."""
         self.send({"kind": kind, **facts}, buffers=[data] if data else None)
 
-    def changed(self, waiting: QueueState) -> None:
-        """See `Audience`; so are the next ones."""
-        items = [
-            _queue_item(item, waiting.current)
-            for item in waiting.items[:_MAX_QUEUE_ITEMS]
-        ]
-        more = len(waiting.items) - len(items)
+    def changed(self, state: QueueState) -> None:
+        """See `PainterListener`; so are the next ones."""
+        shown = state.items[:_MAX_QUEUE_ITEMS]
         self.tell(
-            "queue", items=items, more=more, resumable=waiting.resumable,
-            elsewhere=waiting.elsewhere,
-        )  # fmt: skip
-        if waiting.current is None:
-            self._keep()
+            "queue",
+            items=[_queue_item(item, state.current) for item in shown],
+            more=len(state.items) - len(shown),
+            resumable=state.resumable,
+            elsewhere=state.elsewhere,
+        )
+        if state.current is None:
+            self._update_saved()
 
     def stepped(self, step: Step, preview: bytes | None) -> None:  # noqa: D102
         left = f"{describe_seconds(step.seconds_left)} left"
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
     def drew(self, wish: DrawingRequest, picture: Picture) -> None:  # noqa: D102
-        new = make_result(picture, wish.again is not None)
-        self.results.add(new)
-        self.tell("result", new.small, **new.described())
-        self.said(new.verdict or f"drawn: {picture.path.name}")
-        if time.monotonic() > self._kept_at + _SAVE_INTERVAL_S:
-            self._keep()
+        result = make_result(picture, wish.again is not None)
+        self.results.add(result)
+        self.tell("result", result.small, **result.facts())
+        self.said(result.verdict or f"drawn: {picture.path.name}")
+        if time.monotonic() > self._saved_at + _SAVE_INTERVAL_S:
+            self._update_saved()
 
     def said(self, text: str) -> None:  # noqa: D102
         self.tell("said", text=text)
@@ -80,41 +78,44 @@ class Strip(anywidget.AnyWidget):
         self.tell("failed", text=text)
 
     def repeat(self) -> None:
-        """Tell of all pictures again, to a view that has just come up."""
-        for one in self.results.newest():
-            self.tell("result", one.small, **one.described())
+        """Send all pictures again, for a view that has just come up."""
+        for result in self.results.newest():
+            self.tell("result", result.small, **result.facts())
 
     def page(self) -> str:
-        """The newest pictures as plain HTML."""
+        """Return the newest pictures as plain HTML, the last one first."""
         newest = self.results.newest(_SAVED_THUMBNAILS)[::-1]
-        small = [(one.small, one.picture.record.prompt) for one in newest]
-        return thumbnails_page(small, len(self.results.pictures()), side=128)
+        thumbnails = [(one.small, one.picture.record.prompt) for one in newest]
+        return thumbnails_page(thumbnails, len(self.results.pictures()), side=128)
 
-    def _keep(self) -> None:
-        if self.kept:
-            self._kept_at = time.monotonic()
-            self.kept.update(page_output(self.page()), raw=True)
+    def _update_saved(self) -> None:
+        if self.saved:
+            self._saved_at = time.monotonic()
+            self.saved.update(page_output(self.page()), raw=True)
 
 
 def _queue_item(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
-    """An item of the queue, as the page lists it."""
-    prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
-    title = (
-        prompt if len(prompt) <= _MAX_TITLE_CHARS else f"{prompt[:_MAX_TITLE_CHARS]}…"
-    )
-    what = "again: " if item.wish.again else ""
+    """Return an item of the queue as the page lists it."""
+    prompt = item.wish.prompt
+    if len(prompt) > _MAX_TITLE_CHARS:
+        prompt = f"{prompt[:_MAX_TITLE_CHARS]}…"
     return {
-        "id": item.id, "title": f"{what}{title}", "seed": item.wish.seed, "error": item.error,
-        "mine": item.mine, "drawing": drawing,
-    }  # fmt: skip
-
-
-MAX_THUMBNAILS = 100
+        "id": item.id,
+        "title": f"again: {prompt}" if item.wish.again else prompt,
+        "seed": item.wish.seed,
+        "error": item.error,
+        "mine": item.mine,
+        "drawing": current is not None and current.id == item.id,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnResult:
-    """One picture. `small`: a WebP, empty for one of long ago; `verdict`: of a reproduction."""
+    """One picture that a panel drew.
+
+    small: its thumbnail, a WebP; empty for one of long ago.
+    verdict: of a reproduction, whether it is identical; else empty.
+    """
 
     picture: Picture
     small: bytes
@@ -125,68 +126,71 @@ class DrawnResult:
         """Of the picture."""
         return str(self.picture.record.id)
 
-    def described(self) -> dict[str, Any]:
-        """What is told of it besides the thumbnail."""
+    def facts(self) -> dict[str, Any]:
+        """Return what is shown of it beside the thumbnail."""
         record = self.picture.record
         return {
-            "id": self.id, "prompt": record.prompt, "summary": describe_record(record),
-            "path": str(self.picture.path), "tags": record.tags, "verdict": self.verdict,
-        }  # fmt: skip
+            "id": self.id,
+            "prompt": record.prompt,
+            "summary": describe_record(record),
+            "path": str(self.picture.path),
+            "tags": record.tags,
+            "verdict": self.verdict,
+        }
 
 
 def make_result(picture: Picture, reproduced: bool) -> DrawnResult:
-    """A picture that was just drawn."""
-    return DrawnResult(
-        picture,
-        encode_webp(picture.image),
-        _describe_verdict(picture) if reproduced else "",
-    )
+    """Return a picture that was just drawn, with its thumbnail and verdict."""
+    verdict = _describe_verdict(picture) if reproduced else ""
+    return DrawnResult(picture, encode_webp(picture.image), verdict)
 
 
 class Results:
-    """The pictures in the order in which they were drawn, each once; for any number of threads.
+    """The pictures in the order in which they were drawn, each once; for any threads.
 
-    Invariant: thumbnails are of the newest `SHOWN` only; of others there is the record.
+    Invariant: thumbnails are of the newest `MAX_THUMBNAILS` only; of others there is
+    the
+    record.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._all: dict[str, DrawnResult] = {}
+        self._by_id: dict[str, DrawnResult] = {}
 
-    def add(self, new: DrawnResult) -> None:
-        """The newest one, from now on; of a picture drawn again it is the last drawing."""
+    def add(self, result: DrawnResult) -> None:
+        """Add the newest one; of a picture drawn again the last drawing counts."""
         with self._lock:
-            self._all.pop(new.id, None)
-            self._all[new.id] = new
-            if len(self._all) > MAX_THUMBNAILS:
-                old = [*self._all.values()][-MAX_THUMBNAILS - 1]
-                self._all[old.id] = replace(old, small=b"")
+            self._by_id.pop(result.id, None)
+            self._by_id[result.id] = result
+            if len(self._by_id) > MAX_THUMBNAILS:
+                old = [*self._by_id.values()][-MAX_THUMBNAILS - 1]
+                self._by_id[old.id] = replace(old, small=b"")
 
     def get(self, id: str) -> DrawnResult:
-        """The one with this id. Raises `UsageError` when there is none."""
+        """Return the one with this id. Raises `UsageError` when there is none."""
         with self._lock:
-            if id not in self._all:
+            if id not in self._by_id:
                 raise UsageError(f"this panel drew no picture {id}")
-            return self._all[id]
+            return self._by_id[id]
 
     def tag(self, id: str, tags: Iterable[str]) -> DrawnResult:
-        """It has these tags now."""
+        """Replace its tags, and return it. Raises `UsageError` when there is none."""
         old = self.get(id)
         record = old.picture.record.model_copy(update={"tags": tuple(tags)})
         new = replace(old, picture=replace(old.picture, record=record))
         with self._lock:
-            self._all[id] = new
+            self._by_id[id] = new
         return new
 
     def pictures(self) -> list[Picture]:
-        """All of them."""
+        """Return all pictures."""
         with self._lock:
-            return [one.picture for one in self._all.values()]
+            return [result.picture for result in self._by_id.values()]
 
     def newest(self, count: int = MAX_THUMBNAILS) -> list[DrawnResult]:
-        """The newest ones, in the order in which they were drawn."""
+        """Return the newest ones, in the order in which they were drawn."""
         with self._lock:
-            return [*self._all.values()][-count:]
+            return [*self._by_id.values()][-count:]
 
 
 def _describe_verdict(picture: Picture) -> str:

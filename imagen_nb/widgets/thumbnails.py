@@ -1,4 +1,4 @@
-"""Pictures as a browser gets them: thumbnails, made once and kept, and large ones within bounds."""
+"""Pictures as a browser gets them: thumbnails, made once and kept, and large ones."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.pictures.locate import (
-    PictureLocation,
-    load_image,
-    load_picture_file,
-)
+from imagen_nb.frames.pictures.locate import PictureLocation, load_file, load_image
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import encode_webp
 
-MAX_ENLARGED_BYTES = 1_000_000  # bytes of an enlarged picture
-_MAX_ENLARGED_SIDE = 2048  # pixels of one
-_MAX_CACHE_BYTES = 256 * 2**20  # bytes of all thumbnails: some 30,000
+MAX_ENLARGED_BYTES = 1_000_000
+_MAX_LARGE_SIDE = 2048  # pixels
+_MAX_CACHE_BYTES = 256 * 2**20  # of all thumbnails: some 30,000
 
 
 def thumbnail(place: PictureLocation, cloud: Cloud | None) -> bytes:
-    """The picture as WebP of at most 256 pixels a side and 12 kB. Raises what `decoded` does."""
-    shelf = _thumbnail_cache(cache_folder() / "thumbnails")
-    data = shelf.get(place)
+    """Return the picture as WebP of at most 256 pixels a side and 12 kB.
+
+    It is made once and kept in the user's cache. Raises what `decoded` does.
+    """
+    cache = _thumbnail_cache(cache_folder() / "thumbnails")
+    data = cache.get(place)
     if data is None:
         data = encode_webp(load_image(place, cloud))
         with suppress(StorageError):  # a full disk: it is made again the next time
-            shelf.put(place, data)
+            cache.put(place, data)
     return data
 
 
 def thumbnail_or_error(
     place: PictureLocation, cloud: Cloud | None
 ) -> bytes | ImagenError:
-    """The thumbnail, or why there is none."""
+    """Return the thumbnail, or why there is none."""
     try:
         return thumbnail(place, cloud)
     except ImagenError as error:
@@ -46,22 +45,25 @@ def thumbnail_or_error(
 
 
 def cached_thumbnail(place: PictureLocation) -> bytes | None:
-    """The thumbnail if it was made before."""
+    """Return the thumbnail if it was made before."""
     return _thumbnail_cache(cache_folder() / "thumbnails").get(place)
 
 
 def enlarged_picture(place: PictureLocation, cloud: Cloud | None) -> bytes:
-    """The picture's own file if that is light enough, else WebP. Raises what `decoded` does."""
+    """Return the picture's own file if a browser can have it as it is, else WebP.
+
+    At most `MAX_ENLARGED_BYTES`. Raises what `decoded` does.
+    """
     image = load_image(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
-        data = load_picture_file(place, cloud)
+        data = load_file(place, cloud)
         if len(data) <= MAX_ENLARGED_BYTES:
             return data
-    return encode_webp(image, _MAX_ENLARGED_SIDE, MAX_ENLARGED_BYTES)
+    return encode_webp(image, _MAX_LARGE_SIDE, MAX_ENLARGED_BYTES)
 
 
 class _ThumbnailCache(FileCache):
-    """A shelf of thumbnails."""
+    """Thumbnails by their pictures, the least recently used of which go first."""
 
     def get(self, place: PictureLocation) -> bytes | None:
         path = self._path(place)
@@ -77,21 +79,18 @@ class _ThumbnailCache(FileCache):
         self._put(self._path(place), data)
 
     def _path(self, place: PictureLocation) -> Path:
-        """By a hash of the picture's id and where its bytes are, as rows can say anything.
+        """By a hash of the picture's id and where its bytes are: rows can say anything.
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
-        parts = [
-            place.wanted.id,
-            place.wanted.storage_path,
-            *_file_version(place.local),
-        ]
-        named = "\n".join(parts).encode(errors="surrogatepass")
-        return self.folder / f"{hashlib.sha256(named).hexdigest()[:32]}.webp"
+        wanted = place.wanted
+        parts = [wanted.id, wanted.storage_path, *_file_version(place.local)]
+        key = "\n".join(parts).encode(errors="surrogatepass")
+        return self.folder / f"{hashlib.sha256(key).hexdigest()[:32]}.webp"
 
 
 def _file_version(path: Path | None) -> list[str]:
-    """What changes when a file on this machine does."""
+    """Return what changes when a file on this machine does; nothing without a file."""
     with suppress(OSError):
         if path:
             stat = path.stat()
@@ -99,6 +98,6 @@ def _file_version(path: Path | None) -> list[str]:
     return []
 
 
-_thumbnail_cache = functools.cache(
-    lambda folder: _ThumbnailCache(folder, _MAX_CACHE_BYTES)
-)
+@functools.cache
+def _thumbnail_cache(folder: Path) -> _ThumbnailCache:
+    return _ThumbnailCache(folder, _MAX_CACHE_BYTES)

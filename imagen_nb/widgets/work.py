@@ -1,4 +1,4 @@
-"""The threads of a widget: what takes time happens beside the kernel, which stays usable."""
+"""The threads of a widget: what takes time leaves the kernel usable."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from typing import Any
 
 from imagen_nb.errors import ImagenError
 
-WIDGET_THREADS = max(
-    2, min(8, os.cpu_count() or 2)
-)  # for downloads too, which mostly wait
+WIDGET_THREADS = max(2, min(8, os.cpu_count() or 2))  # downloads, too, mostly wait
 _widget_log = logging.getLogger(__name__)
 
 
 class BackgroundWork:
     """Threads that are started when there is something to do.
 
-    Invariant: after `stop` none is left, until there is something to do again. An error of ours is
-    told to `trouble` in its own words; any other is logged as well.
+    Invariant: after `stop` none is left, until there is something to do again.
+
+    Args:
+        report: called, on the thread, with one line for an error: in the words of the
+            library's own errors; any other error is logged as well.
     """
 
-    def __init__(self, trouble: Callable[[str], None]) -> None:
-        self._trouble = trouble
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
     def soon(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
-        """Do this beside other such things."""
+        """Do this beside other such tasks, `WIDGET_THREADS` at a time."""
         return self._submit("soon", WIDGET_THREADS, task, values)
 
     def in_turn(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
-        """Do this when all that was given before is done."""
+        """Do this when all tasks that were given to `in_turn` before are done."""
         return self._submit("in turn", 1, task, values)
 
     def aside(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
-        """Do this without keeping the others waiting."""
+        """Do this, which may take long, without keeping the others waiting."""
         return self._submit("aside", 1, task, values)
 
     def stop(self) -> None:
-        """End the threads after what they are at; what has not begun is not done."""
+        """End the threads after their current tasks; what has not begun is not done."""
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
@@ -58,27 +59,28 @@ class BackgroundWork:
                 self._pools[name] = ThreadPoolExecutor(
                     threads, thread_name_prefix=prefix
                 )
-            return self._pools[name].submit(self._done, task, values)
+            return self._pools[name].submit(self._run, task, values)
 
-    def _done(self, task: Callable[..., Any], values: Any) -> Any:
+    def _run(self, task: Callable[..., Any], values: Any) -> Any:
         try:
             return task(*values)
         except ImagenError as error:
-            self._trouble(str(error))
+            self._report(str(error))
         except Exception as error:  # the edge: nobody else hears of it
             _widget_log.exception("a widget's thread failed")
-            self._trouble(f"{type(error).__name__}: {error}")
+            self._report(f"{type(error).__name__}: {error}")
         return None
 
 
 def use_named_subshells(widgets: Iterable[Any]) -> None:
-    """Let messages of these widgets go to the subshell that the page names, if there is one.
+    """Send messages of these widgets to the subshell that the page names, if any.
 
-    JupyterLab names a thread of the kernel (a subshell) for them, beside that of the cells. Left to
-    itself, ipykernel 7 prefers the thread that spoke last: after a word from ours, that of the
-    cells, and a click waits for the end of a cell. And after a restart JupyterLab 4.6 names a
-    subshell that is no more: from the second message on, all that a widget says is lost. Other
-    kernels have no such choice, and are left alone.
+    JupyterLab names a thread of the kernel (a subshell) for them, beside that of the
+    cells. Left to itself, ipykernel 7 prefers the thread that spoke last: after a word
+    from ours, that of the cells, and a click waits for the end of a cell. And after a
+    restart JupyterLab 4.6 names a subshell that is no more: from the second message on,
+    all that a widget sends is lost. Other kernels have no such choice and are left
+    alone.
     """
     for widget in widgets:
         kernel = getattr(widget.comm, "kernel", None)
@@ -87,5 +89,5 @@ def use_named_subshells(widgets: Iterable[Any]) -> None:
             widget.comm._reply_subshell_for = partial(_existing_subshell, shells)
 
 
-def _existing_subshell(shells: Any, data: Any, named: str | None) -> str | None:
-    return named if named in shells.list_subshell() else None
+def _existing_subshell(shells: Any, data: Any, name: str | None) -> str | None:
+    return name if name in shells.list_subshell() else None

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import io
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +15,7 @@ from PIL import Image
 
 from imagen_nb.cli import app, run
 from imagen_nb.request.options import OPTION_NAMES
-from imagen_nb.storage.catalog import Catalog
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.terminal import print_picture
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
 
@@ -128,59 +121,6 @@ def test_the_version_is_said(capsys) -> None:
     assert capsys.readouterr().out == f"imagen_nb {__version__}\n"
 
 
-def test_models_lists_each_backend_with_the_reason(capsys) -> None:
-    assert run(["models", "--json"]) == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["flux-tiny-local"]["available"]
-    assert "hf download" in rows["flux-dev-local"]["reason"]
-
-
-def test_models_says_what_is_lacking_below_the_table(capsys) -> None:
-    assert run(["models"]) == 0
-    table, *notes = capsys.readouterr().out.split("\n\n")
-    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
-    assert rows["backend"] == ["here", "size", "steps", "price"]
-    assert rows["flux-tiny-local"] == ["yes", "128×128", "6", "$0"]
-    assert any(note.startswith("flux-dev-local: the weights of") for note in notes)
-
-
-def test_models_says_what_is_configured_of_the_price(monkeypatch, capsys) -> None:
-    monkeypatch.setenv("IMAGEN_COST_PRICES", "{flux-tiny-local: 0.125}")
-    assert run(["models", "--json"]) == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["flux-tiny-local"]["cost_usd"] == 0.125
-    assert rows["flux-dev-local"]["cost_usd"] == 0
-    assert rows["flux"]["cost_usd"] is None
-
-
-def test_reindex_rebuilds_the_catalog(tmp_path: Path, capsys) -> None:
-    assert run([*DRAW, "--output", str(tmp_path)]) == 0
-    (tmp_path / ".imagen" / "catalog.sqlite3").unlink()
-    assert run(["reindex", str(tmp_path)]) == 0
-    assert "1 pictures: 1 entered" in capsys.readouterr().out
-
-
-def test_config_init_validate_show(tmp_path: Path, capsys) -> None:
-    file = str(tmp_path / "imagen.yaml")
-    assert run(["config", "init", "--config", file]) == 0
-    assert run(["config", "init", "--config", file]) == 2
-    assert run(["config", "init", "--force", "--config", file]) == 0
-    assert run(["config", "validate", "--config", file]) == 0
-    assert run(["config", "show", "--json", "--config", file]) == 0
-    assert Path(file).stat().st_mode & 0o777 == 0o600
-
-
-def test_status_names_the_last_picture_and_makes_no_catalog(tmp_path: Path, capsys) -> None:
-    assert run(["status", "--json", "--output", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out)["pictures"] == {"total": 0}
-    assert not list(tmp_path.iterdir())
-    assert run([*DRAW, "--output", str(tmp_path)]) == 0
-    picture = capsys.readouterr().out.splitlines()[0]
-    assert run(["status", "--json", "--output", str(tmp_path)]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["pictures"]["total"], facts["latest"]) == (1, [picture])
-
-
 def test_a_picture_begins_with_another_one(tmp_path: Path, capsys) -> None:
     place = ["--output", str(tmp_path), "--seed", "3", "--steps", "4", "--json"]
     assert run(["generate", "a red boat", *place]) == 0
@@ -212,8 +152,11 @@ def test_a_sweep_takes_lists_of_strengths_and_schedulers(tmp_path: Path, capsys)
     assert run(["sweep", "a boat", *lists, *place]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [(one["strength"], one["scheduler_name"]) for one in records] == [
-        (0.4, "euler"), (0.4, "euler-karras"), (0.7, "euler"), (0.7, "euler-karras"),
-    ]  # fmt: skip
+        (0.4, "euler"),
+        (0.4, "euler-karras"),
+        (0.7, "euler"),
+        (0.7, "euler-karras"),
+    ]
 
 
 @pytest.mark.parametrize(("command", "method"), [("generate", "generate"), ("sweep", "sweep")])
@@ -233,124 +176,46 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     assert options - arguments == own
 
 
-@pytest.mark.slow
-def test_help_loads_neither_torch_nor_pandas() -> None:
-    code = (
-        "import sys, contextlib\nfrom imagen_nb.cli import run\nrun(['--help'])\n"
-        "print([m for m in ('torch', 'diffusers', 'pandas', 'PIL') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+@pytest.fixture
+def vanishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process empties the catalog as soon as a call has drawn."""
+
+    def emptied(draw: Any) -> Any:
+        def drawing(*arguments: Any, **options: Any) -> Any:
+            pictures = draw(*arguments, **options)
+            with pictures[0].catalog.connection() as connection:
+                connection.execute("DELETE FROM images")
+            return pictures
+
+        return drawing
+
+    for method in ("repeat", "sweep"):
+        monkeypatch.setattr(Studio, method, emptied(getattr(Studio, method)))
 
 
-MAIN = [sys.executable, "-c", "from imagen_nb.cli import main; main()"]
+@pytest.mark.usefixtures("vanishing")
+class TestWhatVanishedFromTheCatalog:
+    """A picture that was drawn is reported, whatever has become of its entry."""
 
+    def test_has_its_paths_printed(self, tmp_path: Path, capsys) -> None:
+        assert run([*DRAW, "--output", str(tmp_path)]) == 0
+        picture, sidecar = capsys.readouterr().out.splitlines()
+        assert sidecar == f"sidecar: {picture}.json"
+        assert Path(picture).exists()
 
-def ran(*arguments: str, before: str = "", **settings: Any) -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own, after the statements `before`."""
-    code = f"{before}\nfrom imagen_nb.cli import main; main()"
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.run([sys.executable, "-c", code, *arguments], check=False, **settings)
+    def test_is_a_whole_record_as_json(self, tmp_path: Path, capsys) -> None:
+        assert run([*DRAW, "--seed", "7", "--json", "--output", str(tmp_path)]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert (record["seed"], record["prompt"]) == (7, "a red boat")
+        assert Path(record["path"]).exists()
+        assert record["cloud"].startswith("unknown: it is not in the catalog")
 
+    def test_is_in_the_array_of_several(self, tmp_path: Path, capsys) -> None:
+        several = ["--seed", "7", "--count", "2", "--json", "--output", str(tmp_path)]
+        assert run([*DRAW, *several]) == 0
+        assert [row["seed"] for row in json.loads(capsys.readouterr().out)] == [7, 8]
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_results_that_cannot_be_written_are_one_line() -> None:
-    with open("/dev/full", "wb") as full:
-        done = ran("config", "show", stdout=full)
-    assert done.returncode == 1
-    assert done.stderr == b"imagen: the result cannot be written: No space left on device\n"
-
-
-def test_a_reader_that_went_away_is_no_error_message() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = ran("config", "show", stdout=writing)
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (1, b"")
-
-
-def test_any_text_can_be_printed_where_the_terminal_knows_ascii_only(tmp_path: Path) -> None:
-    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3\xa9")
-    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "IMAGEN_OUTPUT_DIR": folder}
-    assert ran("models", env=ascii_only).returncode == 0
-    done = ran("status", "--json", env=ascii_only | {"PYTHONIOENCODING": "utf-8"})
-    assert json.loads(done.stdout)["output"] == folder
-    done = ran("config", "init", "--config", f"{folder}/a.yaml", env={**os.environ, "LC_ALL": "C"})
-    assert done.stdout == os.fsencode(f"{folder}/a.yaml\n")
-
-
-def test_a_prompt_that_is_no_text_is_refused() -> None:
-    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    done = ran("generate", "-", input=b"a \xff boat", env=strict)
-    assert (done.returncode, done.stderr) == (2, b"imagen: standard input is not text in utf-8\n")
-
-
-def test_a_full_disk_is_one_line_and_leaves_no_picture(tmp_path: Path) -> None:
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
-    done = ran(*DRAW, "--output", str(tmp_path / "out"), before=limit)
-    assert done.returncode == 1
-    assert done.stdout == b""
-    assert done.stderr.startswith(b"imagen: cannot keep pictures in ")
-    assert done.stderr.count(b"\n") == 1
-    assert {path.name for path in (tmp_path / "out").iterdir()} <= {".imagen"}
-
-
-def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) -> None:
-    # What was started in the background ignores Ctrl-C, and its children inherit that.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    arguments = [*MAIN[:-1], f"{heard}; {MAIN[-1]}"]
-    arguments += [*DRAW, "--count", "5000", "--output", str(tmp_path)]
-    drawing = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(tmp_path.glob("*.json")) and drawing.poll() is None:
-        time.sleep(0.05)
-    drawing.send_signal(signal.SIGINT)
-    out, err = drawing.communicate(timeout=300)
-    assert (drawing.returncode, out) == (130, b"")
-    assert err == b"imagen: interrupted; pictures finished before are kept\n"
-    names = {path.name for path in tmp_path.iterdir()} - {".imagen"}
-    pictures = {name for name in names if name.endswith(".png")}
-    assert names == pictures | {f"{name}.json" for name in pictures}
-    assert Catalog(tmp_path).counts()["total"] == len(pictures) > 0
-
-
-SHOW = (
-    "from PIL import Image\nfrom imagen_nb.system.terminal import print_picture, can_show_pictures\n"
-    "if can_show_pictures('auto'): print_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
-)
-
-
-@pytest.mark.parametrize(
-    ("columns", "environment", "input_too", "seen"),
-    [
-        (80, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, True, b"200;30;90"),
-        (80, {"TERM": "dumb"}, True, b""),
-        (80, {"TERM": "xterm-256color", "NO_COLOR": "1"}, True, b""),
-        (80, {"TERM": "xterm-256color"}, False, b""),
-        (0, {"TERM": "xterm-256color"}, True, b""),
-    ],
-    ids=["a terminal", "a dumb one", "without colours", "with input from a pipe", "with no size"],
-)
-def test_a_preview_is_shown_where_it_can_be(
-    columns: int, environment: dict[str, str], input_too: bool, seen: bytes
-) -> None:
-    termios = pytest.importorskip("termios")
-    terminal, side = os.openpty()
-    termios.tcsetwinsize(side, (24, columns))
-    started = subprocess.Popen(
-        [sys.executable, "-c", SHOW], stdin=side if input_too else subprocess.DEVNULL,
-        stdout=side, stderr=side, env={**os.environ, **environment}, start_new_session=True,
-    )  # fmt: skip
-    os.close(side)
-    shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side
-        while some := os.read(terminal, 65536):
-            shown += some
-    os.close(terminal)
-    assert started.wait() == 0
-    assert seen in shown if seen else shown == b""
-
-
-def test_a_terminal_that_gives_no_answer_is_a_notice(monkeypatch, capsys) -> None:
-    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
-    print_picture(Image.new("RGB", (8, 8)))
-    assert capsys.readouterr().err.startswith("imagen: no preview: ")
+    def test_is_in_the_array_of_a_sweep(self, tmp_path: Path, capsys) -> None:
+        options = ["--seeds", "1,2", "--steps", "1", "--backend", "flux-tiny-local", "--json"]
+        assert run(["sweep", "a star", *options, "--output", str(tmp_path)]) == 0
+        assert [row["seed"] for row in json.loads(capsys.readouterr().out)] == [1, 2]

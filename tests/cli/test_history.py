@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from imagen_nb.cli import run
-from imagen_nb.cli.filters import HistoryFilters
 from imagen_nb.cli.history import print_history
+from imagen_nb.cli.options import HistoryFilters
 from imagen_nb.studio.studio import Studio
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
@@ -150,9 +150,13 @@ def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path
     arguments = ["--preview", "on", "--limit", "2", "--output", str(drawn)]
     environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     started = subprocess.Popen(
-        [IMAGEN, "history", *arguments], stdin=side, stdout=side, stderr=side,
-        env={**os.environ, **environment}, start_new_session=True,
-    )  # fmt: skip
+        [IMAGEN, "history", *arguments],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
     os.close(side)
     shown = b""
     with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side

@@ -16,7 +16,7 @@ from traitlets.config import Config
 import imagen_nb as im
 from imagen_nb.backends import backend_names
 from imagen_nb.cli import app, magic
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import leave
 
 EXTENSION = "%load_ext imagen_nb"
 
@@ -44,10 +44,9 @@ class Session:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     folder = tmp_path / "pictures"
-    studio = im.configure(backend="flux-tiny-local", output={"dir": str(folder)}, steps=1)
+    im.configure(backend="flux-tiny-local", output={"dir": str(folder)}, steps=1)
     yield Session(folder)
-    studio.close()
-    shortcuts._default = None
+    leave()
 
 
 def words(line: str, cell: str = "", **names: Any) -> list[str]:
@@ -87,13 +86,17 @@ class TestOptions:
             ("--seed -1 x", "", ["--seed", "-1", "--", "x"]),
             ('"--seed 3"', "", ["--", "--seed 3"]),
             ("-- --seed 3", "", ["--", "--seed 3"]),
-            ("--count 2", "a boat\n  at sunset\n\n--seed {x}\n", ["--count", "2", "--", "a boat at sunset --seed {x}"]),
+            (
+                "--count 2",
+                "a boat\n  at sunset\n\n--seed {x}\n",
+                ["--count", "2", "--", "a boat at sunset --seed {x}"],
+            ),
             ("a boat", "at sunset", ["--", "a boat at sunset"]),
             ("a {red|blue} boat {", "", ["--", "a {red|blue} boat {"]),
             ("", "\n", []),
             ("--seed", "", ["--seed"]),
         ],
-    )  # fmt: skip
+    )
     def test_flags_are_told_from_the_prompt(
         self, line: str, cell: str, arguments: list[str]
     ) -> None:
@@ -101,9 +104,8 @@ class TestOptions:
 
     def test_what_is_in_a_variable_is_never_a_flag(self) -> None:
         evil = "--output /tmp/evil -o im"
-        assert words("{x} --tag {x} --tag={x}", x=evil) == [
-            "--tag", evil, f"--tag={evil}", "--", evil,
-        ]  # fmt: skip
+        arguments = ["--tag", evil, f"--tag={evil}", "--", evil]
+        assert words("{x} --tag {x} --tag={x}", x=evil) == arguments
 
 
 MISTAKES = {
@@ -219,9 +221,8 @@ class TestHelp:
         matchers = session.shell.Completer.custom_matchers
         for line, loaded in (("%reload_ext", True), ("%unload_ext", False), ("%load_ext", True)):
             session.run(f"{line} imagen_nb")
-            assert [magic.MAGIC_NAME in kind for kind in session.shell.magics_manager.magics.values()] == [
-                loaded, loaded,
-            ]  # fmt: skip
+            kinds = session.shell.magics_manager.magics.values()
+            assert [magic.MAGIC_NAME in kind for kind in kinds] == [loaded, loaded]
             assert len(matchers) == loaded
         assert capsys.readouterr().err == ""
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import imagen_nb as im
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.pictures.contact_sheet import captions_of_rows
-from imagen_nb.studio import default as shortcuts
 from imagen_nb.studio.studio import Studio
 
 
@@ -33,17 +33,20 @@ def run(code: str) -> str:
     [
         "import imagen_nb, pandas",
         "import pandas, imagen_nb",
-        "import imagen_nb; from importlib.util import find_spec; find_spec('pandas'); import pandas",
+        "import imagen_nb; from importlib.util import find_spec; find_spec('pandas');"
+        " import pandas",
         "import imagen_nb, importlib; importlib.reload(imagen_nb); import pandas",
         "import pandas, imagen_nb, importlib; importlib.reload(imagen_nb)",
-        "import sys, imagen_nb; sys.modules['pandas'] = None; del sys.modules['pandas']; import pandas",
+        "import sys, imagen_nb; sys.modules['pandas'] = None; del sys.modules['pandas'];"
+        " import pandas",
     ],
 )
 def test_it_is_there_in_whatever_order_they_are_imported(imports: str) -> None:
     code = (
         f"{imports}\nimport sys\n"
         "print(type(pandas.DataFrame().imagen).__name__, pandas.DataFrame.imagen.__name__)\n"
-        "print(type(pandas.__spec__.loader).__name__, pandas.__loader__.get_data(pandas.__file__)[:3])\n"
+        "loader = type(pandas.__spec__.loader).__name__\n"
+        "print(loader, pandas.__loader__.get_data(pandas.__file__)[:3])\n"
         "print([m for m in ('torch', 'PIL', 'pydantic') if m in sys.modules])\n"
         "print([f for f in sys.meta_path if type(f).__module__.startswith('imagen')])"
     )
@@ -191,8 +194,13 @@ def test_diff_has_the_fields_that_differ_from_columns_and_records(
     made: Callable[..., pd.DataFrame],
 ) -> None:
     one = made("a boat", guidance=3.5)
-    other = made("a house", steps=8, guidance=0.0, tags=("keeper",),
-                 versions={"imagen_nb": "0.1.0", "torch": "2.9.0"})  # fmt: skip
+    other = made(
+        "a house",
+        steps=8,
+        guidance=0.0,
+        tags=("keeper",),
+        versions={"imagen_nb": "0.1.0", "torch": "2.9.0"},
+    )
     frame = pd.concat([one, other], ignore_index=True)
     found = frame.imagen.diff(0, -1)
     assert found.index.name == "field"
@@ -234,7 +242,7 @@ def test_the_pictures_of_some_rows_are_tagged_and_rated(
     frame.iloc[[1]].imagen.rate(4)
     frame.iloc[[1]].imagen.keep()
     frame.iloc[[1]].imagen.reject()
-    tags = shortcuts.studio().history(source="local").set_index("prompt")["tags"].map(set)
+    tags = im.history(source="local").set_index("prompt")["tags"].map(set)
     assert tags.to_dict() == {
         "a boat": {"old", "try", "sea"},
         "a house": {"old", "rating:4", "reject"},

@@ -33,8 +33,10 @@ def test_pictures_are_taken_in_any_form_that_reproduce_takes(pictures: im.Pictur
         assert files == [one.path.read_bytes(), other.path.read_bytes()]
         assert told["prompts"] == ["a red boat", "a red boat <b>"]
         assert told["rows"] == [
-            ["prompt", "a red boat", "a red boat <b>"], ["width", "128", "64"], ["height", "128", "96"],
-        ]  # fmt: skip
+            ["prompt", "a red boat", "a red boat <b>"],
+            ["width", "128", "64"],
+            ["height", "128", "96"],
+        ]
 
 
 @pytest.mark.slow

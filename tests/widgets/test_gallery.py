@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,15 +20,21 @@ from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.system.thumbnails import THUMBNAIL_BYTES, encode_webp
-from imagen_nb.widgets import thumbnails as small
 from imagen_nb.widgets.gallery import Gallery
+from imagen_nb.widgets.thumbnails import MAX_ENLARGED_BYTES
 from imagen_nb.widgets.work import WIDGET_THREADS
 from tests.fixtures.views import View
 
 PROMPTS = (
-    "a red boat on a lake", "A RED Boat, at night", "100% red_boat", "Übergröße ÉCLAIR", "a cat",
-    "a nul \0 inside a boat", "star * in the sky", "back\\slash",
-)  # fmt: skip
+    "a red boat on a lake",
+    "A RED Boat, at night",
+    "100% red_boat",
+    "Übergröße ÉCLAIR",
+    "a cat",
+    "a nul \0 inside a boat",
+    "star * in the sky",
+    "back\\slash",
+)
 EVIL = "<img src=x onerror=alert(1)>\"]}');-- \u202e \0 \n🚤" + "long " * 2000
 
 
@@ -113,20 +120,20 @@ class TestCards:
             assert all(file[8:12] == b"WEBP" and len(file) <= 12_000 for file in files)
 
     def test_a_thumbnail_is_made_once(
-        self,
-        made: Callable[..., pd.DataFrame],
-        view: Callable[..., View],
-        monkeypatch: pytest.MonkeyPatch,
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
     ) -> None:
         frame = made("a boat")
         first = view(frame).ask("want", "cards", at=[0])[1]
-        monkeypatch.setattr(small, "decoded", None)
+        path = Path(frame["local_path"][0])
+        before = path.stat()
+        path.write_bytes(b"x" * before.st_size)  # a picture no more, as nobody can see
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert view(frame).ask("want", "cards", at=[0])[1] == first
 
     def test_noise_is_no_heavier(self) -> None:
         noise = Image.effect_noise((1024, 1024), 200).convert("RGB")
         assert len(encode_webp(noise)) <= THUMBNAIL_BYTES
-        assert len(encode_webp(noise, 2048, small.MAX_ENLARGED_BYTES)) <= small.MAX_ENLARGED_BYTES
+        assert len(encode_webp(noise, 2048, MAX_ENLARGED_BYTES)) <= MAX_ENLARGED_BYTES
 
     def test_a_picture_that_cannot_be_had_says_why(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
@@ -149,7 +156,7 @@ class TestCards:
         shown = view(made(*"abcdefghijklmnopqrstu"))
         going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
-            "imagen_nb.widgets.gallery.attempt",
+            "imagen_nb.widgets.gallery.thumbnail_or_error",
             lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
         shown.say("want", at=[*range(20)])
@@ -292,10 +299,13 @@ class TestWidget:
             time.sleep(0.01)
         assert len(shown.gallery.visible) == 2
 
-    def test_an_unexpected_fault_is_told_too(
-        self, made: Callable[..., pd.DataFrame], view: Callable[..., View], monkeypatch: pytest.MonkeyPatch,
+    def test_an_unexpected_fault_is_shown_too(
+        self,
+        made: Callable[..., pd.DataFrame],
+        view: Callable[..., View],
+        monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
-    ) -> None:  # fmt: skip
+    ) -> None:
         shown = view(made("a"))
         monkeypatch.setattr(shown.gallery._rows, "counts", lambda _: 1 / 0)
         assert shown.ask("open", "trouble")[0]["text"] == "ZeroDivisionError: division by zero"

@@ -366,8 +366,8 @@ class TestResults:
         panel.drawn(1)
         (picture,) = panel.panel.pictures
         id = str(picture.record.id)
-        for tag, on, tags in (("keeper", True, ["keeper"]), ("reject", True, ["reject"]),
-                              ("reject", False, [])):  # fmt: skip
+        marks = [("keeper", True, ["keeper"]), ("reject", True, ["reject"]), ("reject", False, [])]
+        for tag, on, tags in marks:
             panel.say("mark", id=id, tag=tag, on=on)
             assert panel.last("tags") == {"kind": "tags", "id": id, "tags": tags}
             assert json.loads(picture.sidecar_path.read_text())["tags"] == tags

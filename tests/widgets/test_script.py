@@ -45,11 +45,11 @@ def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
 
 def test_only_one_to_five_are_stars(tmp_path: Path) -> None:
     """Rows of the cloud can have any tags: a gallery shows them, too."""
-    code = (Path(script.__file__).parent / "thumbs.js").read_text(encoding="utf-8")
+    code = (Path(script.__file__).parent / "cards.js").read_text(encoding="utf-8")
     tags = [["keeper", "rating:4"], [], ["rating:-1"], ["rating:1e9", "rating:2"], ["rating:55"]]
-    asked = f"console.log(JSON.stringify({json.dumps(tags)}.map(starsOf)));"
-    (tmp_path / "thumbs.mjs").write_text(f"{code}\n{asked}", encoding="utf-8")
-    command = [str(find_node().node), str(tmp_path / "thumbs.mjs")]
+    asked = f"console.log(JSON.stringify({json.dumps(tags)}.map(starCount)));"
+    (tmp_path / "cards.mjs").write_text(f"{code}\n{asked}", encoding="utf-8")
+    command = [str(find_node().node), str(tmp_path / "cards.mjs")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [4, 0, 0, 2, 0]
 

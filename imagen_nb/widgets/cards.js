@@ -1,23 +1,23 @@
 // Thumbnails and facts that the kernel sent, by position: the last ones seen, within bounds.
 
-const MOST = 1500; // of at most 12 kB each
+const MAX_CARDS = 1500; // of at most 12 kB each
 
-/** What is known of pictures; asks the kernel, by `send`, for what is not. */
-export const knownCards = (send, signal) => {
+/** A cache of what is known of pictures; asks the kernel, by `send`, for what is not. */
+export const makeCardCache = (send, signal) => {
   const cards = new Map();
-  let asked = new Set(); // of the last question, what has not come yet
+  let requested = new Set(); // of the last question, what has not come yet
   signal.addEventListener("abort", () => [...cards.values()].forEach(release), { once: true });
 
   const forget = () => {
     for (const [at, card] of cards) {
-      if (cards.size <= MOST) return;
+      if (cards.size <= MAX_CARDS) return;
       release(card);
       cards.delete(at);
     }
   };
 
   return {
-    /** A card, which from now on is the one seen last. */
+    /** A card, which is from now on the one used last. */
     get: (at) => {
       const card = cards.get(at);
       if (card) {
@@ -27,37 +27,37 @@ export const knownCards = (send, signal) => {
       return card;
     },
     /** Ask for those of these that are not known; the kernel drops older questions. */
-    want: (positions) => {
+    request: (positions) => {
       const at = positions.filter((position) => !cards.has(position));
-      if (at.every((position) => asked.has(position))) return;
-      asked = new Set(at);
+      if (at.every((position) => requested.has(position))) return;
+      requested = new Set(at);
       send({ kind: "want", at });
     },
-    /** Take in a message of cards. */
-    take: (told, buffers) => {
-      told.at.forEach((at, place) => {
+    /** Keep the cards of a message. */
+    receive: (message, buffers) => {
+      message.at.forEach((at, place) => {
         const old = cards.get(at);
         if (old) release(old);
-        cards.set(at, cardOf(told, buffers[place], place));
-        asked.delete(at);
+        cards.set(at, cardFrom(message, buffers[place], place));
+        requested.delete(at);
       });
       forget();
     },
-    /** Other tags than before. */
-    retag: (told) => told.at.forEach((at, place) => {
+    /** Keep the tags of a message. */
+    retag: (message) => message.at.forEach((at, place) => {
       const card = cards.get(at);
-      if (card) cards.set(at, { ...card, tags: told.tags[place] });
+      if (card) cards.set(at, { ...card, tags: message.tags[place] });
     }),
   };
 };
 
-const cardOf = (told, buffer, place) => ({
-  prompt: told.prompt[place],
-  seed: told.seed[place],
-  backend: told.backend[place],
-  size: told.size[place],
-  tags: told.tags[place],
-  trouble: told.troubles[place],
+const cardFrom = (message, buffer, place) => ({
+  prompt: message.prompt[place],
+  seed: message.seed[place],
+  backend: message.backend[place],
+  size: message.size[place],
+  tags: message.tags[place],
+  trouble: message.troubles[place],
   url: buffer.byteLength ? URL.createObjectURL(new Blob([buffer], { type: "image/webp" })) : null,
 });
 
@@ -69,4 +69,4 @@ const release = (card) => {
 export const isRating = (tag) => /^rating:[1-5]$/.test(tag);
 
 /** Stars of these tags, 0 to 5. */
-export const starsOf = (tags) => Number(tags.find(isRating)?.slice(-1) ?? 0);
+export const starCount = (tags) => Number(tags.find(isRating)?.slice(-1) ?? 0);

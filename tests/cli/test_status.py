@@ -1,0 +1,79 @@
+"""`imagen models`, `status`, `reindex` and `config`: what there is to draw with, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from imagen_nb.cli import run
+
+DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
+
+
+def test_models_lists_each_backend_with_the_reason(capsys) -> None:
+    assert run(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["flux-tiny-local"]["available"]
+    assert "hf download" in rows["flux-dev-local"]["reason"]
+
+
+def test_models_says_what_is_lacking_below_the_table(capsys) -> None:
+    assert run(["models"]) == 0
+    table, *notes = capsys.readouterr().out.split("\n\n")
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+    assert rows["backend"] == ["here", "size", "steps", "price"]
+    assert rows["flux-tiny-local"] == ["yes", "128×128", "6", "$0"]
+    assert any(note.startswith("flux-dev-local: the weights of") for note in notes)
+
+
+def test_models_says_what_is_configured_of_the_price(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("IMAGEN_COST_PRICES", "{flux-tiny-local: 0.125}")
+    assert run(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["flux-tiny-local"]["cost_usd"] == 0.125
+    assert rows["flux-dev-local"]["cost_usd"] == 0
+    assert rows["flux"]["cost_usd"] is None
+
+
+def test_reindex_rebuilds_the_catalog(tmp_path: Path, capsys) -> None:
+    assert run([*DRAW, "--output", str(tmp_path)]) == 0
+    (tmp_path / ".imagen" / "catalog.sqlite3").unlink()
+    assert run(["reindex", str(tmp_path)]) == 0
+    assert "1 pictures: 1 entered" in capsys.readouterr().out
+
+
+def test_status_names_the_last_picture_and_makes_no_catalog(tmp_path: Path, capsys) -> None:
+    assert run(["status", "--json", "--output", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == {"total": 0}
+    assert not list(tmp_path.iterdir())
+    assert run([*DRAW, "--output", str(tmp_path)]) == 0
+    picture = capsys.readouterr().out.splitlines()[0]
+    assert run(["status", "--json", "--output", str(tmp_path)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["pictures"]["total"], facts["latest"]) == (1, [picture])
+
+
+def test_a_configuration_is_written_once_unless_forced(tmp_path: Path) -> None:
+    file = str(tmp_path / "imagen.yaml")
+    assert run(["config", "init", "--config", file]) == 0
+    assert run(["config", "init", "--config", file]) == 2
+    assert run(["config", "init", "--force", "--config", file]) == 0
+    assert Path(file).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_configuration_that_was_written_is_good(tmp_path: Path, capsys) -> None:
+    file = str(tmp_path / "imagen.yaml")
+    assert run(["config", "init", "--config", file]) == 0
+    capsys.readouterr()
+    assert run(["config", "validate", "--config", file]) == 0
+    assert capsys.readouterr().out == f"{file}: good\n"
+
+
+def test_every_value_in_force_is_shown_with_its_source(tmp_path: Path, capsys) -> None:
+    file = str(tmp_path / "imagen.yaml")
+    assert run(["config", "init", "--config", file]) == 0
+    capsys.readouterr()
+    assert run(["config", "show", "--json", "--config", file]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"key", "value", "source"} == {*rows[0]}
+    assert "output.dir" in [row["key"] for row in rows]
