@@ -27,7 +27,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from timing import seconds
 
 import imagen_nb as im
-from imagen_nb.batch.jobs.notebook import ours as our_notebook
+from imagen_nb.batch.jobs.notebook import packaged_notebook as our_notebook
 
 HOME = Path(tempfile.mkdtemp(prefix="imagen-bench-"))
 os.environ |= {

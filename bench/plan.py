@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from imagen_nb.batch.jobs.jobs import jobs
-from imagen_nb.batch.jobs.notebook import template
-from imagen_nb.batch.results.executed import Way, executed
-from imagen_nb.batch.results.folder import Folder
-from imagen_nb.batch.running.run import planned, run_batch
+from imagen_nb.batch.jobs.jobs import make_jobs
+from imagen_nb.batch.jobs.notebook import load_template
+from imagen_nb.batch.results.executed import ExecutionOptions, run_job
+from imagen_nb.batch.results.folder import BatchFolder
+from imagen_nb.batch.running.run import plan_batch, run_batch
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         folder = _half_done(Path(home), grid)
         weight = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         began = time.perf_counter()
-        todo = planned(grid, None, folder)
+        todo = plan_batch(grid, None, folder)
         planning = time.perf_counter() - began
         began = time.perf_counter()
         table = run_batch(grid, None, folder, limit=0)
@@ -50,19 +50,19 @@ def main() -> None:
 
 def _half_done(home: Path, grid: dict[str, str]) -> Path:
     """A folder in which every other job is done: the notebook of one that was run, for each."""
-    made = template(None)
-    all_jobs = jobs(grid, made)
+    made = load_template(None)
+    all_jobs = make_jobs(grid, made)
     os.environ |= {
         "IMAGEN_OUTPUT_DIR": str(home / "pictures"),
         "IMAGEN_BACKEND": "flux-tiny-local",
     }
     first = all_jobs[0]
-    ran = executed(first, Way(made, None))
-    folder = Folder(home / "runs")
+    ran = run_job(first, ExecutionOptions(made, None))
+    folder = BatchFolder(home / "runs")
     folder.path.mkdir()
     for job in all_jobs[: len(all_jobs) // 2]:
-        text = ran.notebook.replace(first.key, job.key).replace(first.name, job.name)
-        folder.notebook(job).write_text(text)
+        text = ran.text.replace(first.key, job.key).replace(first.name, job.name)
+        (folder.path / f"{job.name}.ipynb").write_text(text)
     return folder.path
 
 

@@ -116,7 +116,7 @@ def main() -> None:
         for _ in range(options.rounds):
             times.add("body", seconds(body))
             times.add("ours", seconds(ours))
-    kernels.close()
+    kernels.close_kernel()
     report(times)
 
 

@@ -12,7 +12,7 @@ from imagen_nb._version import __version__
 
 if TYPE_CHECKING:
     from imagen_nb.analysis.report.page import report
-    from imagen_nb.batch.results.scraps import glue
+    from imagen_nb.batch.results.executed import glue
     from imagen_nb.batch.running.run import run_batch
     from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.errors import (
@@ -67,7 +67,7 @@ _HOMES = {
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "generate": "studio.default",
-    "glue": "batch.results.scraps",
+    "glue": "batch.results.executed",
     "history": "studio.default",
     "keep": "studio.default",
     "pending": "studio.default",

@@ -70,10 +70,10 @@ def batch(
 
     Only what is missing or failed is run. Ctrl-C finishes the current jobs; twice ends them.
     """
-    from imagen_nb.batch.running.run import planned, run_batch
+    from imagen_nb.batch.running.run import plan_batch, run_batch
 
     if dry_run:
-        todo = planned(jobs, notebook, output, limit=limit, notebooks=notebooks)
+        todo = plan_batch(jobs, notebook, output, limit=limit, notebooks=notebooks)
         print(
             todo.summary if not as_json else json.dumps([job.name for job in todo.todo])
         )

@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from imagen_nb.batch.jobs.notebook import ours
+from imagen_nb.batch.jobs.notebook import packaged_notebook
 from imagen_nb.batch.running.run import run_batch
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import read_record
@@ -150,7 +150,7 @@ def test_without_cloud_the_pictures_stay_here(
 
 def test_papermill_runs_our_notebook_by_itself(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(ours()), str(out), "--no-progress-bar"]
+    command = [sys.executable, "-m", "papermill", str(packaged_notebook()), str(out), "--no-progress-bar"]
     parameters = {"prompt": "a {red} boat", "seed": "11", "count": "2"}
     for name, value in parameters.items():
         command += ["-p", name, value]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagen_nb.batch.jobs.jobs import Job, jobs
-from imagen_nb.batch.jobs.notebook import Template, template
-from imagen_nb.batch.jobs.parameters import secret
-from imagen_nb.batch.results.executed import Way
-from imagen_nb.batch.running.cluster import run_there
+from imagen_nb.batch.jobs.jobs import Job, make_jobs
+from imagen_nb.batch.jobs.notebook import Template, load_template
+from imagen_nb.batch.jobs.parameters import is_secret_name
+from imagen_nb.batch.results.executed import ExecutionOptions
+from imagen_nb.batch.running.cluster import run_job_on_worker
 from imagen_nb.batch.running.run import run_batch
 from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
@@ -39,7 +39,7 @@ anything = None
 
 @pytest.fixture
 def made(written: Callable[..., Path]) -> Template:
-    return template(written(PARAMETERS, "print(prompt)"))
+    return load_template(written(PARAMETERS, "print(prompt)"))
 
 
 def values(found: list[Job], *names: str) -> list[Any]:
@@ -55,7 +55,7 @@ def test_a_csv_file_is_read_in_the_types_of_the_notebook(made: Template, tmp_pat
         "\n"
         'x,9007199254740991,0.25,"[""a, b""]",false,\n'
     )
-    found = jobs(path, made)
+    found = make_jobs(path, made)
     assert values(found, "prompt", "strength", "tags", "loud", "more") == [
         ("a boat, red", 1.0, ["sea", "sky"], True, {"a": 1}),
         ("007", None, None, None, None),
@@ -77,16 +77,16 @@ def test_every_kind_of_file_gives_the_same_jobs(form: str, made: Template, tmp_p
     rows = [{"prompt": "a", "seed": 1, "tags": ["x"]}, {"prompt": "b", "seed": 2, "tags": None}]
     path = tmp_path / f"jobs.{form}"
     FORMS[form](path, rows)
-    assert jobs(path, made) == jobs(rows, made)
-    assert values(jobs(path, made), "prompt", "seed", "tags") == [("a", 1, ["x"]), ("b", 2, None)]
+    assert make_jobs(path, made) == make_jobs(rows, made)
+    assert values(make_jobs(path, made), "prompt", "seed", "tags") == [("a", 1, ["x"]), ("b", 2, None)]
 
 
 def test_a_frame_with_gaps_keeps_whole_numbers_whole(made: Template) -> None:
     frame = pd.DataFrame(
         {"prompt": ["a", "b"], "steps": [4, None], "anything": [np.int64(3), pd.NA]}
     )
-    assert values(jobs(frame, made), "steps", "anything") == [(4, 3), (None, None)]
-    assert type(jobs(frame, made)[0].parameters["steps"]) is int
+    assert values(make_jobs(frame, made), "steps", "anything") == [(4, 3), (None, None)]
+    assert type(make_jobs(frame, made)[0].parameters["steps"]) is int
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -95,12 +95,12 @@ def test_any_prompt_survives_a_csv_file(prompts: list[str], made: Template, tmp_
     path = tmp_path / "jobs.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["prompt"], *([prompt] for prompt in prompts)])
-    assert values(jobs(path, made), "prompt") == [(prompt,) for prompt in prompts]
+    assert values(make_jobs(path, made), "prompt") == [(prompt,) for prompt in prompts]
 
 
 @pytest.mark.parametrize("prompt", EVIL.values(), ids=EVIL)
 def test_a_job_has_a_plain_file_name_whatever_its_prompt(prompt: str, made: Template) -> None:
-    (job,) = jobs([{"prompt": prompt}], made)
+    (job,) = make_jobs([{"prompt": prompt}], made)
     assert set(job.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert len(job.name) < 60
 
@@ -108,26 +108,26 @@ def test_a_job_has_a_plain_file_name_whatever_its_prompt(prompt: str, made: Temp
 def test_a_grid_is_every_combination_the_first_name_slowest(made: Template, tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text('prompts: ["{red|blue} boat"]\nseeds: 1..2\ntags: [a, b]\nsteps: 4\n')
-    assert values(jobs(path, made), "prompt", "seed", "tags", "steps") == [
+    assert values(make_jobs(path, made), "prompt", "seed", "tags", "steps") == [
         (f"{colour} boat", seed, ["a", "b"], 4) for colour in ("red", "blue") for seed in (1, 2)
     ]
 
 
 def test_a_grid_varies_sizes_and_lists_of_lists(written: Callable[..., Path]) -> None:
-    made = template(written("width = 0\nheight = 0\ntags: list = []"))
-    found = jobs({"sizes": ["64x32", "32x64"], "tags": [["a"], ["b", "c"]]}, made)
+    made = load_template(written("width = 0\nheight = 0\ntags: list = []"))
+    found = make_jobs({"sizes": ["64x32", "32x64"], "tags": [["a"], ["b", "c"]]}, made)
     assert values(found, "width", "height", "tags") == [
         (64, 32, ["a"]), (64, 32, ["b", "c"]), (32, 64, ["a"]), (32, 64, ["b", "c"]),
     ]  # fmt: skip
 
 
 def test_braces_in_a_table_are_braces(made: Template) -> None:
-    assert values(jobs([{"prompt": "{red|blue} boat"}], made), "prompt") == [("{red|blue} boat",)]
+    assert values(make_jobs([{"prompt": "{red|blue} boat"}], made), "prompt") == [("{red|blue} boat",)]
 
 
 def test_all_that_is_wrong_is_one_message(made: Template) -> None:
     with pytest.raises(UsageError) as error:
-        jobs([{"promt": "a", "steps": "many"}, {"prompt": 3}, {"prompt": "a", "loud": 1}], made)
+        make_jobs([{"promt": "a", "steps": "many"}, {"prompt": 3}, {"prompt": "a", "loud": 1}], made)
     assert str(error.value) == (
         "no job was run: the notebook has no parameter 'promt' (did you mean 'prompt'?); "
         "job 1: steps must be int, not 'many'; job 1: 'prompt' is missing; "
@@ -137,7 +137,7 @@ def test_all_that_is_wrong_is_one_message(made: Template) -> None:
 
 def test_many_problems_are_counted(made: Template) -> None:
     with pytest.raises(UsageError, match=r"job 20: 'prompt' is missing; and 30 more$"):
-        jobs([{"seed": 1}] * 50, made)
+        make_jobs([{"seed": 1}] * 50, made)
 
 
 @pytest.mark.parametrize(
@@ -145,53 +145,53 @@ def test_many_problems_are_counted(made: Template) -> None:
     ["api_key", "HF_TOKEN", "password", "dbPassword", "client_secret", "apikey", "supabaseKey"],
 )
 def test_a_secret_is_refused_with_the_reason(name: str, written: Callable[..., Path]) -> None:
-    made = template(written(f"{name} = None"))
+    made = load_template(written(f"{name} = None"))
     with pytest.raises(
         UsageError, match="looks like a secret, which would stand in every executed"
     ):
-        jobs([{name: "hunter2"}], made)
+        make_jobs([{name: "hunter2"}], made)
     with pytest.raises(UsageError) as error:
-        jobs([{name: "hunter2"}], made)
+        make_jobs([{name: "hunter2"}], made)
     assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["keyframe", "key", "tokens", "max_token_count", "password_file"])
 def test_a_harmless_name_is_no_secret(name: str) -> None:
-    assert not secret(name)
+    assert not is_secret_name(name)
 
 
 def test_a_value_that_looks_like_a_secret_is_refused_and_not_shown(made: Template) -> None:
     with pytest.raises(UsageError) as error:
-        jobs([{"prompt": "sb_secret_abcdef123"}], made)
+        make_jobs([{"prompt": "sb_secret_abcdef123"}], made)
     assert "the value of 'prompt' looks like a secret" in str(error.value)
     assert "abcdef" not in str(error.value)
 
 
 def test_a_seed_that_is_not_given_follows_from_the_job(made: Template) -> None:
-    one, two, again = jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
+    one, two, again = make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
     seeds = [job.parameters["seed"] for job in (one, two, again)]
     assert len(set(seeds)) == 3
-    assert seeds == [job.parameters["seed"] for job in jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)]  # fmt: skip
-    (alone,) = jobs([{"prompt": "b"}], made)
+    assert seeds == [job.parameters["seed"] for job in make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)]  # fmt: skip
+    (alone,) = make_jobs([{"prompt": "b"}], made)
     assert (alone.key, alone.name) == (two.key, two.name)  # wherever it stands in a table
 
 
 def test_another_notebook_makes_other_jobs_and_outputs_do_not(written: Callable[..., Path]) -> None:
     rows = [{"prompt": "a"}]
-    keys = [jobs(rows, template(written(PARAMETERS, cell)))[0].key for cell in ("1", "2", "1")]
+    keys = [make_jobs(rows, load_template(written(PARAMETERS, cell)))[0].key for cell in ("1", "2", "1")]
     assert keys[0] == keys[2] != keys[1]
 
 
 def test_a_column_named_job_names_the_notebooks(made: Template) -> None:
-    found = jobs([{"job": "first", "prompt": "a"}, {"prompt": "b"}], made)
+    found = make_jobs([{"job": "first", "prompt": "a"}, {"prompt": "b"}], made)
     assert found[0].name == "first"
     assert found[1].name.startswith("b-")
     with pytest.raises(UsageError, match=r"2 jobs have the name 'same'"):
-        jobs([{"job": "same", "prompt": "a"}, {"job": "Same", "prompt": "b"}], made)
+        make_jobs([{"job": "same", "prompt": "a"}, {"job": "Same", "prompt": "b"}], made)
     for name in ("../up", ".hidden", "a/b", "", "x" * 200):
         if name:
             with pytest.raises(UsageError, match="a job's name is letters"):
-                jobs([{"job": name, "prompt": "a"}], made)
+                make_jobs([{"job": name, "prompt": "a"}], made)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_file_that_is_no_table_is_said_in_one_line(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError) as error:
-        jobs(tmp_path / name, made)
+        make_jobs(tmp_path / name, made)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -225,17 +225,17 @@ def test_what_is_no_notebook_to_run_is_said_in_one_line(
     written: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.ipynb: No such file"):
-        template(tmp_path / "nowhere.ipynb")
+        load_template(tmp_path / "nowhere.ipynb")
     (tmp_path / "torn.ipynb").write_text("{")
     with pytest.raises(UsageError, match=r"torn\.ipynb: no notebook"):
-        template(tmp_path / "torn.ipynb")
+        load_template(tmp_path / "torn.ipynb")
     path = written("x = 1")
     path.write_text(path.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(UsageError, match="no cell tagged `parameters`"):
-        template(path)
+        load_template(path)
     path.write_text(written("x = 1").read_text().replace('"python3"', '""'))
     with pytest.raises(UsageError, match="names no kernel"):
-        template(path)
+        load_template(path)
 
 
 @pytest.fixture
@@ -260,9 +260,9 @@ def test_without_ipykernel_a_batch_says_what_to_install_and_runs_nothing(
 
 @pytest.mark.usefixtures("no_kernels")
 def test_a_worker_of_a_cluster_without_it_says_so_too(written: Callable[..., Path]) -> None:
-    read = template(written("x = 1"))
+    read = load_template(written("x = 1"))
     with pytest.raises(UsageError, match="'python3', which is not installed: pip install ipyk"):
-        run_there(asdict(jobs({"x": [1]}, read)[0]), Way(read).written(), {})
+        run_job_on_worker(asdict(make_jobs({"x": [1]}, read)[0]), ExecutionOptions(read).to_json(), {})
 
 
 def test_another_kernel_that_is_not_there_is_said_before_anything_runs(
@@ -299,10 +299,10 @@ def test_another_kernel_that_is_not_there_is_said_before_anything_runs(
 def test_a_parameter_is_what_its_line_says(
     line: str, kinds: set[str], required: bool, written: Callable[..., Path]
 ) -> None:
-    (parameter,) = template(written(line)).parameters
-    assert (parameter.name, set(parameter.kinds), parameter.required) == ("x", kinds, required)
+    (parameter,) = load_template(written(line)).parameters
+    assert (parameter.name, set(parameter.types), parameter.required) == ("x", kinds, required)
 
 
 def test_a_cell_with_magics_is_read_as_papermill_reads_it(written: Callable[..., Path]) -> None:
-    found = template(written("%matplotlib inline\nprompt = 'a'")).parameters
+    found = load_template(written("%matplotlib inline\nprompt = 'a'")).parameters
     assert [parameter.name for parameter in found] == ["prompt"]

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import imagen_nb as im
-from imagen_nb.batch.running.run import planned, run_batch
+from imagen_nb.batch.running.run import plan_batch, run_batch
 from imagen_nb.errors import ImagenError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ def test_the_same_batch_again_runs_only_what_is_missing_or_failed(
     jobs = [{"n": n} for n in range(3)]
     assert run_batch(jobs[:2], notebook, folder)["status"].tolist() == ["done", "failed"]
     (log / "mended.txt").touch()
-    assert planned(jobs, notebook, folder).summary == (
+    assert plan_batch(jobs, notebook, folder).summary == (
         "3 jobs, 1 done before, 1 failed before, 2 to run"
     )
     (log / "mended.txt").rename(log / "mended")
@@ -200,8 +200,8 @@ def test_two_batches_into_one_folder_at_once_are_refused(
 ) -> None:
     from imagen_nb.batch.results import folder as rooms
 
-    monkeypatch.setattr(rooms, "_OWNER_S", 0.1)
-    with rooms.Folder(folder).held(), pytest.raises(UsageError, match="another batch is running"):
+    monkeypatch.setattr(rooms, "_LOCK_TIMEOUT_S", 0.1)
+    with rooms.BatchFolder(folder).locked(), pytest.raises(UsageError, match="another batch is running"):
         run_batch([{"n": 1}], noting("1"), folder)
     assert runs(log) == {}
 
@@ -221,7 +221,7 @@ def test_options_that_cannot_be_are_said(
     options: dict[str, Any], said: str, noting: Callable[..., Path], folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("imagen_nb.batch.running.cluster._CONNECT_S", 0.5)
+    monkeypatch.setattr("imagen_nb.batch.running.cluster._CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(ImagenError, match=said):
         run_batch([{"n": 1}], noting("1"), folder, **options)
 

@@ -144,7 +144,7 @@ TORCH = {
 def _kernel() -> Iterator[None]:
     """One kernel for all of these: each also shows that it did not have to be replaced."""
     yield
-    kernels.close()
+    kernels.close_kernel()
 
 
 @pytest.mark.parametrize("what", LEAKS)

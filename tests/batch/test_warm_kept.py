@@ -24,7 +24,7 @@ DRAW = (
 @pytest.fixture(scope="module", autouse=True)
 def _kernel() -> Iterator[None]:
     yield
-    kernels.close()
+    kernels.close_kernel()
 
 
 def test_the_pipeline_stays_loaded_and_the_session_does_not(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
     look = "from imagen_nb.backends.flux.drawing.loaded import in_memory; len(in_memory())"
     assert value(look) == "1"
     run(
-        "import imagen_nb.batch.warm.clean as c; c._fresh._memory.left(1)"
+        "import imagen_nb.batch.warm.clean as c; c._fresh_kernel._memory.left(1)"
     )  # any weight is too much
     assert value(look) == "0"
     assert process() == kernel

@@ -48,7 +48,7 @@ LEFT = {
 @pytest.fixture(scope="module", autouse=True)
 def _kernel() -> Iterator[None]:
     yield
-    kernels.close()
+    kernels.close_kernel()
 
 
 @pytest.mark.parametrize("what", LEFT)
@@ -166,9 +166,9 @@ def test_several_threads_take_turns() -> None:
 
 def test_close_ends_the_kernel() -> None:
     kernel = process()
-    kernels.close()
+    kernels.close_kernel()
     assert not _runs(kernel)
-    kernels.close()
+    kernels.close_kernel()
 
 
 _PARENT = """

@@ -12,16 +12,16 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import Outcome, Ran
-from imagen_nb.batch.results.folder import Folder
-from imagen_nb.batch.results.page import page
+from imagen_nb.batch.results.executed import Outcome, ExecutedNotebook
+from imagen_nb.batch.results.folder import BatchFolder
+from imagen_nb.batch.results.page import batch_page
 from tests.fixtures.evil import EVIL
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     """The page of one job for each evil prompt: every third failed, with the prompt as the error."""
-    folder = Folder(tmp_path)
+    folder = BatchFolder(tmp_path)
     buffer = io.BytesIO()
     Image.new("RGB", (96, 64), "red").save(buffer, "WEBP")
     small = base64.b64encode(buffer.getvalue()).decode()
@@ -29,11 +29,11 @@ def index(tmp_path: Path) -> Path:
     for number, prompt in enumerate(EVIL.values()):
         job = Job(f"job-{number}", str(number), {"prompt": prompt, "more": [prompt], "steps": 4})
         made = () if number % 3 == 2 else ((str(uuid.UUID(int=number)), "/nowhere.png"),)
-        folder.keep(job, Ran("{}", thumbnails={id: small for id, _ in made}))
+        folder.keep(job, ExecutedNotebook("{}", thumbnails={id: small for id, _ in made}))
         said = ("done", None) if made else ("failed", prompt)
         outcomes[job.key] = Outcome(job.name, job.key, *said, 1.5, made)
         jobs.append(job)
-    folder.write_page(page(folder, jobs, outcomes, "<script>alert(1)</script>"))
+    folder.write_page(batch_page(folder, jobs, outcomes, "<script>alert(1)</script>"))
     return tmp_path / "index.html"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.jobs.parameters import Parameter, parameters
+from imagen_nb.batch.jobs.parameters import Parameter, notebook_parameters
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import expanded
 
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A notebook as text, so that it can be sent to whoever runs it.
+    """A notebook as text, so that it can be sent to the process that runs it.
 
-    `digest` is of what it does: its cells and kernel, not what they put out when it was saved.
+    Attributes:
+        name: of its file.
+        text: the .ipynb as JSON, without outputs.
+        digest: of its cells and kernel; outputs that were saved do not change it.
+        parameters: what its cell tagged `parameters` assigns.
     """
 
     name: str
@@ -30,37 +34,45 @@ class Template:
     parameters: tuple[Parameter, ...]
 
     def fresh(self) -> NotebookNode:
-        """A notebook of its own, nothing run in it."""
+        """Return a new notebook in which nothing was run."""
         import nbformat
 
         return nbformat.reads(self.text, as_version=4)
 
 
-def ours() -> Path:
-    """notebooks/batch.ipynb: in the package of a wheel, beside it in a checkout."""
+def packaged_notebook() -> Path:
+    """Return the path of notebooks/batch.ipynb.
+
+    It is inside the package in a wheel, and beside it in a checkout.
+    """
     package = Path(__file__).parents[2]
     inside = package / "notebooks" / "batch.ipynb"
     return inside if inside.exists() else package.parent / "notebooks" / "batch.ipynb"
 
 
-def template(notebook: Path | str | None) -> Template:
-    """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
-    path = ours() if notebook is None else expanded(Path(notebook))
-    read = _read(path)
-    _names_kernel(path, read)
-    for cell in read.cells:
+def load_template(notebook: Path | str | None) -> Template:
+    """Load a notebook to run, the packaged one if None.
+
+    Raises `UsageError` if the file is no notebook, names no kernel, or has no cell
+    tagged `parameters`.
+    """
+    import nbformat
+
+    path = packaged_notebook() if notebook is None else expanded(Path(notebook))
+    loaded = _load_notebook(path)
+    _require_kernel_name(path, loaded)
+    for cell in loaded.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     try:
-        known = tuple(parameters(read))
+        known = tuple(notebook_parameters(loaded))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    import nbformat
+    text = nbformat.writes(loaded)
+    return Template(path.name, text, _digest_of_notebook(loaded), known)
 
-    return Template(path.name, nbformat.writes(read), _digest(read), known)
 
-
-def _read(path: Path) -> NotebookNode:
+def _load_notebook(path: Path) -> NotebookNode:
     from nbformat.reader import NotJSONError
     from papermill.iorw import load_notebook_node
 
@@ -71,15 +83,15 @@ def _read(path: Path) -> NotebookNode:
         raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
 
 
-def _names_kernel(path: Path, notebook: NotebookNode) -> None:
+def _require_kernel_name(path: Path, notebook: NotebookNode) -> None:
     if not notebook.metadata.get("kernelspec", {}).get("name"):
         raise UsageError(
             f"{path} names no kernel: open it in JupyterLab, choose one, and save it"
         )
 
 
-def needs_kernel(template: Template) -> None:
-    """Raises `UsageError` where the notebook's kernel is not installed: who runs it asks."""
+def require_kernel(template: Template) -> None:
+    """Raise `UsageError` if the notebook's kernel is not installed on this machine."""
     from jupyter_client.kernelspec import (
         NATIVE_KERNEL_NAME,
         NoSuchKernel,
@@ -96,11 +108,12 @@ def needs_kernel(template: Template) -> None:
         if name == NATIVE_KERNEL_NAME:
             remedy = "pip install ipykernel"
         raise UsageError(
-            f"{template.name} needs the kernel {name!r}, which is not installed: {remedy}"
+            f"{template.name} needs the kernel {name!r}, "
+            f"which is not installed: {remedy}"
         ) from None
 
 
-def _digest(notebook: NotebookNode) -> str:
+def _digest_of_notebook(notebook: NotebookNode) -> str:
     kernel: Any = notebook.metadata["kernelspec"]["name"]
     cells = [
         (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", ())))

@@ -1,4 +1,4 @@
-"""index.html of a batch: each job with its pictures, small, and a link to its notebook."""
+"""index.html of a batch: thumbnails, parameters and a link to the notebook of each job."""
 
 from __future__ import annotations
 
@@ -8,80 +8,87 @@ from typing import Any
 from urllib.parse import quote
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import FAILED, SHOWN, Outcome
-from imagen_nb.batch.results.folder import Folder
+from imagen_nb.batch.results.executed import FAILED, THUMBNAILS_PER_JOB, Outcome
+from imagen_nb.batch.results.folder import NOT_RUN, BatchFolder
 from imagen_nb.system.markup import END, bidi, cut, escaped, head
 
-_STYLE = Path(__file__).parent / "batch.css"
-_IMAGES = (
-    "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
-)
-_VALUE, _FACTS = 60, 400  # letters of one parameter, of all of a job
+_BATCH_CSS = Path(__file__).parent / "batch.css"
+# Not 'self' alone: a page that is opened as a file has no origin.
+_IMAGE_SOURCES = "'self' file:"
+_MAX_VALUE_CHARS = 60  # of one parameter
+_MAX_PARAMETERS_CHARS = 400  # of all parameters of a job
 
 
-def page(
-    folder: Folder, jobs: Sequence[Job], outcomes: Mapping[str, Outcome], title: str
+def batch_page(
+    folder: BatchFolder,
+    jobs: Sequence[Job],
+    outcomes: Mapping[str, Outcome],
+    title: str,
 ) -> str:
-    """The page: it runs no script, and loads nothing but the thumbnails beside it."""
-    cards = "".join(_card(folder, job, outcomes.get(job.key)) for job in jobs)
+    """Return the page as HTML.
+
+    It runs no script, and loads nothing but the thumbnails in the folder.
+    """
+    cards = "".join(_job_card(folder, job, outcomes.get(job.key)) for job in jobs)
     failed = sum(one.status == FAILED for one in outcomes.values())
-    said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
-    said += f", {failed:,} of them failed" if failed else ""
+    summary = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
+    if failed:
+        summary += f", {failed:,} of them failed"
     return (
-        f"{head(title, _STYLE, _IMAGES)}<h1>{bidi(title)}</h1>\n<p>{said} · "
-        '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
-        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{END}'
+        f"{head(title, _BATCH_CSS, _IMAGE_SOURCES)}<h1>{bidi(title)}</h1>\n"
+        f'<p>{summary} · <a href="results.csv">results.csv</a> · '
+        '<a href="results.parquet">results.parquet</a> · '
+        '<a href="batch.json">batch.json</a></p>\n'
+        f'<div class="jobs">\n{cards}</div>\n{END}'
     )
 
 
-def _card(folder: Folder, job: Job, outcome: Outcome | None) -> str:
-    """One job: pictures, parameters, what became of it."""
-    status = outcome.status if outcome else "not run"
-    link = quote(folder.link(job), safe="/:")
-    name = escaped(job.name)
-    heading = f'<a href="{link}">{name}</a>' if outcome else name
-    error = (
-        f'<p class="error">{bidi(outcome.error)}</p>'
-        if outcome and outcome.error
-        else ""
-    )
+def _job_card(folder: BatchFolder, job: Job, outcome: Outcome | None) -> str:
+    status, heading, error, duration = NOT_RUN, escaped(job.name), "", ""
+    if outcome:
+        status, duration = outcome.status, _describe_duration(outcome)
+        link = quote(folder.link(job), safe="/:")
+        heading = f'<a href="{link}">{heading}</a>'
+    if outcome and outcome.error:
+        error = f'<p class="error">{bidi(outcome.error)}</p>'
     return (
         f'<article class="{"failed" if status == FAILED else "job"}">\n'
-        f'<div class="pictures">{"".join(_pictures(folder, job, outcome))}</div>\n'
-        f"<h2>{heading}</h2>\n<p>{_facts(job.parameters)}</p>\n"
-        f"<p><small>{status}{_took(outcome)}</small></p>{error}\n</article>\n"
+        f'<div class="pictures">{"".join(_thumbnail_tags(folder, job, outcome))}</div>\n'
+        f"<h2>{heading}</h2>\n<p>{_parameters_html(job.parameters)}</p>\n"
+        f"<p><small>{status}{duration}</small></p>{error}\n</article>\n"
     )
 
 
-def _pictures(folder: Folder, job: Job, outcome: Outcome | None) -> Iterator[str]:
+def _thumbnail_tags(
+    folder: BatchFolder, job: Job, outcome: Outcome | None
+) -> Iterator[str]:
     pictures = outcome.pictures if outcome else ()
     alt = escaped(job.parameters.get("prompt", job.name))
-    for id, _ in pictures[:SHOWN]:
-        small = folder.thumbnail(id)
-        if small.exists():
-            source = f"{small.parent.name}/{small.name}"
+    for id, _ in pictures[:THUMBNAILS_PER_JOB]:
+        file = folder.thumbnail(id)
+        if file.exists():
+            source = f"{file.parent.name}/{file.name}"
             yield f'<img loading="lazy" alt="{alt}" src="{source}">'
-    if len(pictures) > SHOWN:
-        yield f"<small>and {len(pictures) - SHOWN} more</small>"
+    hidden = len(pictures) - THUMBNAILS_PER_JOB
+    if hidden > 0:
+        yield f"<small>and {hidden} more</small>"
 
 
-def _facts(parameters: Mapping[str, Any]) -> str:
-    prompt = parameters.get("prompt")
+def _parameters_html(parameters: Mapping[str, Any]) -> str:
     others = [
-        f"{name} {_text(value)}"
+        f"{name} {_describe_value(value)}"
         for name, value in parameters.items()
         if name != "prompt"
     ]
-    shown = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
-    return f"{shown}{bidi(' · '.join(others), _FACTS)}"
+    prompt = parameters.get("prompt")
+    bold = f"<b>{bidi(prompt)}</b> " if prompt is not None else ""
+    return f"{bold}{bidi(' · '.join(others), _MAX_PARAMETERS_CHARS)}"
 
 
-def _text(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return cut(text, _VALUE)
+    return cut(text, _MAX_VALUE_CHARS)
 
 
-def _took(outcome: Outcome | None) -> str:
-    return (
-        f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""
-    )
+def _describe_duration(outcome: Outcome) -> str:
+    return "" if outcome.seconds is None else f" · {outcome.seconds:.1f} s"

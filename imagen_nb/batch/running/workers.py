@@ -1,6 +1,7 @@
-"""Worker processes on this machine, each with its own warm kernel, and its own GPU where there are.
+"""Worker processes of this machine, each with a warm kernel, and a GPU if there are any.
 
-A process and not a thread: papermill changes the working directory of the process it runs in.
+They are processes and not threads: papermill changes the working directory of the
+process that it runs in.
 """
 
 from __future__ import annotations
@@ -11,38 +12,40 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from queue import SimpleQueue
 
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.results.executed import Ran, Way
-from imagen_nb.batch.running.loop import Lost
+from imagen_nb.batch.results.executed import ExecutedNotebook, ExecutionOptions
+from imagen_nb.batch.running.loop import JobLost
 
-_LATE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_TIMEOUT_GRACE_S = 30.0  # in which a worker reports itself that its job took too long
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Workers:
-    """A fixed number of processes. Invariant: after `close` or `kill` none of them runs.
+    """A fixed number of worker processes; each has a slot, from 0 to `count` - 1.
 
-    `run` gives jobs to whichever is free. A worker that died is replaced for the next job.
+    `run` gives a job to a worker that is free; one that died is replaced for the next
+    job. Invariant: after `close` or `kill` none of them runs.
     """
 
-    def __init__(self, count: int, way: Way, environment: Mapping[str, str]) -> None:
-        """Starts nothing: the first jobs do."""
-        self._way, self._environment = way, environment
+    def __init__(
+        self, count: int, options: ExecutionOptions, environment: Mapping[str, str]
+    ) -> None:
+        """Start no process yet: the first jobs do. `environment` is all that they get."""
+        self._options, self._environment = options, environment
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="imagen-batch")
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for place in range(count):
-            self._free.put(place)
-        self._count, self._gpus = count, gpus(environment)
-        self._running: dict[int, subprocess.Popen[str]] = {}
-        self._lock = (
-            threading.RLock()
-        )  # Ctrl-C may come while this very thread holds it
+        self._free_slots: SimpleQueue[int] = SimpleQueue()
+        for slot in range(count):
+            self._free_slots.put(slot)
+        self._count, self._gpus = count, visible_gpus(environment)
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        # Reentrant: the handler of Ctrl-C may run in the thread that holds it.
+        self._lock = threading.RLock()
         self._killed = False
 
     @property
@@ -50,99 +53,103 @@ class Workers:
         """How many jobs run at the same time."""
         return self._count
 
-    def run(self, job: Job) -> Future[Ran]:
-        """The job's executed notebook, in a while. Its exception is `Lost` where there is none."""
+    def run(self, job: Job) -> Future[ExecutedNotebook]:
+        """Return a future of the executed notebook; its exception may be `JobLost`."""
         return self._pool.submit(self._run, job)
 
-    def _run(self, job: Job) -> Ran:
-        place = self._free.get()
+    def _run(self, job: Job) -> ExecutedNotebook:
+        slot = self._free_slots.get()
         try:
-            return self._asked(place, job)
+            return self._run_in_slot(slot, job)
         finally:
-            self._free.put(place)
+            self._free_slots.put(slot)
 
-    def _asked(self, place: int, job: Job) -> Ran:
-        worker = self._worker(place)
-        with self._in_time(worker):
-            line = _said(worker, job)
+    def _run_in_slot(self, slot: int, job: Job) -> ExecutedNotebook:
+        worker = self._worker(slot)
+        with self._killed_when_late(worker):
+            line = _ask_worker(worker, job)
         if not line:
-            self._forget(place)
-            _gone(worker)
-            raise Lost(f"its worker died (exit code {worker.returncode})")
+            self._forget(slot)
+            _wait_until_gone(worker)
+            raise JobLost(f"its worker died (exit code {worker.returncode})")
         answer = json.loads(line)
         if "error" in answer:
-            raise Lost(answer["error"])
-        return Ran(**answer)
+            raise JobLost(answer["error"])
+        return ExecutedNotebook(**answer)
 
     @contextmanager
-    def _in_time(self, worker: subprocess.Popen[str]) -> Iterator[None]:
-        """Ends a worker that does not notice itself that its job takes too long."""
-        if self._way.timeout is None:
+    def _killed_when_late(self, worker: subprocess.Popen[str]) -> Iterator[None]:
+        """Kill the worker if it does not report itself that its job takes too long."""
+        if self._options.timeout is None:
             yield
             return
-        watch = threading.Timer(self._way.timeout + _LATE_S, worker.kill)
-        watch.daemon = True
-        watch.start()
+        timer = threading.Timer(self._options.timeout + _TIMEOUT_GRACE_S, worker.kill)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            watch.cancel()
+            timer.cancel()
 
-    def _worker(self, place: int) -> subprocess.Popen[str]:
+    def _worker(self, slot: int) -> subprocess.Popen[str]:
         with self._lock:
             if self._killed:
-                raise Lost("interrupted")
-            if place not in self._running:
-                self._running[place] = self._started(place)
-            return self._running[place]
+                raise JobLost("interrupted")
+            if slot not in self._processes:
+                self._processes[slot] = self._start_worker(slot)
+            return self._processes[slot]
 
-    def _started(self, place: int) -> subprocess.Popen[str]:
+    def _start_worker(self, slot: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "imagen_nb.batch.running.worker"], text=True, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            env={**self._environment, **self._share(place)},
-        )  # fmt: skip
-        print(json.dumps(self._way.written()), file=process.stdin, flush=True)
+            [sys.executable, "-m", "imagen_nb.batch.running.worker"],
+            text=True,
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**self._environment, **self._share(slot)},
+        )
+        print(json.dumps(self._options.to_json()), file=process.stdin, flush=True)
         return process
 
-    def _share(self, place: int) -> dict[str, str]:
-        """A worker's part of the machine: one GPU, and its number of the CPU's threads."""
+    def _share(self, slot: int) -> dict[str, str]:
+        """Return the variables for one GPU, and for a worker's part of the CPU."""
         share = {}
         if self._gpus:
-            share["CUDA_VISIBLE_DEVICES"] = self._gpus[place % len(self._gpus)]
+            share["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
         if self._count > 1:
-            threads = str(max(1, cores() // self._count))
-            share |= {
-                name: threads for name in _THREADS if name not in self._environment
-            }
+            threads = str(max(1, usable_cores() // self._count))
+            for name in _THREAD_VARIABLES:
+                if name not in self._environment:
+                    share[name] = threads
         return share
 
-    def _forget(self, place: int) -> None:
+    def _forget(self, slot: int) -> None:
         with self._lock:
-            self._running.pop(place, None)
+            self._processes.pop(slot, None)
 
     def close(self) -> None:
-        """End the workers, after the jobs that they are at."""
+        """End the workers after their present jobs."""
         self._pool.shutdown(wait=True)
-        self._ended(subprocess.Popen.terminate)
+        self._terminate_all()
 
     def kill(self) -> None:
         """End the workers now; their jobs are lost."""
         self._killed = True
-        self._ended(subprocess.Popen.terminate)
+        self._terminate_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ended(self, how: Callable[[subprocess.Popen[str]], None]) -> None:
+    def _terminate_all(self) -> None:
         with self._lock:
-            running, self._running = [*self._running.values()], {}
-        for process in running:
-            how(process)
-        for process in running:
-            _gone(process)
+            processes, self._processes = [*self._processes.values()], {}
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            _wait_until_gone(process)
 
 
-def _said(worker: subprocess.Popen[str], job: Job) -> str:
-    """The worker's answer to a job; nothing when it died."""
+def _ask_worker(worker: subprocess.Popen[str], job: Job) -> str:
+    """Return the worker's answer to a job; nothing if it died."""
     assert worker.stdout is not None
     try:
         print(json.dumps(asdict(job)), file=worker.stdin, flush=True)
@@ -151,7 +158,8 @@ def _said(worker: subprocess.Popen[str], job: Job) -> str:
         return ""
 
 
-def _gone(process: subprocess.Popen[str]) -> None:
+def _wait_until_gone(process: subprocess.Popen[str]) -> None:
+    """Wait five seconds for its end, kill it if it needs longer, and close its pipes."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -163,22 +171,22 @@ def _gone(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-def cores() -> int:
-    """The processors that this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+def usable_cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def gpus(environment: Mapping[str, str]) -> Sequence[str]:
-    """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; none where none are."""
-    if (named := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [*filter(None, (part.strip() for part in named.split(",")))]
-    if not (tool := shutil.which("nvidia-smi")):
+def visible_gpus(environment: Mapping[str, str]) -> Sequence[str]:
+    """Return the GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    names = environment.get("CUDA_VISIBLE_DEVICES")
+    if names is not None:
+        return [*filter(None, (part.strip() for part in names.split(",")))]
+    command = shutil.which("nvidia-smi")
+    if command is None:
         return []
-    listed = subprocess.run(
-        [tool, "--list-gpus"], capture_output=True, text=True, check=False
+    listing = subprocess.run(
+        [command, "--list-gpus"], capture_output=True, text=True, check=False
     )
-    return [str(number) for number, _ in enumerate(listed.stdout.splitlines())]
+    return [str(number) for number, _ in enumerate(listing.stdout.splitlines())]

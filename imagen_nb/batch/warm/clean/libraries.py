@@ -1,4 +1,4 @@
-"""What belongs to libraries: a table of settings that a notebook changes and gets back.
+"""Settings of libraries that a notebook may change.
 
 Each is noted when its library has just been imported, in whatever notebook that is.
 """
@@ -12,83 +12,86 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from imagen_nb.batch.warm.clean.rows import Row, nothing
+from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
+
+_INLINE_SETTINGS = ("figure_formats", "print_figure_kwargs", "close_figures")
 
 
-def _there(library: str) -> Any:
-    """A library that was imported; rows are not asked before that."""
-    return sys.modules[library]
+def _imported_library(name: str) -> Any:
+    """Return a library that was imported; settings are not asked for before that."""
+    return sys.modules[name]
 
 
-def _numpy() -> tuple[dict[str, Any], Any, Any]:
-    np = _there("numpy")
+def _numpy_settings() -> tuple[dict[str, Any], Any, Any]:
+    np = _imported_library("numpy")
     return np.geterr(), np.get_printoptions(), np.geterrcall()
 
 
-def _numpy_again(noted: tuple[dict[str, Any], Any, Any]) -> None:
-    np = _there("numpy")
-    np.seterr(**noted[0])
-    np.set_printoptions(**noted[1])
-    np.seterrcall(noted[2])
+def _restore_numpy(noted: tuple[dict[str, Any], Any, Any]) -> None:
+    np = _imported_library("numpy")
+    errors, print_options, error_call = noted
+    np.seterr(**errors)
+    np.set_printoptions(**print_options)
+    np.seterrcall(error_call)
     np.random.seed()
 
 
-def _pandas() -> dict[str, Any]:
-    pd = _there("pandas")
+def _pandas_options() -> dict[str, Any]:
+    pd = _imported_library("pandas")
     options: dict[str, Any] = copy.deepcopy(pd.options.d)
     return options
 
 
-def _pandas_again(options: dict[str, Any]) -> None:
-    pd = _there("pandas")
-    if pd.options.d != options:  # or it would take 20 ms
+def _restore_pandas(options: dict[str, Any]) -> None:
+    pd = _imported_library("pandas")
+    if pd.options.d != options:  # a reset takes 20 ms
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of options that are going away
+            warnings.simplefilter("ignore")  # of options that are deprecated
             pd.reset_option("all")
 
 
-def _matplotlib() -> dict[str, Any]:
-    mpl = _there("matplotlib")
-    return dict(
-        dict.items(mpl.rcParams)
-    )  # as they are: to ask for the backend would choose one
+def _matplotlib_settings() -> dict[str, Any]:
+    mpl = _imported_library("matplotlib")
+    # By dict's own method: rcParams would choose a backend when it is asked for one.
+    return dict(dict.items(mpl.rcParams))
 
 
-def _matplotlib_again(noted: dict[str, Any]) -> None:
-    mpl = _there("matplotlib")
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
+def _restore_matplotlib(noted: dict[str, Any]) -> None:
+    mpl = _imported_library("matplotlib")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot:
         pyplot.close("all")
         if isinstance(noted["backend"], str) and mpl.get_backend() != noted["backend"]:
             pyplot.switch_backend(noted["backend"])
     dict.update(mpl.rcParams, noted)
 
 
-def _inline() -> dict[str, Any]:
-    inline = _there("matplotlib_inline.backend_inline").InlineBackend()
-    return {name: getattr(inline, name) for name in _INLINE}
+def _inline_settings() -> dict[str, Any]:
+    inline = _imported_library("matplotlib_inline.backend_inline").InlineBackend()
+    return {name: getattr(inline, name) for name in _INLINE_SETTINGS}
 
 
-_INLINE = ("figure_formats", "print_figure_kwargs", "close_figures")
+def _restore_inline(noted: dict[str, Any]) -> None:
+    """Let figures be shown again.
 
-
-def _inline_again(noted: dict[str, Any]) -> None:
-    """Figures are shown by hooks of IPython, which matplotlib sets only when it is imported.
-
-    Then it also becomes interactive, after its settings were noted.
+    Hooks of IPython do that, which matplotlib sets only when it is imported. Then it
+    also becomes interactive, after its settings were noted.
     """
-    backend, shell = _there("matplotlib_inline.backend_inline"), get_ipython()
+    backend = _imported_library("matplotlib_inline.backend_inline")
+    shell = get_ipython()
     inline = backend.InlineBackend.instance()
     for name, value in noted.items():
         setattr(inline, name, copy.copy(value))
-    _there("matplotlib").interactive(True)
+    _imported_library("matplotlib").interactive(True)
     backend.configure_inline_support(shell, "inline")
     backend.select_figure_formats(
         shell, inline.figure_formats, **inline.print_figure_kwargs
     )
 
 
-def _torch() -> dict[str, Any]:
-    torch = _there("torch")
+def _torch_settings() -> dict[str, Any]:
+    """Return the present values by the names of the functions that set them."""
+    torch = _imported_library("torch")
     return {
         "set_default_dtype": torch.get_default_dtype(),
         "set_num_threads": torch.get_num_threads(),
@@ -99,10 +102,10 @@ def _torch() -> dict[str, Any]:
     }
 
 
-def _torch_again(noted: dict[str, Any]) -> None:
-    torch = _there("torch")
+def _restore_torch(noted: dict[str, Any]) -> None:
+    torch = _imported_library("torch")
     for setter, value in noted.items():
-        if value != _torch()[setter]:
+        if value != _torch_settings()[setter]:
             getattr(torch, setter)(value)
     torch.set_printoptions(profile="default")
     if torch.get_default_device().type != "cpu":
@@ -114,28 +117,37 @@ def _torch_again(noted: dict[str, Any]) -> None:
         torch.cuda.empty_cache()
 
 
-def _widgets_again(_: None) -> None:
-    _there("ipywidgets").Widget.close_all()
+def _close_widgets(_: None) -> None:
+    _imported_library("ipywidgets").Widget.close_all()
 
 
 def _close_comms(_: None) -> None:
-    """What was opened to frontends; none of them is there any more."""
-    for one in [*_there("comm").get_comm_manager().comms.values()]:
+    """Close the connections to frontends, none of which is there any more."""
+    for one in [*_imported_library("comm").get_comm_manager().comms.values()]:
         one.close()
 
 
-TABLE = (
-    Row("numpy's settings", _numpy, _numpy_again, "numpy"),
-    Row("pandas' options", _pandas, _pandas_again, "pandas"),
-    Row("matplotlib's settings", _matplotlib, _matplotlib_again, "matplotlib"),
-    Row("inline figures", _inline, _inline_again, "matplotlib_inline.backend_inline"),
-    Row("torch's settings", _torch, _torch_again, "torch"),
-    Row("widgets", nothing, _widgets_again, "ipywidgets"),
-    Row("comms", nothing, _close_comms, "comm"),
-    Row(
-        "mocks",
-        nothing,
-        lambda _: _there("unittest.mock").patch.stopall(),
-        "unittest.mock",
+def _stop_mocks(_: None) -> None:
+    _imported_library("unittest.mock").patch.stopall()
+
+
+LIBRARY_SETTINGS = (
+    Setting("numpy's settings", _numpy_settings, _restore_numpy, "numpy"),
+    Setting("pandas' options", _pandas_options, _restore_pandas, "pandas"),
+    Setting(
+        "matplotlib's settings",
+        _matplotlib_settings,
+        _restore_matplotlib,
+        "matplotlib",
     ),
+    Setting(
+        "inline figures",
+        _inline_settings,
+        _restore_inline,
+        "matplotlib_inline.backend_inline",
+    ),
+    Setting("torch's settings", _torch_settings, _restore_torch, "torch"),
+    Setting("widgets", note_nothing, _close_widgets, "ipywidgets"),
+    Setting("comms", note_nothing, _close_comms, "comm"),
+    Setting("mocks", note_nothing, _stop_mocks, "unittest.mock"),
 )

@@ -1,4 +1,4 @@
-"""What belongs to the Python process: a table of what a notebook changes and gets back."""
+"""Settings of the Python process that a notebook may change."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
-from imagen_nb.batch.warm.clean.rows import Row, nothing
+from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
-_HOOKS = (
-    "stdin", "stdout", "stderr", "displayhook", "excepthook", "unraisablehook", "breakpointhook",
+_SYS_HOOKS = (
+    "stdin",
+    "stdout",
+    "stderr",
+    "displayhook",
+    "excepthook",
+    "unraisablehook",
+    "breakpointhook",
     "dont_write_bytecode",
-)  # fmt: skip
-_LAST_ERROR = ("last_type", "last_value", "last_traceback", "last_exc")
+)
+_LAST_ERROR_NAMES = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
-def _hooks() -> dict[str, Any]:
-    return {name: getattr(sys, name) for name in _HOOKS}
+def _sys_hooks() -> dict[str, Any]:
+    return {name: getattr(sys, name) for name in _SYS_HOOKS}
 
 
-def _hook_again(hooks: dict[str, Any]) -> None:
+def _restore_sys_hooks(hooks: dict[str, Any]) -> None:
     for name, hook in hooks.items():
         setattr(sys, name, hook)
-    for name in _LAST_ERROR:
+    for name in _LAST_ERROR_NAMES:
         sys.__dict__.pop(name, None)
 
 
-def _limits() -> tuple[int, float, int]:
+def _sys_limits() -> tuple[int, float, int]:
     return (
         sys.getrecursionlimit(),
         sys.getswitchinterval(),
@@ -50,7 +56,7 @@ def _limits() -> tuple[int, float, int]:
     )
 
 
-def _limit_again(limits: tuple[int, float, int]) -> None:
+def _restore_sys_limits(limits: tuple[int, float, int]) -> None:
     sys.setrecursionlimit(limits[0])
     sys.setswitchinterval(limits[1])
     sys.set_int_max_str_digits(limits[2])
@@ -65,32 +71,36 @@ def _stop_tracing(_: None) -> None:
         threading.setprofile(None)
 
 
-def _collector() -> tuple[bool, tuple[int, int, int], int]:
+def _collector_settings() -> tuple[bool, tuple[int, int, int], int]:
     return gc.isenabled(), gc.get_threshold(), gc.get_debug()
 
 
-def _collect_again(state: tuple[bool, tuple[int, int, int], int]) -> None:
-    (gc.enable if state[0] else gc.disable)()
-    gc.set_threshold(*state[1])
-    gc.set_debug(state[2])
+def _restore_collector(state: tuple[bool, tuple[int, int, int], int]) -> None:
+    enabled, threshold, debug = state
+    if enabled:
+        gc.enable()
+    else:
+        gc.disable()
+    gc.set_threshold(*threshold)
+    gc.set_debug(debug)
 
 
-def _filter_again(filters: list[Any]) -> None:
-    warnings.resetwarnings()  # also makes every "once" a first time again
+def _restore_warning_filters(filters: list[Any]) -> None:
+    warnings.resetwarnings()  # also forgets what was shown once
     warnings.filters[:] = filters  # type: ignore[index]
 
 
-def _umask() -> int:
+def _current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def _signals() -> dict[int, Any]:
+def _signal_handlers() -> dict[int, Any]:
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
 
 
-def _signal_again(handlers: dict[int, Any]) -> None:
+def _restore_signal_handlers(handlers: dict[int, Any]) -> None:
     for number, handler in handlers.items():
         if handler is not None and signal.getsignal(number) != handler:
             signal.signal(number, handler)
@@ -98,136 +108,153 @@ def _signal_again(handlers: dict[int, Any]) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _builtins_again(names: dict[str, Any]) -> None:
+def _restore_builtins(names: dict[str, Any]) -> None:
     for added in builtins.__dict__.keys() - names.keys():
         del builtins.__dict__[added]
     builtins.__dict__.update(names)
 
 
-_Logger = tuple[int, bool, bool, list[logging.Handler], list[Any]]
+# Level, propagate, disabled, handlers, filters.
+_LoggerSetting = tuple[int, bool, bool, list[logging.Handler], list[Any]]
+_UNSET_LOGGER: _LoggerSetting = (logging.NOTSET, True, False, [], [])
 
 
-def _loggers() -> dict[str, logging.Logger]:
+def _all_loggers() -> dict[str, logging.Logger]:
     named = {**logging.root.manager.loggerDict, "": logging.root}
     return {name: one for name, one in named.items() if isinstance(one, logging.Logger)}
 
 
-def _log_settings() -> dict[str, _Logger]:
-    return {name: _log_setting(one) for name, one in _loggers().items()}
+def _logger_settings() -> dict[str, _LoggerSetting]:
+    return {name: _setting_of_logger(one) for name, one in _all_loggers().items()}
 
 
-def _log_setting(one: logging.Logger) -> _Logger:
-    return one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters]
+def _setting_of_logger(logger: logging.Logger) -> _LoggerSetting:
+    return (
+        logger.level,
+        logger.propagate,
+        logger.disabled,
+        [*logger.handlers],
+        [*logger.filters],
+    )
 
 
-def _log_again(settings: dict[str, _Logger]) -> None:
-    """A library's loggers are noted when they are first seen, others are nobody's any more."""
+def _restore_loggers(settings: dict[str, _LoggerSetting]) -> None:
+    """Restore all loggers.
+
+    New ones of libraries are added to the settings as they are; others lose theirs.
+    """
     logging.disable(logging.NOTSET)
     logging.captureWarnings(False)
-    for name, one in _loggers().items():
+    for name, logger in _all_loggers().items():
         if name not in settings:
-            is_librarys = name.partition(".")[0] in sys.modules
-            settings[name] = _log_setting(one) if is_librarys else _UNSET
-        if (
-            one.level != settings[name][0]
-        ):  # setting it clears the cache of every logger
-            one.setLevel(settings[name][0])
-        one.propagate, one.disabled = settings[name][1:3]
-        one.handlers[:], one.filters[:] = settings[name][3:]
+            is_of_library = name.partition(".")[0] in sys.modules
+            settings[name] = (
+                _setting_of_logger(logger) if is_of_library else _UNSET_LOGGER
+            )
+        level, propagate, disabled, handlers, filters = settings[name]
+        if logger.level != level:  # to set it clears the cache of every logger
+            logger.setLevel(level)
+        logger.propagate, logger.disabled = propagate, disabled
+        logger.handlers[:], logger.filters[:] = handlers, filters
 
 
-_UNSET: _Logger = (logging.NOTSET, True, False, [], [])
-
-
-def _time_zone_again(_: None) -> None:
+def _restore_time_zone(_: None) -> None:
     if hasattr(time, "tzset"):
-        time.tzset()  # after the environment
+        time.tzset()  # follows the environment, which is restored by now
 
 
-def _path_again(paths: list[str]) -> None:
+def _restore_sys_path(paths: list[str]) -> None:
     sys.path[:] = paths
 
 
-def _words_again(words: list[str]) -> None:
-    sys.argv[:] = words
+def _restore_sys_argv(arguments: list[str]) -> None:
+    sys.argv[:] = arguments
 
 
-def _locale() -> str:
+def _current_locale() -> str:
     return locale.setlocale(locale.LC_ALL)
 
 
-def _locale_again(name: str) -> None:
+def _restore_locale(name: str) -> None:
     locale.setlocale(locale.LC_ALL, name)
 
 
-def _thread_hook_again(hook: Any) -> None:
+def _restore_thread_hook(hook: Any) -> None:
     threading.excepthook = hook
 
 
-def _temporary_again(folder: str | None) -> None:
+def _restore_temporary_folder(folder: str | None) -> None:
     tempfile.tempdir = folder
 
 
-def _decimal() -> decimal.Context:
+def _decimal_context() -> decimal.Context:
     return decimal.getcontext().copy()
 
 
-def _decimal_again(context: decimal.Context) -> None:
+def _restore_decimal_context(context: decimal.Context) -> None:
     decimal.setcontext(context.copy())
 
 
-TABLE = (
-    Row("sys.path", lambda: [*sys.path], _path_again),
-    Row("sys.argv", lambda: [*sys.argv], _words_again),
-    Row("streams and hooks of sys", _hooks, _hook_again),
-    Row("the hook of threads", lambda: threading.excepthook, _thread_hook_again),
-    Row("limits of sys", _limits, _limit_again),
-    Row("tracing", nothing, _stop_tracing),
-    Row("the garbage collector's settings", _collector, _collect_again),
-    Row("random numbers", nothing, lambda _: random.seed()),
-    Row("warnings filters", lambda: [*warnings.filters], _filter_again),
-    Row("logging", _log_settings, _log_again),
-    Row("the locale", _locale, _locale_again),
-    Row("the umask", _umask, os.umask),
-    Row("signal handlers", _signals, _signal_again),
-    Row("the decimal context", _decimal, _decimal_again),
-    Row("the sockets' time limit", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    Row("the temporary folder", lambda: tempfile.tempdir, _temporary_again),
-    Row("the time zone", nothing, _time_zone_again),
-    Row("builtins", lambda: dict(builtins.__dict__), _builtins_again),
+PROCESS_SETTINGS = (
+    Setting("sys.path", lambda: [*sys.path], _restore_sys_path),
+    Setting("sys.argv", lambda: [*sys.argv], _restore_sys_argv),
+    Setting("streams and hooks of sys", _sys_hooks, _restore_sys_hooks),
+    Setting("the hook of threads", lambda: threading.excepthook, _restore_thread_hook),
+    Setting("limits of sys", _sys_limits, _restore_sys_limits),
+    Setting("tracing", note_nothing, _stop_tracing),
+    Setting(
+        "the garbage collector's settings", _collector_settings, _restore_collector
+    ),
+    Setting("random numbers", note_nothing, lambda _: random.seed()),
+    Setting("warnings filters", lambda: [*warnings.filters], _restore_warning_filters),
+    Setting("logging", _logger_settings, _restore_loggers),
+    Setting("the locale", _current_locale, _restore_locale),
+    Setting("the umask", _current_umask, os.umask),
+    Setting("signal handlers", _signal_handlers, _restore_signal_handlers),
+    Setting("the decimal context", _decimal_context, _restore_decimal_context),
+    Setting(
+        "the sockets' time limit", socket.getdefaulttimeout, socket.setdefaulttimeout
+    ),
+    Setting(
+        "the temporary folder", lambda: tempfile.tempdir, _restore_temporary_folder
+    ),
+    Setting("the time zone", note_nothing, _restore_time_zone),
+    Setting("builtins", lambda: dict(builtins.__dict__), _restore_builtins),
 )
 
 
-class Endings:
-    """Hears what is registered with `atexit` from now on, and by whom.
+class ExitCallbacks:
+    """Records what is registered with `atexit` from now on, and by which module.
 
-    To a notebook, its own end is that of the process; what libraries registered waits for the real
-    one.
+    For a notebook, its own end is that of the process; what libraries registered is
+    called at the real one.
     """
 
     def __init__(self) -> None:
-        self._heard: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = []
+        """Replace `atexit.register` by a function that records, and then calls it."""
+        self._registered: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = []
         register: Any = atexit.register
 
         @functools.wraps(register)
-        def heard(
+        def recorded(
             func: Callable[..., Any], *args: Any, **kwargs: Any
         ) -> Callable[..., Any]:
-            where = str(sys._getframe(1).f_globals.get("__name__"))
-            self._heard.append((where, func, functools.partial(func, *args, **kwargs)))
+            module = str(sys._getframe(1).f_globals.get("__name__"))
+            call = functools.partial(func, *args, **kwargs)
+            self._registered.append((module, func, call))
             register(func, *args, **kwargs)
             return func
 
-        setattr(atexit, "register", heard)  # noqa: B010  # its type is that of a builtin
+        setattr(atexit, "register", recorded)  # noqa: B010  # its type is a builtin's
 
-    def come(self, modules: Collection[str]) -> None:
+    def call(self, modules: Collection[str]) -> None:
         """Call what these modules registered, the last one first, as Python would."""
-        while self._heard:
-            where, func, call = self._heard.pop()
-            if where not in modules:
+        while self._registered:
+            module, func, call = self._registered.pop()
+            if module not in modules:
                 continue
             atexit.unregister(func)
             try:
                 call()
-            except Exception:  # as Python: the others still come
+            except Exception:  # as Python does: the others are called all the same
                 traceback.print_exc(file=sys.__stderr__)

@@ -1,4 +1,4 @@
-"""What belongs to IPython: the namespace, the history, and what else a notebook changes of it."""
+"""Settings of IPython that a notebook may change, its namespace and history."""
 
 from __future__ import annotations
 
@@ -6,61 +6,55 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from imagen_nb.batch.warm.clean.modules import Own
-from imagen_nb.batch.warm.clean.rows import Row, nothing
+from imagen_nb.batch.warm.clean.modules import OwnCheck
+from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
 
-def _shell() -> Any:
+def _ipython() -> Any:
     return get_ipython()
 
 
-def namespace() -> dict[str, Any]:
-    """What notebooks run in: one dictionary for the kernel's whole life."""
-    names: dict[str, Any] = _shell().user_ns
+def user_namespace() -> dict[str, Any]:
+    """Return the dictionary in which notebooks run, for the kernel's whole life."""
+    names: dict[str, Any] = _ipython().user_ns
     return names
 
 
-def _namespace_again(fresh: dict[str, Any]) -> None:
-    """Also the history, the outputs and the count of cells; what start-up files made is back."""
-    shell = _shell()
+def _restore_namespace(fresh: dict[str, Any]) -> None:
+    """Restore it with what start-up files made; history, outputs and count are reset."""
+    shell = _ipython()
     shell.reset(new_session=True)
+    always = ("__name__", "__builtins__", "__builtin__")
     for name, value in fresh.items():
-        if (
-            name in ("__name__", "__builtins__", "__builtin__")
-            or name not in shell.user_ns
-        ):
+        if name in always or name not in shell.user_ns:
             shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
 
-def _forget_the_last_error(_: None) -> None:
-    """Its traceback holds the frames of the notebook, and with them all that was in them."""
-    shell = _shell()
+def _forget_last_error(_: None) -> None:
+    """Drop its traceback, which holds the notebook's frames and all that is in them."""
+    shell = _ipython()
     shell.set_custom_exc((), None)
     shell._last_traceback = None
     shell.displayhook.exec_result = None
-    for one in (shell.InteractiveTB, shell.SyntaxTB):
-        for name in {
-            "tb",
-            "etype",
-            "evalue",
-            "last_syntax_error",
-        } & one.__dict__.keys():
-            setattr(one, name, None)
+    attributes = {"tb", "etype", "evalue", "last_syntax_error"}
+    for formatter in (shell.InteractiveTB, shell.SyntaxTB):
+        for name in attributes & formatter.__dict__.keys():
+            setattr(formatter, name, None)
 
 
 def _user_magics() -> dict[str, Any]:
-    """Where magics that are functions are kept besides the tables of `Hooks`."""
-    kept: dict[str, Any] = vars(_shell().magics_manager.user_magics)
+    """Return where magics that are functions are kept, besides those of `ShellHooks`."""
+    kept: dict[str, Any] = vars(_ipython().magics_manager.user_magics)
     return kept
 
 
-def _user_magics_again(fresh: frozenset[str]) -> None:
+def _remove_user_magics(fresh: frozenset[str]) -> None:
     for name in _user_magics().keys() - fresh:
         del _user_magics()[name]
 
 
 def _configurables() -> list[Any]:
-    shell = _shell()
+    shell = _ipython()
     return [
         shell,
         shell.display_formatter,
@@ -68,11 +62,11 @@ def _configurables() -> list[Any]:
     ]
 
 
-def _settings() -> list[dict[str, Any]]:
+def _shell_settings() -> list[dict[str, Any]]:
     return [one.trait_values(config=True) for one in _configurables()]
 
 
-def _set_again(settings: list[dict[str, Any]]) -> None:
+def _restore_shell_settings(settings: list[dict[str, Any]]) -> None:
     for one, noted in zip(_configurables(), settings, strict=True):
         now = one.trait_values(config=True)
         for name, value in noted.items():
@@ -80,75 +74,81 @@ def _set_again(settings: list[dict[str, Any]]) -> None:
                 setattr(one, name, value)
 
 
-def _extensions() -> frozenset[str]:
-    return frozenset(_shell().extension_manager.loaded)
+def _loaded_extensions() -> frozenset[str]:
+    return frozenset(_ipython().extension_manager.loaded)
 
 
-def _unload(fresh: frozenset[str]) -> None:
-    manager = _shell().extension_manager
+def _unload_extensions(fresh: frozenset[str]) -> None:
+    manager = _ipython().extension_manager
     for name in manager.loaded - fresh:
         manager.unload_extension(name)
-        manager.loaded.discard(name)  # one that cannot be unloaded can be loaded again
+        manager.loaded.discard(name)  # or it could not be loaded again
 
 
-def _transformers() -> list[list[Any]]:
-    manager = _shell().input_transformer_manager
-    return [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers,
-            _shell().ast_transformers]  # fmt: skip
+def _transformer_lists() -> list[list[Any]]:
+    manager = _ipython().input_transformer_manager
+    return [
+        manager.cleanup_transforms,
+        manager.line_transforms,
+        manager.token_transformers,
+        _ipython().ast_transformers,
+    ]
 
 
-def _transform_again(fresh: list[list[Any]]) -> None:
-    for now, noted in zip(_transformers(), fresh, strict=True):
+def _restore_transformers(fresh: list[list[Any]]) -> None:
+    for now, noted in zip(_transformer_lists(), fresh, strict=True):
         now[:] = noted
 
 
-TABLE = (
-    Row(
+SHELL_SETTINGS = (
+    Setting(
         "IPython's kind of traceback",
-        lambda: _shell().InteractiveTB.mode,
-        lambda mode: _shell().InteractiveTB.set_mode(mode),
+        lambda: _ipython().InteractiveTB.mode,
+        lambda mode: _ipython().InteractiveTB.set_mode(mode),
     ),
-    Row("IPython's last error", nothing, _forget_the_last_error),
-    Row("IPython's extensions", _extensions, _unload),
-    Row("IPython's magics", lambda: frozenset(_user_magics()), _user_magics_again),
-    Row("IPython's settings", _settings, _set_again),
-    Row(
+    Setting("IPython's last error", note_nothing, _forget_last_error),
+    Setting("IPython's extensions", _loaded_extensions, _unload_extensions),
+    Setting("IPython's magics", lambda: frozenset(_user_magics()), _remove_user_magics),
+    Setting("IPython's settings", _shell_settings, _restore_shell_settings),
+    Setting(
         "IPython's transformers",
-        lambda: [[*one] for one in _transformers()],
-        _transform_again,
+        lambda: [[*one] for one in _transformer_lists()],
+        _restore_transformers,
     ),
-    Row("IPython's namespace", lambda: dict(namespace()), _namespace_again),
+    Setting("IPython's namespace", lambda: dict(user_namespace()), _restore_namespace),
 )
 
 
-class Hooks:
-    """Functions that IPython calls: magics, at events, to display types; as they are just now.
+class ShellHooks:
+    """Functions that IPython calls, as they are when this is made.
 
-    Libraries set theirs when they are imported, once; a notebook's own go away with it.
+    Those are magics, callbacks at events, and formatters of types. Libraries set theirs
+    when they are imported, once; a notebook's own are removed.
     """
 
     def __init__(self) -> None:
-        self._lists = [[*one] for one in _lists()]
-        self._tables = [dict(one) for one in _tables()]
+        self._lists = [[*one] for one in _callback_lists()]
+        self._tables = [dict(one) for one in _hook_tables()]
 
-    def give_back(self, own: Own) -> None:
-        """Take the notebook's away, and put back what it took away or replaced."""
-        for now, noted in zip(_lists(), self._lists, strict=True):
-            others = [one for one in now if one not in noted and not own(one)]
+    def restore(self, is_own: OwnCheck) -> None:
+        """Remove the notebook's, and put back what it removed or replaced."""
+        for now, noted in zip(_callback_lists(), self._lists, strict=True):
+            others = [one for one in now if one not in noted and not is_own(one)]
             now[:] = [*noted, *others]
-        for table, known in zip(_tables(), self._tables, strict=True):
-            for key in [key for key, value in table.items() if own(value) or own(key)]:
+        for table, known in zip(_hook_tables(), self._tables, strict=True):
+            own = [key for key, hook in table.items() if is_own(hook) or is_own(key)]
+            for key in own:
                 del table[key]
-            for key, value in known.items():
-                table.setdefault(key, value)
+            for key, hook in known.items():
+                table.setdefault(key, hook)
 
 
-def _lists() -> list[list[Any]]:
-    return [*_shell().events.callbacks.values()]
+def _callback_lists() -> list[list[Any]]:
+    return [*_ipython().events.callbacks.values()]
 
 
-def _tables() -> list[dict[Any, Any]]:
-    found = [*_shell().magics_manager.magics.values()]
-    for one in _shell().display_formatter.formatters.values():
-        found += [one.singleton_printers, one.type_printers, one.deferred_printers]
-    return found
+def _hook_tables() -> list[dict[Any, Any]]:
+    tables = [*_ipython().magics_manager.magics.values()]
+    for one in _ipython().display_formatter.formatters.values():
+        tables += [one.singleton_printers, one.type_printers, one.deferred_printers]
+    return tables
