@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import nbformat
 import papermill
 import psutil
 import pytest
+from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_event_loop
 
 from imagen_nb.batch.warm import kernels
@@ -164,6 +166,23 @@ def test_several_threads_take_turns() -> None:
     assert process() == found[0]
 
 
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for temporary files whose path is short enough for a kernel's sockets."""
+    folder = tmp_path_factory.mktemp("t")
+    assert len(str(folder)) < 60
+    return folder
+
+
+def test_a_kernel_that_is_not_installed_leaves_no_folder_behind(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(NoSuchKernel):
+        process(kernel="nothing-there")
+    assert list(temporary.iterdir()) == []
+
+
 def test_close_ends_the_kernel() -> None:
     kernel = process()
     kernels.close_kernel()
@@ -181,9 +200,9 @@ print(process(), flush=True)
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "1 / 0", ""])
-def test_the_kernel_ends_with_its_parent(end: str, tmp_path: Path) -> None:
+def test_the_kernel_ends_with_its_parent(end: str, temporary: Path) -> None:
     code = _PARENT.format(path=[str(Path(__file__).parents[2])], end=end)
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
@@ -191,7 +210,7 @@ def test_the_kernel_ends_with_its_parent(end: str, tmp_path: Path) -> None:
     while _runs(kernel) and time.monotonic() < until:
         time.sleep(0.05)
     assert not _runs(kernel)
-    assert "SIGKILL" in end or not list(tmp_path.glob("imagen-*")), "its folder was left"
+    assert "SIGKILL" in end or not list(temporary.glob("imagen-*")), "its folder was left"
 
 
 def test_it_is_an_engine_of_papermills_command(tmp_path: Path) -> None:

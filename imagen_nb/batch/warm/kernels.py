@@ -64,8 +64,8 @@ class Kernel:
     def __init__(self, name: str, start_timeout: float) -> None:
         """Start it in this process's directory and environment.
 
-        Raises `RuntimeError` if it dies at once, or is not ready after `start_timeout`
-        seconds.
+        Raises `NoSuchKernel` if it is not installed, and `RuntimeError` if it dies at
+        once, or is not ready after `start_timeout` seconds.
         """
         self.name, self.environment = name, dict(os.environ)
         self.lost: str | None = None
@@ -73,10 +73,10 @@ class Kernel:
         self.manager = AsyncKernelManager(
             kernel_name=name, connection_file=str(self._folder / "kernel.json")
         )
-        self.speaks_python = self._spec().language == "python"
-        if self.speaks_python and _supports_ipc(self._folder):
-            self.manager.transport = "ipc"
         try:
+            self.speaks_python = self._spec().language == "python"
+            if self.speaks_python and _supports_ipc(self._folder):
+                self.manager.transport = "ipc"
             self._start(start_timeout)
         except BaseException:
             self.end(now=True)
