@@ -73,7 +73,9 @@ def batch(
     from imagen_nb.batch.running.run import plan_batch, run_batch
 
     if dry_run:
-        todo = plan_batch(jobs, notebook, output, limit=limit, notebooks=notebooks)
+        todo = plan_batch(
+            jobs, notebook, output, limit=limit, dask=dask, notebooks=notebooks
+        )
         print(
             todo.summary if not as_json else json.dumps([job.name for job in todo.todo])
         )

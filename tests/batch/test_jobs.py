@@ -21,7 +21,7 @@ from imagen_nb.batch.jobs.notebook import Template, load_template
 from imagen_nb.batch.jobs.parameters import is_secret_name
 from imagen_nb.batch.results.executed import ExecutionOptions
 from imagen_nb.batch.running.cluster import run_job_on_worker
-from imagen_nb.batch.running.run import run_batch
+from imagen_nb.batch.running.run import plan_batch, run_batch
 from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
 from tests.fixtures.evil import EVIL
@@ -256,6 +256,25 @@ def test_without_ipykernel_a_batch_says_what_to_install_and_runs_nothing(
     says = "imagen: work.ipynb needs the kernel 'python3', which is not installed: "
     assert capsys.readouterr() == ("", f"{says}pip install ipykernel\n")
     assert list((tmp_path / "o").glob("**/*.ipynb")) == []
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_a_dry_run_says_that_the_kernel_is_missing(
+    written: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "jobs.csv"
+    table.write_text("x\n1\n")
+    command = ["batch", str(table), "--notebook", str(written("x = 1")), "--dry-run"]
+    assert run(command) == 2
+    assert "'python3', which is not installed: pip install ipykernel" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_a_dry_run_for_a_cluster_needs_no_kernel_on_this_machine(
+    written: Callable[..., Path], tmp_path: Path
+) -> None:
+    plan = plan_batch([{"x": 1}], written("x = 1"), tmp_path / "runs", dask="tcp://127.0.0.1:9")
+    assert plan.summary == "1 job, 1 to run"
 
 
 @pytest.mark.usefixtures("no_kernels")

@@ -159,10 +159,14 @@ def plan_batch(
     output: Path | str,
     *,
     limit: int | None = None,
+    dask: str | Client | None = None,
     notebooks: str | None = None,
 ) -> BatchPlan:
-    """Return what `run_batch` would do with these arguments, and write nothing."""
-    template = load_template(notebook)
+    """Return what `run_batch` would do with these arguments, and write nothing.
+
+    Raises the errors of `run_batch`, except that no Dask scheduler is asked.
+    """
+    template = _template_to_run(notebook, dask)
     return make_batch_plan(jobs, template, BatchFolder(output, notebooks), limit)
 
 
