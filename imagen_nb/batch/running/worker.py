@@ -19,7 +19,7 @@ from typing import IO
 
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import ExecutionOptions, run_job
-from imagen_nb.batch.warm.kernels import close_kernel
+from imagen_nb.batch.warm.kernels import abandon_kernel, close_kernel
 
 
 def serve_jobs() -> None:
@@ -44,7 +44,7 @@ def _forward_input(lines: queue.SimpleQueue[str]) -> None:
 
 
 def _end_worker(*signal: object) -> None:
-    close_kernel()
+    abandon_kernel()
     os._exit(1)
 
 

@@ -208,6 +208,14 @@ class Kernel:
                     os.killpg(group, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def kill(self) -> None:
+        """Kill the process and all that it started, whatever this thread is doing."""
+        group = getattr(self.manager.provisioner, "pgid", None)
+        if group:
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
 
 def _describe_kernel_error(error: Exception, reply: dict[str, Any]) -> str:
     if reply.get("status") == "error":
@@ -306,6 +314,17 @@ def close_kernel() -> None:
     """End this process's kernel, if there is one; the next notebook starts another."""
     with _kernel_lock:
         _end_current_kernel(now=False)
+
+
+def abandon_kernel() -> None:
+    """End this process's kernel from a signal handler; kill it if it is in use.
+
+    The handler may have interrupted the very thread that is inside `warm_kernel`.
+    """
+    if _kernel_lock.acquire(blocking=False):
+        _end_current_kernel(now=False)
+    elif _current_kernel:
+        _current_kernel.kill()
 
 
 def _end_at_exit() -> None:
