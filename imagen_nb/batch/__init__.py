@@ -1,7 +1,8 @@
 """Batches: one notebook over a table of jobs, in warm kernels, resumable.
 
+Papermill finds the engine `imagen-warm` in `warm.engine` by its entry point.
+
 Other rooms use:
-    results.executed: `glue`, which records a notebook's pictures
-    running.run: `run_batch`, and `plan_batch` for a dry run
-    warm.engine: `WarmEngine`, papermill's engine `imagen-warm`
+    results.executed: `glue`, which records in a notebook the pictures that it drew
+    running.run: `run_batch`, and `plan_batch`, which says what it would run
 """

@@ -26,7 +26,6 @@ from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
 
 pytestmark = pytest.mark.slow
-JOBS, KILLS = 200, 3
 
 
 @pytest.fixture
@@ -37,19 +36,26 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.parametrize(
+    ("jobs", "kills", "between"),
+    [(12, 1, (3, 7)), pytest.param(200, 3, (10, 40), marks=pytest.mark.soak)],
+    ids=["killed once", "killed often"],
+)
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
-    pictures: Path, tmp_path: Path
+    jobs: int, kills: int, between: tuple[int, int], pictures: Path, tmp_path: Path
 ) -> None:
+    """It is killed when so many more notebooks are there, somewhere `between` two numbers."""
     grid = tmp_path / "grid.yaml"
     grid.write_text(
-        f"prompts: ['a {{red|blue}} boat']\nseeds: 1..{JOBS // 2}\nsteps: 1\nwidth: 64\nheight: 64\n"
+        f"prompts: ['a {{red|blue}} boat']\nseeds: 1..{jobs // 2}\n"
+        "steps: 1\nwidth: 64\nheight: 64\n"
     )
     runs, rng = tmp_path / "runs", random.Random(11)
     finished: dict[str, int] = {}
-    for attempt in range(KILLS + 1):
+    for attempt in range(kills + 1):
         process = _begun(grid, runs)
-        if attempt < KILLS:
-            _killed(process, runs, len(finished) + rng.randrange(10, 40), rng)
+        if attempt < kills:
+            _killed(process, runs, len(finished) + rng.randrange(*between), rng)
         else:
             assert process.wait(300) == 0
         now = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.ipynb")}
@@ -58,7 +64,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
         finished = now
     results = pd.read_parquet(runs / "results.parquet")
     assert (results["status"] == "done").all()
-    assert len(results) == len(finished) == JOBS
+    assert len(results) == len(finished) == jobs
     _each_once(results, pictures)
 
 
@@ -150,7 +156,14 @@ def test_without_cloud_the_pictures_stay_here(
 
 def test_papermill_runs_our_notebook_by_itself(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(packaged_notebook()), str(out), "--no-progress-bar"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(packaged_notebook()),
+        str(out),
+        "--no-progress-bar",
+    ]
     parameters = {"prompt": "a {red} boat", "seed": "11", "count": "2"}
     for name, value in parameters.items():
         command += ["-p", name, value]

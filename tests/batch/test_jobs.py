@@ -78,7 +78,10 @@ def test_every_kind_of_file_gives_the_same_jobs(form: str, made: Template, tmp_p
     path = tmp_path / f"jobs.{form}"
     FORMS[form](path, rows)
     assert make_jobs(path, made) == make_jobs(rows, made)
-    assert values(make_jobs(path, made), "prompt", "seed", "tags") == [("a", 1, ["x"]), ("b", 2, None)]
+    assert values(make_jobs(path, made), "prompt", "seed", "tags") == [
+        ("a", 1, ["x"]),
+        ("b", 2, None),
+    ]
 
 
 def test_a_frame_with_gaps_keeps_whole_numbers_whole(made: Template) -> None:
@@ -122,12 +125,16 @@ def test_a_grid_varies_sizes_and_lists_of_lists(written: Callable[..., Path]) ->
 
 
 def test_braces_in_a_table_are_braces(made: Template) -> None:
-    assert values(make_jobs([{"prompt": "{red|blue} boat"}], made), "prompt") == [("{red|blue} boat",)]
+    assert values(make_jobs([{"prompt": "{red|blue} boat"}], made), "prompt") == [
+        ("{red|blue} boat",)
+    ]
 
 
 def test_all_that_is_wrong_is_one_message(made: Template) -> None:
     with pytest.raises(UsageError) as error:
-        make_jobs([{"promt": "a", "steps": "many"}, {"prompt": 3}, {"prompt": "a", "loud": 1}], made)
+        make_jobs(
+            [{"promt": "a", "steps": "many"}, {"prompt": 3}, {"prompt": "a", "loud": 1}], made
+        )
     assert str(error.value) == (
         "no job was run: the notebook has no parameter 'promt' (did you mean 'prompt'?); "
         "job 1: steps must be int, not 'many'; job 1: 'prompt' is missing; "
@@ -178,7 +185,9 @@ def test_a_seed_that_is_not_given_follows_from_the_job(made: Template) -> None:
 
 def test_another_notebook_makes_other_jobs_and_outputs_do_not(written: Callable[..., Path]) -> None:
     rows = [{"prompt": "a"}]
-    keys = [make_jobs(rows, load_template(written(PARAMETERS, cell)))[0].key for cell in ("1", "2", "1")]
+    keys = [
+        make_jobs(rows, load_template(written(PARAMETERS, cell)))[0].key for cell in ("1", "2", "1")
+    ]
     assert keys[0] == keys[2] != keys[1]
 
 
@@ -281,7 +290,9 @@ def test_a_dry_run_for_a_cluster_needs_no_kernel_on_this_machine(
 def test_a_worker_of_a_cluster_without_it_says_so_too(written: Callable[..., Path]) -> None:
     read = load_template(written("x = 1"))
     with pytest.raises(UsageError, match="'python3', which is not installed: pip install ipyk"):
-        run_job_on_worker(asdict(make_jobs({"x": [1]}, read)[0]), ExecutionOptions(read).to_json(), {})
+        run_job_on_worker(
+            asdict(make_jobs({"x": [1]}, read)[0]), ExecutionOptions(read).to_json(), {}
+        )
 
 
 def test_another_kernel_that_is_not_there_is_said_before_anything_runs(

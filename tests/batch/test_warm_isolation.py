@@ -158,7 +158,7 @@ def test_the_next_notebook_does_not_find(what: str) -> None:
 
 def test_the_next_notebook_finds_torch_as_it_was_imported() -> None:
     looks = [f"import torch\n{look}" for _, look in TORCH.values()]
-    before = run(*looks, PID)
+    before = run(*looks, PID, job_timeout=120)
     for (leak, look), was in zip(TORCH.values(), before, strict=False):
         assert value(f"import torch\n{leak}", look) != was
     assert run(*looks, PID) == before

@@ -30,7 +30,7 @@ def _kernel() -> Iterator[None]:
 def test_the_pipeline_stays_loaded_and_the_session_does_not(tmp_path: Path) -> None:
     folder = str(tmp_path / "pictures")
     kernel = process()
-    first = value(DRAW.format(seed=1, folder=folder))
+    first = value(DRAW.format(seed=1, folder=folder), job_timeout=120)  # it imports torch
     looks = "import imagen_nb.studio.default; imagen_nb.studio.default._default is None"
     assert value(looks) == "True"
     assert value(DRAW.format(seed=2, folder=folder)) == first
@@ -46,7 +46,7 @@ def test_a_session_takes_the_settings_of_its_own_notebook(tmp_path: Path) -> Non
 
 def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
     kernel = process()
-    run(DRAW.format(seed=1, folder=str(tmp_path)))
+    run(DRAW.format(seed=1, folder=str(tmp_path)), job_timeout=120)
     look = "from imagen_nb.backends.flux.drawing.loaded import in_memory; len(in_memory())"
     assert value(look) == "1"
     run(
