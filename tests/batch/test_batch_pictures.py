@@ -70,10 +70,19 @@ def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
 
 def _begun(grid: Path, runs: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from imagen_nb.cli import main; main()", "batch", str(grid),
-         "-o", str(runs), "--no-cloud"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from imagen_nb.cli import main; main()",
+            "batch",
+            str(grid),
+            "-o",
+            str(runs),
+            "--no-cloud",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _killed(process: subprocess.Popen[bytes], runs: Path, enough: int, rng: random.Random) -> None:
@@ -107,18 +116,22 @@ def _each_once(results: pd.DataFrame, pictures: Path) -> None:
 
 
 def test_a_batch_through_an_unreliable_network_has_a_row_for_each_picture(
-    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    pictures: Path,
+    local_supabase: TwoUsers,
+    server: ServerState,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     asked = itertools.count(1)
     with FaultProxy(
         local_supabase.url, lambda *_: FAULTS["503"] if next(asked) % 5 == 0 else None
     ) as proxy:
         for name, value in {
-            "SUPABASE_URL": proxy.url, "SUPABASE_KEY": local_supabase.anon_key,
+            "SUPABASE_URL": proxy.url,
+            "SUPABASE_KEY": local_supabase.anon_key,
             "IMAGEN_SUPABASE_EMAIL": local_supabase.email,
             "IMAGEN_SUPABASE_PASSWORD": local_supabase.password,
-        }.items():  # fmt: skip
+        }.items():
             monkeypatch.setenv(name, value)
         results = run_batch(
             [{"prompt": "a red boat", "count": 3, "tags": ["batch"]}, {"prompt": "a blue house"}],
@@ -140,9 +153,12 @@ def _nothing_secret(folder: Path, secrets: list[str]) -> None:
 
 
 def test_without_cloud_the_pictures_stay_here(
-    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    pictures: Path,
+    local_supabase: TwoUsers,
+    server: ServerState,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     account = {"URL": local_supabase.url, "KEY": local_supabase.anon_key}
     for name, value in account.items():
         monkeypatch.setenv(f"SUPABASE_{name}", value)

@@ -43,9 +43,13 @@ def cluster(
     clean_module.setenv("DASK_TEMPORARY_DIRECTORY", str(folder))
     home = {"HOME": os.environ["HOME"]}
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        local_directory=str(folder), env=home,
-    ) as made:  # fmt: skip
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        local_directory=str(folder),
+        env=home,
+    ) as made:
         yield made
 
 
@@ -115,9 +119,11 @@ def test_a_worker_s_pictures_are_in_the_cloud_when_the_batch_ends(
         f"email: {local_supabase.email}, password: {local_supabase.password!r}}}\n"
     )
     results: Any = run_batch(
-        [{"prompt": "a red boat", "count": 2}], output=tmp_path / "runs", config=config,
+        [{"prompt": "a red boat", "count": 2}],
+        output=tmp_path / "runs",
+        config=config,
         dask=cluster.scheduler_address,
-    )  # fmt: skip
+    )
     assert results["error"].isna().all()
     assert {row["id"] for row in server.rows()} == {*results["picture_ids"][0]}
     assert len(results["picture_ids"][0]) == 2

@@ -93,7 +93,12 @@ def test_a_frame_with_gaps_keeps_whole_numbers_whole(made: Template) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1), min_size=1))  # fmt: skip
+@given(
+    prompts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1),
+        min_size=1,
+    )
+)
 def test_any_prompt_survives_a_csv_file(prompts: list[str], made: Template, tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -120,8 +125,11 @@ def test_a_grid_varies_sizes_and_lists_of_lists(written: Callable[..., Path]) ->
     made = load_template(written("width = 0\nheight = 0\ntags: list = []"))
     found = make_jobs({"sizes": ["64x32", "32x64"], "tags": [["a"], ["b", "c"]]}, made)
     assert values(found, "width", "height", "tags") == [
-        (64, 32, ["a"]), (64, 32, ["b", "c"]), (32, 64, ["a"]), (32, 64, ["b", "c"]),
-    ]  # fmt: skip
+        (64, 32, ["a"]),
+        (64, 32, ["b", "c"]),
+        (32, 64, ["a"]),
+        (32, 64, ["b", "c"]),
+    ]
 
 
 def test_braces_in_a_table_are_braces(made: Template) -> None:
@@ -178,7 +186,10 @@ def test_a_seed_that_is_not_given_follows_from_the_job(made: Template) -> None:
     one, two, again = make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
     seeds = [job.parameters["seed"] for job in (one, two, again)]
     assert len(set(seeds)) == 3
-    assert seeds == [job.parameters["seed"] for job in make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)]  # fmt: skip
+    assert seeds == [
+        job.parameters["seed"]
+        for job in make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
+    ]
     (alone,) = make_jobs([{"prompt": "b"}], made)
     assert (alone.key, alone.name) == (two.key, two.name)  # wherever it stands in a table
 

@@ -254,9 +254,12 @@ def test_two_batches_into_one_folder_at_once_are_refused(
     ],
 )
 def test_options_that_cannot_be_are_said(
-    options: dict[str, Any], said: str, noting: Callable[..., Path], folder: Path,
+    options: dict[str, Any],
+    said: str,
+    noting: Callable[..., Path],
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr("imagen_nb.batch.running.cluster._CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(ImagenError, match=said):
         run_batch([{"n": 1}], noting("1"), folder, **options)
@@ -283,8 +286,12 @@ def test_notebooks_are_kept_at_any_url_and_resumed_from_there(
 def imagen(*arguments: str, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", "from imagen_nb.cli import main; main()", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **more,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
 
 
 def interrupted(process: subprocess.Popen[str], log: Path, number: int) -> None:
@@ -326,9 +333,12 @@ def test_ctrl_c_finishes_the_current_job_and_the_second_one_ends_it(
 
 
 def test_the_command_prints_the_table_and_exits_1_when_a_job_failed(
-    noting: Callable[..., Path], folder: Path, log: Path, tmp_path: Path,
+    noting: Callable[..., Path],
+    folder: Path,
+    log: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     table = tmp_path / "jobs.csv"
     table.write_text("n\n1\n2\n")
     command = ["batch", str(table), "--notebook", str(noting("assert n == 1")), "-o", str(folder)]

@@ -60,16 +60,19 @@ NOT_ISOLATED = {
     "files": ("open('left.txt', 'w').close()", "__import__('os').path.exists('left.txt')"),
     "data in a library": ("import shlex; shlex.leak = 1", "hasattr(__import__('shlex'), 'leak')"),
     "data in a library's class": (
-        "import shlex; shlex.shlex.leak = 1", "hasattr(__import__('shlex').shlex, 'leak')"),
+        "import shlex; shlex.shlex.leak = 1",
+        "hasattr(__import__('shlex').shlex, 'leak')",
+    ),
     "a library's function in the place of another, in a library that it was the first to import": (
         "import wave, os; wave.open = os.stat",
-        "str(getattr(__import__('sys').modules.get('wave'), 'open', None))"),
+        "str(getattr(__import__('sys').modules.get('wave'), 'open', None))",
+    ),
     "a daemon thread of a library": (
-        "import logging.handlers, queue\n"
-        "logging.handlers.QueueListener(queue.Queue()).start()",
-        "sum('_monitor' in t.name for t in __import__('threading').enumerate())"),
+        "import logging.handlers, queue\nlogging.handlers.QueueListener(queue.Queue()).start()",
+        "sum('_monitor' in t.name for t in __import__('threading').enumerate())",
+    ),
     "how nice it is": ("import os; os.nice(1)", "__import__('os').nice(0)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", NOT_ISOLATED)

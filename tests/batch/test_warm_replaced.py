@@ -26,25 +26,37 @@ LEFT = {
     "a thread of its own code": (
         "import threading, time\ndef work(sleep=time.sleep):\n    while True: sleep(0.01)\n"
         "threading.Thread(target=work, daemon=True, name='mine').start()",
-        "the thread mine still runs"),
+        "the thread mine still runs",
+    ),
     "a thread that keeps a process from ending": (
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(1.5,), name='long').start()",
-        "the thread long still runs"),
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(1.5,), name='long').start()",
+        "the thread long still runs",
+    ),
     "a method of a library's class": (
-        "import pathlib; pathlib.Path.leak = lambda self: 1", "something keeps <lambda>"),
+        "import pathlib; pathlib.Path.leak = lambda self: 1",
+        "something keeps <lambda>",
+    ),
     "a function in a library that it was the first to import": (
-        "import wave; wave.open = lambda *a: None", "wave.open is the notebook's own"),
+        "import wave; wave.open = lambda *a: None",
+        "wave.open is the notebook's own",
+    ),
     "a mock in a library that it was the first to import": (
         "import wave; from unittest.mock import Mock; wave.open = Mock()",
-        "wave.open is the notebook's own"),
+        "wave.open is the notebook's own",
+    ),
     "an object of its own class": (
-        "import shlex\nclass Mine: pass\nshlex.shlex.mine = Mine()", "something keeps Mine"),
+        "import shlex\nclass Mine: pass\nshlex.shlex.mine = Mine()",
+        "something keeps Mine",
+    ),
     "a task that cannot be cancelled": (
         "import asyncio\nasync def stay():\n    while True:\n"
         "        try: await asyncio.sleep(9)\n        except asyncio.CancelledError: pass\n"
-        "task = asyncio.create_task(stay(), name='stubborn')", "stubborn"),
+        "task = asyncio.create_task(stay(), name='stubborn')",
+        "stubborn",
+    ),
     "a shell that does not answer": ("get_ipython().user_expressions = lambda *a: {}", "no answer"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
