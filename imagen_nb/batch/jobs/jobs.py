@@ -1,4 +1,4 @@
-"""Makes jobs of a table or a grid: each has a notebook's parameters, a name and a key."""
+"""Makes jobs of a table or a grid: each has parameters, a name and a key."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class RemoteNotebooks:
         return data
 
     def write(self, name: str, text: str) -> None:
-        """See `NotebookStore`; whole or not at all where the service has transactions."""
+        """See `NotebookStore`; all or nothing where the service has transactions."""
         files: Any = self._filesystem
         try:
             files.makedirs(self._path, exist_ok=True)
@@ -158,7 +158,7 @@ class BatchFolder:
             lock.release()
 
     def keep(self, job: Job, executed: ExecutedNotebook) -> None:
-        """Write the thumbnails, and then the notebook, which makes the job count as run.
+        """Write the thumbnails, then the notebook, which makes the job count as run.
 
         Raises `StorageError` if they cannot be written.
         """

@@ -1,4 +1,4 @@
-"""index.html of a batch: thumbnails, parameters and a link to the notebook of each job."""
+"""index.html of a batch: each job's thumbnails, parameters and notebook."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def _job_card(folder: BatchFolder, job: Job, outcome: Outcome | None) -> str:
         heading = f'<a href="{link}">{heading}</a>'
     if outcome and outcome.error:
         error = f'<p class="error">{bidi(outcome.error)}</p>'
+    thumbnails = "".join(_thumbnail_tags(folder, job, outcome))
     return (
         f'<article class="{"failed" if status == FAILED else "job"}">\n'
-        f'<div class="pictures">{"".join(_thumbnail_tags(folder, job, outcome))}</div>\n'
+        f'<div class="pictures">{thumbnails}</div>\n'
         f"<h2>{heading}</h2>\n<p>{_parameters_html(job.parameters)}</p>\n"
         f"<p><small>{status}{duration}</small></p>{error}\n</article>\n"
     )

@@ -133,7 +133,7 @@ class Loop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let Ctrl-C stop the loop, instead of being raised at any line of this process.
+        """Let Ctrl-C stop the loop, instead of being raised at any line of the process.
 
         Only the main thread can; in another one it does nothing.
         """

@@ -26,7 +26,7 @@ class Uploads:
     """
 
     def __init__(self, settings: Settings, cloud: bool | None) -> None:
-        """Start nothing yet. With cloud=False, or without a Supabase, nothing is sent."""
+        """Start nothing yet. With cloud=False, or no Supabase, nothing is sent."""
         self._settings, self._cloud = settings, cloud
         self._studios: dict[Path, Studio] = {}
         self._pictures_added, self._ending = threading.Event(), threading.Event()

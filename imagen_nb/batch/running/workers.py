@@ -1,4 +1,4 @@
-"""Worker processes of this machine, each with a warm kernel, and a GPU if there are any.
+"""Worker processes of this machine, each with a warm kernel, and a GPU if any.
 
 They are processes and not threads: papermill changes the working directory of the
 process that it runs in.
@@ -36,7 +36,7 @@ class Workers:
     def __init__(
         self, count: int, options: ExecutionOptions, environment: Mapping[str, str]
     ) -> None:
-        """Start no process yet: the first jobs do. `environment` is all that they get."""
+        """Start no process yet: the first jobs do. `environment`: all that they get."""
         self._options, self._environment = options, environment
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="imagen-batch")
         self._free_slots: SimpleQueue[int] = SimpleQueue()
@@ -159,7 +159,7 @@ def _ask_worker(worker: subprocess.Popen[str], job: Job) -> str:
 
 
 def _wait_until_gone(process: subprocess.Popen[str]) -> None:
-    """Wait five seconds for its end, kill it if it needs longer, and close its pipes."""
+    """Wait five seconds for its end, then kill it, and close its pipes."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:

@@ -20,7 +20,7 @@ _MIN_TIMEOUT_S = 0.001  # to nbclient, 0 means no limit at all
 
 
 class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
-    """Runs notebooks in this process's warm kernel: `papermill --engine imagen-warm`."""
+    """Runs notebooks in the process's warm kernel: `papermill --engine imagen-warm`."""
 
     @classmethod
     def execute_managed_notebook(

@@ -113,7 +113,7 @@ class Kernel:
         return None
 
     def forget(self, memory: int | None) -> None:
-        """Make it as good as fresh, in this process's present directory and environment.
+        """Make it as good as fresh, in the process's present directory and environment.
 
         Raises `UncleanError` if that is not possible. `memory`: bytes of resident
         memory above which it is not; None for the usual bound.
@@ -209,7 +209,7 @@ class Kernel:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kill the process and all that it started, whatever this thread is doing."""
+        """Kill the process and all that it started, even if this thread is using it."""
         group = getattr(self.manager.provisioner, "pgid", None)
         if group:
             with suppress(OSError):
@@ -230,7 +230,7 @@ def _join_reasons(reasons: list[str]) -> str:
 
 
 def _socket_folder() -> str | None:
-    """Return a folder whose path is short enough for sockets; None for the usual one."""
+    """Return a folder whose path is short enough for sockets; None: the usual one."""
     usual = tempfile.gettempdir()
     too_long = len(os.fsencode(usual)) > _MAX_SOCKET_PATH_BYTES - 40
     return "/tmp" if too_long and os.path.isdir("/tmp") else None

@@ -68,7 +68,7 @@ class FreshKernel:
         return left
 
     def _set_environment(self, changed: Mapping[str, str | None]) -> None:
-        """Restore the variables; `changed` differ from the fresh ones, None: removed."""
+        """Restore the variables, but for those in `changed`; None: removed."""
         variables = {**self._environment, **changed}
         for name in os.environ.keys() - variables.keys():
             del os.environ[name]

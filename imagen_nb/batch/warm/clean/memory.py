@@ -29,7 +29,7 @@ class MemoryWatch:
         self._models: list[Loaded] = []
 
     def keep_models(self) -> None:
-        """Hold the loaded models; to be called before the session that has them ends."""
+        """Hold the loaded models; call it before the session that has them ends."""
         self._models = _loaded_models()
 
     def left(self, bound: int | None) -> list[str]:

@@ -136,7 +136,7 @@ class ImportedModules:
     def _restore_names(
         self, now: dict[str, Any], noted: dict[str, Any], is_own: OwnCheck
     ) -> None:
-        """Restore code; data belongs to the library, as does code that an import set."""
+        """Restore code; data is the library's, as is code that an import set."""
         added = [
             key for key, value in now.items() if key not in noted and is_own(value)
         ]

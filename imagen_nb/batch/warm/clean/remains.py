@@ -23,7 +23,7 @@ _POOL_MODULE = "concurrent.futures.thread"
 
 
 def describe_code_left(is_own: OwnCheck) -> list[str]:
-    """Describe functions, classes and mocks of the notebook that something still holds."""
+    """Describe functions, classes and mocks of the notebook that are still held."""
     for clear in getattr(typing, "_cleanups", ()):  # List[OwnClass] is cached
         clear()
     gc.collect()

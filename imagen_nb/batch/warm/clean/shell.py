@@ -21,7 +21,7 @@ def user_namespace() -> dict[str, Any]:
 
 
 def _restore_namespace(fresh: dict[str, Any]) -> None:
-    """Restore it with what start-up files made; history, outputs and count are reset."""
+    """Restore what start-up files made; history, outputs and count are reset."""
     shell = _ipython()
     shell.reset(new_session=True)
     always = ("__name__", "__builtins__", "__builtin__")
@@ -43,7 +43,7 @@ def _forget_last_error(_: None) -> None:
 
 
 def _user_magics() -> dict[str, Any]:
-    """Return where magics that are functions are kept, besides those of `ShellHooks`."""
+    """Return where IPython keeps functions as magics, besides `ShellHooks`."""
     kept: dict[str, Any] = vars(_ipython().magics_manager.user_magics)
     return kept
 
