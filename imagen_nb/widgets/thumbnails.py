@@ -10,7 +10,11 @@ from pathlib import Path
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, StorageError
-from imagen_nb.frames.pictures.locate import PictureLocation, load_file, load_image
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    load_image,
+    load_picture_file,
+)
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 from imagen_nb.system.thumbnails import encode_webp
@@ -56,7 +60,7 @@ def enlarged_picture(place: PictureLocation, cloud: Cloud | None) -> bytes:
     """
     image = load_image(place, cloud)
     if image.format in ("PNG", "WEBP", "JPEG"):
-        data = load_file(place, cloud)
+        data = load_picture_file(place, cloud)
         if len(data) <= MAX_ENLARGED_BYTES:
             return data
     return encode_webp(image, _MAX_LARGE_SIDE, MAX_ENLARGED_BYTES)

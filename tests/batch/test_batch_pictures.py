@@ -26,7 +26,6 @@ from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
 
 pytestmark = pytest.mark.slow
-JOBS, KILLS = 200, 3
 
 
 @pytest.fixture
@@ -37,19 +36,26 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.parametrize(
+    ("jobs", "kills", "between"),
+    [(12, 1, (3, 7)), pytest.param(200, 3, (10, 40), marks=pytest.mark.soak)],
+    ids=["killed once", "killed often"],
+)
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
-    pictures: Path, tmp_path: Path
+    jobs: int, kills: int, between: tuple[int, int], pictures: Path, tmp_path: Path
 ) -> None:
+    """It is killed when so many more notebooks are there, somewhere `between` two numbers."""
     grid = tmp_path / "grid.yaml"
     grid.write_text(
-        f"prompts: ['a {{red|blue}} boat']\nseeds: 1..{JOBS // 2}\nsteps: 1\nwidth: 64\nheight: 64\n"
+        f"prompts: ['a {{red|blue}} boat']\nseeds: 1..{jobs // 2}\n"
+        "steps: 1\nwidth: 64\nheight: 64\n"
     )
     runs, rng = tmp_path / "runs", random.Random(11)
     finished: dict[str, int] = {}
-    for attempt in range(KILLS + 1):
+    for attempt in range(kills + 1):
         process = _begun(grid, runs)
-        if attempt < KILLS:
-            _killed(process, runs, len(finished) + rng.randrange(10, 40), rng)
+        if attempt < kills:
+            _killed(process, runs, len(finished) + rng.randrange(*between), rng)
         else:
             assert process.wait(300) == 0
         now = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.ipynb")}
@@ -58,16 +64,25 @@ def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(
         finished = now
     results = pd.read_parquet(runs / "results.parquet")
     assert (results["status"] == "done").all()
-    assert len(results) == len(finished) == JOBS
+    assert len(results) == len(finished) == jobs
     _each_once(results, pictures)
 
 
 def _begun(grid: Path, runs: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from imagen_nb.cli import main; main()", "batch", str(grid),
-         "-o", str(runs), "--no-cloud"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from imagen_nb.cli import main; main()",
+            "batch",
+            str(grid),
+            "-o",
+            str(runs),
+            "--no-cloud",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _killed(process: subprocess.Popen[bytes], runs: Path, enough: int, rng: random.Random) -> None:
@@ -101,18 +116,22 @@ def _each_once(results: pd.DataFrame, pictures: Path) -> None:
 
 
 def test_a_batch_through_an_unreliable_network_has_a_row_for_each_picture(
-    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    pictures: Path,
+    local_supabase: TwoUsers,
+    server: ServerState,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     asked = itertools.count(1)
     with FaultProxy(
         local_supabase.url, lambda *_: FAULTS["503"] if next(asked) % 5 == 0 else None
     ) as proxy:
         for name, value in {
-            "SUPABASE_URL": proxy.url, "SUPABASE_KEY": local_supabase.anon_key,
+            "SUPABASE_URL": proxy.url,
+            "SUPABASE_KEY": local_supabase.anon_key,
             "IMAGEN_SUPABASE_EMAIL": local_supabase.email,
             "IMAGEN_SUPABASE_PASSWORD": local_supabase.password,
-        }.items():  # fmt: skip
+        }.items():
             monkeypatch.setenv(name, value)
         results = run_batch(
             [{"prompt": "a red boat", "count": 3, "tags": ["batch"]}, {"prompt": "a blue house"}],
@@ -134,9 +153,12 @@ def _nothing_secret(folder: Path, secrets: list[str]) -> None:
 
 
 def test_without_cloud_the_pictures_stay_here(
-    pictures: Path, local_supabase: TwoUsers, server: ServerState, tmp_path: Path,
+    pictures: Path,
+    local_supabase: TwoUsers,
+    server: ServerState,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     account = {"URL": local_supabase.url, "KEY": local_supabase.anon_key}
     for name, value in account.items():
         monkeypatch.setenv(f"SUPABASE_{name}", value)

@@ -20,23 +20,36 @@ from tests.fixtures.supabase_fixtures import TwoUsers
 
 pytestmark = pytest.mark.slow
 
+# From its second notebook on, a worker waits until one of them has been killed.
 WORK = """import os, time
 from pathlib import Path
-(Path(log) / f"{n}-{os.getppid()}").touch()
-time.sleep(0.5)
+log = Path(log)
+(log / f"{n}-{os.getppid()}").touch()
+end = time.monotonic() + 120
+while len(list(log.glob(f"*-{os.getppid()}"))) > 1 and not (log / "killed").exists():
+    assert time.monotonic() < end
+    time.sleep(0.01)
 if n == 3:
     raise ValueError("three")
 """
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalCluster]:
-    """Two worker processes, whose environment is that of the test."""
-    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path))
+@pytest.fixture(scope="module")
+def cluster(
+    clean_module: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalCluster]:
+    """Two worker processes for all of these tests; Dask starts another for one that is killed."""
+    folder = tmp_path_factory.mktemp("dask")
+    clean_module.setenv("DASK_TEMPORARY_DIRECTORY", str(folder))
+    home = {"HOME": os.environ["HOME"]}
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
-        local_directory=str(tmp_path / "dask"),
-    ) as made:  # fmt: skip
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        local_directory=str(folder),
+        env=home,
+    ) as made:
         yield made
 
 
@@ -55,26 +68,33 @@ def test_a_lost_worker_s_jobs_are_run_elsewhere_and_the_table_is_the_same_as_her
     killer.start()
     there = run_batch(jobs, notebook, tmp_path / "there", dask=cluster.scheduler_address)
     killer.join()
+    begun_there = _begun(tmp_path / "log")
     here = run_batch(jobs, notebook, tmp_path / "here", workers=2)
     pd.testing.assert_frame_equal(there.drop(columns="duration_s"), here.drop(columns="duration_s"))
     assert there["status"].tolist() == ["failed" if n == 3 else "done" for n in range(8)]
     kept = {path.name for path in (tmp_path / "there").glob("*.ipynb")}
     assert kept == set(there["notebook"])
-    began = [int(path.name.split("-")[0]) for path in (tmp_path / "log").iterdir()]
-    assert set(began) == set(range(8))
-    assert len(began) > 8 + 8, "no job was begun twice on the cluster: the kill came too late"
+    assert {n for n, _ in begun_there} == set(range(8))
+    assert len(begun_there) > 8, "no job was begun twice on the cluster"
+
+
+def _begun(log: Path) -> list[tuple[int, int]]:
+    """Which job was begun by which process."""
+    parts = [path.name.split("-") for path in log.glob("*-*")]
+    return [(int(n), int(pid)) for n, pid in parts]
 
 
 def _kill_one(log: Path) -> None:
     """SIGKILL to the first worker that is in the middle of its second notebook."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
-        workers = [int(path.name.split("-")[1]) for path in log.iterdir()]
+        workers = [pid for _, pid in _begun(log)]
         twice = [pid for pid in workers if workers.count(pid) > 1]
         if twice:
             os.kill(twice[0], signal.SIGKILL)
-            return
+            break
         time.sleep(0.01)
+    (log / "killed").touch()
 
 
 def test_a_client_is_used_and_left_open_and_options_reach_the_kernels(
@@ -99,9 +119,11 @@ def test_a_worker_s_pictures_are_in_the_cloud_when_the_batch_ends(
         f"email: {local_supabase.email}, password: {local_supabase.password!r}}}\n"
     )
     results: Any = run_batch(
-        [{"prompt": "a red boat", "count": 2}], output=tmp_path / "runs", config=config,
+        [{"prompt": "a red boat", "count": 2}],
+        output=tmp_path / "runs",
+        config=config,
         dask=cluster.scheduler_address,
-    )  # fmt: skip
+    )
     assert results["error"].isna().all()
     assert {row["id"] for row in server.rows()} == {*results["picture_ids"][0]}
     assert len(results["picture_ids"][0]) == 2

@@ -21,7 +21,7 @@ from imagen_nb.batch.jobs.notebook import Template, load_template
 from imagen_nb.batch.jobs.parameters import is_secret_name
 from imagen_nb.batch.results.executed import ExecutionOptions
 from imagen_nb.batch.running.cluster import run_job_on_worker
-from imagen_nb.batch.running.run import run_batch
+from imagen_nb.batch.running.run import plan_batch, run_batch
 from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
 from tests.fixtures.evil import EVIL
@@ -93,7 +93,12 @@ def test_a_frame_with_gaps_keeps_whole_numbers_whole(made: Template) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(prompts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1), min_size=1))  # fmt: skip
+@given(
+    prompts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1),
+        min_size=1,
+    )
+)
 def test_any_prompt_survives_a_csv_file(prompts: list[str], made: Template, tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -120,8 +125,11 @@ def test_a_grid_varies_sizes_and_lists_of_lists(written: Callable[..., Path]) ->
     made = load_template(written("width = 0\nheight = 0\ntags: list = []"))
     found = make_jobs({"sizes": ["64x32", "32x64"], "tags": [["a"], ["b", "c"]]}, made)
     assert values(found, "width", "height", "tags") == [
-        (64, 32, ["a"]), (64, 32, ["b", "c"]), (32, 64, ["a"]), (32, 64, ["b", "c"]),
-    ]  # fmt: skip
+        (64, 32, ["a"]),
+        (64, 32, ["b", "c"]),
+        (32, 64, ["a"]),
+        (32, 64, ["b", "c"]),
+    ]
 
 
 def test_braces_in_a_table_are_braces(made: Template) -> None:
@@ -178,7 +186,10 @@ def test_a_seed_that_is_not_given_follows_from_the_job(made: Template) -> None:
     one, two, again = make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
     seeds = [job.parameters["seed"] for job in (one, two, again)]
     assert len(set(seeds)) == 3
-    assert seeds == [job.parameters["seed"] for job in make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)]  # fmt: skip
+    assert seeds == [
+        job.parameters["seed"]
+        for job in make_jobs([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], made)
+    ]
     (alone,) = make_jobs([{"prompt": "b"}], made)
     assert (alone.key, alone.name) == (two.key, two.name)  # wherever it stands in a table
 
@@ -268,11 +279,30 @@ def test_without_ipykernel_a_batch_says_what_to_install_and_runs_nothing(
 
 
 @pytest.mark.usefixtures("no_kernels")
+def test_a_dry_run_says_that_the_kernel_is_missing(
+    written: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "jobs.csv"
+    table.write_text("x\n1\n")
+    command = ["batch", str(table), "--notebook", str(written("x = 1")), "--dry-run"]
+    assert run(command) == 2
+    assert "'python3', which is not installed: pip install ipykernel" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_kernels")
+def test_a_dry_run_for_a_cluster_needs_no_kernel_on_this_machine(
+    written: Callable[..., Path], tmp_path: Path
+) -> None:
+    plan = plan_batch([{"x": 1}], written("x = 1"), tmp_path / "runs", dask="tcp://127.0.0.1:9")
+    assert plan.summary == "1 job, 1 to run"
+
+
+@pytest.mark.usefixtures("no_kernels")
 def test_a_worker_of_a_cluster_without_it_says_so_too(written: Callable[..., Path]) -> None:
     read = load_template(written("x = 1"))
     with pytest.raises(UsageError, match="'python3', which is not installed: pip install ipyk"):
         run_job_on_worker(
-            asdict(make_jobs({"x": [1]}, read)[0]), ExecutionOptions(read).written(), {}
+            asdict(make_jobs({"x": [1]}, read)[0]), ExecutionOptions(read).to_json(), {}
         )
 
 
@@ -311,7 +341,7 @@ def test_a_parameter_is_what_its_line_says(
     line: str, kinds: set[str], required: bool, written: Callable[..., Path]
 ) -> None:
     (parameter,) = load_template(written(line)).parameters
-    assert (parameter.name, set(parameter.kinds), parameter.required) == ("x", kinds, required)
+    assert (parameter.name, set(parameter.types), parameter.required) == ("x", kinds, required)
 
 
 def test_a_cell_with_magics_is_read_as_papermill_reads_it(written: Callable[..., Path]) -> None:

@@ -30,7 +30,7 @@ def _kernel() -> Iterator[None]:
 def test_the_pipeline_stays_loaded_and_the_session_does_not(tmp_path: Path) -> None:
     folder = str(tmp_path / "pictures")
     kernel = process()
-    first = value(DRAW.format(seed=1, folder=folder))
+    first = value(DRAW.format(seed=1, folder=folder), job_timeout=120)  # it imports torch
     looks = "import imagen_nb.studio.default; imagen_nb.studio.default._default is None"
     assert value(looks) == "True"
     assert value(DRAW.format(seed=2, folder=folder)) == first
@@ -46,11 +46,11 @@ def test_a_session_takes_the_settings_of_its_own_notebook(tmp_path: Path) -> Non
 
 def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
     kernel = process()
-    run(DRAW.format(seed=1, folder=str(tmp_path)))
+    run(DRAW.format(seed=1, folder=str(tmp_path)), job_timeout=120)
     look = "from imagen_nb.backends.flux.drawing.loaded import in_memory; len(in_memory())"
     assert value(look) == "1"
     run(
-        "import imagen_nb.batch.warm.clean as c; c._fresh._memory.left(1)"
+        "import imagen_nb.batch.warm.clean as c; c._fresh_kernel._memory.left(1)"
     )  # any weight is too much
     assert value(look) == "0"
     assert process() == kernel
@@ -60,16 +60,19 @@ NOT_ISOLATED = {
     "files": ("open('left.txt', 'w').close()", "__import__('os').path.exists('left.txt')"),
     "data in a library": ("import shlex; shlex.leak = 1", "hasattr(__import__('shlex'), 'leak')"),
     "data in a library's class": (
-        "import shlex; shlex.shlex.leak = 1", "hasattr(__import__('shlex').shlex, 'leak')"),
+        "import shlex; shlex.shlex.leak = 1",
+        "hasattr(__import__('shlex').shlex, 'leak')",
+    ),
     "a library's function in the place of another, in a library that it was the first to import": (
         "import wave, os; wave.open = os.stat",
-        "str(getattr(__import__('sys').modules.get('wave'), 'open', None))"),
+        "str(getattr(__import__('sys').modules.get('wave'), 'open', None))",
+    ),
     "a daemon thread of a library": (
-        "import logging.handlers, queue\n"
-        "logging.handlers.QueueListener(queue.Queue()).start()",
-        "sum('_monitor' in t.name for t in __import__('threading').enumerate())"),
+        "import logging.handlers, queue\nlogging.handlers.QueueListener(queue.Queue()).start()",
+        "sum('_monitor' in t.name for t in __import__('threading').enumerate())",
+    ),
     "how nice it is": ("import os; os.nice(1)", "__import__('os').nice(0)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", NOT_ISOLATED)

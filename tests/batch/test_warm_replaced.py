@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import nbformat
 import papermill
 import psutil
 import pytest
+from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_event_loop
 
 from imagen_nb.batch.warm import kernels
@@ -24,25 +26,37 @@ LEFT = {
     "a thread of its own code": (
         "import threading, time\ndef work(sleep=time.sleep):\n    while True: sleep(0.01)\n"
         "threading.Thread(target=work, daemon=True, name='mine').start()",
-        "the thread mine still runs"),
+        "the thread mine still runs",
+    ),
     "a thread that keeps a process from ending": (
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(1.5,), name='long').start()",
-        "the thread long still runs"),
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(1.5,), name='long').start()",
+        "the thread long still runs",
+    ),
     "a method of a library's class": (
-        "import pathlib; pathlib.Path.leak = lambda self: 1", "something keeps <lambda>"),
+        "import pathlib; pathlib.Path.leak = lambda self: 1",
+        "something keeps <lambda>",
+    ),
     "a function in a library that it was the first to import": (
-        "import wave; wave.open = lambda *a: None", "wave.open is the notebook's own"),
+        "import wave; wave.open = lambda *a: None",
+        "wave.open is the notebook's own",
+    ),
     "a mock in a library that it was the first to import": (
         "import wave; from unittest.mock import Mock; wave.open = Mock()",
-        "wave.open is the notebook's own"),
+        "wave.open is the notebook's own",
+    ),
     "an object of its own class": (
-        "import shlex\nclass Mine: pass\nshlex.shlex.mine = Mine()", "something keeps Mine"),
+        "import shlex\nclass Mine: pass\nshlex.shlex.mine = Mine()",
+        "something keeps Mine",
+    ),
     "a task that cannot be cancelled": (
         "import asyncio\nasync def stay():\n    while True:\n"
         "        try: await asyncio.sleep(9)\n        except asyncio.CancelledError: pass\n"
-        "task = asyncio.create_task(stay(), name='stubborn')", "stubborn"),
+        "task = asyncio.create_task(stay(), name='stubborn')",
+        "stubborn",
+    ),
     "a shell that does not answer": ("get_ipython().user_expressions = lambda *a: {}", "no answer"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,7 +139,7 @@ def test_a_kernel_without_imagen_nb_is_a_new_one_for_each(
     spec: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = process()
-    assert len({before, *(process(kernel="lean") for _ in range(3))}) == 4
+    assert len({before, process(kernel="lean"), process(kernel="lean")}) == 3
     said = [one.message for one in caplog.records if "for every notebook" in one.message]
     assert len(said) == 1
     assert "no imagen_nb in it" in said[0]
@@ -164,6 +178,15 @@ def test_several_threads_take_turns() -> None:
     assert process() == found[0]
 
 
+def test_a_kernel_that_is_not_installed_leaves_no_folder_behind(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(NoSuchKernel):
+        process(kernel="nothing-there")
+    assert list(temporary.iterdir()) == []
+
+
 def test_close_ends_the_kernel() -> None:
     kernel = process()
     kernels.close_kernel()
@@ -181,9 +204,9 @@ print(process(), flush=True)
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "1 / 0", ""])
-def test_the_kernel_ends_with_its_parent(end: str, tmp_path: Path) -> None:
+def test_the_kernel_ends_with_its_parent(end: str, temporary: Path) -> None:
     code = _PARENT.format(path=[str(Path(__file__).parents[2])], end=end)
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
@@ -191,7 +214,7 @@ def test_the_kernel_ends_with_its_parent(end: str, tmp_path: Path) -> None:
     while _runs(kernel) and time.monotonic() < until:
         time.sleep(0.05)
     assert not _runs(kernel)
-    assert "SIGKILL" in end or not list(tmp_path.glob("imagen-*")), "its folder was left"
+    assert "SIGKILL" in end or not list(temporary.glob("imagen-*")), "its folder was left"
 
 
 def test_it_is_an_engine_of_papermills_command(tmp_path: Path) -> None:

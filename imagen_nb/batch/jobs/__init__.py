@@ -1,1 +1,1 @@
-"""Jobs: one notebook and its parameters each, from tables and grids."""
+"""Jobs: one notebook and the parameters of each run, from tables and grids."""

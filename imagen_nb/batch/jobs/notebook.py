@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A notebook as text, so that it can be sent to whoever runs it.
+    """A notebook as text, so that it can be sent to the process that runs it.
 
-    `digest` is of what it does: its cells and kernel, not what they put out when it was saved.
+    Attributes:
+        name: of its file.
+        text: the .ipynb as JSON, without outputs.
+        digest: of its cells and kernel; outputs that were saved do not change it.
+        parameters: what its cell tagged `parameters` assigns.
     """
 
     name: str
@@ -30,34 +34,42 @@ class Template:
     parameters: tuple[Parameter, ...]
 
     def fresh(self) -> NotebookNode:
-        """A notebook of its own, nothing run in it."""
+        """Return a new notebook in which nothing was run."""
         import nbformat
 
         return nbformat.reads(self.text, as_version=4)
 
 
 def packaged_notebook() -> Path:
-    """notebooks/batch.ipynb: in the package of a wheel, beside it in a checkout."""
+    """Return the path of notebooks/batch.ipynb.
+
+    It is inside the package in a wheel, and beside it in a checkout.
+    """
     package = Path(__file__).parents[2]
     inside = package / "notebooks" / "batch.ipynb"
     return inside if inside.exists() else package.parent / "notebooks" / "batch.ipynb"
 
 
 def load_template(notebook: Path | str | None) -> Template:
-    """A notebook to run, our own by default. Raises `UsageError` when it cannot be one."""
+    """Load a notebook to run, the packaged one if None.
+
+    Raises `UsageError` if the file is no notebook, names no kernel, or has no cell
+    tagged `parameters`.
+    """
+    import nbformat
+
     path = packaged_notebook() if notebook is None else expand_user(Path(notebook))
-    read = _load_notebook(path)
-    _require_kernel_name(path, read)
-    for cell in read.cells:
+    loaded = _load_notebook(path)
+    _require_kernel_name(path, loaded)
+    for cell in loaded.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     try:
-        known = tuple(notebook_parameters(read))
+        known = tuple(notebook_parameters(loaded))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    import nbformat
-
-    return Template(path.name, nbformat.writes(read), _digest_of_notebook(read), known)
+    text = nbformat.writes(loaded)
+    return Template(path.name, text, _digest_of_notebook(loaded), known)
 
 
 def _load_notebook(path: Path) -> NotebookNode:
@@ -79,7 +91,7 @@ def _require_kernel_name(path: Path, notebook: NotebookNode) -> None:
 
 
 def require_kernel(template: Template) -> None:
-    """Raises `UsageError` where the notebook's kernel is not installed: who runs it asks."""
+    """Raise `UsageError` if the notebook's kernel is not installed on this machine."""
     from jupyter_client.kernelspec import (
         NATIVE_KERNEL_NAME,
         NoSuchKernel,
@@ -96,7 +108,8 @@ def require_kernel(template: Template) -> None:
         if name == NATIVE_KERNEL_NAME:
             remedy = "pip install ipykernel"
         raise UsageError(
-            f"{template.name} needs the kernel {name!r}, which is not installed: {remedy}"
+            f"{template.name} needs the kernel {name!r}, "
+            f"which is not installed: {remedy}"
         ) from None
 
 

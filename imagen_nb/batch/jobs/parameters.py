@@ -1,4 +1,7 @@
-"""What a notebook takes: its `parameters` cell, and jobs checked against it before any runs."""
+"""Parameters of a notebook, from its `parameters` cell, and the check of jobs on them.
+
+The check comes before any job is run.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ from imagen_nb.request.sweep_syntax import parse_ints
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_MAX_PROBLEMS_SHOWN = 20  # problems in one message
+_MAX_PROBLEMS_SHOWN = 20  # in one message
 _PARAMETER_TYPES = ("str", "int", "float", "bool", "list", "dict")
-_TYPE_OF_ANNOTATION = {"tuple": "list", "Sequence": "list", "Mapping": "dict"} | dict(
-    zip(_PARAMETER_TYPES, _PARAMETER_TYPES, strict=True)
-)
+_TYPE_OF_ANNOTATION = {name: name for name in _PARAMETER_TYPES} | {
+    "tuple": "list",
+    "Sequence": "list",
+    "Mapping": "dict",
+}
 _BOOL_WORDS = {
     "true": True,
     "yes": True,
@@ -31,9 +36,18 @@ _BOOL_WORDS = {
     "0": False,
 }
 _SECRET_WORDS = {
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials",
-    "apikey", "jwt", "bearer",
-}  # fmt: skip
+    "apikey",
+    "bearer",
+    "credential",
+    "credentials",
+    "jwt",
+    "passphrase",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "token",
+}
 _SECRET_VALUE = re.compile(
     r"(sb_secret_|hf_|r8_|sk-|ghp_|github_pat_|eyJ[\w-]+\.eyJ)\S+"
 )
@@ -41,55 +55,66 @@ _SECRET_VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One name of the parameters cell. `kinds`: the types it takes; empty where nobody says."""
+    """One name that the `parameters` cell assigns.
+
+    Attributes:
+        name: as the cell has it.
+        types: the names of the types that it takes; empty if the cell states none.
+        required: whether every job must give it.
+    """
 
     name: str
-    kinds: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
     required: bool = False
 
-    def read(self, text: str) -> Any:
-        """The value that a text of a CSV file means. Raises `ValueError` when it means none."""
-        if not self.kinds or "str" in self.kinds:
+    def parse(self, text: str) -> Any:
+        """Return the value that a cell of a CSV file stands for.
+
+        Raises `ValueError` if the text is of none of the parameter's types.
+        """
+        if not self.types or "str" in self.types:
             return text
-        for kind in ("bool", "int", "float", "list", "dict"):
-            if kind in self.kinds:
+        for name in ("bool", "int", "float", "list", "dict"):
+            if name in self.types:
                 try:
-                    return _TEXT_PARSERS[kind](text.strip())
+                    return _TEXT_PARSERS[name](text.strip())
                 except (ValueError, KeyError):
                     continue
         raise ValueError(text)
 
-    def checked(self, value: Any) -> Any:
-        """The value, a whole float as the int that is wanted. Raises `ValueError` for others."""
-        if not self.kinds or _type_name(value) in self.kinds:
+    def validated(self, value: Any) -> Any:
+        """Return the value, as int or float where the parameter takes only the other.
+
+        Raises `ValueError` if the value is of none of the parameter's types.
+        """
+        if not self.types or _type_name(value) in self.types:
             return value
-        if isinstance(value, float) and value.is_integer() and "int" in self.kinds:
+        if isinstance(value, float) and value.is_integer() and "int" in self.types:
             return int(value)
-        if _type_name(value) == "int" and "float" in self.kinds:
+        if _type_name(value) == "int" and "float" in self.types:
             return float(value)
         raise ValueError(value)
 
-    @property
-    def wanted(self) -> str:
-        """Its types in words."""
-        return " or ".join(kind for kind in _PARAMETER_TYPES if kind in self.kinds)
+    def describe_types(self) -> str:
+        """Return the types in words, such as `int or float`."""
+        return " or ".join(name for name in _PARAMETER_TYPES if name in self.types)
 
 
 def _list_from_text(text: str) -> list[Any]:
-    """A JSON list, or words with commas between them."""
-    if text.startswith("["):
-        found = json.loads(text)
-        if isinstance(found, list):
-            return found
+    """Parse a JSON list, or words with commas between them."""
+    if not text.startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    value = json.loads(text)
+    if not isinstance(value, list):
         raise ValueError(text)
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return value
 
 
 def _dict_from_text(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    value = json.loads(text)
+    if not isinstance(value, dict):
         raise ValueError(text)
-    return found
+    return value
 
 
 _TEXT_PARSERS: dict[str, Callable[[str], Any]] = {
@@ -106,22 +131,24 @@ def _type_name(value: Any) -> str:
 
 
 def notebook_parameters(notebook: NotebookNode) -> list[Parameter]:
-    """The names of the cell tagged `parameters`, in order. Raises `UsageError` without one."""
+    """Return the parameters that the cell tagged `parameters` assigns, in its order.
+
+    Raises `UsageError` if there is no such cell. A cell that is not Python, or has
+    magics in it, is read as papermill does, which finds no types.
+    """
     cells = [
         cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
     ]
     if not cells:
         raise UsageError(
-            "the notebook has no cell tagged `parameters`: in JupyterLab select the cell that "
-            "assigns them and add this tag in the property inspector"
+            "the notebook has no cell tagged `parameters`: in JupyterLab select the "
+            "cell that assigns them and add this tag in the property inspector"
         )
     try:
         tree = ast.parse(cells[0].source, type_comments=True)
-    except SyntaxError:  # another language, or magics
+    except SyntaxError:
         return _papermill_parameters(notebook)
-    return [
-        found for statement in tree.body for found in _assigned_parameters(statement)
-    ]
+    return [one for statement in tree.body for one in _assigned_parameters(statement)]
 
 
 def _papermill_parameters(notebook: NotebookNode) -> list[Parameter]:
@@ -143,12 +170,12 @@ def _assigned_parameters(statement: ast.stmt) -> Iterable[Parameter]:
 
 
 def _type_in_comment(comment: str | None) -> ast.expr | None:
-    """The type in `# type: int|None what it is for`, which papermill reads up to a blank."""
+    """Parse the type in `# type: int|None what it is for`; it ends at a blank."""
     return _parse_type((comment or "").partition(" ")[0])
 
 
 def _parse_type(text: str) -> ast.expr | None:
-    """A type that is written as text; None where that is none."""
+    """Parse a type that is written as text; return None if it is not one."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
@@ -158,34 +185,43 @@ def _parse_type(text: str) -> ast.expr | None:
 def _parameter_of_assignment(
     name: str, annotation: ast.expr | None, value: ast.expr | None
 ) -> Parameter:
-    """Required is what has no value of its own: `...`, or None where its type does not allow it."""
+    """Return the parameter; it is required if it has no value of its own.
+
+    That is `...`, or None where the annotation does not allow None.
+    """
     default = value.value if isinstance(value, ast.Constant) else value
-    none = value is None or default is None
-    if annotation is not None:
-        kinds, optional = _types_of_annotation(annotation)
-        return Parameter(
-            name, kinds, default is ... or (none and bool(kinds) and not optional)
-        )
-    return Parameter(name, _types_of_default(value), default is ...)
+    is_none = value is None or default is None
+    if annotation is None:
+        return Parameter(name, _types_of_default(value), default is ...)
+    types, optional = _types_of_annotation(annotation)
+    required = default is ... or (is_none and bool(types) and not optional)
+    return Parameter(name, types, required)
 
 
 def _types_of_annotation(annotation: ast.expr) -> tuple[frozenset[str], bool]:
-    """The types that an annotation names, none when it names one that is not known; and None."""
+    """Return the types that an annotation names, and whether it allows None.
+
+    If it names a type that is not known, there are no types: any value is taken.
+    """
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        read = _parse_type(annotation.value)
-        return _types_of_annotation(read) if read else (frozenset(), True)
-    names, optional = set(), False
+        quoted = _parse_type(annotation.value)
+        return _types_of_annotation(quoted) if quoted else (frozenset(), True)
+    types: set[str] = set()
+    optional, all_known = False, True
     for part in _union_members(annotation):
         name = ast.unparse(part.value if isinstance(part, ast.Subscript) else part)
+        known = _TYPE_OF_ANNOTATION.get(name.rpartition(".")[2])
         if name == "None":
             optional = True
+        elif known:
+            types.add(known)
         else:
-            names.add(_TYPE_OF_ANNOTATION.get(name.rpartition(".")[2]))
-    return frozenset() if None in names else frozenset(filter(None, names)), optional
+            all_known = False
+    return frozenset(types) if all_known else frozenset(), optional
 
 
 def _union_members(annotation: ast.expr) -> Iterable[ast.expr]:
-    """The members of `A | B`, `Optional[A]` and `Union[A, B]`."""
+    """Return the members of `A | B`, `Optional[A]` and `Union[A, B]`."""
     if isinstance(annotation, ast.BinOp):
         yield from _union_members(annotation.left)
         yield from _union_members(annotation.right)
@@ -205,33 +241,31 @@ def _union_members(annotation: ast.expr) -> Iterable[ast.expr]:
 
 
 def _types_of_default(value: ast.expr | None) -> frozenset[str]:
-    """The type of a default that is written out; none of None, which takes any."""
+    """Return the type of a default that is written out; none for None or a call."""
+    if value is None:
+        return frozenset()
     try:
-        found = _type_name(ast.literal_eval(value)) if value is not None else ""
+        name = _type_name(ast.literal_eval(value))
     except ValueError:
         return frozenset()
-    kind = "list" if found == "tuple" else found
-    return frozenset({kind} & {*_PARAMETER_TYPES})
+    known = "list" if name == "tuple" else name
+    return frozenset({known} & {*_PARAMETER_TYPES})
 
 
 def validated_rows(
     rows: Sequence[JobRow], known: Sequence[Parameter]
 ) -> list[dict[str, Any]]:
-    """The values of each row, as the notebook takes them.
+    """Return the values of each row in the types of the notebook's parameters.
 
-    Raises one `UsageError` that lists all that is unknown, missing, of the wrong type, or secret.
+    Raises one `UsageError` that lists all that is unknown, missing, of the wrong type,
+    or secret.
     """
     by_name = {parameter.name: parameter for parameter in known}
     problems = [*_column_problems(rows, by_name)]
-    values = []
-    for row in rows:
-        values.append(_validated_row(row, by_name, problems))
+    values = [_validated_row(row, by_name, problems) for row in rows]
     if problems:
-        more = (
-            f"; and {len(problems) - _MAX_PROBLEMS_SHOWN} more"
-            if len(problems) > _MAX_PROBLEMS_SHOWN
-            else ""
-        )
+        hidden = len(problems) - _MAX_PROBLEMS_SHOWN
+        more = f"; and {hidden} more" if hidden > 0 else ""
         raise UsageError(
             f"no job was run: {'; '.join(problems[:_MAX_PROBLEMS_SHOWN])}{more}"
         )
@@ -241,67 +275,66 @@ def validated_rows(
 def _column_problems(
     rows: Sequence[JobRow], known: Mapping[str, Parameter]
 ) -> Iterable[str]:
-    """What is wrong with whole columns."""
+    """Explain what is wrong with whole columns."""
     for name in dict.fromkeys(name for row in rows for name in row.values):
         if is_secret_name(name):
             yield (
-                f"{name!r} looks like a secret, which would stand in every executed notebook: "
-                "give it to the notebook by the environment"
+                f"{name!r} looks like a secret, which would stand in every executed "
+                "notebook: give it to the notebook by the environment"
             )
         elif name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = (
-                f" (did you mean {near[0]!r}?)"
-                if near
-                else f" (it has {', '.join(known)})"
-            )
-            yield f"the notebook has no parameter {name!r}{hint}"
+            close = get_close_matches(name, known, 1)
+            hint = f"it has {', '.join(known)}"
+            if close:
+                hint = f"did you mean {close[0]!r}?"
+            yield f"the notebook has no parameter {name!r} ({hint})"
 
 
 def _validated_row(
     row: JobRow, known: Mapping[str, Parameter], problems: list[str]
 ) -> dict[str, Any]:
+    """Return the row's values; add what is wrong with them to `problems`."""
     values = {}
     for name, value in row.values.items():
         if name not in known:
             continue
         if isinstance(value, str) and _SECRET_VALUE.fullmatch(value):
-            problems.append(f"{row.place}: the value of {name!r} looks like a secret")
+            problems.append(
+                f"{row.location}: the value of {name!r} looks like a secret"
+            )
             continue
         try:
-            values[name] = _parameter_value(known[name], value, row.text)
+            parsed = known[name].parse(value) if row.is_text else value
+            values[name] = known[name].validated(parsed)
         except ValueError:
+            types = known[name].describe_types()
             problems.append(
-                f"{row.place}: {name} must be {known[name].wanted}, not {value!r:.60}"
+                f"{row.location}: {name} must be {types}, not {value!r:.60}"
             )
     problems += [
-        f"{row.place}: {name!r} is missing"
+        f"{row.location}: {name!r} is missing"
         for name, parameter in known.items()
         if parameter.required and name not in row.values
     ]
     return values
 
 
-def _parameter_value(parameter: Parameter, value: Any, text: bool) -> Any:
-    return parameter.checked(parameter.read(value) if text else value)
-
-
 def is_secret_name(name: str) -> bool:
-    """Whether a parameter of this name looks like a secret: its last word says so."""
+    """Return whether the last word of a parameter's name says that it is a secret."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
     words = [word for word in words if word]
-    return bool(words) and (
-        words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1)
-    )
+    if not words:
+        return False
+    return words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1)
 
 
 def grid_values(parameter: Parameter | None, value: Any) -> list[Any]:
-    """The values that a grid varies a parameter over: a list's, a range's, or the one value."""
-    if isinstance(value, str) and parameter and "int" in parameter.kinds:
+    """Return the values that a grid gives a parameter: of a list, a range, or one."""
+    if isinstance(value, str) and parameter and "int" in parameter.types:
         return [*parse_ints(value)]
     if not isinstance(value, list):
         return [value]
-    whole = parameter is not None and parameter.kinds == {"list"}
-    return (
-        value if not whole or all(isinstance(part, list) for part in value) else [value]
-    )
+    takes_lists = parameter is not None and parameter.types == {"list"}
+    if takes_lists and not all(isinstance(part, list) for part in value):
+        return [value]
+    return value

@@ -1,4 +1,4 @@
-"""Tables of jobs as people have them: CSV, JSON lines, YAML, Parquet, frames, lists."""
+"""Loads tables of jobs: CSV, JSON lines, YAML, Parquet, DataFrames, lists."""
 
 from __future__ import annotations
 
@@ -25,47 +25,54 @@ _TABLE_SUFFIXES = ".csv, .tsv, .jsonl, .json, .yaml, .parquet"
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One row of a table. `place`: where a person finds it; `text`: its values are only text."""
+    """One row of a table.
 
-    place: str
+    Attributes:
+        location: where a person finds it, such as `line 3`.
+        values: by the column's name, without those that are empty.
+        is_text: whether all values are text, as in a CSV file, and are to be parsed.
+    """
+
+    location: str
     values: dict[str, Any]
-    text: bool = False
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class JobTable:
-    """The rows of a jobs file, or a grid that stands for many."""
+    """The rows of a jobs file, or a grid, which is a mapping of names to values."""
 
-    name: str
     rows: tuple[JobRow, ...] = ()
     grid: Mapping[str, Any] | None = None
 
 
 def load_table(source: JobsSource) -> JobTable:
-    """The table that `source` is or that the file of this name holds.
+    """Load the table from a file's path, a DataFrame, a list of mappings, or a grid.
 
-    What is empty (an empty cell, null, NaN) is not given. Raises `UsageError` for what is no table.
+    Empty values (an empty cell, null, NaN) are left out. Raises `UsageError` if it
+    cannot be read as a table.
     """
     if isinstance(source, (str, Path)):
         return _table_from_file(expand_user(Path(source)))
     if isinstance(source, Mapping):
-        return JobTable("grid", grid=dict(source))
+        return JobTable(grid=dict(source))
     if hasattr(source, "to_dict"):
-        return JobTable("frame", _numbered_rows(_records_of_frame(source), "row"))
+        return _numbered_rows(_records_of_frame(source), "row")
     try:
-        return JobTable("list", _numbered_rows(_validated_mappings(source), "job"))
+        return _numbered_rows(_validated_mappings(source), "job")
     except TypeError:
         raise UsageError(
-            f"jobs are a file, a DataFrame or a list of mappings, not {type(source).__name__}"
+            "jobs are a file, a DataFrame or a list of mappings, "
+            f"not {type(source).__name__}"
         ) from None
 
 
 def _table_from_file(path: Path) -> JobTable:
-    kind = path.suffix.lower()
-    if kind not in _LOADER_BY_SUFFIX:
+    suffix = path.suffix.lower()
+    if suffix not in _LOADER_BY_SUFFIX:
         raise UsageError(f"{path}: a jobs file ends in one of {_TABLE_SUFFIXES}")
     try:
-        return _LOADER_BY_SUFFIX[kind](path)
+        return _LOADER_BY_SUFFIX[suffix](path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -75,46 +82,35 @@ def _table_from_file(path: Path) -> JobTable:
 
 
 def _table_from_csv(path: Path) -> JobTable:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with open(path, encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(
-            file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","
-        )
+        lines = csv.reader(file, delimiter=delimiter)
         try:
             names = [name.strip() for name in next(lines, [])]
             _require_column_names(path, names)
-            rows = [(lines.line_num, line) for line in lines if any(line)]
+            numbered = [(lines.line_num, line) for line in lines if any(line)]
         except csv.Error as error:
             raise UsageError(f"{path}, line {lines.line_num}: {error}") from None
-    for number, line in rows:
+    rows = []
+    for number, line in numbered:
         if len(line) > len(names):
             raise UsageError(
                 f"{path}, line {number}: {len(line)} values for {len(names)} columns: "
                 'put "quotes" around a text with commas in it'
             )
-    return JobTable(
-        path.stem,
-        tuple(
-            JobRow(
-                f"line {number}",
-                _without_empty_values(dict(zip(names, line, strict=False))),
-                text=True,
-            )
-            for number, line in rows
-        ),
-    )
+        values = _without_empty_values(dict(zip(names, line, strict=False)))
+        rows.append(JobRow(f"line {number}", values, is_text=True))
+    return JobTable(tuple(rows))
 
 
 def _require_column_names(path: Path, names: Sequence[str]) -> None:
     if not any(names):
         raise UsageError(f"{path} has no header: its first line names the parameters")
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or "" in names:
-        what = (
-            f"the column {min(twice)!r} twice"
-            if twice - {""}
-            else "a column without a name"
-        )
-        raise UsageError(f"{path} has {what}")
+    repeated = {name for name in names if name and names.count(name) > 1}
+    if repeated:
+        raise UsageError(f"{path} has the column {min(repeated)!r} twice")
+    if "" in names:
+        raise UsageError(f"{path} has a column without a name")
 
 
 def _table_from_json_lines(path: Path) -> JobTable:
@@ -122,13 +118,9 @@ def _table_from_json_lines(path: Path) -> JobTable:
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                rows.append(
-                    JobRow(
-                        f"line {number}",
-                        _validated_mapping(_parse_json_line(path, number, line)),
-                    )
-                )
-    return JobTable(path.stem, tuple(rows))
+                values = _validated_mapping(_parse_json_line(path, number, line))
+                rows.append(JobRow(f"line {number}", values))
+    return JobTable(tuple(rows))
 
 
 def _parse_json_line(path: Path, number: int, line: str) -> Any:
@@ -139,21 +131,21 @@ def _parse_json_line(path: Path, number: int, line: str) -> Any:
 
 
 def _table_from_yaml(path: Path) -> JobTable:
-    """YAML, of which JSON is a part: a list of jobs, or a mapping, which is a grid."""
+    """Load a list of jobs, or a mapping, which is a grid; JSON is a part of YAML."""
     import yaml
 
     with open(path, encoding="utf-8") as file:
         try:
-            found = yaml.safe_load(file)
+            document = yaml.safe_load(file)
         except yaml.YAMLError as error:
             raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
-    if isinstance(found, dict):
-        return JobTable(path.stem, grid=found)
-    if not isinstance(found, list):
+    if isinstance(document, dict):
+        return JobTable(grid=document)
+    if not isinstance(document, list):
         raise UsageError(
             f"{path} holds neither a list of jobs nor a grid (name: values)"
         )
-    return JobTable(path.stem, _numbered_rows(_validated_mappings(found), "job"))
+    return _numbered_rows(_validated_mappings(document), "job")
 
 
 def _table_from_parquet(path: Path) -> JobTable:
@@ -163,7 +155,7 @@ def _table_from_parquet(path: Path) -> JobTable:
         frame = pd.read_parquet(path)
     except ValueError as error:  # pyarrow's own errors among them
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
-    return JobTable(path.stem, _numbered_rows(_records_of_frame(frame), "row"))
+    return _numbered_rows(_records_of_frame(frame), "row")
 
 
 _LOADER_BY_SUFFIX = {
@@ -179,8 +171,8 @@ _LOADER_BY_SUFFIX = {
 
 
 def _records_of_frame(frame: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = frame.astype(object).to_dict("records")
-    return rows
+    records: list[dict[str, Any]] = frame.astype(object).to_dict("records")
+    return records
 
 
 def _validated_mappings(rows: Iterable[Any]) -> list[Mapping[str, Any]]:
@@ -193,23 +185,22 @@ def _validated_mapping(row: Any) -> dict[str, Any]:
     return _without_empty_values(row)
 
 
-def _numbered_rows(rows: Iterable[Mapping[str, Any]], what: str) -> tuple[JobRow, ...]:
-    return tuple(
-        JobRow(f"{what} {number}", _without_empty_values(row))
-        for number, row in enumerate(rows, 1)
+def _numbered_rows(rows: Iterable[Mapping[str, Any]], noun: str) -> JobTable:
+    return JobTable(
+        tuple(
+            JobRow(f"{noun} {number}", _without_empty_values(row))
+            for number, row in enumerate(rows, 1)
+        )
     )
 
 
 def _without_empty_values(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        str(name): plain
-        for name, value in row.items()
-        if (plain := _json_value(value)) is not None
-    }
+    values = {str(name): _json_value(value) for name, value in row.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _json_value(value: Any) -> Any:
-    """The value as JSON has it; None for what is empty."""
+    """Return the value in the types of JSON; None if it is empty."""
     if hasattr(value, "tolist"):  # numpy's numbers and arrays
         value = value.tolist()
     if isinstance(value, (str, bool, int)) or value is None:

@@ -1,1 +1,1 @@
-"""What a batch has made: finished notebooks, scraps, the results page."""
+"""Results of a batch: executed notebooks, the table, thumbnails and the page."""

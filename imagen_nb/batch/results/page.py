@@ -1,4 +1,4 @@
-"""index.html of a batch: each job with its pictures, small, and a link to its notebook."""
+"""index.html of a batch: each job's thumbnails, parameters and notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import FAILED, THUMBNAILS_PER_JOB, Outcome
-from imagen_nb.batch.results.folder import BatchFolder
+from imagen_nb.batch.results.folder import NOT_RUN, BatchFolder
 from imagen_nb.system.markup import (
     PAGE_END,
     bidi_isolated,
@@ -19,13 +19,10 @@ from imagen_nb.system.markup import (
 )
 
 _BATCH_CSS = Path(__file__).parent / "batch.css"
-_IMAGE_SOURCES = (
-    "'self' file:"  # not 'self' alone: a page that is opened as a file has no origin
-)
-_MAX_VALUE_CHARS, _MAX_PARAMETERS_CHARS = (
-    60,
-    400,
-)  # letters of one parameter, of all of a job
+# Not 'self' alone: a page that is opened as a file has no origin.
+_IMAGE_SOURCES = "'self' file:"
+_MAX_VALUE_CHARS = 60  # of one parameter
+_MAX_PARAMETERS_CHARS = 400  # of all parameters of a job
 
 
 def batch_page(
@@ -34,34 +31,38 @@ def batch_page(
     outcomes: Mapping[str, Outcome],
     title: str,
 ) -> str:
-    """The page: it runs no script, and loads nothing but the thumbnails beside it."""
+    """Return the page as HTML.
+
+    It runs no script, and loads nothing but the thumbnails in the folder.
+    """
     cards = "".join(_job_card(folder, job, outcomes.get(job.key)) for job in jobs)
     failed = sum(one.status == FAILED for one in outcomes.values())
-    said = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
-    said += f", {failed:,} of them failed" if failed else ""
+    summary = f"{len(outcomes):,} of {len(jobs):,} jobs were run"
+    if failed:
+        summary += f", {failed:,} of them failed"
     return (
-        f"{page_head(title, _BATCH_CSS, _IMAGE_SOURCES)}<h1>{bidi_isolated(title)}</h1>\n<p>{said} · "
-        '<a href="results.csv">results.csv</a> · <a href="results.parquet">results.parquet</a> · '
-        f'<a href="batch.json">batch.json</a></p>\n<div class="jobs">\n{cards}</div>\n{PAGE_END}'
+        f"{page_head(title, _BATCH_CSS, _IMAGE_SOURCES)}<h1>{bidi_isolated(title)}</h1>\n"
+        f'<p>{summary} · <a href="results.csv">results.csv</a> · '
+        '<a href="results.parquet">results.parquet</a> · '
+        '<a href="batch.json">batch.json</a></p>\n'
+        f'<div class="jobs">\n{cards}</div>\n{PAGE_END}'
     )
 
 
 def _job_card(folder: BatchFolder, job: Job, outcome: Outcome | None) -> str:
-    """One job: pictures, parameters, what became of it."""
-    status = outcome.status if outcome else "not run"
-    link = quote(folder.link(job), safe="/:")
-    name = escaped_html(job.name)
-    heading = f'<a href="{link}">{name}</a>' if outcome else name
-    error = (
-        f'<p class="error">{bidi_isolated(outcome.error)}</p>'
-        if outcome and outcome.error
-        else ""
-    )
+    status, heading, error, duration = NOT_RUN, escaped_html(job.name), "", ""
+    if outcome:
+        status, duration = outcome.status, _describe_duration(outcome)
+        link = quote(folder.link(job), safe="/:")
+        heading = f'<a href="{link}">{heading}</a>'
+    if outcome and outcome.error:
+        error = f'<p class="error">{bidi_isolated(outcome.error)}</p>'
+    thumbnails = "".join(_thumbnail_tags(folder, job, outcome))
     return (
         f'<article class="{"failed" if status == FAILED else "job"}">\n'
-        f'<div class="pictures">{"".join(_thumbnail_tags(folder, job, outcome))}</div>\n'
+        f'<div class="pictures">{thumbnails}</div>\n'
         f"<h2>{heading}</h2>\n<p>{_parameters_html(job.parameters)}</p>\n"
-        f"<p><small>{status}{_describe_duration(outcome)}</small></p>{error}\n</article>\n"
+        f"<p><small>{status}{duration}</small></p>{error}\n</article>\n"
     )
 
 
@@ -71,23 +72,24 @@ def _thumbnail_tags(
     pictures = outcome.pictures if outcome else ()
     alt = escaped_html(job.parameters.get("prompt", job.name))
     for id, _ in pictures[:THUMBNAILS_PER_JOB]:
-        small = folder.thumbnail(id)
-        if small.exists():
-            source = f"{small.parent.name}/{small.name}"
+        file = folder.thumbnail(id)
+        if file.exists():
+            source = f"{file.parent.name}/{file.name}"
             yield f'<img loading="lazy" alt="{alt}" src="{source}">'
-    if len(pictures) > THUMBNAILS_PER_JOB:
-        yield f"<small>and {len(pictures) - THUMBNAILS_PER_JOB} more</small>"
+    hidden = len(pictures) - THUMBNAILS_PER_JOB
+    if hidden > 0:
+        yield f"<small>and {hidden} more</small>"
 
 
 def _parameters_html(parameters: Mapping[str, Any]) -> str:
-    prompt = parameters.get("prompt")
     others = [
         f"{name} {_describe_value(value)}"
         for name, value in parameters.items()
         if name != "prompt"
     ]
-    shown = f"<b>{bidi_isolated(prompt)}</b> " if prompt is not None else ""
-    return f"{shown}{bidi_isolated(' · '.join(others), _MAX_PARAMETERS_CHARS)}"
+    prompt = parameters.get("prompt")
+    bold = f"<b>{bidi_isolated(prompt)}</b> " if prompt is not None else ""
+    return f"{bold}{bidi_isolated(' · '.join(others), _MAX_PARAMETERS_CHARS)}"
 
 
 def _describe_value(value: Any) -> str:
@@ -95,7 +97,5 @@ def _describe_value(value: Any) -> str:
     return truncated(text, _MAX_VALUE_CHARS)
 
 
-def _describe_duration(outcome: Outcome | None) -> str:
-    return (
-        f" · {outcome.seconds:.1f} s" if outcome and outcome.seconds is not None else ""
-    )
+def _describe_duration(outcome: Outcome) -> str:
+    return "" if outcome.seconds is None else f" · {outcome.seconds:.1f} s"

@@ -1,1 +1,1 @@
-"""Runs jobs: here, in worker processes or on a Dask cluster."""
+"""Runs jobs in worker processes of this machine, or on a Dask cluster."""

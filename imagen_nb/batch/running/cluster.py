@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster: one warm kernel in each worker process, lost jobs run elsewhere."""
+"""Jobs on a Dask cluster: a warm kernel in each worker process; lost jobs run again."""
 
 from __future__ import annotations
 
@@ -26,79 +26,93 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT_TIMEOUT_S = 10.0
-_JOBS_PER_WORKER = 2  # jobs for each worker: the next one is there when one ends
-_UPLOAD_TIMEOUT_S = (
-    60.0  # how long a worker waits for its uploads before it reports a job
-)
+_JOBS_PER_WORKER = 2  # the next one is there when one ends
+_UPLOAD_TIMEOUT_S = 60.0  # a worker reports its job after that at the latest
 
 
 class Cluster:
-    """A scheduler that others started, and whose workers have imagen_nb.
+    """A Dask scheduler that others started, and whose workers have imagen_nb.
 
-    Invariant: jobs of a worker that is lost are given to others, by Dask. The cluster itself, and a
-    client that was given, stay.
+    Invariant: jobs of a worker that is lost are given to others, by Dask. The cluster
+    itself, and a client that was given, are left open.
     """
 
     def __init__(
-        self, dask: str | Client, way: ExecutionOptions, environment: Mapping[str, str]
+        self,
+        dask: str | Client,
+        options: ExecutionOptions,
+        environment: Mapping[str, str],
     ) -> None:
-        """Raises `UsageError` when there is no such scheduler, or Dask is not installed."""
-        self._given = not isinstance(dask, str)
+        """Connect to the scheduler.
+
+        Raises `UsageError` if there is none at the address, or Dask is not installed.
+
+        Args:
+            dask: the scheduler's address, or a client of it.
+            options: how the notebooks are run.
+            environment: variables to add to the workers' own, for this batch only.
+        """
+        self._own_client = isinstance(dask, str)
         self._client = _connect_to_scheduler(dask) if isinstance(dask, str) else dask
-        self._said = self._client.scatter(way.written(), broadcast=True, hash=False)
+        self._options = self._client.scatter(
+            options.to_json(), broadcast=True, hash=False
+        )
         self._environment = dict(environment)
         self._running: dict[Future[ExecutedNotebook], Any] = {}
         self._lock = threading.Lock()
-        self._tries = 0
+        self._submitted = 0
 
     @property
     def at_once(self) -> int:
-        """How many jobs to give it: two for each worker that there is by now, or one to wait."""
-        return max(
-            1,
-            _JOBS_PER_WORKER
-            * len(self._client.scheduler_info(n_workers=-1)["workers"]),
-        )
+        """Two jobs for each worker that there is by now; one, if none has come yet."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return max(1, _JOBS_PER_WORKER * len(workers))
 
     def run(self, job: Job) -> Future[ExecutedNotebook]:
-        """What it ran, in a while. The future's exception is `Lost` where that is nothing."""
-        self._tries += 1
-        there = self._client.submit(
-            run_job_on_worker, asdict(job), self._said, self._environment, pure=False,
-            key=f"imagen-{job.name}-{self._tries}",
-        )  # fmt: skip
-        here: Future[ExecutedNotebook] = Future()
-        here.set_running_or_notify_cancel()  # nobody here knows which of them have begun
-        self._running[here] = there
-        there.add_done_callback(functools.partial(self._ended, here))
-        return here
+        """Return a future of the executed notebook; its exception may be `JobLost`."""
+        self._submitted += 1
+        dask_future = self._client.submit(
+            run_job_on_worker,
+            asdict(job),
+            self._options,
+            self._environment,
+            pure=False,
+            key=f"imagen-{job.name}-{self._submitted}",
+        )
+        future: Future[ExecutedNotebook] = Future()
+        # It cannot be cancelled: nobody here knows which jobs have begun.
+        future.set_running_or_notify_cancel()
+        self._running[future] = dask_future
+        dask_future.add_done_callback(functools.partial(self._ended, future))
+        return future
 
-    def _ended(self, here: Future[ExecutedNotebook], there: Any) -> None:
-        """Pass on what came back, unless the job was taken back."""
+    def _ended(self, future: Future[ExecutedNotebook], dask_future: Any) -> None:
+        """Pass on what came back, unless the job was taken back by `kill`."""
+        executed, lost = None, None
         try:
-            ran, lost = ExecutedNotebook(**there.result()), None
-        except Exception as error:  # of the cluster: the notebook's own are in it
-            ran, lost = None, JobLost(f"{type(error).__name__}: {error}")
+            executed = ExecutedNotebook(**dask_future.result())
+        except Exception as error:  # of the cluster; the notebook's own are in it
+            lost = JobLost(f"{type(error).__name__}: {error}")
         with self._lock:
-            if self._running.pop(here, None) is None:
+            if self._running.pop(future, None) is None:
                 return
-        if ran:
-            here.set_result(ran)
+        if executed:
+            future.set_result(executed)
         else:
-            here.set_exception(lost)
+            future.set_exception(lost)
 
     def close(self) -> None:
-        """Leave the cluster, after the jobs that run."""
-        if not self._given:
+        """Leave the cluster."""
+        if self._own_client:
             self._client.close()
 
     def kill(self) -> None:
-        """Take all jobs back; a notebook that runs at the moment is not waited for."""
+        """Take all jobs back; notebooks that run at the moment are not waited for."""
         with self._lock:
             running, self._running = self._running, {}
         self._client.cancel([*running.values()], force=True)
-        for here in running:
-            here.set_exception(JobLost("interrupted"))
+        for future in running:
+            future.set_exception(JobLost("interrupted"))
 
 
 def _connect_to_scheduler(address: str) -> Client:
@@ -117,54 +131,55 @@ def _connect_to_scheduler(address: str) -> Client:
         ) from None
 
 
-# Of a worker process: notebooks run one at a time, all in the thread that knows the warm kernel.
+# In a worker process, notebooks run one at a time, all in the same thread: the warm
+# kernel's connection belongs to it.
 _JOB_THREAD = ThreadPoolExecutor(1, thread_name_prefix="imagen-batch-job")
 
 
 def run_job_on_worker(
-    job: Mapping[str, Any], way: Mapping[str, Any], environment: Mapping[str, str]
+    job: Mapping[str, Any], options: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Run a job in this worker process; its pictures are in the cloud before it is reported."""
-    return asdict(
-        _JOB_THREAD.submit(
-            _run_and_upload, Job(**job), ExecutionOptions.read(way), environment
-        ).result()
+    """Run a job in this worker process of a cluster, and upload its pictures.
+
+    The arguments are `Job`, `ExecutionOptions` and variables of the environment, and
+    what is returned is an `ExecutedNotebook`, all of them as JSON values. Raises
+    `UsageError` if the notebook's kernel is not installed here.
+    """
+    done = _JOB_THREAD.submit(
+        _run_and_upload, Job(**job), ExecutionOptions.from_json(options), environment
     )
+    return asdict(done.result())
 
 
 def _run_and_upload(
-    job: Job, way: ExecutionOptions, environment: Mapping[str, str]
+    job: Job, options: ExecutionOptions, environment: Mapping[str, str]
 ) -> ExecutedNotebook:
     with _temporary_environment(environment):
-        require_kernel(way.template)
-        ran = run_job(job, way)
-        said = outcome_of_notebook(ran.notebook)
-        return replace(
-            ran,
-            pending=_upload_pictures(
-                {path for _, path in said.pictures} if said else set()
-            ),
-        )
+        require_kernel(options.template)
+        executed = run_job(job, options)
+        outcome = outcome_of_notebook(executed.text)
+        paths = {path for _, path in outcome.pictures} if outcome else set()
+        return replace(executed, pending=_upload_pictures(paths))
 
 
 @contextmanager
-def _temporary_environment(more: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with these variables, of this batch only."""
+def _temporary_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Add the variables to this process's environment, and take them out again."""
     before = dict(os.environ)
-    os.environ.update(more)
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in more:
+        for name in variables:
             os.environ.pop(name)
         os.environ.update(before)
 
 
 def _upload_pictures(paths: set[str]) -> int:
-    """Copy these pictures' folders to the cloud; how many pictures have to wait here."""
+    """Upload these pictures; return how many have to wait on this machine."""
     from imagen_nb.batch.running.uploads import Uploads
     from imagen_nb.config.settings import load_settings
 
     with Uploads(load_settings(), None) as uploads:
-        uploads.wanted(paths)
+        uploads.add(paths)
         return uploads.send(_UPLOAD_TIMEOUT_S).pending

@@ -1,4 +1,4 @@
-"""Gives jobs to whoever runs them and takes back what they ran; stops when it is asked to."""
+"""Plans a batch, gives its jobs to a runner and takes back the executed notebooks."""
 
 from __future__ import annotations
 
@@ -30,92 +30,97 @@ if TYPE_CHECKING:
     from imagen_nb.batch.jobs.tables import JobsSource
 
 
-class JobLost(Exception):  # noqa: N818 - it is written down, never raised to users
-    """A job that nobody could run to its end: its worker died, or it could not be begun."""
+class JobLost(Exception):  # noqa: N818 - it is recorded, never raised to users
+    """A job was not run to its end: its worker died, or it could not be begun."""
 
 
 class Runner(Protocol):
-    """Who runs jobs: processes of this machine, or a cluster."""
+    """Runs jobs: processes of this machine, or a cluster."""
 
     @property
     def at_once(self) -> int:
-        """How many jobs to give it at the same time, by now."""
+        """How many jobs to give it at the same time; a cluster may grow."""
 
     def run(self, job: Job) -> Future[ExecutedNotebook]:
-        """What it ran, in a while. The future's exception is `Lost` where that is nothing."""
+        """Return a future of the executed notebook; its exception may be `JobLost`."""
 
     def close(self) -> None:
-        """End what was started, after the jobs that run."""
+        """End what was started, after the present jobs."""
 
     def kill(self) -> None:
-        """End what was started, now; jobs that run are lost."""
+        """End what was started, now; present jobs are lost."""
 
 
 class Loop:
-    """Runs jobs, those that fail up to `retry` times more.
+    """Runs jobs; those that fail up to `retry` times more.
 
-    Invariant: each job is at one worker at a time. After the first interrupt, or with `fail_fast`
-    after a failure, no job is begun; after the second interrupt those that run are lost.
+    Invariant: each job is at one worker at a time. After the first interrupt, or with
+    `fail_fast` after a failure, no job is begun; after the second interrupt those that
+    run are lost.
     """
 
     def __init__(
-        self, runner: Runner, way: ExecutionOptions, retry: int, fail_fast: bool
+        self, runner: Runner, options: ExecutionOptions, retry: int, fail_fast: bool
     ) -> None:
         self.interrupts = 0
-        self._runner, self._way = runner, way
+        self._runner, self._options = runner, options
         self._retry, self._fail_fast = retry, fail_fast
         self._stopping = False
         self._running: dict[Future[ExecutedNotebook], Job] = {}
-        self._tried: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
 
     def results(
         self, jobs: Iterable[Job]
     ) -> Iterator[tuple[Job, ExecutedNotebook, Outcome]]:
-        """Each job that ended for good, as it does."""
+        """Run the jobs; yield each when it has ended and is not to be retried."""
         waiting = deque(jobs)
         while True:
-            while (
-                waiting
-                and not self._stopping
-                and len(self._running) < self._runner.at_once
-            ):
-                job = waiting.popleft()
-                self._running[self._runner.run(job)] = job
+            self._begin_jobs(waiting)
             if not self._running:
                 return
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 job = self._running.pop(future)
-                ran = self._ran(future, job)
-                if ran and not self._again(job, ran[1]):
-                    yield job, *ran
-                elif ran:
+                result = self._result(future, job)
+                if result is None:
+                    continue
+                executed, outcome = result
+                if self._is_to_be_retried(job, outcome):
                     waiting.append(job)
+                else:
+                    yield job, executed, outcome
 
-    def _ran(
+    def _begin_jobs(self, waiting: deque[Job]) -> None:
+        while waiting and not self._stopping:
+            if len(self._running) >= self._runner.at_once:
+                return
+            job = waiting.popleft()
+            self._running[self._runner.run(job)] = job
+
+    def _result(
         self, future: Future[ExecutedNotebook], job: Job
     ) -> tuple[ExecutedNotebook, Outcome] | None:
-        """What the job gave; None when it was taken back."""
+        """Return what the job gave; None if it was cancelled."""
         try:
-            ran = future.result()
+            executed = future.result()
         except CancelledError:
             return None
         except JobLost as lost:
             if self.interrupts > 1:
                 return None
-            ran = make_failed_notebook(job, self._way, str(lost))
-        said = outcome_of_notebook(ran.notebook)
-        if said is None:
+            executed = make_failed_notebook(job, self._options, str(lost))
+        outcome = outcome_of_notebook(executed.text)
+        if outcome is None:
             raise AssertionError(
                 f"the notebook of {job.name} does not say what became of it"
             )
-        return ran, said
+        return executed, outcome
 
-    def _again(self, job: Job, said: Outcome) -> bool:
-        """Whether to run it once more."""
-        if said.status != FAILED or self._stopping:
+    def _is_to_be_retried(self, job: Job, outcome: Outcome) -> bool:
+        """Count a failure, and stop all after it with `fail_fast`."""
+        if outcome.status != FAILED or self._stopping:
             return False
-        self._tried[job.key] += 1
-        if self._tried[job.key] <= self._retry:
+        self._failures[job.key] += 1
+        if self._failures[job.key] <= self._retry:
             return True
         if self._fail_fast:
             self._stop()
@@ -128,7 +133,10 @@ class Loop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Ctrl-C stops it, instead of being raised wherever this process is at the moment."""
+        """Let Ctrl-C stop the loop, instead of being raised at any line of the process.
+
+        Only the main thread can; in another one it does nothing.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -149,7 +157,13 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """All jobs, those to run now, and what became of jobs in earlier runs, by key."""
+    """What a batch will run.
+
+    Attributes:
+        jobs: all of them, in the table's order.
+        todo: those to run now.
+        before: what became of jobs in earlier runs, by key.
+    """
 
     jobs: Sequence[Job]
     todo: Sequence[Job]
@@ -157,30 +171,37 @@ class BatchPlan:
 
     @property
     def summary(self) -> str:
-        """In words."""
+        """The counts in words, such as `3 jobs, 1 done before, 2 to run`."""
         done = sum(one.status == DONE for one in self.before.values())
-        again = len(self.before) - done
-        count = len(self.jobs)
-        parts = [
-            f"{count} job{'s' if count != 1 else ''}",
-            f"{done} done before" if done else "",
-        ]
-        parts += [f"{again} failed before" if again else "", f"{len(self.todo)} to run"]
-        return ", ".join(filter(None, parts))
+        failed = len(self.before) - done
+        parts = [f"{len(self.jobs)} job{'s' if len(self.jobs) != 1 else ''}"]
+        if done:
+            parts.append(f"{done} done before")
+        if failed:
+            parts.append(f"{failed} failed before")
+        return ", ".join([*parts, f"{len(self.todo)} to run"])
 
 
 def make_batch_plan(
-    source: JobsSource, made: Template, folder: BatchFolder, limit: int | None = None
+    source: JobsSource,
+    template: Template,
+    folder: BatchFolder,
+    limit: int | None = None,
 ) -> BatchPlan:
-    """The jobs, and which of them are still to run: those without a notebook that says done.
+    """Return the plan: jobs whose notebook in the folder is done are not run again.
 
-    Raises `UsageError` for jobs that the notebook cannot take.
+    At most `limit` jobs are run. Raises `UsageError` for jobs that the notebook cannot
+    take.
     """
     if limit is not None and limit < 0:
         raise UsageError(f"limit must be 0 or more, not {limit}")
-    listed = make_jobs(source, made)
-    before = {job.key: found for job in listed if (found := folder.outcome(job))}
-    missing = [
-        job for job in listed if job.key not in before or before[job.key].status != DONE
-    ]
-    return BatchPlan(listed, missing[:limit], before)
+    jobs = make_jobs(source, template)
+    before: dict[str, Outcome] = {}
+    todo = []
+    for job in jobs:
+        outcome = folder.outcome(job)
+        if outcome:
+            before[job.key] = outcome
+        if outcome is None or outcome.status != DONE:
+            todo.append(job)
+    return BatchPlan(jobs, todo[:limit], before)

@@ -1,4 +1,4 @@
-"""A batch: what is missing of a table of jobs is run, and one table says what became of all."""
+"""Runs the missing jobs of a table, and writes one table of what became of all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb._version import __version__
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.batch.jobs.jobs import Job
-from imagen_nb.batch.jobs.notebook import load_template, require_kernel
+from imagen_nb.batch.jobs.notebook import Template, load_template, require_kernel
 from imagen_nb.batch.results.executed import (
     FAILED,
     WARM_ENGINE,
@@ -84,41 +84,45 @@ def run_batch(
     notebooks: str | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Run a notebook once for each job, and give one table of what became of them.
+    """Run a notebook once for each job, and return one table of what became of them.
 
-    Only jobs that no earlier run into the same folder finished are run. The folder gets each
-    executed notebook, results.parquet and results.csv, batch.json and index.html. A notebook that
-    fails is kept with its traceback, and the others go on. After Ctrl-C the current jobs are
-    finished; after a second one they are ended.
+    Only jobs that no earlier run into the same folder finished are run. The folder gets
+    each executed notebook, results.parquet and results.csv, batch.json and index.html.
+    A notebook that fails is kept with its traceback, and the others go on. After Ctrl-C
+    the current jobs are finished; after a second one they are ended.
 
     Args:
-        jobs: a table (.csv, .tsv, .jsonl, .json, .yaml, .parquet, a DataFrame, a list of mappings),
-            one job a row, or a grid: a mapping of the parameters' names to values.
+        jobs: a table (.csv, .tsv, .jsonl, .json, .yaml, .parquet, a DataFrame, a list
+            of mappings), one job a row, or a grid: a mapping of the parameters' names
+            to values.
         notebook: it has a cell tagged `parameters`; our own `batch.ipynb` unless given.
         output: the batch's folder. Pictures go where the notebook keeps them.
-        workers: processes, each with a warm kernel, and with its own GPU where there are some.
+        workers: processes, each with a warm kernel, and with its own GPU where there
+            are some.
         retry: how often a job that fails is run again, at most.
         limit: run at most so many of the jobs that are left.
         fail_fast: begin no job after one has failed for good.
         timeout: seconds that a notebook may take.
-        warm: keep kernels and loaded models from one notebook to the next; else each notebook has
-            a fresh kernel.
+        warm: keep kernels and loaded models from one notebook to the next; else each
+            notebook has a fresh kernel.
         memory: bytes that a warm kernel may weigh before it is replaced.
         cloud: False copies nothing to the cloud; None follows the configuration.
         config: the configuration file, for the notebooks too.
-        dask: a Dask scheduler's address, `tcp://…:8786`, or a Client: the jobs run on its workers,
-            one warm kernel in each worker process, instead of in processes of this machine.
+        dask: a Dask scheduler's address, `tcp://…:8786`, or a Client: the jobs run on
+            its workers, one warm kernel in each worker process, instead of in processes
+            of this machine.
         notebooks: where executed notebooks are kept, any URL that fsspec knows, such as
             `s3://bucket/runs`; in the folder unless given.
-        progress: True or False shows or hides the bar; None shows it where somebody looks.
+        progress: True or False shows or hides the bar; None shows it where somebody
+            looks.
 
     Returns:
-        One row a job: its parameters, `status` (done, failed, not run), `error`, `duration_s`
-        (seconds), `picture_ids`, `paths`, `notebook`.
+        One row a job: its parameters, `status` (done, failed, not run), `error`,
+        `duration_s` (seconds), `picture_ids`, `paths`, `notebook`.
 
     Raises:
-        UsageError: for jobs that the notebook cannot take, or a kernel that is not installed; none
-            was run then.
+        UsageError: for jobs that the notebook cannot take, or a kernel that is not
+            installed; none was run then.
         StorageError: when the folder cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the table is written.
 
@@ -126,87 +130,105 @@ def run_batch(
         >>> results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"})
     """
     options = BatchOptions(
-        workers, retry, fail_fast, timeout, warm, memory, cloud,
-        None if config is None else Path(config), dask, progress,
-    )  # fmt: skip
+        workers,
+        retry,
+        fail_fast,
+        timeout,
+        warm,
+        memory,
+        cloud,
+        None if config is None else Path(config),
+        dask,
+        progress,
+    )
     folder = BatchFolder(output, notebooks)
-    with folder.held():
-        way = _execution_options(notebook, options)
-        todo = make_batch_plan(jobs, way.template, folder, limit)
-        if todo.before:
-            print_notice(todo.summary)
-        outcomes, interrupted = _run_plan(todo, way, folder, options)
+    with folder.locked():
+        template = _template_to_run(notebook, dask)
+        plan = make_batch_plan(jobs, template, folder, limit)
+        if plan.before:
+            print_notice(plan.summary)
+        outcomes, interrupted = _run_plan(plan, template, folder, options)
     if interrupted:
         raise KeyboardInterrupt
-    return folder.frame(todo.jobs, outcomes)
+    return folder.frame(plan.jobs, outcomes)
 
 
 def plan_batch(
-    jobs: JobsSource, notebook: Path | str | None, output: Path | str, *,
-    limit: int | None = None, notebooks: str | None = None,
-) -> BatchPlan:  # fmt: skip
-    """What `run_batch` would do. Errors are its errors, and nothing is written."""
-    return make_batch_plan(
-        jobs, load_template(notebook), BatchFolder(output, notebooks), limit
-    )
+    jobs: JobsSource,
+    notebook: Path | str | None,
+    output: Path | str,
+    *,
+    limit: int | None = None,
+    dask: str | Client | None = None,
+    notebooks: str | None = None,
+) -> BatchPlan:
+    """Return what `run_batch` would do with these arguments, and write nothing.
+
+    Raises the errors of `run_batch`, except that no Dask scheduler is asked.
+    """
+    template = _template_to_run(notebook, dask)
+    return make_batch_plan(jobs, template, BatchFolder(output, notebooks), limit)
 
 
-def _execution_options(
-    notebook: Path | str | None, options: BatchOptions
-) -> ExecutionOptions:
-    engine = {"memory": options.memory} if options.warm and options.memory else {}
-    read = load_template(notebook)
-    if options.dask is None:  # else it is the workers' to have
-        require_kernel(read)
-    return ExecutionOptions(
-        read, WARM_ENGINE if options.warm else None, options.timeout, engine
-    )
+def _template_to_run(
+    notebook: Path | str | None, dask: str | Client | None
+) -> Template:
+    """Load the notebook, and require its kernel on this machine if it runs here."""
+    template = load_template(notebook)
+    if dask is None:
+        require_kernel(template)
+    return template
 
 
 def _run_plan(
-    planned: BatchPlan,
-    way: ExecutionOptions,
-    folder: BatchFolder,
-    options: BatchOptions,
+    plan: BatchPlan, template: Template, folder: BatchFolder, options: BatchOptions
 ) -> tuple[dict[str, Outcome], bool]:
-    """Run what is to be run, and write what became of all, whatever happens."""
-    outcomes = dict(planned.before)
-    began = datetime.now(UTC)
+    """Run the jobs, and write what became of all of them, even if an error is raised.
+
+    Returns the outcomes by the jobs' keys, and whether the user interrupted.
+    """
+    outcomes = dict(plan.before)
+    started_at = datetime.now(UTC)
+    interrupts = 0
     try:
-        interrupts = (
-            _run_jobs(planned.todo, way, folder, options, outcomes)
-            if planned.todo
-            else 0
-        )
+        if plan.todo:
+            execution = _execution_options(template, options)
+            interrupts = _run_jobs(plan.todo, execution, folder, options, outcomes)
     finally:
-        _write_results(
-            planned.jobs, outcomes, way, folder, _batch_facts(way, options, began)
-        )
+        facts = _batch_facts(template, options, started_at)
+        _write_results(plan.jobs, outcomes, folder, facts)
     return outcomes, interrupts > 0
+
+
+def _execution_options(template: Template, options: BatchOptions) -> ExecutionOptions:
+    if not options.warm:
+        return ExecutionOptions(template, None, options.timeout)
+    engine_options = {"memory": options.memory} if options.memory else {}
+    return ExecutionOptions(template, WARM_ENGINE, options.timeout, engine_options)
 
 
 def _run_jobs(
     todo: Sequence[Job],
-    way: ExecutionOptions,
+    execution: ExecutionOptions,
     folder: BatchFolder,
     options: BatchOptions,
     outcomes: dict[str, Outcome],
 ) -> int:
-    """Run the jobs, filling `outcomes`; how often the user interrupted."""
-    runner = _make_runner(len(todo), way, options)
-    loop = Loop(runner, way, options.retry, options.fail_fast)
+    """Run the jobs and add to `outcomes`; return how often the user interrupted."""
+    runner = _make_runner(len(todo), execution, options)
+    loop = Loop(runner, execution, options.retry, options.fail_fast)
     uploads = Uploads(load_settings(None, options.config), options.cloud)
     pending = 0
-    with ExitStack() as ending, loop.listening():
-        ending.enter_context(uploads)
-        ending.callback(runner.close)
-        bar = ending.enter_context(JobsBar(len(todo), options.progress))
-        for job, ran, outcome in loop.results(todo):
-            folder.keep(job, ran)
+    with ExitStack() as stack, loop.listening():
+        stack.enter_context(uploads)
+        stack.callback(runner.close)
+        bar = stack.enter_context(JobsBar(len(todo), options.progress))
+        for job, executed, outcome in loop.results(todo):
+            folder.keep(job, executed)
             outcomes[job.key] = outcome
-            uploads.wanted(path for _, path in outcome.pictures)
+            uploads.add(path for _, path in outcome.pictures)
             bar.ended(outcome.status == FAILED)
-            pending += ran.pending
+            pending += executed.pending
         if not loop.interrupts:
             uploads.finish()
     if pending:
@@ -216,82 +238,90 @@ def _run_jobs(
     return loop.interrupts
 
 
-def _make_runner(jobs: int, way: ExecutionOptions, options: BatchOptions) -> Runner:
+def _make_runner(
+    count: int, execution: ExecutionOptions, options: BatchOptions
+) -> Runner:
+    """Return a cluster, or as many workers as are requested and have a job to run."""
+    variables = _kernel_environment(options)
     if options.dask is not None:
-        return Cluster(options.dask, way, _kernel_environment(options))
-    return Workers(
-        min(options.workers, jobs), way, {**os.environ, **_kernel_environment(options)}
-    )
+        return Cluster(options.dask, execution, variables)
+    return Workers(min(options.workers, count), execution, {**os.environ, **variables})
 
 
 def _kernel_environment(options: BatchOptions) -> dict[str, str]:
-    """What the notebooks' kernels are told, by their environment."""
-    told = {}
+    """Return the variables by which the notebooks' kernels follow the options."""
+    variables = {}
     if options.config:
-        told["IMAGEN_CONFIG"] = str(absolute_path(options.config))
+        variables["IMAGEN_CONFIG"] = str(absolute_path(options.config))
     if options.cloud is False:
-        told[environment_name("output.cloud_sync")] = "off"
-    return told
+        variables[environment_name("output.cloud_sync")] = "off"
+    return variables
 
 
 def _batch_facts(
-    way: ExecutionOptions, options: BatchOptions, began: datetime
+    template: Template, options: BatchOptions, started_at: datetime
 ) -> dict[str, Any]:
-    """What batch.json says of how it was run."""
-    names = ("papermill", "nbclient")
+    """Return what batch.json records of the run."""
+    libraries = {name: version(name) for name in ("papermill", "nbclient")}
     return {
-        "notebook": way.template.name,
-        "notebook_sha256": way.template.digest,
-        "started_at": began.isoformat(),
+        "notebook": template.name,
+        "notebook_sha256": template.digest,
+        "started_at": started_at.isoformat(),
         "ended_at": datetime.now(UTC).isoformat(),
         "options": {
-            "workers": options.workers, "retry": options.retry, "fail_fast": options.fail_fast,
-            "timeout": options.timeout, "warm": options.warm,
+            "workers": options.workers,
+            "retry": options.retry,
+            "fail_fast": options.fail_fast,
+            "timeout": options.timeout,
+            "warm": options.warm,
         },
-        "versions": {"imagen_nb": __version__, **dict(library_versions())}
-        | {name: version(name) for name in names},
-    }  # fmt: skip
+        "versions": {"imagen_nb": __version__, **dict(library_versions()), **libraries},
+    }
 
 
 def _write_results(
-    jobs: Sequence[Job], outcomes: Mapping[str, Outcome], way: ExecutionOptions, folder: BatchFolder,
+    jobs: Sequence[Job],
+    outcomes: Mapping[str, Outcome],
+    folder: BatchFolder,
     facts: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """The table, batch.json and the page."""
+) -> None:
+    """Write the table, batch.json and the page."""
     table = folder.frame(jobs, outcomes)
     folder.write_table(table)
-    counts = Counter(table["status"])
-    folder.write_facts(
-        {**facts, "jobs": len(jobs), "statuses": dict(sorted(counts.items()))}
-    )
-    folder.write_page(batch_page(folder, jobs, outcomes, way.template.name))
+    statuses = dict(sorted(Counter(table["status"]).items()))
+    folder.write_facts({**facts, "jobs": len(jobs), "statuses": statuses})
+    folder.write_page(batch_page(folder, jobs, outcomes, facts["notebook"]))
 
 
 class JobsBar:
-    """A bar over jobs, in terminals and notebooks; elsewhere silent, unless `shown`."""
+    """A progress bar over jobs, in terminals and notebooks; elsewhere silent."""
 
     def __init__(self, total: int, shown: bool | None = None) -> None:
+        """Show the bar. `shown`: True or False decides, instead of where this runs."""
         from tqdm.auto import tqdm
 
         disable = None if shown is None else not shown
         if in_notebook() and shown is None:
             disable = False
         self._bar = tqdm(
-            total=total, desc="batch", unit="job", disable=disable, leave=False,
-            bar_format="{desc}: {n_fmt}/{total_fmt} |{bar:20}| {remaining} left{postfix}",
-
-        )  # fmt: skip
+            total=total,
+            desc="batch",
+            unit="job",
+            disable=disable,
+            leave=False,
+            bar_format="{desc}: {n_fmt}/{total_fmt} |{bar:20}| "
+            "{remaining} left{postfix}",
+        )
         self._began, self._failed = time.monotonic(), 0
 
     def ended(self, failed: bool) -> None:
-        """One more job has ended."""
+        """Count one more job that has ended, and show the rate."""
         self._failed += failed
         minutes = max(time.monotonic() - self._began, 1e-9) / 60
-        rate = f"{(self._bar.n + 1) / minutes:.1f} jobs/min"
-        failures = f"{self._failed} failed" if self._failed else ""
-        self._bar.set_postfix_str(
-            ", ".join(filter(None, (rate, failures))), refresh=False
-        )
+        parts = [f"{(self._bar.n + 1) / minutes:.1f} jobs/min"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        self._bar.set_postfix_str(", ".join(parts), refresh=False)
         self._bar.update()
 
     def __enter__(self) -> JobsBar:

@@ -1,7 +1,7 @@
-"""Copies a batch's pictures to the cloud while it runs, and what is left at its end.
+"""Copies a batch's pictures to the cloud while it runs, and the rest at its end.
 
-A warm kernel closes its session with each notebook, sooner than a background upload begins: whoever
-runs the batch sends for all of them.
+A warm kernel closes its session after each notebook, before a background upload
+begins: the process that runs the batch uploads for all of them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _UPLOAD_INTERVAL_S = 10.0
 
 
 class Uploads:
-    """A thread that sends what waits in the folders it was told of, every ten seconds.
+    """A thread that uploads from the folders of a batch's pictures every ten seconds.
 
-    Invariant: nothing that goes wrong here is raised; one line on stderr says it, at the end.
+    Invariant: no error is raised here; `finish` prints one line on stderr.
     """
 
     def __init__(self, settings: Settings, cloud: bool | None) -> None:
-        """Starts nothing. With cloud=False, or without a Supabase, nothing is ever sent."""
+        """Start nothing yet. With cloud=False, or no Supabase, nothing is sent."""
         self._settings, self._cloud = settings, cloud
         self._studios: dict[Path, Studio] = {}
-        self._told, self._ending = threading.Event(), threading.Event()
+        self._pictures_added, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(
             target=self._run, daemon=True, name="imagen-batch-uploads"
         )
@@ -39,49 +39,46 @@ class Uploads:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._end()
+        self._stop_thread()
         for studio in self._studios.values():
             studio.close()
 
-    def wanted(self, pictures: Iterable[str]) -> None:
-        """There are new pictures at these paths."""
-        for folder in {Path(path).parent for path in pictures} - self._studios.keys():
+    def add(self, paths: Iterable[str]) -> None:
+        """Upload the pictures at these paths, and all that wait in their folders."""
+        for folder in {Path(path).parent for path in paths} - self._studios.keys():
             output = self._settings.output.model_copy(update={"dir": folder})
             settings = self._settings.model_copy(update={"output": output})
             studio = Studio(settings, background=False)
             if folder.is_dir() and studio.copies(self._cloud):
-                self._studios = {
-                    **self._studios,
-                    folder: studio,
-                }  # the thread may be reading
-        self._told.set()
+                # A new dictionary: the thread may be reading the old one.
+                self._studios = {**self._studios, folder: studio}
+        self._pictures_added.set()
 
     def finish(self) -> None:
-        """Send what is left, and say what could not be sent."""
-        self._end()
+        """Upload the rest, and print a line on stderr if some could not be sent."""
+        self._stop_thread()
         report = self.send(None)
         if report.trouble or report.failed or report.pending:
-            why = f": {report.trouble}" if report.trouble else ""
+            reason = f": {report.trouble}" if report.trouble else ""
             print_notice(
-                f"cloud sync: {len(report.failed)} pictures failed and {report.pending} are "
-                f"pending{why}; all are kept, `imagen sync` tries again"
+                f"cloud sync: {len(report.failed)} pictures failed and "
+                f"{report.pending} are pending{reason}; all are kept, "
+                "`imagen sync` tries again"
             )
 
     def send(self, timeout: float | None) -> SyncReport:
-        """Send what waits now, for at most so many seconds a folder."""
-        return sum(
-            (_sync_studio(studio, timeout) for studio in self._studios.values()),
-            SyncReport(),
-        )
+        """Upload now, for at most `timeout` seconds a folder; None for no limit."""
+        reports = (_sync_studio(studio, timeout) for studio in self._studios.values())
+        return sum(reports, SyncReport())
 
-    def _end(self) -> None:
+    def _stop_thread(self) -> None:
         self._ending.set()
         self._thread.join()
 
     def _run(self) -> None:
         while not self._ending.wait(_UPLOAD_INTERVAL_S):
-            if self._told.is_set():
-                self._told.clear()
+            if self._pictures_added.is_set():
+                self._pictures_added.clear()
                 self.send(_UPLOAD_INTERVAL_S)
 
 

@@ -1,6 +1,7 @@
-"""Worker processes on this machine, each with its own warm kernel, and its own GPU where there are.
+"""Worker processes of this machine, each with a warm kernel, and a GPU if any.
 
-A process and not a thread: papermill changes the working directory of the process it runs in.
+They are processes and not threads: papermill changes the working directory of the
+process that it runs in.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -21,30 +22,30 @@ from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import ExecutedNotebook, ExecutionOptions
 from imagen_nb.batch.running.loop import JobLost
 
-_TIMEOUT_GRACE_S = 30.0  # seconds beyond the timeout that a worker has to say that its job took too long
+_TIMEOUT_GRACE_S = 30.0  # in which a worker reports itself that its job took too long
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Workers:
-    """A fixed number of processes. Invariant: after `close` or `kill` none of them runs.
+    """A fixed number of worker processes; each has a slot, from 0 to `count` - 1.
 
-    `run` gives jobs to whichever is free. A worker that died is replaced for the next job.
+    `run` gives a job to a worker that is free; one that died is replaced for the next
+    job. Invariant: after `close` or `kill` none of them runs.
     """
 
     def __init__(
-        self, count: int, way: ExecutionOptions, environment: Mapping[str, str]
+        self, count: int, options: ExecutionOptions, environment: Mapping[str, str]
     ) -> None:
-        """Starts nothing: the first jobs do."""
-        self._way, self._environment = way, environment
+        """Start no process yet: the first jobs do. `environment`: all that they get."""
+        self._options, self._environment = options, environment
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="imagen-batch")
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for place in range(count):
-            self._free.put(place)
+        self._free_slots: SimpleQueue[int] = SimpleQueue()
+        for slot in range(count):
+            self._free_slots.put(slot)
         self._count, self._gpus = count, visible_gpus(environment)
-        self._running: dict[int, subprocess.Popen[str]] = {}
-        self._lock = (
-            threading.RLock()
-        )  # Ctrl-C may come while this very thread holds it
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        # Reentrant: the handler of Ctrl-C may run in the thread that holds it.
+        self._lock = threading.RLock()
         self._killed = False
 
     @property
@@ -53,22 +54,22 @@ class Workers:
         return self._count
 
     def run(self, job: Job) -> Future[ExecutedNotebook]:
-        """The job's executed notebook, in a while. Its exception is `Lost` where there is none."""
+        """Return a future of the executed notebook; its exception may be `JobLost`."""
         return self._pool.submit(self._run, job)
 
     def _run(self, job: Job) -> ExecutedNotebook:
-        place = self._free.get()
+        slot = self._free_slots.get()
         try:
-            return self._asked(place, job)
+            return self._run_in_slot(slot, job)
         finally:
-            self._free.put(place)
+            self._free_slots.put(slot)
 
-    def _asked(self, place: int, job: Job) -> ExecutedNotebook:
-        worker = self._worker(place)
-        with self._in_time(worker):
+    def _run_in_slot(self, slot: int, job: Job) -> ExecutedNotebook:
+        worker = self._worker(slot)
+        with self._killed_when_late(worker):
             line = _ask_worker(worker, job)
         if not line:
-            self._forget(place)
+            self._forget(slot)
             _wait_until_gone(worker)
             raise JobLost(f"its worker died (exit code {worker.returncode})")
         answer = json.loads(line)
@@ -77,76 +78,78 @@ class Workers:
         return ExecutedNotebook(**answer)
 
     @contextmanager
-    def _in_time(self, worker: subprocess.Popen[str]) -> Iterator[None]:
-        """Ends a worker that does not notice itself that its job takes too long."""
-        if self._way.timeout is None:
+    def _killed_when_late(self, worker: subprocess.Popen[str]) -> Iterator[None]:
+        """Kill the worker if it does not report itself that its job takes too long."""
+        if self._options.timeout is None:
             yield
             return
-        watch = threading.Timer(self._way.timeout + _TIMEOUT_GRACE_S, worker.kill)
-        watch.daemon = True
-        watch.start()
+        timer = threading.Timer(self._options.timeout + _TIMEOUT_GRACE_S, worker.kill)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            watch.cancel()
+            timer.cancel()
 
-    def _worker(self, place: int) -> subprocess.Popen[str]:
+    def _worker(self, slot: int) -> subprocess.Popen[str]:
         with self._lock:
             if self._killed:
                 raise JobLost("interrupted")
-            if place not in self._running:
-                self._running[place] = self._started(place)
-            return self._running[place]
+            if slot not in self._processes:
+                self._processes[slot] = self._start_worker(slot)
+            return self._processes[slot]
 
-    def _started(self, place: int) -> subprocess.Popen[str]:
+    def _start_worker(self, slot: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "imagen_nb.batch.running.worker"], text=True, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            env={**self._environment, **self._share(place)},
-        )  # fmt: skip
-        print(json.dumps(self._way.written()), file=process.stdin, flush=True)
+            [sys.executable, "-m", "imagen_nb.batch.running.worker"],
+            text=True,
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**self._environment, **self._share(slot)},
+        )
+        print(json.dumps(self._options.to_json()), file=process.stdin, flush=True)
         return process
 
-    def _share(self, place: int) -> dict[str, str]:
-        """A worker's part of the machine: one GPU, and its number of the CPU's threads."""
+    def _share(self, slot: int) -> dict[str, str]:
+        """Return the variables for one GPU, and for a worker's part of the CPU."""
         share = {}
         if self._gpus:
-            share["CUDA_VISIBLE_DEVICES"] = self._gpus[place % len(self._gpus)]
+            share["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
         if self._count > 1:
             threads = str(max(1, usable_cores() // self._count))
-            share |= {
-                name: threads
-                for name in _THREAD_VARIABLES
-                if name not in self._environment
-            }
+            for name in _THREAD_VARIABLES:
+                if name not in self._environment:
+                    share[name] = threads
         return share
 
-    def _forget(self, place: int) -> None:
+    def _forget(self, slot: int) -> None:
         with self._lock:
-            self._running.pop(place, None)
+            self._processes.pop(slot, None)
 
     def close(self) -> None:
-        """End the workers, after the jobs that they are at."""
+        """End the workers after their present jobs."""
         self._pool.shutdown(wait=True)
-        self._ended(subprocess.Popen.terminate)
+        self._terminate_all()
 
     def kill(self) -> None:
         """End the workers now; their jobs are lost."""
         self._killed = True
-        self._ended(subprocess.Popen.terminate)
+        self._terminate_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ended(self, how: Callable[[subprocess.Popen[str]], None]) -> None:
+    def _terminate_all(self) -> None:
         with self._lock:
-            running, self._running = [*self._running.values()], {}
-        for process in running:
-            how(process)
-        for process in running:
+            processes, self._processes = [*self._processes.values()], {}
+        for process in processes:
+            process.terminate()
+        for process in processes:
             _wait_until_gone(process)
 
 
 def _ask_worker(worker: subprocess.Popen[str], job: Job) -> str:
-    """The worker's answer to a job; nothing when it died."""
+    """Return the worker's answer to a job; nothing if it died."""
     assert worker.stdout is not None
     try:
         print(json.dumps(asdict(job)), file=worker.stdin, flush=True)
@@ -156,6 +159,7 @@ def _ask_worker(worker: subprocess.Popen[str], job: Job) -> str:
 
 
 def _wait_until_gone(process: subprocess.Popen[str]) -> None:
+    """Wait five seconds for its end, then kill it, and close its pipes."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -168,21 +172,21 @@ def _wait_until_gone(process: subprocess.Popen[str]) -> None:
 
 
 def usable_cores() -> int:
-    """The processors that this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def visible_gpus(environment: Mapping[str, str]) -> Sequence[str]:
-    """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; none where none are."""
-    if (named := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [*filter(None, (part.strip() for part in named.split(",")))]
-    if not (tool := shutil.which("nvidia-smi")):
+    """Return the GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    names = environment.get("CUDA_VISIBLE_DEVICES")
+    if names is not None:
+        return [*filter(None, (part.strip() for part in names.split(",")))]
+    command = shutil.which("nvidia-smi")
+    if command is None:
         return []
-    listed = subprocess.run(
-        [tool, "--list-gpus"], capture_output=True, text=True, check=False
+    listing = subprocess.run(
+        [command, "--list-gpus"], capture_output=True, text=True, check=False
     )
-    return [str(number) for number, _ in enumerate(listed.stdout.splitlines())]
+    return [str(number) for number, _ in enumerate(listing.stdout.splitlines())]

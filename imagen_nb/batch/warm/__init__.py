@@ -1,1 +1,1 @@
-"""Kernels that stay warm between notebooks."""
+"""Kernels that stay warm from one notebook to the next, as an engine of papermill."""

@@ -1,4 +1,4 @@
-"""The papermill engine `imagen-warm`: one kernel for many notebooks; each finds it fresh."""
+"""The papermill engine `imagen-warm`: one kernel for many notebooks, fresh for each."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from papermill.utils import remove_args
 from imagen_nb.batch.warm import kernels
 from imagen_nb.batch.warm.kernels import Kernel
 
-_MIN_TIMEOUT_S = 0.001  # nbclient takes 0 for no limit at all
+_MIN_TIMEOUT_S = 0.001  # to nbclient, 0 means no limit at all
 
 
 class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
-    """Runs notebooks in this process's warm kernel; `papermill --engine imagen-warm` is enough."""
+    """Runs notebooks in the process's warm kernel: `papermill --engine imagen-warm`."""
 
     @classmethod
     def execute_managed_notebook(
@@ -39,12 +39,13 @@ class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
     ) -> NotebookNode:
         """Execute the notebook in the warm kernel; papermill calls this.
 
-        A notebook whose time is over, or whose kernel died, is marked as failed at the cell where
-        that happened, as one is whose cell raised, and is kept likewise.
+        If its time is over, or its kernel dies, the notebook is marked as failed at the
+        cell where that happened, as if the cell had raised, and is kept likewise.
 
         Args:
-            nb_man: the notebook, and what papermill notes about it.
-            kernel_name: which kernel; another one than the last notebook's replaces that.
+            nb_man: the notebook, and what papermill records of it.
+            kernel_name: which kernel; if it differs from the last notebook's, that
+                kernel is replaced.
             log_output: also log what cells print.
             stdout_file: also write there what cells print.
             stderr_file: also write there what cells print as errors.
@@ -54,18 +55,25 @@ class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
             memory: bytes of the kernel's resident memory above which it is replaced.
             **kwargs: options of nbclient's NotebookClient.
         """
-        more = remove_args(["input_path", "timeout", "startup_timeout"], **kwargs)
+        options = remove_args(["input_path", "timeout", "startup_timeout"], **kwargs)
         with kernels.warm_kernel(kernel_name, start_timeout, memory) as kernel:
             client = _WarmClient(
-                nb_man, kernel, execution_timeout or kwargs.get("timeout"), job_timeout,
-                kernel_name=kernel_name, log=logger, log_output=log_output,
-                stdout_file=stdout_file, stderr_file=stderr_file, **more,
-            )  # fmt: skip
+                nb_man,
+                kernel,
+                execution_timeout or kwargs.get("timeout"),
+                job_timeout,
+                kernel_name=kernel_name,
+                log=logger,
+                log_output=log_output,
+                stdout_file=stdout_file,
+                stderr_file=stderr_file,
+                **options,
+            )
             return client.execute()
 
 
 class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
-    """Papermill's client on a kernel that is there already and stays."""
+    """Papermill's client on a kernel that runs already, and goes on running."""
 
     def __init__(
         self,
@@ -75,19 +83,22 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
         job_s: float | None,
         **options: Any,
     ) -> None:
-        super().__init__(nb_man, km=kernel.manager, timeout_func=self._left, **options)
+        super().__init__(
+            nb_man, km=kernel.manager, timeout_func=self._seconds_left, **options
+        )
         self.kc, self._kernel = kernel.client, kernel
         self._cell_s, self._job_s = cell_s, job_s
         self._until = time.monotonic() + job_s if job_s else None
 
-    def _left(self, cell: NotebookNode) -> float | None:
+    def _seconds_left(self, cell: NotebookNode) -> float | None:
+        """Return the seconds that this cell may take; None for no limit."""
         limits = [self._cell_s] if self._cell_s and self._cell_s > 0 else []
         if self._until is not None:
             limits.append(max(self._until - time.monotonic(), _MIN_TIMEOUT_S))
         return min(limits, default=None)
 
     def execute(self, **kwargs: Any) -> NotebookNode:
-        """Every cell, without starting, asking or ending a kernel."""
+        """Execute every cell; unlike nbclient's, it starts and ends no kernel."""
         self.reset_execution_trackers()
         self.papermill_execute_cells()
         self.nb.metadata["language_info"] = dict(self._kernel.language_info)
@@ -97,7 +108,7 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
     def execute_cell(
         self, cell: NotebookNode, cell_index: int, **kwargs: Any
     ) -> NotebookNode:
-        """As nbclient does; a cell whose kernel is lost has failed like one that raised."""
+        """Execute a cell; a kernel that is lost makes it fail as if it had raised."""
         try:
             return super().execute_cell(cell, cell_index, **kwargs)
         except CellExecutionError as error:
@@ -105,19 +116,22 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
                 self._kernel.lost = "it was interrupted"
             raise
         except (CellTimeoutError, DeadKernelError) as error:
-            name, why = type(error).__name__, self._why(error)
-            self._kernel.lost = why
-            line = f"{name}: {why}"
+            name, reason = type(error).__name__, self._explain(error)
+            self._kernel.lost = reason
+            line = f"{name}: {reason}"
             cell.outputs.append(
-                new_output("error", ename=name, evalue=why, traceback=[line])
+                new_output("error", ename=name, evalue=reason, traceback=[line])
             )
-            raise CellExecutionError(line, name, why) from error
+            raise CellExecutionError(line, name, reason) from error
 
-    def _why(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         if isinstance(error, DeadKernelError):
             return "the kernel died in this cell (out of memory? os._exit? killed?)"
         if self._until is not None and time.monotonic() >= self._until:
-            return f"the notebook was stopped in this cell after {self._job_s:g} s (job_timeout)"
+            return (
+                "the notebook was stopped in this cell "
+                f"after {self._job_s:g} s (job_timeout)"
+            )
         if self._cell_s:
             return f"this cell was stopped after {self._cell_s:g} s (execution_timeout)"
         return str(error)

@@ -1,4 +1,4 @@
-"""The one warm kernel of a process: started, handed out notebook by notebook, replaced, ended."""
+"""The one warm kernel of a process: started, cleaned, replaced, ended."""
 
 from __future__ import annotations
 
@@ -25,123 +25,130 @@ from nbclient.exceptions import DeadKernelError
 
 from imagen_nb._version import __version__
 
-# papermill's own, which is not imported: it would import the engine, and that this module.
+# papermill is not imported: it would import the engine, and the engine this module.
 _papermill_logger = logging.getLogger("papermill")
+# An expression that a kernel evaluates, so the module is named in a string.
 _CLEAN_MODULE = "__import__('imagen_nb.batch.warm.clean', fromlist=['forget'])"
-_MAX_SOCKET_PATH_BYTES = 100  # bytes; Unix allows some 104, and a number follows
-_KERNEL_END_S = 4.0  # how long a kernel may take to end when asked
-_CLEAN_TIMEOUT_S = 60.0  # how long cleaning may take before the kernel counts as stuck
-_MAX_REASONS_SHOWN = 3  # of those why a kernel is replaced, in its line
+_MAX_SOCKET_PATH_BYTES = 100  # Unix allows some 104, and a number follows
+_KERNEL_END_S = 4.0  # how long a kernel may take to end when it is asked to
+_CLEAN_TIMEOUT_S = 60.0  # after which a kernel that is cleaned counts as stuck
+_MAX_REASONS_SHOWN = 3  # of those why a kernel is replaced
 _KERNEL_POLL_S = 0.5  # between two looks at whether the kernel lives
 
 
 class UncleanError(Exception):
-    """This kernel cannot run another notebook as a fresh one would; the message says why.
+    """This kernel cannot run another notebook as a fresh one would.
 
-    `answers`: whether it still does what it is asked to.
+    The message is the reason. `answers`: whether the kernel still answers requests.
     """
 
-    def __init__(self, why: str, *, answers: bool) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, *, answers: bool) -> None:
+        super().__init__(reason)
         self.answers = answers
 
 
 class Kernel:
     """One kernel process and an open connection to it.
 
-    Invariant: nobody but who holds it (`held`) talks to it, and with `end` the process is gone.
+    Invariant: only the thread that is inside `warm_kernel` talks to it, and after `end`
+    the process and its files are gone.
+
+    Attributes:
+        name: of the kernel, as in a notebook's metadata.
+        environment: of this process when the kernel was started.
+        lost: why it must not run another notebook; None if it may.
+        cold: why it can run one notebook only; None if it can be cleaned.
+        language_info: what notebooks record of the kernel's language.
     """
 
     def __init__(self, name: str, start_timeout: float) -> None:
         """Start it in this process's directory and environment.
 
-        Raises `RuntimeError` when it dies at once or is not there in time.
+        Raises `NoSuchKernel` if it is not installed, and `RuntimeError` if it dies at
+        once, or is not ready after `start_timeout` seconds.
         """
         self.name, self.environment = name, dict(os.environ)
-        self.lost: str | None = None  # why it is not to be used again
+        self.lost: str | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_socket_folder()))
         self.manager = AsyncKernelManager(
-            kernel_name=name, connection_file=str(self._file())
+            kernel_name=name, connection_file=str(self._folder / "kernel.json")
         )
-        self.speaks_python = self._spec().language == "python"
-        if self.speaks_python and _supports_ipc(self._folder):
-            self.manager.transport = "ipc"
         try:
+            self.speaks_python = self._spec().language == "python"
+            if self.speaks_python and _supports_ipc(self._folder):
+                self.manager.transport = "ipc"
             self._start(start_timeout)
         except BaseException:
             self.end(now=True)
             raise
 
-    def _file(self) -> Path:
-        return self._folder / "kernel.json"
-
     def _spec(self) -> Any:
         return self.manager.kernel_spec
 
     def _start(self, timeout: float) -> None:
-        # What nbclient does: a history in memory, no file that kernels would share.
+        # As nbclient does: a history in memory, not in a file that kernels would share.
         more = ["--HistoryManager.hist_file=:memory:"] if self.speaks_python else []
         run_sync(self.manager._async_start_kernel)(extra_arguments=more)
         self.client = self.manager.client()
         self.client.start_channels(stdin=False, hb=False, control=False)
         run_sync(self.client._async_wait_for_ready)(timeout=timeout)
-        self.language_info = self._language_info()
+        self.language_info = self._request_language_info()
         self.cold = self._begin()
 
-    def _language_info(self) -> dict[str, Any]:
+    def _request_language_info(self) -> dict[str, Any]:
         reply = run_sync(self._reply)(self.client.kernel_info(), _CLEAN_TIMEOUT_S)
         info: dict[str, Any] = reply["content"]["language_info"]
         return info
 
     def _begin(self) -> str | None:
-        """Take note of the fresh kernel; gives why it can run only one notebook, if so."""
+        """Let the fresh kernel take note of itself; return why it stays cold, if so."""
         if not self.speaks_python:
             return f"it speaks {self._spec().language}"
         try:
-            version = self._ask("begin")["version"]
-        except UncleanError as why:
-            return f"no imagen_nb in it: {why}"
-        return (
-            None
-            if version == __version__
-            else f"its imagen_nb is {version}, not {__version__}"
-        )
+            version = self._call_clean("begin")["version"]
+        except UncleanError as error:
+            return f"no imagen_nb in it: {error}"
+        if version != __version__:
+            return f"its imagen_nb is {version}, not {__version__}"
+        return None
 
     def forget(self, memory: int | None) -> None:
-        """Make it as good as fresh, in this process's present directory and environment.
+        """Make it as good as fresh, in the process's present directory and environment.
 
-        Raises `UncleanError` where that is not possible.
+        Raises `UncleanError` if that is not possible. `memory`: bytes of resident
+        memory above which it is not; None for the usual bound.
         """
-        changed = {k: os.environ.get(k) for k in self._changed_variables()}
         order = {
             "cwd": os.getcwd(),
-            "environment": changed,
+            "environment": self._changed_variables(),
             "memory": memory,
             "again": False,
         }
-        report = self._ask("forget", json.dumps(order))
+        report = self._call_clean("forget", json.dumps(order))
         if report["again"]:
-            report = self._ask("forget", json.dumps(order | {"again": True}))
-        left = report["left"]
-        if left:
-            raise UncleanError(_join_reasons(left), answers=True)
+            report = self._call_clean("forget", json.dumps(order | {"again": True}))
+        if report["left"]:
+            raise UncleanError(_join_reasons(report["left"]), answers=True)
 
-    def _changed_variables(self) -> set[str]:
-        return {name for name, _ in self.environment.items() ^ os.environ.items()}
+    def _changed_variables(self) -> dict[str, str | None]:
+        """Return what differs from the environment at the start; None for removed."""
+        names = {name for name, _ in self.environment.items() ^ os.environ.items()}
+        return {name: os.environ.get(name) for name in names}
 
-    def _ask(self, what: str, *arguments: str) -> dict[str, Any]:
-        """Call a function of imagen_nb.batch.warm.clean in the kernel and give what it returned.
+    def _call_clean(self, function: str, *arguments: str) -> dict[str, Any]:
+        """Call a function of imagen_nb.batch.warm.clean in the kernel.
 
-        As an expression, not as code: nothing is left in the notebook's namespace, and what the
-        notebook did to how IPython reads code does not matter.
+        It is an expression, not code that is run: it leaves nothing in the notebook's
+        namespace, and does not depend on what the notebook did to how IPython reads
+        code. Returns the parsed JSON; raises `UncleanError` if there is none.
         """
-        call = f"{_CLEAN_MODULE}.{what}({', '.join(map(repr, arguments))})"
+        call = f"{_CLEAN_MODULE}.{function}({', '.join(map(repr, arguments))})"
         reply: dict[str, Any] = {}
         try:
-            reply = run_sync(self._evaluated)(call)["content"]["user_expressions"]["it"]
-            answer: dict[str, Any] = json.loads(
-                ast.literal_eval(reply["data"]["text/plain"])
-            )
+            content = run_sync(self._evaluate)(call)["content"]
+            reply = content["user_expressions"]["it"]
+            text = ast.literal_eval(reply["data"]["text/plain"])
+            answer: dict[str, Any] = json.loads(text)
         except (
             DeadKernelError,
             TimeoutError,
@@ -149,24 +156,30 @@ class Kernel:
             ValueError,
             SyntaxError,
         ) as error:
-            said = _describe_kernel_error(error, reply)
-            raise UncleanError(f"it gave no answer ({said})", answers=False) from error
+            reason = _describe_kernel_error(error, reply)
+            raise UncleanError(
+                f"it gave no answer ({reason})", answers=False
+            ) from error
         return answer
 
-    async def _evaluated(self, expression: str) -> dict[str, Any]:
+    async def _evaluate(self, expression: str) -> dict[str, Any]:
         until = time.monotonic() + _CLEAN_TIMEOUT_S
         while True:
             id = self.client.execute(
-                "", silent=True, store_history=False, allow_stdin=False, stop_on_error=False,
+                "",
+                silent=True,
+                store_history=False,
+                allow_stdin=False,
+                stop_on_error=False,
                 user_expressions={"it": expression},
-            )  # fmt: skip
+            )
             reply = await self._reply(id, until - time.monotonic())
-            if (
-                reply["content"]["status"] != "aborted"
-            ):  # as what follows a failed cell is
+            # A request that follows a failed cell may be aborted.
+            if reply["content"]["status"] != "aborted":
                 return reply
 
     async def _reply(self, id: str, timeout: float) -> dict[str, Any]:
+        """Wait for the reply to a message; `timeout` is in seconds."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             try:
@@ -183,15 +196,24 @@ class Kernel:
 
     def end(self, *, now: bool) -> None:
         """End the process, `now` or by asking it first, and all that it started."""
-        if client := getattr(self, "client", None):
+        client = getattr(self, "client", None)
+        if client:
             client.stop_channels()
         if self.manager.has_kernel:
             group = getattr(self.manager.provisioner, "pgid", None)
             self.manager.shutdown_wait_time = _KERNEL_END_S
             run_sync(self.manager._async_shutdown_kernel)(now=now)
             if group:
-                with suppress(OSError):  # nobody is left
+                with suppress(OSError):  # no process is left in the group
                     os.killpg(group, signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """Kill the process and all that it started, even if this thread is using it."""
+        group = getattr(self.manager.provisioner, "pgid", None)
+        if group:
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -202,31 +224,24 @@ def _describe_kernel_error(error: Exception, reply: dict[str, Any]) -> str:
 
 
 def _join_reasons(reasons: list[str]) -> str:
-    more = len(reasons) - _MAX_REASONS_SHOWN
-    return "; ".join(reasons[:_MAX_REASONS_SHOWN]) + (
-        f"; and {more} more" if more > 0 else ""
-    )
+    hidden = len(reasons) - _MAX_REASONS_SHOWN
+    more = f"; and {hidden} more" if hidden > 0 else ""
+    return "; ".join(reasons[:_MAX_REASONS_SHOWN]) + more
 
 
 def _socket_folder() -> str | None:
-    """A place for sockets whose path is short enough, if the usual one's is not."""
+    """Return a folder whose path is short enough for sockets; None: the usual one."""
     usual = tempfile.gettempdir()
-    return (
-        "/tmp"
-        if len(os.fsencode(usual)) > _MAX_SOCKET_PATH_BYTES - 40
-        and os.path.isdir("/tmp")
-        else None
-    )
+    too_long = len(os.fsencode(usual)) > _MAX_SOCKET_PATH_BYTES - 40
+    return "/tmp" if too_long and os.path.isdir("/tmp") else None
 
 
 def _supports_ipc(folder: Path) -> bool:
-    return (
-        sys.platform != "win32"
-        and len(os.fsencode(folder)) <= _MAX_SOCKET_PATH_BYTES - 20
-    )
+    longest = _MAX_SOCKET_PATH_BYTES - 20
+    return sys.platform != "win32" and len(os.fsencode(folder)) <= longest
 
 
-_kernel_lock = threading.Lock()  # held by who uses the kernel
+_kernel_lock = threading.Lock()  # held by the thread that uses the kernel
 _current_kernel: Kernel | None = None
 _warned_lines: set[str] = set()
 
@@ -235,14 +250,16 @@ _warned_lines: set[str] = set()
 def warm_kernel(
     name: str, start_timeout: float = 60, memory: int | None = None
 ) -> Iterator[Kernel]:
-    """The kernel for one notebook, as good as a fresh one; others wait for their turn.
+    """Give this process's kernel to one notebook, as good as fresh.
 
-    It stays for the next notebook, unless the one who holds it sets `lost`, or fails.
+    Other threads wait for their turn. It stays for the next notebook, unless `lost` is
+    set, or an exception is raised inside.
 
     Args:
-        name: the kernel's, as notebooks say it.
+        name: the kernel's, as in a notebook's metadata.
         start_timeout: seconds that a new one may take to start.
-        memory: bytes of resident memory above which it is replaced; None for the usual bound.
+        memory: bytes of resident memory above which it is replaced; None for the usual
+            bound.
     """
     global _current_kernel
     with _kernel_lock:
@@ -261,17 +278,19 @@ def warm_kernel(
 
 
 def _clean_or_new_kernel(name: str, start_timeout: float, memory: int | None) -> Kernel:
+    """Return the current kernel, cleaned; or a new one, if that is not possible."""
     answers = True
     if _current_kernel and _current_kernel.name == name:
         try:
             _current_kernel.forget(memory)
             return _current_kernel
-        except UncleanError as why:
+        except UncleanError as error:
             _papermill_logger.warning(
-                "imagen-warm: a new kernel, the last one cannot be cleaned: %s", why
+                "imagen-warm: a new kernel, the last one cannot be cleaned: %s", error
             )
-            answers = why.answers
-    _end_current_kernel(now=not answers)  # asked, its libraries finish what they write
+            answers = error.answers
+    # One that is asked to end lets its libraries finish what they write.
+    _end_current_kernel(now=not answers)
     kernel = Kernel(name, start_timeout)
     if kernel.cold:
         _warn_once(f"a new kernel {name!r} for every notebook: {kernel.cold}")
@@ -297,26 +316,33 @@ def close_kernel() -> None:
         _end_current_kernel(now=False)
 
 
+def abandon_kernel() -> None:
+    """End this process's kernel from a signal handler; kill it if it is in use.
+
+    The handler may have interrupted the very thread that is inside `warm_kernel`.
+    """
+    if _kernel_lock.acquire(blocking=False):
+        _end_current_kernel(now=False)
+    elif _current_kernel:
+        _current_kernel.kill()
+
+
 def _end_at_exit() -> None:
-    _kernel_lock.acquire(
-        blocking=False
-    )  # whoever else has the turn is a thread that ends just now
+    # Do not wait: a thread that still holds it is ended just now.
+    _kernel_lock.acquire(blocking=False)
     _end_current_kernel(now=False)
 
 
 def _drop_after_fork() -> None:
-    """A forked child has no kernel; its parent's is not its to end."""
-    global _current_kernel, _kernel_lock, _inherited_kernel
-    _inherited_kernel, _current_kernel, _kernel_lock = (
-        _current_kernel,
-        None,
-        threading.Lock(),
-    )
+    """Leave the kernel to the parent; a forked child has none, and must not end it."""
+    global _current_kernel, _inherited_kernel, _kernel_lock
+    _inherited_kernel = _current_kernel
+    _current_kernel = None
+    _kernel_lock = threading.Lock()
 
 
-_inherited_kernel: Kernel | None = (
-    None  # or collecting it would remove the parent's files
-)
+# Kept in a forked child, because its collection would remove the parent's files.
+_inherited_kernel: Kernel | None = None
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drop_after_fork)
 atexit.register(_end_at_exit)

@@ -1,6 +1,8 @@
-"""Runs in a warm kernel: makes it as good as a fresh one between two notebooks, or says why not.
+"""Runs in a warm kernel: makes it as good as a fresh one, or reports why it is not.
 
-What can be given back is; where something is left that cannot be, the kernel is to be replaced.
+Between two notebooks, what can be restored is; if something is left that cannot be,
+the kernel is to be replaced. `imagen_nb.batch.warm.kernels` calls `begin` and `forget`
+in the kernel, by expressions in strings.
 """
 
 from __future__ import annotations
@@ -22,57 +24,55 @@ from imagen_nb.batch.warm.clean.rows import NotedSettings
 
 
 class FreshKernel:
-    """The kernel as it was before its first notebook."""
+    """The kernel's state before its first notebook."""
 
     def __init__(self) -> None:
         self._environment = dict(os.environ)
-        self._endings = ExitCallbacks()
-        self._noted = NotedSettings(
+        self._exit_callbacks = ExitCallbacks()
+        self._settings = NotedSettings(
             (
                 *shell.SHELL_SETTINGS,
                 *libraries.LIBRARY_SETTINGS,
                 *process.PROCESS_SETTINGS,
             )
         )
-        self._hooks, self._modules, self._memory = (
-            shell.ShellHooks(),
-            ImportedModules(),
-            MemoryWatch(),
-        )
+        self._hooks, self._modules = shell.ShellHooks(), ImportedModules()
+        self._memory = MemoryWatch()
         self._threads = set(threading.enumerate())
         gc.collect()
         gc.freeze()
 
-    def again(self, order: Mapping[str, Any]) -> list[str]:
-        """Make it so again, in the order's directory and environment; gives what is left."""
+    def restore(self, order: Mapping[str, Any]) -> list[str]:
+        """Restore it, in the order's directory and environment; return what is left."""
         forgotten = self._modules.of_the_notebook()
         code = {"__main__", *forgotten}
-        own = make_own_check(code)
-        self._endings.come(code)
+        is_own = make_own_check(code)
+        self._exit_callbacks.call(code)
         os.chdir(order["cwd"])
         self._set_environment(order["environment"])
         self._memory.keep_models()
         _end_session()
-        self._hooks.give_back(own)
-        left = self._noted.give_back()
-        left += self._modules.give_back(forgotten, own)
+        self._hooks.restore(is_own)
+        left = self._settings.restore()
+        left += self._modules.restore(forgotten, is_own)
         left += [
             f"the task {task.get_name()} cannot be cancelled"
             for task in remains.notebook_tasks()
         ]
         left += remains.describe_threads_left(self._threads, code)
         left += remains.describe_processes_left()
-        left += remains.describe_code_left(own)
+        left += remains.describe_code_left(is_own)
         left += self._memory.left(order["memory"])
         self._threads.update(threading.enumerate())
-        self._modules.look()
+        self._modules.note_new()
         return left
 
     def _set_environment(self, changed: Mapping[str, str | None]) -> None:
-        wanted = {**self._environment, **changed}
-        for name in os.environ.keys() - wanted.keys():
+        """Restore the variables, but for those in `changed`; None: removed."""
+        variables = {**self._environment, **changed}
+        for name in os.environ.keys() - variables.keys():
             del os.environ[name]
-        for name, value in wanted.items():
+        for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)
             elif os.environ.get(name) != value:
@@ -80,36 +80,47 @@ class FreshKernel:
 
 
 def _end_session() -> None:
-    """What imagen_nb itself keeps for a session; what is not in the cloud yet stays pending."""
-    if autolog := sys.modules.get("imagen_nb.studio.autolog.switch"):
+    """End the session of imagen_nb itself; what is not in the cloud stays pending."""
+    autolog = sys.modules.get("imagen_nb.studio.autolog.switch")
+    if autolog:
         autolog.autolog(disable=True)
-    if shortcuts := sys.modules.get("imagen_nb.studio.default"):
-        shortcuts.leave()
+    default = sys.modules.get("imagen_nb.studio.default")
+    if default:
+        default.leave()
 
 
 _fresh_kernel: FreshKernel | None = None
 
 
 def begin() -> str:
-    """Take note of the fresh kernel, before its first notebook; gives JSON."""
+    """Take note of the fresh kernel, before its first notebook.
+
+    Returns JSON: `version`, of this package.
+    """
     global _fresh_kernel
     _fresh_kernel = FreshKernel()
     return json.dumps({"version": __version__})
 
 
 def forget(order: str) -> str:
-    """Forget the notebook that ran; gives JSON: `left` says why the kernel cannot be used again.
+    """Forget the notebook that ran.
 
-    `again`: nothing but cancelling tasks was done yet, and they end when this has returned.
+    Args:
+        order: JSON with `cwd`, the directory of the next notebook; `environment`, the
+            variables that differ from those of the fresh kernel; `memory`, the bound in
+            bytes, or null; and `again`, whether this is the second call for the same
+            notebook.
 
-    `order`: JSON with the directory of the next notebook, the variables of the environment that
-    differ from those of the fresh kernel, the bound of memory in bytes, and whether it is `again`.
+    Returns:
+        JSON: `left`, the reasons why the kernel cannot be used again; and `again`,
+        whether to call once more: tasks were cancelled, which end after this call, and
+        nothing else was done yet.
     """
     if _fresh_kernel is None:
         raise RuntimeError("begin was not called")
-    wanted, tasks = json.loads(order), remains.notebook_tasks()
-    if tasks and not wanted["again"]:
+    parsed, tasks = json.loads(order), remains.notebook_tasks()
+    if tasks and not parsed["again"]:
         for task in tasks:
             task.cancel()
         return json.dumps({"left": [], "again": True})
-    return json.dumps({"left": _fresh_kernel.again(wanted), "again": False})
+    return json.dumps({"left": _fresh_kernel.restore(parsed), "again": False})

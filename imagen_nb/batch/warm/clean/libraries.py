@@ -1,4 +1,4 @@
-"""What belongs to libraries: a table of settings that a notebook changes and gets back.
+"""Settings of libraries that a notebook may change.
 
 Each is noted when its library has just been imported, in whatever notebook that is.
 """
@@ -14,10 +14,12 @@ from IPython.core.getipython import get_ipython
 
 from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
+_INLINE_SETTINGS = ("figure_formats", "print_figure_kwargs", "close_figures")
 
-def _imported_library(library: str) -> Any:
-    """A library that was imported; rows are not asked before that."""
-    return sys.modules[library]
+
+def _imported_library(name: str) -> Any:
+    """Return a library that was imported; settings are not asked for before that."""
+    return sys.modules[name]
 
 
 def _numpy_settings() -> tuple[dict[str, Any], Any, Any]:
@@ -27,9 +29,10 @@ def _numpy_settings() -> tuple[dict[str, Any], Any, Any]:
 
 def _restore_numpy(noted: tuple[dict[str, Any], Any, Any]) -> None:
     np = _imported_library("numpy")
-    np.seterr(**noted[0])
-    np.set_printoptions(**noted[1])
-    np.seterrcall(noted[2])
+    errors, print_options, error_call = noted
+    np.seterr(**errors)
+    np.set_printoptions(**print_options)
+    np.seterrcall(error_call)
     np.random.seed()
 
 
@@ -41,22 +44,22 @@ def _pandas_options() -> dict[str, Any]:
 
 def _restore_pandas(options: dict[str, Any]) -> None:
     pd = _imported_library("pandas")
-    if pd.options.d != options:  # or it would take 20 ms
+    if pd.options.d != options:  # a reset takes 20 ms
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of options that are going away
+            warnings.simplefilter("ignore")  # of options that are deprecated
             pd.reset_option("all")
 
 
 def _matplotlib_settings() -> dict[str, Any]:
     mpl = _imported_library("matplotlib")
-    return dict(
-        dict.items(mpl.rcParams)
-    )  # as they are: to ask for the backend would choose one
+    # By dict's own method: rcParams would choose a backend when it is asked for one.
+    return dict(dict.items(mpl.rcParams))
 
 
 def _restore_matplotlib(noted: dict[str, Any]) -> None:
     mpl = _imported_library("matplotlib")
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot:
         pyplot.close("all")
         if isinstance(noted["backend"], str) and mpl.get_backend() != noted["backend"]:
             pyplot.switch_backend(noted["backend"])
@@ -68,18 +71,14 @@ def _inline_settings() -> dict[str, Any]:
     return {name: getattr(inline, name) for name in _INLINE_SETTINGS}
 
 
-_INLINE_SETTINGS = ("figure_formats", "print_figure_kwargs", "close_figures")
-
-
 def _restore_inline(noted: dict[str, Any]) -> None:
-    """Figures are shown by hooks of IPython, which matplotlib sets only when it is imported.
+    """Let figures be shown again.
 
-    Then it also becomes interactive, after its settings were noted.
+    Hooks of IPython do that, which matplotlib sets only when it is imported. Then it
+    also becomes interactive, after its settings were noted.
     """
-    backend, shell = (
-        _imported_library("matplotlib_inline.backend_inline"),
-        get_ipython(),
-    )
+    backend = _imported_library("matplotlib_inline.backend_inline")
+    shell = get_ipython()
     inline = backend.InlineBackend.instance()
     for name, value in noted.items():
         setattr(inline, name, copy.copy(value))
@@ -91,6 +90,7 @@ def _restore_inline(noted: dict[str, Any]) -> None:
 
 
 def _torch_settings() -> dict[str, Any]:
+    """Return the present values by the names of the functions that set them."""
     torch = _imported_library("torch")
     return {
         "set_default_dtype": torch.get_default_dtype(),
@@ -122,16 +122,23 @@ def _close_widgets(_: None) -> None:
 
 
 def _close_comms(_: None) -> None:
-    """What was opened to frontends; none of them is there any more."""
+    """Close the connections to frontends, none of which is there any more."""
     for one in [*_imported_library("comm").get_comm_manager().comms.values()]:
         one.close()
+
+
+def _stop_mocks(_: None) -> None:
+    _imported_library("unittest.mock").patch.stopall()
 
 
 LIBRARY_SETTINGS = (
     Setting("numpy's settings", _numpy_settings, _restore_numpy, "numpy"),
     Setting("pandas' options", _pandas_options, _restore_pandas, "pandas"),
     Setting(
-        "matplotlib's settings", _matplotlib_settings, _restore_matplotlib, "matplotlib"
+        "matplotlib's settings",
+        _matplotlib_settings,
+        _restore_matplotlib,
+        "matplotlib",
     ),
     Setting(
         "inline figures",
@@ -142,10 +149,5 @@ LIBRARY_SETTINGS = (
     Setting("torch's settings", _torch_settings, _restore_torch, "torch"),
     Setting("widgets", note_nothing, _close_widgets, "ipywidgets"),
     Setting("comms", note_nothing, _close_comms, "comm"),
-    Setting(
-        "mocks",
-        note_nothing,
-        lambda _: _imported_library("unittest.mock").patch.stopall(),
-        "unittest.mock",
-    ),
+    Setting("mocks", note_nothing, _stop_mocks, "unittest.mock"),
 )

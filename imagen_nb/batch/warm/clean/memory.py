@@ -9,36 +9,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 
-MAX_GROWTH_BYTES = (
-    2 * 2**30
-)  # bytes above what the kernel weighed after its first notebook
-_SEARCH_GROWTH_BYTES = (
-    2**28
-)  # bytes of growth after which all memory is searched, not just the young
+# Above what the kernel weighed after its first notebook.
+MAX_GROWTH_BYTES = 2 * 2**30
+# After so much growth all memory is searched for garbage, not only what is young.
+_SEARCH_GROWTH_BYTES = 2**28
 
 
 class MemoryWatch:
     """Watches the weight, and keeps the loaded models from one notebook to the next.
 
-    Invariant: what the garbage collector passes over was alive when a notebook was cleaned away.
+    Weights are bytes of resident memory. Invariant: what the garbage collector passes
+    over (`gc.freeze`) was alive when a notebook was forgotten.
     """
 
     def __init__(self) -> None:
-        self._first: int | None = (
-            None  # weight after the first notebook, without models
-        )
-        self._searched = 0  # weight when all was last searched
+        # The weight after the first notebook, without models; None before that.
+        self._first: int | None = None
+        self._searched = 0  # the weight when all was last searched
         self._models: list[LoadedModel] = []
 
     def keep_models(self) -> None:
-        """Hold the models that are loaded, before the session that draws with them ends."""
+        """Hold the loaded models; call it before the session that has them ends."""
         self._models = _loaded_models()
 
     def left(self, bound: int | None) -> list[str]:
-        """Why it is too heavy, if it is; models are given up before the kernel is.
+        """Return why the kernel is too heavy; give up its models before that.
 
-        `bound`: bytes; None for the usual, which counts from what the first notebook left, and
-        to which models that were loaded later are added.
+        `bound`: bytes; None for the usual bound, which counts from the weight after the
+        first notebook, and to which models that were loaded later are added.
         """
         weight = resident_bytes()
         if self._first is None:
@@ -49,11 +47,11 @@ class MemoryWatch:
             self._models.clear()
             weight = self._search()
         limit = self._limit(weight, bound)
-        gc.freeze()  # what libraries made, or each notebook's end would search through it again
-        heavy = weight > limit
-        return [
-            f"it holds {weight / 1e9:.2f} GB, and {limit / 1e9:.2f} is the bound"
-        ] * heavy
+        # Or each notebook's end would search again through all that libraries made.
+        gc.freeze()
+        if weight <= limit:
+            return []
+        return [f"it holds {weight / 1e9:.2f} GB, and {limit / 1e9:.2f} is the bound"]
 
     def _limit(self, weight: int, bound: int | None) -> int:
         models = sum(one.size() for one in self._models)
@@ -62,6 +60,7 @@ class MemoryWatch:
         return self._first + models + MAX_GROWTH_BYTES if bound is None else bound
 
     def _search(self) -> int:
+        """Collect garbage in all memory, and return the weight after that."""
         gc.unfreeze()
         gc.collect()
         self._searched = resident_bytes()
@@ -69,7 +68,7 @@ class MemoryWatch:
 
 
 def resident_bytes() -> int:
-    """Bytes of this process in memory."""
+    """Return how many bytes of this process are in memory."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)

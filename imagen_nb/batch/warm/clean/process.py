@@ -1,4 +1,4 @@
-"""What belongs to the Python process: a table of what a notebook changes and gets back."""
+"""Settings of the Python process that a notebook may change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ from typing import Any
 from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
 _SYS_HOOKS = (
-    "stdin", "stdout", "stderr", "displayhook", "excepthook", "unraisablehook", "breakpointhook",
+    "stdin",
+    "stdout",
+    "stderr",
+    "displayhook",
+    "excepthook",
+    "unraisablehook",
+    "breakpointhook",
     "dont_write_bytecode",
-)  # fmt: skip
+)
 _LAST_ERROR_NAMES = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
@@ -70,13 +76,17 @@ def _collector_settings() -> tuple[bool, tuple[int, int, int], int]:
 
 
 def _restore_collector(state: tuple[bool, tuple[int, int, int], int]) -> None:
-    (gc.enable if state[0] else gc.disable)()
-    gc.set_threshold(*state[1])
-    gc.set_debug(state[2])
+    enabled, threshold, debug = state
+    if enabled:
+        gc.enable()
+    else:
+        gc.disable()
+    gc.set_threshold(*threshold)
+    gc.set_debug(debug)
 
 
 def _restore_warning_filters(filters: list[Any]) -> None:
-    warnings.resetwarnings()  # also makes every "once" a first time again
+    warnings.resetwarnings()  # also forgets what was shown once
     warnings.filters[:] = filters  # type: ignore[index]
 
 
@@ -104,7 +114,9 @@ def _restore_builtins(names: dict[str, Any]) -> None:
     builtins.__dict__.update(names)
 
 
+# Level, propagate, disabled, handlers, filters.
 _LoggerSetting = tuple[int, bool, bool, list[logging.Handler], list[Any]]
+_UNSET_LOGGER: _LoggerSetting = (logging.NOTSET, True, False, [], [])
 
 
 def _all_loggers() -> dict[str, logging.Logger]:
@@ -116,40 +128,47 @@ def _logger_settings() -> dict[str, _LoggerSetting]:
     return {name: _setting_of_logger(one) for name, one in _all_loggers().items()}
 
 
-def _setting_of_logger(one: logging.Logger) -> _LoggerSetting:
-    return one.level, one.propagate, one.disabled, [*one.handlers], [*one.filters]
+def _setting_of_logger(logger: logging.Logger) -> _LoggerSetting:
+    return (
+        logger.level,
+        logger.propagate,
+        logger.disabled,
+        [*logger.handlers],
+        [*logger.filters],
+    )
 
 
 def _restore_loggers(settings: dict[str, _LoggerSetting]) -> None:
-    """A library's loggers are noted when they are first seen, others are nobody's any more."""
+    """Restore all loggers.
+
+    New ones of libraries are added to the settings as they are; others lose theirs.
+    """
     logging.disable(logging.NOTSET)
     logging.captureWarnings(False)
-    for name, one in _all_loggers().items():
+    for name, logger in _all_loggers().items():
         if name not in settings:
-            is_librarys = name.partition(".")[0] in sys.modules
-            settings[name] = _setting_of_logger(one) if is_librarys else _UNSET_LOGGER
-        if (
-            one.level != settings[name][0]
-        ):  # setting it clears the cache of every logger
-            one.setLevel(settings[name][0])
-        one.propagate, one.disabled = settings[name][1:3]
-        one.handlers[:], one.filters[:] = settings[name][3:]
-
-
-_UNSET_LOGGER: _LoggerSetting = (logging.NOTSET, True, False, [], [])
+            is_of_library = name.partition(".")[0] in sys.modules
+            settings[name] = (
+                _setting_of_logger(logger) if is_of_library else _UNSET_LOGGER
+            )
+        level, propagate, disabled, handlers, filters = settings[name]
+        if logger.level != level:  # to set it clears the cache of every logger
+            logger.setLevel(level)
+        logger.propagate, logger.disabled = propagate, disabled
+        logger.handlers[:], logger.filters[:] = handlers, filters
 
 
 def _restore_time_zone(_: None) -> None:
     if hasattr(time, "tzset"):
-        time.tzset()  # after the environment
+        time.tzset()  # follows the environment, which is restored by now
 
 
 def _restore_sys_path(paths: list[str]) -> None:
     sys.path[:] = paths
 
 
-def _restore_sys_argv(words: list[str]) -> None:
-    sys.argv[:] = words
+def _restore_sys_argv(arguments: list[str]) -> None:
+    sys.argv[:] = arguments
 
 
 def _current_locale() -> str:
@@ -205,35 +224,37 @@ PROCESS_SETTINGS = (
 
 
 class ExitCallbacks:
-    """Hears what is registered with `atexit` from now on, and by whom.
+    """Records what is registered with `atexit` from now on, and by which module.
 
-    To a notebook, its own end is that of the process; what libraries registered waits for the real
-    one.
+    For a notebook, its own end is that of the process; what libraries registered is
+    called at the real one.
     """
 
     def __init__(self) -> None:
-        self._heard: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = []
+        """Replace `atexit.register` by a function that records, and then calls it."""
+        self._registered: list[tuple[str, Callable[..., Any], Callable[[], Any]]] = []
         register: Any = atexit.register
 
         @functools.wraps(register)
-        def heard(
+        def recorded(
             func: Callable[..., Any], *args: Any, **kwargs: Any
         ) -> Callable[..., Any]:
-            where = str(sys._getframe(1).f_globals.get("__name__"))
-            self._heard.append((where, func, functools.partial(func, *args, **kwargs)))
+            module = str(sys._getframe(1).f_globals.get("__name__"))
+            call = functools.partial(func, *args, **kwargs)
+            self._registered.append((module, func, call))
             register(func, *args, **kwargs)
             return func
 
-        setattr(atexit, "register", heard)  # noqa: B010  # its type is that of a builtin
+        setattr(atexit, "register", recorded)  # noqa: B010  # its type is a builtin's
 
-    def come(self, modules: Collection[str]) -> None:
+    def call(self, modules: Collection[str]) -> None:
         """Call what these modules registered, the last one first, as Python would."""
-        while self._heard:
-            where, func, call = self._heard.pop()
-            if where not in modules:
+        while self._registered:
+            module, func, call = self._registered.pop()
+            if module not in modules:
                 continue
             atexit.unregister(func)
             try:
                 call()
-            except Exception:  # as Python: the others still come
+            except Exception:  # as Python does: the others are called all the same
                 traceback.print_exc(file=sys.__stderr__)

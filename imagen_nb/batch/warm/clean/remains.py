@@ -1,4 +1,4 @@
-"""What a notebook leaves that nothing can give back: its code, its threads, tasks and processes."""
+"""What a notebook leaves that cannot be undone: code, threads, tasks and processes."""
 
 from __future__ import annotations
 
@@ -16,63 +16,64 @@ from typing import Any
 
 from imagen_nb.batch.warm.clean.modules import OwnCheck, is_mock
 
-_THREAD_END_S = 0.5  # how long threads may take to end when their notebook is gone
+_THREAD_END_S = 0.5  # how long threads may take to end after their notebook
 _THREAD_POLL_S = 0.01
 _KERNEL_PACKAGES = {"ipykernel", "IPython", "tornado", "zmq"}
 _POOL_MODULE = "concurrent.futures.thread"
 
 
-def describe_code_left(own: OwnCheck) -> list[str]:
-    """Functions, classes and mocks of the notebook that something still holds."""
-    for clear in getattr(typing, "_cleanups", ()):  # List[OfMine] is cached
+def describe_code_left(is_own: OwnCheck) -> list[str]:
+    """Describe functions, classes and mocks of the notebook that are still held."""
+    for clear in getattr(typing, "_cleanups", ()):  # List[OwnClass] is cached
         clear()
     gc.collect()
     return [
         f"something keeps {_code_name(one)} of the notebook"
         for one in gc.get_objects()
-        if _may_be_code(one) and own(one)
+        if _may_be_code(one) and is_own(one)
     ]
 
 
-def _may_be_code(one: Any) -> bool:
-    kind = type(one)
+def _may_be_code(value: Any) -> bool:
+    kind = type(value)
     if kind is FunctionType:
-        return bool(
-            one.__qualname__ != "<module>"
-        )  # code that runs just now, as this very call does
-    return issubclass(kind, type) or is_mock(one)
+        # A module is code that runs just now, as the call of this very function.
+        return bool(value.__qualname__ != "<module>")
+    return issubclass(kind, type) or is_mock(value)
 
 
-def _code_name(one: Any) -> str:
-    return str(getattr(one, "__qualname__", None) or type(one).__name__)
+def _code_name(value: Any) -> str:
+    return str(getattr(value, "__qualname__", None) or type(value).__name__)
 
 
 def describe_threads_left(
     known: Collection[threading.Thread], modules: Collection[str]
 ) -> list[str]:
-    """Threads that run the notebook's code, or that would keep the process from ending.
+    """Describe threads that run the notebook's code, or keep the process from ending.
 
-    Daemon threads of libraries may stay, and so may threads of pools that wait for work.
+    Daemon threads of libraries may stay, and so may threads of pools that wait for
+    work. Threads that end within half a second are waited for.
     """
     until = time.monotonic() + _THREAD_END_S
-    while left := [
-        t
-        for t in threading.enumerate()
-        if t not in known and _thread_matters(t, modules)
-    ]:
-        if time.monotonic() > until:
+    while True:
+        left = [
+            thread
+            for thread in threading.enumerate()
+            if thread not in known and _thread_matters(thread, modules)
+        ]
+        if not left or time.monotonic() > until:
             return [f"the thread {thread.name} still runs" for thread in left]
         time.sleep(_THREAD_POLL_S)
-    return []
 
 
 def _thread_matters(thread: threading.Thread, modules: Collection[str]) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
-    if frame is None:  # over, or only beginning
+    if frame is None:  # it has ended, or is only beginning
         return thread.is_alive() and not thread.daemon
-    waits = frame.f_globals.get("__name__") == _POOL_MODULE
-    runs = any(name in modules for name in _modules_of_frames(frame))
-    return runs or not (thread.daemon or waits)
+    if any(name in modules for name in _modules_of_frames(frame)):
+        return True
+    waits_in_pool = frame.f_globals.get("__name__") == _POOL_MODULE
+    return not (thread.daemon or waits_in_pool)
 
 
 def _modules_of_frames(frame: FrameType | None) -> Iterator[str]:
@@ -82,10 +83,10 @@ def _modules_of_frames(frame: FrameType | None) -> Iterator[str]:
 
 
 def notebook_tasks() -> list[asyncio.Task[Any]]:
-    """What runs in the kernel's loop, but for the kernel's own."""
+    """Return the tasks in the kernel's event loop, without the kernel's own."""
     try:
         return [task for task in asyncio.all_tasks() if not _is_kernel_task(task)]
-    except RuntimeError:  # no loop: nothing can have been started in it
+    except RuntimeError:  # no loop, so no task was started in it
         return []
 
 
@@ -96,7 +97,7 @@ def _is_kernel_task(task: asyncio.Task[Any]) -> bool:
 
 
 def describe_processes_left() -> list[str]:
-    """Processes that were started and have not ended; Python's own helpers may stay."""
+    """Describe child processes that have not ended; Python's own helpers may stay."""
     if not _has_children():
         return []
     import psutil
@@ -113,7 +114,7 @@ def describe_processes_left() -> list[str]:
 
 
 def _has_children() -> bool:
-    """Cheaply, where the system can say so."""
+    """Return whether there may be children: cheap where the system can be asked."""
     if not hasattr(os, "waitid"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What a table of things to give back is made of."""
+"""Settings that a notebook may change, noted when fresh and restored after it."""
 
 from __future__ import annotations
 
@@ -11,51 +11,49 @@ from imagen_nb.system.import_hooks import when_imported
 
 
 def note_nothing() -> None:
-    """For rows that are given back without having been taken note of."""
+    """Stand for `note` in settings that are restored without having been noted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One thing that a notebook may change and that the next one finds as it was.
+    """One thing that a notebook may change, and that the next one finds as it was.
 
     Attributes:
-        name: what it is called when it cannot be given back.
-        take: notes how it is.
-        give: makes it as it was, given what `take` noted.
-        module: the row matters only once this module is imported, and `take` is called right then.
+        name: for the message that it cannot be restored.
+        note: returns its present state.
+        restore: makes it as it was, given what `note` returned.
+        module: the setting matters only when this module is imported, and is noted
+            right then.
     """
 
     name: str
-    take: Callable[[], Any]
-    give: Callable[[Any], object]
+    note: Callable[[], Any]
+    restore: Callable[[Any], object]
     module: str | None = None
 
 
 class NotedSettings:
-    """How the things of a table were when they were fresh."""
+    """The settings of a table, as they were in the fresh kernel."""
 
     def __init__(self, table: Iterable[Setting]) -> None:
         self._noted: dict[Setting, Any] = {}
-        for row in table:
-            if row.module is None:
-                self._note(row)
+        for setting in table:
+            if setting.module is None:
+                self._note(setting)
             else:
-                when_imported(row.module, functools.partial(self._note, row))
+                when_imported(setting.module, functools.partial(self._note, setting))
 
-    def _note(self, row: Setting) -> None:
-        if (
-            row not in self._noted
-        ):  # a module that is imported again was changed in between
-            self._noted[row] = row.take()
+    def _note(self, setting: Setting) -> None:
+        # A module that is imported a second time was changed in between.
+        if setting not in self._noted:
+            self._noted[setting] = setting.note()
 
-    def give_back(self) -> list[str]:
-        """Make all as it was; gives what that did not work with, and why."""
-        failed = []
-        for row, value in list(self._noted.items()):
+    def restore(self) -> list[str]:
+        """Restore all of them; return for which that failed, and why."""
+        failures = []
+        for setting, value in list(self._noted.items()):
             try:
-                row.give(value)
-            except (
-                Exception
-            ) as error:  # whatever a notebook made of the library that this calls
-                failed.append(f"{row.name} cannot be given back ({error!r})")
-        return failed
+                setting.restore(value)
+            except Exception as error:  # a notebook may have broken what this calls
+                failures.append(f"{setting.name} cannot be given back ({error!r})")
+        return failures

@@ -1,4 +1,4 @@
-"""What belongs to IPython: the namespace, the history, and what else a notebook changes of it."""
+"""Settings of IPython that a notebook may change, its namespace and history."""
 
 from __future__ import annotations
 
@@ -15,41 +15,35 @@ def _ipython() -> Any:
 
 
 def user_namespace() -> dict[str, Any]:
-    """What notebooks run in: one dictionary for the kernel's whole life."""
+    """Return the dictionary in which notebooks run, for the kernel's whole life."""
     names: dict[str, Any] = _ipython().user_ns
     return names
 
 
 def _restore_namespace(fresh: dict[str, Any]) -> None:
-    """Also the history, the outputs and the count of cells; what start-up files made is back."""
+    """Restore what start-up files made; history, outputs and count are reset."""
     shell = _ipython()
     shell.reset(new_session=True)
+    always = ("__name__", "__builtins__", "__builtin__")
     for name, value in fresh.items():
-        if (
-            name in ("__name__", "__builtins__", "__builtin__")
-            or name not in shell.user_ns
-        ):
+        if name in always or name not in shell.user_ns:
             shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
 
 def _forget_last_error(_: None) -> None:
-    """Its traceback holds the frames of the notebook, and with them all that was in them."""
+    """Drop its traceback, which holds the notebook's frames and all that is in them."""
     shell = _ipython()
     shell.set_custom_exc((), None)
     shell._last_traceback = None
     shell.displayhook.exec_result = None
-    for one in (shell.InteractiveTB, shell.SyntaxTB):
-        for name in {
-            "tb",
-            "etype",
-            "evalue",
-            "last_syntax_error",
-        } & one.__dict__.keys():
-            setattr(one, name, None)
+    attributes = {"tb", "etype", "evalue", "last_syntax_error"}
+    for formatter in (shell.InteractiveTB, shell.SyntaxTB):
+        for name in attributes & formatter.__dict__.keys():
+            setattr(formatter, name, None)
 
 
 def _user_magics() -> dict[str, Any]:
-    """Where magics that are functions are kept besides the tables of `Hooks`."""
+    """Return where IPython keeps functions as magics, besides `ShellHooks`."""
     kept: dict[str, Any] = vars(_ipython().magics_manager.user_magics)
     return kept
 
@@ -88,13 +82,17 @@ def _unload_extensions(fresh: frozenset[str]) -> None:
     manager = _ipython().extension_manager
     for name in manager.loaded - fresh:
         manager.unload_extension(name)
-        manager.loaded.discard(name)  # one that cannot be unloaded can be loaded again
+        manager.loaded.discard(name)  # or it could not be loaded again
 
 
 def _transformer_lists() -> list[list[Any]]:
     manager = _ipython().input_transformer_manager
-    return [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers,
-            _ipython().ast_transformers]  # fmt: skip
+    return [
+        manager.cleanup_transforms,
+        manager.line_transforms,
+        manager.token_transformers,
+        _ipython().ast_transformers,
+    ]
 
 
 def _restore_transformers(fresh: list[list[Any]]) -> None:
@@ -122,25 +120,27 @@ SHELL_SETTINGS = (
 
 
 class ShellHooks:
-    """Functions that IPython calls: magics, at events, to display types; as they are just now.
+    """Functions that IPython calls, as they are when this is made.
 
-    Libraries set theirs when they are imported, once; a notebook's own go away with it.
+    Those are magics, callbacks at events, and formatters of types. Libraries set theirs
+    when they are imported, once; a notebook's own are removed.
     """
 
     def __init__(self) -> None:
         self._lists = [[*one] for one in _callback_lists()]
         self._tables = [dict(one) for one in _hook_tables()]
 
-    def give_back(self, own: OwnCheck) -> None:
-        """Take the notebook's away, and put back what it took away or replaced."""
+    def restore(self, is_own: OwnCheck) -> None:
+        """Remove the notebook's, and put back what it removed or replaced."""
         for now, noted in zip(_callback_lists(), self._lists, strict=True):
-            others = [one for one in now if one not in noted and not own(one)]
+            others = [one for one in now if one not in noted and not is_own(one)]
             now[:] = [*noted, *others]
         for table, known in zip(_hook_tables(), self._tables, strict=True):
-            for key in [key for key, value in table.items() if own(value) or own(key)]:
+            own = [key for key, hook in table.items() if is_own(hook) or is_own(key)]
+            for key in own:
                 del table[key]
-            for key, value in known.items():
-                table.setdefault(key, value)
+            for key, hook in known.items():
+                table.setdefault(key, hook)
 
 
 def _callback_lists() -> list[list[Any]]:
@@ -148,7 +148,7 @@ def _callback_lists() -> list[list[Any]]:
 
 
 def _hook_tables() -> list[dict[Any, Any]]:
-    found = [*_ipython().magics_manager.magics.values()]
+    tables = [*_ipython().magics_manager.magics.values()]
     for one in _ipython().display_formatter.formatters.values():
-        found += [one.singleton_printers, one.type_printers, one.deferred_printers]
-    return found
+        tables += [one.singleton_printers, one.type_printers, one.deferred_printers]
+    return tables
