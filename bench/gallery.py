@@ -51,7 +51,7 @@ from concurrent.futures import ThreadPoolExecutor
 from imagen_nb.frames.pictures.locate import locate_pictures
 from imagen_nb.widgets.thumbnails import thumbnail
 with ThreadPoolExecutor(2) as pool:
-    made = list(pool.map(lambda place: thumbnail(place, None), places(df.head(600))))
+    made = list(pool.map(lambda place: thumbnail(place, None), locate_pictures(df.head(600))))
 print(f"{max(map(len, made))} bytes")
 """
 READY = """([number, start]) => new Promise(done => {

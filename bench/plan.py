@@ -61,8 +61,8 @@ def _half_done(home: Path, grid: dict[str, str]) -> Path:
     folder = BatchFolder(home / "runs")
     folder.path.mkdir()
     for job in all_jobs[: len(all_jobs) // 2]:
-        text = ran.notebook.replace(first.key, job.key).replace(first.name, job.name)
-        folder.notebook(job).write_text(text)
+        text = ran.text.replace(first.key, job.key).replace(first.name, job.name)
+        (folder.path / f"{job.name}.ipynb").write_text(text)
     return folder.path
 
 

@@ -90,7 +90,7 @@ def main() -> None:
             return submit(work)
 
         studio._writer._pool.submit = timed  # type: ignore[method-assign]
-        studio._drawing.draw(backend, requests, DrawingCall(progress=False))  # type: ignore[arg-type]
+        studio._drawer.draw(backend, requests, DrawingCall(progress=False))  # type: ignore[arg-type]
     print(f"worker: median {statistics.median(worker):.1f} ms a picture (goal ≤ 150)")
     print(
         f"caller: median {statistics.median(backend.caller_ms):.2f} ms a picture (goal ≤ 3)"

@@ -12,7 +12,7 @@ from imagen_nb._version import __version__
 
 if TYPE_CHECKING:
     from imagen_nb.analysis.report.page import report
-    from imagen_nb.batch.results.scraps import glue
+    from imagen_nb.batch.results.executed import glue
     from imagen_nb.batch.running.run import run_batch
     from imagen_nb.cloud.sync_report import SyncReport
     from imagen_nb.errors import (
@@ -67,7 +67,7 @@ _HOMES = {
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "generate": "studio.default",
-    "glue": "batch.results.scraps",
+    "glue": "batch.results.executed",
     "history": "studio.default",
     "keep": "studio.default",
     "pending": "studio.default",
@@ -132,12 +132,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext imagen_nb` calls."""
-    import_module("imagen_nb.cli.magic").load(shell)
+    import_module("imagen_nb.cli.magic").load_magics(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """What `%unload_ext imagen_nb` calls."""
-    import_module("imagen_nb.cli.magic").unload(shell)
+    import_module("imagen_nb.cli.magic").unload_magics(shell)
 
 
-import_module("imagen_nb.widgets.accessor_hook").when_pandas_is_there()  # for df.imagen
+# For df.imagen, without importing pandas.
+import_module("imagen_nb.widgets.accessor").register_accessor_with_pandas()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import using
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 
@@ -143,18 +144,16 @@ def evil_history(tmp_path: Path) -> Callable[..., pd.DataFrame]:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Studio], Studio]]:
-    """Makes a Studio the default one for a test."""
-    made = []
+def session() -> Iterator[Callable[[Studio], Studio]]:
+    """Makes a Studio the default one until the test ends, which closes it."""
+    with ExitStack() as stack:
 
-    def use(studio: Studio) -> Studio:
-        made.append(studio)
-        monkeypatch.setattr(shortcuts, "_default", studio)
-        return studio
+        def use(studio: Studio) -> Studio:
+            stack.enter_context(studio)
+            stack.enter_context(using(studio))
+            return studio
 
-    yield use
-    for studio in made:
-        studio.close()
+        yield use
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import typer
 import imagen_nb as im
 from imagen_nb import analysis
 from imagen_nb.cli import app
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio.default import leave, using
 from tests.fixtures.tool_files import loaded_tool
 
 ROOT = Path(__file__).parent.parent
@@ -63,11 +63,11 @@ class TestReadme:
         self, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("IMAGEN_BACKEND", "flux-tiny-local")
-        monkeypatch.setattr(shortcuts, "_default", None)
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {}
-        exec(compile(code, "README.md", "exec"), names)
-        shortcuts.studio().close()
+        with using(None):
+            exec(compile(code, "README.md", "exec"), names)
+            leave()
         made = [value for value in names.values() if isinstance(value, (im.Picture, im.Pictures))]
         assert made
         assert all(str(Path.home()) in str(p.path) for p in made if isinstance(p, im.Picture))

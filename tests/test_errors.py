@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from imagen_nb import errors
 
 
@@ -25,7 +27,6 @@ def test_code_in_a_folder_named_like_the_package_is_the_users_own(tmp_path: Path
     beside.mkdir()
     ours = load(Path(shutil.copy(str(errors.__file__), package)))
     (beside / "mine.py").write_text("def fail(error):\n    raise error\n")
-    try:
+    with pytest.raises(ours.UsageError) as caught:
         load(beside / "mine.py").fail(ours.UsageError("no"))
-    except ours.UsageError as error:
-        assert error._render_traceback_()[1:] == ["line 2: raise error"]
+    assert caught.value._render_traceback_()[1:] == ["line 2: raise error"]

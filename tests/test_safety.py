@@ -17,7 +17,7 @@ from imagen_nb.storage.outbox import waiting_frame
 from imagen_nb.storage.output import slug
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.studio import default as shortcuts
+from imagen_nb.studio import default
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.system.markup import one_line
 from imagen_nb.system.thumbnails import SheetLabels, draw_contact_sheet
@@ -143,8 +143,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[im.Studio]:
     folder = str(tmp_path_factory.mktemp("pictures"))
     made = im.configure(backend="flux-tiny-local", output={"dir": folder}, steps=1)
     yield made
-    made.close()
-    shortcuts._default = None
+    default.leave()
 
 
 @pytest.mark.slow

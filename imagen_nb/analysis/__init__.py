@@ -29,8 +29,7 @@ from imagen_nb.analysis.style import (
 )
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import local_times
-from imagen_nb.frames.schema import require_columns
-from imagen_nb.frames.values import parse_tags
+from imagen_nb.frames.schema import parse_tags, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -100,7 +100,9 @@ def batch(
     from imagen_nb.batch.running.run import plan_batch, run_batch
 
     if dry_run:
-        plan = plan_batch(jobs, notebook, output, limit=limit, notebooks=notebooks)
+        plan = plan_batch(
+            jobs, notebook, output, limit=limit, dask=dask, notebooks=notebooks
+        )
         print_plan(plan, as_json)
         return
     results = run_batch(

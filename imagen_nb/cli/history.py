@@ -152,7 +152,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 
 def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    from imagen_nb.frames.values import plain_value
+    from imagen_nb.frames.schema import plain_value
 
     made = plain_value(row["created_at"])
     prompt = row["prompt"]
@@ -174,7 +174,7 @@ def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
 def _number_or_empty(value: Any) -> str:
     """Return its digits; nothing where another program wrote none."""
-    from imagen_nb.frames.values import plain_value
+    from imagen_nb.frames.schema import plain_value
 
     number = plain_value(value)
     return "" if number is None else str(number)

@@ -66,7 +66,7 @@ def status(
 
 
 def _facts_in_force(settings: Settings, summary: CatalogSummary) -> dict[str, Any]:
-    from imagen_nb.backends.auto import describe_backend
+    from imagen_nb.backends.session import describe_backend
 
     name, chosen_options = settings.backend_choice()
     backend = describe_backend(name, **settings.options_of(name) | chosen_options)

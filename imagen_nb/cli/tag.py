@@ -52,7 +52,7 @@ def tag(
     settings = load_command_settings(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         ids = studio.lookup.ids(pictures)
-        studio.lookup.retag(ids, change)
+        studio.retag(ids, change)
         if studio.copies():
             report = studio.sync(pictures=[])
             if report.trouble:

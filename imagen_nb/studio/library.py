@@ -199,18 +199,18 @@ class Library:
         Example:
             >>> im.tag(im.history(since="1d", prompt="boat"), "sea", "rating:4")
         """
-        return self._retag(what, make_tag_change(add=names))
+        return self.retag(what, make_tag_change(add=names))
 
     def untag(self, what: Any, /, *names: str) -> int:
         """Remove tags from pictures; arguments, result and errors are as of `tag`."""
-        return self._retag(what, make_tag_change(remove=names))
+        return self.retag(what, make_tag_change(remove=names))
 
     def rate(self, what: Any, /, stars: int | None) -> int:
         """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`.
 
         None removes the rating. Result and errors are those of `tag`.
         """
-        return self._retag(what, make_rating_change(stars))
+        return self.retag(what, make_rating_change(stars))
 
     def keep(self, what: Any, /) -> int:
         """Tag pictures `keeper`; they are no longer `reject`."""
@@ -245,7 +245,7 @@ class Library:
         self._writer.wait()
         return catalogs
 
-    def _retag(self, pictures: Any, tags: TagChange) -> int:
+    def retag(self, pictures: Any, tags: TagChange) -> int:
         catalogs, cloud = self._catalogs(), self._uplink.reader()
         ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
         elsewhere = set(ids)

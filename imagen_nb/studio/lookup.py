@@ -18,8 +18,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.picture_cache import CloudPicture, fetch_picture
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
 from imagen_nb.frames.query import is_uuid
-from imagen_nb.frames.schema import require_columns
-from imagen_nb.frames.values import parse_sidecar, plain_value
+from imagen_nb.frames.schema import parse_sidecar, plain_value, require_columns
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture

@@ -5,15 +5,16 @@ from __future__ import annotations
 import atexit
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
 from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest, QueuedDrawing
 from imagen_nb.storage.picture import Picture
-from imagen_nb.studio.live import PREVIEW_SIDE, StepWatcher
+from imagen_nb.studio.progress import PREVIEW_SIDE, StepWatcher
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.thumbnails import encode_webp
 
@@ -277,11 +278,10 @@ class _StepReporter(StepWatcher):
         super().__init__(previews, loaded=True)
         self._listener = listener
 
-    def _see(self, step: Step | None) -> None:
+    def render(self, step: Step | None) -> Callable[[], None] | None:
+        """Return the function that tells the listener of the step and shows its preview."""
         if step is None:
-            return
-        picture = self._preview(step)
+            return None
+        picture = self.preview(step)
         data = encode_webp(picture, PREVIEW_SIDE) if picture else None
-        with self._showing:
-            if not self._closed.is_set():
-                self._listener.stepped(step, data)
+        return partial(self._listener.stepped, step, data)

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagen_nb.frames.pictures.locate import PictureLocation, locate_pictures
-from imagen_nb.frames.schema import require_columns
-from imagen_nb.frames.values import parse_sidecar, plain_value
+from imagen_nb.frames.schema import parse_sidecar, plain_value, require_columns
 from imagen_nb.frames.words import EVERY_PROMPT, SearchWords
 from imagen_nb.storage.tags import TagChange
 from imagen_nb.system.markup import truncated

@@ -14,7 +14,7 @@ from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.drawing_queue import DrawingRequest, QueuedDrawing
 from imagen_nb.storage.picture import Picture, describe_record
-from imagen_nb.studio.live import describe_seconds
+from imagen_nb.studio.progress import describe_seconds
 from imagen_nb.system.thumbnails import encode_webp
 from imagen_nb.widgets.painter import QueueState
 from imagen_nb.widgets.saved_page import page_output, thumbnails_page

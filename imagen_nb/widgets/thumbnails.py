@@ -87,8 +87,8 @@ class _ThumbnailCache(FileCache):
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
-        wanted = place.wanted
-        parts = [wanted.id, wanted.storage_path, *_file_version(place.local)]
+        picture = place.picture
+        parts = [picture.id, picture.storage_path, *_file_version(place.local)]
         key = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(key).hexdigest()[:32]}.webp"
 

@@ -18,9 +18,9 @@ WIDGET = (
     "from imagen_nb.widgets.saved_page import LIVE_CLASS, show_page, show_view, thumbnails_page\n"
     "from imagen_nb.system.thumbnails import encode_webp\n"
     "picture = im.generate('a red boat', seed=1)\n"
-    "page = thumbnails([(encode_webp(picture.image, 96), '<b>a red boat</b>')], 1, side=96)\n"
+    "page = thumbnails_page([(encode_webp(picture.image, 96), '<b>a red boat</b>')], 1, side=96)\n"
     "button = ipywidgets.Button(description='Alive')\n"
-    "button.add_class(LIVE)\n"
+    "button.add_class(LIVE_CLASS)\n"
     "show_view(button)\n"
     "show_page(page);"
 )

@@ -102,8 +102,9 @@ def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) 
 
 
 SHOW = (
-    "from PIL import Image\nfrom imagen_nb.system.terminal import print_picture, can_show_pictures\n"
-    "if shows_pictures('auto'): show_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
+    "from PIL import Image\n"
+    "from imagen_nb.system.terminal import print_picture, can_show_pictures\n"
+    "if can_show_pictures('auto'): print_picture(Image.new('RGB', (8, 8), (200, 30, 90)))"
 )
 
 

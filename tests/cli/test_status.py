@@ -1,4 +1,4 @@
-"""`imagen models`, `status`, `reindex` and `config`: what there is to draw with, and what is kept."""
+"""`imagen models`, `status`, `reindex`, `config`: what there is to draw with, what is kept."""
 
 from __future__ import annotations
 

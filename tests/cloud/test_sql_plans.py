@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from imagen_nb.frames.query import make_query
-from imagen_nb.frames.sources import remote
+from imagen_nb.frames.sources.remote import ApiSource
 from tests.fixtures.callers import BUCKET, OTHER, READ, SECRET, USER, Caller, acting
 from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, fresh_database
 
@@ -184,7 +184,7 @@ def test_every_page_of_a_history_is_entered_at_its_key_by_the_owners_index(
 ) -> None:
     """Where the key's id is a low one, the primary key may be read beside it: id < 0442… is few."""
     api: Any = ByPostgREST(connection, caller)
-    table = remote.read(api, make_query(**asked))
+    table = ApiSource(api).load(make_query(**asked))
     assert len(set(table["id"].to_pylist())) == table.num_rows == count
     assert len(api.plans) >= pages
     entered = 0
@@ -200,7 +200,7 @@ def test_it_is_noticed_when_a_page_is_not_read_by_index(connection: psycopg.Conn
     """A planner that has no index is what a lost migration, or a filter of another form, makes."""
     off = "SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off"
     api: Any = ByPostgREST(connection, USER, off)
-    remote.read(api, make_query(limit=10))
+    ApiSource(api).load(make_query(limit=10))
     with pytest.raises(AssertionError, match="Seq Scan"):
         indexes(api.plans[0])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.style import category_texts
 from imagen_nb.frames.moments import local_times
-from imagen_nb.frames.values import parse_tags
+from imagen_nb.frames.schema import parse_tags
 from imagen_nb.system.markup import bidi_isolated, escaped_html
 
 if TYPE_CHECKING:

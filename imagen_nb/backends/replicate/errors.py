@@ -37,7 +37,7 @@ _REMEDY_OF_STATUS = {  # by HTTP status
 }
 
 
-class TransientError(BackendError):  # noqa: N818 - it says how, not what
+class TransientError(BackendError):
     """It may work later. `retry_after`: seconds that the server asked for."""
 
     def __init__(
