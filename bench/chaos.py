@@ -20,7 +20,7 @@ from pathlib import Path
 from supabase_server import ROOT, FaultProxy, account, running
 
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.reindex import reindex
 from tests.fixtures.fault_proxy import FAULTS, Fault
 from tests.fixtures.pictures import sync
@@ -100,7 +100,7 @@ def main() -> None:
         broken = sum(number for name, number in proxy.seen.items() if name != "passed")
         print(f"{broken} of {proxy.seen.total()} requests were broken", flush=True)
         proxy.choose = lambda method, path: None
-        Output(folder)
+        PictureFiles(folder)
         reindex(folder)
         report = sync(folder, to)
         print(f"the quiet sync: {report}", flush=True)

@@ -21,10 +21,10 @@ from history_server import FaultProxy, as_user, loop, running
 from timing import seconds
 
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 from imagen_nb.studio.studio import Studio
 
-OURS = ",".join(name for name in COLUMNS if name != "sidecar")
+OURS = ",".join(name for name in IMAGES_COLUMNS if name != "sidecar")
 CHILD = """
 import json, os, resource, sys
 import pandas, pyarrow, supabase

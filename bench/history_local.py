@@ -18,7 +18,7 @@ from timing import seconds
 
 from imagen_nb.frames.query import query
 from imagen_nb.frames.sources.local import sql
-from imagen_nb.storage.catalog import Catalog, save, to_row
+from imagen_nb.storage.catalog import Catalog, catalog_row, upsert_rows
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
@@ -57,7 +57,7 @@ def rows(count: int) -> Iterator[tuple[Any, ...]]:
                 "created_at": newest - dt.timedelta(seconds=n * 31),
             }
         )  # fmt: skip
-        yield to_row(one, one.to_sidecar(), f"{n}.png", f"{n}.png.json", "synced")
+        yield catalog_row(one, one.to_sidecar(), f"{n}.png", f"{n}.png.json", "synced")
 
 
 def fill(catalog: Catalog, count: int) -> None:
@@ -65,7 +65,7 @@ def fill(catalog: Catalog, count: int) -> None:
     while chunk := [*itertools.islice(source, 10_000)]:
         with catalog.connection() as connection:
             connection.execute("BEGIN")
-            save(connection, chunk)
+            upsert_rows(connection, chunk)
             connection.execute("COMMIT")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from timing import seconds
 
-from imagen_nb.storage.output import Output, sidecar_of
+from imagen_nb.storage.output import PictureFiles, sidecar_of
 from imagen_nb.storage.record import Record, new_id
 from imagen_nb.storage.reindex import reindex
 
@@ -24,7 +24,7 @@ def main() -> None:
     record = Record(
         prompt="a boat", backend="bench", seed=0, steps=4, width=16, height=16
     )
-    first = Output(folder).keep(
+    first = PictureFiles(folder).keep(
         Image.new("RGB", (16, 16), "red"), record, date(2026, 1, 1)
     )
     png = first.path.read_bytes()

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.local import LocalSupabase, start, stop
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +49,11 @@ def account(server: LocalSupabase, url: str | None = None) -> Account:
 
 def fill(folder: Path, count: int, side: int, prompt: str = "noise") -> None:
     """Keep pictures of noise, side × side pixels (3 bytes each, as noise does not compress)."""
-    output, catalog, dice = Output(folder), Catalog(folder), np.random.default_rng(0)
+    output, catalog, dice = (
+        PictureFiles(folder),
+        Catalog(folder),
+        np.random.default_rng(0),
+    )
     day = datetime.date.today()
     for seed in range(count):
         pixels = dice.integers(0, 256, (side, side, 3), dtype=np.uint8)

@@ -18,7 +18,7 @@ from supabase_server import account, running
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record, new_id
 
 SIDE = 683  # pixels: 683 × 683 × 3 bytes = 1.4 MB
@@ -45,7 +45,9 @@ def fill(folder: Path, count: int, prompt: str) -> None:
     record = Record(
         prompt=prompt, backend="b", seed=0, steps=4, width=SIDE, height=SIDE
     )
-    kept = Output(folder).keep(Image.fromarray(pixels), record, datetime.date.today())
+    kept = PictureFiles(folder).keep(
+        Image.fromarray(pixels), record, datetime.date.today()
+    )
     catalog = Catalog(folder)
     catalog.add(kept, "pending")
     for seed in range(1, count):

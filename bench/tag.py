@@ -24,7 +24,7 @@ from timing import compare
 
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.storage.output import sidecar_of
-from imagen_nb.storage.tags import queued
+from imagen_nb.storage.tags import load_queued_tags
 from imagen_nb.studio.studio import Studio
 
 SIDE = 24  # pixels: what a picture weighs plays no part
@@ -88,7 +88,7 @@ def there(
     number = itertools.count()
 
     def queue() -> None:
-        if not queued(studio.catalog()):
+        if not load_queued_tags(studio.catalog()):
             studio.tag(frame, f"c{next(number)}")
 
     def ours() -> None:

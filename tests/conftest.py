@@ -16,7 +16,7 @@ from hypothesis import settings
 from PIL import Image
 
 from imagen_nb.frames.schema import framed, table_of
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio import default as shortcuts
@@ -171,7 +171,7 @@ def made(
         pictures = []
         for seed, prompt in enumerate(prompts, first):
             record = make_record(prompt=prompt, seed=seed, width=size[0], height=size[1], **fields)
-            kept = Output(folder).keep(make_image(seed, size), record, DAY)
+            kept = PictureFiles(folder).keep(make_image(seed, size), record, DAY)
             studio.catalog().add(kept, "off")
             pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
         return Pictures(pictures).frame()

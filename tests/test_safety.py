@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import imagen_nb as im
-from imagen_nb.storage.catalog import Entry
+from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.outbox import waiting_frame
 from imagen_nb.storage.output import slug
 from imagen_nb.storage.picture import Picture
@@ -98,7 +98,7 @@ class TestInAnyPrompt:
         self, prompt: str, kept: Callable[..., Picture]
     ) -> None:
         picture = kept(prompt)
-        entry = Entry(picture.record, picture.path, picture.path, "failed", prompt)
+        entry = CatalogEntry(picture.record, picture.path, picture.path, "failed", prompt)
         page = Page(waiting_frame([entry])._repr_html_())  # type: ignore[operator]
         assert page.foreign == []
 

@@ -21,11 +21,11 @@ def _backends() -> list[str]:
 def _tags() -> list[str]:
     """Those of the session's folder, but for such as are no single word on a line."""
     from imagen_nb.storage.catalog import Catalog
-    from imagen_nb.storage.tags import known_tags
+    from imagen_nb.storage.tags import list_known_tags
     from imagen_nb.studio.default import studio
     from imagen_nb.system.paths import expanded
 
-    tags = known_tags(Catalog(expanded(studio().settings.output.dir)))
+    tags = list_known_tags(Catalog(expanded(studio().settings.output.dir)))
     return [tag for tag in tags if tag.isprintable() and not set(tag) & set(" \"'{}$")]
 
 

@@ -18,7 +18,7 @@ from imagen_nb.system.terminal import complain, show_picture, shows_pictures
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
-    from imagen_nb.storage.catalog import Entry
+    from imagen_nb.storage.catalog import CatalogEntry
     from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
@@ -267,7 +267,7 @@ def report(
 
 def copied(
     studio: Studio, pictures: Sequence[Picture], cloud: bool | None
-) -> list[Entry]:
+) -> list[CatalogEntry]:
     """The pictures as the catalog knows them, once their copying was tried where it is wanted."""
     if studio.copies(cloud):
         result = studio.sync(pictures=pictures)

@@ -156,7 +156,7 @@ def models(
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
     from imagen_nb.backends import listed_backends
-    from imagen_nb.storage.cost import said
+    from imagen_nb.storage.cost import describe_price
 
     if loras is not None:
         list_loras(loras, as_json)
@@ -183,7 +183,7 @@ def models(
                 "yes" if row["available"] else "no",
                 f"{row['width']}×{row['height']}" if row["width"] else "",
                 str(row["steps"] or ""),
-                said(settings.cost, row["cost_usd"]),
+                describe_price(settings.cost, row["cost_usd"]),
             )
             for row in rows
         ],

@@ -67,7 +67,7 @@ class Held:
 def kept_in(folder: Path) -> Held:
     """What is known of a folder: the last picture, the last errors; makes no catalog."""
     from imagen_nb.storage.catalog import Catalog
-    from imagen_nb.storage.tags import queued
+    from imagen_nb.storage.tags import load_queued_tags
 
     catalog = Catalog(folder)
     if not catalog.path.exists():
@@ -78,7 +78,7 @@ def kept_in(folder: Path) -> Held:
         )
         errors = dict.fromkeys(str(entry.cloud_error) for entry in troubled)
         latest = [str(entry.path) for entry in catalog.latest(1)]
-        return Held(catalog.counts(), len(queued(catalog)), latest, [*errors])
+        return Held(catalog.counts(), len(load_queued_tags(catalog)), latest, [*errors])
 
 
 def reindex(

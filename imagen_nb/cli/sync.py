@@ -14,7 +14,7 @@ from imagen_nb.system.terminal import complain, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.sync_report import SyncReport
-    from imagen_nb.storage.catalog import Entry
+    from imagen_nb.storage.catalog import CatalogEntry
     from imagen_nb.studio.studio import Studio
 
 
@@ -69,10 +69,10 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
 
     `path` and `state` are None where this machine does not have the picture.
     """
-    from imagen_nb.storage.tags import change_of, queued
+    from imagen_nb.storage.tags import combine_queued_tags, load_queued_tags
 
     catalog = studio.catalog()
-    changes = queued(catalog)
+    changes = load_queued_tags(catalog)
     rows = {str(entry.record.id): _row(entry) for entry in studio.waiting()}
     rows |= {
         str(one.record.id): _row(one)
@@ -80,13 +80,13 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     }
     elsewhere = {"path": None, "state": None, "error": None}
     for id in [*rows, *(id for id in changes if id not in rows)]:
-        change = change_of(changes.get(id, ()))
+        change = combine_queued_tags(changes.get(id, ()))
         more = {"add": [*change.added], "remove": [*change.removed]}
         rows[id] = {"id": id, **rows.get(id, elsewhere), **more}
     return [*rows.values()]
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: CatalogEntry) -> dict[str, Any]:
     return {
         "path": str(entry.path),
         "state": entry.cloud_state,

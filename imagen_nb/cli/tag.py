@@ -39,14 +39,22 @@ def tag(
     as_json: options.Json = False,
 ) -> None:
     """Add tags to pictures or take them away, here and in the cloud."""
-    from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
+    from imagen_nb.storage.tags import (
+        KEEPER,
+        REJECT,
+        TagChange,
+        make_rating_change,
+        make_tag_change,
+    )
     from imagen_nb.studio.studio import Studio
 
-    stars = rated(_stars(rating)) if rating is not None else Change()
+    stars = make_rating_change(_stars(rating)) if rating is not None else TagChange()
     marks = [name for name, wanted in ((KEEPER, keeper), (REJECT, reject)) if wanted]
     added = (*(add or ()), *stars.added, *marks)
     removed = (*(remove or ()), *stars.removed)
-    change(added, [name for name in removed if name not in added])  # or all is refused
+    make_tag_change(
+        added, [name for name in removed if name not in added]
+    )  # or all is refused
     named = [line for one in what for line in (_lines() if one == "-" else [one])]
     with Studio(
         settings_of(config, output={"dir": output}), background=False

@@ -18,9 +18,9 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import Rejected, Taken
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.errors import CloudError, StorageError
-from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Lease, Outbox
-from imagen_nb.storage.output import numbered
+from imagen_nb.storage.output import numbered_name
 from imagen_nb.system.faults import reach
 
 SENDERS = 8  # threads; more are no faster against Storage's own server
@@ -145,7 +145,7 @@ class _Drain:
                 self.tally.crashed = error
                 return
 
-    def _send(self, entries: list[Entry]) -> None:
+    def _send(self, entries: list[CatalogEntry]) -> None:
         done: set[str] = set()
         why = None
         try:
@@ -169,7 +169,7 @@ class _Drain:
         if self.progress:
             self.progress(done, self.total)
 
-    def _object(self, entry: Entry) -> Entry | None:
+    def _object(self, entry: CatalogEntry) -> CatalogEntry | None:
         """Upload and check one picture; None when it cannot go up, or the turn is over."""
         if not self.turn.lasts() or self.tally.trouble:
             return None
@@ -179,7 +179,7 @@ class _Drain:
             self._reject(entry, error)
             return None
 
-    def _rows(self, entries: list[Entry]) -> list[Entry]:
+    def _rows(self, entries: list[CatalogEntry]) -> list[CatalogEntry]:
         """Write the rows in one request; when one of them cannot be, each by itself."""
         if not entries:
             return []
@@ -194,13 +194,13 @@ class _Drain:
             itertools.chain.from_iterable(self._rows([entry]) for entry in entries)
         )
 
-    def _reject(self, entry: Entry, error: Exception) -> None:
+    def _reject(self, entry: CatalogEntry, error: Exception) -> None:
         self.lease.reject(entry, str(error))
         with self.tally.lock:
             self.tally.failed.append((str(entry.record.id), str(error)))
 
 
-def upload(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
+def upload(entry: CatalogEntry, cloud: Cloud, lease: Lease) -> CatalogEntry:
     """The picture as an object whose size and hash are checked. Gives the entry as it is then.
 
     A path that another picture has is never overwritten: the next number is taken, and noted in
@@ -210,7 +210,7 @@ def upload(entry: Entry, cloud: Cloud, lease: Lease) -> Entry:
     png = _file_of(entry)
     name = _below_owner(entry.record.storage_path or "")
     for number in range(1, _MAX_NAMESAKES):
-        entry = lease.assign(entry, owner, folder + numbered(name, number))
+        entry = lease.assign(entry, owner, folder + numbered_name(name, number))
         if _put(entry.record.storage_path or "", png, cloud):
             return entry
     raise Rejected(f"{name}.png and its numbered names are taken by other pictures")
@@ -236,7 +236,7 @@ def _put(path: str, png: bytes, cloud: Cloud) -> bool:
     return stored.md5 in (None, hashlib.md5(png, usedforsecurity=False).hexdigest())
 
 
-def _file_of(entry: Entry) -> bytes:
+def _file_of(entry: CatalogEntry) -> bytes:
     """The PNG, which must be the file that the record tells of."""
     try:
         png = entry.path.read_bytes()
@@ -254,7 +254,7 @@ def _below_owner(storage_path: str) -> str:
     return "/".join(storage_path.removesuffix(".png").split("/")[-2:])
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def row_of(entry: CatalogEntry) -> dict[str, Any]:
     """The row of imagen.images: from the sidecar, without what PostgreSQL cannot hold."""
     row: dict[str, Any] = _without_nul(entry.record.to_row())
     return row

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 from imagen_nb.cloud.client import Cloud, any_of, array, url_chunks
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.tags import Queued, change_of, merged, queued, settle
+from imagen_nb.storage.tags import (
+    QueuedTag,
+    combine_queued_tags,
+    load_queued_tags,
+    merge_cloud_tags,
+    remove_sent_tags,
+)
 from imagen_nb.system.faults import reach
 from imagen_nb.system.terminal import complain
 
@@ -25,7 +31,7 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     Pictures that still wait for the cloud keep their changes queued. Raises `CloudError`; what is
     not written stays queued.
     """
-    if not (changes := queued(catalog)):
+    if not (changes := load_queued_tags(catalog)):
         return 0
     waiting = {
         str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"
@@ -36,20 +42,21 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     return len(changes)
 
 
-def _push(changes: dict[str, list[Queued]], catalog: Catalog, cloud: Cloud) -> None:
+def _push(changes: dict[str, list[QueuedTag]], catalog: Catalog, cloud: Cloud) -> None:
     left = changes
     for _ in range(_ROUNDS):
         there = _read(cloud, [*left])
         for id in set(left) - set(there):
             complain(f"cloud sync: no row {id} to tag: its tags are dropped")
-            settle(catalog, [(id, one) for one in left[id]])
+            remove_sent_tags(catalog, [(id, one) for one in left[id]])
         after = {
-            id: change_of(left[id]).applied(tags or ()) for id, tags in there.items()
+            id: combine_queued_tags(left[id]).applied(tags or ())
+            for id, tags in there.items()
         }
         written = _write(cloud, there, after)
         reach("after-tags")
-        settle(catalog, [(id, one) for id in written for one in left[id]])
-        merged(catalog, {id: after[id] for id in written})
+        remove_sent_tags(catalog, [(id, one) for id in written for one in left[id]])
+        merge_cloud_tags(catalog, {id: after[id] for id in written})
         left = {id: left[id] for id in there if id not in written}
         if not left:
             return

@@ -8,13 +8,13 @@ from functools import partial
 
 from imagen_nb.cloud.client import CONNECTIONS, Cloud
 from imagen_nb.cloud.errors import Rejected
-from imagen_nb.storage.catalog import Entry
+from imagen_nb.storage.catalog import CatalogEntry
 
 _BATCH = 200  # pictures whose rows and URLs are asked for at once
 
 
 def differences(
-    entries: Sequence[Entry],
+    entries: Sequence[CatalogEntry],
     cloud: Cloud,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
@@ -35,7 +35,7 @@ def differences(
 
 
 def _difference(
-    cloud: Cloud, entry: Entry, row: str | None, url: str | None
+    cloud: Cloud, entry: CatalogEntry, row: str | None, url: str | None
 ) -> str | None:
     name, path = entry.path.name, entry.record.storage_path
     if row is None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NAMES = (*COLUMNS, "local_path", "cloud")
+NAMES = (*IMAGES_COLUMNS, "local_path", "cloud")
 _WHOLE = {"seed", "steps", "width", "height", "latency_ms"}
 _FEW = {"backend", "model"}  # few different values
 

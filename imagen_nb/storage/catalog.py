@@ -20,32 +20,41 @@ from uuid import UUID
 from filelock import FileLock
 
 from imagen_nb.storage import catalog_schema as catalog_file
-from imagen_nb.storage.output import Kept, amended
-from imagen_nb.storage.record import COLUMNS, Record
+from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.system.atomic import explained
 from imagen_nb.system.paths import absolute
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
-_NAMES = (*COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at")
-_KEPT_ON_UPDATE = {
+_TABLE_COLUMNS = (
+    *IMAGES_COLUMNS,
+    "path",
+    "sidecar_path",
+    "cloud_state",
+    "cloud_error",
+    "updated_at",
+)
+_COLUMNS_NOT_UPDATED = {
     "id",
     "cloud_state",
     "cloud_error",
 }  # what the cloud has, no file can tell
-_SAVE = (
-    f"INSERT INTO images ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_UPSERT_STATEMENT = (
+    f"INSERT INTO images ({', '.join(_TABLE_COLUMNS)}) VALUES ({', '.join('?' * len(_TABLE_COLUMNS))})"
     " ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(
-        f"{name} = excluded.{name}" for name in _NAMES if name not in _KEPT_ON_UPDATE
+        f"{name} = excluded.{name}"
+        for name in _TABLE_COLUMNS
+        if name not in _COLUMNS_NOT_UPDATED
     )
 )
-_INHERITED: list[
+_INHERITED_CONNECTIONS: list[
     sqlite3.Connection
 ] = []  # of a parent process: neither to be used nor closed
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A picture in the catalog. Paths are absolute."""
 
     record: Record
@@ -88,9 +97,11 @@ class Catalog:
         SQLite cannot do.
         """
         if self._process != os.getpid():
-            _INHERITED.extend([self._connection] if self._connection else [])
+            _INHERITED_CONNECTIONS.extend(
+                [self._connection] if self._connection else []
+            )
             self._forget()
-        with self._lock, catalog_file.explained(self.path):
+        with self._lock, catalog_file.translated_sqlite_errors(self.path):
             connection = self._opened()
             try:
                 yield connection
@@ -113,12 +124,14 @@ class Catalog:
         finally:
             lock.release()
 
-    def amend(self, entry: Entry, **values: Any) -> Entry:
+    def amend(self, entry: CatalogEntry, **values: Any) -> CatalogEntry:
         """Write these fields to a picture's sidecar, then here; other changes meanwhile stay."""
         with self.amending():
             now = self.get(entry.record.id) or entry
             record = now.record.model_copy(update=values)
-            kept = amended(Kept(now.path, now.sidecar_path, now.record), record)
+            kept = rewrite_sidecar(
+                SavedPicture(now.path, now.sidecar_path, now.record), record
+            )
             self.add(kept, now.cloud_state)
         return replace(now, record=record)
 
@@ -132,19 +145,19 @@ class Catalog:
             pass  # the file is there, and as new as this program
         address = f"{self.path.as_uri()}?mode=ro"
         with (
-            catalog_file.explained(self.path),
+            catalog_file.translated_sqlite_errors(self.path),
             closing(
-                sqlite3.connect(address, uri=True, timeout=catalog_file.BUSY_S)
+                sqlite3.connect(address, uri=True, timeout=catalog_file.LOCK_TIMEOUT_S)
             ) as connection,
         ):
             yield connection
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection and self._file != catalog_file.inode(self.path):
+        if self._connection and self._file != catalog_file.inode_of(self.path):
             self.close()  # the folder was removed, or a damaged catalog put aside
         if not self._connection:
-            self._connection = catalog_file.opened(self.path)
-            self._file = catalog_file.inode(self.path)
+            self._connection = catalog_file.open_catalog(self.path)
+            self._file = catalog_file.inode_of(self.path)
         return self._connection
 
     def close(self) -> None:
@@ -154,23 +167,23 @@ class Catalog:
                 self._connection.close()
                 self._connection = None
 
-    def add(self, kept: Kept, cloud_state: str) -> None:
+    def add(self, kept: SavedPicture, cloud_state: str) -> None:
         """Enter a picture. Entering it again updates it, but for what the cloud has of it."""
         self.add_many([(kept, cloud_state)])
 
-    def add_many(self, pictures: Iterable[tuple[Kept, str]]) -> None:
+    def add_many(self, pictures: Iterable[tuple[SavedPicture, str]]) -> None:
         """Enter many pictures in one transaction: all of them or none."""
         rows = [self._row(kept, state) for kept, state in pictures]
         with self.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            save(connection, rows)
+            upsert_rows(connection, rows)
             connection.execute("COMMIT")
 
-    def get(self, id: UUID | str) -> Entry | None:
+    def get(self, id: UUID | str) -> CatalogEntry | None:
         """The picture with this id."""
         return next(iter(self.select("WHERE id = ?", str(id))), None)
 
-    def some(self, ids: Iterable[UUID | str]) -> list[Entry]:
+    def some(self, ids: Iterable[UUID | str]) -> list[CatalogEntry]:
         """Those of these pictures that are here, oldest first."""
         wanted = json.dumps([*map(str, ids)])
         return self.select(
@@ -178,7 +191,7 @@ class Catalog:
             wanted,
         )
 
-    def by_path(self, path: Path | str) -> Entry | None:
+    def by_path(self, path: Path | str) -> CatalogEntry | None:
         """The picture in this file, PNG or sidecar. A relative path may start at the folder."""
         name = str(path).removesuffix(".json")
         for full in (os.path.abspath(name), os.path.abspath(self.folder / name)):
@@ -187,11 +200,11 @@ class Catalog:
                 return next(iter(self.select("WHERE path = ?", below)), None)
         return None
 
-    def latest(self, n: int) -> list[Entry]:
+    def latest(self, n: int) -> list[CatalogEntry]:
         """The newest `n` pictures, newest first."""
         return self.select("ORDER BY created_at DESC, id DESC LIMIT ?", n)
 
-    def pending(self) -> list[Entry]:
+    def pending(self) -> list[CatalogEntry]:
         """The pictures that still wait for the cloud, oldest first."""
         return self.select("WHERE cloud_state = 'pending' ORDER BY created_at, id")
 
@@ -205,7 +218,7 @@ class Catalog:
         states = {state: found.get(state, 0) for state in CLOUD_STATES}
         return {"total": sum(states.values()), **states}
 
-    def select(self, rest: str, *values: str | int) -> list[Entry]:
+    def select(self, rest: str, *values: str | int) -> list[CatalogEntry]:
         """The entries of `SELECT … FROM images <rest>`; what users gave is in `values` only."""
         columns = "sidecar, path, sidecar_path, cloud_state, cloud_error"
         with self.connection() as connection:
@@ -213,7 +226,7 @@ class Catalog:
                 f"SELECT {columns} FROM images {rest}", values
             ).fetchall()
         return [
-            Entry(
+            CatalogEntry(
                 Record.from_sidecar(sidecar),
                 self.folder / path,
                 self.folder / beside,
@@ -222,15 +235,17 @@ class Catalog:
             for sidecar, path, beside, *cloud in rows
         ]
 
-    def _row(self, kept: Kept, state: str) -> tuple[Any, ...]:
+    def _row(self, kept: SavedPicture, state: str) -> tuple[Any, ...]:
         names = [
             path.relative_to(self.folder).as_posix()
             for path in (kept.path, kept.sidecar_path)
         ]
-        return to_row(kept.record, kept.record.to_sidecar(), names[0], names[1], state)
+        return catalog_row(
+            kept.record, kept.record.to_sidecar(), names[0], names[1], state
+        )
 
 
-def to_row(
+def catalog_row(
     record: Record, sidecar: str, path: str, sidecar_path: str, state: str
 ) -> tuple[Any, ...]:
     """The values of a row, given the record and the text of its sidecar."""
@@ -239,22 +254,25 @@ def to_row(
         "owner_user_id": record.owner_user_id and str(record.owner_user_id),
         "sidecar": sidecar,
         "tags": json.dumps(record.tags, ensure_ascii=False),
-        "created_at": as_text(record.created_at),
+        "created_at": utc_text(record.created_at),
     }
     columns = (
-        special[name] if name in special else getattr(record, name) for name in COLUMNS
+        special[name] if name in special else getattr(record, name)
+        for name in IMAGES_COLUMNS
     )
-    return (*columns, path, sidecar_path, state, None, as_text(datetime.now(UTC)))
+    return (*columns, path, sidecar_path, state, None, utc_text(datetime.now(UTC)))
 
 
-def save(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def upsert_rows(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
+) -> None:
     """Insert or update rows (of `to_row`) inside the caller's transaction."""
-    at, id_at = _NAMES.index("path"), _NAMES.index("id")
+    at, id_at = _TABLE_COLUMNS.index("path"), _TABLE_COLUMNS.index("id")
     replaced = [(row[at], row[id_at]) for row in rows]
     connection.executemany("DELETE FROM images WHERE path = ? AND id <> ?", replaced)
-    connection.executemany(_SAVE, rows)
+    connection.executemany(_UPSERT_STATEMENT, rows)
 
 
-def as_text(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
     """A time as the catalog writes it: UTC, with microseconds, so that it sorts as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

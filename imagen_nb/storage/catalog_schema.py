@@ -9,8 +9,8 @@ from pathlib import Path
 
 from imagen_nb.errors import StorageError
 
-BUSY_S = 30  # seconds to wait for other processes that write
-_MIGRATIONS: tuple[
+LOCK_TIMEOUT_S = 30  # seconds to wait for other processes that write
+_SCHEMA_MIGRATIONS: tuple[
     tuple[str, ...], ...
 ] = (  # in order, each in one transaction; never edited
     (
@@ -75,49 +75,49 @@ class CatalogDamagedError(StorageError):
     """The catalog's file is no whole SQLite database; the pictures are not touched by that."""
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_catalog(path: Path) -> sqlite3.Connection:
     """The file, made when it is not there, with its tables as this program knows them.
 
     Raises `StorageError` when a newer program made it, and what SQLite and the system raise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
-        path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
             "PRAGMA synchronous = NORMAL"
         )  # a power cut may cost rows, no sidecar
-        _migrate(connection, path)
+        _migrate_schema(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
     def version() -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
-    while (done := version()) < len(_MIGRATIONS):
+    while (done := version()) < len(_SCHEMA_MIGRATIONS):
         connection.execute("BEGIN IMMEDIATE")
         try:
             if version() == done:  # no other process did it while we waited
-                for statement in _MIGRATIONS[done]:
+                for statement in _SCHEMA_MIGRATIONS[done]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {done + 1}")
             connection.execute("COMMIT")
         except BaseException:
             connection.rollback()
             raise
-    if done > len(_MIGRATIONS):
+    if done > len(_SCHEMA_MIGRATIONS):
         raise StorageError(
             f"the catalog {path} was made by a newer imagen_nb (schema {done}): update imagen_nb"
         )
 
 
-def inode(path: Path) -> int | None:
+def inode_of(path: Path) -> int | None:
     """What tells the file from another one at its place; None when there is none."""
     try:
         return path.stat().st_ino
@@ -125,7 +125,7 @@ def inode(path: Path) -> int | None:
         return None
 
 
-def damaged(path: Path, why: str) -> CatalogDamagedError:
+def make_damaged_error(path: Path, why: str) -> CatalogDamagedError:
     """The error for a catalog that only a rebuild can help."""
     return CatalogDamagedError(
         f"the catalog {path} is damaged ({why}): rebuild it with `imagen reindex`"
@@ -133,7 +133,7 @@ def damaged(path: Path, why: str) -> CatalogDamagedError:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translated_sqlite_errors(path: Path) -> Iterator[None]:
     """Turns what SQLite says into one line that says what to do."""
     try:
         yield
@@ -144,7 +144,7 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise  # a mistake in this program
     except sqlite3.DatabaseError as error:
-        raise damaged(path, str(error)) from error
+        raise make_damaged_error(path, str(error)) from error
     except OSError as error:
         raise StorageError(
             f"cannot use the catalog {path}: {error.strerror}: choose another folder"

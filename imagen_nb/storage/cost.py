@@ -26,11 +26,13 @@ def cost_usd(settings: CostSettings, backend: Backend, drawn: Drawn) -> float | 
     watts, usd_per_kwh = settings.watts, settings.usd_per_kwh
     if price or watts is None or usd_per_kwh is None or not drawn.details.get("device"):
         return price
-    power = drawn_now(watts)
-    return None if power is None else usd(drawn.latency_ms, power, usd_per_kwh)
+    power = measure_watts(watts)
+    return (
+        None if power is None else electricity_usd(drawn.latency_ms, power, usd_per_kwh)
+    )
 
 
-def said(settings: CostSettings, price: float | None) -> str:
+def describe_price(settings: CostSettings, price: float | None) -> str:
     """What a picture at this price costs, in a word: $0.025, $0, electricity."""
     if price is None:
         return ""
@@ -39,15 +41,15 @@ def said(settings: CostSettings, price: float | None) -> str:
     return f"${price:.6f}".rstrip("0").rstrip(".")
 
 
-_MS_IN_AN_HOUR = 3_600_000
+_MS_PER_HOUR = 3_600_000
 
 
-def usd(latency_ms: int, watts: float, usd_per_kwh: float) -> float:
+def electricity_usd(latency_ms: int, watts: float, usd_per_kwh: float) -> float:
     """US dollars for so many milliseconds at so many watts."""
-    return latency_ms / _MS_IN_AN_HOUR * watts / 1000 * usd_per_kwh
+    return latency_ms / _MS_PER_HOUR * watts / 1000 * usd_per_kwh
 
 
-def drawn_now(watts: float | Literal["nvml"]) -> float | None:
+def measure_watts(watts: float | Literal["nvml"]) -> float | None:
     """Watts as configured, or of the graphics cards now; None, and a line once, if those say none.
 
     A card tells its average over about a second, so it is to be asked when a picture is finished.
@@ -55,12 +57,12 @@ def drawn_now(watts: float | Literal["nvml"]) -> float | None:
     if watts != "nvml":
         return watts
     if find_spec("pynvml") is None:
-        _say("pip install nvidia-ml-py")
+        _warn_unknown_watts("pip install nvidia-ml-py")
         return None
-    return _of_cards()
+    return _measure_gpu_watts()
 
 
-def _of_cards() -> float | None:
+def _measure_gpu_watts() -> float | None:
     import pynvml
 
     try:
@@ -73,11 +75,11 @@ def _of_cards() -> float | None:
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
-        _say(f"{error}; set cost.watts to a number")
+        _warn_unknown_watts(f"{error}; set cost.watts to a number")
         return None
     return sum(milliwatts) / 1000 if milliwatts else None
 
 
 @functools.cache  # once, not for each picture
-def _say(remedy: str) -> None:
+def _warn_unknown_watts(remedy: str) -> None:
     complain(f"cost.watts: nvml cannot be read, so the cost stays unknown: {remedy}")

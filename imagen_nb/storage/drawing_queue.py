@@ -15,14 +15,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imagen_nb.storage.catalog import Catalog, as_text
+from imagen_nb.storage.catalog import Catalog, utc_text
 from imagen_nb.system.leases import Leases
 
 _ERROR_LENGTH = 500  # characters
-_UNREADABLE = "this request was written by another version of imagen_nb: remove it"
+_OTHER_VERSION_ERROR = (
+    "this request was written by another version of imagen_nb: remove it"
+)
 
 
-class Wish(BaseModel):
+class DrawingRequest(BaseModel):
     """One picture that somebody wants, in the words of `Studio.generate`.
 
     `again`: a picture that is to be reproduced; what else is given only describes it.
@@ -43,16 +45,16 @@ class Wish(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class QueuedDrawing:
     """A wish in the queue. `error`: why it could not be drawn; `mine`: held by who asks."""
 
     id: int
-    wish: Wish
+    wish: DrawingRequest
     error: str | None = None
     mine: bool = True
 
 
-class Queue:
+class DrawingQueue:
     """One painter's part in the queue of a catalog.
 
     Invariant: what it holds, no other living painter holds. It sees what it holds and what nobody
@@ -70,9 +72,9 @@ class Queue:
         """Hold nothing any more: what waits can be taken by others."""
         self._open.close()
 
-    def add(self, wishes: Iterable[Wish]) -> None:
+    def add(self, wishes: Iterable[DrawingRequest]) -> None:
         """Put these at the end, in their order, held by this painter."""
-        now = as_text(datetime.now(UTC))
+        now = utc_text(datetime.now(UTC))
         texts = [wish.model_dump_json() for wish in wishes]
         with self.catalog.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -88,13 +90,13 @@ class Queue:
             )
             connection.execute("COMMIT")
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[QueuedDrawing]:
         """What this painter holds and what nobody does, the next one first."""
         self._leases.free_the_dead(self._others())
         rows = self._select(
             "WHERE holder = ? OR holder IS NULL ORDER BY place", self._name
         )
-        return [_item(row) for row in rows]
+        return [_queued_drawing_of(row) for row in rows]
 
     def elsewhere(self) -> int:
         """How many wait for other painters."""
@@ -102,12 +104,12 @@ class Queue:
             query = "SELECT count(*) FROM queue WHERE holder <> ?"
             return int(connection.execute(query, (self._name,)).fetchone()[0])
 
-    def next(self) -> Item | None:
+    def next(self) -> QueuedDrawing | None:
         """The first that this painter holds."""
         rows = self._select(
             "WHERE holder = ? AND error IS NULL ORDER BY place LIMIT 1", self._name
         )
-        return _item(rows[0]) if rows else None
+        return _queued_drawing_of(rows[0]) if rows else None
 
     def resume(self) -> int:
         """Hold all that waits and that nobody holds; gives how many these are."""
@@ -180,9 +182,13 @@ class Queue:
         self._write("UPDATE queue SET holder = NULL WHERE holder = ?", name)
 
 
-def _item(row: tuple[Any, ...]) -> Item:
+def _queued_drawing_of(row: tuple[Any, ...]) -> QueuedDrawing:
     id, text, error, held = row
     try:
-        return Item(id, Wish.model_validate_json(text), error, bool(held))
+        return QueuedDrawing(
+            id, DrawingRequest.model_validate_json(text), error, bool(held)
+        )
     except ValidationError:
-        return Item(id, Wish(prompt=text[:200]), _UNREADABLE, bool(held))
+        return QueuedDrawing(
+            id, DrawingRequest(prompt=text[:200]), _OTHER_VERSION_ERROR, bool(held)
+        )

@@ -7,29 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Output, destination
+from imagen_nb.storage.output import PictureFiles, parse_destination
 from imagen_nb.system.paths import absolute
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class OutputFolder:
     """One output folder with its catalog; `name` when the user named the file itself."""
 
-    output: Output
+    output: PictureFiles
     catalog: Catalog
     name: str | None = None
 
 
-class Homes:
+class OutputFolders:
     """The folders that a session draws into. Invariant: each is opened once, and is writable."""
 
     def __init__(self, usual: Path) -> None:
         """Opens nothing. `usual`: the configured folder."""
         self._usual = usual
-        self._open: dict[Path, Home] = {}
+        self._open: dict[Path, OutputFolder] = {}
         self._lock = threading.Lock()
 
-    def home(self, output: str | Path | None = None, pictures: int = 1) -> Home:
+    def home(self, output: str | Path | None = None, pictures: int = 1) -> OutputFolder:
         """Where so many pictures go: the usual folder, or the folder or file that is named.
 
         Raises `UsageError` when one file is named for several, `StorageError` for a folder that
@@ -38,10 +38,10 @@ class Homes:
         if output is None:
             folder, name = absolute(self._usual), None
         else:
-            folder, name = destination(output, pictures)
+            folder, name = parse_destination(output, pictures)
         with self._lock:
             if folder not in self._open:
-                home = Home(Output(folder), Catalog(folder))
+                home = OutputFolder(PictureFiles(folder), Catalog(folder))
                 home.output.prepare()  # better to hear of it before drawing
                 self._open[folder] = home
             return replace(self._open[folder], name=name)

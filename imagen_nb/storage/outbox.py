@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imagen_nb.storage.catalog import Catalog, Entry, as_text
+from imagen_nb.storage.catalog import Catalog, CatalogEntry, utc_text
 from imagen_nb.system.leases import Leases
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WAITING = ("pending", "failed")  # what a sync tries
+UNSENT_STATES = ("pending", "failed")  # what a sync tries
 _ERROR_LENGTH = 500  # characters
 
 
@@ -28,21 +28,21 @@ class Outbox:
         self.catalog = catalog
         self._leases = Leases(catalog.path.parent / "leases", self._free)
 
-    def waiting(self, states: Sequence[str] = WAITING) -> list[str]:
+    def waiting(self, states: Sequence[str] = UNSENT_STATES) -> list[str]:
         """The ids of the pictures in these states, oldest first."""
         with self.catalog.connection() as connection:
             rows = connection.execute(
-                f"SELECT id FROM images WHERE cloud_state IN ({_marks(states)})"
+                f"SELECT id FROM images WHERE cloud_state IN ({_placeholders(states)})"
                 " ORDER BY created_at, id",
                 tuple(states),
             )
             return [id for (id,) in rows]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogEntry]:
         """What waits, with the last error of each, oldest first."""
         return self.catalog.select(
-            f"WHERE cloud_state IN ({_marks(WAITING)}) ORDER BY created_at, id",
-            *WAITING,
+            f"WHERE cloud_state IN ({_placeholders(UNSENT_STATES)}) ORDER BY created_at, id",
+            *UNSENT_STATES,
         )
 
     def include(self, ids: Iterable[UUID | str]) -> list[str]:
@@ -84,20 +84,22 @@ class Lease:
     def __init__(self, outbox: Outbox, name: str) -> None:
         self._outbox, self._name = outbox, name
 
-    def claim(self, ids: Sequence[str]) -> list[Entry]:
+    def claim(self, ids: Sequence[str]) -> list[CatalogEntry]:
         """Those of these pictures that still wait and that nobody else holds."""
         catalog = self._outbox.catalog
         with catalog.connection() as connection:
             connection.execute(
-                f"UPDATE images SET sender = ? WHERE id IN ({_marks(ids)}) AND sender IS NULL"
-                f" AND cloud_state IN ({_marks(WAITING)})",
-                (self._name, *ids, *WAITING),
+                f"UPDATE images SET sender = ? WHERE id IN ({_placeholders(ids)}) AND sender IS NULL"
+                f" AND cloud_state IN ({_placeholders(UNSENT_STATES)})",
+                (self._name, *ids, *UNSENT_STATES),
             )
         return catalog.select(
-            f"WHERE sender = ? AND id IN ({_marks(ids)})", self._name, *ids
+            f"WHERE sender = ? AND id IN ({_placeholders(ids)})", self._name, *ids
         )
 
-    def assign(self, entry: Entry, owner: UUID, storage_path: str) -> Entry:
+    def assign(
+        self, entry: CatalogEntry, owner: UUID, storage_path: str
+    ) -> CatalogEntry:
         """Note down whose the picture is and where it goes, before it goes there."""
         if (entry.record.owner_user_id, entry.record.storage_path) == (
             owner,
@@ -107,15 +109,15 @@ class Lease:
         catalog = self._outbox.catalog
         return catalog.amend(entry, owner_user_id=owner, storage_path=storage_path)
 
-    def acknowledge(self, entries: Iterable[Entry]) -> None:
+    def acknowledge(self, entries: Iterable[CatalogEntry]) -> None:
         """The cloud has these, files and rows."""
         self._settle(entries, "synced", None)
 
-    def reject(self, entry: Entry, why: str) -> None:
+    def reject(self, entry: CatalogEntry, why: str) -> None:
         """This one cannot go up as it is; the next `sync` tries again."""
         self._settle([entry], "failed", why)
 
-    def release(self, entries: Iterable[Entry], why: str | None = None) -> None:
+    def release(self, entries: Iterable[CatalogEntry], why: str | None = None) -> None:
         """Leave these for another time."""
         note = "cloud_error = ?, " if why else ""
         values = [
@@ -126,13 +128,15 @@ class Lease:
             f"UPDATE images SET {note}sender = NULL WHERE id = ? AND sender = ?", values
         )
 
-    def _settle(self, entries: Iterable[Entry], state: str, why: str | None) -> None:
+    def _settle(
+        self, entries: Iterable[CatalogEntry], state: str, why: str | None
+    ) -> None:
         note = why and why[:_ERROR_LENGTH]
         self._write(
             "UPDATE images SET cloud_state = ?, cloud_error = ?, sender = NULL, updated_at = ?"
             " WHERE id = ? AND sender = ?",
             [
-                (state, note, _now(), str(entry.record.id), self._name)
+                (state, note, _utc_now_text(), str(entry.record.id), self._name)
                 for entry in entries
             ],
         )
@@ -144,7 +148,7 @@ class Lease:
             connection.execute("COMMIT")
 
 
-def waiting_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+def waiting_frame(entries: Iterable[CatalogEntry]) -> pd.DataFrame:
     """These pictures with what keeps them from the cloud, one row each."""
     import pandas as pd
 
@@ -161,10 +165,10 @@ def waiting_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     )
 
 
-def _marks(values: Sequence[str]) -> str:
+def _placeholders(values: Sequence[str]) -> str:
     """A place in a statement for each value."""
     return ", ".join("?" * len(values))
 
 
-def _now() -> str:
-    return as_text(datetime.now(UTC))
+def _utc_now_text() -> str:
+    return utc_text(datetime.now(UTC))

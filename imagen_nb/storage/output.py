@@ -31,18 +31,24 @@ from imagen_nb.system.atomic import (
 from imagen_nb.system.faults import reach
 from imagen_nb.system.paths import absolute
 
-SLUG_LENGTH = 40
-_OTHER_KINDS = {  # names that mean a file, and not one of ours
+MAX_SLUG_CHARS = 40
+_FOREIGN_SUFFIXES = {  # names that mean a file, and not one of ours
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".svg", ".tif", ".tiff",
     ".webp",
 }  # fmt: skip
-_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+_MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  Iptc4xmpExt:DigitalSourceType=
 "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-_TORN = (OSError, ValueError, SyntaxError, zlib.error, Image.DecompressionBombError)
+_PNG_READ_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def slug(prompt: str) -> str:
@@ -51,10 +57,10 @@ def slug(prompt: str) -> str:
         c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c)
     )
     dashed = re.sub(r"[^a-z0-9]+", "-", "".join(folded).lower()).strip("-")
-    return dashed[:SLUG_LENGTH].rstrip("-") or "untitled"
+    return dashed[:MAX_SLUG_CHARS].rstrip("-") or "untitled"
 
 
-def named(record: Record, day: datetime.date) -> str:
+def stem_of(record: Record, day: datetime.date) -> str:
     """The name of a picture's file, before .png and before what tells namesakes apart."""
     seed = "unseeded" if record.seed is None else record.seed
     return f"{day.isoformat()}-{slug(record.prompt)}-{seed}"
@@ -65,14 +71,14 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def storage_path(day: datetime.date, stem: str) -> str:
+def storage_path_of(day: datetime.date, stem: str) -> str:
     """Where the cloud keeps a file named `stem`: "<day>/<the rest of the name>.png"."""
     prefix = f"{day.isoformat()}-"
     name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
     return f"{day.isoformat()}/{name}.png"
 
 
-def destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
+def parse_destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
     """The folder that `named` is, or that of the file it names and the file's name without .png.
 
     What is there as a folder is one, whatever its name. Raises `UsageError` for files of another
@@ -80,7 +86,7 @@ def destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]
     """
     path = absolute(named)
     kind = path.suffix.lower()
-    if os.path.isdir(path) or kind not in _OTHER_KINDS | {".png"}:
+    if os.path.isdir(path) or kind not in _FOREIGN_SUFFIXES | {".png"}:
         return path, None
     if kind != ".png":
         raise UsageError(
@@ -98,7 +104,7 @@ def encode_png(image: Image.Image, record: Record) -> bytes:
     info = PngInfo()
     for keyword, text in record.to_png_text().items():
         info.add_text(keyword, text)
-    info.add_itxt("XML:com.adobe.xmp", _XMP)
+    info.add_itxt("XML:com.adobe.xmp", _MADE_BY_MODEL_XMP)
     buffer = BytesIO()
     # Run-length matching: at level 1 it is both faster and smaller on pictures than the default.
     image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=info)
@@ -106,7 +112,7 @@ def encode_png(image: Image.Image, record: Record) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedPicture:
     """A picture on disk. `reused`: the very picture was there already, nothing was written."""
 
     path: Path
@@ -123,7 +129,7 @@ class _Namesakes:
     next: int = 1
 
 
-class Output:
+class PictureFiles:
     """A folder of pictures. A name once given is never written again, whoever else writes there.
 
     A file appears under its name only when it is whole and flushed: PNG first, sidecar second.
@@ -154,14 +160,14 @@ class Output:
         record: Record,
         day: datetime.date,
         stem: str | None = None,
-    ) -> Kept:
+    ) -> SavedPicture:
         """Write the picture and its sidecar under the next free name.
 
         The same picture again (all that decides the pixels, and the pixels) is the same file: what
         is there is returned. `stem` stands for "<day>-<slug>-<seed>" when given. Raises
         `StorageError`, with nothing left behind, when the folder is full or cannot be written.
         """
-        stem = stem or named(record, day)
+        stem = stem or stem_of(record, day)
         with explained(self.folder):
             _, same = self._search(stem, image, record)
             if same:
@@ -172,21 +178,21 @@ class Output:
             with written(self.folder, png) as temporary:
                 reach("before-png")
                 path = self._claim(stem, temporary, image, record)
-                if isinstance(path, Kept):
+                if isinstance(path, SavedPicture):
                     return path
                 reach("after-png")
-                facts["storage_path"] = storage_path(day, path.stem)
+                facts["storage_path"] = storage_path_of(day, path.stem)
                 return self._add_sidecar(path, record.model_copy(update=facts))
 
     def found(
         self, record: Record, day: datetime.date, stem: str | None = None
-    ) -> Kept | None:
+    ) -> SavedPicture | None:
         """The whole picture of this day that was drawn from what decides this one's pixels."""
-        stem = stem or named(record, day)
+        stem = stem or stem_of(record, day)
         with explained(self.folder):
             for path in self._look(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
-                    found, drawn = read_record(path), record_in_png(path)
+                    found, drawn = load_record(path), load_png_record(path)
                     if (
                         drawn.sha256 == found.sha256
                         and found.created_at.astimezone().date() == day
@@ -196,7 +202,7 @@ class Output:
 
     def _claim(
         self, stem: str, png: Path, image: Image.Image, record: Record
-    ) -> Path | Kept:
+    ) -> Path | SavedPicture:
         """Give the file the first name that nobody has; or find the same picture, just kept."""
         number = 0
         while True:
@@ -206,14 +212,14 @@ class Output:
             number = max(
                 free, number + 1
             )  # a name can be taken and yet not be there to read
-            path = self.folder / numbered(stem, number)
+            path = self.folder / numbered_name(stem, number)
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
             with suppress(FileExistsError):
                 move_new(png, path)
                 return path
 
-    def _add_sidecar(self, path: Path, record: Record) -> Kept:
+    def _add_sidecar(self, path: Path, record: Record) -> SavedPicture:
         sidecar = sidecar_of(path)
         try:
             write_whole(sidecar, record.to_sidecar().encode())
@@ -222,53 +228,55 @@ class Output:
             raise
         reach("after-sidecar")
         flush_folder(self.folder)
-        return Kept(path, sidecar, record)
+        return SavedPicture(path, sidecar, record)
 
     def _search(
         self, stem: str, image: Image.Image, record: Record
-    ) -> tuple[int, Kept | None]:
+    ) -> tuple[int, SavedPicture | None]:
         """The first number that seems free, and the file that holds this very picture, if any.
 
         A sidecar that a crash prevented is restored.
         """
         free, paths = self._look(stem, record.decides())
         for path in paths:
-            if not _same_pixels(path, image):
+            if not _has_pixels_of(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
-                return free, self._again(path, read_record(path))
+                return free, self._again(path, load_record(path))
         return free, None
 
-    def _again(self, path: Path, record: Record) -> Kept:
+    def _again(self, path: Path, record: Record) -> SavedPicture:
         if not sidecar_of(path).exists():
             write_whole(sidecar_of(path), record.to_sidecar().encode())
-        return Kept(path, sidecar_of(path), record, reused=True)
+        return SavedPicture(path, sidecar_of(path), record, reused=True)
 
     def _look(self, stem: str, showing: str) -> tuple[int, list[Path]]:
         """The first free number, and the files below it of which the records are as wanted."""
         with self._lock:
             if len(self._known) > 1000:
                 self._known.clear()
-            if not _taken(self.folder / numbered(stem, 1)):  # new, or all were removed
+            if not _is_taken(
+                self.folder / numbered_name(stem, 1)
+            ):  # new, or all were removed
                 self._known.pop(stem, None)
             known = self._known.setdefault(stem, _Namesakes())
-            while _taken(path := self.folder / numbered(stem, known.next)):
+            while _is_taken(path := self.folder / numbered_name(stem, known.next)):
                 with suppress(
                     StorageError
                 ):  # torn or not ours: the name is taken all the same
-                    known.showing.setdefault(read_record(path).decides(), []).append(
+                    known.showing.setdefault(load_record(path).decides(), []).append(
                         path
                     )
                 known.next += 1
             return known.next, list(known.showing.get(showing, ()))
 
 
-def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
+def save_sheet(folder: Path, stem: str, png: bytes) -> Path:
     """Write a page of pictures under the next free name; the same page again is the same file."""
     number = 1
     with explained(folder), written(folder, png) as temporary:
         while True:
-            path = folder / numbered(stem, number)
+            path = folder / numbered_name(stem, number)
             with suppress(FileExistsError):
                 move_new(temporary, path)
                 return path
@@ -277,14 +285,14 @@ def keep_sheet(folder: Path, stem: str, png: bytes) -> Path:
             number += 1
 
 
-def amended(kept: Kept, record: Record) -> Kept:
+def rewrite_sidecar(kept: SavedPicture, record: Record) -> SavedPicture:
     """The same picture with this record in its sidecar. Raises `StorageError`."""
     with explained(kept.path.parent):
         write_whole(kept.sidecar_path, record.to_sidecar().encode())
     return replace(kept, record=record)
 
 
-def read_record(path: Path | str) -> Record:
+def load_record(path: Path | str) -> Record:
     """The record of a picture, given its PNG or its sidecar: from the sidecar if it is whole.
 
     Otherwise from the PNG's own chunk. Raises `StorageError` when neither can be read.
@@ -294,10 +302,10 @@ def read_record(path: Path | str) -> Record:
     try:
         return Record.from_sidecar(sidecar.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, StorageError):
-        return record_in_png(sidecar.with_suffix(""))
+        return load_png_record(sidecar.with_suffix(""))
 
 
-def record_in_png(path: Path) -> Record:
+def load_png_record(path: Path) -> Record:
     """The record inside a whole PNG of ours, completed with what is known of the file itself.
 
     Raises `StorageError` when the file is not there, torn, or not drawn by imagen_nb.
@@ -307,35 +315,35 @@ def record_in_png(path: Path) -> Record:
         with Image.open(BytesIO(data), formats=["PNG"]) as image:
             image.load()
             text = image.info.get("imagen_nb")
-    except _TORN as error:
+    except _PNG_READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
         raise StorageError(f"cannot read the picture {path}: {reason}") from error
     if not isinstance(text, str):
         raise StorageError(f"no record of imagen_nb in {path}: another program made it")
     record = Record.from_sidecar(text)
     facts = {
-        "storage_path": storage_path(_day_of(path, record), path.stem),
+        "storage_path": storage_path_of(_day_of(path, record), path.stem),
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
     }
     return record.model_copy(update=facts)
 
 
-def numbered(stem: str, number: int) -> str:
+def numbered_name(stem: str, number: int) -> str:
     """The name of the `number`th file of this stem: x.png, x-2.png, x-3.png and so on."""
     return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
 
 
-def _taken(path: Path) -> bool:
+def _is_taken(path: Path) -> bool:
     return path.exists() or sidecar_of(path).exists()
 
 
-def _same_pixels(path: Path, image: Image.Image) -> bool:
+def _has_pixels_of(path: Path, image: Image.Image) -> bool:
     try:
         with Image.open(path, formats=["PNG"]) as kept:
             same_shape = kept.size == image.size and kept.mode == image.mode
             return same_shape and kept.tobytes() == image.tobytes()
-    except _TORN:
+    except _PNG_READ_ERRORS:
         return False
 
 

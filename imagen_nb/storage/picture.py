@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.storage.catalog import Catalog
 
-_UNREADABLE = (
+IMAGE_READ_ERRORS = (
     OSError,
     SyntaxError,
 )  # what Pillow raises of files that are gone or torn
@@ -56,28 +56,30 @@ class Picture:
             return file.convert("RGB")
 
     def __repr__(self) -> str:
-        return f"<Picture {safe(f'{self.path.name} {summary(self.record)}')}>"
+        return f"<Picture {safe(f'{self.path.name} {describe_record(self.record)}')}>"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> dict[str, str]:
-        page = captioned(_shown(self), f"{self.path.name} · {summary(self.record)}")
+        page = captioned(
+            _thumbnail_html(self), f"{self.path.name} · {describe_record(self.record)}"
+        )
         return {"text/plain": repr(self), "text/html": page}
 
 
-def _shown(picture: Picture) -> str:
+def _thumbnail_html(picture: Picture) -> str:
     """The thumbnail as HTML, or why there is none: a cell shows what it can."""
     try:
         return img_tag(picture.image, picture.record.prompt)
-    except _UNREADABLE as error:
-        return f"{bidi(picture.record.prompt)}<br>{escaped(_why(error))}"
+    except IMAGE_READ_ERRORS as error:
+        return f"{bidi(picture.record.prompt)}<br>{escaped(explain_unreadable(error))}"
 
 
-def _why(error: Exception) -> str:
+def explain_unreadable(error: Exception) -> str:
     return f"cannot be shown: {getattr(error, 'strerror', None) or 'no whole picture'}"
 
 
-def summary(record: Record) -> str:
+def describe_record(record: Record) -> str:
     """One line: what a person wants to know of a picture besides its prompt."""
     size = f"{record.width}×{record.height}"
     took = f"{record.steps} steps · {record.latency_ms} ms"

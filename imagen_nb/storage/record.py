@@ -25,7 +25,7 @@ from imagen_nb.request.request import MAX_SEED
 
 SCHEMA_VERSION = 1
 
-COLUMNS = (  # of imagen.images, in its order
+IMAGES_COLUMNS = (  # of imagen.images, in its order
     "id",
     "owner_user_id",
     "prompt",
@@ -44,12 +44,12 @@ COLUMNS = (  # of imagen.images, in its order
     "created_at",
 )
 
-_OF_THE_FILE = (
+_FIELDS_OF_FILE = (
     "storage_path",
     "sha256",
     "bytes",
 )  # null inside the PNG: known once it is written
-_DECIDES = {  # what the pixels follow from
+_FIELDS_BEHIND_PIXELS = {  # what the pixels follow from
     "prompt",
     "backend",
     "model",
@@ -166,7 +166,8 @@ class Record(BaseModel):
         """The row of imagen.images: exactly `COLUMNS`; JSON values; `sidecar` is all of it."""
         snapshot = self.snapshot()
         return {
-            name: snapshot if name == "sidecar" else snapshot[name] for name in COLUMNS
+            name: snapshot if name == "sidecar" else snapshot[name]
+            for name in IMAGES_COLUMNS
         }
 
     def to_png_text(self) -> dict[str, str]:
@@ -175,7 +176,7 @@ class Record(BaseModel):
         `parameters` is the form that stable-diffusion-webui writes and other tools read: the
         prompt, then a line of `Name: value` pairs.
         """
-        inside = self.model_copy(update=dict.fromkeys(_OF_THE_FILE))
+        inside = self.model_copy(update=dict.fromkeys(_FIELDS_OF_FILE))
         return {
             "parameters": f"{_printable(self.prompt)}\n{self._negative()}{self._settings()}",
             "imagen_nb": json.dumps(inside.snapshot(), ensure_ascii=True),
@@ -205,7 +206,11 @@ class Record(BaseModel):
 
         A picture without a seed is like no other one.
         """
-        names = _DECIDES if self.seed is not None else _DECIDES | {"id"}
+        names = (
+            _FIELDS_BEHIND_PIXELS
+            if self.seed is not None
+            else _FIELDS_BEHIND_PIXELS | {"id"}
+        )
         values = self.model_dump(mode="json", fallback=str, include=names)
         text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -11,13 +11,15 @@ from typing import Any
 from uuid import UUID
 
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.catalog import Catalog, save, to_row
-from imagen_nb.storage.catalog_schema import CatalogDamagedError, damaged
-from imagen_nb.storage.output import record_in_png
+from imagen_nb.storage.catalog import Catalog, catalog_row, upsert_rows
+from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
+from imagen_nb.storage.output import load_png_record
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explained, write_whole
 
-_BATCH = 5000  # rows in one transaction, and between two calls of `progress`
+_ROWS_PER_TRANSACTION = (
+    5000  # rows in one transaction, and between two calls of `progress`
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +56,36 @@ def reindex(
     try:
         with explained(catalog.folder):
             _put_aside_if_damaged(catalog)
-            return _reindex(catalog, progress or (lambda done, total: None))
+            return _rebuild_rows(catalog, progress or (lambda done, total: None))
     finally:
         catalog.close()
 
 
-def _reindex(catalog: Catalog, progress: Callable[[int, int], None]) -> ReindexReport:
+def _rebuild_rows(
+    catalog: Catalog, progress: Callable[[int, int], None]
+) -> ReindexReport:
     with catalog.connection() as connection:
         before = {path for (path,) in connection.execute("SELECT path FROM images")}
-    reading = _Reading(catalog.folder)
+    reading = _FolderScan(catalog.folder)
     rows = reading.rows()
-    while batch := list(itertools.islice(rows, _BATCH)):
+    while batch := list(itertools.islice(rows, _ROWS_PER_TRANSACTION)):
         with (
             catalog.connection() as connection
         ):  # in pieces: other processes draw meanwhile
             connection.execute("BEGIN IMMEDIATE")
-            save(connection, batch)
+            upsert_rows(connection, batch)
             connection.execute("COMMIT")
         progress(reading.done, reading.total)
     return ReindexReport(
         found=len(reading.found),
         added=len(reading.found - before),
-        removed=_remove_vanished(catalog, reading.found),
+        removed=_remove_vanished_rows(catalog, reading.found),
         torn=tuple(reading.torn),
         rebuilt=tuple(reading.rebuilt),
     )
 
 
-class _Reading:
+class _FolderScan:
     """One pass over a folder. `found` holds the names of the PNGs that `rows` gave so far."""
 
     def __init__(self, folder: Path) -> None:
@@ -109,7 +113,7 @@ class _Reading:
                 self._ids.add(record.id)
                 self.found.add(name)
                 state = "pending" if record.cloud else "off"
-                yield to_row(record, text, name, beside, state)
+                yield catalog_row(record, text, name, beside, state)
 
     def _read(self, sidecar: str) -> tuple[Record, str] | None:
         try:
@@ -124,7 +128,7 @@ class _Reading:
         path = self.folder / name
         sidecar = self.folder / f"{name}.json"
         try:
-            record = record_in_png(path)
+            record = load_png_record(path)
         except StorageError:
             if torn:
                 self.torn.append(sidecar)
@@ -135,7 +139,7 @@ class _Reading:
         return record, text
 
 
-def _remove_vanished(catalog: Catalog, found: set[str]) -> int:
+def _remove_vanished_rows(catalog: Catalog, found: set[str]) -> int:
     """Entries of pictures that came since the folder was read stay: their files are there."""
     with catalog.connection() as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -153,7 +157,7 @@ def _put_aside_if_damaged(catalog: Catalog) -> None:
         with catalog.connection() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
-                raise damaged(catalog.path, verdict)
+                raise make_damaged_error(catalog.path, verdict)
     except CatalogDamagedError:
         catalog.close()
         for ending in ("", "-wal", "-shm"):

@@ -16,12 +16,12 @@ from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.cost import cost_usd
-from imagen_nb.storage.folders import Home
-from imagen_nb.storage.input_files import keep_inputs, recorded
-from imagen_nb.storage.output import Kept, read_record
+from imagen_nb.storage.folders import OutputFolder
+from imagen_nb.storage.input_files import inputs_for_record, save_inputs
+from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
-from imagen_nb.storage.tags import apply, change
+from imagen_nb.storage.tags import apply_tag_change, make_tag_change
 from imagen_nb.system.faults import reach
 
 if TYPE_CHECKING:
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.settings import CostSettings
 
-    Adopted = tuple[
+    ForeignPicture = tuple[
         Callable[[], Image], Record
     ]  # the picture may be made when it is written
 
-WAITING = 8  # pictures drawn and not yet written: bounds the memory of a sweep
+MAX_UNWRITTEN_PICTURES = (
+    8  # pictures drawn and not yet written: bounds the memory of a sweep
+)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RecordContext:
     """What the records of one call have in common."""
 
     backend: Backend
@@ -62,15 +64,17 @@ class Writer:
         self._closed = False
         self._lock = threading.Lock()
 
-    def drawn(self, drawn: Drawn, home: Home, facts: Facts) -> Future[Picture]:
+    def drawn(
+        self, drawn: Drawn, home: OutputFolder, facts: RecordContext
+    ) -> Future[Picture]:
         """Keep what a backend drew. Raises `Cancelled` when it is closed."""
         cost = cost_usd(facts.cost, facts.backend, drawn)  # now: it may be measured
-        return self._submit(_keep, drawn, home, facts, cost)
+        return self._submit(_save_drawn, drawn, home, facts, cost)
 
     def adopt(
         self,
-        drawn: Sequence[Adopted],
-        home: Home,
+        drawn: Sequence[ForeignPicture],
+        home: OutputFolder,
         common: Mapping[str, Any],
         announce: Callable[[Catalog, Sequence[UUID]], None],
     ) -> list[Future[Picture]]:
@@ -93,14 +97,15 @@ class Writer:
         with self._lock:
             self.check()
             writing = [
-                self._submit(_adopt, show, record, home) for show, record in labelled
+                self._submit(_save_foreign, show, record, home)
+                for show, record in labelled
             ]
-            self._submit(_announce, writing, home.catalog, announce)
+            self._submit(_announce_saved, writing, home.catalog, announce)
             self._adopted = [
                 *(one for one in self._adopted if not one.done()),
                 *writing,
             ]
-            early = self._adopted[:-WAITING]
+            early = self._adopted[:-MAX_UNWRITTEN_PICTURES]
         wait(early)
         return writing
 
@@ -127,23 +132,25 @@ class Writer:
             raise Cancelled("the session was closed while it drew") from None
 
 
-def drawn_today(
-    requests: Sequence[Request], home: Home, facts: Facts
+def find_drawn_today(
+    requests: Sequence[Request], home: OutputFolder, facts: RecordContext
 ) -> dict[int, Picture]:
     """Those of the requests, by place, whose pictures are there already."""
     today = datetime.now().astimezone().date()
     kept = [
-        home.output.found(_record(request, facts), today, home.name)
+        home.output.found(_record_of_request(request, facts), today, home.name)
         for request in requests
     ]
     return {
-        place: _entered(one, requests[place].tags, home, facts.cloud)
+        place: _enter_in_catalog(one, requests[place].tags, home, facts.cloud)
         for place, one in enumerate(kept)
         if one
     }
 
 
-def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture:
+def _save_drawn(
+    drawn: Drawn, home: OutputFolder, facts: RecordContext, cost: float | None
+) -> Picture:
     """The record is made from the very request that was drawn."""
     details = dict(drawn.details)
     now = datetime.now().astimezone()
@@ -154,24 +161,26 @@ def _keep(drawn: Drawn, home: Home, facts: Facts, cost: float | None) -> Picture
         "versions": versions,
         **details,
     }
-    record = _record(drawn.request, facts, cost_usd_estimate=cost, **more)
-    keep_inputs(
+    record = _record_of_request(drawn.request, facts, cost_usd_estimate=cost, **more)
+    save_inputs(
         home.output.folder, drawn.request.inputs
     )  # first: a record names what is there
     kept = home.output.keep(drawn.image, record, now.date(), home.name)
-    return _entered(kept, drawn.request.tags, home, facts.cloud)
+    return _enter_in_catalog(kept, drawn.request.tags, home, facts.cloud)
 
 
-def _adopt(show: Callable[[], Image], record: Record, home: Home) -> Picture:
+def _save_foreign(
+    show: Callable[[], Image], record: Record, home: OutputFolder
+) -> Picture:
     day = record.created_at.astimezone().date()
     versions = {"imagen_nb": __version__, **record.versions}
     kept = home.output.keep(
         show(), record.model_copy(update={"versions": versions}), day
     )
-    return _entered(kept, record.tags, home, record.cloud)
+    return _enter_in_catalog(kept, record.tags, home, record.cloud)
 
 
-def _announce(
+def _announce_saved(
     written: Sequence[Future[Picture]],
     catalog: Catalog,
     announce: Callable[[Catalog, Sequence[UUID]], None],
@@ -180,7 +189,7 @@ def _announce(
         announce(catalog, done)
 
 
-def _record(request: Request, facts: Facts, **more: Any) -> Record:
+def _record_of_request(request: Request, facts: RecordContext, **more: Any) -> Record:
     """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
     backend = facts.backend
     names = Record.model_fields.keys() & {each.name for each in fields(request)}
@@ -188,15 +197,17 @@ def _record(request: Request, facts: Facts, **more: Any) -> Record:
     return Record(
         **said | {"true_cfg": request.true_cfg if request.true_cfg > 1 else None},
         backend=backend.name, model=backend.model, scheduler_name=request.scheduler,
-        inputs=recorded(request.inputs), cloud=facts.cloud, owner_user_id=facts.owner,
+        inputs=inputs_for_record(request.inputs), cloud=facts.cloud, owner_user_id=facts.owner,
         **made_with(backend) | more,
     )  # fmt: skip
 
 
-def _entered(kept: Kept, tags: Sequence[str], home: Home, cloud: bool) -> Picture:
+def _enter_in_catalog(
+    kept: SavedPicture, tags: Sequence[str], home: OutputFolder, cloud: bool
+) -> Picture:
     home.catalog.add(kept, "pending" if cloud else "off")
     reach("after-catalog")
     if kept.reused and set(tags) - set(kept.record.tags):
-        apply(home.catalog, [str(kept.record.id)], change(add=tags))
-        kept = replace(kept, record=read_record(kept.path))
+        apply_tag_change(home.catalog, [str(kept.record.id)], make_tag_change(add=tags))
+        kept = replace(kept, record=load_record(kept.path))
     return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)

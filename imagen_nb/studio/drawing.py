@@ -16,9 +16,14 @@ from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import Request
-from imagen_nb.storage.folders import Home, Homes
+from imagen_nb.storage.folders import OutputFolder, OutputFolders
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.writer import WAITING, Facts, Writer, drawn_today
+from imagen_nb.storage.writer import (
+    MAX_UNWRITTEN_PICTURES,
+    RecordContext,
+    Writer,
+    find_drawn_today,
+)
 from imagen_nb.studio.nesting import within
 from imagen_nb.studio.progress import listener
 from imagen_nb.system.terminal import complain
@@ -44,7 +49,7 @@ class Drawing:
 
     settings: Settings
     backends: Backends
-    homes: Homes
+    homes: OutputFolders
     writer: Writer
     uplink: Uplink
     _calls: set[Call] = field(default_factory=set)  # those under way
@@ -85,10 +90,10 @@ class Drawing:
         home = self.homes.home(call.output, len(requests))
         self.uplink.warn(call.cloud)
         to_cloud = self.uplink.wants(call.cloud)
-        facts = Facts(
+        facts = RecordContext(
             backend, self.settings.owner_user_id, to_cloud, self.settings.cost
         )
-        there = {} if call.again else drawn_today(requests, home, facts)
+        there = {} if call.again else find_drawn_today(requests, home, facts)
         missing = [
             request for place, request in enumerate(requests) if place not in there
         ]
@@ -96,7 +101,11 @@ class Drawing:
         return [there.get(place) or next(new) for place in range(len(requests))]
 
     def _draw_new(
-        self, requests: Sequence[Request], home: Home, facts: Facts, call: Call
+        self,
+        requests: Sequence[Request],
+        home: OutputFolder,
+        facts: RecordContext,
+        call: Call,
     ) -> list[Picture]:
         backend = facts.backend
         self._explain(backend, requests)
@@ -117,8 +126,8 @@ class Drawing:
     def _draw_and_write(
         self,
         requests: Sequence[Request],
-        home: Home,
-        facts: Facts,
+        home: OutputFolder,
+        facts: RecordContext,
         call: Call,
         listen: Progress | None,
     ) -> list[Future[Picture]]:
@@ -129,8 +138,10 @@ class Drawing:
             for drawn in backend.draw(requests, listen, call.cancelled):
                 self.backends.note_drawn(backend)
                 writing.append(self.writer.drawn(drawn, home, facts))
-                if len(writing) > WAITING:
-                    writing[-WAITING].result()  # a full disk stops the drawing too
+                if len(writing) > MAX_UNWRITTEN_PICTURES:
+                    writing[
+                        -MAX_UNWRITTEN_PICTURES
+                    ].result()  # a full disk stops the drawing too
         finally:
             kept = [
                 one.result() for one in writing if not one.exception()

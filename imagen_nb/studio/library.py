@@ -14,11 +14,11 @@ from imagen_nb.config.settings import Settings
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import query
 from imagen_nb.frames.sources.source import History
-from imagen_nb.storage.catalog import Catalog, Entry
-from imagen_nb.storage.folders import Homes
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.tags import KEEPER, REJECT, change, rated
+from imagen_nb.storage.tags import KEEPER, REJECT, make_rating_change, make_tag_change
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.lookup import Lookup
 
@@ -36,7 +36,7 @@ class Library:
         """Opens nothing. `background`: whether pictures are copied to the cloud by themselves."""
         self.settings = settings
         self.closed = False
-        self._homes = Homes(settings.output.dir)
+        self._homes = OutputFolders(settings.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)
@@ -135,7 +135,7 @@ class Library:
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
 
-    def waiting(self) -> list[Entry]:
+    def waiting(self) -> list[CatalogEntry]:
         """The pictures that wait for the cloud, with the last error of each, oldest first."""
         return [
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
@@ -163,15 +163,15 @@ class Library:
             UsageError: for what is no tag or no picture.
             StorageError: when a sidecar cannot be written.
         """
-        return self.lookup.retag(what, change(add=names))
+        return self.lookup.retag(what, make_tag_change(add=names))
 
     def untag(self, what: Any, /, *names: str) -> int:
         """Take tags from pictures; as `tag`."""
-        return self.lookup.retag(what, change(remove=names))
+        return self.lookup.retag(what, make_tag_change(remove=names))
 
     def rate(self, what: Any, /, stars: int | None) -> int:
         """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`; None unrates them."""
-        return self.lookup.retag(what, rated(stars))
+        return self.lookup.retag(what, make_rating_change(stars))
 
     def keep(self, what: Any, /) -> int:
         """Tag pictures `keeper`; they are no longer `reject`."""

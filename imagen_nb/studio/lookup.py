@@ -17,11 +17,11 @@ from imagen_nb.errors import UsageError
 from imagen_nb.frames.query import is_id
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import plain, sidecar
-from imagen_nb.storage.catalog import Catalog, Entry
-from imagen_nb.storage.output import read_record
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.record import COLUMNS, Record
-from imagen_nb.storage.tags import Change, apply, queue
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record
+from imagen_nb.storage.tags import TagChange, apply_tag_change, queue_tag_change
 from imagen_nb.system.paths import absolute
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Lookup:
         found = (catalog.get(id) for catalog in self.catalogs() for id in requested)
         return {str(entry.record.id): entry.record.tags for entry in found if entry}
 
-    def retag(self, what: Any, wanted: Change) -> int:
+    def retag(self, what: Any, wanted: TagChange) -> int:
         """Change the tags of pictures; how many these are. See the function `retag`."""
         catalogs = self.catalogs()
         count = retag(what, wanted, catalogs, self.reader())
@@ -147,7 +147,7 @@ def _in_file(path: Path) -> Original:
     if not path.suffix:
         raise UsageError(f"{path.name} is neither an id of 8 digits or more nor a file")
     picture = path.with_suffix("") if path.suffix == ".json" else path
-    return Original(read_record(path), picture if picture.exists() else None)
+    return Original(load_record(path), picture if picture.exists() else None)
 
 
 def _by_id(text: str, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Original:
@@ -182,7 +182,7 @@ def _only(found: Sequence[Original]) -> Original | None:
 
 
 def _here(bounds: Sequence[UUID], catalogs: Iterable[Catalog]) -> Original | None:
-    entries: list[Entry] = []
+    entries: list[CatalogEntry] = []
     for catalog in catalogs:
         if catalog.path.exists():
             values = (str(bounds[0]), str(bounds[1]), _MANY)
@@ -223,13 +223,15 @@ def _in_row(row: Any, catalogs: Sequence[Catalog], cloud: Cloud | None) -> Origi
         return Original(found.record, found.path or known)
     except UsageError:
         if known:
-            return Original(read_record(known), known)
+            return Original(load_record(known), known)
         return Original(_of_columns(row))
 
 
 def _of_columns(row: Any) -> Record:
     names = [
-        name for name in COLUMNS if name in row.index and name in Record.model_fields
+        name
+        for name in IMAGES_COLUMNS
+        if name in row.index and name in Record.model_fields
     ]
     values = {name: plain(row[name]) for name in names}
     try:
@@ -242,7 +244,7 @@ def _of_columns(row: Any) -> Record:
 
 
 def retag(
-    what: Any, wanted: Change, catalogs: Sequence[Catalog], cloud: Cloud | None
+    what: Any, wanted: TagChange, catalogs: Sequence[Catalog], cloud: Cloud | None
 ) -> int:
     """Change the tags of these pictures: here at once, for the cloud into the queue; how many.
 
@@ -251,10 +253,10 @@ def retag(
     ids = dict.fromkeys(ids_of(what, catalogs, cloud))
     left = set(ids)
     for catalog in catalogs:
-        left -= set(apply(catalog, [id for id in ids if id in left], wanted))
+        left -= set(apply_tag_change(catalog, [id for id in ids if id in left], wanted))
     if left:  # of another machine
         _must_be_there(sorted(left), cloud)
-        queue(catalogs[0], left, wanted)
+        queue_tag_change(catalogs[0], left, wanted)
     return len(ids)
 
 

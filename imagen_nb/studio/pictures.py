@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep import Axis
-from imagen_nb.storage.output import keep_sheet
-from imagen_nb.storage.picture import _UNREADABLE, Picture, _why
+from imagen_nb.storage.output import save_sheet
+from imagen_nb.storage.picture import IMAGE_READ_ERRORS, Picture, explain_unreadable
 from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import (
     CELL,
@@ -128,7 +128,7 @@ class Pictures(Sequence[Picture]):
         first = self._pictures[0].path
         buffer = io.BytesIO()
         self.contact_sheet().save(buffer, "PNG")
-        return keep_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
+        return save_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
 
     def _labels(self, columns: int) -> Labels:
         across = self.axes[-1]
@@ -167,8 +167,8 @@ class Pictures(Sequence[Picture]):
 def _image_or_grey(picture: Picture) -> Image:
     try:
         return picture.image
-    except _UNREADABLE as error:
-        return blank(_why(error), CELL)
+    except IMAGE_READ_ERRORS as error:
+        return blank(explain_unreadable(error), CELL)
 
 
 def _label(axis: str, record: Record) -> str:

@@ -23,7 +23,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import BackendError
 from imagen_nb.request.options import EXTRAS, IMAGES
 from imagen_nb.request.request import Request, resolve
-from imagen_nb.storage.input_files import found_inputs
+from imagen_nb.storage.input_files import load_inputs
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.arguments import Arguments
@@ -192,7 +192,7 @@ def _as_made(
     folders = [catalog.folder for catalog in arguments.lookup.catalogs()]
     beside = [original.path.parent] if original.path else []
     lacking = [image for image in IMAGES if given.get(image) is None]
-    return {**found_inputs(record, [*beside, *folders], lacking), **made}
+    return {**load_inputs(record, [*beside, *folders], lacking), **made}
 
 
 def wanted(

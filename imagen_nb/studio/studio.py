@@ -23,7 +23,7 @@ from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.reproduce import compared, request_again, request_like
 
 if TYPE_CHECKING:
-    from imagen_nb.storage.writer import Adopted
+    from imagen_nb.storage.writer import ForeignPicture
     from imagen_nb.studio.lookup import What
 
 
@@ -246,7 +246,7 @@ class Studio(Library):
 
     def adopt(
         self,
-        drawn: Sequence[Adopted],
+        drawn: Sequence[ForeignPicture],
         *,
         tags: Iterable[str] = (),
         cloud: bool | None = None,

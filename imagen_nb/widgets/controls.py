@@ -15,7 +15,7 @@ from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.request import Defaults, Limits, check_size, random_seed, resolve
 from imagen_nb.request.validation import checked_prompt, checked_tags
-from imagen_nb.storage.drawing_queue import Wish
+from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 
@@ -124,7 +124,7 @@ class Controls:
             )
         return {name: said for name, check in checks.items() if (said := _said(check))}
 
-    def wishes(self) -> list[Wish]:
+    def wishes(self) -> list[DrawingRequest]:
         """What is wanted, one for each picture; a seed that is not locked is a new one.
 
         Raises `UsageError` for what cannot be drawn.
@@ -203,8 +203,8 @@ class Controls:
         if not 1 <= self.count.value <= MANY:
             raise UsageError(f"count must be from 1 to {MANY}, not {self.count.value}")
 
-    def _wish(self, seed: int) -> Wish:
-        return Wish(
+    def _wish(self, seed: int) -> DrawingRequest:
+        return DrawingRequest(
             prompt=self.prompt.value, backend=self.backend.value, seed=seed,
             steps=self.steps.value, width=self.width.value, height=self.height.value,
             guidance=self.guidance.value, tags=tuple(self._tags()),

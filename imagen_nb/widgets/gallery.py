@@ -15,7 +15,13 @@ from PIL import Image
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import Place, described
 from imagen_nb.frames.words import parse
-from imagen_nb.storage.tags import KEEPER, REJECT, Change, change, rated
+from imagen_nb.storage.tags import (
+    KEEPER,
+    REJECT,
+    TagChange,
+    make_rating_change,
+    make_tag_change,
+)
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import webp
 from imagen_nb.widgets.compare import pair
@@ -270,13 +276,13 @@ def _chosen(asked: Any) -> dict[str, list[str]]:
     return {name: [*map(str, asked[name])] for name in FACETS if asked.get(name)}
 
 
-def _rating(stars: int | None) -> tuple[Change, Callable[[pd.DataFrame], int]]:
-    return rated(stars), lambda frame: studio().rate(frame, stars)
+def _rating(stars: int | None) -> tuple[TagChange, Callable[[pd.DataFrame], int]]:
+    return make_rating_change(stars), lambda frame: studio().rate(frame, stars)
 
 
 _CHANGES = {
     "0": _rating(None),
     **{str(stars): _rating(stars) for stars in range(1, 6)},
-    KEEPER: (change(add=[KEEPER]), lambda frame: studio().keep(frame)),
-    REJECT: (change(add=[REJECT]), lambda frame: studio().reject(frame)),
+    KEEPER: (make_tag_change(add=[KEEPER]), lambda frame: studio().keep(frame)),
+    REJECT: (make_tag_change(add=[REJECT]), lambda frame: studio().reject(frame)),
 }

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
-from imagen_nb.storage.drawing_queue import Item, Queue, Wish
+from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest, QueuedDrawing
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.live import SIDE, Onlooker
 from imagen_nb.studio.studio import Studio
@@ -30,8 +30,8 @@ class Waiting:
     `elsewhere`: how many other painters hold; `held_up`: nothing is drawn until somebody resumes.
     """
 
-    items: list[Item]
-    current: Item | None
+    items: list[QueuedDrawing]
+    current: QueuedDrawing | None
     elsewhere: int
     held_up: bool
 
@@ -52,7 +52,7 @@ class Audience(Protocol):
     def stepped(self, step: Step, preview: bytes | None) -> None:
         """A step of what is being drawn; `preview`: a small WebP."""
 
-    def drew(self, wish: Wish, picture: Picture) -> None:
+    def drew(self, wish: DrawingRequest, picture: Picture) -> None:
         """A picture is kept."""
 
     def said(self, text: str) -> None:
@@ -72,11 +72,11 @@ class Painter:
     def __init__(self, studio: Studio, audience: Audience) -> None:
         """Draws nothing yet: `add` and `resume` begin."""
         self._studio, self._audience = studio, audience
-        self._queue = Queue(studio.catalog())
+        self._queue = DrawingQueue(studio.catalog())
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()  # of what is being drawn
-        self._current: Item | None = None
+        self._current: QueuedDrawing | None = None
         self._held_up = (
             False  # after what would keep the next picture from being drawn, too
         )
@@ -87,7 +87,7 @@ class Painter:
         items, elsewhere = self._queue.items(), self._queue.elsewhere()
         return Waiting(items, self._current, elsewhere, self._held_up)
 
-    def add(self, wishes: Iterable[Wish]) -> None:
+    def add(self, wishes: Iterable[DrawingRequest]) -> None:
         """Draw these after what waits."""
         self._check()
         self._queue.add(wishes)
@@ -167,7 +167,7 @@ class Painter:
         finally:
             self._queue.close()
 
-    def _next(self) -> Item | None:
+    def _next(self) -> QueuedDrawing | None:
         """What to draw, as soon as there is something; None to end."""
         with self._wake:
             while not self._closed:
@@ -181,7 +181,7 @@ class Painter:
                 self._wake.wait()
         return None
 
-    def _first(self) -> Item | None:
+    def _first(self) -> QueuedDrawing | None:
         try:
             return self._queue.next()
         except StorageError as error:  # the catalog is locked, or its disk is gone
@@ -189,7 +189,7 @@ class Painter:
             self._audience.failed(str(error))
             return None
 
-    def _paint(self, item: Item) -> None:
+    def _paint(self, item: QueuedDrawing) -> None:
         self._tell()
         try:
             self._try(item)
@@ -204,7 +204,7 @@ class Painter:
             traceback.print_exc()
             self._fail(item, f"unexpected: {error!r}")
 
-    def _try(self, item: Item) -> None:
+    def _try(self, item: QueuedDrawing) -> None:
         try:
             picture = self._kept(item)
         except Cancelled as error:
@@ -212,14 +212,14 @@ class Painter:
         else:
             self._audience.drew(item.wish, picture)
 
-    def _kept(self, item: Item) -> Picture:
+    def _kept(self, item: QueuedDrawing) -> Picture:
         if item.error:
             raise UsageError(item.error)
         picture = self._drawn(item.wish)
         self._queue.remove(item.id)
         return picture
 
-    def _cancelled(self, item: Item, error: Cancelled) -> None:
+    def _cancelled(self, item: QueuedDrawing, error: Cancelled) -> None:
         if self._cancel.is_set():
             self._queue.remove(item.id)
             self._audience.said("cancelled")
@@ -229,14 +229,14 @@ class Painter:
             self._held_up = True
             self._audience.failed(str(error))
 
-    def _fail(self, item: Item, why: str) -> None:
+    def _fail(self, item: QueuedDrawing, why: str) -> None:
         try:
             self._queue.fail(item.id, why)
         except StorageError:  # the catalog lies on the same full disk: it waits
             self._held_up = True
         self._audience.failed(why)
 
-    def _drawn(self, wish: Wish) -> Picture:
+    def _drawn(self, wish: DrawingRequest) -> Picture:
         """Draw it; unless it was drawn today, as when the process died before it was noted."""
         with _Glances(
             self._audience, self._studio.settings.preview != "off"
@@ -257,7 +257,7 @@ class Painter:
                 cloud=wish.cloud, again=False, progress=progress,
             )  # fmt: skip
 
-    def _backend(self, wish: Wish) -> str | None:
+    def _backend(self, wish: DrawingRequest) -> str | None:
         """None for the configured one: it is loaded once, whoever draws with it."""
         configured, _ = self._studio.drawing_with()
         return None if wish.backend == configured.name else wish.backend

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import VBox, Widget
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.storage.drawing_queue import Wish
+from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.tags import KEEPER, REJECT
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
@@ -135,7 +135,7 @@ class Panel(VBox):  # type: ignore[misc]
 
     def _reproduce(self, one: Result, message: Message) -> None:
         record, cloud = one.picture.record, self.controls.to_cloud()
-        again = Wish(
+        again = DrawingRequest(
             prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud
         )
         self._painter.add([again])

@@ -15,7 +15,7 @@ from imagen_nb.frames.pictures.locate import Place, places
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import plain, sidecar
 from imagen_nb.frames.words import EVERY, Words
-from imagen_nb.storage.tags import Change
+from imagen_nb.storage.tags import TagChange
 from imagen_nb.system.markup import cut
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class Rows:
         ]
         return {"prompt": text_of(row.get("prompt")), "facts": lines}
 
-    def retag(self, positions: Iterable[int], change: Change) -> dict[str, list[Any]]:
+    def retag(
+        self, positions: Iterable[int], change: TagChange
+    ) -> dict[str, list[Any]]:
         """Change the tags of these; gives them."""
         at = [*positions]
         for position in at:

@@ -12,8 +12,8 @@ import anywidget
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.drawing_queue import Item, Wish
-from imagen_nb.storage.picture import Picture, summary
+from imagen_nb.storage.drawing_queue import DrawingRequest, QueuedDrawing
+from imagen_nb.storage.picture import Picture, describe_record
 from imagen_nb.studio.live import clock
 from imagen_nb.system.thumbnails import webp
 from imagen_nb.widgets.painter import Waiting
@@ -62,7 +62,7 @@ class Strip(anywidget.AnyWidget):
         left = f"{clock(step.seconds_left)} left"
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
-    def drew(self, wish: Wish, picture: Picture) -> None:  # noqa: D102
+    def drew(self, wish: DrawingRequest, picture: Picture) -> None:  # noqa: D102
         new = result(picture, wish.again is not None)
         self.results.add(new)
         self.tell("result", new.small, **new.described())
@@ -93,7 +93,7 @@ class Strip(anywidget.AnyWidget):
             self.kept.update(saved(self.page()), raw=True)
 
 
-def _listed(item: Item, current: Item | None) -> dict[str, Any]:
+def _listed(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
     """An item of the queue, as the page lists it."""
     prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
     title = prompt if len(prompt) <= _LETTERS else f"{prompt[:_LETTERS]}…"
@@ -124,7 +124,7 @@ class Result:
         """What is told of it besides the thumbnail."""
         record = self.picture.record
         return {
-            "id": self.id, "prompt": record.prompt, "summary": summary(record),
+            "id": self.id, "prompt": record.prompt, "summary": describe_record(record),
             "path": str(self.picture.path), "tags": record.tags, "verdict": self.verdict,
         }  # fmt: skip
 

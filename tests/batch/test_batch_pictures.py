@@ -20,7 +20,7 @@ import pytest
 from imagen_nb.batch.jobs.notebook import ours
 from imagen_nb.batch.running.run import run_batch
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import read_record
+from imagen_nb.storage.output import load_record
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
@@ -86,7 +86,7 @@ def _killed(process: subprocess.Popen[bytes], runs: Path, enough: int, rng: rand
 
 
 def _each_once(results: pd.DataFrame, pictures: Path) -> None:
-    kept = [read_record(path) for path in pictures.glob("*.png")]
+    kept = [load_record(path) for path in pictures.glob("*.png")]
     drawn = Counter((record.prompt, record.seed) for record in kept)
     assert drawn == Counter(zip(results["prompt"], results["seed"], strict=True))
     assert {str(record.id) for record in kept} == {
@@ -144,7 +144,7 @@ def test_without_cloud_the_pictures_stay_here(
     monkeypatch.setenv("IMAGEN_SUPABASE_PASSWORD", local_supabase.password)
     results = run_batch([{"prompt": "a red boat"}], output=tmp_path / "runs", cloud=False)
     ((path,),) = results["paths"]
-    assert not read_record(Path(path)).cloud
+    assert not load_record(Path(path)).cloud
     assert server.rows() == []
 
 
@@ -164,7 +164,7 @@ def test_papermill_runs_our_notebook_by_itself(pictures: Path, tmp_path: Path) -
         for output in outputs
         if "application/scrapbook.scrap.json+json" in output.get("data", {})
     ]
-    records = [read_record(Path(one["path"])) for one in scrap["data"]]
+    records = [load_record(Path(one["path"])) for one in scrap["data"]]
     assert [(record.prompt, record.seed) for record in records] == [
         ("a {red} boat", 11),
         ("a {red} boat", 12),

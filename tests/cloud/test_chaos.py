@@ -23,7 +23,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync import drain
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
@@ -146,7 +146,7 @@ def test_a_process_killed_at_any_boundary(
     process = start(folder, account, 10, f"{boundary}:4" if "ack" not in boundary else boundary)
     process.communicate("\n", timeout=120)
     assert process.returncode == -signal.SIGKILL
-    Output(folder)  # whoever works there next clears what the dead left
+    PictureFiles(folder)  # whoever works there next clears what the dead left
     reindex(folder)
     kept = len(Outbox(Catalog(folder)).waiting(["pending", "failed", "synced"]))
     assert kept == len([*folder.glob("*.png")]) >= 2

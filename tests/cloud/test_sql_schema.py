@@ -11,7 +11,7 @@ import pytest
 from psycopg.types.json import Json
 
 from imagen_nb.cloud.migrate import migrate, migrations
-from imagen_nb.storage.record import COLUMNS, Record
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from tests.fixtures.postgres import MIGRATED, OWNER, Database, database_fixture, fresh_database  # noqa: F401
 
 SCHEMAS = "pgrst.db_schemas"
@@ -50,7 +50,7 @@ def test_the_table_has_exactly_these_columns(migrated: psycopg.Connection) -> No
         ("tags", "text[]", False, "'{}'::text[]"),
         ("created_at", "timestamp with time zone", False, "now()"),
     ]
-    assert tuple(name for name, *_ in found) == COLUMNS
+    assert tuple(name for name, *_ in found) == IMAGES_COLUMNS
 
 
 def test_the_table_has_exactly_these_indexes_and_keys(migrated: psycopg.Connection) -> None:

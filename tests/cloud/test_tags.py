@@ -12,8 +12,8 @@ import pytest
 
 from imagen_nb.cloud import client
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.output import read_record
-from imagen_nb.storage.tags import queued
+from imagen_nb.storage.output import load_record
+from imagen_nb.storage.tags import load_queued_tags
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
 from tests.fixtures.pictures import render, wait_little
@@ -57,7 +57,7 @@ def test_tags_reach_the_row_at_the_next_sync(here: Studio, server: ServerState) 
     assert (report.tagged, report.trouble) == (4, None)
     assert in_cloud(server)[0] == odd
     assert in_cloud(server)[1] == [*odd, "rating:5"]
-    assert queued(here.catalog()) == {}
+    assert load_queued_tags(here.catalog()) == {}
     here.untag(frame, *odd)
     assert here.sync().tagged == 4
     assert in_cloud(server) == {0: [], 1: ["rating:5"], 2: [], 3: []}
@@ -73,7 +73,7 @@ def test_two_machines_lose_nothing_of_each_other(
     there.sync()
     here.sync()
     assert set(in_cloud(server)[0]) == {"mine", "yours", "both", "rating:2"}
-    sidecar = read_record(here.history(source="local", seed=0)["local_path"].iloc[0])
+    sidecar = load_record(here.history(source="local", seed=0)["local_path"].iloc[0])
     assert set(sidecar.tags) == {"mine", "yours", "both", "rating:2"}
     there.untag(frame, "both")
     there.sync()
@@ -115,14 +115,14 @@ def test_offline_tags_wait_and_are_not_lost(
         proxy.down = True
         mine.tag(frame, "offline")
         assert mine.sync().trouble is not None
-        assert len(queued(mine.catalog())) == 4
+        assert len(load_queued_tags(mine.catalog())) == 4
         proxy.down = False
         faults = iter([*FAULTS.values()] * 3)
         proxy.choose = lambda method, path: (
             next(faults, None) if "/rest/" in path and method == "PATCH" else None
         )
         for _ in range(60):
-            if mine.sync().tagged and not queued(mine.catalog()):
+            if mine.sync().tagged and not load_queued_tags(mine.catalog()):
                 break
     assert in_cloud(server) == {seed: ["offline"] for seed in range(4)}
 
@@ -136,7 +136,7 @@ def test_a_picture_tagged_before_it_went_up_has_its_tags_there(
         assert studio.sync().synced == 2
         assert in_cloud(server) == {0: ["early"], 1: ["early"]}
         studio.sync()
-        assert queued(studio.catalog()) == {}
+        assert load_queued_tags(studio.catalog()) == {}
 
 
 def test_ids_are_looked_up_before_they_are_tagged(
@@ -150,7 +150,7 @@ def test_ids_are_looked_up_before_they_are_tagged(
     table.delete().eq("id", row["id"]).execute()
     there.sync()
     assert f"no row {row['id']} to tag" in capsys.readouterr().err
-    assert queued(there.catalog()) == {}
+    assert load_queued_tags(there.catalog()) == {}
 
 
 def test_a_notebook_sends_tags_in_the_background(
@@ -174,7 +174,7 @@ def test_a_kill_after_writing_the_row_loses_nothing(
             one.sync()
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
-    assert len(queued(here.catalog())) == 4
+    assert len(load_queued_tags(here.catalog())) == 4
     assert here.sync().tagged == 4
     assert in_cloud(server) == {seed: ["killed"] for seed in range(4)}
-    assert queued(here.catalog()) == {}
+    assert load_queued_tags(here.catalog()) == {}

@@ -20,7 +20,7 @@ from imagen_nb.cloud.sync import _without_nul
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import query
 from imagen_nb.frames.sources import direct
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.histories import CASES, entered, records
 from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, Database, fresh_database
@@ -39,10 +39,10 @@ def filled() -> Iterator[Database]:
 
 
 def _insert(connection: psycopg.Connection, rows: list[dict[str, Any]]) -> None:
-    marks = ", ".join(["%s"] * len(COLUMNS))
+    marks = ", ".join(["%s"] * len(IMAGES_COLUMNS))
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO imagen.images ({', '.join(COLUMNS)}) VALUES ({marks})",
+            f"INSERT INTO imagen.images ({', '.join(IMAGES_COLUMNS)}) VALUES ({marks})",
             [
                 [Jsonb(v) if isinstance(v, dict) else v for v in _without_nul(row).values()]
                 for row in rows

@@ -21,22 +21,22 @@ from PIL import Image
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Kept, Output
-from imagen_nb.storage.record import COLUMNS, Record
+from imagen_nb.storage.output import PictureFiles, SavedPicture
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.storage.reindex import reindex
 
 DAY = date(2026, 5, 11)
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)
 Make = Callable[..., Record]
-Keep = Callable[..., Kept]
+Keep = Callable[..., SavedPicture]
 
 
 @pytest.fixture
 def keep(folder: Path, make_record: Make, make_image: Callable[..., Image.Image]) -> Keep:
     """Keeps a picture in the folder; another seed, another picture."""
-    output = Output(folder)
+    output = PictureFiles(folder)
 
-    def keep_one(seed: int = 11, **fields: Any) -> Kept:
+    def keep_one(seed: int = 11, **fields: Any) -> SavedPicture:
         return output.keep(make_image(seed), make_record(seed=seed, **fields), DAY)
 
     return keep_one
@@ -100,10 +100,10 @@ def test_other_programs_find_the_columns_of_imagen_images(
     catalog.add(kept, "pending")
     names = [name for _, name, *_ in rows(folder, "PRAGMA table_info(images)")]
     assert names == [
-        *COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender",
+        *IMAGES_COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender",
     ]  # fmt: skip
-    (row,) = rows(folder, f"SELECT {', '.join(COLUMNS)} FROM images")
-    found = dict(zip(COLUMNS, row, strict=True))
+    (row,) = rows(folder, f"SELECT {', '.join(IMAGES_COLUMNS)} FROM images")
+    found = dict(zip(IMAGES_COLUMNS, row, strict=True))
     assert json.loads(found.pop("sidecar")) == json.loads(kept.sidecar_path.read_text("utf-8"))
     assert json.loads(found.pop("tags")) == ["sea", "ünï"]
     assert found.pop("created_at") == "2026-05-11T12:00:00.000000+00:00"
@@ -165,7 +165,7 @@ def test_many_threads_share_a_catalog(catalog: Catalog, keep: Keep) -> None:
     kept = [keep(seed) for seed in range(40)]
     failures: list[BaseException] = []
 
-    def work(mine: list[Kept]) -> None:
+    def work(mine: list[SavedPicture]) -> None:
         try:
             for one in mine:
                 catalog.add(one, "pending")
@@ -187,12 +187,12 @@ import datetime, sys, time
 from pathlib import Path
 from PIL import Image
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 from imagen_nb.system.faults import reach
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
-output, catalog = Output(folder), Catalog(folder)
+output, catalog = PictureFiles(folder), Catalog(folder)
 
 def keep(seed):
     record = Record(prompt="a boat", backend="b", seed=seed, steps=4, width=8, height=8)

@@ -17,7 +17,7 @@ from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HO
 from imagen_nb.config.settings import CostSettings
 from imagen_nb.request.request import resolve
 from imagen_nb.storage import cost as electricity
-from imagen_nb.storage.cost import cost_usd, said
+from imagen_nb.storage.cost import cost_usd, describe_price
 from imagen_nb.studio.studio import Studio
 
 HOUR_MS = 3_600_000
@@ -25,9 +25,9 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture(autouse=True)
 def _nothing_said_yet() -> Iterator[None]:
-    electricity._say.cache_clear()
+    electricity._warn_unknown_watts.cache_clear()
     yield
-    electricity._say.cache_clear()
+    electricity._warn_unknown_watts.cache_clear()
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ class TestPrices:
         [(0.025, "$0.025"), (0.003, "$0.003"), (0.0, "$0"), (None, ""), (12.0, "$12")],
     )
     def test_it_is_said_in_a_word(self, price: float | None, text: str) -> None:
-        assert said(CostSettings(), price) == text
+        assert describe_price(CostSettings(), price) == text
 
     def test_electricity_is_no_price(self) -> None:
-        assert said(CostSettings(watts=300, usd_per_kwh=0.3), 0.0) == "electricity"
-        assert said(CostSettings(watts=300, usd_per_kwh=0.3), 0.025) == "$0.025"
+        assert describe_price(CostSettings(watts=300, usd_per_kwh=0.3), 0.0) == "electricity"
+        assert describe_price(CostSettings(watts=300, usd_per_kwh=0.3), 0.025) == "$0.025"
 
 
 class TestElectricity:

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.drawing_queue import Item, Queue, Wish
+from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest, QueuedDrawing
 
 
 @pytest.fixture
-def painter(folder: Path) -> Iterator[Callable[[], Queue]]:
+def painter(folder: Path) -> Iterator[Callable[[], DrawingQueue]]:
     """Makes painters of one folder, each with a connection of its own."""
-    made: list[Queue] = []
+    made: list[DrawingQueue] = []
 
-    def make() -> Queue:
-        made.append(Queue(Catalog(folder)))
+    def make() -> DrawingQueue:
+        made.append(DrawingQueue(Catalog(folder)))
         return made[-1]
 
     yield make
@@ -30,20 +30,20 @@ def painter(folder: Path) -> Iterator[Callable[[], Queue]]:
         queue.close()
 
 
-def wishes(*prompts: str) -> list[Wish]:
-    return [Wish(prompt=prompt) for prompt in prompts]
+def wishes(*prompts: str) -> list[DrawingRequest]:
+    return [DrawingRequest(prompt=prompt) for prompt in prompts]
 
 
-def upcoming(queue: Queue) -> str | None:
+def upcoming(queue: DrawingQueue) -> str | None:
     item = queue.next()
     return item.wish.prompt if item else None
 
 
-def prompts(items: list[Item]) -> list[str]:
+def prompts(items: list[QueuedDrawing]) -> list[str]:
     return [item.wish.prompt for item in items]
 
 
-def test_what_is_added_waits_in_its_order(painter: Callable[[], Queue]) -> None:
+def test_what_is_added_waits_in_its_order(painter: Callable[[], DrawingQueue]) -> None:
     queue = painter()
     queue.add(wishes("a", "b"))
     queue.add(wishes("c"))
@@ -51,9 +51,9 @@ def test_what_is_added_waits_in_its_order(painter: Callable[[], Queue]) -> None:
     assert upcoming(queue) == "a"
 
 
-def test_a_wish_comes_back_as_it_was(painter: Callable[[], Queue]) -> None:
+def test_a_wish_comes_back_as_it_was(painter: Callable[[], DrawingQueue]) -> None:
     queue = painter()
-    whole = Wish(
+    whole = DrawingRequest(
         prompt='<img src=x onerror=alert(1)> \0\n"]}\');-- \u202e🦊', backend="flux-tiny-local",
         seed=2**53 - 1, steps=6, width=128, height=64, guidance=3.5, tags=("sea",), cloud=False,
     )  # fmt: skip
@@ -63,8 +63,8 @@ def test_a_wish_comes_back_as_it_was(painter: Callable[[], Queue]) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_prompt_survives_the_way_through_json(prompt: str) -> None:
-    wish = Wish(prompt=prompt)
-    assert Wish.model_validate_json(wish.model_dump_json()) == wish
+    wish = DrawingRequest(prompt=prompt)
+    assert DrawingRequest.model_validate_json(wish.model_dump_json()) == wish
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_any_prompt_survives_the_way_through_json(prompt: str) -> None:
     [(1, -1, "bac"), (1, 1, "acb"), (0, -1, "abc"), (2, 1, "abc"), (0, 1, "bac")],
 )
 def test_neighbours_change_places(
-    number: int, by: int, expected: str, painter: Callable[[], Queue]
+    number: int, by: int, expected: str, painter: Callable[[], DrawingQueue]
 ) -> None:
     queue = painter()
     queue.add(wishes("a", "b", "c"))
@@ -80,7 +80,9 @@ def test_neighbours_change_places(
     assert prompts(queue.items()) == list(expected)
 
 
-def test_what_is_removed_is_gone_and_may_be_removed_twice(painter: Callable[[], Queue]) -> None:
+def test_what_is_removed_is_gone_and_may_be_removed_twice(
+    painter: Callable[[], DrawingQueue],
+) -> None:
     queue = painter()
     queue.add(wishes("a", "b"))
     id = queue.items()[0].id
@@ -91,7 +93,7 @@ def test_what_is_removed_is_gone_and_may_be_removed_twice(painter: Callable[[], 
 
 
 def test_what_failed_stays_with_the_reason_until_it_is_retried(
-    painter: Callable[[], Queue],
+    painter: Callable[[], DrawingQueue],
 ) -> None:
     queue = painter()
     queue.add(wishes("a", "b"))
@@ -103,7 +105,7 @@ def test_what_failed_stays_with_the_reason_until_it_is_retried(
 
 
 class TestTwoPainters:
-    def test_each_draws_its_own(self, painter: Callable[[], Queue]) -> None:
+    def test_each_draws_its_own(self, painter: Callable[[], DrawingQueue]) -> None:
         one, other = painter(), painter()
         one.add(wishes("a"))
         other.add(wishes("b", "c"))
@@ -112,7 +114,9 @@ class TestTwoPainters:
         assert (one.elsewhere(), other.elsewhere()) == (2, 1)
         assert one.resume() == 0
 
-    def test_neither_touches_what_the_other_holds(self, painter: Callable[[], Queue]) -> None:
+    def test_neither_touches_what_the_other_holds(
+        self, painter: Callable[[], DrawingQueue]
+    ) -> None:
         one, other = painter(), painter()
         one.add(wishes("a", "b"))
         first, second = one.items()
@@ -123,7 +127,7 @@ class TestTwoPainters:
         assert one.items() == [first, second]
 
     def test_what_one_leaves_the_other_sees_and_takes_once(
-        self, painter: Callable[[], Queue]
+        self, painter: Callable[[], DrawingQueue]
     ) -> None:
         one, other, third = painter(), painter(), painter()
         one.add(wishes("a", "b"))
@@ -133,7 +137,9 @@ class TestTwoPainters:
         assert (other.resume(), third.resume()) == (2, 0)
         assert third.items() == []
 
-    def test_what_failed_is_retried_by_one_of_them(self, painter: Callable[[], Queue]) -> None:
+    def test_what_failed_is_retried_by_one_of_them(
+        self, painter: Callable[[], DrawingQueue]
+    ) -> None:
         one, other = painter(), painter()
         one.add(wishes("a"))
         id = one.items()[0].id
@@ -145,9 +151,9 @@ HOLD = """
     import os, signal, sys
     from pathlib import Path
     from imagen_nb.storage.catalog import Catalog
-    from imagen_nb.storage.drawing_queue import Queue, Wish
-    queue = Queue(Catalog(Path(sys.argv[1])))
-    queue.add([Wish(prompt="a"), Wish(prompt="b")])
+    from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
+    queue = DrawingQueue(Catalog(Path(sys.argv[1])))
+    queue.add([DrawingRequest(prompt="a"), DrawingRequest(prompt="b")])
     print("held", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -155,7 +161,7 @@ HOLD = """
 
 
 def test_what_a_living_process_holds_is_its_own_until_it_is_killed(
-    folder: Path, painter: Callable[[], Queue]
+    folder: Path, painter: Callable[[], DrawingQueue]
 ) -> None:
     command = [sys.executable, "-c", textwrap.dedent(HOLD), str(folder)]
     with subprocess.Popen(
@@ -177,7 +183,7 @@ def test_what_a_living_process_holds_is_its_own_until_it_is_killed(
 
 
 def test_a_row_that_cannot_be_read_is_shown_and_can_be_removed(
-    folder: Path, painter: Callable[[], Queue]
+    folder: Path, painter: Callable[[], DrawingQueue]
 ) -> None:
     queue = painter()
     queue.add(wishes("a"))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.storage.folders import Homes
+from imagen_nb.storage.folders import OutputFolders
 
 
 def test_a_folder_has_one_catalog_however_it_is_named(tmp_path: Path) -> None:
-    homes = Homes(tmp_path / "usual")
+    homes = OutputFolders(tmp_path / "usual")
     usual = homes.home()
     named = homes.home(tmp_path / "usual" / "mine.png")
     assert named.catalog is usual.catalog
@@ -22,11 +22,11 @@ def test_a_folder_has_one_catalog_however_it_is_named(tmp_path: Path) -> None:
 
 def test_one_file_for_several_pictures_opens_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="these are 2"):
-        Homes(tmp_path / "usual").home(tmp_path / "mine.png", 2)
+        OutputFolders(tmp_path / "usual").home(tmp_path / "mine.png", 2)
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError):
-        Homes(tmp_path / "file" / "in it").home()
+        OutputFolders(tmp_path / "file" / "in it").home()

@@ -15,8 +15,8 @@ from PIL import Image
 
 from imagen_nb.errors import BackendError, StorageError, UsageError
 from imagen_nb.request.images import read_input
-from imagen_nb.storage.input_files import keep_inputs, told_of
-from imagen_nb.storage.output import read_record
+from imagen_nb.storage.input_files import recorded_inputs, save_inputs
+from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
@@ -98,10 +98,10 @@ class TestKept:
 
     def test_a_whole_one_is_left_alone(self, tmp_path: Path) -> None:
         image = read_input("init_image", START)
-        keep_inputs(tmp_path, {"init_image": image})
+        save_inputs(tmp_path, {"init_image": image})
         path = tmp_path / "inputs" / image.file_name
         before = path.stat().st_mtime_ns
-        keep_inputs(tmp_path, {"init_image": image})
+        save_inputs(tmp_path, {"init_image": image})
         assert path.stat().st_mtime_ns == before
 
 
@@ -182,7 +182,7 @@ class TestReproduced:
         with pytest.raises(BackendError) as error:
             studio.reproduce(first, progress=False)
         said = str(error.value)
-        told = told_of(first.record)
+        told = recorded_inputs(first.record)
         assert any(one["sha256"] in said and f"{name}=" in said for name, one in told.items())
         assert str(inputs_of(first)) in said
         assert "\n" not in said
@@ -301,7 +301,7 @@ class TestOldRecords:
 
     def test_their_pictures_are_found_today(self, draw: Callable[..., Picture]) -> None:
         first = draw(init_image=None)
-        old = {n: v for n, v in read_record(first.path).snapshot().items() if n not in self.NEW}
+        old = {n: v for n, v in load_record(first.path).snapshot().items() if n not in self.NEW}
         first.sidecar_path.write_text(json.dumps(old))
         assert draw(init_image=None, again=False).record.id == first.record.id
 

@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from imagen_nb.storage.catalog import Catalog, Entry
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Outbox, waiting_frame
-from imagen_nb.storage.output import Output, read_record
+from imagen_nb.storage.output import PictureFiles, load_record
 from imagen_nb.storage.record import Record
 
 DAY = datetime.date(2026, 5, 11)
@@ -25,7 +25,7 @@ DAY = datetime.date(2026, 5, 11)
 @pytest.fixture
 def fill(folder: Path, make_image: Callable, make_record: Callable) -> Callable[..., list[str]]:
     """Keeps pictures of these seeds in a state, and gives their ids."""
-    output, catalog = Output(folder), Catalog(folder)
+    output, catalog = PictureFiles(folder), Catalog(folder)
 
     def fill(count: int, state: str = "pending") -> list[str]:
         kept = [
@@ -138,6 +138,6 @@ def test_private_pictures_wait_only_when_they_are_named(folder: Path, fill: Call
     assert outbox.include([ids[0], str(uuid4())]) == []
     assert outbox.waiting() == ids[:1]
     entry = outbox.catalog.get(ids[0])
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, CatalogEntry)
     assert Record.from_sidecar(entry.sidecar_path.read_text()).cloud
-    assert read_record(entry.path).cloud is True
+    assert load_record(entry.path).cloud is True

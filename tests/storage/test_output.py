@@ -25,16 +25,16 @@ from PIL import Image
 
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.output import (
-    Kept,
-    Output,
-    destination,
+    PictureFiles,
+    SavedPicture,
     encode_png,
-    keep_sheet,
-    read_record,
-    record_in_png,
+    load_png_record,
+    load_record,
+    parse_destination,
+    save_sheet,
     sidecar_of,
     slug,
-    storage_path,
+    storage_path_of,
 )
 from imagen_nb.storage.record import Record
 from imagen_nb.system import atomic
@@ -47,7 +47,7 @@ SCRIPT_HEAD = """
 import datetime, os, sys, time
 from pathlib import Path
 from PIL import Image
-from imagen_nb.storage.output import Output
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 
 def draw(shade):
@@ -57,7 +57,7 @@ def record(steps, prompt="a boat"):
     return Record(prompt=prompt, backend="b", seed=11, steps=steps, width=64, height=64)
 
 def keep(folder, shade, steps, prompt="a boat"):
-    return Output(folder).keep(draw(shade), record(steps, prompt), datetime.date(2026, 5, 11))
+    return PictureFiles(folder).keep(draw(shade), record(steps, prompt), datetime.date(2026, 5, 11))
 """
 
 
@@ -86,7 +86,7 @@ def names(folder: Path) -> list[str]:
 def assert_whole(path: Path) -> Record:
     """The picture and its sidecar are whole and agree; gives the record."""
     record = Record.from_sidecar(sidecar_of(path).read_text(encoding="utf-8"))
-    assert record_in_png(path) == record
+    assert load_png_record(path) == record
     return record
 
 
@@ -138,7 +138,7 @@ def test_a_slug_is_always_safe_short_and_the_same_in_any_case(prompt: str) -> No
 def test_names_that_windows_reserves_never_stand_alone(
     prompt: str, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    path = Output(folder).keep(make_image(), make_record(prompt=prompt), DAY).path
+    path = PictureFiles(folder).keep(make_image(), make_record(prompt=prompt), DAY).path
     assert path.name.startswith("2026-05-11-")
     assert path.name.split(".")[0].lower() not in {"con", "nul", "com1", "aux", "lpt9"}
 
@@ -149,7 +149,7 @@ def test_names_that_windows_reserves_never_stand_alone(
 def test_no_prompt_leads_out_of_the_folder(
     prompt: str, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = Output(folder).keep(make_image(), make_record(prompt=prompt), DAY)
+    kept = PictureFiles(folder).keep(make_image(), make_record(prompt=prompt), DAY)
     assert names(folder.parent) == ["pictures"]
     assert kept.path.parent == folder
     assert len(kept.sidecar_path.name) < 100
@@ -157,8 +157,8 @@ def test_no_prompt_leads_out_of_the_folder(
 
 
 def test_the_path_in_the_cloud_follows_the_name_of_the_file() -> None:
-    assert storage_path(DAY, "2026-05-11-a-boat-11-2") == "2026-05-11/a-boat-11-2.png"
-    assert storage_path(DAY, "My Boat ü") == "2026-05-11/my-boat-u.png"
+    assert storage_path_of(DAY, "2026-05-11-a-boat-11-2") == "2026-05-11/a-boat-11-2.png"
+    assert storage_path_of(DAY, "My Boat ü") == "2026-05-11/my-boat-u.png"
 
 
 # What is in the files
@@ -167,7 +167,7 @@ def test_the_path_in_the_cloud_follows_the_name_of_the_file() -> None:
 def test_a_picture_is_kept_with_its_sidecar(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = Output(folder).keep(make_image(), make_record(), DAY)
+    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
     assert names(folder) == [kept.path.name, kept.sidecar_path.name]
     assert kept.path.name == "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11.png"
     assert kept.sidecar_path.name == kept.path.name + ".json"
@@ -180,7 +180,7 @@ def test_a_picture_is_kept_with_its_sidecar(
 
 def test_the_pixels_come_back_as_they_were(folder: Path, make_record: Make) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
-    kept = Output(folder).keep(Image.fromarray(pixels), make_record(width=80, height=48), DAY)
+    kept = PictureFiles(folder).keep(Image.fromarray(pixels), make_record(width=80, height=48), DAY)
     with Image.open(kept.path) as image:
         assert np.array_equal(np.asarray(image), pixels)
 
@@ -205,26 +205,26 @@ def test_no_prompt_tears_the_png(tmp_path_factory: Any, prompt: str) -> None:
     path = tmp_path_factory.mktemp("any") / "2026-05-11-x.png"
     record = Record(prompt=prompt, backend="b", seed=1, steps=1, width=4, height=4)
     path.write_bytes(encode_png(Image.new("RGB", (4, 4)), record))
-    assert record_in_png(path).prompt == prompt
+    assert load_png_record(path).prompt == prompt
 
 
 def test_a_record_is_read_from_the_sidecar_the_png_or_either_name(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = Output(folder).keep(make_image(), make_record(), DAY)
-    assert read_record(kept.path) == read_record(kept.sidecar_path) == kept.record
+    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
+    assert load_record(kept.path) == load_record(kept.sidecar_path) == kept.record
     kept.sidecar_path.write_text("{ torn")
-    assert read_record(kept.path) == read_record(kept.sidecar_path) == kept.record
+    assert load_record(kept.path) == load_record(kept.sidecar_path) == kept.record
     kept.sidecar_path.unlink()
-    assert read_record(str(kept.path)) == kept.record
+    assert load_record(str(kept.path)) == kept.record
 
 
 def test_a_picture_that_was_renamed_is_still_known(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = Output(folder).keep(make_image(), make_record(), DAY)
+    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
     moved = kept.path.rename(folder / "holiday.png")
-    assert read_record(moved).id == kept.record.id
+    assert load_record(moved).id == kept.record.id
 
 
 def test_torn_foreign_and_missing_files_are_one_clear_line(
@@ -238,7 +238,7 @@ def test_torn_foreign_and_missing_files_are_one_clear_line(
     (tmp_path / "folder.png").mkdir()
     for name in [*contents, "foreign", "folder", "missing"]:
         with pytest.raises(StorageError, match=name) as caught:
-            read_record(tmp_path / f"{name}.png")
+            load_record(tmp_path / f"{name}.png")
         assert "\n" not in str(caught.value)
 
 
@@ -248,7 +248,7 @@ def test_torn_foreign_and_missing_files_are_one_clear_line(
 def test_other_settings_get_the_next_number_and_overwrite_nothing(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     kept = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2, 3)]
     stem = "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11"
     assert [k.path.name for k in kept] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
@@ -260,18 +260,20 @@ def test_other_settings_get_the_next_number_and_overwrite_nothing(
 def test_the_same_picture_again_is_the_same_file(
     fresh: bool, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     first = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2)]
     before = names(folder)
-    again = (Output(folder) if fresh else output).keep(make_image(2), make_record(steps=2), DAY)
-    assert again == Kept(first[1].path, first[1].sidecar_path, first[1].record, reused=True)
+    again = (PictureFiles(folder) if fresh else output).keep(
+        make_image(2), make_record(steps=2), DAY
+    )
+    assert again == SavedPicture(first[1].path, first[1].sidecar_path, first[1].record, reused=True)
     assert names(folder) == before
 
 
 def test_the_same_settings_with_other_pixels_are_another_picture(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     paths = [output.keep(make_image(shade), make_record(), DAY).path for shade in (1, 2, 1, 2)]
     assert paths[:2] == paths[2:]
     assert len(set(paths)) == 2
@@ -280,7 +282,7 @@ def test_the_same_settings_with_other_pixels_are_another_picture(
 def test_the_same_pixels_with_other_settings_are_another_picture(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     kept = [output.keep(make_image(), make_record(prompt=p), DAY) for p in ("A boat", "a boat")]
     assert kept[0].path != kept[1].path
     assert kept[0].path.name.lower() != kept[1].path.name.lower()
@@ -291,9 +293,9 @@ def test_long_prompts_that_begin_alike_do_not_get_slower_with_each(
 ) -> None:
     read: list[Path] = []
     monkeypatch.setattr(
-        "imagen_nb.storage.output.read_record", lambda path: read.append(path) or read_record(path)
+        "imagen_nb.storage.output.load_record", lambda path: read.append(path) or load_record(path)
     )
-    output, image = Output(folder), make_image()
+    output, image = PictureFiles(folder), make_image()
     for n in range(50):
         output.keep(image, make_record(prompt=f"{'the same beginning ' * 5}{n}"), DAY)
     assert len(read) <= 50
@@ -309,7 +311,7 @@ def test_files_of_others_are_never_overwritten(
     for name, content in taken.items():
         Path(name).write_bytes(content)
     (folder / "2026-05-11-a-boat-11-3.png").symlink_to("nowhere")
-    kept = Output(folder).keep(make_image(), make_record(prompt="a boat"), DAY)
+    kept = PictureFiles(folder).keep(make_image(), make_record(prompt="a boat"), DAY)
     assert kept.path.name == "2026-05-11-a-boat-11-4.png"
     assert all(Path(name).read_bytes() == content for name, content in taken.items())
 
@@ -317,7 +319,7 @@ def test_files_of_others_are_never_overwritten(
 def test_a_name_of_ones_own_is_numbered_like_any_other(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     kept = [output.keep(make_image(n), make_record(steps=n), DAY, "My Boat") for n in (1, 2)]
     assert [k.path.name for k in kept] == ["My Boat.png", "My Boat-2.png"]
     assert [k.record.storage_path for k in kept] == [
@@ -328,7 +330,7 @@ def test_a_name_of_ones_own_is_numbered_like_any_other(
 def test_after_everything_was_removed_names_begin_anew(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    output = Output(folder)
+    output = PictureFiles(folder)
     first = output.keep(make_image(), make_record(), DAY)
     first.path.unlink()
     first.sidecar_path.unlink()
@@ -339,7 +341,7 @@ def test_after_everything_was_removed_names_begin_anew(
 def test_processes_that_keep_the_same_name_at_once_lose_nothing(folder: Path) -> None:
     script = """
         folder, me, go = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-        output = Output(folder)
+        output = PictureFiles(folder)
         print("ready", flush=True)
         while not go.exists():
             time.sleep(0.001)
@@ -376,12 +378,12 @@ def test_where_files_cannot_be_linked_names_are_claimed_all_the_same(
         raise OSError(errno.EPERM, "this file system has no links")
 
     monkeypatch.setattr(os, "link", refuse)
-    output = Output(folder)
+    output = PictureFiles(folder)
     (folder).mkdir()
     (folder / ".imagen-2026-05-11-a-boat-11-2.png.claim").touch()  # another process is at it
     kept = [output.keep(make_image(n), make_record(prompt="a boat", steps=n), DAY) for n in (1, 2)]
     assert [k.path.name for k in kept] == ["2026-05-11-a-boat-11.png", "2026-05-11-a-boat-11-3.png"]
-    again = Output(folder).keep(make_image(1), make_record(prompt="a boat", steps=1), DAY)
+    again = PictureFiles(folder).keep(make_image(1), make_record(prompt="a boat", steps=1), DAY)
     assert again.reused
     assert len(names(folder)) == 5
 
@@ -401,7 +403,7 @@ def test_a_crash_leaves_a_whole_picture_or_nothing_that_looks_like_one(
     pictures = [name for name in names(folder) if not name.startswith(".")]
     for name in pictures:
         if name.endswith(".png"):
-            assert record_in_png(folder / name).steps == 4
+            assert load_png_record(folder / name).steps == 4
     assert ("2026-05-11-a-boat-11.png" in pictures) == (point not in POINTS[:2])
     assert ("2026-05-11-a-boat-11.png.json" in pictures) == (point == "after-sidecar")
 
@@ -422,7 +424,7 @@ def test_temporary_files_of_the_living_and_of_other_machines_stay(folder: Path) 
         path.touch()
     for path in (forgotten, foreign):
         os.utime(path, (0, 0))
-    Output(folder)
+    PictureFiles(folder)
     assert set(folder.iterdir()) == {mine, elsewhere, foreign}
 
 
@@ -434,7 +436,7 @@ def test_a_folder_below_a_file_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "pictures"):
-        output = Output(place)
+        output = PictureFiles(place)
         for attempt in (output.prepare, lambda o=output: o.keep(make_image(), make_record(), DAY)):
             with pytest.raises(StorageError, match=r"cannot keep pictures in .*: choose") as caught:
                 attempt()
@@ -444,7 +446,7 @@ def test_a_folder_below_a_file_is_refused_in_one_line(
 
 
 def test_preparing_makes_the_folder_and_leaves_nothing_in_it(folder: Path) -> None:
-    output = Output(folder / "deep")
+    output = PictureFiles(folder / "deep")
     assert not folder.exists()
     output.prepare()
     output.prepare()
@@ -453,51 +455,51 @@ def test_preparing_makes_the_folder_and_leaves_nothing_in_it(folder: Path) -> No
 
 def test_a_folder_with_nul_in_its_name_is_refused() -> None:
     with pytest.raises(UsageError, match="NUL"):
-        Output("pic\0tures")
+        PictureFiles("pic\0tures")
 
 
 def test_the_home_of_nobody_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^~nouser/x: there is no such home folder$"):
-        Output("~nouser/x")
+        PictureFiles("~nouser/x")
 
 
 class TestDestination:
     def test_a_folder_is_a_folder(self, folder: Path) -> None:
-        assert destination(folder) == (folder, None)
-        assert destination(folder / "v1.5", 3) == (folder / "v1.5", None)
+        assert parse_destination(folder) == (folder, None)
+        assert parse_destination(folder / "v1.5", 3) == (folder / "v1.5", None)
 
     @pytest.mark.parametrize("name", ["mine.png", "mine.PNG"])
     def test_a_png_is_a_file(self, name: str, folder: Path) -> None:
-        assert destination(folder / name) == (folder, "mine")
+        assert parse_destination(folder / name) == (folder, "mine")
 
     def test_home_is_resolved(self) -> None:
-        assert destination("~/x.png") == (Path.home(), "x")
+        assert parse_destination("~/x.png") == (Path.home(), "x")
 
     @pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.webp", "x.tiff"])
     def test_files_of_other_kinds_are_refused_with_the_name_to_use(self, name: str) -> None:
         with pytest.raises(UsageError, match=rf"{name} is not: name it x\.png, or give a folder"):
-            destination(name)
+            parse_destination(name)
 
     def test_one_file_for_several_pictures_is_refused(self) -> None:
         with pytest.raises(UsageError, match=r"x\.png names one picture, and these are 3"):
-            destination("x.png", 3)
+            parse_destination("x.png", 3)
 
     @pytest.mark.parametrize("name", ["x.jpg", "x.png"])
     def test_a_folder_that_is_there_is_one_whatever_its_name(self, name: str, folder: Path) -> None:
         (folder / name).mkdir(parents=True)
-        assert destination(folder / name, 3) == (folder / name, None)
+        assert parse_destination(folder / name, 3) == (folder / name, None)
 
 
 class TestSheets:
     def test_a_sheet_is_never_overwritten(self, tmp_path: Path) -> None:
-        first, second = (keep_sheet(tmp_path, "a-sheet", page) for page in (b"one", b"two"))
+        first, second = (save_sheet(tmp_path, "a-sheet", page) for page in (b"one", b"two"))
         assert [first.name, second.name] == ["a-sheet.png", "a-sheet-2.png"]
         assert [first.read_bytes(), second.read_bytes()] == [b"one", b"two"]
 
     def test_the_same_sheet_again_is_the_same_file(self, tmp_path: Path) -> None:
         for page in (b"one", b"two"):
-            keep_sheet(tmp_path, "a-sheet", page)
-        assert keep_sheet(tmp_path, "a-sheet", b"two").name == "a-sheet-2.png"
+            save_sheet(tmp_path, "a-sheet", page)
+        assert save_sheet(tmp_path, "a-sheet", b"two").name == "a-sheet-2.png"
         assert {path.name for path in tmp_path.iterdir()} == {"a-sheet.png", "a-sheet-2.png"}
 
     def test_a_full_disk_is_one_line_and_leaves_nothing(
@@ -508,7 +510,7 @@ class TestSheets:
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="No space left on device: free some space"):
-            keep_sheet(tmp_path, "a-sheet", b"one")
+            save_sheet(tmp_path, "a-sheet", b"one")
         assert not list(tmp_path.iterdir())
 
 
@@ -562,10 +564,10 @@ def test_on_a_full_disk_a_picture_is_whole_or_not_there(
         disk = small_disk(size)
         if size <= pages:
             with pytest.raises(StorageError, match="No space left on device: free some space"):
-                Output(disk).keep(image, record, DAY)
+                PictureFiles(disk).keep(image, record, DAY)
             assert names(disk) == []
         else:
-            assert_whole(Output(disk).keep(image, record, DAY).path)
+            assert_whole(PictureFiles(disk).keep(image, record, DAY).path)
 
 
 def test_writing_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.record import COLUMNS, SCHEMA_VERSION, Record, new_id
+from imagen_nb.storage.record import IMAGES_COLUMNS, SCHEMA_VERSION, Record, new_id
 
 Make = Callable[..., Record]
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order() -> None:
-    assert ", ".join(COLUMNS) == (
+    assert ", ".join(IMAGES_COLUMNS) == (
         "id, owner_user_id, prompt, prompt_hash, backend, model, seed, steps, width, height, "
         "latency_ms, cost_usd_estimate, storage_path, sidecar, tags, created_at"
     )
@@ -29,7 +29,7 @@ def test_the_columns_are_those_of_the_contract_in_its_order() -> None:
 def test_a_row_has_exactly_the_columns_and_only_json_values(make_record: Make) -> None:
     record = make_record(tags=("sea",), storage_path="2026-05-11/x-11.png")
     row = record.to_row()
-    assert tuple(row) == COLUMNS
+    assert tuple(row) == IMAGES_COLUMNS
     assert json.loads(json.dumps(row)) == row
     assert row["sidecar"] == json.loads(record.to_sidecar())
     assert row["tags"] == ["sea"]
@@ -45,7 +45,7 @@ def test_the_hash_of_the_prompt_is_sha256_of_its_bytes(make_record: Make) -> Non
 def test_a_sidecar_holds_the_columns_and_what_it_takes_to_draw_again(make_record: Make) -> None:
     sidecar = json.loads(make_record().to_sidecar())
     assert sidecar["schema_version"] == SCHEMA_VERSION
-    assert set(COLUMNS) - {"sidecar"} <= set(sidecar)
+    assert set(IMAGES_COLUMNS) - {"sidecar"} <= set(sidecar)
     assert set(sidecar) >= {
         "guidance", "max_sequence_length", "scheduler", "loras", "batch_size", "batch_index",
         "dtype", "device", "memory_plan", "sha256", "bytes", "versions", "cloud",

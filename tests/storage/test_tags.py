@@ -17,9 +17,9 @@ from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage import output
 from imagen_nb.storage import tags as tagging
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import Kept, read_record
+from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.record import Record
-from imagen_nb.storage.tags import change, queue, queued
+from imagen_nb.storage.tags import load_queued_tags, make_tag_change, queue_tag_change
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
 
@@ -35,7 +35,7 @@ def studio(folder: Path) -> Iterator[Studio]:
 def tags(studio: Studio, seed: int = 0) -> list[str]:
     """By the catalog, which must be what the sidecar says."""
     row = studio.history(source="local", seed=seed).iloc[0]
-    assert list(read_record(row["local_path"]).tags) == row["tags"]
+    assert list(load_record(row["local_path"]).tags) == row["tags"]
     found: list[str] = row["tags"]
     return found
 
@@ -106,7 +106,7 @@ def test_the_last_change_of_a_tag_is_what_waits(studio: Studio) -> None:
     row = studio.history(source="local", seed=0).iloc[0]
     studio.tag(row, "sea", "storm")
     studio.untag(row, "sea")
-    waiting = queued(studio.catalog())[row["id"]]
+    waiting = load_queued_tags(studio.catalog())[row["id"]]
     assert {one.tag: one.present for one in waiting} == {"sea": False, "storm": True}
 
 
@@ -114,7 +114,7 @@ def test_private_pictures_are_tagged_here_alone(folder: Path) -> None:
     with Studio({"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}) as studio:
         picture = studio.generate("a moon", seed=1, steps=1, cloud=False, progress=False)
         studio.tag(picture, "secret")
-        assert queued(studio.catalog()) == {}
+        assert load_queued_tags(studio.catalog()) == {}
         assert tags(studio, 1) == ["secret"]
 
 
@@ -123,7 +123,7 @@ def test_a_picture_drawn_again_with_new_tags_has_them_queued(folder: Path) -> No
         for tag in ("one", "two"):
             picture = studio.generate("a moon", seed=1, steps=1, tags=[tag], progress=False)
         assert picture.record.tags == ("one", "two")
-        waiting = queued(studio.catalog())[str(picture.record.id)]
+        waiting = load_queued_tags(studio.catalog())[str(picture.record.id)]
         assert [one.tag for one in waiting] == ["two"]
 
 
@@ -132,12 +132,12 @@ def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
 ) -> None:
     """And the catalog says what the sidecars say, of those before it and after it."""
 
-    def amended(kept: Kept, record: Record) -> Kept:
+    def amended(kept: SavedPicture, record: Record) -> SavedPicture:
         if record.seed == 2:
             raise StorageError("cannot keep pictures: no space")
-        return output.amended(kept, record)
+        return output.rewrite_sidecar(kept, record)
 
-    monkeypatch.setattr(tagging, "amended", amended)
+    monkeypatch.setattr(tagging, "rewrite_sidecar", amended)
     frame = studio.history(source="local")
     with pytest.raises(StorageError, match="no space"):
         studio.tag(frame, "sea")
@@ -212,7 +212,7 @@ class TestCommand:
         studio.tag(frame.head(2), "sea", "a, b")
         studio.untag(frame.iloc[1], "storm")
         elsewhere = "00000000-0000-4000-8000-000000000000"
-        queue(studio.catalog(), [elsewhere], change(add=["far"]))
+        queue_tag_change(studio.catalog(), [elsewhere], make_tag_change(add=["far"]))
         end = ["--output", str(folder)]
         assert run(["sync", "--dry-run", "--json", *end]) == 0
         first, second = frame.head(2).to_dict("records")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from imagen_nb.errors import Cancelled
-from imagen_nb.storage.folders import Homes
+from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.record import Record
-from imagen_nb.storage.writer import WAITING, Writer
+from imagen_nb.storage.writer import MAX_UNWRITTEN_PICTURES, Writer
 
 Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]
@@ -21,7 +21,7 @@ Draw = Callable[..., Image.Image]
 def test_what_was_taken_is_kept_before_it_is_closed(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    homes, writer, heard = Homes(folder), Writer(), []
+    homes, writer, heard = OutputFolders(folder), Writer(), []
     drawn = [(lambda: make_image(1), make_record(seed=seed)) for seed in range(3)]
     written = writer.adopt(drawn, homes.home(), {}, lambda _, ids: heard.append(ids))
     writer.close()
@@ -31,7 +31,7 @@ def test_what_was_taken_is_kept_before_it_is_closed(
 
 
 def test_after_its_end_it_takes_nothing(folder: Path, make_record: Make, make_image: Draw) -> None:
-    homes, writer = Homes(folder), Writer()
+    homes, writer = OutputFolders(folder), Writer()
     writer.close()
     with pytest.raises(Cancelled, match="the session was closed"):
         writer.adopt([(lambda: make_image(1), make_record())], homes.home(), {}, print)
@@ -41,7 +41,7 @@ def test_after_its_end_it_takes_nothing(folder: Path, make_record: Make, make_im
 def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    homes, writer, go = Homes(folder), Writer(), threading.Event()
+    homes, writer, go = OutputFolders(folder), Writer(), threading.Event()
 
     def slow() -> Image.Image:
         go.wait(30)
@@ -51,7 +51,7 @@ def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
         records = [(slow, make_record(seed=seed)) for seed in range(count)]
         writer.adopt(records, homes.home(), {}, lambda *_: None)
 
-    adopt(WAITING)  # at once
+    adopt(MAX_UNWRITTEN_PICTURES)  # at once
     another = threading.Thread(target=adopt, args=(1,))
     another.start()
     another.join(0.1)

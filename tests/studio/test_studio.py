@@ -11,7 +11,7 @@ import pytest
 import imagen_nb as im
 from imagen_nb.backends import Step
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import read_record
+from imagen_nb.storage.output import load_record
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_same_request_again_is_the_same_file(studio) -> None:
 def test_the_same_request_with_other_tags_gathers_them(studio) -> None:
     studio.generate("a pink house", seed=5, tags=["first"], cloud=False)
     again = studio.generate("a pink house", seed=5, tags=["second"])
-    assert read_record(again.path).tags == ("first", "second")
+    assert load_record(again.path).tags == ("first", "second")
     assert studio.catalog().get(again.record.id).record.tags == ("first", "second")
     assert again.cloud == "off"
 
@@ -133,7 +133,7 @@ def test_what_is_cancelled_does_not_cancel_what_comes_after(studio, tmp_path: Pa
 def test_a_named_file_is_that_file(studio, tmp_path: Path) -> None:
     picture = studio.generate("a ring", seed=1, output=tmp_path / "mine.png")
     assert picture.path == tmp_path / "mine.png"
-    assert read_record(picture.path).prompt == "a ring"
+    assert load_record(picture.path).prompt == "a ring"
 
 
 def test_an_output_that_cannot_be_meant_is_refused_before_drawing(studio, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_another_contact_sheet_of_the_same_name_is_not_overwritten(studio, tmp_p
 def test_cloud_off_marks_the_picture(studio, tmp_path: Path) -> None:
     picture = studio.generate("a fish", seed=1, cloud=False, output=tmp_path)
     assert picture.cloud == "off"
-    assert read_record(picture.path).cloud is False
+    assert load_record(picture.path).cloud is False
     assert Catalog(tmp_path).counts()["off"] == 1
 
 

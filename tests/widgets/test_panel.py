@@ -20,7 +20,7 @@ from PIL import Image
 
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.request.request import MAX_SEED
-from imagen_nb.storage.drawing_queue import Queue, Wish
+from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
 from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets import strip as results
 from imagen_nb.widgets.panel import Panel
@@ -216,7 +216,12 @@ class TestMistakes:
 
     def test_what_cannot_be_drawn_stays_with_the_reason(self, panel: Seen) -> None:
         painter = panel.panel._painter
-        painter.add([Wish(prompt="a red boat", backend="flux-dev-local"), Wish(prompt="a star")])
+        painter.add(
+            [
+                DrawingRequest(prompt="a red boat", backend="flux-dev-local"),
+                DrawingRequest(prompt="a star"),
+            ]
+        )
         panel.drawn(1)
         (item,) = panel.last("queue")["items"]
         assert (
@@ -252,8 +257,8 @@ class TestMistakes:
             raise StorageError("cannot use the catalog: database or disk is full")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Queue, "fail", full)
-            patched.setattr(Queue, "remove", full)
+            patched.setattr(DrawingQueue, "fail", full)
+            patched.setattr(DrawingQueue, "remove", full)
             panel.draw("a red boat", count=2)
             until(lambda: panel.told("failed"))
             until(lambda: panel.panel._painter.waiting().current is None)
@@ -521,8 +526,8 @@ class TestAKilledKernel:
         assert len(pngs(folder)) == 2
 
     def test_two_kernels_that_resume_draw_each_picture_once(self, folder: Path) -> None:
-        queue = Queue(Studio({"output": {"dir": str(folder)}}).catalog())
-        queue.add(Wish(prompt="a red boat", seed=seed) for seed in range(12))
+        queue = DrawingQueue(Studio({"output": {"dir": str(folder)}}).catalog())
+        queue.add(DrawingRequest(prompt="a red boat", seed=seed) for seed in range(12))
         queue.close()
         with process(folder, "", 0, 0) as one, process(folder, "", 0, 0) as other:
             kernels = (one, other)

@@ -11,7 +11,7 @@ from imagen_nb.errors import StorageError
 from imagen_nb.frames.pictures.locate import at
 from imagen_nb.frames.schema import require
 from imagen_nb.frames.values import plain, sidecar, text
-from imagen_nb.storage.output import read_record
+from imagen_nb.storage.output import load_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def _record(row: pd.Series[Any]) -> dict[str, Any]:
         return found
     if path := text(row.get("local_path")):
         try:
-            return read_record(Path(path)).snapshot()
+            return load_record(Path(path)).snapshot()
         except StorageError:  # moved, or torn: the columns are still there
             return {}
     return {}

@@ -16,7 +16,7 @@ from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import Place, content, described, places
 from imagen_nb.frames.pictures.parallel import each
 from imagen_nb.frames.pictures.signed_urls import sign
-from imagen_nb.storage.output import Output, numbered, slug
+from imagen_nb.storage.output import PictureFiles, numbered_name, slug
 from imagen_nb.system.atomic import explained, flush_folder, move_new, written
 from imagen_nb.system.terminal import complain
 
@@ -35,7 +35,7 @@ def download(
     import pandas as pd
 
     wanted = described(places(frame), cloud)
-    output = Output(folder)
+    output = PictureFiles(folder)
     output.prepare()
     done = _all(wanted, output.folder, cloud)
     with explained(output.folder):
@@ -103,7 +103,7 @@ def _kept(place: Place, folder: Path, data: bytes) -> Path:
 
 
 def _numbered(folder: Path, stem: str, number: int, suffix: str) -> Path:
-    return (folder / numbered(stem, number)).with_suffix(suffix)
+    return (folder / numbered_name(stem, number)).with_suffix(suffix)
 
 
 def file_name(storage_path: str, id: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import empty, table_of
 from imagen_nb.frames.words import Words
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +96,7 @@ def statement(
         else sql.SQL("{name}{cast} AS {name}").format(
             name=sql.Identifier(name), cast=sql.SQL(_CASTS.get(name, ""))
         )
-        for name in COLUMNS
+        for name in IMAGES_COLUMNS
     ]
     known = sql.SQL("created_at IS NOT NULL" if timed else "created_at IS NULL")
     conditions = [sql.Composed([known]), *_conditions(query, owner)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import arrow_schema, empty, newest_first, table_of
 from imagen_nb.frames.words import Words
-from imagen_nb.storage.catalog import Catalog, as_text
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.catalog import Catalog, utc_text
+from imagen_nb.storage.record import IMAGES_COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -94,7 +94,7 @@ def _of_one(
 
 
 def _found(rows: list[Any], words: Words, limit: int | None) -> list[Any]:
-    place = COLUMNS.index("prompt")
+    place = IMAGES_COLUMNS.index("prompt")
     if words:
         rows = [row for row in rows if words.found_in(row[place])]
     return rows[:limit]
@@ -107,7 +107,9 @@ def sql(
 
     Newest first by the index on (created_at, id). With words the rows may be too many.
     """
-    names = [name if name != "sidecar" or sidecar else "NULL" for name in COLUMNS]
+    names = [
+        name if name != "sidecar" or sidecar else "NULL" for name in IMAGES_COLUMNS
+    ]
     conditions = [*_conditions(query, states)]
     where = " AND ".join(text for text, _ in conditions)
     values = [value for _, given in conditions for value in given]
@@ -124,9 +126,9 @@ def _conditions(
     query: Query, states: Sequence[str] | None
 ) -> Iterator[tuple[str, Sequence[Any]]]:
     if query.since:
-        yield "created_at >= ?", [as_text(query.since)]
+        yield "created_at >= ?", [utc_text(query.since)]
     if query.until:
-        yield "created_at < ?", [as_text(query.until)]
+        yield "created_at < ?", [utc_text(query.until)]
     yield from _lists(
         {"backend": query.backends, "model": query.models, "seed": query.seeds, "id": query.ids,
          "cloud_state": states}
@@ -162,7 +164,11 @@ def _lists(
 
 def _table(rows: list[Any], folder: str, sidecar: bool) -> pa.Table:
     columns = dict(
-        zip((*COLUMNS, "path", "state", "error"), zip(*rows, strict=True), strict=True)
+        zip(
+            (*IMAGES_COLUMNS, "path", "state", "error"),
+            zip(*rows, strict=True),
+            strict=True,
+        )
     )
     lists: dict[str, Any] = {
         name: list(values)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.cloud.client import MAX_IN_URL, Cloud, any_of, array, url_chunks
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import as_json, empty, newest_first, table_of
-from imagen_nb.storage.record import COLUMNS
+from imagen_nb.storage.record import IMAGES_COLUMNS
 from imagen_nb.system.progress import reading
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class _Source:
 
     def _rows(self, more: Sequence[Filter], most: int) -> list[dict[str, Any]]:
         columns = ",".join(
-            name for name in COLUMNS if name != "sidecar" or self.sidecar
+            name for name in IMAGES_COLUMNS if name != "sidecar" or self.sidecar
         )
         return self.cloud.rows([*self.filters, *more, ("limit", str(most))], columns)
 
@@ -284,7 +284,7 @@ def table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
     if _many_seeds(query):
         seeds = set(query.seeds or ())
         rows = [row for row in rows if row["seed"] in seeds]
-    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    columns = {name: [row.get(name) for row in rows] for name in IMAGES_COLUMNS}
     columns["cost_usd_estimate"] = [
         _number(value) for value in columns["cost_usd_estimate"]
     ]

@@ -21,7 +21,7 @@ from imagen_nb.studio.studio import Studio
 from imagen_nb.system.terminal import complain
 
 if TYPE_CHECKING:
-    from imagen_nb.storage.writer import Adopted
+    from imagen_nb.storage.writer import ForeignPicture
 
 _ENOUGH = 2  # calls of a parent to know that it was more than one
 
@@ -105,7 +105,7 @@ class Recorder:
         for writing in self._adopted(pairs):
             writing.add_done_callback(self._written)
 
-    def _adopted(self, pairs: Sequence[Adopted]) -> list[Future[Picture]]:
+    def _adopted(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
         session = self.studio()
         while True:
             try:
