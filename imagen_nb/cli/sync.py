@@ -76,7 +76,7 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     rows = {str(entry.record.id): _row(entry) for entry in studio.waiting()}
     rows |= {
         str(one.record.id): _row(one)
-        for one in catalog.some(changes.keys() - rows.keys())
+        for one in catalog.get_many(changes.keys() - rows.keys())
     }
     elsewhere = {"path": None, "state": None, "error": None}
     for id in [*rows, *(id for id in changes if id not in rows)]:

@@ -34,7 +34,7 @@ def push(catalog: Catalog, cloud: Cloud) -> int:
     if not (changes := load_queued_tags(catalog)):
         return 0
     waiting = {
-        str(e.record.id) for e in catalog.some(changes) if e.cloud_state != "synced"
+        str(e.record.id) for e in catalog.get_many(changes) if e.cloud_state != "synced"
     }
     changes = {id: them for id, them in changes.items() if id not in waiting}
     for ids in url_chunks([*changes]):
@@ -50,7 +50,7 @@ def _push(changes: dict[str, list[QueuedTag]], catalog: Catalog, cloud: Cloud) -
             complain(f"cloud sync: no row {id} to tag: its tags are dropped")
             remove_sent_tags(catalog, [(id, one) for one in left[id]])
         after = {
-            id: combine_queued_tags(left[id]).applied(tags or ())
+            id: combine_queued_tags(left[id]).apply_to(tags or ())
             for id, tags in there.items()
         }
         written = _write(cloud, there, after)

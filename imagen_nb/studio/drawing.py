@@ -49,7 +49,7 @@ class Drawing:
 
     settings: Settings
     backends: Backends
-    homes: OutputFolders
+    folders: OutputFolders
     writer: Writer
     uplink: Uplink
     _calls: set[Call] = field(default_factory=set)  # those under way
@@ -87,7 +87,7 @@ class Drawing:
         Raises `BackendError` when a picture cannot be drawn, `StorageError` when one cannot be
         kept, and `Cancelled`; pictures drawn before stay kept.
         """
-        home = self.homes.home(call.output, len(requests))
+        home = self.folders.folder(call.output, len(requests))
         self.uplink.warn(call.cloud)
         to_cloud = self.uplink.wants(call.cloud)
         facts = RecordContext(
@@ -137,7 +137,7 @@ class Drawing:
         try:
             for drawn in backend.draw(requests, listen, call.cancelled):
                 self.backends.note_drawn(backend)
-                writing.append(self.writer.drawn(drawn, home, facts))
+                writing.append(self.writer.save(drawn, home, facts))
                 if len(writing) > MAX_UNWRITTEN_PICTURES:
                     writing[
                         -MAX_UNWRITTEN_PICTURES

@@ -36,7 +36,7 @@ class Library:
         """Opens nothing. `background`: whether pictures are copied to the cloud by themselves."""
         self.settings = settings
         self.closed = False
-        self._homes = OutputFolders(settings.output.dir)
+        self._folders = OutputFolders(settings.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)
@@ -187,7 +187,7 @@ class Library:
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """The catalog of an output folder, the configured one by default."""
-        return self._homes.home(output).catalog
+        return self._folders.folder(output).catalog
 
     def close(self, *, cloud_seconds: float | None = None) -> None:
         """Finish what is being written, give the cloud its last seconds, close the catalogs.
@@ -198,11 +198,11 @@ class Library:
         self.closed = True
         self._writer.close()
         self._uplink.close(cloud_seconds)
-        self._homes.close()
+        self._folders.close()
 
     def _catalogs(self) -> list[Catalog]:
         """Those of this session: of the configured folder, and of others it drew into."""
-        catalogs = self._homes.catalogs()
+        catalogs = self._folders.catalogs()
         self._writer.wait()
         return catalogs
 

@@ -56,7 +56,7 @@ class Studio(Library):
         self._backends = Backends(*whole.backend_choice(), whole.options_of)
         self._arguments = Arguments(whole, self._backends, self.lookup)
         self._drawing = Drawing(
-            whole, self._backends, self._homes, self._writer, self._uplink
+            whole, self._backends, self._folders, self._writer, self._uplink
         )
 
     def generate(
@@ -261,8 +261,8 @@ class Studio(Library):
             StorageError: when the folder cannot be written to.
             Cancelled: when this session is closed; none of them is kept.
         """
-        self._writer.check()
-        home = self._homes.home()
+        self._writer.require_open()
+        home = self._folders.folder()
         self._uplink.warn(cloud)
         common = {
             "tags": self._arguments.tags(tags),

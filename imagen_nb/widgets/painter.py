@@ -210,12 +210,12 @@ class Painter:
         except Cancelled as error:
             self._cancelled(item, error)
         else:
-            self._audience.drew(item.wish, picture)
+            self._audience.drew(item.request, picture)
 
     def _kept(self, item: QueuedDrawing) -> Picture:
         if item.error:
             raise UsageError(item.error)
-        picture = self._drawn(item.wish)
+        picture = self._drawn(item.request)
         self._queue.remove(item.id)
         return picture
 

@@ -94,7 +94,7 @@ class Rows:
         """Change the tags of these; gives them."""
         at = [*positions]
         for position in at:
-            self._tags[position] = change.applied(self._tags[position])
+            self._tags[position] = change.apply_to(self._tags[position])
         return {"at": at, "tags": [[*self._tags[position]] for position in at]}
 
     def found(self, filters: Filters) -> Positions:

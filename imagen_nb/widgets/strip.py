@@ -95,11 +95,11 @@ class Strip(anywidget.AnyWidget):
 
 def _listed(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
     """An item of the queue, as the page lists it."""
-    prompt, drawing = item.wish.prompt, current is not None and current.id == item.id
+    prompt, drawing = item.request.prompt, current is not None and current.id == item.id
     title = prompt if len(prompt) <= _LETTERS else f"{prompt[:_LETTERS]}…"
-    what = "again: " if item.wish.again else ""
+    what = "again: " if item.request.again else ""
     return {
-        "id": item.id, "title": f"{what}{title}", "seed": item.wish.seed, "error": item.error,
+        "id": item.id, "title": f"{what}{title}", "seed": item.request.seed, "error": item.error,
         "mine": item.mine, "drawing": drawing,
     }  # fmt: skip
 
