@@ -6,7 +6,6 @@ The sidecars are the truth: `imagen reindex` rebuilds a lost catalog from them.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from imagen_nb.storage.catalog_schema import (
     open_catalog,
     translated_sqlite_errors,
 )
+from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.system.atomic import explained
@@ -93,13 +93,17 @@ class Catalog:
         """Open nothing yet: the first picture or the first question makes the file."""
         self.folder = absolute(folder)
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
-        self._forget()
-
-    def _forget(self) -> None:
-        self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Forget connection and lock, which in a forked child are the parent's."""
+        if self._connection:
+            _INHERITED_CONNECTIONS.append(self._connection)
+        self._lock = threading.RLock()
+        self._connection = None
         self._inode: int | None = None  # of the open file
-        self._process = os.getpid()
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -108,9 +112,6 @@ class Catalog:
         A transaction that an exception leaves open is rolled back. Raises
         `StorageError` for what SQLite cannot do.
         """
-        if self._process != os.getpid():
-            _INHERITED_CONNECTIONS.extend([self._connection] if self._connection else [])
-            self._forget()
         with self._lock, translated_sqlite_errors(self.path):
             connection = self._ensure_open()
             try:
@@ -171,7 +172,7 @@ class Catalog:
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
-            if self._connection and self._process == os.getpid():
+            if self._connection:
                 self._connection.close()
                 self._connection = None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.output import PictureFiles, parse_destination
 from imagen_nb.system.paths import absolute
 
@@ -30,6 +31,11 @@ class OutputFolders:
         """Open nothing yet. `default`: the configured folder."""
         self._default = default
         self._open: dict[Path, OutputFolder] = {}
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever."""
         self._lock = threading.Lock()
 
     def folder(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.png import encode_png, has_same_pixels, read_png
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
@@ -148,9 +149,14 @@ class PictureFiles:
     def __init__(self, folder: Path | str) -> None:
         """Remove temporary files of dead processes; create nothing."""
         self.folder = absolute(folder)
+        self.start_anew()
+        start_anew_in_forks(self)
+        sweep(self.folder)
+
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever."""
         self._namesakes: dict[str, _Namesakes] = {}  # by stem: saves reading them again
         self._lock = threading.Lock()
-        sweep(self.folder)
 
     def prepare(self) -> None:
         """Make the folder. Raise `StorageError` if it cannot be made or written to."""

@@ -17,6 +17,7 @@ from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import OutputFolder
+from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
 from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.picture import Picture
@@ -58,12 +59,18 @@ class Writer:
     """A thread that writes pictures, in the order in which it is given them.
 
     Invariant: what it has taken is written, or has failed, before `close` returns;
-    after that it takes nothing.
+    after that it takes nothing. A forked child has a thread of its own, and leaves to
+    its parent what the parent had taken.
     """
 
     def __init__(self) -> None:
         """Start no thread yet: the first picture does."""
         self._closed = False
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new thread and lock: in a forked child, the old ones are of no use."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
         self._unwritten: list[Future[Picture]] = []  # adopted; may be written by now
         self._lock = threading.Lock()
