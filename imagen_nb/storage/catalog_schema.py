@@ -1,4 +1,4 @@
-"""The catalog's file: its tables, and what SQLite says of it in plain words."""
+"""The catalog's SQLite file: its tables, migrations, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from imagen_nb.errors import StorageError
 
 LOCK_TIMEOUT_S = 30  # seconds to wait for other processes that write
-_SCHEMA_MIGRATIONS: tuple[
-    tuple[str, ...], ...
-] = (  # in order, each in one transaction; never edited
+MAX_ERROR_CHARS = 500  # what is stored of why a picture could not be drawn or sent
+
+# In order, each in one transaction. Never edited: files made by older versions exist.
+_SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
         CREATE TABLE images (
@@ -72,13 +73,14 @@ _SCHEMA_MIGRATIONS: tuple[
 
 
 class CatalogDamagedError(StorageError):
-    """The catalog's file is no whole SQLite database; the pictures are not touched by that."""
+    """The catalog's file is not a whole database. The pictures are not affected."""
 
 
 def open_catalog(path: Path) -> sqlite3.Connection:
-    """The file, made when it is not there, with its tables as this program knows them.
+    """Open the file, making or migrating it so that it has the tables of this version.
 
-    Raises `StorageError` when a newer program made it, and what SQLite and the system raise.
+    Raises `StorageError` if a newer version made it, and whatever SQLite and the system
+    raise: `translated_sqlite_errors` makes `StorageError` of that.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
@@ -86,9 +88,8 @@ def open_catalog(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a power cut may cost rows, no sidecar
+        # A power cut may lose the last rows, but no sidecar.
+        connection.execute("PRAGMA synchronous = NORMAL")
         _migrate_schema(connection, path)
     except BaseException:
         connection.close()
@@ -97,49 +98,59 @@ def open_catalog(path: Path) -> sqlite3.Connection:
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
-    def version() -> int:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-    while (done := version()) < len(_SCHEMA_MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if version() == done:  # no other process did it while we waited
-                for statement in _SCHEMA_MIGRATIONS[done]:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {done + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
-    if done > len(_SCHEMA_MIGRATIONS):
+    version = _schema_version(connection)
+    while version < len(_SCHEMA_MIGRATIONS):
+        _apply_migration(connection, version)
+        version = _schema_version(connection)
+    if version > len(_SCHEMA_MIGRATIONS):
         raise StorageError(
-            f"the catalog {path} was made by a newer imagen_nb (schema {done}): update imagen_nb"
+            f"the catalog {path} was made by a newer imagen_nb (schema {version}): "
+            "update imagen_nb"
         )
 
 
+def _apply_migration(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables from this version to the next, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _schema_version(connection) == version:  # no other process was faster
+            for statement in _SCHEMA_MIGRATIONS[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 def inode_of(path: Path) -> int | None:
-    """What tells the file from another one at its place; None when there is none."""
+    """Return the inode, which tells the file from a later one here, or None."""
     try:
         return path.stat().st_ino
     except OSError:
         return None
 
 
-def make_damaged_error(path: Path, why: str) -> CatalogDamagedError:
-    """The error for a catalog that only a rebuild can help."""
+def make_damaged_error(path: Path, reason: str) -> CatalogDamagedError:
+    """Return the error for a catalog that has to be rebuilt."""
     return CatalogDamagedError(
-        f"the catalog {path} is damaged ({why}): rebuild it with `imagen reindex`"
+        f"the catalog {path} is damaged ({reason}): rebuild it with `imagen reindex`"
     )
 
 
 @contextmanager
 def translated_sqlite_errors(path: Path) -> Iterator[None]:
-    """Turns what SQLite says into one line that says what to do."""
+    """Raise errors of SQLite and the system as a `StorageError` of one line."""
     try:
         yield
     except sqlite3.OperationalError as error:  # locked, full, read-only
         raise StorageError(
-            f"cannot use the catalog {path}: {error}: see that its folder can be written to"
+            f"cannot use the catalog {path}: {error}: "
+            "see that its folder can be written to"
         ) from error
     except sqlite3.IntegrityError:
         raise  # a mistake in this program

@@ -1,4 +1,4 @@
-"""What a picture cost: the price of whoever drew it, or the electricity of this machine."""
+"""What a picture cost: the backend's price, or the electricity of this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from imagen_nb.backends import Backend, Drawn
     from imagen_nb.config.groups import CostSettings
 
+_MS_PER_HOUR = 3_600_000
+
 
 def cost_usd(settings: CostSettings, backend: Backend, drawn: Drawn) -> float | None:
-    """US dollars, to be asked when the picture has just been drawn; None when nobody knows.
+    """Return what a picture cost in US dollars, or None if that is not known.
 
-    A configured price wins over the backend's own. What was drawn for nothing on a device of this
-    machine costs the electricity, where that is configured.
+    To be called as soon as it is drawn, as the power may be measured. A configured
+    price wins over the backend's own. A picture drawn for nothing on a device of this
+    machine costs its electricity, if that is configured.
     """
     price = settings.prices.get(backend.name)
     if price is not None:
@@ -27,13 +30,13 @@ def cost_usd(settings: CostSettings, backend: Backend, drawn: Drawn) -> float | 
     if price or watts is None or usd_per_kwh is None or not drawn.details.get("device"):
         return price
     power = measure_watts(watts)
-    return (
-        None if power is None else electricity_usd(drawn.latency_ms, power, usd_per_kwh)
-    )
+    if power is None:
+        return None
+    return electricity_usd(drawn.latency_ms, power, usd_per_kwh)
 
 
 def describe_price(settings: CostSettings, price: float | None) -> str:
-    """What a picture at this price costs, in a word: $0.025, $0, electricity."""
+    """Return a price as a word: "$0.025", "$0", "electricity", or "" for unknown."""
     if price is None:
         return ""
     if price == 0 and settings.watts is not None and settings.usd_per_kwh is not None:
@@ -41,18 +44,16 @@ def describe_price(settings: CostSettings, price: float | None) -> str:
     return f"${price:.6f}".rstrip("0").rstrip(".")
 
 
-_MS_PER_HOUR = 3_600_000
-
-
 def electricity_usd(latency_ms: int, watts: float, usd_per_kwh: float) -> float:
-    """US dollars for so many milliseconds at so many watts."""
+    """Return the US dollars for so many milliseconds at so many watts."""
     return latency_ms / _MS_PER_HOUR * watts / 1000 * usd_per_kwh
 
 
 def measure_watts(watts: float | Literal["nvml"]) -> float | None:
-    """Watts as configured, or of the graphics cards now; None, and a line once, if those say none.
+    """Return the configured watts, or with "nvml" what all graphics cards draw now.
 
-    A card tells its average over about a second, so it is to be asked when a picture is finished.
+    A card reports its average over about a second, so it is to be asked when a picture
+    is finished. None, with a warning once, if the cards cannot be read.
     """
     if watts != "nvml":
         return watts
@@ -68,9 +69,10 @@ def _measure_gpu_watts() -> float | None:
     try:
         pynvml.nvmlInit()
         try:
-            cards = map(
-                pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount())
-            )
+            cards = [
+                pynvml.nvmlDeviceGetHandleByIndex(index)
+                for index in range(pynvml.nvmlDeviceGetCount())
+            ]
             milliwatts = [pynvml.nvmlDeviceGetPowerUsage(card) for card in cards]
         finally:
             pynvml.nvmlShutdown()

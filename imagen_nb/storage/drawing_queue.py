@@ -1,7 +1,8 @@
-"""The queue: pictures that wait to be drawn, kept in the catalog, each held by one painter at most.
+"""The drawing queue: requests in the catalog, each held by one painter at most.
 
-What a painter holds is free again when its process dies, however it dies (see leases.py): the queue
-survives a restart, and no two painters ever draw the same picture of it.
+What a painter holds becomes free when its process dies, however it dies (see
+leases.py). So the queue survives a restart, and no two painters ever draw the same
+request.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagen_nb.storage.catalog import Catalog, utc_text
+from imagen_nb.storage.catalog_schema import MAX_ERROR_CHARS
 from imagen_nb.system.leases import Leases
 
-_ERROR_LENGTH = 500  # characters
+_MAX_UNREADABLE_CHARS = 200
 _OTHER_VERSION_ERROR = (
     "this request was written by another version of imagen_nb: remove it"
 )
 
 
 class DrawingRequest(BaseModel):
-    """One picture that somebody wants, in the words of `Studio.generate`.
+    """One picture to draw, as arguments of `Studio.generate`; None is the default.
 
-    `again`: a picture that is to be reproduced; what else is given only describes it.
+    `again` is the id of a picture to reproduce; the other fields then only describe it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -46,10 +48,14 @@ class DrawingRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class QueuedDrawing:
-    """A wish in the queue. `error`: why it could not be drawn; `mine`: held by who asks."""
+    """A request in the queue.
+
+    `error` is why it could not be drawn; `mine` says whether the painter that asks
+    holds it.
+    """
 
     id: int
-    wish: DrawingRequest
+    request: DrawingRequest
     error: str | None = None
     mine: bool = True
 
@@ -57,8 +63,8 @@ class QueuedDrawing:
 class DrawingQueue:
     """One painter's part in the queue of a catalog.
 
-    Invariant: what it holds, no other living painter holds. It sees what it holds and what nobody
-    holds, in the order in which it will be drawn.
+    Invariant: what it holds, no other living painter holds. It sees what it holds and
+    what nobody holds, in the order in which that will be drawn.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -69,20 +75,21 @@ class DrawingQueue:
         self._name = self._open.enter_context(self._leases.held())
 
     def close(self) -> None:
-        """Hold nothing any more: what waits can be taken by others."""
+        """Release all that is held: other painters can take it."""
         self._open.close()
 
-    def add(self, wishes: Iterable[DrawingRequest]) -> None:
-        """Put these at the end, in their order, held by this painter."""
+    def add(self, requests: Iterable[DrawingRequest]) -> None:
+        """Append the requests in their order, held by this painter."""
         now = utc_text(datetime.now(UTC))
-        texts = [wish.model_dump_json() for wish in wishes]
+        texts = [request.model_dump_json() for request in requests]
         with self.catalog.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             (last,) = connection.execute(
                 "SELECT coalesce(max(place), 0) FROM queue"
             ).fetchone()
             rows = [
-                (last + 1 + n, text, self._name, now) for n, text in enumerate(texts)
+                (place, text, self._name, now)
+                for place, text in enumerate(texts, last + 1)
             ]
             connection.executemany(
                 "INSERT INTO queue (place, wish, holder, made_at) VALUES (?, ?, ?, ?)",
@@ -91,56 +98,55 @@ class DrawingQueue:
             connection.execute("COMMIT")
 
     def items(self) -> list[QueuedDrawing]:
-        """What this painter holds and what nobody does, the next one first."""
-        self._leases.free_the_dead(self._others())
+        """Return what this painter holds and what nobody holds, the next one first."""
+        self._leases.free_the_dead(self._other_holders())
         rows = self._select(
             "WHERE holder = ? OR holder IS NULL ORDER BY place", self._name
         )
         return [_queued_drawing_of(row) for row in rows]
 
     def elsewhere(self) -> int:
-        """How many wait for other painters."""
+        """Return how many requests other painters hold."""
+        query = "SELECT count(*) FROM queue WHERE holder <> ?"
         with self.catalog.connection() as connection:
-            query = "SELECT count(*) FROM queue WHERE holder <> ?"
             return int(connection.execute(query, (self._name,)).fetchone()[0])
 
     def next(self) -> QueuedDrawing | None:
-        """The first that this painter holds."""
+        """Return the first request that this painter holds and can draw, or None."""
         rows = self._select(
             "WHERE holder = ? AND error IS NULL ORDER BY place LIMIT 1", self._name
         )
         return _queued_drawing_of(rows[0]) if rows else None
 
     def resume(self) -> int:
-        """Hold all that waits and that nobody holds; gives how many these are."""
-        self._leases.free_the_dead(self._others())
+        """Take all that waits and that nobody holds; return how many."""
+        self._leases.free_the_dead(self._other_holders())
         return self._write(
             "UPDATE queue SET holder = ? WHERE holder IS NULL AND error IS NULL",
             self._name,
         )
 
     def retry(self, id: int) -> bool:
-        """Hold one that could not be drawn, without its error; whether there is such a one."""
-        return bool(
-            self._write(
-                "UPDATE queue SET holder = ?, error = NULL"
-                " WHERE id = ? AND holder IS NULL AND error IS NOT NULL",
-                self._name,
-                id,
-            )
+        """Take one that could not be drawn; return whether there was such a one."""
+        changed = self._write(
+            "UPDATE queue SET holder = ?, error = NULL"
+            " WHERE id = ? AND holder IS NULL AND error IS NOT NULL",
+            self._name,
+            id,
         )
+        return changed > 0
 
-    def fail(self, id: int, why: str) -> None:
-        """It could not be drawn: it stays, held by nobody, until somebody retries or removes it."""
+    def fail(self, id: int, reason: str) -> None:
+        """Note why it could not be drawn; it stays until retried or removed."""
         self._write(
             "UPDATE queue SET error = ?, holder = NULL WHERE id = ? AND holder = ?",
-            why[:_ERROR_LENGTH],
+            reason[:MAX_ERROR_CHARS],
             id,
             self._name,
         )
 
     def remove(self, id: int) -> None:
-        """Take it out, drawn or not wanted any more, unless another painter holds it."""
+        """Remove it, whether drawn or not, unless another painter holds it."""
         self._write(
             "DELETE FROM queue WHERE id = ? AND (holder = ? OR holder IS NULL)",
             id,
@@ -148,29 +154,27 @@ class DrawingQueue:
         )
 
     def move(self, id: int, by: int) -> None:
-        """Let it change places with the one before (-1) or after (1) it."""
+        """Exchange it with the one before (-1) or after (1) it."""
         with self.catalog.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            seen = connection.execute(
-                "SELECT id, place FROM queue WHERE holder = ? OR holder IS NULL ORDER BY place",
+            rows = connection.execute(
+                "SELECT id, place FROM queue WHERE holder = ? OR holder IS NULL"
+                " ORDER BY place",
                 (self._name,),
             ).fetchall()
-            at = next((n for n, (one, _) in enumerate(seen) if one == id), None)
-            if at is not None and 0 <= at + by < len(seen):
-                (_, here), (other, there) = seen[at], seen[at + by]
-                swap = [(there, id), (here, other)]
-                connection.executemany("UPDATE queue SET place = ? WHERE id = ?", swap)
+            connection.executemany(
+                "UPDATE queue SET place = ? WHERE id = ?", _swapped_places(rows, id, by)
+            )
             connection.execute("COMMIT")
 
-    def _others(self) -> list[str]:
+    def _other_holders(self) -> list[str]:
+        query = "SELECT DISTINCT holder FROM queue WHERE holder <> ?"
         with self.catalog.connection() as connection:
-            query = "SELECT DISTINCT holder FROM queue WHERE holder <> ?"
-            return [
-                name for (name,) in connection.execute(query, (self._name,)).fetchall()
-            ]
+            rows = connection.execute(query, (self._name,)).fetchall()
+        return [name for (name,) in rows]
 
-    def _select(self, rest: str, *values: str) -> list[tuple[Any, ...]]:
-        query = f"SELECT id, wish, error, holder IS NOT NULL FROM queue {rest}"
+    def _select(self, clauses: str, *values: str) -> list[tuple[Any, ...]]:
+        query = f"SELECT id, wish, error, holder IS NOT NULL FROM queue {clauses}"
         with self.catalog.connection() as connection:
             return connection.execute(query, values).fetchall()
 
@@ -182,13 +186,29 @@ class DrawingQueue:
         self._write("UPDATE queue SET holder = NULL WHERE holder = ?", name)
 
 
+def _swapped_places(
+    rows: list[tuple[int, int]], id: int, by: int
+) -> list[tuple[int, int]]:
+    """Return (new place, id) of the two that change places, or nothing.
+
+    `rows`: (id, place) in the order of the queue.
+    """
+    ids = [row_id for row_id, _ in rows]
+    if id not in ids:
+        return []
+    position = ids.index(id)
+    other_position = position + by
+    if not 0 <= other_position < len(rows):
+        return []
+    other_id, other_place = rows[other_position]
+    return [(other_place, id), (rows[position][1], other_id)]
+
+
 def _queued_drawing_of(row: tuple[Any, ...]) -> QueuedDrawing:
     id, text, error, held = row
     try:
-        return QueuedDrawing(
-            id, DrawingRequest.model_validate_json(text), error, bool(held)
-        )
+        request = DrawingRequest.model_validate_json(text)
     except ValidationError:
-        return QueuedDrawing(
-            id, DrawingRequest(prompt=text[:200]), _OTHER_VERSION_ERROR, bool(held)
-        )
+        request = DrawingRequest(prompt=text[:_MAX_UNREADABLE_CHARS])
+        error = _OTHER_VERSION_ERROR
+    return QueuedDrawing(id, request, error, bool(held))

@@ -1,4 +1,4 @@
-"""The files of inputs: kept beside the pictures that were drawn from them, and found again."""
+"""Files of input images: saved beside the pictures drawn from them, and loaded."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from imagen_nb.request.options import IMAGE_OPTIONS
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
-INPUTS_FOLDER = "inputs"  # in the folder of the pictures
+INPUTS_FOLDER = "inputs"  # within the folder of the pictures
 _INPUT_FILE_PATTERN = re.compile(
     rf"{INPUTS_FOLDER}/([0-9a-f]{{64}})\.({'|'.join(IMAGE_SUFFIXES.values())})"
 )
 
 
 def save_inputs(folder: Path, inputs: Mapping[str, InputImage]) -> None:
-    """Write the files that are not there yet.
+    """Write the files that are missing or torn, named by their sha256.
 
-    Raises `StorageError` when the folder is full or cannot be written.
+    Raises `StorageError` if the folder is full or cannot be written to.
     """
     with explain_folder_errors(folder):
         for image in inputs.values():
@@ -34,7 +34,7 @@ def save_inputs(folder: Path, inputs: Mapping[str, InputImage]) -> None:
 
 
 def inputs_for_record(inputs: Mapping[str, InputImage]) -> tuple[dict[str, Any], ...]:
-    """What records have of inputs."""
+    """Return the value of `Record.inputs` for these images, given by option name."""
     return tuple(
         {
             "name": name,
@@ -49,42 +49,56 @@ def inputs_for_record(inputs: Mapping[str, InputImage]) -> tuple[dict[str, Any],
 def load_inputs(
     record: Record, folders: Iterable[Path], names: Iterable[str] = IMAGE_OPTIONS
 ) -> dict[str, InputImage]:
-    """The images that a picture was drawn from, those of `names`, from one of these folders.
+    """Load the images that a picture was drawn from.
 
-    Raises `BackendError` when one is in none of them, or is another file than it was.
+    Args:
+        record: the picture's record.
+        folders: folders of pictures to look in, in this order.
+        names: the options whose images are needed, such as init_image.
+
+    Raises:
+        BackendError: if one is in none of the folders, or was changed since.
     """
-    places, told = [*dict.fromkeys(folders)], recorded_inputs(record)
+    distinct = list(dict.fromkeys(folders))
+    requested = set(names)
     return {
-        name: _load_input(name, told[name], places) for name in told if name in names
+        name: _load_input(name, values, distinct)
+        for name, values in recorded_inputs(record).items()
+        if name in requested
     }
 
 
 def recorded_inputs(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What a record says of its inputs, by name. Raises `BackendError` for what it cannot say."""
-    told: dict[str, Mapping[str, Any]] = {
-        str(one.get("name")): one for one in record.inputs
+    """Return the record's inputs by option name.
+
+    Raises `BackendError` for what is not an input: records of others are not to be
+    trusted.
+    """
+    inputs: dict[str, Mapping[str, Any]] = {
+        str(values.get("name")): values for values in record.inputs
     }
-    for name, one in told.items():
-        if name not in IMAGE_OPTIONS or not _INPUT_FILE_PATTERN.fullmatch(
-            str(one.get("file"))
-        ):
+    for name, values in inputs.items():
+        is_file = _INPUT_FILE_PATTERN.fullmatch(str(values.get("file")))
+        if name not in IMAGE_OPTIONS or not is_file:
             raise BackendError(
-                f"the picture's record has an input that is none: {one!r:.100}"
+                f"the picture's record has an input that is none: {values!r:.100}"
             )
-    return told
+    return inputs
 
 
-def _load_input(name: str, told: Mapping[str, Any], folders: list[Path]) -> InputImage:
-    file, state = str(told["file"]), "is not here"
+def _load_input(
+    name: str, values: Mapping[str, Any], folders: list[Path]
+) -> InputImage:
+    file, state = str(values["file"]), "is not here"
     for folder in folders:
         path = folder / file
         if path.is_file():
             data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == told.get("sha256"):
+            if hashlib.sha256(data).hexdigest() == values.get("sha256"):
                 return decode_input(name, data)
             state = "was changed since"
     where = folders[0] / file if folders else file
     raise BackendError(
-        f"the {name} that the picture was drawn from {state}: put the file with the sha256 "
-        f"{told.get('sha256')} at {where}, or name another with {name}="
+        f"the {name} that the picture was drawn from {state}: put the file with the "
+        f"sha256 {values.get('sha256')} at {where}, or name another with {name}="
     )

@@ -1,4 +1,4 @@
-"""The files of a picture: their names, the PNG with its metadata, and the sidecar beside it."""
+"""The files of pictures: their names, the PNG, and the sidecar beside it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import os
 import re
 import threading
 import unicodedata
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
-
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from typing import TYPE_CHECKING
 
 from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.storage.forks import start_anew_in_forks
+from imagen_nb.storage.png import encode_png, has_same_pixels, read_png
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
     explain_folder_errors,
@@ -31,66 +29,80 @@ from imagen_nb.system.atomic import (
 from imagen_nb.system.faults import fault_point
 from imagen_nb.system.paths import absolute_path
 
-MAX_SLUG_CHARS = 40
-_FOREIGN_SUFFIXES = {  # names that mean a file, and not one of ours
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".svg", ".tif", ".tiff",
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MAX_SLUG_CHARS = 40
+_MAX_CACHED_STEMS = 1000
+
+# Suffixes that mean a file, not a folder, and none that can be written here.
+_FOREIGN_SUFFIXES = {
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jpeg",
+    ".jpg",
+    ".jxl",
+    ".svg",
+    ".tif",
+    ".tiff",
     ".webp",
-}  # fmt: skip
-_MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
- Iptc4xmpExt:DigitalSourceType=
-"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
-</rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-_PNG_READ_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+}
 
 
 def slug(prompt: str) -> str:
-    """The prompt as a part of a file name: a-z, 0-9 and single dashes, at most 40 characters."""
-    folded = (
-        c for c in unicodedata.normalize("NFKD", prompt) if not unicodedata.combining(c)
-    )
-    dashed = re.sub(r"[^a-z0-9]+", "-", "".join(folded).lower()).strip("-")
-    return dashed[:MAX_SLUG_CHARS].rstrip("-") or "untitled"
+    """Return the prompt as part of a file name: a-z, 0-9 and single dashes, 40 at most.
+
+    Example:
+        >>> slug("Crème brûlée, photo")
+        'creme-brulee-photo'
+    """
+    decomposed = unicodedata.normalize("NFKD", prompt)
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    dashed = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+    return dashed[:_MAX_SLUG_CHARS].rstrip("-") or "untitled"
 
 
 def stem_of(record: Record, day: datetime.date) -> str:
-    """The name of a picture's file, before .png and before what tells namesakes apart."""
+    """Return "<day>-<slug>-<seed>", the name of the PNG before a number and ".png"."""
     seed = "unseeded" if record.seed is None else record.seed
     return f"{day.isoformat()}-{slug(record.prompt)}-{seed}"
 
 
+def numbered_name(stem: str, number: int) -> str:
+    """Return the name of the `number`th file of this stem: x.png, x-2.png, x-3.png."""
+    return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
+
+
 def sidecar_of(path: Path) -> Path:
-    """The sidecar beside a PNG."""
+    """Return the path of the sidecar beside a PNG."""
     return path.with_name(path.name + ".json")
 
 
 def storage_path_of(day: datetime.date, stem: str) -> str:
-    """Where the cloud keeps a file named `stem`: "<day>/<the rest of the name>.png"."""
+    """Return where the cloud keeps the file: "<day>/<the stem without its day>.png"."""
     prefix = f"{day.isoformat()}-"
     name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
     return f"{day.isoformat()}/{name}.png"
 
 
-def parse_destination(named: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
-    """The folder that `named` is, or that of the file it names and the file's name without .png.
+def parse_destination(output: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
+    """Split what a user gave as output into a folder and the stem of a file.
 
-    What is there as a folder is one, whatever its name. Raises `UsageError` for files of another
-    kind than PNG, and for one file that should hold several pictures.
+    The stem is None if `output` is a folder; an existing folder is one, whatever its
+    name. Raises `UsageError` for files of another kind than PNG, and for one file that
+    should hold several `pictures`.
     """
-    path = absolute_path(named)
-    kind = path.suffix.lower()
-    if os.path.isdir(path) or kind not in _FOREIGN_SUFFIXES | {".png"}:
+    path = absolute_path(output)
+    suffix = path.suffix.lower()
+    if os.path.isdir(path) or suffix not in _FOREIGN_SUFFIXES | {".png"}:
         return path, None
-    if kind != ".png":
+    if suffix != ".png":
         raise UsageError(
-            f"pictures are PNG, {path.name} is not: name it {path.stem}.png, or give a folder"
+            f"pictures are PNG, {path.name} is not: name it {path.stem}.png, "
+            "or give a folder"
         )
     if pictures > 1:
         raise UsageError(
@@ -99,21 +111,9 @@ def parse_destination(named: Path | str, pictures: int = 1) -> tuple[Path, str |
     return path.parent, path.stem
 
 
-def encode_png(image: Image.Image, record: Record) -> bytes:
-    """The PNG file, with the record, the common `parameters` text and "made by a model" in XMP."""
-    info = PngInfo()
-    for keyword, text in record.to_png_text().items():
-        info.add_text(keyword, text)
-    info.add_itxt("XML:com.adobe.xmp", _MADE_BY_MODEL_XMP)
-    buffer = BytesIO()
-    # Run-length matching: at level 1 it is both faster and smaller on pictures than the default.
-    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=info)
-    return buffer.getvalue()
-
-
 @dataclass(frozen=True, slots=True)
 class SavedPicture:
-    """A picture on disk. `reused`: the very picture was there already, nothing was written."""
+    """The files of one picture. `reused`: they were there already."""
 
     path: Path
     sidecar_path: Path
@@ -123,29 +123,43 @@ class SavedPicture:
 
 @dataclass(slots=True)
 class _Namesakes:
-    """The files whose names begin alike: what each shows, and the first number not looked at."""
+    """What is known of the files x.png, x-2.png and so on of one stem.
 
-    showing: dict[str, list[Path]] = field(default_factory=dict)
-    next: int = 1
+    `paths` are those whose records have this `Record.decides()`. `next_number` is the
+    first number that was not looked at.
+    """
+
+    paths: dict[str, list[Path]] = field(default_factory=dict)
+    next_number: int = 1
 
 
 class PictureFiles:
-    """A folder of pictures. A name once given is never written again, whoever else writes there.
+    """The PNG and sidecar files of a folder.
 
-    A file appears under its name only when it is whole and flushed: PNG first, sidecar second.
+    Invariant: an existing file is never overwritten, even if other processes write to
+    the same folder. A file has its name only when it is whole and flushed: PNG first,
+    sidecar second.
+
+    Example:
+        >>> files = PictureFiles("pictures")
+        >>> files.save(image, record, record.created_at.date()).path.name
+        '2026-05-11-a-boat-11.png'
     """
 
     def __init__(self, folder: Path | str) -> None:
-        """Clears temporary files of processes that died; creates nothing."""
+        """Remove temporary files of dead processes; create nothing."""
         self.folder = absolute_path(folder)
-        self._known: dict[
-            str, _Namesakes
-        ] = {}  # or each picture would read all its namesakes
-        self._lock = threading.Lock()
+        self.start_anew()
+        start_anew_in_forks(self)
         remove_stale_files(self.folder)
 
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever."""
+        self._namesakes: dict[str, _Namesakes] = {}  # by stem: saves reading them again
+        self._lock = threading.Lock()
+
     def prepare(self) -> None:
-        """Make the folder. Raises `StorageError` when it cannot be made or written to."""
+        """Make the folder. Raise `StorageError` if it cannot be made or written to."""
         with explain_folder_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = temporary_name(self.folder)
@@ -154,70 +168,74 @@ class PictureFiles:
             finally:
                 probe.unlink(missing_ok=True)
 
-    def keep(
+    def save(
         self,
-        image: Image.Image,
+        image: Image,
         record: Record,
         day: datetime.date,
         stem: str | None = None,
     ) -> SavedPicture:
         """Write the picture and its sidecar under the next free name.
 
-        The same picture again (all that decides the pixels, and the pixels) is the same file: what
-        is there is returned. `stem` stands for "<day>-<slug>-<seed>" when given. Raises
-        `StorageError`, with nothing left behind, when the folder is full or cannot be written.
+        If the same picture is there already (all that decides the pixels, and the
+        pixels), that one is returned instead.
+
+        Args:
+            image: the picture, RGB.
+            record: its record; sha256, bytes and storage_path are filled in.
+            day: the local date for the name.
+            stem: stands for "<day>-<slug>-<seed>".
+
+        Raises:
+            StorageError: if the folder is full or cannot be written to; nothing is left
+                behind.
         """
         stem = stem or stem_of(record, day)
         with explain_folder_errors(self.folder):
-            _, same = self._search(stem, image, record)
+            _, same = self._find_same(stem, image, record)
             if same:
                 return same
             png = encode_png(image, record)
-            facts = {"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)}
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary_file(self.folder, png) as temporary:
                 fault_point("before-png")
-                path = self._claim(stem, temporary, image, record)
-                if isinstance(path, SavedPicture):
-                    return path
+                path, same = self._claim_name(stem, temporary, image, record)
+                if same:
+                    return same
                 fault_point("after-png")
-                facts["storage_path"] = storage_path_of(day, path.stem)
-                return self._add_sidecar(path, record.model_copy(update=facts))
+                return self._add_sidecar(path, _with_file_facts(record, png, day, path))
 
-    def found(
+    def find_drawn(
         self, record: Record, day: datetime.date, stem: str | None = None
     ) -> SavedPicture | None:
-        """The whole picture of this day that was drawn from what decides this one's pixels."""
+        """Return the whole picture of this day with the same `Record.decides()`."""
         stem = stem or stem_of(record, day)
         with explain_folder_errors(self.folder):
-            for path in self._look(stem, record.decides())[1]:
+            for path in self._look_up(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
-                    found, drawn = load_record(path), load_png_record(path)
-                    if (
-                        drawn.sha256 == found.sha256
-                        and found.created_at.astimezone().date() == day
-                    ):
-                        return self._again(path, found)
+                    found, in_png = load_record(path), load_png_record(path)
+                    is_whole = in_png.sha256 == found.sha256
+                    if is_whole and found.created_at.astimezone().date() == day:
+                        return self._reuse(path, found)
         return None
 
-    def _claim(
-        self, stem: str, png: Path, image: Image.Image, record: Record
-    ) -> Path | SavedPicture:
-        """Give the file the first name that nobody has; or find the same picture, just kept."""
+    def _claim_name(
+        self, stem: str, png: Path, image: Image, record: Record
+    ) -> tuple[Path, SavedPicture | None]:
+        """Move the PNG to a free name, or find the same picture, saved meanwhile."""
         number = 0
         while True:
-            free, same = self._search(stem, image, record)
-            if same:
-                return same
-            number = max(
-                free, number + 1
-            )  # a name can be taken and yet not be there to read
+            free, same = self._find_same(stem, image, record)
+            # A name can be taken by what cannot be seen, such as a broken link.
+            number = max(free, number + 1)
             path = self.folder / numbered_name(stem, number)
+            if same:
+                return path, same
             if sidecar_of(path).exists() and not path.exists():
                 continue  # left of a picture that was removed: not ours to replace
             with suppress(FileExistsError):
                 move_to_new_name(png, path)
-                return path
+                return path, None
 
     def _add_sidecar(self, path: Path, record: Record) -> SavedPicture:
         sidecar = sidecar_of(path)
@@ -230,49 +248,49 @@ class PictureFiles:
         flush_folder(self.folder)
         return SavedPicture(path, sidecar, record)
 
-    def _search(
-        self, stem: str, image: Image.Image, record: Record
+    def _find_same(
+        self, stem: str, image: Image, record: Record
     ) -> tuple[int, SavedPicture | None]:
-        """The first number that seems free, and the file that holds this very picture, if any.
-
-        A sidecar that a crash prevented is restored.
-        """
-        free, paths = self._look(stem, record.decides())
+        """Return the first number that seems free, and the same picture, if any."""
+        free, paths = self._look_up(stem, record.decides())
         for path in paths:
-            if not _has_pixels_of(path, image):
+            if not has_same_pixels(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
-                return free, self._again(path, load_record(path))
+                return free, self._reuse(path, load_record(path))
         return free, None
 
-    def _again(self, path: Path, record: Record) -> SavedPicture:
+    def _reuse(self, path: Path, record: Record) -> SavedPicture:
+        """Return a picture that is there; restore a sidecar that a crash prevented."""
         if not sidecar_of(path).exists():
             write_atomically(sidecar_of(path), record.to_sidecar().encode())
         return SavedPicture(path, sidecar_of(path), record, reused=True)
 
-    def _look(self, stem: str, showing: str) -> tuple[int, list[Path]]:
-        """The first free number, and the files below it of which the records are as wanted."""
+    def _look_up(self, stem: str, digest: str) -> tuple[int, list[Path]]:
+        """Return the first free number, and the files below it with this digest."""
         with self._lock:
-            if len(self._known) > 1000:
-                self._known.clear()
-            if not _is_taken(
-                self.folder / numbered_name(stem, 1)
-            ):  # new, or all were removed
-                self._known.pop(stem, None)
-            known = self._known.setdefault(stem, _Namesakes())
-            while _is_taken(path := self.folder / numbered_name(stem, known.next)):
+            if len(self._namesakes) > _MAX_CACHED_STEMS:
+                self._namesakes.clear()
+            if not _is_taken(self.folder / numbered_name(stem, 1)):  # new, or removed
+                self._namesakes.pop(stem, None)
+            known = self._namesakes.setdefault(stem, _Namesakes())
+            path = self.folder / numbered_name(stem, known.next_number)
+            while _is_taken(path):
                 with suppress(
                     StorageError
-                ):  # torn or not ours: the name is taken all the same
-                    known.showing.setdefault(load_record(path).decides(), []).append(
-                        path
-                    )
-                known.next += 1
-            return known.next, list(known.showing.get(showing, ()))
+                ):  # torn, or another program's: taken as well
+                    known.paths.setdefault(load_record(path).decides(), []).append(path)
+                known.next_number += 1
+                path = self.folder / numbered_name(stem, known.next_number)
+            return known.next_number, list(known.paths.get(digest, ()))
 
 
 def save_sheet(folder: Path, stem: str, png: bytes) -> Path:
-    """Write a page of pictures under the next free name; the same page again is the same file."""
+    """Write a contact sheet under the next free name and return its path.
+
+    The same bytes again are the same file. Raises `StorageError` if it cannot be
+    written.
+    """
     number = 1
     with explain_folder_errors(folder), temporary_file(folder, png) as temporary:
         while True:
@@ -285,17 +303,18 @@ def save_sheet(folder: Path, stem: str, png: bytes) -> Path:
             number += 1
 
 
-def rewrite_sidecar(kept: SavedPicture, record: Record) -> SavedPicture:
-    """The same picture with this record in its sidecar. Raises `StorageError`."""
-    with explain_folder_errors(kept.path.parent):
-        write_atomically(kept.sidecar_path, record.to_sidecar().encode())
-    return replace(kept, record=record)
+def rewrite_sidecar(saved: SavedPicture, record: Record) -> SavedPicture:
+    """Write this record to the picture's sidecar. Raise `StorageError` if it fails."""
+    with explain_folder_errors(saved.path.parent):
+        write_atomically(saved.sidecar_path, record.to_sidecar().encode())
+    return replace(saved, record=record)
 
 
 def load_record(path: Path | str) -> Record:
-    """The record of a picture, given its PNG or its sidecar: from the sidecar if it is whole.
+    """Return the record of a picture, given its PNG or its sidecar.
 
-    Otherwise from the PNG's own chunk. Raises `StorageError` when neither can be read.
+    It comes from the sidecar, or from inside the PNG if the sidecar is missing or torn.
+    Raises `StorageError` if neither can be read.
     """
     path = Path(path)
     sidecar = path if path.suffix == ".json" else sidecar_of(path)
@@ -306,45 +325,28 @@ def load_record(path: Path | str) -> Record:
 
 
 def load_png_record(path: Path) -> Record:
-    """The record inside a whole PNG of ours, completed with what is known of the file itself.
+    """Return the record inside a whole PNG, completed with the facts of the file.
 
-    Raises `StorageError` when the file is not there, torn, or not drawn by imagen_nb.
+    Raises `StorageError` if the file is missing, torn, or was not drawn by imagen_nb.
     """
-    try:
-        data = path.read_bytes()
-        with Image.open(BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-            text = image.info.get("imagen_nb")
-    except _PNG_READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
-        raise StorageError(f"cannot read the picture {path}: {reason}") from error
-    if not isinstance(text, str):
-        raise StorageError(f"no record of imagen_nb in {path}: another program made it")
+    data, text = read_png(path)
     record = Record.from_sidecar(text)
+    return _with_file_facts(record, data, _day_of(path, record), path)
+
+
+def _with_file_facts(
+    record: Record, png: bytes, day: datetime.date, path: Path
+) -> Record:
     facts = {
-        "storage_path": storage_path_of(_day_of(path, record), path.stem),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
+        "storage_path": storage_path_of(day, path.stem),
+        "sha256": hashlib.sha256(png).hexdigest(),
+        "bytes": len(png),
     }
     return record.model_copy(update=facts)
 
 
-def numbered_name(stem: str, number: int) -> str:
-    """The name of the `number`th file of this stem: x.png, x-2.png, x-3.png and so on."""
-    return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
-
-
 def _is_taken(path: Path) -> bool:
     return path.exists() or sidecar_of(path).exists()
-
-
-def _has_pixels_of(path: Path, image: Image.Image) -> bool:
-    try:
-        with Image.open(path, formats=["PNG"]) as kept:
-            same_shape = kept.size == image.size and kept.mode == image.mode
-            return same_shape and kept.tobytes() == image.tobytes()
-    except _PNG_READ_ERRORS:
-        return False
 
 
 def _day_of(path: Path, record: Record) -> datetime.date:

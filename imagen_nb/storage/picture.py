@@ -1,4 +1,4 @@
-"""What drawing gives back: one kept picture, or several with a contact sheet."""
+"""One saved picture, as drawing gives it back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.storage.catalog import Catalog
 
-IMAGE_READ_ERRORS = (
-    OSError,
-    SyntaxError,
-)  # what Pillow raises of files that are gone or torn
+IMAGE_READ_ERRORS = (OSError, SyntaxError)  # Pillow's, for files that are gone or torn
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,8 +25,9 @@ class Picture:
 
     In a notebook it shows as a thumbnail of a few kilobytes, never as the full PNG.
 
-    Of a picture that was drawn again, `identical` says whether its pixels are the original's (None:
-    there is nothing to compare with) and `differs` what was not as it was then.
+    For a picture that was drawn again, `identical` says whether its pixels are those of
+    the original (None: there is nothing to compare with), and `differs` lists what was
+    not as it was then.
     """
 
     record: Record
@@ -41,7 +39,7 @@ class Picture:
 
     @property
     def cloud(self) -> str:
-        """What the cloud has of it by now: pending, synced, off, or "failed: <the reason>"."""
+        """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
         entry = self.catalog.get(self.record.id)
         if entry is None:
             return "unknown: it is not in the catalog, see `imagen reindex`"
@@ -56,34 +54,39 @@ class Picture:
             return file.convert("RGB")
 
     def __repr__(self) -> str:
-        return (
-            f"<Picture {printable(f'{self.path.name} {describe_record(self.record)}')}>"
-        )
+        text = f"{self.path.name} {describe_record(self.record)}"
+        return f"<Picture {printable(text)}>"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> dict[str, str]:
-        page = captioned_html(
-            _thumbnail_html(self), f"{self.path.name} · {describe_record(self.record)}"
-        )
+        caption = f"{self.path.name} · {describe_record(self.record)}"
+        page = captioned_html(_thumbnail_html(self), caption)
         return {"text/plain": repr(self), "text/html": page}
 
 
 def _thumbnail_html(picture: Picture) -> str:
-    """The thumbnail as HTML, or why there is none: a cell shows what it can."""
+    """Return the thumbnail, or the prompt and why there is none."""
     try:
         return img_tag(picture.image, picture.record.prompt)
     except IMAGE_READ_ERRORS as error:
-        return f"{bidi_isolated(picture.record.prompt)}<br>{escaped_html(explain_unreadable(error))}"
+        reason = escaped_html(explain_unreadable(error))
+        return f"{bidi_isolated(picture.record.prompt)}<br>{reason}"
 
 
 def explain_unreadable(error: Exception) -> str:
-    return f"cannot be shown: {getattr(error, 'strerror', None) or 'no whole picture'}"
+    """Return why a picture is not shown, given one of `IMAGE_READ_ERRORS`."""
+    reason = getattr(error, "strerror", None) or "no whole picture"
+    return f"cannot be shown: {reason}"
 
 
 def describe_record(record: Record) -> str:
-    """One line: what a person wants to know of a picture besides its prompt."""
+    """Return one line about a picture, without its prompt.
+
+    Example:
+        "flux-tiny-local 128×128 seed 11 · 4 steps · 120 ms"
+    """
     size = f"{record.width}×{record.height}"
-    took = f"{record.steps} steps · {record.latency_ms} ms"
     seed = "no seed" if record.seed is None else f"seed {record.seed}"
-    return f"{record.backend} {size} {seed} · {took}"
+    timing = f"{record.steps} steps · {record.latency_ms} ms"
+    return f"{record.backend} {size} {seed} · {timing}"

@@ -1,4 +1,4 @@
-"""All that is known of one picture: one definition, with a face for each place it is kept."""
+"""The record of a picture: one definition, with a form for each place it is stored."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ IMAGES_COLUMNS = (  # of imagen.images, in its order
     "created_at",
 )
 
-_FIELDS_OF_FILE = (
-    "storage_path",
-    "sha256",
-    "bytes",
-)  # null inside the PNG: known once it is written
-_FIELDS_BEHIND_PIXELS = {  # what the pixels follow from
+# Facts of the PNG file, so they are not known inside it.
+_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes")
+
+# What the pixels follow from: equal values, equal pixels.
+_FIELDS_BEHIND_PIXELS = {
     "prompt",
     "backend",
     "model",
@@ -70,7 +69,7 @@ _FIELDS_BEHIND_PIXELS = {  # what the pixels follow from
 
 
 def new_id() -> UUID:
-    """A fresh id, made when a picture is drawn and never changed."""
+    """Return a new id; a picture gets one when it is drawn and keeps it for ever."""
     return uuid.uuid4()
 
 
@@ -85,15 +84,23 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]  # what a BIGINT holds
 
 
 class Record(BaseModel):
-    """One picture. Sizes in pixels, `latency_ms` in milliseconds, `created_at` in UTC.
+    """All that is known of one picture; sidecars have the fields as their keys.
 
-    `storage_path`, `sha256` and `bytes` are of the PNG file, so they are None until it is kept, and
-    inside the file itself. `cloud` is False for a picture made with the cloud switched off.
-    `seed` is None where none is known that draws this picture, as of a pipeline called without one.
-    `inputs`: the images that it was drawn from, each with its `name` among the fields of a request,
-    the `sha256` and `bytes` of its `file`, which lies in the folder of the picture. `scheduler`:
-    the class that drew; `scheduler_name`: the one that was asked for, None for the model's own.
-    Keys of a newer schema are ignored when an older program reads them.
+    Units: sizes in pixels, `latency_ms` in milliseconds, `created_at` in UTC.
+
+    Fields that need more than their name:
+        seed: None if no seed is known that draws this picture again, as for a pipeline
+            that was called without one.
+        storage_path, sha256, bytes: of the PNG file; None in the file
+            itself, and until it is saved.
+        inputs: the images that it was drawn from, each with `name` (the option of the
+            request), `file` (relative to the picture's folder), and that file's
+            `sha256` and `bytes`.
+        scheduler, scheduler_name: the class that drew, and the one that was requested
+            (None: the model's own).
+        cloud: False for a picture made with the cloud switched off.
+
+    Keys of a newer schema are ignored when an older version reads them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -139,20 +146,20 @@ class Record(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def prompt_hash(self) -> str:
-        """sha256 of the prompt in UTF-8, hexadecimal: joins to mai.imagen_usage."""
+        """The sha256 of the prompt in UTF-8, hexadecimal: joins to mai.imagen_usage."""
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
     def snapshot(self) -> dict[str, Any]:
-        """The record as plain JSON values; what JSON cannot hold (in `options`) as its text."""
+        """Return the record as JSON values; other objects in `options` as text."""
         return self.model_dump(mode="json", fallback=str)
 
     def to_sidecar(self) -> str:
-        """The sidecar's text: JSON, one key a line, in the order of the fields."""
+        """Return the text of the sidecar: JSON, a key a line, in the fields' order."""
         return json.dumps(self.snapshot(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_sidecar(cls, text: str) -> Record:
-        """The record of a sidecar or a PNG chunk. Raises `StorageError` when it is torn."""
+        """Parse a sidecar or PNG chunk. Raise `StorageError` if it is not a record."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -163,7 +170,10 @@ class Record(BaseModel):
             ) from None
 
     def to_row(self) -> dict[str, Any]:
-        """The row of imagen.images: exactly `COLUMNS`; JSON values; `sidecar` is all of it."""
+        """Return the row of imagen.images: a JSON value for each of `IMAGES_COLUMNS`.
+
+        The column `sidecar` holds the whole record.
+        """
         snapshot = self.snapshot()
         return {
             name: snapshot if name == "sidecar" else snapshot[name]
@@ -171,22 +181,24 @@ class Record(BaseModel):
         }
 
     def to_png_text(self) -> dict[str, str]:
-        """PNG text chunks by keyword: the common web-UI form, and the record itself.
+        """Return the text chunks of the PNG, by keyword: `parameters` and `imagen_nb`.
 
-        `parameters` is the form that stable-diffusion-webui writes and other tools read: the
-        prompt, then a line of `Name: value` pairs.
+        `parameters` is the form that stable-diffusion-webui writes and other tools
+        read: the prompt, then a line of `Name: value` pairs. `imagen_nb` is the record
+        as ASCII JSON.
         """
         inside = self.model_copy(update=dict.fromkeys(_FIELDS_OF_FILE))
+        lines = [_printable(self.prompt), *self._negative_line(), self._settings_line()]
         return {
-            "parameters": f"{_printable(self.prompt)}\n{self._negative()}{self._settings()}",
+            "parameters": "\n".join(lines),
             "imagen_nb": json.dumps(inside.snapshot(), ensure_ascii=True),
         }
 
-    def _negative(self) -> str:
+    def _negative_line(self) -> list[str]:
         text = _printable(self.negative_prompt or "")
-        return f"Negative prompt: {text}\n" if text else ""
+        return [f"Negative prompt: {text}"] if text else []
 
-    def _settings(self) -> str:
+    def _settings_line(self) -> str:
         pairs = {
             "Steps": self.steps,
             "Sampler": self.scheduler,
@@ -202,9 +214,10 @@ class Record(BaseModel):
         )
 
     def decides(self) -> str:
-        """A digest of all that the pixels follow from: equal for requests for the same picture.
+        """Return a digest of all that decides the pixels: equal for the same picture.
 
-        A picture without a seed is like no other one.
+        A picture without a seed has a digest of its own, as no other picture is the
+        same.
         """
         names = (
             _FIELDS_BEHIND_PIXELS
@@ -217,7 +230,7 @@ class Record(BaseModel):
 
 
 def _printable(text: str) -> str:
-    """The text without control characters but for line ends: a PNG text chunk ends at a NUL."""
+    """Replace control characters but line ends: a PNG text chunk ends at a NUL."""
     return "".join(
         " " if char != "\n" and unicodedata.category(char) == "Cc" else char
         for char in text

@@ -1,4 +1,4 @@
-"""Rebuilds a folder's catalog from its sidecars."""
+"""Rebuilds the catalog of a folder from its sidecars."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from imagen_nb.storage.output import load_png_record
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
-_ROWS_PER_TRANSACTION = (
-    5000  # rows in one transaction, and between two calls of `progress`
-)
+_ROWS_PER_TRANSACTION = 5000  # and between two calls of `progress`
 
 
 @dataclass(frozen=True, slots=True)
 class ReindexReport:
-    """What a reindex met. Pictures that other programs made are left alone and not counted.
+    """What a reindex found. Pictures of other programs are left alone and not counted.
 
-    `found`: pictures with their records, of which `added` were not in the catalog and `rebuilt`
-    had no whole sidecar until it was restored from the PNG. `removed`: entries without a picture.
-    `torn`: sidecars that cannot be read, whose PNG does not help.
+    Attributes:
+        found: how many pictures with records there are.
+        added: how many of them were not in the catalog.
+        removed: how many entries without a picture were removed.
+        torn: sidecars that cannot be read, and whose PNG cannot either.
+        rebuilt: sidecars that were missing or torn and were restored from the PNG.
     """
 
     found: int
@@ -41,12 +42,18 @@ class ReindexReport:
 def reindex(
     folder: Path | str, progress: Callable[[int, int], None] | None = None
 ) -> ReindexReport:
-    """Enter every picture of the folder, and remove entries whose picture is gone.
+    """Enter every picture of the folder, and remove entries without a picture.
 
-    What the cloud has of a picture stays as the catalog knew it; a damaged catalog is put aside as
-    `catalog.sqlite3.damaged`. Of copies with one id the first by name is entered.
-    `progress(done, total)` is called now and then. Raises `StorageError` when there is no such
-    folder, or nothing can be written there.
+    What the cloud has of a picture stays as the catalog knew it. A damaged catalog is
+    renamed to `catalog.sqlite3.damaged`. If several copies have one id, the first by
+    name is entered.
+
+    Args:
+        folder: the output folder.
+        progress: called with (done, total) now and then.
+
+    Raises:
+        StorageError: if there is no such folder, or it cannot be written to.
     """
     catalog = Catalog(folder)
     if not catalog.folder.is_dir():
@@ -56,81 +63,91 @@ def reindex(
     try:
         with explain_folder_errors(catalog.folder):
             _put_aside_if_damaged(catalog)
-            return _rebuild_rows(catalog, progress or (lambda done, total: None))
+            return _rebuild_rows(catalog, progress)
     finally:
         catalog.close()
 
 
 def _rebuild_rows(
-    catalog: Catalog, progress: Callable[[int, int], None]
+    catalog: Catalog, progress: Callable[[int, int], None] | None
 ) -> ReindexReport:
     with catalog.connection() as connection:
         before = {path for (path,) in connection.execute("SELECT path FROM images")}
-    reading = _FolderScan(catalog.folder)
-    rows = reading.rows()
-    while batch := list(itertools.islice(rows, _ROWS_PER_TRANSACTION)):
-        with (
-            catalog.connection() as connection
-        ):  # in pieces: other processes draw meanwhile
+    scan = _FolderScan(catalog.folder)
+    for batch in _batches(scan.rows(), _ROWS_PER_TRANSACTION):
+        # One transaction for each batch, as other processes draw meanwhile.
+        with catalog.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             upsert_rows(connection, batch)
             connection.execute("COMMIT")
-        progress(reading.done, reading.total)
+        if progress:
+            progress(scan.done, scan.total)
     return ReindexReport(
-        found=len(reading.found),
-        added=len(reading.found - before),
-        removed=_remove_vanished_rows(catalog, reading.found),
-        torn=tuple(reading.torn),
-        rebuilt=tuple(reading.rebuilt),
+        found=len(scan.names),
+        added=len(scan.names - before),
+        removed=_remove_vanished_rows(catalog, scan.names),
+        torn=tuple(scan.torn),
+        rebuilt=tuple(scan.rebuilt),
     )
 
 
+def _batches(
+    rows: Iterator[tuple[Any, ...]], size: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    batch = list(itertools.islice(rows, size))
+    while batch:
+        yield batch
+        batch = list(itertools.islice(rows, size))
+
+
 class _FolderScan:
-    """One pass over a folder. `found` holds the names of the PNGs that `rows` gave so far."""
+    """One pass over a folder. `names`: of the PNGs that `rows` has given so far."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.found: set[str] = set()
+        self.names: set[str] = set()
         self.torn: list[Path] = []
         self.rebuilt: list[Path] = []
         self._ids: set[UUID] = set()
-        names = {
-            name for name in os.listdir(folder) if name.endswith((".png", ".png.json"))
-        }
-        self._pictures = sorted(name for name in names if name.endswith(".png"))
-        self._sidecars = names
-        self.total = len(self._pictures)
+        self._files = set(os.listdir(folder))
+        self._pngs = sorted(name for name in self._files if name.endswith(".png"))
+        self.total = len(self._pngs)
         self.done = 0
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        for name in self._pictures:
+        """Give the `catalog_row` of each picture with a record, in order of names."""
+        for name in self._pngs:
             self.done += 1
-            beside = name + ".json"
-            known = self._read(beside) if beside in self._sidecars else None
-            known = known or self._rebuild(name, torn=beside in self._sidecars)
-            if known and known[0].id not in self._ids:
-                record, text = known
-                self._ids.add(record.id)
-                self.found.add(name)
-                state = "pending" if record.cloud else "off"
-                yield catalog_row(record, text, name, beside, state)
+            sidecar_name = f"{name}.json"
+            loaded = self._load_sidecar(sidecar_name) or self._rebuild_sidecar(name)
+            if loaded is None or loaded[0].id in self._ids:
+                continue
+            record, text = loaded
+            self._ids.add(record.id)
+            self.names.add(name)
+            cloud_state = "pending" if record.cloud else "off"
+            yield catalog_row(record, text, name, sidecar_name, cloud_state)
 
-    def _read(self, sidecar: str) -> tuple[Record, str] | None:
+    def _load_sidecar(self, sidecar_name: str) -> tuple[Record, str] | None:
+        """Return the record and its text; None for a missing or torn sidecar."""
+        if sidecar_name not in self._files:
+            return None
         try:
-            with open(f"{self.folder}/{sidecar}", encoding="utf-8") as file:
+            # Not `Path`: a folder may hold very many.
+            with open(f"{self.folder}/{sidecar_name}", encoding="utf-8") as file:
                 text = file.read()
             record = Record.from_sidecar(text)
         except (OSError, UnicodeDecodeError, StorageError):
             return None
         return (record, text) if record.storage_path else None
 
-    def _rebuild(self, name: str, torn: bool) -> tuple[Record, str] | None:
-        path = self.folder / name
+    def _rebuild_sidecar(self, name: str) -> tuple[Record, str] | None:
+        """Write the sidecar anew from the PNG; None if that has no record either."""
         sidecar = self.folder / f"{name}.json"
         try:
-            record = load_png_record(path)
+            record = load_png_record(self.folder / name)
         except StorageError:
-            if torn:
+            if sidecar.name in self._files:
                 self.torn.append(sidecar)
             return None
         text = record.to_sidecar()
@@ -139,12 +156,12 @@ class _FolderScan:
         return record, text
 
 
-def _remove_vanished_rows(catalog: Catalog, found: set[str]) -> int:
-    """Entries of pictures that came since the folder was read stay: their files are there."""
+def _remove_vanished_rows(catalog: Catalog, names: set[str]) -> int:
+    """Remove rows of pictures that are gone, not of those that came since the scan."""
     with catalog.connection() as connection:
         connection.execute("BEGIN IMMEDIATE")
         paths = {path for (path,) in connection.execute("SELECT path FROM images")}
-        gone = [path for path in paths - found if not (catalog.folder / path).exists()]
+        gone = [path for path in paths - names if not (catalog.folder / path).exists()]
         connection.executemany(
             "DELETE FROM images WHERE path = ?", [(path,) for path in gone]
         )
@@ -160,7 +177,8 @@ def _put_aside_if_damaged(catalog: Catalog) -> None:
                 raise make_damaged_error(catalog.path, verdict)
     except CatalogDamagedError:
         catalog.close()
-        for ending in ("", "-wal", "-shm"):
-            part = catalog.path.with_name(catalog.path.name + ending)
+        for suffix in ("", "-wal", "-shm"):
+            part = catalog.path.with_name(catalog.path.name + suffix)
             if part.exists():
-                os.replace(part, part.with_name(f"{catalog.path.name}.damaged{ending}"))
+                target = part.with_name(f"{catalog.path.name}.damaged{suffix}")
+                os.replace(part, target)

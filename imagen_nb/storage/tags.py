@@ -1,12 +1,12 @@
-"""Labels on pictures: kept beside each picture at once, and queued for its row in the cloud.
+"""Tags of pictures: written to sidecar and catalog at once, and queued for the cloud.
 
-Ratings (`rating:1` to `rating:5`) are plain tags of which one at a time holds, as are `keeper` and
-`reject`.
+Ratings (`rating:1` to `rating:5`) are plain tags of which a picture has one at most; so
+are `keeper` and `reject`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,25 +18,34 @@ from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"
-_SIDECARS_AT_ONCE = 8  # sidecars written at once
 _EXCLUSIVE_GROUPS = (RATINGS, (KEEPER, REJECT))
+_SIDECARS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class TagChange:
-    """Tags to add and to take away; none is in both."""
+    """Tags to add and tags to remove; no tag is in both."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
-    def applied(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """The tags after it, those that stay in their order."""
-        kept = [tag for tag in tags if tag not in self.removed]
-        return tuple(dict.fromkeys((*kept, *self.added)))
+    def apply_to(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """Return the tags after the change; those that stay keep their order.
+
+        Example:
+            >>> TagChange(("sea",), ("draft",)).apply_to(["draft", "boat"])
+            ('boat', 'sea')
+        """
+        staying = [tag for tag in tags if tag not in self.removed]
+        return tuple(dict.fromkeys((*staying, *self.added)))
 
 
 def make_tag_change(add: Iterable[str] = (), remove: Iterable[str] = ()) -> TagChange:
-    """A change in the user's words. Raises `UsageError` for what is none."""
+    """Return the change for tags that a user gave.
+
+    Adding a rating removes the others, and `keeper` removes `reject`. Raises
+    `UsageError` for invalid tags, contradictions, and no tags at all.
+    """
     added, removed = checked_tags(add), checked_tags(remove)
     for tag in added:
         if tag.startswith("rating:") and tag not in RATINGS:
@@ -45,8 +54,10 @@ def make_tag_change(add: Iterable[str] = (), remove: Iterable[str] = ()) -> TagC
         chosen = [tag for tag in added if tag in group]
         if len(chosen) > 1:
             raise UsageError(f"only one of {', '.join(chosen)} can hold: choose")
-        removed += tuple(tag for tag in group if chosen and tag not in chosen)
-    if both := set(added) & set(removed):
+        if chosen:
+            removed += tuple(tag for tag in group if tag not in chosen)
+    both = set(added) & set(removed)
+    if both:
         raise UsageError(f"{', '.join(sorted(both))} cannot be both added and removed")
     if not added and not removed:
         raise UsageError("no tags: name some")
@@ -54,7 +65,10 @@ def make_tag_change(add: Iterable[str] = (), remove: Iterable[str] = ()) -> TagC
 
 
 def make_rating_change(stars: int | None) -> TagChange:
-    """The change to this rating; None takes ratings away."""
+    """Return the change to this rating, 1 to 5; None removes any rating.
+
+    Raises `UsageError` for other values.
+    """
     if stars is None:
         return TagChange(removed=RATINGS)
     if isinstance(stars, bool) or stars not in range(1, 6):
@@ -63,39 +77,44 @@ def make_rating_change(stars: int | None) -> TagChange:
 
 
 def list_known_tags(catalog: Catalog) -> list[str]:
-    """Every tag of a picture in the catalog, sorted; makes no catalog."""
+    """Return every tag in the catalog, sorted; does not create a catalog."""
     if not catalog.path.exists():
         return []
+    query = "SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1"
     with catalog.connection() as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1"
-        )
-        return [tag for (tag,) in rows]
+        return [tag for (tag,) in connection.execute(query)]
 
 
 def apply_tag_change(
-    catalog: Catalog, ids: Sequence[str], wanted: TagChange
+    catalog: Catalog, ids: Sequence[str], change: TagChange
 ) -> list[str]:
-    """Change these pictures of a catalog: first queued, then sidecars, then the catalog.
+    """Change tags of pictures: first in the queue, then sidecars, then the catalog.
 
-    Gives the ids of those that the catalog has. Whatever is interrupted, the queue knows. Raises
-    `StorageError`.
+    In this order, as what is interrupted is then sent to the cloud and comes back from
+    there. Pictures with the cloud switched off are not queued.
+
+    Returns:
+        The ids of those pictures that the catalog has.
+
+    Raises:
+        StorageError: if a sidecar cannot be written; the others are.
     """
-    with catalog.amending():
-        entries = catalog.some(ids)
-        private = {str(e.record.id) for e in entries if e.cloud_state == "off"}
-        known = [str(entry.record.id) for entry in entries]
-        queue_tag_change(catalog, [id for id in known if id not in private], wanted)
-        _write_tags(
-            catalog, [(entry, wanted.applied(entry.record.tags)) for entry in entries]
-        )
-    return known
+    with catalog.sidecar_lock():
+        entries = catalog.get_many(ids)
+        shared = [str(e.record.id) for e in entries if e.cloud_state != "off"]
+        queue_tag_change(catalog, shared, change)
+        changed = [(entry, change.apply_to(entry.record.tags)) for entry in entries]
+        _write_tags(catalog, changed)
+    return [str(entry.record.id) for entry in entries]
 
 
-def queue_tag_change(catalog: Catalog, ids: Iterable[str], wanted: TagChange) -> None:
-    """Note the change for the cloud: of changes of one tag of a picture, the last one counts."""
+def queue_tag_change(catalog: Catalog, ids: Iterable[str], change: TagChange) -> None:
+    """Queue a change for the cloud. For one tag of one picture, the last change counts.
+
+    The pictures may be another machine's, and not in the catalog.
+    """
     now = utc_text(datetime.now(UTC))
-    tags = [(tag, 1) for tag in wanted.added] + [(tag, 0) for tag in wanted.removed]
+    tags = [(tag, 1) for tag in change.added] + [(tag, 0) for tag in change.removed]
     rows = [(id, tag, present, now) for id in ids for tag, present in tags]
     with catalog.connection() as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -109,39 +128,48 @@ def queue_tag_change(catalog: Catalog, ids: Iterable[str], wanted: TagChange) ->
 
 
 def _write_tags(
-    catalog: Catalog, wanted: Iterable[tuple[CatalogEntry, tuple[str, ...]]]
+    catalog: Catalog, changed: Iterable[tuple[CatalogEntry, tuple[str, ...]]]
 ) -> None:
-    """Sidecars, several at once as each waits for the disk; then those that were written, here."""
-    states: dict[Future[SavedPicture], str] = {}
+    """Write tags to sidecars, several at once as each waits for the disk, then here.
+
+    Raises the first error after all others are written.
+    """
+    cloud_states: dict[Future[SavedPicture], str] = {}
     with ThreadPoolExecutor(_SIDECARS_AT_ONCE) as pool:
-        for entry, tags in wanted:
+        for entry, tags in changed:
             if tags != entry.record.tags:
                 record = entry.record.model_copy(update={"tags": tags})
-                kept = SavedPicture(entry.path, entry.sidecar_path, entry.record)
-                states[pool.submit(rewrite_sidecar, kept, record)] = entry.cloud_state
-    catalog.add_many(
-        [(one.result(), state) for one, state in states.items() if not one.exception()]
-    )
-    for one in states:
-        one.result()  # raises what kept it from being written
+                saved = SavedPicture(entry.path, entry.sidecar_path, entry.record)
+                writing = pool.submit(rewrite_sidecar, saved, record)
+                cloud_states[writing] = entry.cloud_state
+    written = [one for one in cloud_states if not one.exception()]
+    catalog.add_many([(one.result(), cloud_states[one]) for one in written])
+    for one in cloud_states:
+        one.result()  # raises what prevented it
 
 
-def merge_cloud_tags(catalog: Catalog, tags: dict[str, tuple[str, ...]]) -> None:
-    """Take over what the cloud has of these pictures, but for what is still queued."""
-    with catalog.amending():
-        left = load_queued_tags(catalog)
-        wanted = []
-        for entry in catalog.some(tags):
-            id = str(entry.record.id)
-            now = combine_queued_tags(left.get(id, ())).applied(tags[id])
-            gone = tuple(set(entry.record.tags) - set(now))
-            wanted.append((entry, TagChange(now, gone).applied(entry.record.tags)))
-        _write_tags(catalog, wanted)
+def merge_cloud_tags(catalog: Catalog, tags: Mapping[str, tuple[str, ...]]) -> None:
+    """Take over the cloud's tags, by id, with what is still queued applied to them.
+
+    Tags keep their order here. Raises `StorageError` if a sidecar cannot be written.
+    """
+    with catalog.sidecar_lock():
+        queued = load_queued_tags(catalog)
+        changed = []
+        for entry in catalog.get_many(tags):
+            id, recorded = str(entry.record.id), entry.record.tags
+            merged = combine_queued_tags(queued.get(id, ())).apply_to(tags[id])
+            gone = tuple(set(recorded) - set(merged))
+            changed.append((entry, TagChange(merged, gone).apply_to(recorded)))
+        _write_tags(catalog, changed)
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedTag:
-    """One tag of one picture that waits for the cloud."""
+    """A change of one tag of one picture that waits for the cloud.
+
+    `present`: whether it was added (or removed); `made_at`: when, as `utc_text`.
+    """
 
     tag: str
     present: bool
@@ -149,30 +177,32 @@ class QueuedTag:
 
 
 def load_queued_tags(catalog: Catalog) -> dict[str, list[QueuedTag]]:
-    """What waits for the cloud, by the picture's id."""
+    """Return what waits for the cloud, by the id of the picture, the oldest first."""
+    query = "SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4"
+    queued: dict[str, list[QueuedTag]] = {}
     with catalog.connection() as connection:
-        rows = connection.execute(
-            "SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4"
-        )
-        found: dict[str, list[QueuedTag]] = {}
-        for id, tag, present, made_at in rows:
-            found.setdefault(id, []).append(QueuedTag(tag, bool(present), made_at))
-        return found
+        for id, tag, present, made_at in connection.execute(query):
+            one = QueuedTag(tag, bool(present), made_at)
+            queued.setdefault(id, []).append(one)
+    return queued
 
 
-def combine_queued_tags(waiting: Iterable[QueuedTag]) -> TagChange:
-    """The queued changes of one picture as one."""
-    parts = [*waiting]
+def combine_queued_tags(queued: Iterable[QueuedTag]) -> TagChange:
+    """Return the queued changes of one picture as one change."""
+    changes = list(queued)
     return TagChange(
-        tuple(one.tag for one in parts if one.present),
-        tuple(one.tag for one in parts if not one.present),
+        added=tuple(one.tag for one in changes if one.present),
+        removed=tuple(one.tag for one in changes if not one.present),
     )
 
 
-def remove_sent_tags(catalog: Catalog, done: Iterable[tuple[str, QueuedTag]]) -> None:
-    """These are in the cloud: forget them, unless they were changed again meanwhile."""
+def remove_sent_tags(catalog: Catalog, sent: Iterable[tuple[str, QueuedTag]]) -> None:
+    """Remove these, each with its picture's id, from the queue: the cloud has them.
+
+    One that was changed again meanwhile stays.
+    """
     with catalog.connection() as connection:
         connection.executemany(
             "DELETE FROM tag_changes WHERE id = ? AND tag = ? AND made_at = ?",
-            [(id, one.tag, one.made_at) for id, one in done],
+            [(id, one.tag, one.made_at) for id, one in sent],
         )

@@ -1,4 +1,4 @@
-"""Keeping what was drawn: files first, the catalog after, on a thread of its own."""
+"""Writes pictures on a thread: their files first, then their catalog entries."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import OutputFolder
+from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
 from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.picture import Picture
@@ -29,20 +30,24 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.groups import CostSettings
 
-    ForeignPicture = tuple[
-        Callable[[], Image], Record
-    ]  # the picture may be made when it is written
+    # Of a picture that somebody else drew: what makes the image, and its record.
+    ForeignPicture = tuple[Callable[[], Image], Record]
 
-MAX_UNWRITTEN_PICTURES = (
-    8  # pictures drawn and not yet written: bounds the memory of a sweep
-)
+    # Called with the catalog and the ids of the pictures that were written.
+    Announce = Callable[[Catalog, Sequence[UUID]], None]
+
+MAX_UNWRITTEN_PICTURES = 8  # drawn and in memory: bounds what a sweep needs
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordContext:
-    """What the records of one call have in common."""
+    """What the records of the pictures of one call have in common.
+
+    `owner` is the configured user of the cloud; `cloud` says whether the pictures go
+    there.
+    """
 
     backend: Backend
     owner: UUID | None
@@ -51,163 +56,182 @@ class RecordContext:
 
 
 class Writer:
-    """A thread that keeps pictures, in the order in which it is given them.
+    """A thread that writes pictures, in the order in which it is given them.
 
-    Invariant: what it has taken is kept, or has failed, before `close` returns; from then on it
-    takes nothing.
+    Invariant: what it has taken is written, or has failed, before `close` returns;
+    after that it takes nothing. A forked child has a thread of its own, and leaves to
+    its parent what the parent had taken.
     """
 
     def __init__(self) -> None:
-        """The thread starts with the first picture."""
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
-        self._adopted: list[Future[Picture]] = []  # not all of them written yet
+        """Start no thread yet: the first picture does."""
         self._closed = False
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new thread and lock: in a forked child, the old ones are of no use."""
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
+        self._unwritten: list[Future[Picture]] = []  # adopted; may be written by now
         self._lock = threading.Lock()
 
-    def drawn(
-        self, drawn: Drawn, home: OutputFolder, facts: RecordContext
+    def save(
+        self, drawn: Drawn, folder: OutputFolder, context: RecordContext
     ) -> Future[Picture]:
-        """Keep what a backend drew. Raises `Cancelled` when it is closed."""
-        cost = cost_usd(facts.cost, facts.backend, drawn)  # now: it may be measured
-        return self._submit(_save_drawn, drawn, home, facts, cost)
+        """Write what a backend drew. Raises `Cancelled` if the writer is closed."""
+        cost = cost_usd(context.cost, context.backend, drawn)  # power is measured now
+        return self._submit(_save_drawn, drawn, folder, context, cost)
 
     def adopt(
         self,
-        drawn: Sequence[ForeignPicture],
-        home: OutputFolder,
+        pictures: Sequence[ForeignPicture],
+        folder: OutputFolder,
         common: Mapping[str, Any],
-        announce: Callable[[Catalog, Sequence[UUID]], None],
+        announce: Announce,
     ) -> list[Future[Picture]]:
-        """Keep what was drawn elsewhere, all of it or none.
+        """Write pictures that somebody else drew: all of them, or none if it is closed.
 
-        Whoever draws faster than the disk writes is slowed to its pace.
+        Waits while more than `MAX_UNWRITTEN_PICTURES` are unwritten, which slows a
+        caller that draws faster than the disk writes.
 
         Args:
-            drawn: what makes each image, and its record.
-            home: where they go.
-            common: fields that all the records get: tags, owner_user_id, cloud.
-            announce: hears, on the writer's thread, of the catalog and the ids of those kept.
+            pictures: for each, what makes the image, and its record.
+            folder: where they are written.
+            common: fields to set in every record: tags, owner_user_id, cloud.
+            announce: called on the writer's thread with the catalog and the ids of
+                those that were written.
+
+        Returns:
+            A future for each picture, in order.
 
         Raises:
-            Cancelled: when it is closed.
+            Cancelled: if the writer is closed.
         """
-        labelled = [
-            (show, record.model_copy(update=dict(common))) for show, record in drawn
+        completed = [
+            (make_image, record.model_copy(update=dict(common)))
+            for make_image, record in pictures
         ]
         with self._lock:
-            self.check()
-            writing = [
-                self._submit(_save_foreign, show, record, home)
-                for show, record in labelled
+            self.require_open()
+            written = [
+                self._submit(_save_foreign, make_image, record, folder)
+                for make_image, record in completed
             ]
-            self._submit(_announce_saved, writing, home.catalog, announce)
-            self._adopted = [
-                *(one for one in self._adopted if not one.done()),
-                *writing,
-            ]
-            early = self._adopted[:-MAX_UNWRITTEN_PICTURES]
-        wait(early)
-        return writing
+            self._submit(_announce_saved, written, folder.catalog, announce)
+            earlier = [one for one in self._unwritten if not one.done()]
+            self._unwritten = [*earlier, *written]
+            too_many = self._unwritten[:-MAX_UNWRITTEN_PICTURES]
+        wait(too_many)
+        return written
 
     def wait(self) -> None:
-        """Until all is written that was adopted."""
-        wait(self._adopted)
+        """Wait until all adopted pictures are written."""
+        wait(self._unwritten)
 
     def close(self) -> None:
-        """Write what is left to write, and end."""
+        """Write what is left to write, and end the thread."""
         with self._lock:
             self._closed = True
         self._pool.shutdown(wait=True)
 
-    def check(self) -> None:
-        """Raises `Cancelled` when it takes nothing any more."""
+    def require_open(self) -> None:
+        """Raise `Cancelled` if the writer is closed."""
         if self._closed:
             raise Cancelled("the session was closed while it drew")
 
     def _submit(self, work: Callable[..., T], *values: Any) -> Future[T]:
-        self.check()
+        self.require_open()
         try:
             return self._pool.submit(work, *values)
-        except RuntimeError:  # closed by now, or the interpreter ends
+        except RuntimeError:  # closed meanwhile, or the interpreter ends
             raise Cancelled("the session was closed while it drew") from None
 
 
 def find_drawn_today(
-    requests: Sequence[Request], home: OutputFolder, facts: RecordContext
+    requests: Sequence[Request], folder: OutputFolder, context: RecordContext
 ) -> dict[int, Picture]:
-    """Those of the requests, by place, whose pictures are there already."""
+    """Return the pictures of today that were drawn from these very requests.
+
+    The keys are positions in `requests`; requests without such a picture are left out.
+    """
     today = datetime.now().astimezone().date()
-    kept = [
-        home.output.found(_record_of_request(request, facts), today, home.name)
-        for request in requests
-    ]
-    return {
-        place: _enter_in_catalog(one, requests[place].tags, home, facts.cloud)
-        for place, one in enumerate(kept)
-        if one
-    }
+    pictures: dict[int, Picture] = {}
+    for position, request in enumerate(requests):
+        record = _record_of_request(request, context)
+        saved = folder.files.find_drawn(record, today, folder.stem)
+        if saved:
+            pictures[position] = _enter_in_catalog(
+                saved, request.tags, folder, context.cloud
+            )
+    return pictures
 
 
 def _save_drawn(
-    drawn: Drawn, home: OutputFolder, facts: RecordContext, cost: float | None
+    drawn: Drawn, folder: OutputFolder, context: RecordContext, cost: float | None
 ) -> Picture:
-    """The record is made from the very request that was drawn."""
+    """Write a picture with the record of the very request that was drawn."""
     details = dict(drawn.details)
     now = datetime.now().astimezone()
-    versions = {"imagen_nb": __version__, **details.pop("versions", {})}
-    more = {
-        "latency_ms": drawn.latency_ms,
-        "created_at": now,
-        "versions": versions,
-        **details,
-    }
-    record = _record_of_request(drawn.request, facts, cost_usd_estimate=cost, **more)
-    save_inputs(
-        home.output.folder, drawn.request.inputs
-    )  # first: a record names what is there
-    kept = home.output.keep(drawn.image, record, now.date(), home.name)
-    return _enter_in_catalog(kept, drawn.request.tags, home, facts.cloud)
+    details["versions"] = {"imagen_nb": __version__, **details.get("versions", {})}
+    measured = {"latency_ms": drawn.latency_ms, "created_at": now, **details}
+    record = _record_of_request(
+        drawn.request, context, cost_usd_estimate=cost, **measured
+    )
+    # Inputs first: a record may only name files that are there.
+    save_inputs(folder.files.folder, drawn.request.inputs)
+    saved = folder.files.save(drawn.image, record, now.date(), folder.stem)
+    return _enter_in_catalog(saved, drawn.request.tags, folder, context.cloud)
 
 
 def _save_foreign(
-    show: Callable[[], Image], record: Record, home: OutputFolder
+    make_image: Callable[[], Image], record: Record, folder: OutputFolder
 ) -> Picture:
     day = record.created_at.astimezone().date()
     versions = {"imagen_nb": __version__, **record.versions}
-    kept = home.output.keep(
-        show(), record.model_copy(update={"versions": versions}), day
-    )
-    return _enter_in_catalog(kept, record.tags, home, record.cloud)
+    complete = record.model_copy(update={"versions": versions})
+    saved = folder.files.save(make_image(), complete, day)
+    return _enter_in_catalog(saved, record.tags, folder, record.cloud)
 
 
 def _announce_saved(
-    written: Sequence[Future[Picture]],
-    catalog: Catalog,
-    announce: Callable[[Catalog, Sequence[UUID]], None],
+    written: Sequence[Future[Picture]], catalog: Catalog, announce: Announce
 ) -> None:
-    if done := [one.result().record.id for one in written if not one.exception()]:
-        announce(catalog, done)
+    ids = [one.result().record.id for one in written if not one.exception()]
+    if ids:
+        announce(catalog, ids)
 
 
-def _record_of_request(request: Request, facts: RecordContext, **more: Any) -> Record:
-    """What is known before drawing, which all pixels follow from, and `more` that is afterwards."""
-    backend = facts.backend
-    names = Record.model_fields.keys() & {each.name for each in fields(request)}
-    said = {name: getattr(request, name) for name in names - {"scheduler"}}
-    return Record(
-        **said | {"true_cfg": request.true_cfg if request.true_cfg > 1 else None},
-        backend=backend.name, model=backend.model, scheduler_name=request.scheduler,
-        inputs=inputs_for_record(request.inputs), cloud=facts.cloud, owner_user_id=facts.owner,
-        **made_with(backend) | more,
-    )  # fmt: skip
+def _record_of_request(
+    request: Request, context: RecordContext, **measured: Any
+) -> Record:
+    """Make a record of what is known before drawing, plus what was `measured` by it.
+
+    What is known before decides the pixels: `find_drawn_today` compares by it.
+    """
+    backend = context.backend
+    shared = Record.model_fields.keys() & {each.name for each in fields(request)}
+    shared -= {"scheduler"}  # in a record, it is the class that drew
+    values = {name: getattr(request, name) for name in shared}
+    values |= {
+        "true_cfg": request.true_cfg if request.true_cfg > 1 else None,
+        "backend": backend.name,
+        "model": backend.model,
+        "scheduler_name": request.scheduler,
+        "inputs": inputs_for_record(request.inputs),
+        "cloud": context.cloud,
+        "owner_user_id": context.owner,
+    }
+    return Record(**values, **made_with(backend) | measured)
 
 
 def _enter_in_catalog(
-    kept: SavedPicture, tags: Sequence[str], home: OutputFolder, cloud: bool
+    saved: SavedPicture, tags: Sequence[str], folder: OutputFolder, cloud: bool
 ) -> Picture:
-    home.catalog.add(kept, "pending" if cloud else "off")
+    """Enter the picture; one that was there already gets the tags that it lacks."""
+    catalog = folder.catalog
+    catalog.add(saved, "pending" if cloud else "off")
     fault_point("after-catalog")
-    if kept.reused and set(tags) - set(kept.record.tags):
-        apply_tag_change(home.catalog, [str(kept.record.id)], make_tag_change(add=tags))
-        kept = replace(kept, record=load_record(kept.path))
-    return Picture(kept.record, kept.path, kept.sidecar_path, home.catalog)
+    if saved.reused and set(tags) - set(saved.record.tags):
+        apply_tag_change(catalog, [str(saved.record.id)], make_tag_change(add=tags))
+        saved = replace(saved, record=load_record(saved.path))
+    return Picture(saved.record, saved.path, saved.sidecar_path, catalog)

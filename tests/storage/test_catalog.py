@@ -37,7 +37,7 @@ def keep(folder: Path, make_record: Make, make_image: Callable[..., Image.Image]
     output = PictureFiles(folder)
 
     def keep_one(seed: int = 11, **fields: Any) -> SavedPicture:
-        return output.keep(make_image(seed), make_record(seed=seed, **fields), DAY)
+        return output.save(make_image(seed), make_record(seed=seed, **fields), DAY)
 
     return keep_one
 
@@ -58,7 +58,7 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def test_a_picture_is_found_again_by_id_and_by_file(catalog: Catalog, keep: Keep) -> None:
+def test_a_picture_is_found_again_by_its_id(catalog: Catalog, keep: Keep) -> None:
     kept = keep(tags=("sea",))
     catalog.add(kept, "pending")
     entry = catalog.get(kept.record.id)
@@ -69,27 +69,14 @@ def test_a_picture_is_found_again_by_id_and_by_file(catalog: Catalog, keep: Keep
         kept.sidecar_path,
     )
     assert (entry.cloud_state, entry.cloud_error) == ("pending", None)
-    for name in (kept.path, kept.sidecar_path, kept.path.name, str(kept.path)):
-        assert catalog.by_path(name) == entry
     assert catalog.get(str(kept.record.id)) == entry
-
-
-def test_a_path_may_be_relative_to_where_the_user_is(
-    catalog: Catalog, keep: Keep, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = keep()
-    catalog.add(kept, "off")
-    monkeypatch.chdir(folder.parent)
-    assert catalog.by_path(f"pictures/{kept.path.name}") is not None
-    assert catalog.by_path(f"./pictures/../pictures/{kept.path.name}") is not None
 
 
 def test_what_is_not_there_is_none(catalog: Catalog) -> None:
     assert catalog.get(uuid4()) is None
     assert catalog.get("' OR 1=1 --") is None
-    assert catalog.by_path("x.png") is None
-    assert catalog.by_path("/elsewhere/x.png") is None
-    assert catalog.latest(5) == catalog.pending() == []
+    assert catalog.get_many([uuid4()]) == []
+    assert catalog.latest(5) == []
     assert catalog.counts() == {"total": 0, "pending": 0, "synced": 0, "off": 0, "failed": 0}
 
 
@@ -99,9 +86,8 @@ def test_other_programs_find_the_columns_of_imagen_images(
     kept = keep(tags=("sea", "ünï"), created_at=NOON, owner_user_id=uuid4())
     catalog.add(kept, "pending")
     names = [name for _, name, *_ in rows(folder, "PRAGMA table_info(images)")]
-    assert names == [
-        *IMAGES_COLUMNS, "path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender",
-    ]  # fmt: skip
+    own = ["path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender"]
+    assert names == [*IMAGES_COLUMNS, *own]
     (row,) = rows(folder, f"SELECT {', '.join(IMAGES_COLUMNS)} FROM images")
     found = dict(zip(IMAGES_COLUMNS, row, strict=True))
     assert json.loads(found.pop("sidecar")) == json.loads(kept.sidecar_path.read_text("utf-8"))
@@ -114,19 +100,24 @@ def test_other_programs_find_the_columns_of_imagen_images(
     ]
 
 
-def test_the_newest_come_first_and_the_oldest_wait_longest(catalog: Catalog, keep: Keep) -> None:
+def test_the_newest_come_first(catalog: Catalog, keep: Keep) -> None:
     moments = [NOON + timedelta(seconds=s, microseconds=s % 2) for s in (3, 1, 2)]
     for seed, moment in enumerate(moments):
         catalog.add(keep(seed, created_at=moment), "pending")
     assert [entry.record.seed for entry in catalog.latest(2)] == [0, 2]
-    assert [entry.record.seed for entry in catalog.pending()] == [1, 2, 0]
+
+
+def test_those_that_are_asked_for_come_oldest_first(catalog: Catalog, keep: Keep) -> None:
+    kept = [keep(seed, created_at=NOON - timedelta(seconds=seed)) for seed in range(4)]
+    catalog.add_many((one, "off") for one in kept)
+    entries = catalog.get_many(one.record.id for one in kept[:3])
+    assert [entry.record.seed for entry in entries] == [2, 1, 0]
 
 
 def test_pictures_are_counted_by_what_the_cloud_has_of_them(catalog: Catalog, keep: Keep) -> None:
     states = ["pending", "off", "pending", "synced", "failed"]
     catalog.add_many((keep(seed), state) for seed, state in enumerate(states))
     assert catalog.counts() == {"total": 5, "pending": 2, "synced": 1, "off": 1, "failed": 1}
-    assert [entry.record.seed for entry in catalog.pending()] == [0, 2]
 
 
 def test_entering_a_picture_again_does_not_change_what_the_cloud_has(
@@ -192,19 +183,22 @@ from imagen_nb.storage.record import Record
 from imagen_nb.system.faults import fault_point
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
-output, catalog = Output(folder), Catalog(folder)
+output, catalog = PictureFiles(folder), Catalog(folder)
 
 def keep(seed):
     record = Record(prompt="a boat", backend="b", seed=seed, steps=4, width=8, height=8)
-    return output.keep(Image.new("RGB", (8, 8)), record, datetime.date(2026, 5, 11))
+    return output.save(Image.new("RGB", (8, 8)), record, datetime.date(2026, 5, 11))
 """
 
 
 def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT_HEAD + textwrap.dedent(script), *map(str, arguments)],
-        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_many_processes_make_and_fill_one_catalog_at_once(folder: Path) -> None:
@@ -232,7 +226,7 @@ def test_after_a_crash_a_reindex_makes_files_and_catalog_agree(point: str, folde
     script = """
         for n in range(3):
             catalog.add(keep(n), "pending")
-            fault_point("after-catalog")
+            reach("after-catalog")
     """
     process = start(script, folder, 0, IMAGEN_FAULTS=f"{point}:2")
     process.communicate(timeout=60)
@@ -336,8 +330,8 @@ def test_a_reindex_enters_every_picture_and_is_the_same_twice(
         path.write_bytes(png)
         record = make_record(seed=seed, storage_path=f"2026-05-11/a-boat-{seed}.png")
         path.with_name(path.name + ".json").write_text(record.to_sidecar(), encoding="utf-8")
-    told: list[tuple[int, int]] = []
-    first = reindex(folder, lambda done, total: told.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    first = reindex(folder, lambda done, total: progress.append((done, total)))
     again = reindex(folder)
     assert (first.found, first.added, first.removed, first.torn, first.rebuilt) == (
         500,
@@ -347,7 +341,7 @@ def test_a_reindex_enters_every_picture_and_is_the_same_twice(
         (),
     )
     assert (again.found, again.added, again.removed) == (500, 0, 0)
-    assert told[-1] == (500, 500)
+    assert progress[-1] == (500, 500)
     assert catalog.counts() == {"total": 500, "pending": 500, "synced": 0, "off": 0, "failed": 0}
 
 

@@ -21,7 +21,7 @@ from imagen_nb.backends.replicate.models import (
 )
 from imagen_nb.config.settings import CostSettings
 from imagen_nb.request.request import resolve
-from imagen_nb.storage import cost as electricity
+from imagen_nb.storage import cost as cost_module
 from imagen_nb.storage.cost import cost_usd, describe_price
 from imagen_nb.studio.studio import Studio
 
@@ -29,10 +29,10 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture(autouse=True)
-def _nothing_said_yet() -> Iterator[None]:
-    electricity._warn_unknown_watts.cache_clear()
+def _nothing_warned_yet() -> Iterator[None]:
+    cost_module._warn_unknown_watts.cache_clear()
     yield
-    electricity._warn_unknown_watts.cache_clear()
+    cost_module._warn_unknown_watts.cache_clear()
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def drawn(make_image: Callable[..., Any]) -> Callable[..., Drawn]:
 
 
 def cost(drawn: Drawn, **settings: object) -> float | None:
-    return cost_usd(CostSettings(**settings), make_backend("flux-tiny-local"), drawn)  # type: ignore[arg-type]
+    configured = CostSettings(**settings)  # type: ignore[arg-type]
+    return cost_usd(configured, make_backend("flux-tiny-local"), drawn)
 
 
 class TestPrices:
@@ -68,8 +69,8 @@ class TestPrices:
             )
             assert f"| ${price.usd} | {price.read}, " in row
             assert price.source in row
-        told = {(int(w), int(h)) for w, h in re.findall(r"(\d{3,4})×(\d{3,4})", guide)}
-        assert told == set(HOSTED_SIZES)
+        sizes = {(int(w), int(h)) for w, h in re.findall(r"(\d{3,4})×(\d{3,4})", guide)}
+        assert sizes == set(HOSTED_SIZES)
 
     def test_a_configured_one_wins(self, drawn: Callable[..., Drawn]) -> None:
         assert cost(drawn(5), prices={"flux-tiny-local": 0.125}) == 0.125
@@ -104,9 +105,10 @@ class TestElectricity:
 
     def test_it_is_in_the_record(self, tmp_path: Path) -> None:
         settings = {
-            "backend": "flux-tiny-local", "output": {"dir": str(tmp_path)},
+            "backend": "flux-tiny-local",
+            "output": {"dir": str(tmp_path)},
             "cost": {"watts": 100, "usd_per_kwh": 0.5},
-        }  # fmt: skip
+        }
         with Studio(settings) as studio:
             record = studio.generate("a boat", seed=1, steps=1, progress=False).record
         assert record.latency_ms
@@ -136,7 +138,7 @@ class TestCards:
                 nvmlDeviceGetPowerUsage=lambda card: milliwatts[card],
             )
             monkeypatch.setitem(sys.modules, "pynvml", fake)
-            monkeypatch.setattr(electricity, "find_spec", lambda name: fake)
+            monkeypatch.setattr(cost_module, "find_spec", lambda name: fake)
 
         return have
 
@@ -148,13 +150,13 @@ class TestCards:
         self, cards: Callable[..., None], drawn: Callable[..., Drawn], capsys: Any
     ) -> None:
         cards(trouble=True)
-        told = [cost(drawn(5), watts="nvml", usd_per_kwh=0.5) for _ in range(3)]
-        assert told == [None] * 3
+        costs = [cost(drawn(5), watts="nvml", usd_per_kwh=0.5) for _ in range(3)]
+        assert costs == [None] * 3
         assert capsys.readouterr().err.count("Driver Not Loaded; set cost.watts to a number") == 1
 
     def test_without_the_library_the_remedy_is_the_line_to_type(
         self, drawn: Callable[..., Drawn], monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
-        monkeypatch.setattr(electricity, "find_spec", lambda name: None)
+        monkeypatch.setattr(cost_module, "find_spec", lambda name: None)
         assert cost(drawn(5), watts="nvml", usd_per_kwh=0.5) is None
         assert "pip install nvidia-ml-py" in capsys.readouterr().err

@@ -30,41 +30,48 @@ def painter(folder: Path) -> Iterator[Callable[[], DrawingQueue]]:
         queue.close()
 
 
-def wishes(*prompts: str) -> list[DrawingRequest]:
+def requests(*prompts: str) -> list[DrawingRequest]:
     return [DrawingRequest(prompt=prompt) for prompt in prompts]
 
 
 def upcoming(queue: DrawingQueue) -> str | None:
     item = queue.next()
-    return item.wish.prompt if item else None
+    return item.request.prompt if item else None
 
 
 def prompts(items: list[QueuedDrawing]) -> list[str]:
-    return [item.wish.prompt for item in items]
+    return [item.request.prompt for item in items]
 
 
 def test_what_is_added_waits_in_its_order(painter: Callable[[], DrawingQueue]) -> None:
     queue = painter()
-    queue.add(wishes("a", "b"))
-    queue.add(wishes("c"))
+    queue.add(requests("a", "b"))
+    queue.add(requests("c"))
     assert prompts(queue.items()) == ["a", "b", "c"]
     assert upcoming(queue) == "a"
 
 
-def test_a_wish_comes_back_as_it_was(painter: Callable[[], DrawingQueue]) -> None:
+def test_a_request_comes_back_as_it_was(painter: Callable[[], DrawingQueue]) -> None:
     queue = painter()
     whole = DrawingRequest(
-        prompt='<img src=x onerror=alert(1)> \0\n"]}\');-- \u202e🦊', backend="flux-tiny-local",
-        seed=2**53 - 1, steps=6, width=128, height=64, guidance=3.5, tags=("sea",), cloud=False,
-    )  # fmt: skip
+        prompt="<img src=x onerror=alert(1)> \0\n\"]}');-- \u202e🦊",
+        backend="flux-tiny-local",
+        seed=2**53 - 1,
+        steps=6,
+        width=128,
+        height=64,
+        guidance=3.5,
+        tags=("sea",),
+        cloud=False,
+    )
     queue.add([whole])
-    assert [item.wish for item in queue.items()] == [whole]
+    assert [item.request for item in queue.items()] == [whole]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_prompt_survives_the_way_through_json(prompt: str) -> None:
-    wish = DrawingRequest(prompt=prompt)
-    assert DrawingRequest.model_validate_json(wish.model_dump_json()) == wish
+    request = DrawingRequest(prompt=prompt)
+    assert DrawingRequest.model_validate_json(request.model_dump_json()) == request
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_neighbours_change_places(
     number: int, by: int, expected: str, painter: Callable[[], DrawingQueue]
 ) -> None:
     queue = painter()
-    queue.add(wishes("a", "b", "c"))
+    queue.add(requests("a", "b", "c"))
     queue.move(queue.items()[number].id, by)
     assert prompts(queue.items()) == list(expected)
 
@@ -84,7 +91,7 @@ def test_what_is_removed_is_gone_and_may_be_removed_twice(
     painter: Callable[[], DrawingQueue],
 ) -> None:
     queue = painter()
-    queue.add(wishes("a", "b"))
+    queue.add(requests("a", "b"))
     id = queue.items()[0].id
     queue.remove(id)
     queue.remove(id)
@@ -96,7 +103,7 @@ def test_what_failed_stays_with_the_reason_until_it_is_retried(
     painter: Callable[[], DrawingQueue],
 ) -> None:
     queue = painter()
-    queue.add(wishes("a", "b"))
+    queue.add(requests("a", "b"))
     queue.fail(queue.items()[0].id, "no space left")
     assert queue.items()[0].error == "no space left"
     assert upcoming(queue) == "b"
@@ -107,8 +114,8 @@ def test_what_failed_stays_with_the_reason_until_it_is_retried(
 class TestTwoPainters:
     def test_each_draws_its_own(self, painter: Callable[[], DrawingQueue]) -> None:
         one, other = painter(), painter()
-        one.add(wishes("a"))
-        other.add(wishes("b", "c"))
+        one.add(requests("a"))
+        other.add(requests("b", "c"))
         assert prompts(one.items()) == ["a"]
         assert prompts(other.items()) == ["b", "c"]
         assert (one.elsewhere(), other.elsewhere()) == (2, 1)
@@ -118,7 +125,7 @@ class TestTwoPainters:
         self, painter: Callable[[], DrawingQueue]
     ) -> None:
         one, other = painter(), painter()
-        one.add(wishes("a", "b"))
+        one.add(requests("a", "b"))
         first, second = one.items()
         other.remove(first.id)
         other.move(second.id, -1)
@@ -130,7 +137,7 @@ class TestTwoPainters:
         self, painter: Callable[[], DrawingQueue]
     ) -> None:
         one, other, third = painter(), painter(), painter()
-        one.add(wishes("a", "b"))
+        one.add(requests("a", "b"))
         one.close()
         assert [item.mine for item in other.items()] == [False, False]
         assert other.next() is None
@@ -141,7 +148,7 @@ class TestTwoPainters:
         self, painter: Callable[[], DrawingQueue]
     ) -> None:
         one, other = painter(), painter()
-        one.add(wishes("a"))
+        one.add(requests("a"))
         id = one.items()[0].id
         one.fail(id, "no space left")
         assert [other.retry(id), one.retry(id)] == [True, False]
@@ -152,8 +159,8 @@ HOLD = """
     from pathlib import Path
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
-    queue = Queue(Catalog(Path(sys.argv[1])))
-    queue.add([Wish(prompt="a"), Wish(prompt="b")])
+    queue = DrawingQueue(Catalog(Path(sys.argv[1])))
+    queue.add([DrawingRequest(prompt="a"), DrawingRequest(prompt="b")])
     print("held", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -175,7 +182,7 @@ def test_what_a_living_process_holds_is_its_own_until_it_is_killed(
         other.stdin.write("\n")
         other.stdin.flush()
         other.wait(30)
-    queue.add(wishes("c"))
+    queue.add(requests("c"))
     assert prompts(queue.items()) == ["a", "b", "c"]
     assert [item.mine for item in queue.items()] == [False, False, True]
     assert queue.resume() == 2
@@ -186,7 +193,7 @@ def test_a_row_that_cannot_be_read_is_shown_and_can_be_removed(
     folder: Path, painter: Callable[[], DrawingQueue]
 ) -> None:
     queue = painter()
-    queue.add(wishes("a"))
+    queue.add(requests("a"))
     with Catalog(folder).connection() as connection:
         connection.execute("""UPDATE queue SET wish = '{"steps": "many"}'""")
     (item,) = queue.items()

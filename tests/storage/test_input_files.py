@@ -119,9 +119,9 @@ class TestRecorded:
         sidecar = json.loads(picture.sidecar_path.read_text())
         with Image.open(picture.path) as file:
             chunk = json.loads(file.text["imagen_nb"])
-        for told in (sidecar, chunk):
-            assert told["inputs"] == [*picture.record.inputs]
-            assert told["strength"] == 0.8
+        for stored in (sidecar, chunk):
+            assert stored["inputs"] == [*picture.record.inputs]
+            assert stored["strength"] == 0.8
 
     def test_other_tools_read_strength_and_negative_prompt(
         self, draw: Callable[..., Picture]
@@ -149,9 +149,12 @@ class TestReproduced:
     @pytest.mark.parametrize("form", ["picture", "id", "file", "record", "sidecar"])
     def test_from_whatever_is_left(self, studio: Studio, first: Picture, form: str) -> None:
         what = {
-            "picture": first, "id": str(first.record.id)[:8], "file": first.path,
-            "record": first.record, "sidecar": first.sidecar_path,
-        }[form]  # fmt: skip
+            "picture": first,
+            "id": str(first.record.id)[:8],
+            "file": first.path,
+            "record": first.record,
+            "sidecar": first.sidecar_path,
+        }[form]
         again = studio.reproduce(what, progress=False)
         assert (again.identical, again.differs) == (True, ())
         assert again.record.inputs == first.record.inputs
@@ -181,11 +184,13 @@ class TestReproduced:
         shutil.rmtree(inputs_of(first))
         with pytest.raises(BackendError) as error:
             studio.reproduce(first, progress=False)
-        said = str(error.value)
-        told = recorded_inputs(first.record)
-        assert any(one["sha256"] in said and f"{name}=" in said for name, one in told.items())
-        assert str(inputs_of(first)) in said
-        assert "\n" not in said
+        message = str(error.value)
+        inputs = recorded_inputs(first.record)
+        assert any(
+            one["sha256"] in message and f"{name}=" in message for name, one in inputs.items()
+        )
+        assert str(inputs_of(first)) in message
+        assert "\n" not in message
 
     def test_another_file_under_the_name_is_refused(self, studio: Studio, first: Picture) -> None:
         for path in inputs_of(first).iterdir():
@@ -263,11 +268,11 @@ class TestLike:
 
 
 class TestDrawnToday:
-    SAID: ClassVar[dict[str, Any]] = {"mask": HALF, "strength": 0.8, "negative_prompt": "night"}
+    GIVEN: ClassVar[dict[str, Any]] = {"mask": HALF, "strength": 0.8, "negative_prompt": "night"}
 
     def test_the_same_request_is_the_same_picture(self, draw: Callable[..., Picture]) -> None:
-        first = draw(**self.SAID)
-        assert draw(**self.SAID, again=False).record.id == first.record.id
+        first = draw(**self.GIVEN)
+        assert draw(**self.GIVEN, again=False).record.id == first.record.id
 
     @pytest.mark.parametrize(
         "changed",
@@ -285,8 +290,8 @@ class TestDrawnToday:
     def test_another_one_is_drawn(
         self, draw: Callable[..., Picture], changed: dict[str, Any]
     ) -> None:
-        first = draw(**self.SAID)
-        assert draw(**self.SAID | changed, again=False).record.id != first.record.id
+        first = draw(**self.GIVEN)
+        assert draw(**self.GIVEN | changed, again=False).record.id != first.record.id
 
 
 class TestOldRecords:

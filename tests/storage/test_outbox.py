@@ -29,7 +29,7 @@ def fill(folder: Path, make_image: Callable, make_record: Callable) -> Callable[
 
     def fill(count: int, state: str = "pending") -> list[str]:
         kept = [
-            output.keep(make_image(seed), make_record(seed=seed, cloud=state != "off"), DAY)
+            output.save(make_image(seed), make_record(seed=seed, cloud=state != "off"), DAY)
             for seed in range(count)
         ]
         catalog.add_many((one, state) for one in kept)
@@ -108,8 +108,8 @@ def test_a_released_picture_stays_pending_with_the_reason(folder: Path, fill: Ca
     with outbox.lease() as lease:
         lease.release(lease.claim(ids), "no network")
         assert len(lease.claim(ids)) == 1
-    (entry,) = outbox.catalog.pending()
-    assert entry.cloud_error == "no network"
+    (entry,) = outbox.entries()
+    assert (entry.cloud_state, entry.cloud_error) == ("pending", "no network")
 
 
 def test_where_a_picture_goes_is_in_its_sidecar_before_it_goes(

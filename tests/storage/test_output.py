@@ -57,7 +57,7 @@ def record(steps, prompt="a boat"):
     return Record(prompt=prompt, backend="b", seed=11, steps=steps, width=64, height=64)
 
 def keep(folder, shade, steps, prompt="a boat"):
-    return Output(folder).keep(draw(shade), record(steps, prompt), datetime.date(2026, 5, 11))
+    return PictureFiles(folder).save(draw(shade), record(steps, prompt), datetime.date(2026, 5, 11))
 """
 
 
@@ -138,7 +138,7 @@ def test_a_slug_is_always_safe_short_and_the_same_in_any_case(prompt: str) -> No
 def test_names_that_windows_reserves_never_stand_alone(
     prompt: str, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    path = PictureFiles(folder).keep(make_image(), make_record(prompt=prompt), DAY).path
+    path = PictureFiles(folder).save(make_image(), make_record(prompt=prompt), DAY).path
     assert path.name.startswith("2026-05-11-")
     assert path.name.split(".")[0].lower() not in {"con", "nul", "com1", "aux", "lpt9"}
 
@@ -149,7 +149,7 @@ def test_names_that_windows_reserves_never_stand_alone(
 def test_no_prompt_leads_out_of_the_folder(
     prompt: str, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = PictureFiles(folder).keep(make_image(), make_record(prompt=prompt), DAY)
+    kept = PictureFiles(folder).save(make_image(), make_record(prompt=prompt), DAY)
     assert names(folder.parent) == ["pictures"]
     assert kept.path.parent == folder
     assert len(kept.sidecar_path.name) < 100
@@ -167,7 +167,7 @@ def test_the_path_in_the_cloud_follows_the_name_of_the_file() -> None:
 def test_a_picture_is_kept_with_its_sidecar(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
+    kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
     assert names(folder) == [kept.path.name, kept.sidecar_path.name]
     assert kept.path.name == "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11.png"
     assert kept.sidecar_path.name == kept.path.name + ".json"
@@ -180,7 +180,7 @@ def test_a_picture_is_kept_with_its_sidecar(
 
 def test_the_pixels_come_back_as_they_were(folder: Path, make_record: Make) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
-    kept = PictureFiles(folder).keep(Image.fromarray(pixels), make_record(width=80, height=48), DAY)
+    kept = PictureFiles(folder).save(Image.fromarray(pixels), make_record(width=80, height=48), DAY)
     with Image.open(kept.path) as image:
         assert np.array_equal(np.asarray(image), pixels)
 
@@ -211,7 +211,7 @@ def test_no_prompt_tears_the_png(tmp_path_factory: Any, prompt: str) -> None:
 def test_a_record_is_read_from_the_sidecar_the_png_or_either_name(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
+    kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
     assert load_record(kept.path) == load_record(kept.sidecar_path) == kept.record
     kept.sidecar_path.write_text("{ torn")
     assert load_record(kept.path) == load_record(kept.sidecar_path) == kept.record
@@ -222,7 +222,7 @@ def test_a_record_is_read_from_the_sidecar_the_png_or_either_name(
 def test_a_picture_that_was_renamed_is_still_known(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
-    kept = PictureFiles(folder).keep(make_image(), make_record(), DAY)
+    kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
     moved = kept.path.rename(folder / "holiday.png")
     assert load_record(moved).id == kept.record.id
 
@@ -249,7 +249,7 @@ def test_other_settings_get_the_next_number_and_overwrite_nothing(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    kept = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2, 3)]
+    kept = [output.save(make_image(n), make_record(steps=n), DAY) for n in (1, 2, 3)]
     stem = "2026-05-11-a-tiny-lighthouse-on-a-stormy-cliff-phot-11"
     assert [k.path.name for k in kept] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
     assert kept[1].record.storage_path == f"2026-05-11/{stem[11:]}-2.png"
@@ -261,9 +261,9 @@ def test_the_same_picture_again_is_the_same_file(
     fresh: bool, folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    first = [output.keep(make_image(n), make_record(steps=n), DAY) for n in (1, 2)]
+    first = [output.save(make_image(n), make_record(steps=n), DAY) for n in (1, 2)]
     before = names(folder)
-    again = (PictureFiles(folder) if fresh else output).keep(
+    again = (PictureFiles(folder) if fresh else output).save(
         make_image(2), make_record(steps=2), DAY
     )
     assert again == SavedPicture(first[1].path, first[1].sidecar_path, first[1].record, reused=True)
@@ -274,7 +274,7 @@ def test_the_same_settings_with_other_pixels_are_another_picture(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    paths = [output.keep(make_image(shade), make_record(), DAY).path for shade in (1, 2, 1, 2)]
+    paths = [output.save(make_image(shade), make_record(), DAY).path for shade in (1, 2, 1, 2)]
     assert paths[:2] == paths[2:]
     assert len(set(paths)) == 2
 
@@ -283,7 +283,7 @@ def test_the_same_pixels_with_other_settings_are_another_picture(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    kept = [output.keep(make_image(), make_record(prompt=p), DAY) for p in ("A boat", "a boat")]
+    kept = [output.save(make_image(), make_record(prompt=p), DAY) for p in ("A boat", "a boat")]
     assert kept[0].path != kept[1].path
     assert kept[0].path.name.lower() != kept[1].path.name.lower()
 
@@ -297,7 +297,7 @@ def test_long_prompts_that_begin_alike_do_not_get_slower_with_each(
     )
     output, image = PictureFiles(folder), make_image()
     for n in range(50):
-        output.keep(image, make_record(prompt=f"{'the same beginning ' * 5}{n}"), DAY)
+        output.save(image, make_record(prompt=f"{'the same beginning ' * 5}{n}"), DAY)
     assert len(read) <= 50
     assert len(names(folder)) == 100
 
@@ -311,7 +311,7 @@ def test_files_of_others_are_never_overwritten(
     for name, content in taken.items():
         Path(name).write_bytes(content)
     (folder / "2026-05-11-a-boat-11-3.png").symlink_to("nowhere")
-    kept = PictureFiles(folder).keep(make_image(), make_record(prompt="a boat"), DAY)
+    kept = PictureFiles(folder).save(make_image(), make_record(prompt="a boat"), DAY)
     assert kept.path.name == "2026-05-11-a-boat-11-4.png"
     assert all(Path(name).read_bytes() == content for name, content in taken.items())
 
@@ -320,35 +320,36 @@ def test_a_name_of_ones_own_is_numbered_like_any_other(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    kept = [output.keep(make_image(n), make_record(steps=n), DAY, "My Boat") for n in (1, 2)]
+    kept = [output.save(make_image(n), make_record(steps=n), DAY, "My Boat") for n in (1, 2)]
     assert [k.path.name for k in kept] == ["My Boat.png", "My Boat-2.png"]
     assert [k.record.storage_path for k in kept] == [
-        "2026-05-11/my-boat.png", "2026-05-11/my-boat-2.png",
-    ]  # fmt: skip
+        "2026-05-11/my-boat.png",
+        "2026-05-11/my-boat-2.png",
+    ]
 
 
 def test_after_everything_was_removed_names_begin_anew(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     output = PictureFiles(folder)
-    first = output.keep(make_image(), make_record(), DAY)
+    first = output.save(make_image(), make_record(), DAY)
     first.path.unlink()
     first.sidecar_path.unlink()
     folder.rmdir()
-    assert output.keep(make_image(), make_record(), DAY).path == first.path
+    assert output.save(make_image(), make_record(), DAY).path == first.path
 
 
 def test_processes_that_keep_the_same_name_at_once_lose_nothing(folder: Path) -> None:
     script = """
         folder, me, go = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-        output = Output(folder)
+        output = PictureFiles(folder)
         print("ready", flush=True)
         while not go.exists():
             time.sleep(0.001)
         for n in range(10):
-            kept = output.keep(draw(me), record(1 + 10 * me + n), datetime.date(2026, 5, 11))
+            kept = output.save(draw(me), record(1 + 10 * me + n), datetime.date(2026, 5, 11))
             print(kept.path.name, kept.record.id)
-            same = output.keep(draw(200), record(500 + n), datetime.date(2026, 5, 11))
+            same = output.save(draw(200), record(500 + n), datetime.date(2026, 5, 11))
             print("same", n, same.path.name, same.record.id)
     """
     go = folder.with_name("go")
@@ -381,9 +382,9 @@ def test_where_files_cannot_be_linked_names_are_claimed_all_the_same(
     output = PictureFiles(folder)
     (folder).mkdir()
     (folder / ".imagen-2026-05-11-a-boat-11-2.png.claim").touch()  # another process is at it
-    kept = [output.keep(make_image(n), make_record(prompt="a boat", steps=n), DAY) for n in (1, 2)]
+    kept = [output.save(make_image(n), make_record(prompt="a boat", steps=n), DAY) for n in (1, 2)]
     assert [k.path.name for k in kept] == ["2026-05-11-a-boat-11.png", "2026-05-11-a-boat-11-3.png"]
-    again = PictureFiles(folder).keep(make_image(1), make_record(prompt="a boat", steps=1), DAY)
+    again = PictureFiles(folder).save(make_image(1), make_record(prompt="a boat", steps=1), DAY)
     assert again.reused
     assert len(names(folder)) == 5
 
@@ -437,7 +438,7 @@ def test_a_folder_below_a_file_is_refused_in_one_line(
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "pictures"):
         output = PictureFiles(place)
-        for attempt in (output.prepare, lambda o=output: o.keep(make_image(), make_record(), DAY)):
+        for attempt in (output.prepare, lambda o=output: o.save(make_image(), make_record(), DAY)):
             with pytest.raises(StorageError, match=r"cannot keep pictures in .*: choose") as caught:
                 attempt()
             assert "\n" not in str(caught.value)
@@ -564,10 +565,10 @@ def test_on_a_full_disk_a_picture_is_whole_or_not_there(
         disk = small_disk(size)
         if size <= pages:
             with pytest.raises(StorageError, match="No space left on device: free some space"):
-                PictureFiles(disk).keep(image, record, DAY)
+                PictureFiles(disk).save(image, record, DAY)
             assert names(disk) == []
         else:
-            assert_whole(PictureFiles(disk).keep(image, record, DAY).path)
+            assert_whole(PictureFiles(disk).save(image, record, DAY).path)
 
 
 def test_writing_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:

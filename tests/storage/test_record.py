@@ -47,9 +47,20 @@ def test_a_sidecar_holds_the_columns_and_what_it_takes_to_draw_again(make_record
     assert sidecar["schema_version"] == SCHEMA_VERSION
     assert set(IMAGES_COLUMNS) - {"sidecar"} <= set(sidecar)
     assert set(sidecar) >= {
-        "guidance", "max_sequence_length", "scheduler", "loras", "batch_size", "batch_index",
-        "dtype", "device", "memory_plan", "sha256", "bytes", "versions", "cloud",
-    }  # fmt: skip
+        "guidance",
+        "max_sequence_length",
+        "scheduler",
+        "loras",
+        "batch_size",
+        "batch_index",
+        "dtype",
+        "device",
+        "memory_plan",
+        "sha256",
+        "bytes",
+        "versions",
+        "cloud",
+    }
 
 
 def test_a_sidecar_is_made_to_be_read_by_people(make_record: Make) -> None:
@@ -70,9 +81,17 @@ def test_what_is_written_reads_back_the_same(
     prompt: str, seed: int, guidance: float, tags: list[str], moment: datetime, cost: Any
 ) -> None:
     record = Record(
-        prompt=prompt, backend="b", seed=seed, steps=1, width=64, height=64, guidance=guidance,
-        tags=tags, created_at=moment, cost_usd_estimate=cost,
-    )  # fmt: skip
+        prompt=prompt,
+        backend="b",
+        seed=seed,
+        steps=1,
+        width=64,
+        height=64,
+        guidance=guidance,
+        tags=tags,
+        created_at=moment,
+        cost_usd_estimate=cost,
+    )
     assert Record.from_sidecar(record.to_sidecar()) == record
     assert record.created_at == moment.astimezone(UTC)
 
@@ -105,10 +124,15 @@ def test_a_torn_sidecar_is_one_clear_line(text: str) -> None:
 
 
 ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800")
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.just("\ud800")
     | st.sampled_from(["0001-01-01T00:00:00+05:00", str(new_id()), str(10**30)]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-)  # fmt: skip
+)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(Record.model_fields)), ANY_JSON, max_size=4))
@@ -158,8 +182,10 @@ class Odd:
 def test_options_that_json_cannot_hold_are_kept_as_their_text(make_record: Make) -> None:
     record = make_record(options={"strength": 0.5, "size": (1, 2), "odd": Odd()})
     assert json.loads(record.to_sidecar())["options"] == {
-        "strength": 0.5, "size": [1, 2], "odd": "something odd",
-    }  # fmt: skip
+        "strength": 0.5,
+        "size": [1, 2],
+        "odd": "something odd",
+    }
 
 
 def test_what_decides_the_pixels_decides_sameness_and_nothing_else(make_record: Make) -> None:

@@ -6,10 +6,11 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from imagen_nb.cli import run
@@ -56,9 +57,14 @@ def test_everything_that_means_a_picture_can_be_tagged(studio: Studio) -> None:
     entry = studio.catalog().get(first["id"])
     assert entry is not None
     one: list[Any] = [
-        first, first["id"], first["id"][:8], entry.record.id, entry.record, entry.path,
+        first,
+        first["id"],
+        first["id"][:8],
+        entry.record.id,
+        entry.record,
+        entry.path,
         str(entry.sidecar_path),
-    ]  # fmt: skip
+    ]
     for number, what in enumerate(one):
         assert studio.tag(what, f"n{number}") == 1
     assert tags(studio, first["seed"]) == [f"n{number}" for number in range(len(one))]
@@ -137,7 +143,7 @@ def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
             raise StorageError("cannot keep pictures: no space")
         return output.rewrite_sidecar(kept, record)
 
-    monkeypatch.setattr(tagging, "amended", amended)
+    monkeypatch.setattr(tagging, "rewrite_sidecar", amended)
     frame = studio.history(source="local")
     with pytest.raises(StorageError, match="no space"):
         studio.tag(frame, "sea")
@@ -192,49 +198,18 @@ class TestCommand:
         assert capsys.readouterr().out == f"{id} a, b, keeper\n"
 
     def test_ids_may_come_from_standard_input(
-        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str],
+        self,
+        studio: Studio,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
+    ) -> None:
         end = ["--output", str(folder)]
         assert run(["history", "--format", "ids", "--seed", "1..3", *end]) == 0
         monkeypatch.setattr(sys, "stdin", io.StringIO(capsys.readouterr().out))
         assert run(["tag", "-", "--add", "sea", *end]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 3
         assert set(studio.history(source="local", tags="sea")["seed"]) == {1, 2, 3}
-
-    def test_tags_that_wait_are_listed_with_their_pictures_and_counted(
-        self, studio: Studio, folder: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """Of a picture that waits too, of one that is synced, and of another machine's."""
-        frame = studio.history(source="local").sort_values("seed")
-        with studio.catalog().connection() as connection:
-            connection.execute("UPDATE images SET cloud_state = 'synced' WHERE seed > 0")
-        studio.tag(frame.head(2), "sea", "a, b")
-        studio.untag(frame.iloc[1], "storm")
-        elsewhere = "00000000-0000-4000-8000-000000000000"
-        queue_tag_change(studio.catalog(), [elsewhere], make_tag_change(add=["far"]))
-        end = ["--output", str(folder)]
-        assert run(["sync", "--dry-run", "--json", *end]) == 0
-        first, second = frame.head(2).to_dict("records")
-        tags = {"error": None, "add": ["sea", "a, b"]}
-        rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
-        assert rows == {
-            first["id"]: {"id": first["id"], "path": first["local_path"], "state": "pending",
-                          "remove": [], **tags},
-            second["id"]: {"id": second["id"], "path": second["local_path"], "state": "synced",
-                           "remove": ["storm"], **tags},
-            elsewhere: {"id": elsewhere, "path": None, "state": None, "error": None,
-                        "add": ["far"], "remove": []},
-        }  # fmt: skip
-        assert next(iter(rows)) == first["id"]  # what waits itself stands first
-        assert run(["sync", "--dry-run", *end]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0].split() == ["id", "picture", "state", "tags", "last", "error"]
-        assert ["+sea, +a, b, -storm" in line for line in lines[1:]] == [False, True, False]
-        assert run(["status", "--json", *end]) == 0
-        assert json.loads(capsys.readouterr().out)["tags waiting"] == 3
-        assert run(["status", *end]) == 0
-        assert "of 3 pictures" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         "mistake",
@@ -247,6 +222,68 @@ class TestCommand:
         assert run(["tag", id, *mistake, "--output", str(folder)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
         assert tags(studio) == []
+
+
+class TestWaitingTags:
+    """Of a picture that waits itself, of one that is synced, and of another machine's."""
+
+    ELSEWHERE = "00000000-0000-4000-8000-000000000000"
+
+    @pytest.fixture
+    def frame(self, studio: Studio) -> pd.DataFrame:
+        frame = studio.history(source="local").sort_values("seed")
+        with studio.catalog().connection() as connection:
+            connection.execute("UPDATE images SET cloud_state = 'synced' WHERE seed > 0")
+        studio.tag(frame.head(2), "sea", "a, b")
+        studio.untag(frame.iloc[1], "storm")
+        queue_tag_change(studio.catalog(), [self.ELSEWHERE], make_tag_change(add=["far"]))
+        return frame
+
+    @pytest.fixture
+    def output_of(
+        self, frame: pd.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> Callable[..., str]:
+        """What the command prints."""
+
+        def printed(*arguments: str) -> str:
+            assert run([*arguments, "--output", str(folder)]) == 0
+            return capsys.readouterr().out
+
+        return printed
+
+    def test_they_are_listed_as_json_with_their_pictures(
+        self, frame: pd.DataFrame, output_of: Callable[..., str]
+    ) -> None:
+        first, second = frame.head(2).to_dict("records")
+        rows = json.loads(output_of("sync", "--dry-run", "--json"))
+        added = {"error": None, "add": ["sea", "a, b"]}
+        paths = [first["local_path"], second["local_path"]]
+        assert {row.pop("id"): row for row in rows} == {
+            first["id"]: {"path": paths[0], "state": "pending", "remove": [], **added},
+            second["id"]: {"path": paths[1], "state": "synced", "remove": ["storm"], **added},
+            self.ELSEWHERE: {
+                "path": None,
+                "state": None,
+                "error": None,
+                "add": ["far"],
+                "remove": [],
+            },
+        }
+
+    def test_a_picture_that_waits_itself_is_listed_first(
+        self, frame: pd.DataFrame, output_of: Callable[..., str]
+    ) -> None:
+        rows = json.loads(output_of("sync", "--dry-run", "--json"))
+        assert rows[0]["id"] == frame["id"].iloc[0]
+
+    def test_they_are_listed_for_people(self, output_of: Callable[..., str]) -> None:
+        heading, *lines = output_of("sync", "--dry-run").splitlines()
+        assert heading.split() == ["id", "picture", "state", "tags", "last", "error"]
+        assert ["+sea, +a, b, -storm" in line for line in lines] == [False, True, False]
+
+    def test_they_are_counted_by_status(self, output_of: Callable[..., str]) -> None:
+        assert json.loads(output_of("status", "--json"))["tags waiting"] == 3
+        assert "of 3 pictures" in output_of("status")
 
 
 def test_catalogs_of_before_are_migrated(folder: Path) -> None:

@@ -1,0 +1,175 @@
+"""A forked child keeps pictures with what it inherits; its parent's writing is the parent's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagen_nb.storage.folders import OutputFolders
+from imagen_nb.storage.output import PictureFiles, load_record
+from imagen_nb.storage.picture import Picture
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.writer import Writer
+from imagen_nb.studio.studio import Studio
+
+Make = Callable[..., Record]
+Draw = Callable[..., Image.Image]
+Adopt = Callable[..., list[Picture]]
+DAY = date(2026, 5, 11)
+LIMIT_S = 20
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
+]
+
+
+def assert_child_ends_well(work: Callable[[], object]) -> None:
+    """Do the work in a forked child, which must end by itself within the limit."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    until = time.monotonic() + LIMIT_S
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail(f"the forked child did not end within {LIMIT_S} seconds")
+
+
+@pytest.fixture
+def folders(folder: Path) -> Iterator[OutputFolders]:
+    with closing(OutputFolders(folder)) as folders:
+        yield folders
+
+
+@pytest.fixture
+def writer() -> Iterator[Writer]:
+    with closing(Writer()) as writer:
+        yield writer
+
+
+@pytest.fixture
+def adopt(folders: OutputFolders, writer: Writer, make_record: Make, make_image: Draw) -> Adopt:
+    """Has the writer keep a picture of this seed, and waits for it."""
+
+    def adopt_one(seed: int) -> list[Picture]:
+        drawn = [(lambda: make_image(seed), make_record(seed=seed))]
+        return [one.result() for one in writer.adopt(drawn, folders.folder(), {}, lambda *_: None)]
+
+    return adopt_one
+
+
+def seeds(folders: OutputFolders) -> list[int | None]:
+    return sorted(entry.record.seed or 0 for entry in folders.folder().catalog.latest(9))
+
+
+def test_a_child_keeps_pictures_with_the_same_writer(
+    folders: OutputFolders, writer: Writer, adopt: Adopt
+) -> None:
+    adopt(1)
+
+    def work() -> None:
+        adopt(2)
+        writer.close()
+
+    assert_child_ends_well(work)
+    assert seeds(folders) == [1, 2]
+
+
+def test_the_parent_keeps_on_writing_after_a_fork(folders: OutputFolders, adopt: Adopt) -> None:
+    adopt(1)
+    assert_child_ends_well(lambda: None)
+    adopt(2)
+    assert seeds(folders) == [1, 2]
+
+
+def test_a_child_does_not_wait_for_what_its_parent_writes(
+    folders: OutputFolders, writer: Writer, adopt: Adopt, make_record: Make, make_image: Draw
+) -> None:
+    go = threading.Event()
+
+    def slow() -> Image.Image:
+        go.wait(2 * LIMIT_S)
+        return make_image(1)
+
+    written = writer.adopt([(slow, make_record(seed=1))], folders.folder(), {}, lambda *_: None)
+
+    def work() -> None:
+        writer.wait()
+        adopt(2)
+        writer.close()
+
+    assert_child_ends_well(work)
+    go.set()
+    assert written[0].result().path.exists()
+    assert seeds(folders) == [1, 2]
+
+
+def test_a_child_is_not_locked_out_of_a_folder_that_its_parent_was_using(
+    folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent's thread reads a namesake, and has locked the names, as the child is made."""
+    record = make_record()
+    PictureFiles(folder).save(make_image(1), record, DAY)
+    files, reading, go = PictureFiles(folder), threading.Event(), threading.Event()
+
+    def slow(path: Path | str) -> Record:
+        reading.set()
+        go.wait(2 * LIMIT_S)
+        return load_record(path)
+
+    monkeypatch.setattr("imagen_nb.storage.output.load_record", slow)
+    thread = threading.Thread(target=files.save, args=(make_image(2), record, DAY))
+    thread.start()
+    assert reading.wait(LIMIT_S)
+
+    def work() -> None:
+        monkeypatch.undo()
+        assert files.save(make_image(1), record, DAY).reused
+
+    try:
+        assert_child_ends_well(work)
+    finally:
+        go.set()
+        thread.join(LIMIT_S)
+
+
+def test_a_child_goes_on_with_the_same_studio(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    with Studio({"output": {"dir": str(folder)}}, background=False) as studio:
+
+        def keep(seed: int) -> None:
+            (written,) = studio.adopt([(lambda: make_image(seed), make_record(seed=seed))])
+            assert written.result().path.exists()
+
+        def work() -> None:
+            keep(2)
+            assert len(studio.history(source="local")) == 2
+            studio.close()
+
+        keep(1)
+        assert_child_ends_well(work)
+        assert set(studio.history(source="local")["seed"]) == {1, 2}
