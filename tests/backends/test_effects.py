@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.bench import markdown, plans_of, timed
-from imagen_nb.backends.flux.drawing.effects import put_into_effect
-from imagen_nb.backends.flux.drawing.loading import load
+from imagen_nb.backends.flux.drawing.effects import apply_plan
+from imagen_nb.backends.flux.drawing.loading import load_pipeline
 from imagen_nb.backends.flux.memory.machine import this_machine
 from imagen_nb.backends.flux.memory.plan import Machine, Plan
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
@@ -115,8 +115,8 @@ class TestWhatACpuCanRun:
 
     def test_a_cache_can_be_put_into_effect_twice(self) -> None:
         plan = Plan(dtype="float32", first_block_cache=0.1)
-        pipeline = load(FLUX_TINY, plan)
-        put_into_effect(pipeline, plan)
+        pipeline = load_pipeline(FLUX_TINY, plan)
+        apply_plan(pipeline, plan)
         assert pipeline.transformer.is_cache_enabled
 
     @pytest.mark.parametrize("encoders", ["freed", "offloaded"])

@@ -18,9 +18,9 @@ from PIL import Image
 
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.drawing.phases import batches
-from imagen_nb.backends.flux.drawing.prompts import CAPACITY
-from imagen_nb.backends.flux.drawing.watch import Clock, work
+from imagen_nb.backends.flux.drawing.phases import batches_of
+from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS
+from imagen_nb.backends.flux.drawing.watch import Clock, work_of
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.storage.record import Record
@@ -115,7 +115,7 @@ class TestOrderAndBatches:
     def test_only_neighbours_that_are_alike_go_together(self, schnell_like: FluxBackend) -> None:
         small, large = request_for(schnell_like), request_for(schnell_like, width=48)
         runs = [small] * 3 + [large] * 2 + [small]
-        assert [len(batch) for batch in batches(runs, 2)] == [2, 1, 2, 1]
+        assert [len(batch) for batch in batches_of(runs, 2)] == [2, 1, 2, 1]
 
     def test_every_picture_says_how_it_was_drawn(self, schnell_like: FluxBackend) -> None:
         drawn = draw(schnell_like, *(request_for(schnell_like, seed=i) for i in range(9)))
@@ -201,9 +201,9 @@ class TestPrompts:
         self, schnell_like: FluxBackend
     ) -> None:
         calls = self.encoded(schnell_like)
-        prompts = [f"boat {'a' * number}" for number in range(CAPACITY + 1)]
+        prompts = [f"boat {'a' * number}" for number in range(MAX_CACHED_PROMPTS + 1)]
         draw(schnell_like, *(request_for(schnell_like, prompt, steps=1) for prompt in prompts))
-        assert len(schnell_like._loaded.prompts._known) == CAPACITY
+        assert len(schnell_like._loaded.prompts._known) == MAX_CACHED_PROMPTS
         calls.clear()
         draw(schnell_like, request_for(schnell_like, prompts[1]))  # the oldest that is still known
         draw(schnell_like, request_for(schnell_like, prompts[0]))  # now known, prompts[2] is not
@@ -242,7 +242,7 @@ class TestProgress:
         small, large = (request_for(schnell_like, width=side, height=side) for side in (16, 64))
         clock = Clock([small, large])
         clock.started -= 10  # seconds ago, and the small one is done: a seventeenth of the work
-        clock.done += work(small)
+        clock.done += work_of(small)
         assert clock.seconds_left() == pytest.approx(160, abs=1)
 
     @pytest.mark.parametrize("kind", [LookupError, RuntimeError, KeyboardInterrupt])

@@ -18,9 +18,9 @@ from transformers import T5EncoderModel
 
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.drawing.loading import load
-from imagen_nb.backends.flux.drawing.phases import MOST, parts, staying
-from imagen_nb.backends.flux.drawing.prompts import CAPACITY
+from imagen_nb.backends.flux.drawing.loading import load_pipeline
+from imagen_nb.backends.flux.drawing.phases import MAX_PICTURES_PER_PART, parts_of, keep_on_card
+from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.pipelines import FLUX_1
 from imagen_nb.errors import Cancelled
@@ -141,9 +141,11 @@ class TestBounds:
         self, schnell_folder: Path, phases: list[str]
     ) -> None:
         backend = made(schnell_folder, 8, **APART)
-        requests = [request_for(backend, letters(n), steps=1) for n in range(CAPACITY * 2 + 3)]
+        requests = [
+            request_for(backend, letters(n), steps=1) for n in range(MAX_CACHED_PROMPTS * 2 + 3)
+        ]
         for _ in backend.draw(requests, None, Event()):
-            assert len(backend._loaded.prompts._known) <= CAPACITY
+            assert len(backend._loaded.prompts._known) <= MAX_CACHED_PROMPTS
         assert phases.count("encode") == len(requests)
         order = [word for n, word in enumerate(phases) if not n or phases[n - 1] != word]
         assert order == ["encode", "denoise", "decode"] * 3
@@ -183,12 +185,12 @@ class TestBounds:
             for n in range(count)
         ]  # fmt: skip
         plan = Plan(text_encoders="freed", batch=batch)
-        found = list(parts(requests, plan, FLUX_1))
+        found = list(parts_of(requests, plan, FLUX_1))
         assert [one for part in found for group in part for one in group] == requests
         for part in found:
             flat = [one for group in part for one in group]
-            assert len(flat) <= MOST
-            assert len({one.prompt for one in flat}) <= CAPACITY
+            assert len(flat) <= MAX_PICTURES_PER_PART
+            assert len({one.prompt for one in flat}) <= MAX_CACHED_PROMPTS
             assert all(len(group) <= batch for group in part)
 
     def test_where_no_weights_move_a_part_is_one_batch(self) -> None:
@@ -199,7 +201,7 @@ class TestBounds:
             )
             for n in range(5)
         ]  # fmt: skip
-        assert [len(part) for part in parts(requests, Plan(batch=2), FLUX_1)] == [1, 1, 1]
+        assert [len(part) for part in parts_of(requests, Plan(batch=2), FLUX_1)] == [1, 1, 1]
 
 
 class TestStopping:
@@ -238,12 +240,12 @@ class TestStaying:
     def test_weights_go_home_after_a_phase_and_not_after_each_call(
         self, schnell_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pipeline = load(custom(str(schnell_folder)).row, Plan(dtype="float32"))
+        pipeline = load_pipeline(custom(str(schnell_folder)).row, Plan(dtype="float32"))
         freed: list[str] = []
         monkeypatch.setattr(
             type(pipeline), "maybe_free_model_hooks", lambda self: freed.append("freed")
         )
-        with staying(pipeline, Plan(offload="model", text_encoders="offloaded")):
+        with keep_on_card(pipeline, Plan(offload="model", text_encoders="offloaded")):
             for _ in range(2):
                 pipeline(
                     "a boat", width=32, height=32, num_inference_steps=1, max_sequence_length=8
@@ -253,8 +255,8 @@ class TestStaying:
         assert freed == ["freed"]
 
     def test_without_model_offload_nothing_is_held_back(self, schnell_folder: Path) -> None:
-        pipeline = load(custom(str(schnell_folder)).row, Plan(dtype="float32"))
-        with staying(pipeline, Plan()):
+        pipeline = load_pipeline(custom(str(schnell_folder)).row, Plan(dtype="float32"))
+        with keep_on_card(pipeline, Plan()):
             assert "maybe_free_model_hooks" not in vars(pipeline)
 
 
@@ -262,7 +264,7 @@ def test_pixels_are_the_pipelines_own(schnell_folder: Path) -> None:
     """Decoding apart does what the end of a pipeline's call does."""
     backend = made(schnell_folder, 2, **APART)
     requests = [request_for(backend, "a boat", seed=seed, width=40) for seed in (1, 2)]
-    bare = load(backend.row, Plan(dtype="float32"))
+    bare = load_pipeline(backend.row, Plan(dtype="float32"))
     expected = bare(
         ["a boat"] * 2, width=40, height=32, num_inference_steps=2, guidance_scale=0.0,
         max_sequence_length=requests[0].max_sequence_length,

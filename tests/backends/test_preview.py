@@ -15,8 +15,8 @@ from imagen_nb.backends import Step
 from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.drawing.loading import load_vae
 from imagen_nb.backends.flux.drawing.noise import first_latents
-from imagen_nb.backends.flux.drawing.preview import Preview, fit, unpack
-from imagen_nb.backends.flux.drawing.watch import denoised
+from imagen_nb.backends.flux.drawing.preview import LatentPreview, fit_rgb_matrix, unpack_latents
+from imagen_nb.backends.flux.drawing.watch import predict_final_latents
 from imagen_nb.backends.tiny import FLUX_TINY
 from tests.fixtures.backend_calls import draw, request_for
 
@@ -88,7 +88,7 @@ def test_each_picture_of_a_batch_has_its_own(schnell_like: FluxBackend) -> None:
 def test_unpacking_is_the_pipelines_own() -> None:
     packed = torch.randn(1, 6 * 4, 8)
     expected: Any = FluxPipeline._unpack_latents(packed, 24, 16, 2)
-    ours = unpack(packed[0], 12, 8).view(12, 8, 2).permute(2, 0, 1)
+    ours = unpack_latents(packed[0], 12, 8).view(12, 8, 2).permute(2, 0, 1)
     assert torch.equal(ours, expected[0])
 
 
@@ -109,7 +109,7 @@ def test_on_a_straight_path_the_picture_is_foreseen_at_once() -> None:
     sigmas = torch.tensor([1.0, 0.75, 0.5, 0.0])
     path = [(1 - sigma) * picture + sigma * noise for sigma in sigmas]
     for step in range(3):
-        foreseen = denoised(path[step + 1], lambda step=step: path[step], sigmas, step)  # type: ignore[misc]
+        foreseen = predict_final_latents(path[step + 1], lambda step=step: path[step], sigmas, step)  # type: ignore[misc]
         assert torch.allclose(foreseen, picture, atol=1e-5)
 
 
@@ -127,7 +127,7 @@ class TestOfTheEmbeddedModel:
             decoded = (vae.decode(latents).sample[0] / 2 + 0.5).clamp(0, 1)
         scaled = (latents - vae.config.shift_factor) * vae.config.scaling_factor
         packed = FluxPipeline._pack_latents(scaled, 1, scaled.shape[1], 16, 16)[0]
-        preview = Preview(lambda: vae).image(packed, 128, 128)
+        preview = LatentPreview(lambda: vae).image(packed, 128, 128)
         picture = Image.fromarray((decoded.permute(1, 2, 0) * 255).byte().numpy())
         assert likeness(preview, picture) > 0.9
 
@@ -141,14 +141,14 @@ class TestOfTheEmbeddedModel:
 
     def test_it_is_fitted_once(self, vae: AutoencoderKL) -> None:
         loads: list[AutoencoderKL] = []
-        preview = Preview(lambda: loads.append(vae) or vae)  # type: ignore[func-returns-value]
+        preview = LatentPreview(lambda: loads.append(vae) or vae)  # type: ignore[func-returns-value]
         for _ in range(3):
             preview.image(torch.zeros(64, 64), 128, 128)
         assert len(loads) == 1
 
     def test_the_fit_is_the_same_each_time(self, vae: AutoencoderKL) -> None:
         # LAPACK's last bits vary from call to call: far below a level of 255.
-        assert torch.allclose(fit(vae)[0], fit(vae)[0], atol=1e-5)
+        assert torch.allclose(fit_rgb_matrix(vae)[0], fit_rgb_matrix(vae)[0], atol=1e-5)
 
 
 def scene() -> Image.Image:

@@ -11,8 +11,13 @@ from typing import Any
 import pytest
 
 from imagen_nb.backends import Step, made_with
-from imagen_nb.backends.replicate.backend import AT_ONCE, ReplicateBackend, dev, schnell
-from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, SIZES, Hosted
+from imagen_nb.backends.replicate.backend import MAX_AT_ONCE, ReplicateBackend, dev, schnell
+from imagen_nb.backends.replicate.models import (
+    FLUX_DEV_HOSTED,
+    FLUX_SCHNELL_HOSTED,
+    HOSTED_SIZES,
+    HostedModel,
+)
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from tests.fixtures.backend_calls import draw, request_for
 from tests.fixtures.replicate_server import (
@@ -73,7 +78,7 @@ class TestWhatIsAskedFor:
         assert "guidance" not in order.body["input"]
         assert order.body["input"]["num_inference_steps"] == 4
 
-    @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+    @pytest.mark.parametrize("size", HOSTED_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
     def test_every_size_comes_as_it_was_asked_for(
         self, size: tuple[int, int], backend: ReplicateBackend
     ) -> None:
@@ -95,7 +100,7 @@ class TestWhatIsAskedFor:
         ],
     )
     def test_what_cannot_be_asked_for_is_refused(
-        self, row: Hosted, fields: dict[str, object], says: str
+        self, row: HostedModel, fields: dict[str, object], says: str
     ) -> None:
         with pytest.raises(UsageError, match=says):
             request_for(ReplicateBackend(row), **fields)
@@ -129,7 +134,7 @@ class TestWhatIsGiven:
         pictures = draw(backend, *(request_for(backend, seed=n) for n in range(1, 12)))
         assert [one.request.seed for one in pictures] == [*range(1, 12)]
         assert [one.image.getpixel((0, 0))[0] for one in pictures] == [*range(1, 12)]
-        assert 1 < server.most_at_once <= AT_ONCE
+        assert 1 < server.most_at_once <= MAX_AT_ONCE
 
     def test_another_size_than_asked_for_is_what_is_recorded(
         self, server: Replicate, backend: ReplicateBackend

@@ -222,7 +222,7 @@ class TestOneLine:
     def test_of_a_file_without_end(
         self, server: Replicate, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("imagen_nb.backends.replicate.api._LARGEST", 1000)
+        monkeypatch.setattr("imagen_nb.backends.replicate.api._MAX_FILE_BYTES", 1000)
         assert "more than 1000 bytes" in self.refused(backend)
 
 

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from imagen_nb.backends import Drawn, make_backend
-from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, FLUX_SCHNELL_HOSTED, PRICES, SIZES
+from imagen_nb.backends.replicate.models import (
+    FLUX_DEV_HOSTED,
+    FLUX_SCHNELL_HOSTED,
+    PRICES,
+    HOSTED_SIZES,
+)
 from imagen_nb.config.settings import CostSettings
 from imagen_nb.request.request import resolve
 from imagen_nb.storage import cost as electricity
@@ -64,7 +69,7 @@ class TestPrices:
             assert f"| ${price.usd} | {price.read}, " in row
             assert price.source in row
         told = {(int(w), int(h)) for w, h in re.findall(r"(\d{3,4})×(\d{3,4})", guide)}
-        assert told == set(SIZES)
+        assert told == set(HOSTED_SIZES)
 
     def test_a_configured_one_wins(self, drawn: Callable[..., Drawn]) -> None:
         assert cost(drawn(5), prices={"flux-tiny-local": 0.125}) == 0.125

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.backends.flux.models import FLUX_SCHNELL, Model
-from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, SIZES
+from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, HOSTED_SIZES
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.request.request import Defaults, Limits, resolve
 from imagen_nb.widgets.controls import labelled, sizes
@@ -30,7 +30,7 @@ def test_every_size_can_be_drawn_and_the_models_own_is_the_first(
 def test_a_model_of_few_sizes_offers_those() -> None:
     offered = sizes(FLUX_DEV_HOSTED.defaults, FLUX_DEV_HOSTED.limits)
     assert offered[0] == (1024, 1024)
-    assert sorted(offered) == sorted(SIZES)
+    assert sorted(offered) == sorted(HOSTED_SIZES)
 
 
 @pytest.mark.parametrize("row", [FLUX_TINY, FLUX_SCHNELL])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.backends import Availability, Drawn, Progress
 from imagen_nb.backends.flux.custom import custom_model
-from imagen_nb.backends.flux.drawing.drawing import Drawing
-from imagen_nb.backends.flux.drawing.loaded import loaded
+from imagen_nb.backends.flux.drawing.drawing import DrawCall
+from imagen_nb.backends.flux.drawing.loaded import shared_model
 from imagen_nb.backends.flux.drawing.loading import CardMemoryError
-from imagen_nb.backends.flux.drawing.phases import parts
+from imagen_nb.backends.flux.drawing.phases import parts_of
 from imagen_nb.backends.flux.loras import named, need_peft, read
 from imagen_nb.backends.flux.memory.keys import checked
 from imagen_nb.backends.flux.memory.plan import Plan
@@ -102,7 +102,7 @@ class FluxBackend:
             row.defaults,
             replace(row.limits, takes=row.kind.takes),
         )
-        self._loaded = loaded(row, wanted)
+        self._loaded = shared_model(row, wanted)
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class FluxBackend:
         What finds the card's memory too small is drawn once more, with the next smaller plan.
         """
         loras, first, failed = read(self._named), 0, -1
-        drawing = Drawing(
+        drawing = DrawCall(
             self._loaded, loras, self._options, requests, progress, cancel
         )
         while first < len(requests):
             try:
-                for part in parts(requests[first:], self._plan(), self.row.kind):
+                for part in parts_of(requests[first:], self._plan(), self.row.kind):
                     for drawn in drawing.part(part, first):
                         yield drawn
                         first += 1

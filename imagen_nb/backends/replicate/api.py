@@ -20,10 +20,10 @@ from tenacity import (
 )
 
 from imagen_nb.backends.replicate.errors import (
-    Passing,
-    of_status,
+    TransientError,
+    error_of_status,
     refuse_throttled,
-    understood,
+    backend_error_of,
 )
 from imagen_nb.errors import BackendError, Cancelled
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from replicate.prediction import Prediction
 
-ENDED = ("succeeded", "failed", "canceled")
-_ANSWER_S = 20.0  # the longest that one answer may take to begin
-_LARGEST = (
+_END_STATUSES = ("succeeded", "failed", "canceled")
+_RESPONSE_TIMEOUT_S = 20.0  # the longest that one answer may take to begin
+_MAX_FILE_BYTES = (
     32 * 2**20
 )  # bytes of a picture's file; a PNG of one megapixel has 1 to 2 million
 
@@ -55,7 +55,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Deadline:
     """How long one picture is waited for: `seconds` in all, until `ends`, and while wanted."""
 
     seconds: float
@@ -64,7 +64,7 @@ class Patience:
     pace: Pace
 
     @classmethod
-    def of(cls, seconds: float, unwanted: Event, pace: Pace) -> Patience:
+    def of(cls, seconds: float, unwanted: Event, pace: Pace) -> Deadline:
         """Beginning now."""
         return cls(seconds, time.monotonic() + seconds, unwanted, pace)
 
@@ -87,7 +87,7 @@ class Patience:
     def over(self, state: RetryCallState) -> bool:
         """Whether to give up trying: no time for another attempt, or too many of them."""
         error = state.outcome.exception() if state.outcome else None
-        throttled = isinstance(error, Passing) and error.status == 429
+        throttled = isinstance(error, TransientError) and error.status == 429
         too_many = state.attempt_number >= self.pace.attempts and not throttled
         return too_many or time.monotonic() + state.upcoming_sleep > self.ends
 
@@ -107,8 +107,8 @@ class Api:
         hooks: Any = {
             "response": [refuse_throttled]
         }  # of a proxy, which has its own transport
-        limit = httpx.Timeout(min(_ANSWER_S, timeout))
-        self._transport = _Telling()
+        limit = httpx.Timeout(min(_RESPONSE_TIMEOUT_S, timeout))
+        self._transport = _ThrottlingTransport()
         self._files = httpx.Client(
             timeout=limit, follow_redirects=True, event_hooks=hooks
         )
@@ -128,7 +128,7 @@ class Api:
         self._files.close()
 
     def order(
-        self, model: str, inputs: dict[str, Any], patience: Patience
+        self, model: str, inputs: dict[str, Any], patience: Deadline
     ) -> Prediction:
         """Begin a prediction.
 
@@ -138,11 +138,11 @@ class Api:
             lambda: self._client.predictions.create(model=model, input=inputs), patience
         )
 
-    def ended(self, prediction: Prediction, patience: Patience) -> Prediction:
+    def ended(self, prediction: Prediction, patience: Deadline) -> Prediction:
         """Wait for the end of a prediction; it is cancelled when nobody waits any longer."""
         now = partial(self._client.predictions.get, prediction.id)
         try:
-            while prediction.status not in ENDED:
+            while prediction.status not in _END_STATUSES:
                 patience.sleep(patience.pace.poll)
                 prediction = self._ask(now, patience)
         except BaseException:
@@ -155,25 +155,25 @@ class Api:
         with suppress(BackendError):
             self._said(lambda: self._client.predictions.cancel(prediction))
 
-    def fetch(self, url: str, patience: Patience) -> bytes:
+    def fetch(self, url: str, patience: Deadline) -> bytes:
         """An output's file, which needs no token and gets none."""
         return self._ask(lambda: self._read(url, patience), patience)
 
-    def _read(self, url: str, patience: Patience) -> bytes:
+    def _read(self, url: str, patience: Deadline) -> bytes:
         data = bytearray()
         with self._files.stream("GET", url) as answer:
             if answer.is_error:
-                raise of_status(answer.status_code, "", self.token)
+                raise error_of_status(answer.status_code, "", self.token)
             for part in answer.iter_bytes():
                 patience.check()
                 data += part
-                if len(data) > _LARGEST:
+                if len(data) > _MAX_FILE_BYTES:
                     raise BackendError(
-                        f"Replicate sends more than {_LARGEST} bytes of a picture"
+                        f"Replicate sends more than {_MAX_FILE_BYTES} bytes of a picture"
                     )
         return bytes(data)
 
-    def _ask(self, request: Callable[[], T], patience: Patience) -> T:
+    def _ask(self, request: Callable[[], T], patience: Deadline) -> T:
         pace = patience.pace
         growing = wait_random_exponential(
             multiplier=pace.again, max=pace.longest
@@ -181,11 +181,11 @@ class Api:
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after if isinstance(error, Passing) else None
+            asked = error.retry_after if isinstance(error, TransientError) else None
             return max(asked or 0.0, growing(state))
 
         attempts = Retrying(
-            retry=retry_if_exception_type(Passing),
+            retry=retry_if_exception_type(TransientError),
             stop=patience.over,
             wait=wait,
             sleep=patience.sleep,
@@ -204,10 +204,10 @@ class Api:
             *(httpx.HTTPError, httpx.InvalidURL, ReplicateException),
             *(ValueError, KeyError, TypeError, AttributeError),  # not Replicate's JSON
         ) as error:
-            raise understood(error, self.token) from None
+            raise backend_error_of(error, self.token) from None
 
 
-class _Telling(httpx.HTTPTransport):
+class _ThrottlingTransport(httpx.HTTPTransport):
     """Raises for what passes at once: the library would wait by itself, whoever cancels."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

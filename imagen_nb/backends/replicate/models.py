@@ -13,7 +13,7 @@ from typing import Any
 from imagen_nb.backends.flux.models import DEV, SCHNELL
 from imagen_nb.request.request import Defaults, Limits, Request, check_size
 
-_SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
+_SIZE_OF_RATIO = {  # by aspect ratio: the pixels of a picture of one megapixel
     "1:1": (1024, 1024),
     "16:9": (1344, 768),
     "21:9": (1536, 640),
@@ -26,15 +26,15 @@ _SHAPES = {  # by aspect ratio: the pixels of a picture of one megapixel
     "9:16": (768, 1344),
     "9:21": (640, 1536),
 }
-SIZES = {  # by (width, height): how it is asked for; a quarter of the pixels is half of each side
+HOSTED_SIZES = {  # by (width, height): how it is asked for; a quarter of the pixels is half of each side
     (width // part, height // part): {"aspect_ratio": ratio, "megapixels": megapixels}
     for part, megapixels in ((1, "1"), (2, "0.25"))
-    for ratio, (width, height) in _SHAPES.items()
+    for ratio, (width, height) in _SIZE_OF_RATIO.items()
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Hosted:
+class HostedModel:
     """One hosted model. `source`: owner and name at Replicate. `guided`: it takes a guidance."""
 
     name: str
@@ -44,37 +44,37 @@ class Hosted:
     guided: bool
 
 
-def _limits(defaults: Defaults, max_steps: int, max_guidance: float) -> Limits:
+def _hosted_limits(defaults: Defaults, max_steps: int, max_guidance: float) -> Limits:
     return Limits(
-        min_side=min(map(min, SIZES)),
-        max_side=max(map(max, SIZES)),
+        min_side=min(map(min, HOSTED_SIZES)),
+        max_side=max(map(max, HOSTED_SIZES)),
         multiple=1,  # the sizes say it all
         max_steps=max_steps,
         max_sequence_length=defaults.max_sequence_length,
         min_sequence_length=defaults.max_sequence_length,
         max_guidance=max_guidance,
         min_seed=1,  # 0 counts as none there, and draws with any
-        sizes=tuple(SIZES),
+        sizes=tuple(HOSTED_SIZES),
     )
 
 
-FLUX_SCHNELL_HOSTED = Hosted(
+FLUX_SCHNELL_HOSTED = HostedModel(
     name="flux-schnell-replicate",
     source="black-forest-labs/flux-schnell",
     defaults=SCHNELL,
-    limits=_limits(SCHNELL, max_steps=4, max_guidance=0),
+    limits=_hosted_limits(SCHNELL, max_steps=4, max_guidance=0),
     guided=False,
 )
-FLUX_DEV_HOSTED = Hosted(
+FLUX_DEV_HOSTED = HostedModel(
     name="flux-dev-replicate",
     source="black-forest-labs/flux-dev",
     defaults=DEV,
-    limits=_limits(DEV, max_steps=50, max_guidance=10),
+    limits=_hosted_limits(DEV, max_steps=50, max_guidance=10),
     guided=True,
 )
 
 
-def inputs(row: Hosted, request: Request, go_fast: bool) -> dict[str, Any]:
+def model_inputs(row: HostedModel, request: Request, go_fast: bool) -> dict[str, Any]:
     """The model's own words for a request. Raises `UsageError` for a size that it does not draw."""
     check_size(request.width, request.height, row.limits)
     guidance = {"guidance": request.guidance} if row.guided else {}
@@ -85,7 +85,7 @@ def inputs(row: Hosted, request: Request, go_fast: bool) -> dict[str, Any]:
         "num_outputs": 1,
         "output_format": "png",
         "go_fast": go_fast,
-        **SIZES[request.width, request.height],
+        **HOSTED_SIZES[request.width, request.height],
         **guidance,
     }
 
@@ -100,11 +100,11 @@ class Price:
     source: str
 
 
-_REPLICATE = (date(2026, 10, 7), "https://replicate.com/pricing")
+_PRICE_SOURCE = (date(2026, 10, 7), "https://replicate.com/pricing")
 
 PRICES = (  # the configuration's cost.prices wins
-    Price("flux-schnell-replicate", 0.003, *_REPLICATE),
-    Price("flux-dev-replicate", 0.025, *_REPLICATE),
+    Price("flux-schnell-replicate", 0.003, *_PRICE_SOURCE),
+    Price("flux-dev-replicate", 0.025, *_PRICE_SOURCE),
 )
 
 

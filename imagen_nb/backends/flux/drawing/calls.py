@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.flux.drawing.noise import generators
+from imagen_nb.backends.flux.drawing.noise import make_generators
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
-from imagen_nb.backends.flux.drawing.watch import Watch
+from imagen_nb.backends.flux.drawing.watch import StepCallback
 from imagen_nb.backends.flux.pipelines import FLUX_1, Kind
 from imagen_nb.backends.flux.schedulers import scheduled
 from imagen_nb.errors import BackendError
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 Batch = list[Request]
 
 
-def called(
+def call_pipeline(
     pipeline: DiffusionPipeline,
     batch: Batch,
-    watch: Watch,
+    watch: StepCallback,
     prompts: PromptCache,
     output: str,
 ) -> Any:
     """What the pipeline makes of a batch, its `output_type` np or latent."""
     first, embeds = batch[0], prompts.encoded(pipeline, batch)
-    more = _MORE.get(type(pipeline).__name__, _nothing)(batch)
+    more = _EXTRA_ARGUMENTS.get(type(pipeline).__name__, _no_arguments)(batch)
     if first.true_cfg > 1:
         more["true_cfg_scale"] = first.true_cfg
     with (
-        _fastest(pipeline),
+        _without_gradients(pipeline),
         scheduled(pipeline, first.scheduler),
-        _cached(pipeline, first),
+        _cache_context(pipeline, first),
     ):
         return pipeline(
             **embeds,
             **more,
-            generator=generators(batch),
+            generator=make_generators(batch),
             width=first.width,
             height=first.height,
             num_inference_steps=first.steps,
@@ -55,12 +55,12 @@ def called(
         ).images
 
 
-def decoded(
+def decode_latents(
     pipeline: DiffusionPipeline, kind: Kind, batch: Batch, latents: Tensor
 ) -> Pixels:
     """Latents, as `called` gives them, to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
     vae, factor = pipeline.vae, pipeline.vae_scale_factor
-    with _fastest(pipeline):
+    with _without_gradients(pipeline):
         grid = latents
         if kind.shifted:  # packed (B, tokens, C · 4)
             grid = pipeline._unpack_latents(
@@ -74,26 +74,26 @@ def decoded(
     return pixels
 
 
-def _nothing(batch: Batch) -> dict[str, Any]:
+def _no_arguments(batch: Batch) -> dict[str, Any]:
     return {}
 
 
-def _images(batch: Batch) -> dict[str, Any]:
+def _init_images(batch: Batch) -> dict[str, Any]:
     """The init image, which is the same for all of a batch, once for each picture.
 
     The VAE draws its latents with a picture's own generator: one for all would change the noise of
     every picture but the first.
     """
-    return {"image": [_image(batch[0])] * len(batch)}
+    return {"image": [_init_image(batch[0])] * len(batch)}
 
 
-def _image(request: Request) -> Any:
+def _init_image(request: Request) -> Any:
     return request.init_image and request.init_image.image(
         request.width, request.height
     )
 
 
-def _masks(batch: Batch) -> dict[str, Any]:
+def _mask_images(batch: Batch) -> dict[str, Any]:
     first = batch[0]
     return {
         "mask_image": [first.mask and first.mask.mask(first.width, first.height)]
@@ -101,35 +101,42 @@ def _masks(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _strength(batch: Batch) -> dict[str, Any]:
+def _strength_argument(batch: Batch) -> dict[str, Any]:
     return {"strength": batch[0].strength}
 
 
-def _as_asked(batch: Batch) -> dict[str, Any]:
+def _exact_size(batch: Batch) -> dict[str, Any]:
     """Kontext's pipelines would draw a megapixel, and stretch the image to a size they prefer."""
     return {"max_area": batch[0].width * batch[0].height, "_auto_resize": False}
 
 
-def _reference(batch: Batch) -> dict[str, Any]:
+def _reference_image(batch: Batch) -> dict[str, Any]:
     """What is edited, if anything: one picture for all of the batch."""
-    return {"image": _image(batch[0])}
+    return {"image": _init_image(batch[0])}
 
 
-_MORE: dict[str, Callable[[Batch], dict[str, Any]]] = {
-    "FluxImg2ImgPipeline": lambda batch: _images(batch) | _strength(batch),
+_EXTRA_ARGUMENTS: dict[str, Callable[[Batch], dict[str, Any]]] = {
+    "FluxImg2ImgPipeline": lambda batch: (
+        _init_images(batch) | _strength_argument(batch)
+    ),
     "FluxInpaintPipeline": lambda batch: (
-        _images(batch) | _masks(batch) | _strength(batch)
+        _init_images(batch) | _mask_images(batch) | _strength_argument(batch)
     ),
-    "FluxFillPipeline": lambda batch: _images(batch) | _masks(batch) | _strength(batch),
-    "FluxKontextPipeline": lambda batch: _reference(batch) | _as_asked(batch),
+    "FluxFillPipeline": lambda batch: (
+        _init_images(batch) | _mask_images(batch) | _strength_argument(batch)
+    ),
+    "FluxKontextPipeline": lambda batch: _reference_image(batch) | _exact_size(batch),
     "FluxKontextInpaintPipeline": lambda batch: (
-        _images(batch) | _masks(batch) | _strength(batch) | _as_asked(batch)
+        _init_images(batch)
+        | _mask_images(batch)
+        | _strength_argument(batch)
+        | _exact_size(batch)
     ),
-    "Flux2KleinPipeline": _reference,
+    "Flux2KleinPipeline": _reference_image,
 }
 
 
-def _cached(
+def _cache_context(
     pipeline: DiffusionPipeline, request: Request
 ) -> AbstractContextManager[Any]:
     """Where the first-block cache is on, a place for what it keeps: only FluxPipeline has one."""
@@ -145,7 +152,7 @@ def _cached(
     return place
 
 
-def _fastest(pipeline: DiffusionPipeline) -> Any:
+def _without_gradients(pipeline: DiffusionPipeline) -> Any:
     """Inference mode saves a small model on the CPU some 5 % of a step; on a GPU it saves nothing.
 
     There, weights that are moved to and fro within it can no longer be used outside.

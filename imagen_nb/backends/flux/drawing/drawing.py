@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Drawn, Progress
-from imagen_nb.backends.flux.drawing.calls import Batch, called, decoded
-from imagen_nb.backends.flux.drawing.loaded import Loaded
-from imagen_nb.backends.flux.drawing.phases import guarded, staying
-from imagen_nb.backends.flux.drawing.watch import Clock, Watch
+from imagen_nb.backends.flux.drawing.calls import Batch, call_pipeline, decode_latents
+from imagen_nb.backends.flux.drawing.loaded import LoadedModel
+from imagen_nb.backends.flux.drawing.phases import run_guarded, keep_on_card
+from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
 from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.backends.flux.loras import Lora
 from imagen_nb.backends.flux.schedulers import class_of
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
     from imagen_nb.backends.flux.drawing.calls import Pixels
 
-BLACK = 1 / 255  # a picture with nothing above this is a failed one
+_MAX_BLACK = 1 / 255  # a picture with nothing above this is a failed one
 
 
 @dataclass(frozen=True, slots=True)
-class Denoised:
+class DenoisedBatch:
     """A batch before it is decoded. `latents`: (B, tokens, C · 4); `seconds` so far."""
 
     batch: Batch
-    watch: Watch
+    watch: StepCallback
     latents: Tensor
     seconds: float
 
 
 @dataclass(slots=True)
-class Drawing:
+class DrawCall:
     """What all pictures of one call have in common. `options`: what records say of the backend."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     loras: tuple[Lora, ...]
     options: Mapping[str, Any]
     requests: Sequence[Request]
@@ -80,7 +80,7 @@ class Drawing:
 
     def _watched(
         self, batches: list[Batch], first: int
-    ) -> Iterator[tuple[Batch, Watch]]:
+    ) -> Iterator[tuple[Batch, StepCallback]]:
         self.clock = clock = self.clock or Clock(self.requests)
         total, preview = (
             len(self.requests),
@@ -91,7 +91,7 @@ class Drawing:
             first = indices.stop
             yield (
                 batch,
-                Watch(
+                StepCallback(
                     batch, indices, total, clock, preview, self.progress, self.cancel
                 ),
             )
@@ -101,15 +101,17 @@ class Drawing:
         """Whether latents can be shown as they are: those of FLUX.2 are laid out otherwise."""
         return self.loaded.kind.shifted
 
-    def _at_once(self, batch: Batch, watch: Watch) -> Iterator[Drawn]:
+    def _at_once(self, batch: Batch, watch: StepCallback) -> Iterator[Drawn]:
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
             started = time.perf_counter()
-            call = partial(called, pipeline, batch, watch, self.loaded.prompts, "np")
-            pixels = guarded(pipeline, batch, watch, call)
+            call = partial(
+                call_pipeline, pipeline, batch, watch, self.loaded.prompts, "np"
+            )
+            pixels = run_guarded(pipeline, batch, watch, call)
             seconds = time.perf_counter() - started
             facts = self._facts(pipeline, batch)
-        yield from _pictures(batch, pixels, seconds, facts)
+        yield from _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _pipeline(self, batch: Batch) -> DiffusionPipeline:
         return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
@@ -127,33 +129,37 @@ class Drawing:
         return seconds / len(requests)
 
     def _denoise(
-        self, watched: list[tuple[Batch, Watch]], encoding: float
-    ) -> tuple[list[Denoised], BaseException | None]:
+        self, watched: list[tuple[Batch, StepCallback]], encoding: float
+    ) -> tuple[list[DenoisedBatch], BaseException | None]:
         """All batches, up to one that fails, and why it did."""
-        done: list[Denoised] = []
+        done: list[DenoisedBatch] = []
         with self.loaded.lock:
             pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
-            with staying(pipeline, self.loaded.plan):
+            with keep_on_card(pipeline, self.loaded.plan):
                 for batch, watch in watched:
                     started = time.perf_counter()
-                    call = partial(called, pipeline, batch, watch, prompts, "latent")
+                    call = partial(
+                        call_pipeline, pipeline, batch, watch, prompts, "latent"
+                    )
                     try:
-                        latents = guarded(pipeline, batch, watch, call)
+                        latents = run_guarded(pipeline, batch, watch, call)
                     except BaseException as error:
                         return done, error
                     seconds = time.perf_counter() - started + encoding * len(batch)
-                    done.append(Denoised(batch, watch, latents, seconds))
+                    done.append(DenoisedBatch(batch, watch, latents, seconds))
         return done, None
 
-    def _decoded(self, one: Denoised) -> Iterator[Drawn]:
+    def _decoded(self, one: DenoisedBatch) -> Iterator[Drawn]:
         with self.loaded.lock:
             pipeline = self._pipeline(one.batch)
             started = time.perf_counter()
-            call = partial(decoded, pipeline, self.loaded.kind, one.batch, one.latents)
-            pixels = guarded(pipeline, one.batch, one.watch, call, finishing=True)
+            call = partial(
+                decode_latents, pipeline, self.loaded.kind, one.batch, one.latents
+            )
+            pixels = run_guarded(pipeline, one.batch, one.watch, call, finishing=True)
             seconds = time.perf_counter() - started + one.seconds
             facts = self._facts(pipeline, one.batch)
-        yield from _pictures(one.batch, pixels, seconds, facts)
+        yield from _drawn_of_batch(one.batch, pixels, seconds, facts)
 
     def _facts(self, pipeline: DiffusionPipeline, batch: Batch) -> dict[str, Any]:
         """What a record says of the pipeline, the same for every picture."""
@@ -173,18 +179,18 @@ class Drawing:
         }
 
 
-def _pictures(
+def _drawn_of_batch(
     batch: Batch, pixels: Pixels, seconds: float, facts: Mapping[str, Any]
 ) -> Iterator[Drawn]:
     """A batch's pictures. `pixels`: (B, H, W, 3), 0…1; `seconds` are of the whole batch."""
     latency_ms = round(seconds * 1000 / len(batch))
     for index, request in enumerate(batch):
-        image = _kept_around(to_image(pixels[index], request), request)
+        image = _unchanged_outside_mask(to_image(pixels[index], request), request)
         details = {**facts, "batch_size": len(batch), "batch_index": index}
         yield Drawn(request, image, latency_ms, details)
 
 
-def _kept_around(image: Image, request: Request) -> Image:
+def _unchanged_outside_mask(image: Image, request: Request) -> Image:
     """What the mask leaves black is the init image's own, to the pixel: the VAE changes all a bit.
 
     Grey is a mixture, which softens the border.
@@ -204,7 +210,7 @@ def to_image(pixels: Pixels, request: Request) -> Image:
     import numpy as np
     from PIL import Image
 
-    if not np.isfinite(pixels).all() or pixels.max() <= BLACK:
+    if not np.isfinite(pixels).all() or pixels.max() <= _MAX_BLACK:
         raise BackendError(
             f"the picture of {quoted(request)} came out broken (not numbers, or all black): "
             "try another seed or size, and if all are, fetch the weights again"

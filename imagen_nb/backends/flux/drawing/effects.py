@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-def stored(
+def quantization_arguments(
     row: Model, plan: Plan, folder: Path, without: Sequence[str]
 ) -> dict[str, Any]:
     """Arguments of `from_pretrained` that store the weights as the plan says."""
@@ -23,21 +23,21 @@ def stored(
     parts = [part for part in large if part not in without]
     if plan.quantization == "gguf":
         return (
-            {"transformer": _from_gguf(row, plan, folder)}
+            {"transformer": _load_gguf_transformer(row, plan, folder)}
             if "transformer" in parts
             else {}
         )
-    if plan.quantization not in _CONFIGS or not parts:
+    if plan.quantization not in _QUANTIZATION_CONFIGS or not parts:
         return {}
     from diffusers import PipelineQuantizationConfig
 
-    of_diffusers, of_transformers = _CONFIGS[plan.quantization](plan)
+    of_diffusers, of_transformers = _QUANTIZATION_CONFIGS[plan.quantization](plan)
     kinds = dict(zip(large, (of_diffusers, of_transformers), strict=True))
     mapping = {part: kinds[part] for part in parts}
     return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
 
 
-def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
+def _load_gguf_transformer(row: Model, plan: Plan, folder: Path) -> Any:
     import diffusers
     import torch
     from diffusers import GGUFQuantizationConfig
@@ -57,26 +57,26 @@ def _from_gguf(row: Model, plan: Plan, folder: Path) -> Any:
     )
 
 
-def _int8(plan: Plan) -> tuple[Any, Any]:
+def _int8_configs(plan: Plan) -> tuple[Any, Any]:
     from torchao.quantization import Int8WeightOnlyConfig
 
-    return _torchao(Int8WeightOnlyConfig)
+    return _torchao_configs(Int8WeightOnlyConfig)
 
 
-def _fp8(plan: Plan) -> tuple[Any, Any]:
+def _fp8_configs(plan: Plan) -> tuple[Any, Any]:
     from torchao.quantization import Float8WeightOnlyConfig
 
-    return _torchao(Float8WeightOnlyConfig)
+    return _torchao_configs(Float8WeightOnlyConfig)
 
 
-def _torchao(kind: Callable[[], Any]) -> tuple[Any, Any]:
+def _torchao_configs(kind: Callable[[], Any]) -> tuple[Any, Any]:
     from diffusers import TorchAoConfig as OfDiffusers
     from transformers import TorchAoConfig as OfTransformers
 
     return OfDiffusers(kind()), OfTransformers(kind())
 
 
-def _nf4(plan: Plan) -> tuple[Any, Any]:
+def _nf4_configs(plan: Plan) -> tuple[Any, Any]:
     import torch
     from diffusers import BitsAndBytesConfig as OfDiffusers
     from transformers import BitsAndBytesConfig as OfTransformers
@@ -89,26 +89,26 @@ def _nf4(plan: Plan) -> tuple[Any, Any]:
     return OfDiffusers(**how), OfTransformers(**how)
 
 
-_CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {
-    "int8": _int8,
-    "fp8": _fp8,
-    "nf4": _nf4,
+_QUANTIZATION_CONFIGS: dict[str, Callable[[Plan], tuple[Any, Any]]] = {
+    "int8": _int8_configs,
+    "fp8": _fp8_configs,
+    "nf4": _nf4_configs,
 }
 
 
-def put_into_effect(pipeline: DiffusionPipeline, plan: Plan) -> None:
+def apply_plan(pipeline: DiffusionPipeline, plan: Plan) -> None:
     """All that is done to a loaded pipeline, which may lack its encoders or all but these."""
     import torch
 
     if pipeline.transformer is not None:
-        _for_transformer(pipeline.transformer, plan)
+        _prepare_transformer(pipeline.transformer, plan)
     if pipeline.vae is not None:
-        _for_vae(pipeline.vae, plan)
+        _prepare_vae(pipeline.vae, plan)
     if torch.cuda.is_available():
-        _OFFLOADS[plan.offload](pipeline)
+        _PLACE_ON_CARD[plan.offload](pipeline)
 
 
-def moved_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
+def offload_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
     """For another pipeline of parts that are in place: what belongs to the pipeline itself.
 
     Layers that come to the card in groups know the way by themselves. Untested: no GPU here.
@@ -116,10 +116,10 @@ def moved_again(pipeline: DiffusionPipeline, plan: Plan) -> None:
     import torch
 
     if torch.cuda.is_available() and plan.offload in ("model", "sequential"):
-        _OFFLOADS[plan.offload](pipeline)
+        _PLACE_ON_CARD[plan.offload](pipeline)
 
 
-def _for_transformer(transformer: Any, plan: Plan) -> None:
+def _prepare_transformer(transformer: Any, plan: Plan) -> None:
     import torch
 
     if plan.quantization == "layerwise":
@@ -139,7 +139,7 @@ def _for_transformer(transformer: Any, plan: Plan) -> None:
         transformer.compile_repeated_blocks(fullgraph=not plan.first_block_cache)
 
 
-def _for_vae(vae: Any, plan: Plan) -> None:
+def _prepare_vae(vae: Any, plan: Plan) -> None:
     if plan.vae_slicing:
         vae.enable_slicing()
     if plan.vae_tiling:
@@ -149,7 +149,7 @@ def _for_vae(vae: Any, plan: Plan) -> None:
         vae.tile_latent_min_size //= 2
 
 
-def _by_groups(pipeline: DiffusionPipeline) -> None:
+def _offload_by_groups(pipeline: DiffusionPipeline) -> None:
     import torch
 
     pipeline.enable_group_offload(
@@ -160,9 +160,9 @@ def _by_groups(pipeline: DiffusionPipeline) -> None:
     )
 
 
-_OFFLOADS: dict[str, Callable[[DiffusionPipeline], object]] = {
+_PLACE_ON_CARD: dict[str, Callable[[DiffusionPipeline], object]] = {
     "none": lambda pipeline: pipeline.to("cuda"),
     "model": lambda pipeline: pipeline.enable_model_cpu_offload(),
-    "group": _by_groups,
+    "group": _offload_by_groups,
     "sequential": lambda pipeline: pipeline.enable_sequential_cpu_offload(),
 }

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imagen_nb.backends.flux.drawing.loading import PAINTER, load
+from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.models import Model
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-class Encoders:
+class TextEncoders:
     """A model's text encoders: freed after each use, or waiting in RAM, as the plan says."""
 
     def __init__(self, row: Model, plan: Plan) -> None:
@@ -26,23 +26,23 @@ class Encoders:
 
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
         """Encode the prompts of these requests that are not known, each by itself."""
-        pipeline = self._waiting or load(self._row, self._plan, PAINTER)
-        _to_card(pipeline)
+        pipeline = self._waiting or load_pipeline(self._row, self._plan, PAINTING_PARTS)
+        _move_to_card(pipeline)
         prompts.learn(pipeline, requests)
         if self._plan.text_encoders == "offloaded":
-            self._waiting = _to_ram(pipeline)
+            self._waiting = _move_to_ram(pipeline)
         del pipeline
         free_memory()
 
 
-def _to_card(pipeline: DiffusionPipeline) -> None:
+def _move_to_card(pipeline: DiffusionPipeline) -> None:
     import torch
 
     if torch.cuda.is_available():
         pipeline.to("cuda")
 
 
-def _to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
+def _move_to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
     pipeline.to("cpu")
     return pipeline
 

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imagen_nb.backends.flux.drawing.effects import moved_again
-from imagen_nb.backends.flux.drawing.encoders import Encoders, free_memory
-from imagen_nb.backends.flux.drawing.loading import load, load_vae, load_whole, of_class
-from imagen_nb.backends.flux.drawing.preview import Preview
+from imagen_nb.backends.flux.drawing.effects import offload_again
+from imagen_nb.backends.flux.drawing.encoders import TextEncoders, free_memory
+from imagen_nb.backends.flux.drawing.loading import (
+    load_pipeline,
+    load_vae,
+    load_whole_pipeline,
+    pipeline_of_class,
+)
+from imagen_nb.backends.flux.drawing.preview import LatentPreview
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.loras import Lora, check_goes_with, put
 from imagen_nb.backends.flux.memory.machine import plan_for
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-class Loaded:
+class LoadedModel:
     """One model's pipeline, loaded when it is first needed, with all that belongs to it.
 
     Invariant: pipeline and encoded prompts are used by whoever holds `lock`, a batch at a time;
@@ -37,11 +42,11 @@ class Loaded:
         self.lock = threading.Lock()
         self.prompts = PromptCache()
         self.kind = row.kind
-        self.preview = Preview(functools.partial(load_vae, row))
+        self.preview = LatentPreview(functools.partial(load_vae, row))
         self._row, self._memory = row, memory
         self._smaller: list[Plan] = []  # what is left to fall back to
         self._plan: Plan | None = None
-        self._encoders: Encoders | None = None  # where they are apart
+        self._encoders: TextEncoders | None = None  # where they are apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[Lora, ...] = ()  # in the pipeline
 
@@ -76,11 +81,13 @@ class Loaded:
             plan, row = self.plan, self._row
             apart = row.kind.encoders
             self._pipeline = (
-                load(row, plan, apart) if plan.separate else load_whole(row, plan)
+                load_pipeline(row, plan, apart)
+                if plan.separate
+                else load_whole_pipeline(row, plan)
             )
         if drawer and type(self._pipeline).__name__ != drawer:
-            self._pipeline = of_class(drawer, self._pipeline)
-            moved_again(self._pipeline, self.plan)
+            self._pipeline = pipeline_of_class(drawer, self._pipeline)
+            offload_again(self._pipeline, self.plan)
         if self._loras != loras:
             self._loras = ()
             if not self.plan.separate:
@@ -98,7 +105,7 @@ class Loaded:
             pipeline = self.pipeline(loras)  # first: it may begin with new prompts
             self.prompts.learn(pipeline, requests)
         elif not self.prompts.knows(requests):
-            self._encoders = self._encoders or Encoders(self._row, self.plan)
+            self._encoders = self._encoders or TextEncoders(self._row, self.plan)
             with self._room():
                 self._encoders.learn(self.prompts, requests)
 
@@ -145,21 +152,23 @@ class Loaded:
         free_memory()
 
 
-_lock = threading.Lock()
-_KNOWN: WeakValueDictionary[tuple[str, str, str], Loaded] = WeakValueDictionary()
+_models_lock = threading.Lock()
+_LOADED_MODELS: WeakValueDictionary[tuple[str, str, str], LoadedModel] = (
+    WeakValueDictionary()
+)
 
 
-def loaded(row: Model, memory: Mapping[str, Any]) -> Loaded:
+def shared_model(row: Model, memory: Mapping[str, Any]) -> LoadedModel:
     """A model's own; memory is freed when the last backend that draws with it is gone."""
     key = (row.source, row.cpu_dtype, str(sorted(memory.items())))
-    with _lock:
-        found = _KNOWN.get(key)
+    with _models_lock:
+        found = _LOADED_MODELS.get(key)
         if found is None:
-            found = _KNOWN[key] = Loaded(row, memory)
+            found = _LOADED_MODELS[key] = LoadedModel(row, memory)
         return found
 
 
-def in_memory() -> list[Loaded]:
+def in_memory() -> list[LoadedModel]:
     """All that are loaded. They stay so for as long as somebody holds what this gives."""
-    with _lock:
-        return [*_KNOWN.values()]
+    with _models_lock:
+        return [*_LOADED_MODELS.values()]

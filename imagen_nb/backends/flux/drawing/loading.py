@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.flux.drawing.effects import put_into_effect, stored
+from imagen_nb.backends.flux.drawing.effects import apply_plan, quantization_arguments
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.models import Model
@@ -17,14 +17,14 @@ from imagen_nb.errors import BackendError
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-PAINTER = ("transformer", "vae")
+PAINTING_PARTS = ("transformer", "vae")
 
 
 class CardMemoryError(BackendError):
     """The graphics card's memory was too small; a smaller plan may do."""
 
 
-def whole_folder(row: Model) -> Path:
+def require_weights(row: Model) -> Path:
     """The folder of a row's weights. Raises `BackendError` when it is missing or incomplete."""
     folder = found(row)
     if folder is None or lacking(folder):
@@ -32,13 +32,15 @@ def whole_folder(row: Model) -> Path:
     return folder
 
 
-def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeline:
+def load_pipeline(
+    row: Model, plan: Plan, without: Sequence[str] = ()
+) -> DiffusionPipeline:
     """The pipeline of a row as a plan has it, `without` some of its parts. Never downloads.
 
     Raises `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError` when
     they are too large for the card.
     """
-    folder = whole_folder(row)
+    folder = require_weights(row)
     with quietly():
         import diffusers
         import torch
@@ -51,10 +53,10 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeli
                 dtype=getattr(torch, plan.dtype),
                 local_files_only=True,
                 **dict.fromkeys(without),
-                **stored(row, plan, folder, without),
+                **quantization_arguments(row, plan, folder, without),
             )
             pipeline.set_progress_bar_config(disable=True)
-            put_into_effect(pipeline, plan)
+            apply_plan(pipeline, plan)
         except torch.OutOfMemoryError as error:
             raise CardMemoryError(
                 f"cannot load {row.source}: out of memory of the card"
@@ -71,7 +73,7 @@ def load(row: Model, plan: Plan, without: Sequence[str] = ()) -> DiffusionPipeli
     return pipeline
 
 
-def load_whole(row: Model, plan: Plan) -> DiffusionPipeline:
+def load_whole_pipeline(row: Model, plan: Plan) -> DiffusionPipeline:
     """The pipeline of a row with all its parts.
 
     On a card that holds it all, one half goes there before the other is read: the RAM may be small.
@@ -79,16 +81,19 @@ def load_whole(row: Model, plan: Plan) -> DiffusionPipeline:
     import torch
 
     if plan.offload != "none" or not torch.cuda.is_available():
-        return load(row, plan)
-    painter, encoders = load(row, plan, row.kind.encoders), load(row, plan, PAINTER)
-    return of_class(
+        return load_pipeline(row, plan)
+    painter, encoders = (
+        load_pipeline(row, plan, row.kind.encoders),
+        load_pipeline(row, plan, PAINTING_PARTS),
+    )
+    return pipeline_of_class(
         row.pipeline,
         painter,
         {name: getattr(encoders, name) for name in row.kind.encoders},
     )
 
 
-def of_class(
+def pipeline_of_class(
     name: str, pipeline: DiffusionPipeline, parts: Mapping[str, Any] | None = None
 ) -> DiffusionPipeline:
     """Another pipeline of the same parts, but for those given, and of the same configuration."""
@@ -111,7 +116,7 @@ def load_vae(row: Model) -> Any:
         import torch
 
         return getattr(diffusers, row.kind.vae).from_pretrained(
-            whole_folder(row),
+            require_weights(row),
             subfolder="vae",
             dtype=torch.float32,
             local_files_only=True,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-def generators(batch: Sequence[Request]) -> list[Generator]:
+def make_generators(batch: Sequence[Request]) -> list[Generator]:
     """One fresh generator for each picture; on the CPU, whatever the pictures are drawn on."""
     import torch
 
@@ -30,7 +30,7 @@ def first_latents(
         batch[0].width,
         like.dtype,
         like.device,
-        generators(batch),
+        make_generators(batch),
     )
     noise: Tensor = latents
     return noise

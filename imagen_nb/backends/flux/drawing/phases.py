@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from imagen_nb.backends.flux.drawing.calls import Batch
 from imagen_nb.backends.flux.drawing.loading import CardMemoryError
-from imagen_nb.backends.flux.drawing.prompts import CAPACITY, texts
-from imagen_nb.backends.flux.drawing.watch import Watch
+from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, texts_of
+from imagen_nb.backends.flux.drawing.watch import StepCallback
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.pipelines import Kind
 from imagen_nb.errors import BackendError, Cancelled
@@ -20,24 +20,26 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 T = TypeVar("T")
-MOST = 256  # pictures denoised before the first is decoded: 0.5 MB of latents each at 1024 × 1024
+MAX_PICTURES_PER_PART = 256  # pictures denoised before the first is decoded: 0.5 MB of latents each at 1024 × 1024
 
 
-def batches(requests: Sequence[Request], size: int) -> Iterator[Batch]:
+def batches_of(requests: Sequence[Request], size: int) -> Iterator[Batch]:
     """Consecutive requests that can be denoised together, at most `size` at a time."""
-    for _, alike in itertools.groupby(requests, key=_shape):
+    for _, alike in itertools.groupby(requests, key=_batch_key):
         group = list(alike)
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
-def _shape(request: Request) -> tuple[object, ...]:
+def _batch_key(request: Request) -> tuple[object, ...]:
     return (
         request.width, request.height, request.steps, request.guidance, request.max_sequence_length,
         request.strength, request.true_cfg, request.scheduler, request.init_image, request.mask,
     )  # fmt: skip
 
 
-def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[Batch]]:
+def parts_of(
+    requests: Sequence[Request], plan: Plan, kind: Kind
+) -> Iterator[list[Batch]]:
     """Batches that go through each phase together: one by one, where no weights move between.
 
     One class of pipelines draws all of a part.
@@ -47,10 +49,14 @@ def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[
     """
     part: list[Batch] = []
     prompts: set[tuple[str, int]] = set()
-    for batch in batches(requests, plan.batch):
-        new = {(text, one.max_sequence_length) for one in batch for text in texts(one)}
+    for batch in batches_of(requests, plan.batch):
+        new = {
+            (text, one.max_sequence_length) for one in batch for text in texts_of(one)
+        }
         pictures = sum(map(len, part)) + len(batch)
-        full = len(prompts | new) > CAPACITY or pictures > MOST
+        full = (
+            len(prompts | new) > MAX_CACHED_PROMPTS or pictures > MAX_PICTURES_PER_PART
+        )
         other = bool(part) and kind.drawer(part[0][0]) != kind.drawer(batch[0])
         if part and (full or other or not plan.phased):
             yield part
@@ -62,7 +68,7 @@ def parts(requests: Sequence[Request], plan: Plan, kind: Kind) -> Iterator[list[
 
 
 @contextmanager
-def staying(pipeline: DiffusionPipeline, plan: Plan) -> Iterator[None]:
+def keep_on_card(pipeline: DiffusionPipeline, plan: Plan) -> Iterator[None]:
     """Between the calls of one phase, the weights that it needs stay where they are.
 
     With model offload, the end of each call would send them home to RAM.
@@ -77,10 +83,10 @@ def staying(pipeline: DiffusionPipeline, plan: Plan) -> Iterator[None]:
         del pipeline.maybe_free_model_hooks  # the class's own again
 
 
-def guarded(
+def run_guarded(
     pipeline: DiffusionPipeline,
     batch: Batch,
-    watch: Watch,
+    watch: StepCallback,
     work: Callable[[], T],
     finishing: bool = False,
 ) -> T:
@@ -107,14 +113,14 @@ def guarded(
                 if isinstance(error, torch.OutOfMemoryError)
                 else BackendError
             )
-            raise kind(_failure(batch[0], error)) from error
+            raise kind(_describe_failure(batch[0], error)) from error
         raise error
     except BaseException:
         pipeline.maybe_free_model_hooks()
         raise
 
 
-def _failure(request: Request, error: Exception) -> str:
+def _describe_failure(request: Request, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
     return (
         f"cannot draw {quoted(request)} at {request.width}×{request.height}: {reason}"

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-SAMPLES, SIDE, BLOCKS = (
+_FIT_PICTURES, _FIT_LATENTS_PER_SIDE, _FIT_BLOCKS_PER_SIDE = (
     16,
     8,
     4,
 )  # pictures for the fit, SIDE² latents each, BLOCKS² colours each
-LONGEST = 128  # pixels of the longer side, up to which a small picture is enlarged
+_MAX_ENLARGED_SIDE = (
+    128  # pixels of the longer side, up to which a small picture is enlarged
+)
 
 
-class Preview:
+class LatentPreview:
     """RGB = latents · matrix. The matrix is fitted at the first picture, on the thread that asks.
 
     The fit uses a copy of the VAE and drops it: the drawing thread is not waited for, nor held up.
@@ -37,20 +39,23 @@ class Preview:
         matrix, factor = self._fit()
         rows, columns = height // factor, width // factor
         colours = (
-            _with_one(unpack(packed.float().cpu(), rows, columns)) @ matrix
+            _with_ones(unpack_latents(packed.float().cpu(), rows, columns)) @ matrix
         ).clamp(0, 1)
         pixels: Any = (colours.view(rows, columns, 3) * 255).round().byte().numpy()
-        small, scale = Image.fromarray(pixels), max(1, LONGEST // max(rows, columns))
+        small, scale = (
+            Image.fromarray(pixels),
+            max(1, _MAX_ENLARGED_SIDE // max(rows, columns)),
+        )
         return small.resize((columns * scale, rows * scale), Image.Resampling.BILINEAR)
 
     def _fit(self) -> tuple[Tensor, int]:
         with self._lock:
             if self._fitted is None:
-                self._fitted = fit(self._load_vae())
+                self._fitted = fit_rgb_matrix(self._load_vae())
             return self._fitted
 
 
-def fit(vae: AutoencoderKL) -> tuple[Tensor, int]:
+def fit_rgb_matrix(vae: AutoencoderKL) -> tuple[Tensor, int]:
     """The matrix (channels + 1, 3) nearest to what a VAE decodes, and the VAE's scale factor.
 
     Least squares over pictures of coloured blocks, encoded and decoded again: such latents are like
@@ -62,30 +67,36 @@ def fit(vae: AutoencoderKL) -> tuple[Tensor, int]:
 
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     colours = torch.rand(
-        SAMPLES, 3, BLOCKS, BLOCKS, generator=torch.Generator().manual_seed(0)
+        _FIT_PICTURES,
+        3,
+        _FIT_BLOCKS_PER_SIDE,
+        _FIT_BLOCKS_PER_SIDE,
+        generator=torch.Generator().manual_seed(0),
     )
-    block = SIDE * factor // BLOCKS
+    block = _FIT_LATENTS_PER_SIDE * factor // _FIT_BLOCKS_PER_SIDE
     pictures = colours.repeat_interleave(block, 2).repeat_interleave(block, 3)
     with torch.no_grad():
         latents = vae.encode(pictures * 2 - 1).latent_dist.mode()
         decoded = vae.decode(latents).sample
     scaled = (latents - vae.config.shift_factor) * vae.config.scaling_factor
-    pixels = adaptive_avg_pool2d((decoded / 2 + 0.5).clamp(0, 1), SIDE)
-    return torch.linalg.lstsq(_with_one(_flat(scaled)), _flat(pixels)).solution, factor
+    pixels = adaptive_avg_pool2d((decoded / 2 + 0.5).clamp(0, 1), _FIT_LATENTS_PER_SIDE)
+    return torch.linalg.lstsq(
+        _with_ones(_as_rows(scaled)), _as_rows(pixels)
+    ).solution, factor
 
 
-def unpack(packed: Tensor, rows: int, columns: int) -> Tensor:
+def unpack_latents(packed: Tensor, rows: int, columns: int) -> Tensor:
     """FLUX's 2 × 2 patches (tokens, C·4) -> (rows·columns, C)."""
     patches = packed.view(rows // 2, columns // 2, -1, 2, 2)
     return patches.permute(0, 3, 1, 4, 2).reshape(rows * columns, -1)
 
 
-def _flat(latents: Tensor) -> Tensor:
+def _as_rows(latents: Tensor) -> Tensor:
     """(B, C, H, W) -> (B·H·W, C)."""
     return latents.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _with_one(flat: Tensor) -> Tensor:
+def _with_ones(flat: Tensor) -> Tensor:
     import torch
 
     return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
     _Encoded = dict[str, Tensor]
 
-_Key = tuple[
+_PromptKey = tuple[
     str, int, int
 ]  # prompt, sequence length, threads: what the bits follow from
-_NAMES = (
+_EMBEDDING_NAMES = (
     "prompt_embeds",
     "pooled_prompt_embeds",
 )  # arguments, in the order they are given back
-CAPACITY = 64  # prompts; T5's embeddings of one are 2-4 MB for the large models
+MAX_CACHED_PROMPTS = (
+    64  # prompts; T5's embeddings of one are 2-4 MB for the large models
+)
 
 
 class PromptCache:
@@ -32,7 +34,7 @@ class PromptCache:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[_Key, _Encoded] = OrderedDict()
+        self._known: OrderedDict[_PromptKey, _Encoded] = OrderedDict()
 
     def encoded(
         self, pipeline: DiffusionPipeline, batch: Sequence[Request]
@@ -42,11 +44,13 @@ class PromptCache:
         All requests of a batch have one `max_sequence_length`, L; all are guided away from a
         negative prompt, or none is.
         """
-        keys = _keys(batch)
+        keys = _prompt_keys(batch)
         self._learn(pipeline, keys)
-        found = self._stacked([_key(one.prompt, one) for one in batch])
+        found = self._stacked([_prompt_key(one.prompt, one) for one in batch])
         leading_away = [one for one in batch if one.negative_prompt is not None]
-        if negative := [_key(str(one.negative_prompt), one) for one in leading_away]:
+        if negative := [
+            _prompt_key(str(one.negative_prompt), one) for one in leading_away
+        ]:
             found |= {
                 f"negative_{name}": tensor
                 for name, tensor in self._stacked(negative).items()
@@ -54,7 +58,7 @@ class PromptCache:
         self._forget_oldest(keys)
         return found
 
-    def _stacked(self, keys: Sequence[_Key]) -> _Encoded:
+    def _stacked(self, keys: Sequence[_PromptKey]) -> _Encoded:
         import torch
 
         all_of_them = [self._known[key] for key in keys]
@@ -65,48 +69,50 @@ class PromptCache:
 
     def learn(self, pipeline: DiffusionPipeline, requests: Sequence[Request]) -> None:
         """Encode what is not known; of at most `CAPACITY` prompts, or the first are forgotten."""
-        keys = _keys(requests)
+        keys = _prompt_keys(requests)
         self._learn(pipeline, keys)
         self._forget_oldest(keys)
 
     def knows(self, requests: Sequence[Request]) -> bool:
         """Whether there is nothing to encode for these."""
-        return all(key in self._known for key in _keys(requests))
+        return all(key in self._known for key in _prompt_keys(requests))
 
-    def _learn(self, pipeline: DiffusionPipeline, keys: Sequence[_Key]) -> None:
+    def _learn(self, pipeline: DiffusionPipeline, keys: Sequence[_PromptKey]) -> None:
         for key in keys:
             if key not in self._known:
-                self._known[key] = _encode(pipeline, *key[:2])
+                self._known[key] = _encode_prompt(pipeline, *key[:2])
 
-    def _forget_oldest(self, used: Sequence[_Key]) -> None:
+    def _forget_oldest(self, used: Sequence[_PromptKey]) -> None:
         for key in used:
             self._known.move_to_end(key)
-        while len(self._known) > CAPACITY:
+        while len(self._known) > MAX_CACHED_PROMPTS:
             self._known.popitem(last=False)
 
 
-def texts(request: Request) -> list[str]:
+def texts_of(request: Request) -> list[str]:
     """What of a request is encoded: its prompt, and the negative one if it has one."""
     return [
         text for text in (request.prompt, request.negative_prompt) if text is not None
     ]
 
 
-def _keys(requests: Sequence[Request]) -> list[_Key]:
-    return [_key(text, request) for request in requests for text in texts(request)]
+def _prompt_keys(requests: Sequence[Request]) -> list[_PromptKey]:
+    return [
+        _prompt_key(text, request) for request in requests for text in texts_of(request)
+    ]
 
 
-def _key(text: str, request: Request) -> _Key:
+def _prompt_key(text: str, request: Request) -> _PromptKey:
     import torch
 
     return text, request.max_sequence_length, torch.get_num_threads()
 
 
-def _encode(pipeline: DiffusionPipeline, prompt: str, length: int) -> _Encoded:
+def _encode_prompt(pipeline: DiffusionPipeline, prompt: str, length: int) -> _Encoded:
     """One prompt by itself: among others its last bits would depend on how many they are."""
     import torch
 
     with torch.no_grad(), quietly():
         found = pipeline.encode_prompt(prompt=[prompt], max_sequence_length=length)
     *encoded, _ids = found
-    return {name: one[0] for name, one in zip(_NAMES, encoded, strict=False)}
+    return {name: one[0] for name, one in zip(_EMBEDDING_NAMES, encoded, strict=False)}

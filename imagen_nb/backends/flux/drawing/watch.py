@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Progress, Step
 from imagen_nb.backends.flux.drawing.noise import first_latents
-from imagen_nb.backends.flux.drawing.preview import Preview
+from imagen_nb.backends.flux.drawing.preview import LatentPreview
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def work(request: Request) -> int:
+def work_of(request: Request) -> int:
     """What drawing a request takes, near enough to foresee the time: pixels × steps."""
     return request.width * request.height * request.steps_run
 
@@ -30,7 +30,7 @@ class Clock:
     """Work done and to do over one call of `draw`, from the first batch on."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
-        self.to_do, self.done = sum(map(work, requests)), 0
+        self.to_do, self.done = sum(map(work_of, requests)), 0
         self.started = time.perf_counter()
 
     def seconds_left(self) -> float:
@@ -41,14 +41,14 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Watch:
+class StepCallback:
     """One batch's callback. `indices`: where the batch is in the list of `total` requests."""
 
     batch: Sequence[Request]
     indices: range
     total: int
     clock: Clock
-    preview: Preview | None
+    preview: LatentPreview | None
     progress: Progress | None
     cancel: threading.Event
     before: Callable[[], Tensor] | None = None
@@ -70,7 +70,7 @@ class Watch:
     ) -> dict[str, Any]:
         """FluxPipeline's `callback_on_step_end`; changes nothing of what is drawn."""
         self.stop_if_cancelled()
-        self.clock.done += sum(map(work, self.batch)) // self.batch[0].steps_run
+        self.clock.done += sum(map(work_of, self.batch)) // self.batch[0].steps_run
         if self.progress:
             # A scheduler's step makes new latents and leaves these alone: no copy is needed.
             latents, sigmas = kwargs["latents"].detach(), pipeline.scheduler.sigmas
@@ -78,7 +78,9 @@ class Watch:
             run = (
                 len(sigmas) - 1 - self.batch[0].steps_run
             )  # left out, from an init image on
-            foreseen = partial(denoised, latents, before, sigmas, run + step)
+            foreseen = partial(
+                predict_final_latents, latents, before, sigmas, run + step
+            )
             self.before = lambda: latents
             ended = Step(
                 indices=self.indices,
@@ -117,7 +119,7 @@ class Watch:
         return self.preview.image(latents[place], request.width, request.height)
 
 
-def denoised(
+def predict_final_latents(
     latents: Tensor, before: Callable[[], Tensor], sigmas: Tensor, step: int
 ) -> Tensor:
     """Where the straight line through the last two steps' latents ends when the noise is gone.

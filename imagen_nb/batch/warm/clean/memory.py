@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.flux.drawing.loaded import Loaded
+    from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 
 GROWTH = 2 * 2**30  # bytes above what the kernel weighed after its first notebook
 _WORTH_A_SEARCH = (
@@ -26,7 +26,7 @@ class Memory:
             None  # weight after the first notebook, without models
         )
         self._searched = 0  # weight when all was last searched
-        self._models: list[Loaded] = []
+        self._models: list[LoadedModel] = []
 
     def keep_models(self) -> None:
         """Hold the models that are loaded, before the session that draws with them ends."""
@@ -73,6 +73,6 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _in_memory() -> list[Loaded]:
+def _in_memory() -> list[LoadedModel]:
     loaded = sys.modules.get("imagen_nb.backends.flux.drawing.loaded")
     return loaded.in_memory() if loaded else []
