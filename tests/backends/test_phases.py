@@ -19,7 +19,7 @@ from transformers import T5EncoderModel
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.drawing.loading import load_pipeline
-from imagen_nb.backends.flux.drawing.phases import MAX_PICTURES_PER_PART, parts_of, keep_on_card
+from imagen_nb.backends.flux.drawing.phases import MAX_PICTURES_PER_PART, keep_on_card, parts_of
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS
 from imagen_nb.backends.flux.memory.plan import Plan
 from imagen_nb.backends.flux.pipelines import FLUX_1

@@ -16,8 +16,8 @@ from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.replicate.models import (
     FLUX_DEV_HOSTED,
     FLUX_SCHNELL_HOSTED,
-    PRICES,
     HOSTED_SIZES,
+    PRICES,
 )
 from imagen_nb.config.settings import CostSettings
 from imagen_nb.request.request import resolve

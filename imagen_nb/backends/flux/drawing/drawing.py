@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.backends import Drawn, Progress
 from imagen_nb.backends.flux.drawing.calls import Batch, call_pipeline, decode_latents
 from imagen_nb.backends.flux.drawing.loaded import LoadedModel
-from imagen_nb.backends.flux.drawing.phases import run_guarded, keep_on_card
+from imagen_nb.backends.flux.drawing.phases import keep_on_card, run_guarded
 from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
 from imagen_nb.backends.flux.libraries import versions
 from imagen_nb.backends.flux.loras import Lora
