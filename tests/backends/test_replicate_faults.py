@@ -167,7 +167,19 @@ REFUSALS = {
     "no JSON": (Answer(201, b"<html>"), "the answer is not Replicate's"),
     "other JSON": (Answer(201, {"hello": 1}), "the answer is not Replicate's"),
     "a list": (Answer(201, [1]), "the answer is not Replicate's"),
+    "null": (Answer(201, b"null"), "the answer is not Replicate's"),
+    "an argument of its own": (
+        Answer(201, {"__pydantic_self__": 1}),
+        "the answer is not Replicate's",
+    ),
+    "an id that is no text": (
+        Answer(201, {"id": "\ud800", "status": "starting", "version": "v", "model": "m"}),
+        "the answer is not Replicate's",
+    ),
+    "a redirect": (Answer(302, None, (("Location", "/login"),)), "the answer is not Replicate's"),
     "a list of an error": (Answer(400, [1]), "the answer is not Replicate's"),
+    "null of an error": (Answer(400, b"null"), "the answer is not Replicate's"),
+    "JSON without end": (Answer(201, b"[" * 100_000), "the answer is not Replicate's"),
 }
 FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "unsafe": ({"status": "failed", "error": NSFW}, "safety checker refuses 'a boat'"),
@@ -178,6 +190,10 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "an empty list": ({"output": []}, "gives no picture"),
     "strange output": ({"output": [{"a": 1}]}, "gives no picture"),
     "no address": ({"output": ["ftp://x/y.png"]}, "no address of Replicate's"),
+    "no URL": ({"output": ["http://x:port/y.png"]}, "no address of Replicate's"),
+    "no host": ({"output": ["http://a..b/y.png"]}, "no address of Replicate's"),
+    "no port": ({"output": [f"http://x:{10**21}/y.png"]}, "no address of Replicate's"),
+    "no text": ({"output": ["http://x/\ud800.png"]}, "no address of Replicate's"),
 }
 FILES = {
     "gone": (Answer(404), "HTTP 404"),
@@ -224,6 +240,32 @@ class TestOneLine:
     ) -> None:
         monkeypatch.setattr("imagen_nb.backends.replicate.api._MAX_FILE_BYTES", 1000)
         assert "more than 1000 bytes" in self.refused(backend)
+
+
+class TestFaultsOfThisPackage:
+    """An error that our own code raises is no answer of a server's: it keeps its name."""
+
+    @pytest.mark.parametrize("kind", [AttributeError, TypeError, KeyError, ValueError])
+    @pytest.mark.parametrize(
+        ("function", "what"), [("refuse_throttled", "create"), ("error_of_status", "file")]
+    )
+    def test_it_comes_out_as_it_is(
+        self,
+        kind: type[Exception],
+        function: str,
+        what: str,
+        server: Replicate,
+        backend: ReplicateBackend,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def broken(*given: object) -> None:
+            raise kind("a name that is none")
+
+        monkeypatch.setattr(f"imagen_nb.backends.replicate.api.{function}", broken)
+        server.will(what, Answer(404))
+        with pytest.raises(kind, match="a name that is none") as raised:
+            draw(backend, request_for(backend))
+        assert raised.traceback[-1].name == "broken"
 
 
 def own(error: BaseException) -> TracebackType | None:

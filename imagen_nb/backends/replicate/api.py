@@ -23,7 +23,9 @@ from imagen_nb.backends.replicate.errors import (
     TransientError,
     backend_error_of,
     error_of_status,
+    errors_of_libraries,
     refuse_throttled,
+    require_prediction,
 )
 from imagen_nb.errors import BackendError, Cancelled
 
@@ -115,21 +117,22 @@ class Api:
         from replicate.client import Client
 
         self.token = token
-        # Where a proxy is configured, httpx uses a transport of its own: hence the hook.
-        hooks: Any = {"response": [refuse_throttled]}
         limit = httpx.Timeout(min(_RESPONSE_TIMEOUT_S, timeout))
         # Should this program die, nothing is drawn for long.
         minutes = min(_MAX_PREDICTION_MINUTES, math.ceil(timeout / 60))
         self._transport = _ThrottlingTransport()
+        # Where a proxy is configured, httpx uses its own transport: hence the hooks.
         self._files = httpx.Client(
-            timeout=limit, follow_redirects=True, event_hooks=hooks
+            timeout=limit,
+            follow_redirects=True,
+            event_hooks={"response": [refuse_throttled]},
         )
         self._client = Client(
             token.get_secret_value(),
             base_url=base_url,
             timeout=limit,
             transport=self._transport,
-            event_hooks=hooks,
+            event_hooks={"response": [refuse_throttled, require_prediction]},
             headers={"Cancel-After": f"{minutes}m"},
         )
 
@@ -210,15 +213,10 @@ class Api:
         return reply
 
     def _ask(self, request: Callable[[], T]) -> T:
-        """Send a request once. Raise `BackendError` for every error of its libraries."""
-        from replicate.exceptions import ReplicateException
-
+        """Send a request once. Raise `BackendError` for errors of its libraries."""
         try:
             return request()
-        except (
-            *(httpx.HTTPError, httpx.InvalidURL, ReplicateException),
-            *(ValueError, KeyError, TypeError, AttributeError),  # not Replicate's JSON
-        ) as error:
+        except errors_of_libraries() as error:
             raise backend_error_of(error, self.token) from None
 
 

@@ -178,7 +178,7 @@ def _draw_in_order(
 
 
 def _result_of_job(job: Future[Drawn] | None, cancel: Event) -> Drawn:
-    """Return the job's picture; it was paid, so a cancel does not discard a finished one.
+    """Return the job's picture; a finished one is paid, so a cancel does not lose it.
 
     Raise `Cancelled` if it is not finished when `cancel` is set, or there is no job.
     """
@@ -210,7 +210,7 @@ def _output_url(prediction: Prediction, request: Request) -> str:
 
 
 def _decode_image(data: bytes, request: Request) -> Image:
-    """Return a file's RGB picture. Raise `BackendError` if it is broken or all black."""
+    """Return a file's RGB picture. Raise `BackendError` if it is broken or black."""
     from PIL import Image
 
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -235,7 +235,7 @@ def _decode_image(data: bytes, request: Request) -> Image:
 
 
 def _with_size_of(image: Image, request: Request) -> Request:
-    """Return the request with the picture's size, which the record must not differ from."""
+    """Return the request with the size of the picture: so it is recorded."""
     return replace(request, width=image.width, height=image.height)
 
 

@@ -1,4 +1,4 @@
-"""What Replicate's replies mean: a transient error to try again, or one line for the user.
+"""What Replicate's replies mean: a transient error, or one line for the user.
 
 Messages quote what the server says, never the token.
 """
@@ -28,6 +28,14 @@ NO_TOKEN = (
 )
 NO_LIBRARY = (
     'hosted FLUX needs the replicate library: pip install "imagen_nb[replicate]"'
+)
+_ADDRESS_ERRORS = (
+    *(httpx.UnsupportedProtocol, httpx.InvalidURL),
+    *(UnicodeError, OverflowError),  # of the socket module, for hosts and ports
+)
+_NO_ADDRESS = "no address of Replicate's: check REPLICATE_BASE_URL"
+_STRANGE_REPLY = (
+    "the answer is not Replicate's: check the network and REPLICATE_BASE_URL"
 )
 _MAX_REPLY_CHARS = 200
 _RESET_SECONDS = re.compile(r"resets in ~?(\d+)\s?s")
@@ -65,8 +73,8 @@ class TransientError(BackendError):
 def refuse_throttled(response: httpx.Response) -> None:
     """Raise `Busy` for HTTP 429 and 5xx: a response hook of httpx.
 
-    Unlike `refuse_busy`, it also looks for the time to wait in the body, where Replicate
-    writes it when there is no Retry-After header.
+    Unlike `refuse_busy`, it also looks for the time to wait in the body, where
+    Replicate writes it when there is no Retry-After header.
     """
     try:
         refuse_busy(response)
@@ -79,19 +87,44 @@ def refuse_throttled(response: httpx.Response) -> None:
         raise
 
 
+def require_prediction(response: httpx.Response) -> None:
+    """Raise `BackendError` for a body that is none of Replicate's: a response hook.
+
+    The library parses the body in the same way, but with everything else in between:
+    around all that, an error of this package's own code would pass for a bad answer.
+    """
+    from replicate.exceptions import ReplicateError
+    from replicate.prediction import Prediction
+
+    response.read()
+    try:
+        if response.is_error:
+            ReplicateError.from_response(response)
+        else:
+            prediction = Prediction(**response.json())
+            f"{prediction.id} {prediction.version}".encode()  # for URLs and records
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        raise BackendError(_STRANGE_REPLY) from None
+
+
+def errors_of_libraries() -> tuple[type[Exception], ...]:
+    """Return the errors that httpx and the replicate library raise for a request."""
+    from replicate.exceptions import ReplicateException
+
+    return (httpx.HTTPError, ReplicateException, *_ADDRESS_ERRORS)
+
+
 def backend_error_of(error: Exception, token: SecretStr) -> BackendError:
-    """Return what an error of httpx, the replicate library or their parsers means.
+    """Return what one of `errors_of_libraries` means.
 
     A `TransientError` if it is worth another attempt.
     """
     from replicate.exceptions import ReplicateError
 
-    if isinstance(error, BackendError):
-        return error
     if isinstance(error, Busy):
         return _throttling_error(error.status, error.retry_after)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return BackendError("no address of Replicate's: check REPLICATE_BASE_URL")
+    if isinstance(error, _ADDRESS_ERRORS):
+        return BackendError(_NO_ADDRESS)
     if isinstance(error, httpx.HTTPError):
         reason = describe_reply(error, token) or type(error).__name__
         return TransientError(
@@ -100,9 +133,7 @@ def backend_error_of(error: Exception, token: SecretStr) -> BackendError:
         )
     if isinstance(error, ReplicateError):
         return error_of_status(error.status or 0, error.detail or error.title, token)
-    return BackendError(
-        "the answer is not Replicate's: check the network and REPLICATE_BASE_URL"
-    )
+    return BackendError(_STRANGE_REPLY)
 
 
 def error_of_status(status: int, reply: Any, token: SecretStr) -> BackendError:

@@ -119,5 +119,5 @@ PRICES = (  # the setting cost.prices wins over these
 
 
 def price_of(backend: str) -> float:
-    """Return the US dollars for one picture. Raise `KeyError` for an unknown backend."""
+    """Return US dollars for one picture. Raise `KeyError` for an unknown backend."""
     return {price.backend: price.usd for price in PRICES}[backend]
