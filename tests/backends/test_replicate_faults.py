@@ -302,6 +302,47 @@ class TestToken:
             draw(backend, request_for(backend))
         assert TOKEN not in self.spoken(raised.value, backend)
 
+    @pytest.mark.parametrize("kind", [RuntimeError, AssertionError, TypeError, Exception])
+    @pytest.mark.parametrize("said", [f"bad header: Bearer {TOKEN}", repr(f"{TOKEN}".encode())])
+    def test_in_no_error_that_the_client_does_not_document(
+        self,
+        kind: type[Exception],
+        said: str,
+        backend: ReplicateBackend,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def broken(transport: object, request: httpx.Request) -> httpx.Response:
+            raise kind(said)
+
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", broken)
+        with pytest.raises(BackendError, match=rf"client failed \({kind.__name__}: .*…") as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
+    def test_in_no_cause_of_such_an_error(
+        self, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(transport: object, request: httpx.Request) -> httpx.Response:
+            raise RuntimeError("cannot send") from ValueError(f"Bearer {TOKEN}")
+
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", broken)
+        with pytest.raises(BackendError, match=r"client failed \(RuntimeError: cannot") as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
+    def test_in_no_error_of_making_the_client(
+        self, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(token: str, **options: object) -> None:
+            raise RuntimeError(f"no token: {token}")
+
+        monkeypatch.setattr("replicate.client.Client", broken)
+        with pytest.raises(
+            BackendError, match=r"client failed \(RuntimeError: no token: …"
+        ) as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
     def test_in_no_failure(self, server: Replicate, backend: ReplicateBackend) -> None:
         server.ending = lambda prediction: {"status": "failed", "error": f"bad {TOKEN}"}
         with pytest.raises(BackendError, match=r"bad …$"):

@@ -22,8 +22,10 @@ from tenacity import (
 from imagen_nb.backends.replicate.errors import (
     TransientError,
     backend_error_of,
+    error_of_client,
     error_of_status,
     errors_of_libraries,
+    quotes_token,
     refuse_throttled,
     require_prediction,
 )
@@ -127,13 +129,15 @@ class Api:
             follow_redirects=True,
             event_hooks={"response": [refuse_throttled]},
         )
-        self._client = Client(
-            token.get_secret_value(),
-            base_url=base_url,
-            timeout=limit,
-            transport=self._transport,
-            event_hooks={"response": [refuse_throttled, require_prediction]},
-            headers={"Cancel-After": f"{minutes}m"},
+        self._client = self._ask(
+            lambda: Client(
+                token.get_secret_value(),
+                base_url=base_url,
+                timeout=limit,
+                transport=self._transport,
+                event_hooks={"response": [refuse_throttled, require_prediction]},
+                headers={"Cancel-After": f"{minutes}m"},
+            )
         )
 
     def close(self) -> None:
@@ -213,11 +217,19 @@ class Api:
         return reply
 
     def _ask(self, request: Callable[[], T]) -> T:
-        """Send a request once. Raise `BackendError` for errors of its libraries."""
+        """Send a request once. Raise `BackendError` for errors of its libraries.
+
+        Any other error is a fault of a program: it passes as it is, unless it quotes
+        the token.
+        """
         try:
             return request()
         except errors_of_libraries() as error:
             raise backend_error_of(error, self.token) from None
+        except Exception as error:
+            if not quotes_token(error, self.token):
+                raise
+            raise error_of_client(error, self.token) from None
 
 
 class _ThrottlingTransport(httpx.HTTPTransport):

@@ -6,6 +6,7 @@ Messages quote what the server says, never the token.
 from __future__ import annotations
 
 import re
+from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -134,6 +135,20 @@ def backend_error_of(error: Exception, token: SecretStr) -> BackendError:
     if isinstance(error, ReplicateError):
         return error_of_status(error.status or 0, error.detail or error.title, token)
     return BackendError(_STRANGE_REPLY)
+
+
+def quotes_token(error: Exception, token: SecretStr) -> bool:
+    """Whether the token is anywhere in what Python prints of an error and its causes."""
+    text = "".join(TracebackException.from_exception(error).format())
+    return scrubbed(text, [token]) != text
+
+
+def error_of_client(error: Exception, token: SecretStr) -> BackendError:
+    """Return an error that is none of `errors_of_libraries`, without the token."""
+    reason = f"{type(error).__name__}: {describe_reply(error, token)}"
+    return BackendError(
+        f"Replicate's client failed ({reason}): check the token ({TOKENS_URL})"
+    )
 
 
 def error_of_status(status: int, reply: Any, token: SecretStr) -> BackendError:
