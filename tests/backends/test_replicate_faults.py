@@ -23,7 +23,7 @@ from PIL import Image
 
 from imagen_nb.backends.replicate.backend import ReplicateBackend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED
-from imagen_nb.errors import BackendError, Cancelled
+from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.backend_calls import draw, request_for
@@ -356,6 +356,31 @@ class TestToken:
         assert TOKEN not in self.spoken(raised.value, backend)
         assert server.heard == []
 
+    @pytest.mark.parametrize("control", ["\n", "\x07", "\0", "\x85"])
+    def test_not_when_a_control_character_is_in_the_backends_mapping(
+        self, control: str, server: Replicate, studio_at: Callable[..., Studio]
+    ) -> None:
+        mapping = {"type": "flux-dev-replicate", "api_token": f"{TOKEN}{control}x"}
+        studio = studio_at(server, backend=mapping)
+        with pytest.raises(BackendError, match="letters that none has: copy it from") as raised:
+            studio.generate("a boat")
+        shown = repr(studio) + repr(studio.settings) + str([*studio.settings.shown()])
+        assert TOKEN not in self.spoken(raised.value, studio) + shown
+        assert server.heard == []
+
+    @pytest.mark.parametrize("control", ["\n", "\x07", "\0", "\x85"])
+    def test_a_control_character_in_it_is_said_before_anything_is_drawn(self, control: str) -> None:
+        state = ReplicateBackend(FLUX_DEV_HOSTED, f"{TOKEN}{control}x").availability()
+        assert not state.available
+        assert "letters that none has: copy it from https" in state.reason
+        assert TOKEN not in state.reason
+
+    @pytest.mark.parametrize("token", [[TOKEN], {"a": TOKEN}, 12, True])
+    def test_what_is_no_text_is_refused(self, token: Any) -> None:
+        with pytest.raises(UsageError, match="api_token is text") as raised:
+            ReplicateBackend(FLUX_DEV_HOSTED, token)
+        assert TOKEN not in str(raised.value)
+
     def test_spaces_around_it_are_not_part_of_it(self, server: Replicate) -> None:
         backend = ReplicateBackend(FLUX_DEV_HOSTED, f" {TOKEN}\n", base_url=server.url, pace=QUICK)
         assert len(draw(backend, request_for(backend))) == 1
@@ -381,14 +406,19 @@ class TestToken:
         assert len(written) >= 3  # picture, sidecar, catalog
         assert all(TOKEN.encode() not in one for one in written)
         assert TOKEN not in shown
+
+
+class TestStudio:
+    def test_the_sidecar_says_what_drew_and_what_it_cost(
+        self, server: Replicate, studio_at: Callable[..., Studio]
+    ) -> None:
+        picture = studio_at(server).generate("a boat", seed=5, width=512, height=512)
         record = Record.from_sidecar(picture.sidecar_path.read_text())
         assert record.backend == "flux-dev-replicate"
         assert record.options == {"go_fast": False}
         assert record.versions["prediction"] == "p0"
         assert record.cost_usd_estimate == 0.025
 
-
-class TestStudio:
     def test_the_price_may_be_configured(
         self, server: Replicate, studio_at: Callable[..., Studio]
     ) -> None:

@@ -24,6 +24,7 @@ from imagen_nb.backends.replicate.api import Api, Deadline, Pace
 from imagen_nb.backends.replicate.errors import (
     NO_LIBRARY,
     NO_TOKEN,
+    STRANGE_TOKEN,
     TOKENS_URL,
     error_of_prediction,
 )
@@ -90,8 +91,8 @@ class ReplicateBackend:
 
         `timeout`: seconds for one picture. `go_fast`: draw with 8 bits a weight, which
         is faster and gives other pixels each time. `base_url`: $REPLICATE_BASE_URL by
-        default, or Replicate's own address. Raise `UsageError` for a timeout or go_fast
-        that cannot be.
+        default, or Replicate's own address. Raise `UsageError` for an option of the
+        wrong type, or a timeout that is not more than 0.
         """
         if not isinstance(go_fast, bool):
             raise UsageError("go_fast is true or false")
@@ -108,11 +109,8 @@ class ReplicateBackend:
 
     def availability(self) -> Availability:
         """Say whether the library and a token are there; the token is not tried."""
-        if find_spec("replicate") is None:
-            return Availability(False, NO_LIBRARY)
-        if _token_in_force(self._api_token) is None:
-            return Availability(False, NO_TOKEN)
-        return Availability(True)
+        lacking = _describe_lacking(_token_in_force(self._api_token))
+        return Availability(not lacking, lacking)
 
     def cost_usd(self, request: Request) -> float:
         """Return the price of one picture: the same for all sizes and steps."""
@@ -127,10 +125,10 @@ class ReplicateBackend:
         """
         # All inputs are made first: a request that is refused must cost nothing.
         orders = [(one, model_inputs(self.row, one, self._go_fast)) for one in requests]
-        state = self.availability()
-        if not state.available:
-            raise BackendError(f"{self.name}: {state.reason}")
-        token = _validated_token(_token_in_force(self._api_token))
+        token = _token_in_force(self._api_token)
+        lacking = _describe_lacking(token)
+        if lacking or token is None:
+            raise BackendError(f"{self.name}: {lacking}")
         api = Api(token, self._base_url, self._timeout)
         abandoned, clock = Event(), Clock(requests)
         pool = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="imagen-replicate")
@@ -257,8 +255,15 @@ def _validated_timeout(timeout: float | None) -> float:
 
 
 def _secret_of(text: SecretStr | str | None) -> SecretStr | None:
-    """Return the text in a form that does not print; None if it is blank."""
-    plain = text.get_secret_value() if isinstance(text, SecretStr) else str(text or "")
+    """Return the text in a form that does not print; None if it is blank.
+
+    Raise `UsageError` for what is no text.
+    """
+    if text is None:
+        return None
+    plain = text.get_secret_value() if isinstance(text, SecretStr) else text
+    if not isinstance(plain, str):  # a list or number of a configuration file
+        raise UsageError(f"api_token is text: copy it from {TOKENS_URL}")
     return SecretStr(plain.strip()) if plain.strip() else None
 
 
@@ -266,18 +271,16 @@ def _token_in_force(api_token: SecretStr | None) -> SecretStr | None:
     return api_token or _secret_of(os.environ.get("REPLICATE_API_TOKEN"))
 
 
-def _validated_token(token: SecretStr | None) -> SecretStr:
-    """Return the token. Raise `BackendError` for one that no header can hold.
-
-    httpx would quote all of it.
-    """
-    if token is None or not _is_header_value(token):
-        raise BackendError(
-            f"the Replicate token has letters that none has: copy it from {TOKENS_URL}"
-        )
-    return token
+def _describe_lacking(token: SecretStr | None) -> str:
+    """Return what keeps this machine from drawing, and the remedy; "" if nothing."""
+    if find_spec("replicate") is None:
+        return NO_LIBRARY
+    if token is None:
+        return NO_TOKEN
+    return "" if _is_header_value(token) else STRANGE_TOKEN
 
 
 def _is_header_value(token: SecretStr) -> bool:
+    """Whether a header can hold the token: of another, httpx would quote it all."""
     text = token.get_secret_value()
     return text.isascii() and text.isprintable() and " " not in text

@@ -27,6 +27,9 @@ NO_TOKEN = (
     "no Replicate token: set REPLICATE_API_TOKEN, or replicate.api_token "
     f"(from {TOKENS_URL})"
 )
+STRANGE_TOKEN = (
+    f"the Replicate token has letters that none has: copy it from {TOKENS_URL}"
+)
 NO_LIBRARY = (
     'hosted FLUX needs the replicate library: pip install "imagen_nb[replicate]"'
 )
@@ -138,7 +141,7 @@ def backend_error_of(error: Exception, token: SecretStr) -> BackendError:
 
 
 def quotes_token(error: Exception, token: SecretStr) -> bool:
-    """Whether the token is anywhere in what Python prints of an error and its causes."""
+    """Whether the token is in what Python prints of an error and its causes."""
     text = "".join(TracebackException.from_exception(error).format())
     return scrubbed(text, [token]) != text
 
