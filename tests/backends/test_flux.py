@@ -225,9 +225,9 @@ class TestProgress:
         steps: list[Step] = []
         requests = [request_for(schnell_like, seed=seed, steps=3) for seed in range(10)]
         draw(schnell_like, *requests, progress=steps.append)
-        told = [(step.indices, step.step, step.steps, step.total) for step in steps]
+        reported = [(step.indices, step.step, step.steps, step.total) for step in steps]
         first, second = range(8), range(8, 10)
-        assert told == [(batch, n, 3, 10) for batch in (first, second) for n in (1, 2, 3)]
+        assert reported == [(batch, n, 3, 10) for batch in (first, second) for n in (1, 2, 3)]
 
     def test_the_time_left_comes_down_to_none(self, schnell_like: FluxBackend) -> None:
         steps: list[Step] = []

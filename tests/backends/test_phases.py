@@ -35,6 +35,20 @@ def letters(number: int) -> str:
     return "boat " + "".join(chr(97 + int(digit)) for digit in str(number))
 
 
+def bare_request(prompt: str, seed: int, width: int = 64) -> Request:
+    """A request of no backend in particular."""
+    return Request(
+        prompt=prompt,
+        seed=seed,
+        steps=1,
+        width=width,
+        height=64,
+        guidance=0.0,
+        max_sequence_length=16,
+        tags=(),
+    )
+
+
 def made(folder: Path, batch: int, **memory: Any) -> FluxBackend:
     return custom(str(folder), memory={"batch": batch, **memory})
 
@@ -124,15 +138,13 @@ class TestPhases:
         backend, steps = made(schnell_folder, 2, **APART), list[Step]()
         requests = [request_for(backend, letters(n), steps=2) for n in range(4)]
         draw(backend, *requests, progress=steps.append)
-        told = [(step.indices, step.step, step.total) for step in steps]
-        assert told == [(range(first, first + 2), n, 4) for first in (0, 2) for n in (1, 2)]
+        reported = [(step.indices, step.step, step.total) for step in steps]
+        assert reported == [(range(first, first + 2), n, 4) for first in (0, 2) for n in (1, 2)]
         assert steps[-1].seconds_left == 0
 
     def test_the_latency_has_a_share_of_every_phase(self, schnell_folder: Path) -> None:
-        found = draw(
-            (backend := made(schnell_folder, 1, **APART)),
-            *(request_for(backend, letters(n)) for n in range(2)),
-        )
+        backend = made(schnell_folder, 1, **APART)
+        found = draw(backend, *(request_for(backend, letters(n)) for n in range(2)))
         assert all(0 < one.latency_ms < 60_000 for one in found)
 
 
@@ -177,13 +189,10 @@ class TestBounds:
         self, counts: list[int], batch: int, prompts: int
     ) -> None:
         requests = [
-            Request(
-                prompt=f"{n % prompts}", seed=n, steps=1, width=64 * (1 + side), height=64,
-                guidance=0.0, max_sequence_length=16, tags=(),
-            )
+            bare_request(f"{n % prompts}", n, width=64 * (1 + side))
             for side, count in enumerate(counts)
             for n in range(count)
-        ]  # fmt: skip
+        ]
         plan = MemoryPlan(text_encoders="freed", batch=batch)
         found = list(parts_of(requests, plan, FLUX_1))
         assert [one for part in found for group in part for one in group] == requests
@@ -194,13 +203,7 @@ class TestBounds:
             assert all(len(group) <= batch for group in part)
 
     def test_where_no_weights_move_a_part_is_one_batch(self) -> None:
-        requests = [
-            Request(
-                prompt="a", seed=n, steps=1, width=64, height=64, guidance=0.0,
-                max_sequence_length=16, tags=(),
-            )
-            for n in range(5)
-        ]  # fmt: skip
+        requests = [bare_request("a", n) for n in range(5)]
         assert [len(part) for part in parts_of(requests, MemoryPlan(batch=2), FLUX_1)] == [1, 1, 1]
 
 
@@ -266,15 +269,17 @@ def test_pixels_are_the_pipelines_own(schnell_folder: Path) -> None:
     requests = [request_for(backend, "a boat", seed=seed, width=40) for seed in (1, 2)]
     bare = load_pipeline(backend.row, MemoryPlan(dtype="float32"))
     expected = bare(
-        ["a boat"] * 2, width=40, height=32, num_inference_steps=2, guidance_scale=0.0,
+        ["a boat"] * 2,
+        width=40,
+        height=32,
+        num_inference_steps=2,
+        guidance_scale=0.0,
         max_sequence_length=requests[0].max_sequence_length,
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)],
-    ).images  # fmt: skip
+    ).images
     found = draw(backend, *requests)
-    assert (
-        max(
-            int(np.abs(np.asarray(one.image).astype(int) - np.asarray(other).astype(int)).max())
-            for one, other in zip(found, expected, strict=True)
-        )
-        <= 1
-    )  # the prompts were encoded together there
+    differences = [
+        np.abs(np.asarray(one.image).astype(int) - np.asarray(other).astype(int)).max()
+        for one, other in zip(found, expected, strict=True)
+    ]
+    assert max(differences) <= 1  # the prompts were encoded together there

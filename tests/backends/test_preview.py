@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,8 @@ def test_on_a_straight_path_the_picture_is_foreseen_at_once() -> None:
     sigmas = torch.tensor([1.0, 0.75, 0.5, 0.0])
     path = [(1 - sigma) * picture + sigma * noise for sigma in sigmas]
     for step in range(3):
-        foreseen = predict_final_latents(path[step + 1], lambda step=step: path[step], sigmas, step)  # type: ignore[misc]
+        before = partial(path.__getitem__, step)
+        foreseen = predict_final_latents(path[step + 1], before, sigmas, step)
         assert torch.allclose(foreseen, picture, atol=1e-5)
 
 

@@ -28,7 +28,7 @@ from tests.fixtures.replicate_server import (
     Running,
     backend_at,
     drawn,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ class TestWhatIsAskedFor:
     def test_dev_is_asked_in_its_own_words(
         self, server: Replicate, backend: ReplicateBackend
     ) -> None:
-        wanted = {"seed": 11, "steps": 28, "guidance": 3.5, "width": 672, "height": 384}
-        draw(backend, request_for(backend, "a boat", **wanted))
+        requested = {"seed": 11, "steps": 28, "guidance": 3.5, "width": 672, "height": 384}
+        draw(backend, request_for(backend, "a boat", **requested))
         (order,) = server.asked("create")
         assert order.path == "/v1/models/black-forest-labs/flux-dev/predictions"
         assert order.body == {

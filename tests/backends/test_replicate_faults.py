@@ -23,7 +23,7 @@ from PIL import Image
 
 from imagen_nb.backends.replicate.backend import ReplicateBackend
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED
-from imagen_nb.errors import BackendError, Cancelled
+from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.backend_calls import draw, request_for
@@ -167,7 +167,19 @@ REFUSALS = {
     "no JSON": (Answer(201, b"<html>"), "the answer is not Replicate's"),
     "other JSON": (Answer(201, {"hello": 1}), "the answer is not Replicate's"),
     "a list": (Answer(201, [1]), "the answer is not Replicate's"),
+    "null": (Answer(201, b"null"), "the answer is not Replicate's"),
+    "an argument of its own": (
+        Answer(201, {"__pydantic_self__": 1}),
+        "the answer is not Replicate's",
+    ),
+    "an id that is no text": (
+        Answer(201, {"id": "\ud800", "status": "starting", "version": "v", "model": "m"}),
+        "the answer is not Replicate's",
+    ),
+    "a redirect": (Answer(302, None, (("Location", "/login"),)), "the answer is not Replicate's"),
     "a list of an error": (Answer(400, [1]), "the answer is not Replicate's"),
+    "null of an error": (Answer(400, b"null"), "the answer is not Replicate's"),
+    "JSON without end": (Answer(201, b"[" * 100_000), "the answer is not Replicate's"),
 }
 FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "unsafe": ({"status": "failed", "error": NSFW}, "safety checker refuses 'a boat'"),
@@ -178,6 +190,10 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "an empty list": ({"output": []}, "gives no picture"),
     "strange output": ({"output": [{"a": 1}]}, "gives no picture"),
     "no address": ({"output": ["ftp://x/y.png"]}, "no address of Replicate's"),
+    "no URL": ({"output": ["http://x:port/y.png"]}, "no address of Replicate's"),
+    "no host": ({"output": ["http://a..b/y.png"]}, "no address of Replicate's"),
+    "no port": ({"output": [f"http://x:{10**21}/y.png"]}, "no address of Replicate's"),
+    "no text": ({"output": ["http://x/\ud800.png"]}, "no address of Replicate's"),
 }
 FILES = {
     "gone": (Answer(404), "HTTP 404"),
@@ -226,6 +242,32 @@ class TestOneLine:
         assert "more than 1000 bytes" in self.refused(backend)
 
 
+class TestFaultsOfThisPackage:
+    """An error that our own code raises is no answer of a server's: it keeps its name."""
+
+    @pytest.mark.parametrize("kind", [AttributeError, TypeError, KeyError, ValueError])
+    @pytest.mark.parametrize(
+        ("function", "what"), [("refuse_throttled", "create"), ("error_of_status", "file")]
+    )
+    def test_it_comes_out_as_it_is(
+        self,
+        kind: type[Exception],
+        function: str,
+        what: str,
+        server: Replicate,
+        backend: ReplicateBackend,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def broken(*given: object) -> None:
+            raise kind("a name that is none")
+
+        monkeypatch.setattr(f"imagen_nb.backends.replicate.api.{function}", broken)
+        server.will(what, Answer(404))
+        with pytest.raises(kind, match="a name that is none") as raised:
+            draw(backend, request_for(backend))
+        assert raised.traceback[-1].name == "broken"
+
+
 def own(error: BaseException) -> TracebackType | None:
     """Where it came from, without the frames of this test, which know the token."""
     frame = error.__traceback__
@@ -260,6 +302,47 @@ class TestToken:
             draw(backend, request_for(backend))
         assert TOKEN not in self.spoken(raised.value, backend)
 
+    @pytest.mark.parametrize("kind", [RuntimeError, AssertionError, TypeError, Exception])
+    @pytest.mark.parametrize("said", [f"bad header: Bearer {TOKEN}", repr(f"{TOKEN}".encode())])
+    def test_in_no_error_that_the_client_does_not_document(
+        self,
+        kind: type[Exception],
+        said: str,
+        backend: ReplicateBackend,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def broken(transport: object, request: httpx.Request) -> httpx.Response:
+            raise kind(said)
+
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", broken)
+        with pytest.raises(BackendError, match=rf"client failed \({kind.__name__}: .*…") as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
+    def test_in_no_cause_of_such_an_error(
+        self, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(transport: object, request: httpx.Request) -> httpx.Response:
+            raise RuntimeError("cannot send") from ValueError(f"Bearer {TOKEN}")
+
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", broken)
+        with pytest.raises(BackendError, match=r"client failed \(RuntimeError: cannot") as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
+    def test_in_no_error_of_making_the_client(
+        self, backend: ReplicateBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(token: str, **options: object) -> None:
+            raise RuntimeError(f"no token: {token}")
+
+        monkeypatch.setattr("replicate.client.Client", broken)
+        with pytest.raises(
+            BackendError, match=r"client failed \(RuntimeError: no token: …"
+        ) as raised:
+            draw(backend, request_for(backend))
+        assert TOKEN not in self.spoken(raised.value, backend)
+
     def test_in_no_failure(self, server: Replicate, backend: ReplicateBackend) -> None:
         server.ending = lambda prediction: {"status": "failed", "error": f"bad {TOKEN}"}
         with pytest.raises(BackendError, match=r"bad …$"):
@@ -272,6 +355,31 @@ class TestToken:
             draw(backend, request_for(backend))
         assert TOKEN not in self.spoken(raised.value, backend)
         assert server.heard == []
+
+    @pytest.mark.parametrize("control", ["\n", "\x07", "\0", "\x85"])
+    def test_not_when_a_control_character_is_in_the_backends_mapping(
+        self, control: str, server: Replicate, studio_at: Callable[..., Studio]
+    ) -> None:
+        mapping = {"type": "flux-dev-replicate", "api_token": f"{TOKEN}{control}x"}
+        studio = studio_at(server, backend=mapping)
+        with pytest.raises(BackendError, match="letters that none has: copy it from") as raised:
+            studio.generate("a boat")
+        shown = repr(studio) + repr(studio.settings) + str([*studio.settings.shown()])
+        assert TOKEN not in self.spoken(raised.value, studio) + shown
+        assert server.heard == []
+
+    @pytest.mark.parametrize("control", ["\n", "\x07", "\0", "\x85"])
+    def test_a_control_character_in_it_is_said_before_anything_is_drawn(self, control: str) -> None:
+        state = ReplicateBackend(FLUX_DEV_HOSTED, f"{TOKEN}{control}x").availability()
+        assert not state.available
+        assert "letters that none has: copy it from https" in state.reason
+        assert TOKEN not in state.reason
+
+    @pytest.mark.parametrize("token", [[TOKEN], {"a": TOKEN}, 12, True])
+    def test_what_is_no_text_is_refused(self, token: Any) -> None:
+        with pytest.raises(UsageError, match="api_token is text") as raised:
+            ReplicateBackend(FLUX_DEV_HOSTED, token)
+        assert TOKEN not in str(raised.value)
 
     def test_spaces_around_it_are_not_part_of_it(self, server: Replicate) -> None:
         backend = ReplicateBackend(FLUX_DEV_HOSTED, f" {TOKEN}\n", base_url=server.url, pace=QUICK)
@@ -298,14 +406,19 @@ class TestToken:
         assert len(written) >= 3  # picture, sidecar, catalog
         assert all(TOKEN.encode() not in one for one in written)
         assert TOKEN not in shown
+
+
+class TestStudio:
+    def test_the_sidecar_says_what_drew_and_what_it_cost(
+        self, server: Replicate, studio_at: Callable[..., Studio]
+    ) -> None:
+        picture = studio_at(server).generate("a boat", seed=5, width=512, height=512)
         record = Record.from_sidecar(picture.sidecar_path.read_text())
         assert record.backend == "flux-dev-replicate"
         assert record.options == {"go_fast": False}
         assert record.versions["prediction"] == "p0"
         assert record.cost_usd_estimate == 0.025
 
-
-class TestStudio:
     def test_the_price_may_be_configured(
         self, server: Replicate, studio_at: Callable[..., Studio]
     ) -> None:

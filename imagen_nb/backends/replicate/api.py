@@ -1,4 +1,4 @@
-"""Replicate's API: a prediction is ordered, waited for, fetched, and cancelled when not wanted."""
+"""Replicate's API: order a prediction, wait for its end, fetch its file, cancel it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ from tenacity import (
 from imagen_nb.backends.replicate.errors import (
     TransientError,
     backend_error_of,
+    error_of_client,
     error_of_status,
+    errors_of_libraries,
+    quotes_token,
     refuse_throttled,
+    require_prediction,
 )
 from imagen_nb.errors import BackendError, Cancelled
 
@@ -32,19 +36,21 @@ if TYPE_CHECKING:
     from replicate.prediction import Prediction
 
 _END_STATUSES = ("succeeded", "failed", "canceled")
-_RESPONSE_TIMEOUT_S = 20.0  # the longest that one answer may take to begin
-_MAX_FILE_BYTES = (
-    32 * 2**20
-)  # bytes of a picture's file; a PNG of one megapixel has 1 to 2 million
+_RESPONSE_TIMEOUT_S = 20.0  # until a response begins
+_MAX_FILE_BYTES = 32 * 2**20  # a PNG of one megapixel has 1 to 2 million bytes
+_MAX_PREDICTION_MINUTES = 30  # Replicate ends predictions after that anyway
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to wait, in seconds: between two looks, and at first after what passes.
+    """How often Replicate is asked, in seconds.
 
-    `attempts`: at one request; being asked too often does not count, only the time does.
+    `poll`: between two looks at a prediction. `again`, `longest`: the first and the
+    longest wait after a transient error. `attempts`: at one request; those that were
+    throttled (HTTP 429) do not count, only the deadline ends them.
+    `sleep(cancelled, seconds)`: waits, or until the event is set.
     """
 
     poll: float = 0.5
@@ -56,36 +62,42 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """How long one picture is waited for: `seconds` in all, until `ends`, and while wanted."""
+    """How long one picture is waited for.
+
+    `seconds` in all, until `ends` (of `time.monotonic`), or until `cancelled` is set.
+    """
 
     seconds: float
     ends: float
-    unwanted: Event
+    cancelled: Event
     pace: Pace
 
     @classmethod
-    def of(cls, seconds: float, unwanted: Event, pace: Pace) -> Deadline:
-        """Beginning now."""
-        return cls(seconds, time.monotonic() + seconds, unwanted, pace)
+    def after(cls, seconds: float, cancelled: Event, pace: Pace) -> Deadline:
+        """Return the deadline that is so many seconds from now."""
+        return cls(seconds, time.monotonic() + seconds, cancelled, pace)
 
     def check(self) -> None:
-        """Raises `Cancelled` when nobody wants the picture, `BackendError` when time is up."""
-        if self.unwanted.is_set():
+        """Raise `Cancelled` after a cancel, `BackendError` when the time is up."""
+        if self.cancelled.is_set():
             raise Cancelled("drawing cancelled; pictures finished before are kept")
         if time.monotonic() > self.ends:
             raise BackendError(
-                f"Replicate did not draw the picture within {self.seconds:g} s: try again, or give "
-                "it longer (replicate.timeout)"
+                f"Replicate did not draw the picture within {self.seconds:g} s: "
+                "try again, or give it longer (replicate.timeout)"
             )
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless `check` raises before or after."""
+        """Wait; raises what `check` does, before or after."""
         self.check()
-        self.pace.sleep(self.unwanted, seconds)
+        self.pace.sleep(self.cancelled, seconds)
         self.check()
 
-    def over(self, state: RetryCallState) -> bool:
-        """Whether to give up trying: no time for another attempt, or too many of them."""
+    def is_over(self, state: RetryCallState) -> bool:
+        """Whether to stop trying: a `stop` of tenacity.
+
+        True if there is no time for another attempt, or there were too many.
+        """
         error = state.outcome.exception() if state.outcome else None
         throttled = isinstance(error, TransientError) and error.status == 429
         too_many = state.attempt_number >= self.pace.attempts and not throttled
@@ -93,122 +105,138 @@ class Deadline:
 
 
 class Api:
-    """Replicate for one account and any number of threads, over one pool of connections.
+    """Replicate for one account and any number of threads, over one connection pool.
 
-    Invariant: no error raised here has the token in its message, and none has another error, whose
-    text or frames might, as its cause.
+    Invariant: no error raised here has the token in its message, and none has as its
+    cause another error whose text or frames might have it.
     """
 
     def __init__(self, token: SecretStr, base_url: str | None, timeout: float) -> None:
-        """`timeout`: seconds for one picture, after which Replicate may cancel it by itself."""
+        """`base_url`: None is $REPLICATE_BASE_URL, or Replicate's own address.
+
+        `timeout`: seconds for one picture; Replicate itself cancels what takes longer.
+        """
         from replicate.client import Client
 
         self.token = token
-        hooks: Any = {
-            "response": [refuse_throttled]
-        }  # of a proxy, which has its own transport
         limit = httpx.Timeout(min(_RESPONSE_TIMEOUT_S, timeout))
+        # Should this program die, nothing is drawn for long.
+        minutes = min(_MAX_PREDICTION_MINUTES, math.ceil(timeout / 60))
         self._transport = _ThrottlingTransport()
+        # Where a proxy is configured, httpx uses its own transport: hence the hooks.
         self._files = httpx.Client(
-            timeout=limit, follow_redirects=True, event_hooks=hooks
-        )
-        self._client = Client(
-            token.get_secret_value(),
-            base_url=base_url,
             timeout=limit,
-            transport=self._transport,
-            event_hooks=hooks,
-            # Should this program die, nothing is drawn for long. Predictions end after 30 minutes.
-            headers={"Cancel-After": f"{min(30, math.ceil(timeout / 60))}m"},
+            follow_redirects=True,
+            event_hooks={"response": [refuse_throttled]},
+        )
+        self._client = self._ask(
+            lambda: Client(
+                token.get_secret_value(),
+                base_url=base_url,
+                timeout=limit,
+                transport=self._transport,
+                event_hooks={"response": [refuse_throttled, require_prediction]},
+                headers={"Cancel-After": f"{minutes}m"},
+            )
         )
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._transport.close()
         self._files.close()
 
     def order(
-        self, model: str, inputs: dict[str, Any], patience: Deadline
+        self, model: str, inputs: dict[str, Any], deadline: Deadline
     ) -> Prediction:
-        """Begin a prediction.
+        """Start a prediction and return it.
 
-        An order that was torn is given again: at worst it is drawn, and paid, twice.
+        An order whose connection was torn is sent again: at worst the picture is drawn,
+        and paid, twice.
         """
-        return self._ask(
-            lambda: self._client.predictions.create(model=model, input=inputs), patience
-        )
+        create = partial(self._client.predictions.create, model=model, input=inputs)
+        return self._retry(create, deadline)
 
-    def ended(self, prediction: Prediction, patience: Deadline) -> Prediction:
-        """Wait for the end of a prediction; it is cancelled when nobody waits any longer."""
-        now = partial(self._client.predictions.get, prediction.id)
+    def wait(self, prediction: Prediction, deadline: Deadline) -> Prediction:
+        """Wait until a prediction has ended and return it as it is then.
+
+        Whatever ends the waiting earlier cancels the prediction.
+        """
+        look = partial(self._client.predictions.get, prediction.id)
         try:
             while prediction.status not in _END_STATUSES:
-                patience.sleep(patience.pace.poll)
-                prediction = self._ask(now, patience)
+                deadline.sleep(deadline.pace.poll)
+                prediction = self._retry(look, deadline)
         except BaseException:
             self.cancel(prediction.id)
             raise
         return prediction
 
     def cancel(self, prediction: str) -> None:
-        """Ask for it once: there is nobody left to tell that it did not work."""
+        """Cancel a prediction by its id; tried once, and an error is ignored."""
         with suppress(BackendError):
-            self._said(lambda: self._client.predictions.cancel(prediction))
+            self._ask(lambda: self._client.predictions.cancel(prediction))
 
-    def fetch(self, url: str, patience: Deadline) -> bytes:
-        """An output's file, which needs no token and gets none."""
-        return self._ask(lambda: self._read(url, patience), patience)
+    def fetch(self, url: str, deadline: Deadline) -> bytes:
+        """Return an output's file. The token is not sent: files need none."""
+        return self._retry(lambda: self._download(url, deadline), deadline)
 
-    def _read(self, url: str, patience: Deadline) -> bytes:
+    def _download(self, url: str, deadline: Deadline) -> bytes:
         data = bytearray()
-        with self._files.stream("GET", url) as answer:
-            if answer.is_error:
-                raise error_of_status(answer.status_code, "", self.token)
-            for part in answer.iter_bytes():
-                patience.check()
+        with self._files.stream("GET", url) as response:
+            if response.is_error:
+                raise error_of_status(response.status_code, "", self.token)
+            for part in response.iter_bytes():
+                deadline.check()
                 data += part
                 if len(data) > _MAX_FILE_BYTES:
                     raise BackendError(
-                        f"Replicate sends more than {_MAX_FILE_BYTES} bytes of a picture"
+                        f"Replicate sends more than {_MAX_FILE_BYTES} bytes of a "
+                        "picture"
                     )
         return bytes(data)
 
-    def _ask(self, request: Callable[[], T], patience: Deadline) -> T:
-        pace = patience.pace
-        growing = wait_random_exponential(
-            multiplier=pace.again, max=pace.longest
-        )  # full jitter
+    def _retry(self, request: Callable[[], T], deadline: Deadline) -> T:
+        """Send a request until there is no transient error, or the deadline is over."""
+        pace = deadline.pace
+        jittered = wait_random_exponential(multiplier=pace.again, max=pace.longest)
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, TransientError) else None
-            return max(asked or 0.0, growing(state))
+            return max(asked or 0.0, jittered(state))
 
         attempts = Retrying(
             retry=retry_if_exception_type(TransientError),
-            stop=patience.over,
+            stop=deadline.is_over,
             wait=wait,
-            sleep=patience.sleep,
+            sleep=deadline.sleep,
             reraise=True,
         )
-        patience.check()
-        answer: T = attempts(self._said, request)
-        return answer
+        deadline.check()
+        reply: T = attempts(self._ask, request)
+        return reply
 
-    def _said(self, request: Callable[[], T]) -> T:
-        from replicate.exceptions import ReplicateException
+    def _ask(self, request: Callable[[], T]) -> T:
+        """Send a request once. Raise `BackendError` for errors of its libraries.
 
+        Any other error is a fault of a program: it passes as it is, unless it quotes
+        the token.
+        """
         try:
             return request()
-        except (
-            *(httpx.HTTPError, httpx.InvalidURL, ReplicateException),
-            *(ValueError, KeyError, TypeError, AttributeError),  # not Replicate's JSON
-        ) as error:
+        except errors_of_libraries() as error:
             raise backend_error_of(error, self.token) from None
+        except Exception as error:
+            if not quotes_token(error, self.token):
+                raise
+            raise error_of_client(error, self.token) from None
 
 
 class _ThrottlingTransport(httpx.HTTPTransport):
-    """Raises for what passes at once: the library would wait by itself, whoever cancels."""
+    """Raises for HTTP 429 and 5xx at once.
+
+    The library would wait and try again by itself, deaf to a cancel.
+    """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = super().handle_request(request)

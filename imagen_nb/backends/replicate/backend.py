@@ -24,6 +24,7 @@ from imagen_nb.backends.replicate.api import Api, Deadline, Pace
 from imagen_nb.backends.replicate.errors import (
     NO_LIBRARY,
     NO_TOKEN,
+    STRANGE_TOKEN,
     TOKENS_URL,
     error_of_prediction,
 )
@@ -43,13 +44,11 @@ if TYPE_CHECKING:
 
     Inputs = dict[str, Any]
 
-MAX_AT_ONCE = 4  # pictures; Replicate takes 600 orders a minute
+MAX_AT_ONCE = 4  # predictions; Replicate takes 600 orders a minute
 _DEFAULT_TIMEOUT_S = 300.0
-_CANCEL_POLL_S = 0.1  # how soon a cancel is noticed
+_CANCEL_POLL_S = 0.1  # a cancel is noticed within this time
 _FILE_FORMATS = ("PNG", "WEBP")
-_MAX_PIXELS = (
-    2**24
-)  # of a picture that can be one: ten times the largest that is asked for
+_MAX_PIXELS = 2**24  # ten times as many as are ever ordered
 
 
 def schnell(
@@ -57,7 +56,7 @@ def schnell(
     timeout: float | None = None,
     go_fast: bool = False,
 ) -> ReplicateBackend:
-    """FLUX.1 [schnell] at Replicate."""
+    """Return the backend of FLUX.1 [schnell] at Replicate."""
     return ReplicateBackend(FLUX_SCHNELL_HOSTED, api_token, timeout, go_fast)
 
 
@@ -66,16 +65,16 @@ def dev(
     timeout: float | None = None,
     go_fast: bool = False,
 ) -> ReplicateBackend:
-    """FLUX.1 [dev] at Replicate."""
+    """Return the backend of FLUX.1 [dev] at Replicate."""
     return ReplicateBackend(FLUX_DEV_HOSTED, api_token, timeout, go_fast)
 
 
 class ReplicateBackend:
-    """Draws with one hosted model; asks nobody before the first picture."""
+    """Draws with one hosted model; connects to nothing before the first picture."""
 
     may_differ = (
-        "Replicate says of no seed that it draws the same pixels again (it changes models and "
-        "machines)"
+        "Replicate says of no seed that it draws the same pixels again (it changes "
+        "models and machines)"
     )
 
     def __init__(
@@ -88,16 +87,19 @@ class ReplicateBackend:
         base_url: str | None = None,
         pace: Pace | None = None,
     ) -> None:
-        """`api_token`: $REPLICATE_API_TOKEN unless given. `timeout`: seconds for one picture.
+        """`api_token`: $REPLICATE_API_TOKEN by default.
 
-        `go_fast`: drawn with 8 bits a weight, faster, and differently each time. `base_url`:
-        $REPLICATE_BASE_URL, or Replicate's own. Raises `UsageError` for options that are none.
+        `timeout`: seconds for one picture. `go_fast`: draw with 8 bits a weight, which
+        is faster and gives other pixels each time. `base_url`: $REPLICATE_BASE_URL by
+        default, or Replicate's own address. Raise `UsageError` for an option of the
+        wrong type, or a timeout that is not more than 0.
         """
         if not isinstance(go_fast, bool):
             raise UsageError("go_fast is true or false")
         self.row, self.name, self.model = row, row.name, row.source
         self.defaults, self.limits = row.defaults, row.limits
-        self._given, self._timeout = _secret_of(api_token), _validated_timeout(timeout)
+        self._api_token = _secret_of(api_token)
+        self._timeout = _validated_timeout(timeout)
         self._go_fast, self._base_url, self._pace = go_fast, base_url, pace or Pace()
 
     @property
@@ -106,83 +108,81 @@ class ReplicateBackend:
         return {"options": {"go_fast": self._go_fast}}
 
     def availability(self) -> Availability:
-        """Whether there are the library and a token; asks nobody whether it is good."""
-        lacking = NO_LIBRARY if find_spec("replicate") is None else ""
-        lacking = lacking or ("" if _token_in_force(self._given) else NO_TOKEN)
+        """Say whether the library and a token are there; the token is not tried."""
+        lacking = _describe_lacking(_token_in_force(self._api_token))
         return Availability(not lacking, lacking)
 
     def cost_usd(self, request: Request) -> float:
-        """The price of `prices.PRICES`: the same for all sizes and steps."""
+        """Return the price of one picture: the same for all sizes and steps."""
         return price_of(self.name)
 
     def draw(
         self, requests: Sequence[Request], progress: Progress | None, cancel: Event
     ) -> Iterator[Drawn]:
-        """Draw several at once, each in its turn; see `Backend.draw`.
+        """Draw several pictures at once and yield them in order; see `Backend.draw`.
 
-        Whatever ends the drawing early cancels at Replicate what was not finished.
+        Whatever ends the drawing early cancels the unfinished predictions at Replicate.
         """
-        asked = [
-            (one, model_inputs(self.row, one, self._go_fast)) for one in requests
-        ]  # before paying
-        state = self.availability()
-        if not state.available:
-            raise BackendError(f"{self.name}: {state.reason}")
-        unwanted, clock = Event(), Clock(requests)
-        api = Api(
-            _validated_token(_token_in_force(self._given)),
-            self._base_url,
-            self._timeout,
-        )
+        # All inputs are made first: a request that is refused must cost nothing.
+        orders = [(one, model_inputs(self.row, one, self._go_fast)) for one in requests]
+        token = _token_in_force(self._api_token)
+        lacking = _describe_lacking(token)
+        if lacking or token is None:
+            raise BackendError(f"{self.name}: {lacking}")
+        api = Api(token, self._base_url, self._timeout)
+        abandoned, clock = Event(), Clock(requests)
         pool = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="imagen-replicate")
-        draw_one = partial(self._drawn, api, unwanted)
+        draw_one = partial(self._draw_one, api, abandoned)
+        pictures = _draw_in_order(pool, draw_one, orders, cancel)
         try:
-            for index, drawn in enumerate(
-                _draw_in_order(pool, draw_one, asked, cancel)
-            ):
+            for index, drawn in enumerate(pictures):
                 clock.done += work_of(requests[index])
                 if progress:
                     _report_steps(progress, index, requests, clock.seconds_left())
                 yield drawn
         finally:
-            unwanted.set()
+            abandoned.set()
             pool.shutdown(wait=True, cancel_futures=True)
             api.close()
 
-    def _drawn(
-        self, api: Api, unwanted: Event, request: Request, asked: Inputs
+    def _draw_one(
+        self, api: Api, abandoned: Event, request: Request, inputs: Inputs
     ) -> Drawn:
-        patience = Deadline.of(self._timeout, unwanted, self._pace)
+        deadline = Deadline.after(self._timeout, abandoned, self._pace)
         started = time.perf_counter()
-        prediction = api.ended(api.order(self.row.source, asked, patience), patience)
+        prediction = api.order(self.row.source, inputs, deadline)
+        prediction = api.wait(prediction, deadline)
         if prediction.status != "succeeded":
             raise error_of_prediction(prediction, request, api.token)
-        image = _decode_image(
-            api.fetch(_output_url(prediction, request), patience), request
-        )
+        data = api.fetch(_output_url(prediction, request), deadline)
+        image = _decode_image(data, request)
         latency_ms = round((time.perf_counter() - started) * 1000)
         details = {**self.made_with, "versions": _versions_of(prediction)}
-        return Drawn(_with_size_of(request, image), image, latency_ms, details)
+        return Drawn(_with_size_of(image, request), image, latency_ms, details)
 
 
 def _draw_in_order(
     pool: ThreadPoolExecutor,
     draw_one: Callable[[Request, Inputs], Drawn],
-    asked: Iterable[tuple[Request, Inputs]],
+    orders: Iterable[tuple[Request, Inputs]],
     cancel: Event,
 ) -> Iterator[Drawn]:
-    """The pictures in their order; a few of them are begun before they are wanted."""
-    left, begun = deque(asked), deque[Future[Drawn]]()
-    while left or begun:
-        while left and len(begun) < MAX_AT_ONCE and not cancel.is_set():
-            begun.append(pool.submit(draw_one, *left.popleft()))
-        yield _result_of_job(begun.popleft() if begun else None, cancel)
+    """Yield the pictures in order, `MAX_AT_ONCE` of them in the making."""
+    waiting, running = deque(orders), deque[Future[Drawn]]()
+    while waiting or running:
+        while waiting and len(running) < MAX_AT_ONCE and not cancel.is_set():
+            running.append(pool.submit(draw_one, *waiting.popleft()))
+        yield _result_of_job(running.popleft() if running else None, cancel)
 
 
 def _result_of_job(job: Future[Drawn] | None, cancel: Event) -> Drawn:
-    """What the job gives. Raises `Cancelled` unless it has given it already, as it was paid for."""
-    while job and not wait([job], timeout=_CANCEL_POLL_S).done and not cancel.is_set():
-        pass
+    """Return the job's picture; a finished one is paid, so a cancel does not lose it.
+
+    Raise `Cancelled` if it is not finished when `cancel` is set, or there is no job.
+    """
+    while job and not cancel.is_set():
+        if wait([job], timeout=_CANCEL_POLL_S).done:
+            break
     if job is None or not job.done():
         raise Cancelled("drawing cancelled; pictures finished before are kept")
     return job.result()
@@ -191,16 +191,13 @@ def _result_of_job(job: Future[Drawn] | None, cancel: Event) -> Drawn:
 def _report_steps(
     progress: Progress, index: int, requests: Sequence[Request], seconds_left: float
 ) -> None:
-    """All steps of a picture, when it is there: Replicate tells of none before."""
-    steps = requests[index].steps
+    """Report all steps of a finished picture: Replicate reports none on the way."""
+    steps, indices = requests[index].steps, range(index, index + 1)
     for step in range(1, steps + 1):
-        progress(
-            Step(range(index, index + 1), len(requests), step, steps, seconds_left)
-        )
+        progress(Step(indices, len(requests), step, steps, seconds_left))
 
 
 def _output_url(prediction: Prediction, request: Request) -> str:
-    """Where the one picture is."""
     output = prediction.output
     first = output[0] if isinstance(output, list) and output else output
     if not isinstance(first, str):
@@ -211,37 +208,37 @@ def _output_url(prediction: Prediction, request: Request) -> str:
 
 
 def _decode_image(data: bytes, request: Request) -> Image:
-    """The bytes as an RGB picture. Raises `BackendError` when they are none, or it is all black."""
+    """Return a file's RGB picture. Raise `BackendError` if it is broken or black."""
     from PIL import Image
 
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    image = None
     try:
         with Image.open(io.BytesIO(data), formats=_FILE_FORMATS) as file:
-            image = (
-                file.convert("RGB") if file.width * file.height <= _MAX_PIXELS else None
-            )
+            if file.width * file.height <= _MAX_PIXELS:
+                image = file.convert("RGB")
     except (OSError, SyntaxError, ValueError, *bombs):
-        image = None
+        pass  # Pillow raises all of these for files that are no whole picture
     if image is None:
         raise BackendError(
-            f"what Replicate gives for {describe_request(request)} is no whole picture ({len(data)} bytes): "
-            "draw it again"
+            f"what Replicate gives for {describe_request(request)} is no whole picture "
+            f"({len(data)} bytes): draw it again"
         )
     if image.convert("L").getextrema() in ((0, 0), (0, 1), (1, 1)):
         raise BackendError(
-            f"{describe_request(request)} came back all black, as safety checkers do: try another prompt or "
-            "seed"
+            f"{describe_request(request)} came back all black, as safety checkers do: "
+            "try another prompt or seed"
         )
     return image
 
 
-def _with_size_of(request: Request, image: Image) -> Request:
-    """The request with the size that the picture has, so that no record says another one."""
+def _with_size_of(image: Image, request: Request) -> Request:
+    """Return the request with the size of the picture: so it is recorded."""
     return replace(request, width=image.width, height=image.height)
 
 
 def _versions_of(prediction: Prediction) -> dict[str, str]:
-    """What drew it, and under which id Replicate knows it."""
+    """Return what drew the picture, and the id under which Replicate knows it."""
     return {
         "replicate": version("replicate"),
         "hosted model": str(prediction.version),
@@ -258,24 +255,32 @@ def _validated_timeout(timeout: float | None) -> float:
 
 
 def _secret_of(text: SecretStr | str | None) -> SecretStr | None:
-    """In a form that does not print; None for what is blank."""
-    said = text.get_secret_value() if isinstance(text, SecretStr) else str(text or "")
-    return SecretStr(said.strip()) if said.strip() else None
+    """Return the text in a form that does not print; None if it is blank.
+
+    Raise `UsageError` for what is no text.
+    """
+    if text is None:
+        return None
+    plain = text.get_secret_value() if isinstance(text, SecretStr) else text
+    if not isinstance(plain, str):  # a list or number of a configuration file
+        raise UsageError(f"api_token is text: copy it from {TOKENS_URL}")
+    return SecretStr(plain.strip()) if plain.strip() else None
 
 
-def _token_in_force(given: SecretStr | None) -> SecretStr | None:
-    return given or _secret_of(os.environ.get("REPLICATE_API_TOKEN"))
+def _token_in_force(api_token: SecretStr | None) -> SecretStr | None:
+    return api_token or _secret_of(os.environ.get("REPLICATE_API_TOKEN"))
 
 
-def _validated_token(token: SecretStr | None) -> SecretStr:
-    """The token. Raises `BackendError` for what no header can hold: httpx would quote all of it."""
-    if token is None or not _is_header_value(token):
-        raise BackendError(
-            f"the Replicate token has letters that none has: copy it from {TOKENS_URL}"
-        )
-    return token
+def _describe_lacking(token: SecretStr | None) -> str:
+    """Return what keeps this machine from drawing, and the remedy; "" if nothing."""
+    if find_spec("replicate") is None:
+        return NO_LIBRARY
+    if token is None:
+        return NO_TOKEN
+    return "" if _is_header_value(token) else STRANGE_TOKEN
 
 
 def _is_header_value(token: SecretStr) -> bool:
+    """Whether a header can hold the token: of another, httpx would quote it all."""
     text = token.get_secret_value()
     return text.isascii() and text.isprintable() and " " not in text

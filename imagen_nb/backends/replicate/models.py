@@ -1,7 +1,8 @@
-"""The FLUX models that Replicate hosts: one row each, and what may be asked of them.
+"""The FLUX models that Replicate hosts: inputs, sizes and prices, one row each.
 
-Their inputs and sizes are those of https://github.com/replicate/cog-flux (predict.py), which
-Replicate runs, and of the models' pages, https://replicate.com/black-forest-labs/flux-dev/api.
+Inputs and sizes are those of https://github.com/replicate/cog-flux (predict.py), which
+Replicate runs, and of the models' pages, such as
+https://replicate.com/black-forest-labs/flux-dev/api.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _SIZE_OF_RATIO = {  # by aspect ratio: the pixels of a picture of one megapixel
     "9:16": (768, 1344),
     "9:21": (640, 1536),
 }
-HOSTED_SIZES = {  # by (width, height): how it is asked for; a quarter of the pixels is half of each side
+# By (width, height) in pixels: the inputs that ask for this size. A quarter of a
+# megapixel has half of each side.
+HOSTED_SIZES = {
     (width // part, height // part): {"aspect_ratio": ratio, "megapixels": megapixels}
     for part, megapixels in ((1, "1"), (2, "0.25"))
     for ratio, (width, height) in _SIZE_OF_RATIO.items()
@@ -35,7 +38,11 @@ HOSTED_SIZES = {  # by (width, height): how it is asked for; a quarter of the pi
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
-    """One hosted model. `source`: owner and name at Replicate. `guided`: it takes a guidance."""
+    """One hosted model.
+
+    `name`: of the backend. `source`: owner and name at Replicate. `guided`: whether it
+    takes a guidance.
+    """
 
     name: str
     source: str
@@ -48,12 +55,12 @@ def _hosted_limits(defaults: Defaults, max_steps: int, max_guidance: float) -> L
     return Limits(
         min_side=min(map(min, HOSTED_SIZES)),
         max_side=max(map(max, HOSTED_SIZES)),
-        multiple=1,  # the sizes say it all
+        multiple=1,  # `sizes` is stricter than any multiple
         max_steps=max_steps,
         max_sequence_length=defaults.max_sequence_length,
         min_sequence_length=defaults.max_sequence_length,
         max_guidance=max_guidance,
-        min_seed=1,  # 0 counts as none there, and draws with any
+        min_seed=1,  # Replicate takes 0 for no seed, and draws with a random one
         sizes=tuple(HOSTED_SIZES),
     )
 
@@ -75,7 +82,10 @@ FLUX_DEV_HOSTED = HostedModel(
 
 
 def model_inputs(row: HostedModel, request: Request, go_fast: bool) -> dict[str, Any]:
-    """The model's own words for a request. Raises `UsageError` for a size that it does not draw."""
+    """Return a request as the inputs of a hosted model.
+
+    Raise `UsageError` for a size that it does not draw.
+    """
     check_size(request.width, request.height, row.limits)
     guidance = {"guidance": request.guidance} if row.guided else {}
     return {
@@ -92,7 +102,7 @@ def model_inputs(row: HostedModel, request: Request, go_fast: bool) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a picture of a backend costs, in US dollars; `read`: when, at `source`."""
+    """What a picture of a backend costs, in US dollars; `read` at `source` that day."""
 
     backend: str
     usd: float
@@ -102,12 +112,12 @@ class Price:
 
 _PRICE_SOURCE = (date(2026, 10, 7), "https://replicate.com/pricing")
 
-PRICES = (  # the configuration's cost.prices wins
+PRICES = (  # the setting cost.prices wins over these
     Price("flux-schnell-replicate", 0.003, *_PRICE_SOURCE),
     Price("flux-dev-replicate", 0.025, *_PRICE_SOURCE),
 )
 
 
 def price_of(backend: str) -> float:
-    """US dollars for one picture of this backend. Raises `KeyError` when no price is known."""
+    """Return US dollars for one picture. Raise `KeyError` for an unknown backend."""
     return {price.backend: price.usd for price in PRICES}[backend]

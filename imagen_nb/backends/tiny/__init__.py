@@ -1,4 +1,7 @@
-"""The embedded FLUX: a FluxPipeline with its own small weights, beside this file."""
+"""The embedded FLUX: a FluxPipeline whose own small weights are in this folder.
+
+`FLUX_TINY` is its row, `WEIGHTS` the folder, `tiny` the registered backend.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,5 @@ FLUX_TINY = Model(
     memory_gb=0.03,
     batch=8,
 )
-
 
 tiny = preset_of(FLUX_TINY)  # no download; draws simple scenes of 128 × 128 pixels

@@ -1,4 +1,4 @@
-"""The calls of diffusers' pipelines: a batch's latents or pixels, by the class that draws it."""
+"""Calls of diffusers' pipelines: latents or pixels of a batch, by pipeline class."""
 
 from __future__ import annotations
 
@@ -27,15 +27,20 @@ Batch = list[Request]
 def call_pipeline(
     pipeline: DiffusionPipeline,
     batch: Batch,
-    watch: StepCallback,
+    callback: StepCallback,
     prompts: PromptCache,
-    output: str,
+    output_type: str,
 ) -> Any:
-    """What the pipeline makes of a batch, its `output_type` np or latent."""
+    """Draw a batch and return the pipeline's `images`.
+
+    `output_type`: "np" for pixels (B, H, W, 3) in 0…1, or "latent" for latents, packed
+    (B, tokens, C · 4) in FLUX.1. All requests have the arguments of the first one but
+    for prompt, negative prompt and seed.
+    """
     first, embeds = batch[0], prompts.encoded(pipeline, batch)
-    more = _EXTRA_ARGUMENTS.get(type(pipeline).__name__, _no_arguments)(batch)
+    extra = _EXTRA_ARGUMENTS.get(type(pipeline).__name__, _no_arguments)(batch)
     if first.true_cfg > 1:
-        more["true_cfg_scale"] = first.true_cfg
+        extra["true_cfg_scale"] = first.true_cfg
     with (
         _without_gradients(pipeline),
         use_scheduler(pipeline, first.scheduler),
@@ -43,29 +48,31 @@ def call_pipeline(
     ):
         return pipeline(
             **embeds,
-            **more,
+            **extra,
             generator=make_generators(batch),
             width=first.width,
             height=first.height,
             num_inference_steps=first.steps,
             guidance_scale=first.guidance,
             max_sequence_length=first.max_sequence_length,
-            callback_on_step_end=watch,
-            output_type=output,
+            callback_on_step_end=callback,
+            output_type=output_type,
         ).images
 
 
 def decode_latents(
     pipeline: DiffusionPipeline, kind: PipelineKind, batch: Batch, latents: Tensor
 ) -> Pixels:
-    """Latents, as `called` gives them, to (B, H, W, 3), 0…1: as the pipeline's own call ends."""
+    """Decode the latents of `call_pipeline` as the end of the pipeline's own call does.
+
+    Return pixels (B, H, W, 3) in 0…1.
+    """
     vae, factor = pipeline.vae, pipeline.vae_scale_factor
     with _without_gradients(pipeline):
         grid = latents
         if kind.shifted:  # packed (B, tokens, C · 4)
-            grid = pipeline._unpack_latents(
-                latents, batch[0].height, batch[0].width, factor
-            )
+            height, width = batch[0].height, batch[0].width
+            grid = pipeline._unpack_latents(latents, height, width, factor)
             grid = (grid / vae.config.scaling_factor) + vae.config.shift_factor
         image = vae.decode(grid.to(pipeline._execution_device), return_dict=False)[0]
         pixels: Pixels = pipeline.image_processor.postprocess(
@@ -81,24 +88,22 @@ def _no_arguments(batch: Batch) -> dict[str, Any]:
 def _init_images(batch: Batch) -> dict[str, Any]:
     """The init image, which is the same for all of a batch, once for each picture.
 
-    The VAE draws its latents with a picture's own generator: one for all would change the noise of
-    every picture but the first.
+    The VAE draws its latents with a picture's own generator: one image for all would
+    change the noise of every picture but the first.
     """
     return {"image": [_init_image(batch[0])] * len(batch)}
 
 
 def _init_image(request: Request) -> Any:
-    return request.init_image and request.init_image.image(
-        request.width, request.height
-    )
+    if request.init_image is None:
+        return None
+    return request.init_image.image(request.width, request.height)
 
 
 def _mask_images(batch: Batch) -> dict[str, Any]:
     first = batch[0]
-    return {
-        "mask_image": [first.mask and first.mask.mask(first.width, first.height)]
-        * len(batch)
-    }
+    mask = first.mask and first.mask.mask(first.width, first.height)
+    return {"mask_image": [mask] * len(batch)}
 
 
 def _strength_argument(batch: Batch) -> dict[str, Any]:
@@ -106,12 +111,16 @@ def _strength_argument(batch: Batch) -> dict[str, Any]:
 
 
 def _exact_size(batch: Batch) -> dict[str, Any]:
-    """Kontext's pipelines would draw a megapixel, and stretch the image to a size they prefer."""
+    """Arguments that keep the size that was asked for.
+
+    Kontext's pipelines would draw a megapixel, and stretch the image to a size that
+    they prefer.
+    """
     return {"max_area": batch[0].width * batch[0].height, "_auto_resize": False}
 
 
 def _reference_image(batch: Batch) -> dict[str, Any]:
-    """What is edited, if anything: one picture for all of the batch."""
+    """What is edited, if anything: one image for all of the batch."""
     return {"image": _init_image(batch[0])}
 
 
@@ -139,25 +148,34 @@ _EXTRA_ARGUMENTS: dict[str, Callable[[Batch], dict[str, Any]]] = {
 def _cache_context(
     pipeline: DiffusionPipeline, request: Request
 ) -> AbstractContextManager[Any]:
-    """Where the first-block cache is on, a place for what it keeps: only FluxPipeline has one."""
+    """Open a context of the first-block cache, where that is on.
+
+    Only FluxPipeline opens one by itself. Raise `BackendError` for a pipeline or a
+    request that the cache does not work with.
+    """
     transformer, name = pipeline.transformer, type(pipeline).__name__
     if name == FLUX_1.plain or not transformer.is_cache_enabled:
         return nullcontext()
     if request.true_cfg > 1 or name.startswith("Flux2"):
+        cause = f"{name} and true_cfg" if request.true_cfg > 1 else name
         raise BackendError(
-            f"the first-block cache does not go with {name}"
-            f"{' and true_cfg' if request.true_cfg > 1 else ''}: set memory.first_block_cache to 0"
+            f"the first-block cache does not go with {cause}: "
+            "set memory.first_block_cache to 0"
         )
-    place: AbstractContextManager[Any] = transformer.cache_context("cond")
-    return place
+    context: AbstractContextManager[Any] = transformer.cache_context("cond")
+    return context
 
 
-def _without_gradients(pipeline: DiffusionPipeline) -> Any:
-    """Inference mode saves a small model on the CPU some 5 % of a step; on a GPU it saves nothing.
+def _without_gradients(pipeline: DiffusionPipeline) -> AbstractContextManager[Any]:
+    """Inference mode on the CPU, where it saves a small model some 5 % of a step.
 
-    There, weights that are moved to and fro within it can no longer be used outside.
+    On a GPU it saves nothing, and weights that are moved to and fro within it can no
+    longer be used outside.
     """
     import torch
 
     on_cpu = pipeline._execution_device.type == "cpu"
-    return torch.inference_mode() if on_cpu else torch.no_grad()
+    context: AbstractContextManager[Any] = (
+        torch.inference_mode() if on_cpu else torch.no_grad()
+    )
+    return context

@@ -1,4 +1,4 @@
-"""One call of a FLUX backend's `draw`: parts of it go through the phases and are pictures."""
+"""One call of a FLUX backend's `draw`: parts of its requests go through the phases."""
 
 from __future__ import annotations
 
@@ -27,22 +27,28 @@ if TYPE_CHECKING:
 
     from imagen_nb.backends.flux.drawing.calls import Pixels
 
-_MAX_BLACK = 1 / 255  # a picture with nothing above this is a failed one
+_MAX_BLACK = 1 / 255  # a picture without a pixel above this is a failed one
 
 
 @dataclass(frozen=True, slots=True)
 class DenoisedBatch:
-    """A batch before it is decoded. `latents`: (B, tokens, C · 4); `seconds` so far."""
+    """A batch before it is decoded.
+
+    `latents`: (B, tokens, C · 4). `seconds`: what encoding and denoising took.
+    """
 
     batch: Batch
-    watch: StepCallback
+    callback: StepCallback
     latents: Tensor
     seconds: float
 
 
 @dataclass(slots=True)
 class DrawCall:
-    """What all pictures of one call have in common. `options`: what records say of the backend."""
+    """What all pictures of one call of `draw` have in common.
+
+    `options`: what records say of the backend. `clock` starts with the first picture.
+    """
 
     loaded: LoadedModel
     loras: tuple[LoraFile, ...]
@@ -50,65 +56,66 @@ class DrawCall:
     requests: Sequence[Request]
     progress: Progress | None
     cancel: threading.Event
-    clock: Clock | None = field(default=None, init=False)  # from the first picture on
+    clock: Clock | None = field(default=None, init=False)
 
     def part(self, batches: list[Batch], first: int) -> Iterator[Drawn]:
-        """Batches that go through each phase together. `first`: the place of their first picture.
+        """Draw batches that go through each phase together.
 
-        Raises `CardMemoryError` besides what `Backend.draw` does.
+        `first`: the index of their first picture in `requests`. Raise `CardMemoryError`
+        besides what `Backend.draw` raises.
         """
-        if not self._phased():
+        if not self._is_phased():
             self._load()
-            for batch, watch in self._watched(batches, first):
-                yield from self._at_once(batch, watch)
+            for batch, callback in self._with_callbacks(batches, first):
+                yield from self._draw_at_once(batch, callback)
             return
-        encoding = self._encode(batches)
-        denoised, error = self._denoise([*self._watched(batches, first)], encoding)
+        encoding_s = self._encode(batches)
+        denoised, error = self._denoise(  # the callbacks hold latents: no name for them
+            [*self._with_callbacks(batches, first)], encoding_s
+        )
         while denoised:  # what was finished before an error is decoded too
-            yield from self._decoded(denoised.pop(0))
+            yield from self._decode(denoised.pop(0))
         if error:
             raise error
 
-    def _phased(self) -> bool:
+    def _is_phased(self) -> bool:
         with self.loaded.lock:
             return self.loaded.plan.phased
 
     def _load(self) -> None:
-        """What takes long, before the clock starts."""
+        """Load the model before the clock starts."""
         with self.loaded.lock:
             self.loaded.pipeline(self.loras)
 
-    def _watched(
+    def _with_callbacks(
         self, batches: list[Batch], first: int
     ) -> Iterator[tuple[Batch, StepCallback]]:
         self.clock = clock = self.clock or Clock(self.requests)
-        total, preview = (
-            len(self.requests),
-            self.loaded.preview if self._shows else None,
-        )
+        preview = self.loaded.preview if self._has_previews() else None
         for batch in batches:
-            indices = range(first, first + len(batch))
-            first = indices.stop
-            yield (
-                batch,
-                StepCallback(
-                    batch, indices, total, clock, preview, self.progress, self.cancel
-                ),
+            callback = StepCallback(
+                batch=batch,
+                indices=range(first, first + len(batch)),
+                total=len(self.requests),
+                clock=clock,
+                preview=preview,
+                progress=self.progress,
+                cancel=self.cancel,
             )
+            first += len(batch)
+            yield batch, callback
 
-    @property
-    def _shows(self) -> bool:
-        """Whether latents can be shown as they are: those of FLUX.2 are laid out otherwise."""
+    def _has_previews(self) -> bool:
+        """Whether previews can show the latents: FLUX.2 lays its own out otherwise."""
         return self.loaded.kind.shifted
 
-    def _at_once(self, batch: Batch, watch: StepCallback) -> Iterator[Drawn]:
+    def _draw_at_once(self, batch: Batch, callback: StepCallback) -> Iterator[Drawn]:
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
             started = time.perf_counter()
-            call = partial(
-                call_pipeline, pipeline, batch, watch, self.loaded.prompts, "np"
-            )
-            pixels = run_guarded(pipeline, batch, watch, call)
+            prompts = self.loaded.prompts
+            call = partial(call_pipeline, pipeline, batch, callback, prompts, "np")
+            pixels = run_guarded(pipeline, batch, callback, call)
             seconds = time.perf_counter() - started
             facts = self._facts(pipeline, batch)
         yield from _drawn_of_batch(batch, pixels, seconds, facts)
@@ -117,7 +124,7 @@ class DrawCall:
         return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
 
     def _encode(self, batches: list[Batch]) -> float:
-        """All prompts of the batches; the seconds that this took for each picture."""
+        """Encode all prompts of the batches; return the seconds for each picture."""
         with self.loaded.lock:
             if not self.loaded.plan.separate:
                 self.loaded.pipeline(self.loras)
@@ -129,46 +136,47 @@ class DrawCall:
         return seconds / len(requests)
 
     def _denoise(
-        self, watched: list[tuple[Batch, StepCallback]], encoding: float
+        self, watched: list[tuple[Batch, StepCallback]], encoding_s: float
     ) -> tuple[list[DenoisedBatch], BaseException | None]:
-        """All batches, up to one that fails, and why it did."""
+        """Denoise all batches up to one that fails; return these, and its error."""
         done: list[DenoisedBatch] = []
         with self.loaded.lock:
             pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
             with keep_on_card(pipeline, self.loaded.plan):
-                for batch, watch in watched:
+                for batch, callback in watched:
                     started = time.perf_counter()
                     call = partial(
-                        call_pipeline, pipeline, batch, watch, prompts, "latent"
+                        call_pipeline, pipeline, batch, callback, prompts, "latent"
                     )
                     try:
-                        latents = run_guarded(pipeline, batch, watch, call)
+                        latents = run_guarded(pipeline, batch, callback, call)
                     except BaseException as error:
                         return done, error
-                    seconds = time.perf_counter() - started + encoding * len(batch)
-                    done.append(DenoisedBatch(batch, watch, latents, seconds))
+                    seconds = time.perf_counter() - started + encoding_s * len(batch)
+                    done.append(DenoisedBatch(batch, callback, latents, seconds))
         return done, None
 
-    def _decoded(self, one: DenoisedBatch) -> Iterator[Drawn]:
+    def _decode(self, one: DenoisedBatch) -> Iterator[Drawn]:
+        batch, kind = one.batch, self.loaded.kind
         with self.loaded.lock:
-            pipeline = self._pipeline(one.batch)
+            pipeline = self._pipeline(batch)
             started = time.perf_counter()
-            call = partial(
-                decode_latents, pipeline, self.loaded.kind, one.batch, one.latents
-            )
-            pixels = run_guarded(pipeline, one.batch, one.watch, call, finishing=True)
+            call = partial(decode_latents, pipeline, kind, batch, one.latents)
+            pixels = run_guarded(pipeline, batch, one.callback, call, finishing=True)
             seconds = time.perf_counter() - started + one.seconds
-            facts = self._facts(pipeline, one.batch)
-        yield from _drawn_of_batch(one.batch, pixels, seconds, facts)
+            facts = self._facts(pipeline, batch)
+        yield from _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _facts(self, pipeline: DiffusionPipeline, batch: Batch) -> dict[str, Any]:
-        """What a record says of the pipeline, the same for every picture."""
+        """Return the record fields that are the same for every picture of a batch."""
         import torch
 
+        scheduler = (
+            scheduler_class(batch[0].scheduler) or type(pipeline.scheduler).__name__
+        )
         on_cpu = pipeline._execution_device.type == "cpu"
         return {
-            "scheduler": scheduler_class(batch[0].scheduler)
-            or type(pipeline.scheduler).__name__,
+            "scheduler": scheduler,
             "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
             "device": str(pipeline._execution_device),
             "threads": torch.get_num_threads() if on_cpu else None,
@@ -182,7 +190,10 @@ class DrawCall:
 def _drawn_of_batch(
     batch: Batch, pixels: Pixels, seconds: float, facts: Mapping[str, Any]
 ) -> Iterator[Drawn]:
-    """A batch's pictures. `pixels`: (B, H, W, 3), 0…1; `seconds` are of the whole batch."""
+    """Yield a batch's pictures.
+
+    `pixels`: (B, H, W, 3) in 0…1. `seconds`: of the whole batch.
+    """
     latency_ms = round(seconds * 1000 / len(batch))
     for index, request in enumerate(batch):
         image = _unchanged_outside_mask(to_image(pixels[index], request), request)
@@ -191,9 +202,9 @@ def _drawn_of_batch(
 
 
 def _unchanged_outside_mask(image: Image, request: Request) -> Image:
-    """What the mask leaves black is the init image's own, to the pixel: the VAE changes all a bit.
+    """Return the picture with the init image's own pixels where the mask is black.
 
-    Grey is a mixture, which softens the border.
+    The VAE changes all of them a bit. Grey is a mixture, which softens the border.
     """
     import PIL.Image
 
@@ -206,13 +217,16 @@ def _unchanged_outside_mask(image: Image, request: Request) -> Image:
 
 
 def to_image(pixels: Pixels, request: Request) -> Image:
-    """(H, W, 3) floats in 0…1 -> an RGB picture. Raises `BackendError` for NaN or all black."""
+    """Return (H, W, 3) floats in 0…1 as an RGB picture.
+
+    Raise `BackendError` if some are not numbers, or all are black.
+    """
     import numpy as np
     from PIL import Image
 
     if not np.isfinite(pixels).all() or pixels.max() <= _MAX_BLACK:
         raise BackendError(
-            f"the picture of {describe_request(request)} came out broken (not numbers, or all black): "
-            "try another seed or size, and if all are, fetch the weights again"
+            f"the picture of {describe_request(request)} came out broken (not numbers, or all "
+            "black): try another seed or size, and if all are, fetch the weights again"
         )
     return Image.fromarray((pixels * 255).round().astype("uint8"))

@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 def quantization_arguments(
     row: Model, plan: MemoryPlan, folder: Path, without: Sequence[str]
 ) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that store the weights as the plan says."""
-    large = ("transformer", row.kind.large)  # the others are small
+    """Return arguments of `from_pretrained` that store the weights as the plan says.
+
+    `folder`: of the model's weights. `without`: names of parts that are not loaded.
+    Raise `BackendError` if the plan's GGUF file is not there.
+    """
+    large = ("transformer", row.kind.large)  # the other parts are small
     parts = [part for part in large if part not in without]
     if plan.quantization == "gguf":
-        return (
-            {"transformer": _load_gguf_transformer(row, plan, folder)}
-            if "transformer" in parts
-            else {}
-        )
+        if "transformer" not in parts:
+            return {}
+        return {"transformer": _load_gguf_transformer(row, plan, folder)}
     if plan.quantization not in _QUANTIZATION_CONFIGS or not parts:
         return {}
     from diffusers import PipelineQuantizationConfig
 
     of_diffusers, of_transformers = _QUANTIZATION_CONFIGS[plan.quantization](plan)
-    kinds = dict(zip(large, (of_diffusers, of_transformers), strict=True))
-    mapping = {part: kinds[part] for part in parts}
+    configs = dict(zip(large, (of_diffusers, of_transformers), strict=True))
+    mapping = {part: configs[part] for part in parts}
     return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
 
 
@@ -69,11 +71,11 @@ def _fp8_configs(plan: MemoryPlan) -> tuple[Any, Any]:
     return _torchao_configs(Float8WeightOnlyConfig)
 
 
-def _torchao_configs(kind: Callable[[], Any]) -> tuple[Any, Any]:
+def _torchao_configs(make_config: Callable[[], Any]) -> tuple[Any, Any]:
     from diffusers import TorchAoConfig as OfDiffusers
     from transformers import TorchAoConfig as OfTransformers
 
-    return OfDiffusers(kind()), OfTransformers(kind())
+    return OfDiffusers(make_config()), OfTransformers(make_config())
 
 
 def _nf4_configs(plan: MemoryPlan) -> tuple[Any, Any]:
@@ -81,14 +83,16 @@ def _nf4_configs(plan: MemoryPlan) -> tuple[Any, Any]:
     from diffusers import BitsAndBytesConfig as OfDiffusers
     from transformers import BitsAndBytesConfig as OfTransformers
 
-    how = {
+    options = {
         "load_in_4bit": True,
         "bnb_4bit_quant_type": "nf4",
         "bnb_4bit_compute_dtype": getattr(torch, plan.dtype),
     }
-    return OfDiffusers(**how), OfTransformers(**how)
+    return OfDiffusers(**options), OfTransformers(**options)
 
 
+# By name of the quantization: the configs for the parts that diffusers loads, and for
+# those that transformers loads.
 _QUANTIZATION_CONFIGS: dict[str, Callable[[MemoryPlan], tuple[Any, Any]]] = {
     "int8": _int8_configs,
     "fp8": _fp8_configs,
@@ -97,7 +101,10 @@ _QUANTIZATION_CONFIGS: dict[str, Callable[[MemoryPlan], tuple[Any, Any]]] = {
 
 
 def apply_plan(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
-    """All that is done to a loaded pipeline, which may lack its encoders or all but these."""
+    """Do to a loaded pipeline what the plan says; put it on the card if there is one.
+
+    The pipeline may lack its text encoders, or have nothing else.
+    """
     import torch
 
     if pipeline.transformer is not None:
@@ -109,9 +116,10 @@ def apply_plan(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
 
 
 def offload_again(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
-    """For another pipeline of parts that are in place: what belongs to the pipeline itself.
+    """Do what belongs to a pipeline itself, for a new one of parts that are in place.
 
-    Layers that come to the card in groups know the way by themselves. Untested: no GPU here.
+    With group offload there is nothing: the layers' own hooks move them. Not tested on
+    a GPU.
     """
     import torch
 
@@ -135,7 +143,7 @@ def _prepare_transformer(transformer: Any, plan: MemoryPlan) -> None:
             FirstBlockCacheConfig(threshold=plan.first_block_cache)
         )
     if plan.compile:
-        # The cache decides after each first block: no single graph.
+        # The cache decides after each first block, so there is no single graph.
         transformer.compile_repeated_blocks(fullgraph=not plan.first_block_cache)
 
 
@@ -144,7 +152,7 @@ def _prepare_vae(vae: Any, plan: MemoryPlan) -> None:
         vae.enable_slicing()
     if plan.vae_tiling:
         vae.enable_tiling()
-        # Tiles are as large as a picture of the model's own size, unless they are made smaller.
+        # By default a tile is as large as a picture of the model's own size.
         vae.tile_sample_min_size //= 2
         vae.tile_latent_min_size //= 2
 
@@ -156,7 +164,7 @@ def _offload_by_groups(pipeline: DiffusionPipeline) -> None:
         onload_device=torch.device("cuda"),
         offload_type="leaf_level",
         use_stream=True,
-        low_cpu_mem_usage=True,  # or pinned copies double what it takes of the RAM
+        low_cpu_mem_usage=True,  # without it, pinned copies double the RAM taken
     )
 
 

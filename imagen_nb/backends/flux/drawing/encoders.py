@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 class TextEncoders:
-    """A model's text encoders: freed after each use, or waiting in RAM, as the plan says."""
+    """A model's text encoders, loaded when used.
+
+    After each use they are freed, or wait in RAM, as the plan says.
+    """
 
     def __init__(self, row: Model, plan: MemoryPlan) -> None:
-        """Not loaded."""
         self._row, self._plan = row, plan
-        self._waiting: DiffusionPipeline | None = None
+        self._waiting: DiffusionPipeline | None = None  # in RAM
 
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
-        """Encode the prompts of these requests that are not known, each by itself."""
+        """Encode the prompts of these requests that the cache lacks, each by itself."""
         pipeline = self._waiting or load_pipeline(self._row, self._plan, PAINTING_PARTS)
         _move_to_card(pipeline)
         prompts.learn(pipeline, requests)
@@ -48,7 +50,7 @@ def _move_to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
 
 
 def free_memory() -> None:
-    """Give back what nobody holds any more: to the system, and on a card to CUDA."""
+    """Collect garbage, and give CUDA's cached memory back if there is a card."""
     import torch
 
     gc.collect()

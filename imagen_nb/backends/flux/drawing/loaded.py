@@ -31,60 +31,57 @@ if TYPE_CHECKING:
 
 
 class LoadedModel:
-    """One model's pipeline, loaded when it is first needed, with all that belongs to it.
+    """One model's pipeline, loaded when first needed, with all that belongs to it.
 
-    Invariant: pipeline and encoded prompts are used by whoever holds `lock`, a batch at a time;
-    several threads may draw, and their batches take turns.
+    Invariant: only the holder of `lock` uses the pipeline and the encoded prompts, for
+    one batch at a time; where several threads draw, their batches take turns.
     """
 
     def __init__(self, row: Model, memory: Mapping[str, Any]) -> None:
-        """`memory`: what the user sets of its plan."""
+        """Nothing is loaded yet. `memory`: what the user sets of the memory plan."""
         self.lock = threading.Lock()
         self.prompts = PromptCache()
         self.kind = row.kind
         self.preview = LatentPreview(functools.partial(load_vae, row))
         self._row, self._memory = row, memory
-        self._smaller: list[MemoryPlan] = []  # what is left to fall back to
+        self._smaller: list[
+            MemoryPlan
+        ] = []  # plans to fall back to, the next one first
         self._plan: MemoryPlan | None = None
-        self._encoders: TextEncoders | None = None  # where they are apart
+        self._encoders: TextEncoders | None = None  # if the plan has them apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
 
     @property
     def plan(self) -> MemoryPlan:
-        """The memory plan in force: the machine's, until that proves too large.
+        """The memory plan in force: this machine's, until that proves too large.
 
-        Raises `BackendError` when there is none that can be used.
+        Raise `BackendError` when no plan can be used.
         """
         if self._plan is None:
-            found = plan_for(self._row, self._memory)
-            self._plan, self._smaller = found.plan, [*found.smaller]
-            if not found.fits:
+            planned = plan_for(self._row, self._memory)
+            self._plan, self._smaller = planned.plan, [*planned.smaller]
+            if not planned.fits:
                 print_notice(
-                    f"{self._row.recorded} is too large for this machine; trying the memory plan "
-                    f"{found.plan.name}: `imagen models --plan` tells more"
+                    f"{self._row.recorded} is too large for this machine; trying "
+                    f"the memory plan {planned.plan.name}: `imagen models --plan` "
+                    "tells more"
                 )
         return self._plan
 
     def pipeline(
         self, loras: tuple[LoraFile, ...] = (), drawer: str = ""
     ) -> DiffusionPipeline:
-        """The pipeline with these LoRAs in it, and no others; for whoever holds `lock`.
+        """Return the pipeline with exactly these LoRAs in it. The caller holds `lock`.
 
-        `drawer`: the class that shall draw, with the same weights; the one in force by default.
-
-        It has no text encoders where the plan has them apart: see `encode`. Raises `BackendError`
-        when it cannot be loaded or a LoRA does not fit.
+        `drawer`: the pipeline class that draws, with the same weights; by default the
+        class that drew last. Where the plan has the text encoders apart, the pipeline
+        has none: see `encode`. Raise `BackendError` when it cannot be loaded, or a LoRA
+        does not fit.
         """
         require_plan_takes_loras(self.plan, loras)
         if self._pipeline is None:
-            plan, row = self.plan, self._row
-            apart = row.kind.encoders
-            self._pipeline = (
-                load_pipeline(row, plan, apart)
-                if plan.separate
-                else load_whole_pipeline(row, plan)
-            )
+            self._pipeline = self._load()
         if drawer and type(self._pipeline).__name__ != drawer:
             self._pipeline = pipeline_of_class(drawer, self._pipeline)
             offload_again(self._pipeline, self.plan)
@@ -96,57 +93,62 @@ class LoadedModel:
             self._loras = loras
         return self._pipeline
 
+    def _load(self) -> DiffusionPipeline:
+        if self.plan.separate:
+            return load_pipeline(self._row, self.plan, self._row.kind.encoders)
+        return load_whole_pipeline(self._row, self.plan)
+
     def encode(
         self, requests: Sequence[Request], loras: tuple[LoraFile, ...] = ()
     ) -> None:
-        """Know the embeddings of all these requests; for whoever holds `lock`.
+        """Encode the prompts of these requests. The caller holds `lock`.
 
-        Where the encoders are apart, what paints leaves their place free meanwhile.
+        Where the plan has the text encoders apart, transformer and VAE make room.
         """
         if not self.plan.separate:
-            pipeline = self.pipeline(loras)  # first: it may begin with new prompts
+            pipeline = self.pipeline(loras)  # first: it may empty the prompt cache
             self.prompts.learn(pipeline, requests)
         elif not self.prompts.knows(requests):
             self._encoders = self._encoders or TextEncoders(self._row, self.plan)
-            with self._room():
+            with self._room_for_encoders():
                 self._encoders.learn(self.prompts, requests)
 
     def fall_back(self) -> str:
-        """Go on with the next smaller plan; what to say of it, or nothing when there is none."""
+        """Switch to the next smaller plan; return a line for the user, or "" if none.
+
+        The pipeline is dropped, to be loaded anew. The caller holds `lock`.
+        """
         if not self._smaller:
             return ""
         before, self._plan = self.plan, self._smaller.pop(0)
         self._drop()
         return (
-            f"the card's memory is too small for the plan {before.name} of {self._row.recorded}: "
-            f"this session goes on with {self._plan.name}"
+            f"the card's memory is too small for the plan {before.name} of "
+            f"{self._row.recorded}: this session goes on with {self._plan.name}"
         )
 
     def size(self) -> int:
-        """Bytes of its weights in the memory of this process, not of a GPU."""
-        parts = self._pipeline.components.values() if self._pipeline else ()
-        weights = (
-            w
-            for part in parts
-            if hasattr(part, "parameters")
-            for w in part.parameters()
-        )
+        """Return the bytes of its weights in RAM; what is on a GPU does not count."""
+        pipeline = self._pipeline
+        parts = pipeline.components.values() if pipeline else ()
+        networks = [part for part in parts if hasattr(part, "parameters")]
+        weights = [weight for network in networks for weight in network.parameters()]
         return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
-        """What paints is freed, or out of the card, as long as this lasts."""
+    def _room_for_encoders(self) -> Iterator[None]:
+        """Free transformer and VAE, or keep them off the card, while the block runs."""
         import torch
 
         if self.plan.text_encoders == "freed":
             self._pipeline, self._loras = None, ()
             free_memory()
-        painter = self._pipeline if torch.cuda.is_available() else None
-        if painter:
-            painter.to("cpu")
+        pipeline = self._pipeline if torch.cuda.is_available() else None
+        if pipeline:
+            pipeline.to("cpu")
         yield
-        if painter:
-            painter.to("cuda")
+        if pipeline:
+            pipeline.to("cuda")
 
     def _drop(self) -> None:
         self._pipeline, self._encoders, self._loras = None, None, ()
@@ -161,16 +163,19 @@ _LOADED_MODELS: WeakValueDictionary[tuple[str, str, str], LoadedModel] = (
 
 
 def shared_model(row: Model, memory: Mapping[str, Any]) -> LoadedModel:
-    """A model's own; memory is freed when the last backend that draws with it is gone."""
+    """Return the one `LoadedModel` of a model and memory settings, made if need be.
+
+    Its memory is freed when the last backend that draws with it is gone.
+    """
     key = (row.source, row.cpu_dtype, str(sorted(memory.items())))
     with _models_lock:
-        found = _LOADED_MODELS.get(key)
-        if found is None:
-            found = _LOADED_MODELS[key] = LoadedModel(row, memory)
-        return found
+        model = _LOADED_MODELS.get(key)
+        if model is None:
+            model = _LOADED_MODELS[key] = LoadedModel(row, memory)
+        return model
 
 
 def in_memory() -> list[LoadedModel]:
-    """All that are loaded. They stay so for as long as somebody holds what this gives."""
+    """Return all models in memory; they stay there while the caller holds the list."""
     with _models_lock:
         return [*_LOADED_MODELS.values()]

@@ -1,4 +1,4 @@
-"""Loads pipelines: from files that are here, quietly, as a memory plan has them."""
+"""Loads pipelines from files on this machine, quietly, as a memory plan has them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class CardMemoryError(BackendError):
 
 
 def require_weights(row: Model) -> Path:
-    """The folder of a row's weights. Raises `BackendError` when it is missing or incomplete."""
+    """Return the folder of a model's weights.
+
+    Raise `BackendError` when it is missing or incomplete.
+    """
     folder = locate_weights(row)
     if folder is None or explain_incomplete(folder):
         raise BackendError(explain_missing(row))
@@ -39,10 +42,11 @@ def require_weights(row: Model) -> Path:
 def load_pipeline(
     row: Model, plan: MemoryPlan, without: Sequence[str] = ()
 ) -> DiffusionPipeline:
-    """The pipeline of a row as a plan has it, `without` some of its parts. Never downloads.
+    """Return a model's pipeline, with a memory plan in effect. Never downloads.
 
-    Raises `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError` when
-    they are too large for the card.
+    `without`: names of parts that are left out, such as `PAINTING_PARTS`. Raise
+    `BackendError` when the weights are missing or no FLUX pipeline, `CardMemoryError`
+    when they are too large for the card.
     """
     folder = require_weights(row)
     with quietly():
@@ -50,9 +54,8 @@ def load_pipeline(
         import torch
 
         try:
-            pipeline: DiffusionPipeline = getattr(
-                diffusers, row.pipeline
-            ).from_pretrained(
+            pipeline_class = getattr(diffusers, row.pipeline)
+            pipeline: DiffusionPipeline = pipeline_class.from_pretrained(
                 folder,
                 dtype=getattr(torch, plan.dtype),
                 local_files_only=True,
@@ -67,9 +70,8 @@ def load_pipeline(
             ) from error
         except BackendError:
             raise
-        except (
-            Exception
-        ) as error:  # four libraries read files here, each with errors of its own
+        except Exception as error:
+            # Four libraries read files here, each with errors of its own.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BackendError(
                 f"cannot load {row.source} ({reason}): save or fetch it again"
@@ -78,43 +80,45 @@ def load_pipeline(
 
 
 def load_whole_pipeline(row: Model, plan: MemoryPlan) -> DiffusionPipeline:
-    """The pipeline of a row with all its parts.
+    """Return a model's pipeline with all its parts; raises as `load_pipeline` does.
 
-    On a card that holds it all, one half goes there before the other is read: the RAM may be small.
+    On a card that holds it all, one half goes there before the other is read: the RAM
+    may be too small for both.
     """
     import torch
 
     if plan.offload != "none" or not torch.cuda.is_available():
         return load_pipeline(row, plan)
-    painter, encoders = (
-        load_pipeline(row, plan, row.kind.encoders),
-        load_pipeline(row, plan, PAINTING_PARTS),
-    )
-    return pipeline_of_class(
-        row.pipeline,
-        painter,
-        {name: getattr(encoders, name) for name in row.kind.encoders},
-    )
+    painting = load_pipeline(row, plan, row.kind.encoders)
+    encoding = load_pipeline(row, plan, PAINTING_PARTS)
+    encoders = {name: getattr(encoding, name) for name in row.kind.encoders}
+    return pipeline_of_class(row.pipeline, painting, encoders)
 
 
 def pipeline_of_class(
     name: str, pipeline: DiffusionPipeline, parts: Mapping[str, Any] | None = None
 ) -> DiffusionPipeline:
-    """Another pipeline of the same parts, but for those given, and of the same configuration."""
+    """Return a pipeline of another class of diffusers, with the same parts and config.
+
+    `name`: of the class. `parts`: those that replace the pipeline's own, by name.
+    """
     import diffusers
 
-    kind = getattr(diffusers, name)
-    known = {**pipeline.config, **pipeline.components, **(parts or {})}
-    taken = [
-        each for each in inspect.signature(kind.__init__).parameters if each in known
-    ]
-    made: DiffusionPipeline = kind(**{each: known[each] for each in taken})
+    pipeline_class = getattr(diffusers, name)
+    available = {**pipeline.config, **pipeline.components, **(parts or {})}
+    parameters = inspect.signature(pipeline_class.__init__).parameters
+    arguments = {each: available[each] for each in parameters if each in available}
+    made: DiffusionPipeline = pipeline_class(**arguments)
     made.set_progress_bar_config(disable=True)
     return made
 
 
 def load_vae(row: Model) -> Any:
-    """Another copy of a row's VAE, in float32 on the CPU: free of the pipeline's lock."""
+    """Return another copy of a model's VAE, in float32 on the CPU.
+
+    It is used without the lock of the pipeline. Raise `BackendError` when the weights
+    are missing.
+    """
     with quietly():
         import diffusers
         import torch

@@ -1,4 +1,4 @@
-"""The noise that a picture begins with: it follows from the seed alone, on every machine."""
+"""The noise that a picture begins with: it follows from the seed alone, everywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def make_generators(batch: Sequence[Request]) -> list[Generator]:
-    """One fresh generator for each picture; on the CPU, whatever the pictures are drawn on."""
+    """Return a fresh generator for each picture, on the CPU whatever device draws."""
     import torch
 
     return [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
@@ -22,7 +22,10 @@ def make_generators(batch: Sequence[Request]) -> list[Generator]:
 def first_latents(
     pipeline: DiffusionPipeline, batch: Sequence[Request], like: Tensor
 ) -> Tensor:
-    """A batch's noise as FluxPipeline itself makes it: packed (B, tokens, channels · 4)."""
+    """Return a batch's noise as FluxPipeline itself makes it.
+
+    Packed: (B, tokens, channels · 4), with the dtype and device of `like`.
+    """
     latents, _ = pipeline.prepare_latents(
         len(batch),
         pipeline.transformer.config.in_channels // 4,

@@ -1,4 +1,4 @@
-"""The phases of drawing: which pictures go through them together, and what a stopped one leaves."""
+"""The phases of drawing: what goes through them together, and how one is stopped."""
 
 from __future__ import annotations
 
@@ -20,58 +20,72 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 T = TypeVar("T")
-MAX_PICTURES_PER_PART = 256  # pictures denoised before the first is decoded: 0.5 MB of latents each at 1024 × 1024
+MAX_PICTURES_PER_PART = 256  # 0.5 MB of latents each, at 1024 × 1024
 
 
 def batches_of(requests: Sequence[Request], size: int) -> Iterator[Batch]:
-    """Consecutive requests that can be denoised together, at most `size` at a time."""
-    for _, alike in itertools.groupby(requests, key=_batch_key):
-        group = list(alike)
-        yield from (group[i : i + size] for i in range(0, len(group), size))
+    """Yield consecutive requests that can be denoised together, at most `size` each."""
+    for _, group in itertools.groupby(requests, key=_batch_key):
+        alike = list(group)
+        yield from (alike[i : i + size] for i in range(0, len(alike), size))
 
 
 def _batch_key(request: Request) -> tuple[object, ...]:
+    """All arguments of a pipeline's call that are one for the whole batch."""
     return (
-        request.width, request.height, request.steps, request.guidance, request.max_sequence_length,
-        request.strength, request.true_cfg, request.scheduler, request.init_image, request.mask,
-    )  # fmt: skip
+        request.width,
+        request.height,
+        request.steps,
+        request.guidance,
+        request.max_sequence_length,
+        request.strength,
+        request.true_cfg,
+        request.scheduler,
+        request.init_image,
+        request.mask,
+    )
 
 
 def parts_of(
     requests: Sequence[Request], plan: MemoryPlan, kind: PipelineKind
 ) -> Iterator[list[Batch]]:
-    """Batches that go through each phase together: one by one, where no weights move between.
+    """Yield the batches that go through each phase together, in their order.
 
-    One class of pipelines draws all of a part.
-
-    Otherwise as many as have `CAPACITY` different prompts, or `MOST` pictures: what waits for its
-    turn takes the same memory however many requests there are.
+    Where no weights move between the phases, that is one batch. Otherwise it is as many
+    as have `MAX_CACHED_PROMPTS` different prompts or `MAX_PICTURES_PER_PART` pictures:
+    what waits for its turn takes the same memory however many requests there are. One
+    pipeline class draws all of a part.
     """
     part: list[Batch] = []
     prompts: set[tuple[str, int]] = set()
     for batch in batches_of(requests, plan.batch):
-        new = {
-            (text, one.max_sequence_length) for one in batch for text in texts_of(one)
-        }
+        added = _prompts_of(batch)
+        too_many_prompts = len(prompts | added) > MAX_CACHED_PROMPTS
         pictures = sum(map(len, part)) + len(batch)
-        full = (
-            len(prompts | new) > MAX_CACHED_PROMPTS or pictures > MAX_PICTURES_PER_PART
-        )
-        other = bool(part) and kind.drawer(part[0][0]) != kind.drawer(batch[0])
-        if part and (full or other or not plan.phased):
+        full = too_many_prompts or pictures > MAX_PICTURES_PER_PART
+        if part and (full or not plan.phased or not _same_drawer(kind, part[0], batch)):
             yield part
             part, prompts = [], set()
         part.append(batch)
-        prompts |= new
+        prompts |= added
     if part:
         yield part
 
 
+def _prompts_of(batch: Batch) -> set[tuple[str, int]]:
+    """The texts that a batch encodes, each with its sequence length."""
+    return {(text, one.max_sequence_length) for one in batch for text in texts_of(one)}
+
+
+def _same_drawer(kind: PipelineKind, one: Batch, other: Batch) -> bool:
+    return kind.drawer(one[0]) == kind.drawer(other[0])
+
+
 @contextmanager
 def keep_on_card(pipeline: DiffusionPipeline, plan: MemoryPlan) -> Iterator[None]:
-    """Between the calls of one phase, the weights that it needs stay where they are.
+    """Keep the weights of one phase where they are between the pipeline's calls.
 
-    With model offload, the end of each call would send them home to RAM.
+    With model offload, the end of each call would send them back to RAM.
     """
     if plan.offload != "model":
         yield
@@ -80,46 +94,51 @@ def keep_on_card(pipeline: DiffusionPipeline, plan: MemoryPlan) -> Iterator[None
     try:
         yield
     finally:
-        del pipeline.maybe_free_model_hooks  # the class's own again
+        del pipeline.maybe_free_model_hooks  # the class's own is in force again
 
 
 def run_guarded(
     pipeline: DiffusionPipeline,
     batch: Batch,
-    watch: StepCallback,
-    work: Callable[[], T],
+    callback: StepCallback,
+    call: Callable[[], T],
     finishing: bool = False,
 ) -> T:
-    """What `work` gives; leaves nothing behind if it is stopped. One line for what torch raises.
+    """Return what `call` gives for a batch; leave nothing on the card if it fails.
 
-    `finishing`: what is nearly done is done though the drawing was cancelled.
+    `finishing`: go on though the drawing was cancelled, as the batch is nearly done.
+    Raise `Cancelled`, `CardMemoryError` or `BackendError` for what torch raises; what
+    the listener of the progress raised passes as it is.
     """
-    import torch
-
     if not finishing:
-        watch.stop_if_cancelled()
+        callback.stop_if_cancelled()
     try:
-        return work()
+        return call()
     except (Cancelled, KeyboardInterrupt, RuntimeError) as error:
         pipeline.maybe_free_model_hooks()
-        if error is watch.listeners_error:
+        if error is callback.listeners_error:
             raise
-        # Without its traceback, whose frames hold the batch's tensors: notebooks keep the last
-        # error, and with it the memory of a picture that nobody will see.
+        # Without the traceback, whose frames hold the batch's tensors: notebooks keep
+        # the last error, and with it the memory of a picture that nobody will see.
         error = error.with_traceback(None)
         if isinstance(error, RuntimeError):
-            kind = (
-                CardMemoryError
-                if isinstance(error, torch.OutOfMemoryError)
-                else BackendError
-            )
-            raise kind(_describe_failure(batch[0], error)) from error
+            raise _error_of_torch(error, batch[0]) from error
         raise error
     except BaseException:
         pipeline.maybe_free_model_hooks()
         raise
 
 
+def _error_of_torch(error: RuntimeError, request: Request) -> BackendError:
+    import torch
+
+    line = _describe_failure(request, error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return CardMemoryError(line)
+    return BackendError(line)
+
+
 def _describe_failure(request: Request, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
-    return f"cannot draw {describe_request(request)} at {request.width}×{request.height}: {reason}"
+    size = f"{request.width}×{request.height}"
+    return f"cannot draw {describe_request(request)} at {size}: {reason}"
