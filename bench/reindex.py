@@ -24,7 +24,7 @@ def main() -> None:
     record = Record(
         prompt="a boat", backend="bench", seed=0, steps=4, width=16, height=16
     )
-    first = PictureFiles(folder).keep(
+    first = PictureFiles(folder).save(
         Image.new("RGB", (16, 16), "red"), record, date(2026, 1, 1)
     )
     png = first.path.read_bytes()

@@ -60,5 +60,5 @@ def fill(folder: Path, count: int, side: int, prompt: str = "noise") -> None:
         record = Record(
             prompt=prompt, backend="b", seed=seed, steps=4, width=side, height=side
         )
-        catalog.add(output.keep(Image.fromarray(pixels), record, day), "pending")
+        catalog.add(output.save(Image.fromarray(pixels), record, day), "pending")
     catalog.close()

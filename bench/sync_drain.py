@@ -44,7 +44,9 @@ def theirs(folder: Path, to: Account) -> None:
         client.storage.from_(BUCKET),
         client.schema("imagen").table("images"),
     )
-    for entry in Catalog(folder).pending():
+    for entry in Catalog(folder).select(
+        "WHERE cloud_state = 'pending' ORDER BY created_at"
+    ):
         path = f"plain-{uuid4()}/{entry.path.name}"
         bucket.upload(path, entry.path.read_bytes(), {"content-type": "image/png"})
         own = {"id": str(uuid4()), "owner_user_id": str(to.owner), "storage_path": path}

@@ -45,7 +45,7 @@ def fill(folder: Path, count: int, prompt: str) -> None:
     record = Record(
         prompt=prompt, backend="b", seed=0, steps=4, width=SIDE, height=SIDE
     )
-    kept = PictureFiles(folder).keep(
+    kept = PictureFiles(folder).save(
         Image.fromarray(pixels), record, datetime.date.today()
     )
     catalog = Catalog(folder)

@@ -170,7 +170,7 @@ def made(
         pictures = []
         for seed, prompt in enumerate(prompts, first):
             record = make_record(prompt=prompt, seed=seed, width=size[0], height=size[1], **fields)
-            kept = PictureFiles(folder).keep(make_image(seed, size), record, DAY)
+            kept = PictureFiles(folder).save(make_image(seed, size), record, DAY)
             studio.catalog().add(kept, "off")
             pictures.append(Picture(kept.record, kept.path, kept.sidecar_path, studio.catalog()))
         return Pictures(pictures).frame()

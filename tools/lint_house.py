@@ -21,11 +21,21 @@ MAX_LINES = 350  # of a module
 _LISTED = re.compile(r"^    (\w+(?:\.\w+)*): ", re.MULTILINE)
 _USED_BY_OTHERS = "Other rooms use:\n"
 
+_SHORTCUT = "the command, the function and the method of Studio have one name"
+_SUPABASE = "the command is named as the function that it calls"
+_FACTORY = "what entry points name: the same model, here and hosted"
 INTENDED = {  # names that several modules define on purpose, with the reason
     "__all__": "the public names of a module that re-exports",
     "T": "a type variable, named as typing does",
     "R": "a type variable, named as typing does",
     "app": "a group of commands, named as typer does",
+    **dict.fromkeys(
+        ("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
+        _SHORTCUT,
+    ),
+    "reindex": _SHORTCUT,
+    **dict.fromkeys(("start", "stop", "status"), _SUPABASE),
+    **dict.fromkeys(("schnell", "dev"), _FACTORY),
 }
 
 
@@ -58,12 +68,14 @@ class Module:
                 yield from (each.id for each in targets if isinstance(each, ast.Name))
 
     def imports(self) -> Iterator[str]:
-        """The dotted names of this package that it imports, in functions too."""
+        """The dotted names of this package that it imports or names, in functions too."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and node.module:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
             elif isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value  # the module that a function imports when it is needed
 
 
 def load_modules(root: Path) -> list[Module]:
@@ -99,7 +111,7 @@ def check_rooms(modules: list[Module]) -> Iterator[str]:
         for imported in module.imports():
             target = _module_of(imported, known)
             room, _, inside = target.partition(".")
-            if inside and room != module.room and module.room:
+            if inside and room != module.room:
                 used[room].add(inside)
     for module in modules:
         if (

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_TABLE_ROWS = 20
 _ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
-_MAX_CELL_CHARS = 60  # of a prompt
+_MAX_COLUMN_CHARS = 60  # of a prompt
 _TABLE_HEADINGS = (
     "made",
     "prompt",
@@ -156,8 +156,8 @@ def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
 
     made = plain_value(row["created_at"])
     prompt = row["prompt"]
-    if len(prompt) > _MAX_CELL_CHARS:
-        prompt = prompt[: _MAX_CELL_CHARS - 1] + "…"
+    if len(prompt) > _MAX_COLUMN_CHARS:
+        prompt = prompt[: _MAX_COLUMN_CHARS - 1] + "…"
     width, height = _number_or_empty(row["width"]), _number_or_empty(row["height"])
     return (
         f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "",

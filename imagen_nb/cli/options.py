@@ -143,7 +143,7 @@ TrueCfgListOption = Annotated[str | None, typer.Option(help="Like 1,2,4.")]
 SchedulerListOption = Annotated[str | None, typer.Option(help="Like euler,unipc.")]
 
 
-class HistorySource(StrEnum):
+class HistorySourceOption(StrEnum):
     """Where to read the history."""
 
     auto = "auto"
@@ -179,9 +179,9 @@ class HistoryFilters:
         None
     )
     source: Annotated[
-        HistorySource,
+        HistorySourceOption,
         typer.Option(help="cloud, local, merged, or auto: the cloud if it answers."),
-    ] = HistorySource.auto
+    ] = HistorySourceOption.auto
 
     def history(self, studio: Studio, **arguments: Any) -> pd.DataFrame:
         """Return the history of what passes; `arguments` win over the filters."""

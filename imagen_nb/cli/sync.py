@@ -78,7 +78,7 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     rows = {str(entry.record.id): _entry_facts(entry) for entry in studio.waiting()}
     rows |= {
         str(one.record.id): _entry_facts(one)
-        for one in catalog.some(changes.keys() - rows.keys())
+        for one in catalog.get_many(changes.keys() - rows.keys())
     }
     elsewhere = {"path": None, "state": None, "error": None}
     return [

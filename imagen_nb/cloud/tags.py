@@ -37,7 +37,7 @@ def push_tags(catalog: Catalog, cloud: Cloud) -> int:
         return 0
     waiting = {
         str(entry.record.id)
-        for entry in catalog.some(changes)
+        for entry in catalog.get_many(changes)
         if entry.cloud_state != "synced"
     }
     changes = {id: them for id, them in changes.items() if id not in waiting}
@@ -56,7 +56,7 @@ def _push_chunk(
             print_notice(f"cloud sync: no row {id} to tag: its tags are dropped")
             remove_sent_tags(catalog, [(id, change) for change in left[id]])
         after = {
-            id: combine_queued_tags(left[id]).applied(tags or ())
+            id: combine_queued_tags(left[id]).apply_to(tags or ())
             for id, tags in before.items()
         }
         written = _write_cloud_tags(cloud, before, after)

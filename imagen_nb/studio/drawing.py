@@ -53,7 +53,7 @@ class RequestDrawer:
 
     settings: Settings
     backends: Backends
-    homes: OutputFolders
+    folders: OutputFolders
     writer: Writer
     uplink: Uplink
     _calls: set[DrawingCall] = field(default_factory=set)  # those under way
@@ -95,7 +95,7 @@ class RequestDrawer:
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
-        home = self.homes.home(call.output, len(requests))
+        home = self.folders.folder(call.output, len(requests))
         self.uplink.warn(call.cloud)
         facts = RecordContext(
             backend,
@@ -154,7 +154,7 @@ class RequestDrawer:
         try:
             for drawn in backend.draw(requests, listener, call.cancelled):
                 self.backends.note_drawn(backend)
-                written.append(self.writer.drawn(drawn, home, facts))
+                written.append(self.writer.save(drawn, home, facts))
                 if len(written) > MAX_UNWRITTEN_PICTURES:
                     written[
                         -MAX_UNWRITTEN_PICTURES

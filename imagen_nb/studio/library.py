@@ -50,7 +50,7 @@ class Library:
         """
         self.settings = settings
         self.closed = False
-        self._homes = OutputFolders(settings.output.dir)
+        self._folders = OutputFolders(settings.output.dir)
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)
@@ -226,7 +226,7 @@ class Library:
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """Return the catalog of an output folder, by default the configured one."""
-        return self._homes.home(output).catalog
+        return self._folders.folder(output).catalog
 
     def close(self, *, cloud_seconds: float | None = None) -> None:
         """Finish writing, copy to the cloud for a few last seconds, close the catalogs.
@@ -237,15 +237,16 @@ class Library:
         self.closed = True
         self._writer.close()
         self._uplink.close(cloud_seconds)
-        self._homes.close()
+        self._folders.close()
 
     def _catalogs(self) -> list[Catalog]:
         """Return those of the configured folder and of others that were drawn into."""
-        catalogs = self._homes.catalogs()
+        catalogs = self._folders.catalogs()
         self._writer.wait()
         return catalogs
 
     def retag(self, pictures: Any, tags: TagChange) -> int:
+        """Apply one change of tags; as `tag`, which takes names only."""
         catalogs, cloud = self._catalogs(), self._uplink.reader()
         ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
         elsewhere = set(ids)

@@ -61,7 +61,7 @@ class Studio(Library):
         self._backends = Backends(*settings.backend_choice(), settings.options_of)
         self._builder = RequestBuilder(settings, self._backends, self.lookup)
         self._drawer = RequestDrawer(
-            settings, self._backends, self._homes, self._writer, self._uplink
+            settings, self._backends, self._folders, self._writer, self._uplink
         )
 
     def generate(
@@ -288,8 +288,8 @@ class Studio(Library):
             StorageError: if the folder cannot be written to.
             Cancelled: if this session is closed; then none of them is kept.
         """
-        self._writer.check()
-        home = self._homes.home()
+        self._writer.require_open()
+        home = self._folders.folder()
         self._uplink.warn(cloud)
         common = {
             "tags": self._builder.tags(tags),

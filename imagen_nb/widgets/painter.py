@@ -215,12 +215,12 @@ class Painter:
         if item.error:
             raise UsageError(item.error)
         try:
-            picture = self._draw(item.wish)
+            picture = self._draw(item.request)
             self._queue.remove(item.id)
         except Cancelled as error:
             self._note_cancelled(item, error)
         else:
-            self._listener.drew(item.wish, picture)
+            self._listener.drew(item.request, picture)
 
     def _note_cancelled(self, item: QueuedDrawing, error: Cancelled) -> None:
         if self._cancel.is_set():

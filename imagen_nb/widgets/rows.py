@@ -103,7 +103,7 @@ class GalleryRows:
         """Change the tags of these, and return both: `at`, positions, and `tags`."""
         at = [*positions]
         for position in at:
-            self._tags[position] = change.applied(self._tags[position])
+            self._tags[position] = change.apply_to(self._tags[position])
         return {"at": at, "tags": [[*self._tags[position]] for position in at]}
 
     def passing(self, filters: GalleryFilters) -> Positions:

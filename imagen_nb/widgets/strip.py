@@ -96,13 +96,13 @@ class Strip(anywidget.AnyWidget):
 
 def _queue_item(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
     """Return an item of the queue as the page lists it."""
-    prompt = item.wish.prompt
+    prompt = item.request.prompt
     if len(prompt) > _MAX_TITLE_CHARS:
         prompt = f"{prompt[:_MAX_TITLE_CHARS]}…"
     return {
         "id": item.id,
-        "title": f"again: {prompt}" if item.wish.again else prompt,
-        "seed": item.wish.seed,
+        "title": f"again: {prompt}" if item.request.again else prompt,
+        "seed": item.request.seed,
         "error": item.error,
         "mine": item.mine,
         "drawing": current is not None and current.id == item.id,

@@ -38,7 +38,7 @@ def difference(one: Drawn, other: Drawn) -> int:
 
 
 def count_frees(backend: FluxBackend, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows when the pipeline sends offloaded weights home; does so only on a GPU, called anywhere."""
+    """Grows when the pipeline sends offloaded weights home: only on a GPU, called anywhere."""
     freed: list[str] = []
     pipeline = backend._loaded.pipeline()
     free = pipeline.maybe_free_model_hooks

@@ -483,7 +483,7 @@ class TestStudio:
             [sys.executable, "-c", code, *command, "--output", str(tmp_path / "out")],
             env={**os.environ, **where, "PYTHONPATH": path},
             stderr=subprocess.PIPE,
-            # Where the tests run in the background of a shell, Ctrl-C is ignored, and in children too.
+            # Tests in the background of a shell ignore Ctrl-C, and so would their children.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
