@@ -100,7 +100,7 @@ def open_catalog(path: Path) -> sqlite3.Connection:
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
     version = _schema_version(connection)
     while version < len(_SCHEMA_MIGRATIONS):
-        _apply_migration(connection, version)
+        _migrate_one_version(connection, version)
         version = _schema_version(connection)
     if version > len(_SCHEMA_MIGRATIONS):
         raise StorageError(
@@ -109,7 +109,7 @@ def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _apply_migration(connection: sqlite3.Connection, version: int) -> None:
+def _migrate_one_version(connection: sqlite3.Connection, version: int) -> None:
     """Bring the tables from this version to the next, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.forks import start_anew_in_forks
-from imagen_nb.storage.png import encode_png, has_same_pixels, read_png
+from imagen_nb.storage.png import encode_png, has_pixels_of, read_png
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
     explain_folder_errors,
@@ -254,7 +254,7 @@ class PictureFiles:
         """Return the first number that seems free, and the same picture, if any."""
         free, paths = self._look_up(stem, record.decides())
         for path in paths:
-            if not has_same_pixels(path, image):
+            if not has_pixels_of(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
                 return free, self._reuse(path, load_record(path))

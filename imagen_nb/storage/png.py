@@ -61,7 +61,7 @@ def read_png(path: Path) -> tuple[bytes, str]:
     return data, text
 
 
-def has_same_pixels(path: Path, image: Image.Image) -> bool:
+def has_pixels_of(path: Path, image: Image.Image) -> bool:
     """Return whether the PNG is whole and has the size and pixels of the image."""
     try:
         with Image.open(path, formats=["PNG"]) as saved:
