@@ -50,7 +50,7 @@ def has_postgres_extra() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSource:
-    """A `HistorySource`: the database itself.
+    """A `TableSource`: the database itself.
 
     Attributes:
         database_url: the address with the password; no error shows it.
@@ -65,8 +65,7 @@ class DatabaseSource:
 
         Raises:
             UsageError: if the extra `postgres` is not installed.
-            Unreachable: if the database cannot be reached.
-            Refused: if it refuses the statement.
+            CloudError: if the database cannot be reached, or refuses the statement.
         """
         if not has_postgres_extra():
             raise UsageError(

@@ -30,7 +30,7 @@ _NOT_SYNCED_STATES = ("pending", "failed", "off")
 
 @dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """A `HistorySource`: the catalogs of some folders.
+    """A `TableSource`: the catalogs of some folders.
 
     Attributes:
         catalogs: of these folders; catalogs that do not exist are not created.

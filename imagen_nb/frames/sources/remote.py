@@ -49,7 +49,7 @@ _NO_TIME: ApiFilter = ("created_at", "is.null")
 
 @dataclass(frozen=True, slots=True)
 class ApiSource:
-    """A `HistorySource`: the rows of the user who is signed in, through the API."""
+    """A `TableSource`: the rows of the user who is signed in, through the API."""
 
     cloud: Cloud
 

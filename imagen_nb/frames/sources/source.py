@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SOURCES = ("auto", "cloud", "local", "merged")
 
 
-class HistorySource(Protocol):
+class TableSource(Protocol):
     """What a history is loaded from.
 
     Implemented by `CatalogSource`, `ApiSource` and `DatabaseSource`.
@@ -66,7 +66,7 @@ class History:
     def table(
         self, query: Query, source: str = "auto", *, sidecar: bool = False
     ) -> pa.Table:
-        """Return the pictures that the query matches, as `HistorySource.load` does.
+        """Return the pictures that the query matches, as `TableSource.load` does.
 
         Args:
             query: the conditions.
@@ -150,7 +150,7 @@ class History:
 
     def _load_cloud_rows(self, query: Query, sidecar: bool) -> pa.Table:
         """Load from the database if configured and reachable, else through the API."""
-        source: HistorySource
+        source: TableSource
         cloud, url = self.cloud(), self.settings.supabase.database_url
         if url is not None and (has_postgres_extra() or cloud is None):
             source = DatabaseSource(url, self._owner(cloud))

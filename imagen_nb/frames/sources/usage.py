@@ -150,7 +150,7 @@ def usage_columns_of(numeric: Mapping[str, bool]) -> UsageColumns:
         numeric: by column, whether it holds numbers.
 
     Raises:
-        Refused: if not exactly one column may be the one of hashes.
+        CloudError: if not exactly one column may be the one of hashes.
     """
     names = [*numeric]
     hashes = [name for name in names if name.lower() == "prompt_hash"]
