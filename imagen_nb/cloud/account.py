@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.settings import Settings
 
-NOT_CONFIGURED = "no Supabase is configured: see `imagen config init`"
+NOT_CONFIGURED = "no Supabase is configured: set supabase.url and supabase.key (`imagen config init`)"
 
 
 @dataclass(frozen=True, slots=True)

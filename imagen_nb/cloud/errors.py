@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from supabase_auth.errors import AuthError
 
 BUCKET = "imagen-generated"
-_MAX_REASON_CHARS = 200  # answers may be whole pages of HTML
+_MAX_ANSWER_CHARS = 200  # answers may be whole pages of HTML
 
 
 class UnreachableError(CloudError):
@@ -229,4 +229,4 @@ def _table_error_of(code: str, message: str) -> CloudError:
 
 def _scrubbed_line(text: object, secrets: Sequence[SecretStr | None]) -> str:
     """The beginning of a library's or server's text, on one line, without secrets."""
-    return " ".join(scrub_secrets(text, secrets).split())[:_MAX_REASON_CHARS]
+    return " ".join(scrub_secrets(text, secrets).split())[:_MAX_ANSWER_CHARS]

@@ -36,20 +36,22 @@ _MAX_SLUG_CHARS = 40
 _MAX_CACHED_STEMS = 1000
 
 # Suffixes that mean a file, not a folder, and none that can be written here.
-_FOREIGN_SUFFIXES = {
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".jpeg",
-    ".jpg",
-    ".jxl",
-    ".svg",
-    ".tif",
-    ".tiff",
-    ".webp",
-}
+_FOREIGN_SUFFIXES = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jpeg",
+        ".jpg",
+        ".jxl",
+        ".svg",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
 
 
 def slug(prompt: str) -> str:
