@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from imagen_nb.config.settings import Settings
 
-NOT_CONFIGURED = "no Supabase is configured: set supabase.url and supabase.key (`imagen config init`)"
+NOT_CONFIGURED = (
+    "no Supabase is configured: set supabase.url and supabase.key"
+    " (see `imagen config init`)"
+)
 
 
 @dataclass(frozen=True, slots=True)

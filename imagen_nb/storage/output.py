@@ -36,22 +36,7 @@ _MAX_SLUG_CHARS = 40
 _MAX_CACHED_STEMS = 1000
 
 # Suffixes that mean a file, not a folder, and none that can be written here.
-_FOREIGN_SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".jpeg",
-        ".jpg",
-        ".jxl",
-        ".svg",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
+_FOREIGN_SUFFIX = re.compile(r"\.(avif|bmp|gif|hei[cf]|jpe?g|jxl|svg|tiff?|webp)")
 
 
 def slug(prompt: str) -> str:
@@ -99,7 +84,8 @@ def parse_destination(output: Path | str, pictures: int = 1) -> tuple[Path, str 
     """
     path = absolute_path(output)
     suffix = path.suffix.lower()
-    if os.path.isdir(path) or suffix not in _FOREIGN_SUFFIXES | {".png"}:
+    is_file = suffix == ".png" or _FOREIGN_SUFFIX.fullmatch(suffix)
+    if os.path.isdir(path) or not is_file:
         return path, None
     if suffix != ".png":
         raise UsageError(
