@@ -116,7 +116,7 @@ def resolve(
     guidance: float | None = None,
     max_sequence_length: int | None = None,
     tags: Iterable[str] = (),
-    extras: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Request:
     """Return a complete request, with the model's defaults for what is None.
 
@@ -131,7 +131,7 @@ def resolve(
         guidance: guidance scale.
         max_sequence_length: tokens of the prompt.
         tags: labels of the picture.
-        extras: options of `imagen_nb.request.options`, by name.
+        options: those of `imagen_nb.request.options`, by name.
 
     Raises:
         UsageError: for a value that cannot be drawn, with the nearest allowed one.
@@ -143,7 +143,7 @@ def resolve(
         4
     """
     length = _given_or(max_sequence_length, defaults.max_sequence_length)
-    more = validated_options(extras or {}, limits.takes)
+    more = validated_options(options or {}, limits.takes)
     if image := more.get("init_image"):
         width, height = _size_like(image, width, height, defaults, limits)
     request = Request(

@@ -58,7 +58,7 @@ def make_grid(
     size: Size | Iterable[Size] | None = None,
     max_sequence_length: int | None = None,
     tags: Iterable[str] = (),
-    extras: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Grid:
     """Return every combination of the values: prompt slowest, seed fastest.
 
@@ -67,7 +67,7 @@ def make_grid(
     they are (see `expanded_prompts`). Without seeds one random seed serves the whole
     grid, so that only what was asked to vary varies.
     """
-    more = {name: value for name, value in (extras or {}).items() if value is not None}
+    more = {name: value for name, value in (options or {}).items() if value is not None}
     swept = [name for name in SWEEPABLE_OPTIONS if name in more]
     axes = (
         Axis("prompt", tuple(prompts)),
@@ -93,9 +93,12 @@ def make_grid(
             guidance=scale,
             max_sequence_length=max_sequence_length,
             tags=labels,
-            extras=fixed | dict(zip(swept, options, strict=True)),
+            options=fixed | dict(zip(swept, swept_values, strict=True)),
         )
-        for prompt, (width, height), step_count, scale, *options, seed in combinations
+        for prompt, (
+            width,
+            height,
+        ), step_count, scale, *swept_values, seed in combinations
     ]
     return Grid(tuple(requests), tuple(axis for axis in axes if len(axis.values) > 1))
 

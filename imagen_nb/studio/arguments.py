@@ -21,12 +21,12 @@ from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
 class ChosenBackend:
     """The backend of a call, and those of the call's options that its requests take.
 
-    `extras`: the options of `request.options.EXTRAS` that were given, images loaded.
+    `request_options`: the options of `request.options.OPTION_NAMES` that were given, images loaded.
     """
 
     backend: Backend
     max_sequence_length: int | None
-    extras: dict[str, Any]
+    request_options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,19 @@ class RequestBuilder:
             for option, value in options.items()
             if option not in of_request
         }
-        extras = {
+        request_options = {
             option: options[option]
             for option in OPTION_NAMES
             if options.get(option) is not None
         }
-        for option in IMAGE_OPTIONS & extras.keys():
-            extras[option] = self._load_image(option, extras[option], cloud)
+        for option in IMAGE_OPTIONS & request_options.keys():
+            request_options[option] = self._load_image(
+                option, request_options[option], cloud
+            )
         backend = self.backends.get(name, of_backend)
-        return ChosenBackend(backend, options.get("max_sequence_length"), extras)
+        return ChosenBackend(
+            backend, options.get("max_sequence_length"), request_options
+        )
 
     def request(
         self,
@@ -85,7 +89,7 @@ class RequestBuilder:
         """Return the backend and the request of one picture; see `Studio.generate`."""
         checked_prompt(prompt)
         chosen = self.choose(backend, options, cloud)
-        width, height = self._size(width, height, chosen.extras)
+        width, height = self._size(width, height, chosen.request_options)
         request = resolve(
             prompt,
             defaults=chosen.backend.defaults,
@@ -97,7 +101,7 @@ class RequestBuilder:
             guidance=self._or_configured("guidance", guidance),
             max_sequence_length=chosen.max_sequence_length,
             tags=self.tags(tags),
-            extras=chosen.extras,
+            options=chosen.request_options,
         )
         return chosen.backend, request
 
@@ -120,7 +124,7 @@ class RequestBuilder:
         """
         chosen = self.choose(backend, options, cloud)
         if size is None:
-            size = self._size(None, None, chosen.extras)
+            size = self._size(None, None, chosen.request_options)
         requests = make_grid(
             prompts,
             defaults=chosen.backend.defaults,
@@ -131,7 +135,7 @@ class RequestBuilder:
             size=size,
             max_sequence_length=chosen.max_sequence_length,
             tags=self.tags(tags),
-            extras=chosen.extras,
+            options=chosen.request_options,
         )
         return chosen.backend, requests
 
@@ -143,10 +147,10 @@ class RequestBuilder:
         return getattr(self.settings, name) if value is None else value
 
     def _size(
-        self, width: int | None, height: int | None, extras: Mapping[str, Any]
+        self, width: int | None, height: int | None, request_options: Mapping[str, Any]
     ) -> Size:
         """Complete the size, unless there is an init image, which then decides."""
-        if extras.get("init_image") is not None:
+        if request_options.get("init_image") is not None:
             return width, height
         return (
             self._or_configured("width", width),

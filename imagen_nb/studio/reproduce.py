@@ -173,7 +173,7 @@ def request_again(
         guidance=record.guidance,
         max_sequence_length=record.max_sequence_length,
         tags=builder.tags(tags),
-        extras=recorded_extras(record) | chosen.extras,
+        options=recorded_options(record) | chosen.request_options,
     )
     return ReplayBackend(backend, record), request
 
@@ -208,8 +208,8 @@ def arguments_like(
     return values | {name: value for name, value in given.items() if value is not None}
 
 
-def recorded_extras(record: Record) -> dict[str, Any]:
-    """Return those of `request.options.EXTRAS` that the record has: all but images."""
+def recorded_options(record: Record) -> dict[str, Any]:
+    """Return those of `request.options.OPTION_NAMES` that the record has: all but images."""
     return {
         name: getattr(record, _FIELD_OF_MODEL_ARGUMENT[name])
         for name in OPTION_NAMES

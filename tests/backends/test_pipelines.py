@@ -38,7 +38,7 @@ class Case:
 
     folder: str
     pipeline: str
-    extras: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     plain: dict[str, Any] = field(default_factory=dict)
 
 
@@ -106,14 +106,14 @@ def weights(request: pytest.FixtureRequest, case: Case) -> Path:
 
 
 def drawn(
-    backend: FluxBackend, *prompts: str, extras: dict[str, Any] | None = None, **fields: Any
+    backend: FluxBackend, *prompts: str, options: dict[str, Any] | None = None, **fields: Any
 ) -> list[Drawn]:
     """A picture of each prompt, the seeds counted from `SEED` on."""
     size = {"steps": STEPS, "width": SIDE, "height": SIDE}
     return draw(
         backend,
         *(
-            request_for(backend, prompt, seed=SEED + place, extras=extras, **size | fields)
+            request_for(backend, prompt, seed=SEED + place, options=options, **size | fields)
             for place, prompt in enumerate(prompts or ["a boat"])
         ),
     )
@@ -123,7 +123,7 @@ def by_diffusers(case: Case, folder: Path, backend: FluxBackend, **more: Any) ->
     """What a few lines of diffusers draw with the same weights, as (H, W, 3) of 8 bits."""
     pipeline = getattr(diffusers, case.pipeline).from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    request = request_for(backend, seed=SEED, steps=STEPS, extras=case.extras)
+    request = request_for(backend, seed=SEED, steps=STEPS, options=case.options)
     pixels = pipeline(
         prompt="a boat",
         generator=torch.Generator("cpu").manual_seed(SEED),
@@ -151,32 +151,34 @@ class TestEachKind:
     @each
     def test_it_is_what_diffusers_draws(self, case: Case, weights: Path) -> None:
         backend = custom(str(weights))
-        found = pixels_of(drawn(backend, extras=case.extras)[0])
+        found = pixels_of(drawn(backend, options=case.options)[0])
         expected = by_diffusers(case, weights, backend)
-        shown = WHITE if "mask" in case.extras else np.ones_like(WHITE)
+        shown = WHITE if "mask" in case.options else np.ones_like(WHITE)
         np.testing.assert_array_equal(found[shown], expected[shown])
 
     @each
     def test_of_a_batch_each_is_as_alone(self, case: Case, weights: Path) -> None:
         backend = custom(str(weights), memory={"batch": 2})
-        both = drawn(backend, "a boat", "a house at night", extras=case.extras)
+        both = drawn(backend, "a boat", "a house at night", options=case.options)
         assert [one.details["batch_index"] for one in both] == [0, 1]
         for one in both:
             assert apart(one, draw(backend, one.request)[0]) <= 2
 
     @each
     def test_in_two_phases_it_is_the_same_picture(self, case: Case, weights: Path) -> None:
-        plain = drawn(custom(str(weights)), extras=case.extras)[0]
-        phased = drawn(custom(str(weights), memory={"text_encoders": "freed"}), extras=case.extras)
+        plain = drawn(custom(str(weights)), options=case.options)[0]
+        phased = drawn(
+            custom(str(weights), memory={"text_encoders": "freed"}), options=case.options
+        )
         assert pixels_of(phased[0]).tobytes() == pixels_of(plain).tobytes()
 
     @each
     def test_the_weights_serve_other_ways_before_and_after(self, case: Case, weights: Path) -> None:
         backend = custom(str(weights))
-        first = drawn(backend, extras=case.extras)[0]
+        first = drawn(backend, options=case.options)[0]
         fill = "Fill" in case.pipeline
-        drawn(backend, extras={"init_image": OTHER, **({"mask": HALF} if fill else {})})
-        assert pixels_of(drawn(backend, extras=case.extras)[0]).tobytes() == (
+        drawn(backend, options={"init_image": OTHER, **({"mask": HALF} if fill else {})})
+        assert pixels_of(drawn(backend, options=case.options)[0]).tobytes() == (
             pixels_of(first).tobytes()
         )
 
@@ -184,8 +186,8 @@ class TestEachKind:
     def test_int8_is_near(self, name: str, request: pytest.FixtureRequest) -> None:
         case = CASES[name]
         folder = str(request.getfixturevalue(case.folder))
-        plain = drawn(custom(folder), extras=case.extras)[0]
-        small = drawn(custom(folder, memory={"quantization": "int8"}), extras=case.extras)[0]
+        plain = drawn(custom(folder), options=case.options)[0]
+        small = drawn(custom(folder, memory={"quantization": "int8"}), options=case.options)[0]
         assert small.details["memory_plan"] == {"quantization": "int8"}
         assert apart(small, plain) <= INT8[name]
 
@@ -197,8 +199,8 @@ class TestInputs:
     ) -> None:
         case = CASES[name]
         backend = custom(str(request.getfixturevalue(case.folder)))
-        first = drawn(backend, extras=case.extras)[0]
-        assert apart(first, drawn(backend, extras=case.extras | {"init_image": OTHER})[0]) > 2
+        first = drawn(backend, options=case.options)[0]
+        assert apart(first, drawn(backend, options=case.options | {"init_image": OTHER})[0]) > 2
 
     @pytest.mark.parametrize("name", ["inpaint", "fill", "kontext, inpaint"])
     def test_where_the_mask_is_black_the_image_is_kept_to_the_pixel(
@@ -206,16 +208,16 @@ class TestInputs:
     ) -> None:
         case = CASES[name]
         backend = custom(str(request.getfixturevalue(case.folder)))
-        found = pixels_of(drawn(backend, extras=case.extras)[0])
+        found = pixels_of(drawn(backend, options=case.options)[0])
         np.testing.assert_array_equal(found[~WHITE], np.asarray(PICTURE)[~WHITE])
         assert (found[WHITE] != np.asarray(PICTURE)[WHITE]).any()
 
     def test_less_strength_is_nearer_to_the_image(self, dev_like: FluxBackend) -> None:
         weak, strong = (
-            drawn(dev_like, steps=10, extras={"init_image": PICTURE, "strength": strength})[0]
+            drawn(dev_like, steps=10, options={"init_image": PICTURE, "strength": strength})[0]
             for strength in (0.2, 1.0)
         )
-        code = drawn(dev_like, steps=10, extras={"init_image": PICTURE, "strength": 0.1})[0]
+        code = drawn(dev_like, steps=10, options={"init_image": PICTURE, "strength": 0.1})[0]
         assert np.abs(pixels_of(weak).astype(int) - pixels_of(code)).mean() < (
             np.abs(pixels_of(strong).astype(int) - pixels_of(code)).mean()
         )
@@ -234,7 +236,7 @@ class TestInputs:
         backend = custom(str(request.getfixturevalue(fixture)))
         given = {"init_image": PICTURE, "mask": HALF} if "fill" in fixture else {}
         with pytest.raises(UsageError) as error:
-            drawn(backend, extras=given | refused)
+            drawn(backend, options=given | refused)
         name = next(iter(refused))
         assert str(error.value) == f"this model takes no {name}: it takes {taken}"
 
@@ -246,44 +248,44 @@ class TestNegativePrompt:
     @pytest.mark.parametrize("name", ["image", "inpaint", "kontext", "kontext, inpaint"])
     def test_it_is_what_diffusers_draws(self, name: str, request: pytest.FixtureRequest) -> None:
         case, backend = CASES[name], custom(str(request.getfixturevalue(CASES[name].folder)))
-        found = pixels_of(drawn(backend, extras=case.extras | self.NEGATIVE)[0])
+        found = pixels_of(drawn(backend, options=case.options | self.NEGATIVE)[0])
         folder = request.getfixturevalue(case.folder)
         expected = by_diffusers(case, folder, backend, **self.GUIDED)
-        shown = WHITE if "mask" in case.extras else np.ones_like(WHITE)
+        shown = WHITE if "mask" in case.options else np.ones_like(WHITE)
         np.testing.assert_array_equal(found[shown], expected[shown])
 
     def test_without_an_image_too(self, dev_folder: Path) -> None:
         case, backend = Case("dev_folder", "FluxPipeline"), custom(str(dev_folder))
-        found = pixels_of(drawn(backend, extras=self.NEGATIVE)[0])
+        found = pixels_of(drawn(backend, options=self.NEGATIVE)[0])
         expected = by_diffusers(case, dev_folder, backend, **self.GUIDED)
         np.testing.assert_array_equal(found, expected)
 
     def test_it_changes_the_picture(self, kontext_folder: Path) -> None:
         backend = custom(str(kontext_folder))
         plain, guided, other = (
-            pixels_of(drawn(backend, extras=extras)[0]).tobytes()
-            for extras in ({}, self.NEGATIVE, self.NEGATIVE | {"negative_prompt": "a red fox"})
+            pixels_of(drawn(backend, options=options)[0]).tobytes()
+            for options in ({}, self.NEGATIVE, self.NEGATIVE | {"negative_prompt": "a red fox"})
         )
         assert len({plain, guided, other}) == 3
 
     def test_in_two_phases_it_is_the_same_picture(self, dev_folder: Path) -> None:
-        plain = drawn(custom(str(dev_folder)), extras=self.NEGATIVE)[0]
+        plain = drawn(custom(str(dev_folder)), options=self.NEGATIVE)[0]
         phased = custom(str(dev_folder), memory={"text_encoders": "freed"})
-        assert apart(plain, drawn(phased, extras=self.NEGATIVE)[0]) == 0
+        assert apart(plain, drawn(phased, options=self.NEGATIVE)[0]) == 0
 
 
 class TestPreviews:
-    def steps_of(self, folder: Path, extras: dict[str, Any]) -> Iterator[Step]:
+    def steps_of(self, folder: Path, options: dict[str, Any]) -> Iterator[Step]:
         backend, steps = custom(str(folder)), list[Step]()
         size = {"steps": 4, "width": SIDE, "height": SIDE}
-        draw(backend, request_for(backend, extras=extras, **size), progress=steps.append)
+        draw(backend, request_for(backend, options=options, **size), progress=steps.append)
         assert steps
         return iter(steps)
 
     @pytest.mark.parametrize("name", ["image", "inpaint", "fill", "kontext"])
     def test_there_is_one_after_each_step(self, name: str, request: pytest.FixtureRequest) -> None:
         case = CASES[name]
-        for step in self.steps_of(request.getfixturevalue(case.folder), case.extras):
+        for step in self.steps_of(request.getfixturevalue(case.folder), case.options):
             assert step.preview is not None
             assert step.preview(0).mode == "RGB"
 
@@ -293,7 +295,7 @@ class TestPreviews:
 
     @pytest.mark.parametrize("name", ["klein", "klein, no image"])
     def test_klein_has_none(self, name: str, klein_folder: Path) -> None:
-        steps = self.steps_of(klein_folder, CASES[name].extras)
+        steps = self.steps_of(klein_folder, CASES[name].options)
         assert {step.preview for step in steps} == {None}
 
 
@@ -304,8 +306,8 @@ class TestFirstBlockCache:
     ) -> None:
         case = CASES[name]
         folder = str(request.getfixturevalue(case.folder))
-        plain = drawn(custom(folder), extras=case.extras)[0]
-        cached = drawn(custom(folder, memory={"first_block_cache": 1e-9}), extras=case.extras)[0]
+        plain = drawn(custom(folder), options=case.options)[0]
+        cached = drawn(custom(folder, memory={"first_block_cache": 1e-9}), options=case.options)[0]
         assert apart(plain, cached) <= 2
 
     def test_with_klein_it_is_one_clear_line(self, klein_folder: Path) -> None:
@@ -321,7 +323,7 @@ class TestFirstBlockCache:
         with pytest.raises(
             BackendError, match=r"first-block cache does not go with Flux.*true_cfg"
         ):
-            drawn(backend, extras={"init_image": PICTURE, "negative_prompt": "x"})
+            drawn(backend, options={"init_image": PICTURE, "negative_prompt": "x"})
 
 
 PRESETS: dict[str, tuple[Model, str, dict[str, Any]]] = {
@@ -338,11 +340,11 @@ class TestPresets:
     def test_it_draws_with_what_was_fetched(
         self, name: str, fetched: Fetched, request: pytest.FixtureRequest
     ) -> None:
-        row, weights, extras = PRESETS[name]
+        row, weights, options = PRESETS[name]
         fetched(row.source, request.getfixturevalue(weights))
         backend = make_backend(name)
         assert backend.availability().available
-        found = drawn(backend, extras=extras)[0]  # type: ignore[arg-type]
+        found = drawn(backend, options=options)[0]  # type: ignore[arg-type]
         assert found.image.size == (SIDE, SIDE)
         assert backend.model == row.source
 
@@ -360,7 +362,7 @@ class TestPresets:
     def test_drawing_without_weights_raises_that_line(self, name: str, hub_cache: Path) -> None:
         backend = make_backend(name)
         with pytest.raises(BackendError) as error:
-            drawn(backend, extras=PRESETS[name][2])  # type: ignore[arg-type]
+            drawn(backend, options=PRESETS[name][2])  # type: ignore[arg-type]
         assert str(error.value) == backend.availability().reason
 
     def test_it_takes_what_its_kind_takes(self, name: str) -> None:
@@ -373,12 +375,12 @@ class TestLoras:
         self, case: Case, weights: Path, tmp_path: Path
     ) -> None:
         plain = custom(str(weights))
-        (before,) = drawn(plain, "boat", extras=case.extras)
+        (before,) = drawn(plain, "boat", options=case.options)
         lora = write_lora(tmp_path / "strong.safetensors", strength=2.0, config=weights)
-        (inked,) = drawn(custom(str(weights), loras=[(lora, 2.0)]), "boat", extras=case.extras)
+        (inked,) = drawn(custom(str(weights), loras=[(lora, 2.0)]), "boat", options=case.options)
         assert apart(inked, before) > 0
         assert [one["weight"] for one in inked.details["loras"]] == [2.0]
-        (after,) = drawn(plain, "boat", extras=case.extras)
+        (after,) = drawn(plain, "boat", options=case.options)
         assert apart(after, before) == 0
 
     def test_one_that_does_not_fit_is_one_clear_line(

@@ -30,18 +30,18 @@ def backend(folder: Path) -> FluxBackend:
     return custom(str(folder))
 
 
-def drawn(backend: FluxBackend, scheduler: str | None, steps: int = 4, **extras: Any) -> Any:
-    given = {"scheduler": scheduler, **extras}
-    return draw(backend, request_for(backend, steps=steps, width=32, height=32, extras=given))[0]
+def drawn(backend: FluxBackend, scheduler: str | None, steps: int = 4, **options: Any) -> Any:
+    given = {"scheduler": scheduler, **options}
+    return draw(backend, request_for(backend, steps=steps, width=32, height=32, options=given))[0]
 
 
 def own_scheduler(backend: FluxBackend) -> Any:
     return backend._loaded.pipeline().scheduler
 
 
-def refusal(extras: dict[str, Any], backend: FluxBackend) -> str:
+def refusal(options: dict[str, Any], backend: FluxBackend) -> str:
     with pytest.raises(UsageError) as error:
-        drawn(backend, **extras)
+        drawn(backend, **options)
     return str(error.value)
 
 
@@ -107,9 +107,9 @@ class TestAmongThem:
 
     def test_a_batch_is_drawn_as_each_alone(self, folder: Path) -> None:
         backend = custom(str(folder), memory={"batch": 2})
-        extras = {"scheduler": "unipc"}
+        options = {"scheduler": "unipc"}
         requests = [
-            request_for(backend, seed=seed, steps=4, width=32, height=32, extras=extras)
+            request_for(backend, seed=seed, steps=4, width=32, height=32, options=options)
             for seed in (1, 2)
         ]
         both = draw(backend, *requests)
@@ -134,7 +134,7 @@ class TestAfterwards:
         def stop(step: Step) -> None:
             cancel.set()
 
-        request = request_for(backend, steps=4, extras={"scheduler": "dpm++"})
+        request = request_for(backend, steps=4, options={"scheduler": "dpm++"})
         with pytest.raises(Cancelled):
             list(backend.draw([request], stop, cancel))
         assert own_scheduler(backend) is own

@@ -34,7 +34,7 @@ def resolved(kind: str = "FluxPipeline", **given: Any) -> Request:
     """As a model of this kind takes it. What is no extra is an argument of `resolve`."""
     plain = {name: given.pop(name) for name in ("width", "height", "steps") if name in given}
     limits = Limits(64, 256, 16, takes=PIPELINE_KINDS[kind].takes)
-    return resolve("a boat", defaults=DEFAULTS, limits=limits, extras=given, **plain)
+    return resolve("a boat", defaults=DEFAULTS, limits=limits, options=given, **plain)
 
 
 IMAGE, MASK = image(), mask()
@@ -80,20 +80,20 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("kind", "extras", "said"), WRONG, ids=[f"{kind}-{said}" for kind, _, said in WRONG]
+        ("kind", "options", "said"), WRONG, ids=[f"{kind}-{said}" for kind, _, said in WRONG]
     )
     def test_what_cannot_be_drawn_is_one_line(
-        self, kind: str, extras: dict[str, Any], said: str
+        self, kind: str, options: dict[str, Any], said: str
     ) -> None:
         with pytest.raises(UsageError) as error:
-            resolved(kind, **extras)
+            resolved(kind, **options)
         assert said in str(error.value)
         assert "\n" not in str(error.value)
 
     def test_a_model_that_takes_nothing_says_so(self) -> None:
         limits = Limits(64, 256, 16, takes=AcceptedOptions())
         with pytest.raises(UsageError, match="takes no scheduler: it takes nothing of the kind"):
-            resolve("x", defaults=DEFAULTS, limits=limits, extras={"scheduler": "euler"})
+            resolve("x", defaults=DEFAULTS, limits=limits, options={"scheduler": "euler"})
 
     def test_what_is_none_is_not_given(self) -> None:
         assert resolved(**dict.fromkeys(OPTION_NAMES)).init_image is None
@@ -121,7 +121,7 @@ class TestCompleted:
         assert resolved().strength is None
 
     @pytest.mark.parametrize(
-        ("extras", "scale", "negative"),
+        ("options", "scale", "negative"),
         [
             ({}, 1.0, None),
             ({"negative_prompt": "night"}, 2.0, "night"),
@@ -132,9 +132,9 @@ class TestCompleted:
         ],
     )
     def test_guidance_leads_away_from_the_negative_prompt(
-        self, extras: dict[str, Any], scale: float, negative: str | None
+        self, options: dict[str, Any], scale: float, negative: str | None
     ) -> None:
-        request = resolved(**extras)
+        request = resolved(**options)
         assert (request.true_cfg, request.negative_prompt) == (scale, negative)
 
 
@@ -200,7 +200,7 @@ def test_the_steps_run_are_those_that_diffusers_runs(
 ) -> None:
     request = resolve(
         "a boat", defaults=backend.defaults, limits=backend.limits, seed=1, steps=steps,
-        width=64, height=64, extras={"init_image": IMAGE, "strength": strength},
+        width=64, height=64, options={"init_image": IMAGE, "strength": strength},
     )  # fmt: skip
     told: list[Step] = []
     list(backend.draw([request], told.append, Event()))

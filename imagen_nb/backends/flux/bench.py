@@ -75,7 +75,7 @@ def _time_plan(row: Model, plan: MemoryPlan, steps: int | None) -> PlanTiming:
         limits=backend.limits,
         seed=1,
         steps=steps,
-        extras={name: _white_image(row) for name in backend.limits.takes.needs},
+        options={name: _white_image(row) for name in backend.limits.takes.needs},
     )
     _reset_peak_memory()
     try:
