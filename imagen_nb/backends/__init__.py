@@ -14,7 +14,7 @@ Other rooms use:
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with
     flux.memory.words: `explain_plan`, `plan_as_data`
-    flux.drawing.loaded: `Loaded`, a model in memory
+    flux.drawing.loaded: `LoadedModel`, a model in memory
 """
 
 from __future__ import annotations

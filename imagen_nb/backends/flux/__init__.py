@@ -15,6 +15,6 @@ Other rooms use:
     memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     memory.plan: `Machine`, what there is to draw with
     memory.words: `describe_machine`, `explain_plan`, `plan_as_data`
-    drawing.loaded: `Loaded`, a model in memory
+    drawing.loaded: `LoadedModel`, a model in memory
     drawing.watch: `Clock`, how long drawing takes and will take
 """

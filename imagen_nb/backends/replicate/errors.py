@@ -75,9 +75,9 @@ class TransientError(BackendError):
 
 
 def refuse_throttled(response: httpx.Response) -> None:
-    """Raise `Busy` for HTTP 429 and 5xx: a response hook of httpx.
+    """Raise `ServerBusyError` for HTTP 429 and 5xx: a response hook of httpx.
 
-    Unlike `refuse_busy`, it also looks for the time to wait in the body, where
+    Unlike `raise_if_busy`, it also looks for the time to wait in the body, where
     Replicate writes it when there is no Retry-After header.
     """
     try:

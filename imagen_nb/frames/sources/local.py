@@ -120,7 +120,7 @@ def catalog_select(
 ) -> tuple[str, list[Any]]:
     """Return a SELECT of SQLite and the values of its marks.
 
-    It gives `COLUMNS`, then path, cloud_state and cloud_error, newest first by the
+    It gives `RESULT_COLUMNS`, then path, cloud_state and cloud_error, newest first by the
     index on (created_at, id). With words it may give rows that do not match, and has no
     limit.
 
