@@ -34,7 +34,9 @@ def _reject_boolean(value: Any) -> Any:
 
 def on_or_off(value: Any) -> Any:
     """Return on or off for a boolean, which YAML 1.1 makes of a bare on or off."""
-    return ("on" if value else "off") if isinstance(value, bool) else value
+    if not isinstance(value, bool):
+        return value
+    return "on" if value else "off"
 
 
 def _parsed_mapping(value: Any) -> Any:

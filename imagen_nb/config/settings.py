@@ -247,8 +247,9 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
         for key, value in layer.values.items():
             if key in known and not _empty(value):
                 merged[key], owner[key] = value, layer
-            elif key not in known and (expected := _misplaced(key, value, known)):
-                problems.append(layer.problem(key, expected))
+            elif key not in known:
+                expected = _misplaced(key, value, known)
+                problems += [layer.problem(key, expected)] if expected else []
     try:
         settings = Settings.model_validate(_nested(merged))
     except ValidationError as error:

@@ -125,13 +125,8 @@ def _axis_values(value: Any, texts: bool = False) -> tuple[Any, ...]:
 def _size_values(size: Any) -> tuple[Any, ...]:
     if size is None:
         return ((None, None),)
-    pairs = (
-        (size,)
-        if _is_size(size)
-        else tuple(size)
-        if isinstance(size, Iterable)
-        else (size,)
-    )
+    several = isinstance(size, Iterable) and not _is_size(size)
+    pairs = tuple(size) if several else (size,)
     for pair in pairs:
         if not _is_size(pair):
             raise UsageError(
