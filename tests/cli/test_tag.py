@@ -11,7 +11,6 @@ import pytest
 from imagen_nb.cli import run
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.tags import TagChange
-from imagen_nb.studio.lookup import Lookup
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
 
@@ -55,13 +54,13 @@ def test_everything_asked_for_is_one_change_of_all_the_pictures(
     pictures: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes: list[tuple[Sequence[str], TagChange]] = []
-    retag = Lookup.retag
+    retag = Studio.retag
 
-    def noted(self: Lookup, what: Any, wanted: TagChange) -> int:
+    def noted(self: Studio, what: Any, wanted: TagChange) -> int:
         changes.append((what, wanted))
         return retag(self, what, wanted)
 
-    monkeypatch.setattr(Lookup, "retag", noted)
+    monkeypatch.setattr(Studio, "retag", noted)
     options = ["--rating", "4", "--keeper", "--add", "storm", "--remove", "sea"]
     ids = [str(path) for path in pictures]
     assert run(["tag", *ids, *options, "--output", str(folder)]) == 0

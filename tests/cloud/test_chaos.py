@@ -218,7 +218,7 @@ def test_a_full_disk_while_a_picture_is_assigned(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as disk:
-        disk.setattr("imagen_nb.storage.output.write_whole", full)
+        disk.setattr("imagen_nb.storage.output.write_atomically", full)
         report = sync(folder, account)
     assert len(report.failed) == 8
     assert "No space left" in report.failed[0][1]

@@ -265,7 +265,7 @@ def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
     def meanwhile(point: str) -> None:
         seen.append((state.claim_folder(folder), os.listdir(folder)))
 
-    monkeypatch.setattr(atomic, "reach", meanwhile)
+    monkeypatch.setattr(atomic, "fault_point", meanwhile)
     state.save_state(state.claim_folder(folder), state.SavedState(port=1))
     ((claimed, names),) = seen
     assert claimed == folder

@@ -176,7 +176,7 @@ def test_a_kill_after_writing_the_row_loses_nothing(
     here.tag(here.history(source="local"), "killed")
     process = os.fork()
     if process == 0:
-        tags.reach = lambda point: os.kill(os.getpid(), signal.SIGKILL)
+        tags.fault_point = lambda point: os.kill(os.getpid(), signal.SIGKILL)
         with Studio(settings(here.settings.output.dir, local_supabase), background=False) as one:
             one.sync()
         os._exit(0)

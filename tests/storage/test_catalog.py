@@ -226,7 +226,7 @@ def test_after_a_crash_a_reindex_makes_files_and_catalog_agree(point: str, folde
     script = """
         for n in range(3):
             catalog.add(keep(n), "pending")
-            reach("after-catalog")
+            fault_point("after-catalog")
     """
     process = start(script, folder, 0, IMAGEN_FAULTS=f"{point}:2")
     process.communicate(timeout=60)
