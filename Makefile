@@ -4,8 +4,10 @@ PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
 BROWSER := .venv/.browser
 
-# Tests run in so many processes side by side.
+# Tests run in so many processes side by side. Threads of torch that wait for work sleep meanwhile:
+# spinning, as they would, two processes on two cores take ten times as long as one.
 JOBS ?= 2
+test soak: export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: demo test soak lint format clean
 
