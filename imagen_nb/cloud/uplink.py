@@ -108,13 +108,13 @@ class Uplink:
         """Send what waits, and wait until it is sent.
 
         Args:
-            catalogs: Of which what waits is sent.
-            ids: Only these pictures, as far as they wait.
-            timeout: Seconds after which no further picture is begun.
-            progress: Called now and then with how many are done, of how many.
+            catalogs: the catalogs whose waiting pictures are sent.
+            ids: send only these of the waiting pictures; None sends all.
+            timeout: seconds after which no further picture is begun.
+            progress: called with (done, total) now and then.
 
         Raises:
-            UsageError: No account is configured, or the timeout is negative.
+            UsageError: if no account is configured, or the timeout is negative.
         """
         account = self._require_account("nowhere to sync to")
         if timeout is not None and not timeout >= 0:

@@ -95,30 +95,30 @@ class RequestDrawer:
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
-        home = self.folders.folder(call.output, len(requests))
+        folder = self.folders.folder(call.output, len(requests))
         self.uplink.warn(call.cloud)
-        facts = RecordContext(
+        context = RecordContext(
             backend,
             self.settings.owner_user_id,
             self.uplink.wants(call.cloud),
             self.settings.cost,
         )
-        pictures = {} if call.again else find_drawn_today(requests, home, facts)
+        pictures = {} if call.again else find_drawn_today(requests, folder, context)
         missing = [place for place in range(len(requests)) if place not in pictures]
         if missing:
             new = [requests[place] for place in missing]
-            drawn = self._draw_new(new, home, facts, call)
+            drawn = self._draw_new(new, folder, context, call)
             pictures |= zip(missing, drawn, strict=True)
         return [pictures[place] for place in range(len(requests))]
 
     def _draw_new(
         self,
         requests: Sequence[Request],
-        home: OutputFolder,
-        facts: RecordContext,
+        folder: OutputFolder,
+        context: RecordContext,
         call: DrawingCall,
     ) -> list[Picture]:
-        backend = facts.backend
+        backend = context.backend
         self._explain(backend, requests)
         listening = progress_listener(
             requests,
@@ -133,7 +133,7 @@ class RequestDrawer:
         ):
             if call.cancelled.is_set():
                 raise Cancelled("drawing cancelled")
-            written = self._draw_and_write(requests, home, facts, call, listener)
+            written = self._draw_and_write(requests, folder, context, call, listener)
         if len(written) != len(requests):
             raise BackendError(
                 f"{backend.name} drew {len(written)} of {len(requests)} pictures"
@@ -143,27 +143,26 @@ class RequestDrawer:
     def _draw_and_write(
         self,
         requests: Sequence[Request],
-        home: OutputFolder,
-        facts: RecordContext,
+        folder: OutputFolder,
+        context: RecordContext,
         call: DrawingCall,
         listener: Progress | None,
     ) -> list[Future[Picture]]:
         """Draw one picture while the writer's thread writes those before it."""
-        backend = facts.backend
+        backend = context.backend
         written: list[Future[Picture]] = []
         try:
             for drawn in backend.draw(requests, listener, call.cancelled):
                 self.backends.note_drawn(backend)
-                written.append(self.writer.save(drawn, home, facts))
+                written.append(self.writer.save(drawn, folder, context))
                 if len(written) > MAX_UNWRITTEN_PICTURES:
-                    written[
-                        -MAX_UNWRITTEN_PICTURES
-                    ].result()  # a full disk stops the drawing too
+                    oldest = written[-MAX_UNWRITTEN_PICTURES]
+                    oldest.result()  # a full disk stops the drawing too
         finally:  # also after an error: what is kept is announced to the cloud
             kept = [writing.result() for writing in written if not writing.exception()]
             if kept:
                 ids = [picture.record.id for picture in kept]
-                self.uplink.drawn(home.catalog, ids, call.cloud)
+                self.uplink.drawn(folder.catalog, ids, call.cloud)
         return written
 
     def _explain(self, backend: Backend, requests: Sequence[Request]) -> None:

@@ -220,6 +220,21 @@ class Library:
         """Tag pictures `reject`; they are no longer `keeper`."""
         return self.tag(what, REJECT)
 
+    def retag(self, pictures: Any, tags: TagChange) -> int:
+        """Apply one change of tags; as `tag`, which takes names only."""
+        catalogs, cloud = self._catalogs(), self._uplink.reader()
+        ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
+        elsewhere = set(ids)
+        for catalog in catalogs:
+            left = [id for id in ids if id in elsewhere]
+            elsewhere -= set(apply_tag_change(catalog, left, tags))
+        if elsewhere:  # pictures of another machine
+            _require_in_cloud(sorted(elsewhere), cloud)
+            queue_tag_change(catalogs[0], elsewhere, tags)
+        for catalog in catalogs:
+            self._uplink.tagged(catalog)
+        return len(ids)
+
     def reader(self) -> Cloud | None:
         """Return the session's client to read from the cloud, or None without one."""
         return self._uplink.reader()
@@ -244,21 +259,6 @@ class Library:
         catalogs = self._folders.catalogs()
         self._writer.wait()
         return catalogs
-
-    def retag(self, pictures: Any, tags: TagChange) -> int:
-        """Apply one change of tags; as `tag`, which takes names only."""
-        catalogs, cloud = self._catalogs(), self._uplink.reader()
-        ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
-        elsewhere = set(ids)
-        for catalog in catalogs:
-            left = [id for id in ids if id in elsewhere]
-            elsewhere -= set(apply_tag_change(catalog, left, tags))
-        if elsewhere:  # pictures of another machine
-            _require_in_cloud(sorted(elsewhere), cloud)
-            queue_tag_change(catalogs[0], elsewhere, tags)
-        for catalog in catalogs:
-            self._uplink.tagged(catalog)
-        return len(ids)
 
 
 def _picture_id(picture: Picture | UUID | str) -> str:
