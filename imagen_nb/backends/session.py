@@ -11,6 +11,7 @@ from imagen_nb.backends import Backend, make_backend
 from imagen_nb.backends.flux.memory.machine import plan_for
 from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import FLUX_SCHNELL
+from imagen_nb.system.forks import start_anew_in_forks
 
 _TINY = "flux-tiny-local"
 _SLOW_OFFLOADS = ("group", "sequential")  # that nobody would call comfortable
@@ -37,6 +38,11 @@ class Backends:
         self._made: dict[_BackendKey, Backend] = {}
         self._reasons: dict[int, str] = {}  # why auto chose it, by id(), until asked
         self._drew: set[int] = set()  # what has drawn before, by id()
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever."""
         self._lock = threading.Lock()
 
     def get(

@@ -23,6 +23,7 @@ from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Outbox
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
 _READ_ATTEMPTS = 3  # fewer than a sender's: somebody waits for the answer
@@ -43,6 +44,11 @@ class Uplink:
         self._account = account_of(settings)
         self._background = background
         self._worker: Worker | None = None
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Forget lock and reader: in a forked child, its sockets are the parent's."""
         self._lock = threading.Lock()  # or two threads would each make one
         self._reader: Cloud | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from imagen_nb.cloud.tags import push_tags
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
 _QUIET_S = 0.5  # without a render before sending: a loop's next one begins sooner
@@ -41,10 +41,11 @@ class Worker:
             exit_seconds: How long `close` waits at most, unless it is told otherwise.
         """
         self._account, self._exit_s = account, exit_seconds
-        self._reset()
+        self.start_anew()
+        start_anew_in_forks(self)
 
-    def _reset(self) -> None:
-        self._process = os.getpid()
+    def start_anew(self) -> None:
+        """Forget thread, locks and drawings, which in a forked child are the parent's."""
         self._wake = threading.Condition()
         self._gate = _IdleGate(self._wake)
         self._thread: threading.Thread | None = None
@@ -54,18 +55,9 @@ class Worker:
         self._outage: str | None = None
         self._pause_s = _OUTAGE_PAUSE_S[0]
 
-    def _reset_if_forked(self) -> None:
-        """Start anew in a child: the parent's thread, locks and drawings are its own.
-
-        Without the lock, which a thread of the parent may have held at the fork.
-        """
-        if self._process != os.getpid():
-            self._reset()
-
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Begin to send nothing within the block, unless that takes very long."""
-        self._reset_if_forked()
         gate = self._gate  # in a process forked within the block there is another
         gate.begin_drawing()
         try:
@@ -75,7 +67,6 @@ class Worker:
 
     def notify(self, catalog: Catalog, ids: list[str] | None = None) -> None:
         """Send what is pending in this catalog, or only these pictures of it."""
-        self._reset_if_forked()
         with self._wake:
             self._catalogs.add(catalog)
             self._enqueue(catalog, ids)
@@ -97,7 +88,6 @@ class Worker:
     def close(self, seconds: float | None = None) -> None:
         """Give what is pending a few seconds more, then say how many stay pending."""
         atexit.unregister(self.close)
-        self._reset_if_forked()
         with self._wake:
             thread, self._thread, self._closed = self._thread, None, True
             self._gate.hold_open()

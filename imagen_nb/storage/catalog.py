@@ -24,10 +24,10 @@ from imagen_nb.storage.catalog_schema import (
     open_catalog,
     translated_sqlite_errors,
 )
-from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.system.atomic import explain_folder_errors
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")

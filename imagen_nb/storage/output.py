@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.png import encode_png, has_pixels_of, read_png
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
@@ -27,6 +26,7 @@ from imagen_nb.system.atomic import (
     write_atomically,
 )
 from imagen_nb.system.faults import fault_point
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import OutputFolder
-from imagen_nb.storage.forks import start_anew_in_forks
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
 from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply_tag_change, make_tag_change
 from imagen_nb.system.faults import fault_point
+from imagen_nb.system.forks import start_anew_in_forks
 
 if TYPE_CHECKING:
     from PIL.Image import Image

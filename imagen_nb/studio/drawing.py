@@ -26,6 +26,7 @@ from imagen_nb.storage.writer import (
 )
 from imagen_nb.studio.nesting import drawing_on_behalf_of
 from imagen_nb.studio.progress import progress_listener
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
 
@@ -44,7 +45,7 @@ class DrawingCall:
     cancelled: Event = field(default_factory=Event)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class RequestDrawer:
     """Draws requests and keeps the pictures.
 
@@ -56,8 +57,15 @@ class RequestDrawer:
     folders: OutputFolders
     writer: Writer
     uplink: Uplink
-    _calls: set[DrawingCall] = field(default_factory=set)  # those under way
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Forget lock and calls, which in a forked child are the parent's."""
+        self._calls: set[DrawingCall] = set()  # those under way
+        self._lock = threading.Lock()
 
     @contextmanager
     def call(
@@ -75,7 +83,7 @@ class RequestDrawer:
             yield call
         finally:
             with self._lock:
-                self._calls.remove(call)
+                self._calls.discard(call)  # a child forked meanwhile has none
 
     def cancel(self) -> None:
         """Cancel every call that is under way, even if it does not draw yet."""

@@ -4,6 +4,7 @@ Other rooms use:
     atomic: files that are whole or not there
     faults: points where tests kill the process
     file_cache: a folder of files of which the least recently used are removed
+    forks: what makes objects with locks and threads usable in a forked child
     import_hooks: what to do once a module is imported
     leases: who holds what, also after a crash
     markup: untrusted text as HTML

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
@@ -21,41 +17,14 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.forks import LIMIT_S, assert_child_ends_well, forks
 
 Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]
 Adopt = Callable[..., list[Picture]]
 DAY = date(2026, 5, 11)
-LIMIT_S = 20
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
-]
-
-
-def assert_child_ends_well(work: Callable[[], object]) -> None:
-    """Do the work in a forked child, which must end by itself within the limit."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    until = time.monotonic() + LIMIT_S
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    pytest.fail(f"the forked child did not end within {LIMIT_S} seconds")
+pytestmark = forks
 
 
 @pytest.fixture

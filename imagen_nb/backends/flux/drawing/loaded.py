@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from imagen_nb.backends.flux.memory.machine import plan_for
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
+from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ class LoadedModel:
 
     def __init__(self, row: Model, memory: Mapping[str, Any]) -> None:
         """Nothing is loaded yet. `memory`: what the user sets of the memory plan."""
-        self.lock = threading.Lock()
         self.prompts = PromptCache()
         self.kind = row.kind
         self.preview = LatentPreview(functools.partial(load_vae, row))
@@ -51,6 +52,19 @@ class LoadedModel:
         self._encoders: TextEncoders | None = None  # if the plan has them apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever.
+
+        There torch computes in one thread: more would wait for those of OpenMP's pool,
+        which the fork left in the parent (as torch's own DataLoader does).
+        """
+        torch = sys.modules.get("torch")
+        if torch:
+            torch.set_num_threads(1)
+        self.lock = threading.Lock()
 
     @property
     def plan(self) -> MemoryPlan:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.system.forks import start_anew_in_forks
+
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
     from PIL.Image import Image
@@ -26,8 +28,13 @@ class LatentPreview:
 
     def __init__(self, load_vae: Callable[[], AutoencoderKL]) -> None:
         self._load_vae = load_vae
-        self._lock = threading.Lock()
         self._fitted: tuple[Tensor, int] | None = None
+        self.start_anew()
+        start_anew_in_forks(self)
+
+    def start_anew(self) -> None:
+        """Make a new lock: in a forked child, the old one may be locked for ever."""
+        self._lock = threading.Lock()
 
     def image(self, packed: Tensor, width: int, height: int) -> Image:
         """Return the RGB preview of a picture of width × height pixels.
