@@ -126,7 +126,7 @@ class TestWhatACpuCanRun:
     @pytest.mark.slow
     @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
-    @pytest.mark.parametrize("cache", [0.0, 1e-9])
+    @pytest.mark.parametrize("cache", [0.0, pytest.param(1e-9, marks=pytest.mark.soak)])
     def test_compiled_blocks_differ_in_the_last_bits_at_most(
         self, plain: Drawn, cache: float
     ) -> None:
