@@ -18,7 +18,8 @@ from timing import seconds
 
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.local import catalog_select
-from imagen_nb.storage.catalog import Catalog, catalog_row, upsert_rows
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import catalog_row, upsert_rows
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
+
+_MAX_NAMED = 5  # files in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +129,13 @@ def reindex(
         print_notice(f"{path}: sidecar restored from its picture")
     for path in result.torn:
         print_notice(f"{path}: torn, and its picture has no record; left as it is")
+    _name_left_alone(result.foreign, "without a record of imagen_nb")
+    _name_left_alone(result.skipped, "no file, or with a name that is not UTF-8")
+
+
+def _name_left_alone(paths: Sequence[Path], why: str) -> None:
+    if not paths:
+        return
+    names = ", ".join(path.name for path in paths[:_MAX_NAMED])
+    more = f" and {len(paths) - _MAX_NAMED} more" if len(paths) > _MAX_NAMED else ""
+    print_notice(f"left alone, {why}: {names}{more}")

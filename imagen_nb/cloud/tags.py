@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from imagen_nb.cloud.client import Cloud, array_literal, in_filter, url_chunks
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.record import TagMark
 from imagen_nb.storage.tags import (
-    QueuedTag,
     combine_queued_tags,
     load_queued_tags,
     merge_cloud_tags,
@@ -47,7 +47,7 @@ def push_tags(catalog: Catalog, cloud: Cloud) -> int:
 
 
 def _push_chunk(
-    changes: dict[str, list[QueuedTag]], catalog: Catalog, cloud: Cloud
+    changes: dict[str, list[TagMark]], catalog: Catalog, cloud: Cloud
 ) -> None:
     left = changes
     for _ in range(_MAX_ROUNDS):
@@ -61,10 +61,10 @@ def _push_chunk(
         }
         written = _write_cloud_tags(cloud, before, after)
         fault_point("after-tags")
-        remove_sent_tags(
-            catalog, [(id, change) for id in written for change in left[id]]
-        )
-        merge_cloud_tags(catalog, {id: after[id] for id in written})
+        sent = {id: left[id] for id in written}
+        # First in the sidecars: a catalog built anew queues what they have as unsent.
+        merge_cloud_tags(catalog, {id: after[id] for id in written}, sent)
+        remove_sent_tags(catalog, [(id, mark) for id in sent for mark in sent[id]])
         left = {id: left[id] for id in before if id not in written}
         if not left:
             return

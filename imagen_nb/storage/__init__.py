@@ -1,7 +1,8 @@
 """What is kept of a picture on this machine: record, files, catalog, outbox, tags.
 
 Other rooms use:
-    catalog: `Catalog`, the index of a folder, `CatalogEntry`, and `utc_text`
+    catalog: `Catalog`, the index of a folder, and `CatalogEntry`
+    catalog_rows: `utc_text`, a time as the catalog has it
     cost: `describe_price`, a price as a word
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
@@ -9,7 +10,7 @@ Other rooms use:
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
     output: `PictureFiles`, the PNG and sidecar files of a folder, their names and records
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
-    record: `Record`, the facts of one picture, and `IMAGES_COLUMNS`
+    record: `Record`, the facts of one picture, `TagMark` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog
     tags: `TagChange`, its makers, and the queue of changes for the cloud
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`

@@ -8,49 +8,30 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from filelock import FileLock
 
+from imagen_nb.storage.catalog_rows import catalog_row, insert_rows, upsert_rows
 from imagen_nb.storage.catalog_schema import (
     LOCK_TIMEOUT_S,
     inode_of,
     open_catalog,
     translated_sqlite_errors,
 )
-from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
-from imagen_nb.storage.record import IMAGES_COLUMNS, Record
-from imagen_nb.system.atomic import explain_folder_errors
+from imagen_nb.storage.mending import enter_missing
+from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
+from imagen_nb.storage.record import Record
+from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
-_TABLE_COLUMNS = (
-    *IMAGES_COLUMNS,
-    "path",
-    "sidecar_path",
-    "cloud_state",
-    "cloud_error",
-    "updated_at",
-)
-_COLUMNS_NOT_UPDATED = {"id", "cloud_state", "cloud_error"}  # not known from the files
-_COLUMN_LIST = ", ".join(_TABLE_COLUMNS)
-_PLACEHOLDERS = ", ".join("?" * len(_TABLE_COLUMNS))
-_UPDATES = ", ".join(
-    f"{name} = excluded.{name}"
-    for name in _TABLE_COLUMNS
-    if name not in _COLUMNS_NOT_UPDATED
-)
-_UPSERT_STATEMENT = (
-    f"INSERT INTO images ({_COLUMN_LIST}) VALUES ({_PLACEHOLDERS})"
-    f" ON CONFLICT (id) DO UPDATE SET {_UPDATES}"
-)
 
 # Connections of a parent process, kept as a child may neither use nor close them.
 _INHERITED_CONNECTIONS: list[sqlite3.Connection] = []
@@ -75,6 +56,15 @@ class CatalogEntry:
         failed = self.cloud_state == "failed"
         return f"failed: {self.cloud_error}" if failed else self.cloud_state
 
+    def saved(self) -> SavedPicture:
+        """Return its files, with the record as the sidecar has it now.
+
+        That of the catalog where the sidecar is missing or torn. Whoever changes it
+        holds `Catalog.sidecar_lock`.
+        """
+        record = load_sidecar(self.sidecar_path) or self.record
+        return SavedPicture(self.path, self.sidecar_path, record)
+
 
 class Catalog:
     """The catalog of one folder, for any number of threads and processes.
@@ -89,9 +79,12 @@ class Catalog:
         []
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        """Open nothing yet: the first picture or the first question makes the file."""
-        self.folder = absolute_path(folder)
+    def __init__(self, folder: Path | str, *, mends: bool = True) -> None:
+        """Open nothing yet: the first picture or the first question makes the file.
+
+        `mends`: enter pictures whose rows are missing when the file is opened.
+        """
+        self.folder, self._mends = absolute_path(folder), mends
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
         self._connection: sqlite3.Connection | None = None
         self.start_anew()
@@ -106,19 +99,27 @@ class Catalog:
         self._inode: int | None = None  # of the open file
 
     @contextmanager
-    def connection(self) -> Iterator[sqlite3.Connection]:
+    def connection(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """Give the connection for one statement, or one `BEGIN IMMEDIATE … COMMIT`.
 
         A transaction that an exception leaves open is rolled back. Raises
         `StorageError` for what SQLite cannot do.
+
+        Args:
+            durable: flush what is committed, and all that was before, so that it
+                survives a power cut. Needless for what the files tell as well.
         """
         with self._lock, translated_sqlite_errors(self.path):
             connection = self._ensure_open()
+            if durable:
+                connection.execute("PRAGMA synchronous = FULL")
             try:
                 yield connection
             finally:
                 if connection.in_transaction:
                     connection.rollback()
+                if durable:
+                    connection.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
     def sidecar_lock(self) -> Iterator[None]:
@@ -127,7 +128,7 @@ class Catalog:
         To read, change and write a sidecar within it. A thread must not enter it twice.
         """
         with explain_folder_errors(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             lock = FileLock(self.path.parent / "amend.lock")
             lock.acquire()
         try:
@@ -142,9 +143,9 @@ class Catalog:
         """
         with self.sidecar_lock():
             current = self.get(entry.record.id) or entry
-            saved = SavedPicture(current.path, current.sidecar_path, current.record)
-            record = current.record.model_copy(update=values)
-            self.add(rewrite_sidecar(saved, record), current.cloud_state)
+            saved = current.saved()
+            record = saved.record.model_copy(update=values)
+            self.add_many([(rewrite_sidecar(saved, record), current.cloud_state)])
         return replace(current, record=record)
 
     @contextmanager
@@ -167,6 +168,8 @@ class Catalog:
         if not self._connection:
             self._connection = open_catalog(self.path)
             self._inode = inode_of(self.path)
+            if self._mends:
+                enter_missing(self._connection, self.folder)
         return self._connection
 
     def close(self) -> None:
@@ -177,13 +180,32 @@ class Catalog:
                 self._connection = None
 
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
-        """Enter a picture. Entering it again updates all but the state of its copy."""
-        self.add_many([(saved, cloud_state)])
+        """Enter a picture that was just written; one that is there stays as it is."""
+        with self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            insert_rows(connection, [self._row(saved, cloud_state)])
+            connection.execute("COMMIT")
+
+    def add_again(self, saved: SavedPicture, cloud_state: str) -> SavedPicture:
+        """Enter a picture that was there; return it as its sidecar has it now.
+
+        All but the state of its copy is updated.
+        """
+        with self.sidecar_lock():
+            record = load_sidecar(saved.sidecar_path) or saved.record
+            current = replace(saved, record=record)
+            self.add_many([(current, cloud_state)])
+        return current
 
     def add_many(self, pictures: Iterable[tuple[SavedPicture, str]]) -> None:
-        """Enter pictures with their cloud states in one transaction: all or none."""
+        """Enter pictures as they are now, in one transaction that survives a power cut.
+
+        The cloud state is only taken for those that are new. The caller holds
+        `sidecar_lock`, so that nobody has changed them meanwhile.
+        """
         rows = [self._row(saved, cloud_state) for saved, cloud_state in pictures]
-        with self.connection() as connection:
+        flush_folder(self.folder)  # the sidecars before what tells of them
+        with self.connection(durable=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             upsert_rows(connection, rows)
             connection.execute("COMMIT")
@@ -242,53 +264,3 @@ class Catalog:
             saved.sidecar_path.relative_to(self.folder).as_posix(),
             cloud_state,
         )
-
-
-def catalog_row(
-    record: Record, sidecar: str, path: str, sidecar_path: str, cloud_state: str
-) -> tuple[Any, ...]:
-    """Return the values of a row for `upsert_rows`.
-
-    Args:
-        record: the picture's record.
-        sidecar: the text of its sidecar.
-        path: of the PNG, relative to the folder, with forward slashes.
-        sidecar_path: of the sidecar, likewise.
-        cloud_state: one of `CLOUD_STATES`; only taken for pictures that are new.
-    """
-    converted = {
-        "id": str(record.id),
-        "owner_user_id": record.owner_user_id and str(record.owner_user_id),
-        "sidecar": sidecar,
-        "tags": json.dumps(record.tags, ensure_ascii=False),
-        "created_at": utc_text(record.created_at),
-    }
-    columns = [
-        converted[name] if name in converted else getattr(record, name)
-        for name in IMAGES_COLUMNS
-    ]
-    return (
-        *columns,
-        path,
-        sidecar_path,
-        cloud_state,
-        None,
-        utc_text(datetime.now(UTC)),
-    )
-
-
-def upsert_rows(
-    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Insert or update rows of `catalog_row` within the caller's transaction."""
-    path_at, id_at = _TABLE_COLUMNS.index("path"), _TABLE_COLUMNS.index("id")
-    paths_and_ids = [(row[path_at], row[id_at]) for row in rows]
-    connection.executemany(
-        "DELETE FROM images WHERE path = ? AND id <> ?", paths_and_ids
-    )
-    connection.executemany(_UPSERT_STATEMENT, rows)
-
-
-def utc_text(moment: datetime) -> str:
-    """Return a time as UTC text with microseconds, so that it sorts as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
+from imagen_nb.system.atomic import make_folder
 
 LOCK_TIMEOUT_S = 30  # seconds to wait for other processes that write
 MAX_ERROR_CHARS = 500  # what is stored of why a picture could not be drawn or sent
@@ -69,6 +70,14 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
     ),
+    (
+        """
+        CREATE TABLE marks (            -- facts about the catalog itself, see mending.py
+          name TEXT PRIMARY KEY,
+          value INTEGER NOT NULL
+        ) STRICT
+        """,
+    ),
 )
 
 
@@ -82,13 +91,14 @@ def open_catalog(path: Path) -> sqlite3.Connection:
     Raises `StorageError` if a newer version made it, and whatever SQLite and the system
     raise: `translated_sqlite_errors` makes `StorageError` of that.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     connection = sqlite3.connect(
         path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # A power cut may lose the last rows, but no sidecar.
+        # A power cut may lose the last rows: those of pictures are mended from their
+        # sidecars, and what has no other place is written with `durable`.
         connection.execute("PRAGMA synchronous = NORMAL")
         _migrate_schema(connection, path)
     except BaseException:

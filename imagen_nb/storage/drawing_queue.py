@@ -16,7 +16,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imagen_nb.storage.catalog import Catalog, utc_text
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import utc_text
 from imagen_nb.storage.catalog_schema import MAX_ERROR_CHARS
 from imagen_nb.system.leases import Leases
 
@@ -82,7 +83,7 @@ class DrawingQueue:
         """Append the requests in their order, held by this painter."""
         now = utc_text(datetime.now(UTC))
         texts = [request.model_dump_json() for request in requests]
-        with self.catalog.connection() as connection:
+        with self.catalog.connection(durable=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             (last,) = connection.execute(
                 "SELECT coalesce(max(place), 0) FROM queue"
@@ -155,7 +156,7 @@ class DrawingQueue:
 
     def move(self, id: int, by: int) -> None:
         """Exchange it with the one before (-1) or after (1) it."""
-        with self.catalog.connection() as connection:
+        with self.catalog.connection(durable=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             rows = connection.execute(
                 "SELECT id, place FROM queue WHERE holder = ? OR holder IS NULL"
@@ -179,7 +180,7 @@ class DrawingQueue:
             return connection.execute(query, values).fetchall()
 
     def _write(self, statement: str, *values: str | int) -> int:
-        with self.catalog.connection() as connection:
+        with self.catalog.connection(durable=True) as connection:
             return connection.execute(statement, values).rowcount
 
     def _free(self, name: str) -> None:

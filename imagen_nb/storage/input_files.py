@@ -12,7 +12,12 @@ from imagen_nb.errors import BackendError
 from imagen_nb.request.images import IMAGE_SUFFIXES, InputImage, decode_input
 from imagen_nb.request.options import IMAGE_OPTIONS
 from imagen_nb.storage.record import Record
-from imagen_nb.system.atomic import explain_folder_errors, write_atomically
+from imagen_nb.system.atomic import (
+    explain_folder_errors,
+    flush_folder,
+    make_folder,
+    write_atomically,
+)
 
 INPUTS_FOLDER = "inputs"  # within the folder of the pictures
 _INPUT_FILE_PATTERN = re.compile(
@@ -21,7 +26,7 @@ _INPUT_FILE_PATTERN = re.compile(
 
 
 def save_inputs(folder: Path, inputs: Mapping[str, InputImage]) -> None:
-    """Write the files that are missing or torn, named by their sha256.
+    """Write the files that are missing or torn, named by their sha256, and flush them.
 
     Raises `StorageError` if the folder is full or cannot be written to.
     """
@@ -29,8 +34,10 @@ def save_inputs(folder: Path, inputs: Mapping[str, InputImage]) -> None:
         for image in inputs.values():
             path = folder / INPUTS_FOLDER / image.file_name
             if not (path.is_file() and path.stat().st_size == len(image.data)):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 write_atomically(path, image.data)
+        if inputs:
+            flush_folder(folder / INPUTS_FOLDER)
 
 
 def inputs_for_record(inputs: Mapping[str, InputImage]) -> tuple[dict[str, Any], ...]:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from imagen_nb.storage.catalog import Catalog, CatalogEntry, utc_text
+from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.catalog_rows import utc_text
 from imagen_nb.storage.catalog_schema import MAX_ERROR_CHARS
 from imagen_nb.system.leases import Leases
 
@@ -54,7 +55,7 @@ class Outbox:
             if entry and entry.cloud_state == "off":
                 self.catalog.amend(entry, cloud=True)
                 changed.append(str(entry.record.id))
-        with self.catalog.connection() as connection:
+        with self.catalog.connection(durable=True) as connection:
             statement = "UPDATE images SET cloud_state = 'pending' WHERE id = ?"
             connection.executemany(statement, [(id,) for id in changed])
         return changed

@@ -19,6 +19,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
+    make_folder,
     move_to_new_name,
     remove_stale_files,
     temporary_file,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_SLUG_CHARS = 40
 _MAX_CACHED_STEMS = 1000
+_SHEET_NAME = re.compile(r"-sheet(-[0-9]+)?\.png$")
 
 # Suffixes that mean a file, not a folder, and none that can be written here.
 _FOREIGN_SUFFIX = re.compile(r"\.(avif|bmp|gif|hei[cf]|jpe?g|jxl|svg|tiff?|webp)")
@@ -149,7 +151,7 @@ class PictureFiles:
     def prepare(self) -> None:
         """Make the folder. Raise `StorageError` if it cannot be made or written to."""
         with explain_folder_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             probe = temporary_name(self.folder)
             try:
                 probe.touch(exist_ok=False)
@@ -184,7 +186,7 @@ class PictureFiles:
             if same:
                 return same
             png = encode_png(image, record)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             with temporary_file(self.folder, png) as temporary:
                 fault_point("before-png")
                 path, same = self._claim_name(stem, temporary, image, record)
@@ -249,9 +251,13 @@ class PictureFiles:
         return free, None
 
     def _reuse(self, path: Path, record: Record) -> SavedPicture:
-        """Return a picture that is there; restore a sidecar that a crash prevented."""
+        """Return a picture that is there; restore a sidecar that a crash prevented.
+
+        Flushed, as whoever wrote it may have died before that.
+        """
         if not sidecar_of(path).exists():
             write_atomically(sidecar_of(path), record.to_sidecar().encode())
+        flush_folder(self.folder)
         return SavedPicture(path, sidecar_of(path), record, reused=True)
 
     def _look_up(self, stem: str, digest: str) -> tuple[int, list[Path]]:
@@ -273,29 +279,47 @@ class PictureFiles:
             return known.next_number, list(known.paths.get(digest, ()))
 
 
-def save_sheet(folder: Path, stem: str, png: bytes) -> Path:
-    """Write a contact sheet under the next free name and return its path.
+def save_sheet(first: Path, png: bytes) -> Path:
+    """Write the contact sheet of pictures, of which `first` is one, and return its path.
 
-    The same bytes again are the same file. Raises `StorageError` if it cannot be
-    written.
+    It is named after that picture, with the next free number. The same bytes again are
+    the same file. Raises `StorageError` if it cannot be written.
     """
-    number = 1
+    folder, stem, number = first.parent, f"{first.stem}-sheet", 1
     with explain_folder_errors(folder), temporary_file(folder, png) as temporary:
         while True:
             path = folder / numbered_name(stem, number)
             with suppress(FileExistsError):
                 move_to_new_name(temporary, path)
-                return path
+                break
             if path.is_file() and path.read_bytes() == png:
-                return path
+                break
             number += 1
+        flush_folder(folder)
+    return path
+
+
+def is_sheet(name: str) -> bool:
+    """Return whether `save_sheet` gives such names."""
+    return _SHEET_NAME.search(name) is not None
 
 
 def rewrite_sidecar(saved: SavedPicture, record: Record) -> SavedPicture:
-    """Write this record to the picture's sidecar. Raise `StorageError` if it fails."""
+    """Write this record to the picture's sidecar. Raise `StorageError` if it fails.
+
+    It survives a power cut once the folder is flushed.
+    """
     with explain_folder_errors(saved.path.parent):
         write_atomically(saved.sidecar_path, record.to_sidecar().encode())
     return replace(saved, record=record)
+
+
+def load_sidecar(path: Path) -> Record | None:
+    """Return the record of a sidecar, or None if it is missing or torn."""
+    try:
+        return Record.from_sidecar(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, StorageError):
+        return None
 
 
 def load_record(path: Path | str) -> Record:
@@ -306,10 +330,7 @@ def load_record(path: Path | str) -> Record:
     """
     path = Path(path)
     sidecar = path if path.suffix == ".json" else sidecar_of(path)
-    try:
-        return Record.from_sidecar(sidecar.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, StorageError):
-        return load_png_record(sidecar.with_suffix(""))
+    return load_sidecar(sidecar) or load_png_record(sidecar.with_suffix(""))
 
 
 def load_png_record(path: Path) -> Record:

@@ -83,6 +83,20 @@ def _to_utc(moment: datetime) -> datetime:
 Count = Annotated[int, Field(ge=0, lt=2**63)]  # what a BIGINT holds
 
 
+class TagMark(BaseModel):
+    """A change of one tag that the cloud may not have yet.
+
+    `present`: whether it was added (or removed); `made_at`: when, in UTC, as text that
+    sorts.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tag: str
+    present: bool
+    made_at: str
+
+
 class Record(BaseModel):
     """All that is known of one picture; sidecars have the fields as their keys.
 
@@ -99,6 +113,8 @@ class Record(BaseModel):
         scheduler, scheduler_name: the class that drew, and the one that was requested
             (None: the model's own).
         cloud: False for a picture made with the cloud switched off.
+        unsent_tags: what of `tags` the cloud is still to learn. A fact of this machine:
+            only the sidecar has it, so that a catalog built anew can send it.
 
     Keys of a newer schema are ignored when an older version reads them.
     """
@@ -142,6 +158,7 @@ class Record(BaseModel):
     bytes: Count | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     cloud: bool = True
+    unsent_tags: tuple[TagMark, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -150,12 +167,18 @@ class Record(BaseModel):
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the record as JSON values; other objects in `options` as text."""
-        return self.model_dump(mode="json", fallback=str)
+        """Return the record as JSON values; other objects in `options` as text.
+
+        Without `unsent_tags`, which only the sidecar has.
+        """
+        return self.model_dump(mode="json", fallback=str, exclude={"unsent_tags"})
 
     def to_sidecar(self) -> str:
         """Return the text of the sidecar: JSON, a key a line, in the fields' order."""
-        return json.dumps(self.snapshot(), indent=2, ensure_ascii=False) + "\n"
+        values = self.snapshot()
+        if self.unsent_tags:
+            values["unsent_tags"] = [mark.model_dump() for mark in self.unsent_tags]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_sidecar(cls, text: str) -> Record:

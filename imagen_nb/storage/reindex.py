@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import itertools
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.catalog import Catalog, catalog_row, upsert_rows
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import catalog_row, queue_tag_marks, upsert_rows
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
-from imagen_nb.storage.output import load_png_record
-from imagen_nb.storage.record import Record
+from imagen_nb.storage.mending import is_picture_file
+from imagen_nb.storage.output import is_sheet, load_png_record
+from imagen_nb.storage.record import Record, TagMark
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
-_ROWS_PER_TRANSACTION = 5000  # and between two calls of `progress`
+_ROWS_PER_TRANSACTION = 2000  # and between two calls of `progress`
+_PAUSE_S = 0.06  # between two transactions, for others that wait to change a sidecar
 
 
 @dataclass(frozen=True, slots=True)
 class ReindexReport:
-    """What a reindex found. Pictures of other programs are left alone and not counted.
+    """What a reindex found.
 
     Attributes:
         found: how many pictures with records there are.
@@ -30,6 +36,9 @@ class ReindexReport:
         removed: how many entries without a picture were removed.
         torn: sidecars that cannot be read, and whose PNG cannot either.
         rebuilt: sidecars that were missing or torn and were restored from the PNG.
+        foreign: PNG files without a record, such as other programs'; left alone.
+        skipped: what is called like a picture and is no file, or whose name is not
+            UTF-8; left alone.
     """
 
     found: int
@@ -37,6 +46,8 @@ class ReindexReport:
     removed: int
     torn: tuple[Path, ...] = ()
     rebuilt: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+    skipped: tuple[Path, ...] = ()
 
 
 def reindex(
@@ -55,7 +66,7 @@ def reindex(
     Raises:
         StorageError: if there is no such folder, or it cannot be written to.
     """
-    catalog = Catalog(folder)
+    catalog = Catalog(folder, mends=False)  # what is missing is counted here
     if not catalog.folder.is_dir():
         raise StorageError(
             f"there is no folder {catalog.folder}: name the one with the pictures"
@@ -74,30 +85,45 @@ def _rebuild_rows(
     with catalog.connection() as connection:
         before = {path for (path,) in connection.execute("SELECT path FROM images")}
     scan = _FolderScan(catalog.folder)
-    for batch in _batches(scan.rows(), _ROWS_PER_TRANSACTION):
-        # One transaction for each batch, as other processes draw meanwhile.
-        with catalog.connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            upsert_rows(connection, batch)
-            connection.execute("COMMIT")
+    rows = scan.rows()
+    while _enter_next_rows(catalog, rows):
         if progress:
             progress(scan.done, scan.total)
+        time.sleep(_PAUSE_S)
     return ReindexReport(
         found=len(scan.names),
         added=len(scan.names - before),
         removed=_remove_vanished_rows(catalog, scan.names),
         torn=tuple(scan.torn),
         rebuilt=tuple(scan.rebuilt),
+        foreign=tuple(scan.foreign),
+        skipped=tuple(scan.skipped),
     )
 
 
-def _batches(
-    rows: Iterator[tuple[Any, ...]], size: int
-) -> Iterator[list[tuple[Any, ...]]]:
-    batch = list(itertools.islice(rows, size))
-    while batch:
-        yield batch
-        batch = list(itertools.islice(rows, size))
+def _enter_next_rows(catalog: Catalog, scanned: Iterator[_ScannedPicture]) -> bool:
+    """Read and enter some more pictures; return whether there were any left.
+
+    Under the lock of the sidecars, as a tag may be set between reading and entering.
+    """
+    with catalog.sidecar_lock():
+        batch = list(itertools.islice(scanned, _ROWS_PER_TRANSACTION))
+        with catalog.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            upsert_rows(connection, [picture.row for picture in batch])
+            marks = [(one.id, mark) for one in batch for mark in one.unsent_tags]
+            queue_tag_marks(connection, marks)
+            connection.execute("COMMIT")
+    return bool(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _ScannedPicture:
+    """What a sidecar tells: a `catalog_row`, and tags that the cloud may not have."""
+
+    row: tuple[Any, ...]
+    id: str
+    unsent_tags: tuple[TagMark, ...]
 
 
 class _FolderScan:
@@ -108,14 +134,21 @@ class _FolderScan:
         self.names: set[str] = set()
         self.torn: list[Path] = []
         self.rebuilt: list[Path] = []
+        self.foreign: list[Path] = []
+        self.skipped: list[Path] = []
         self._ids: set[UUID] = set()
-        self._files = set(os.listdir(folder))
+        self._files: set[str] = set()
+        for entry in os.scandir(folder):
+            if is_picture_file(entry):
+                self._files.add(entry.name)
+            elif entry.name.endswith(".png"):
+                self.skipped.append(folder / entry.name)
         self._pngs = sorted(name for name in self._files if name.endswith(".png"))
         self.total = len(self._pngs)
         self.done = 0
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Give the `catalog_row` of each picture with a record, in order of names."""
+    def rows(self) -> Iterator[_ScannedPicture]:
+        """Give each picture with a record, in order of names."""
         for name in self._pngs:
             self.done += 1
             sidecar_name = f"{name}.json"
@@ -126,7 +159,8 @@ class _FolderScan:
             self._ids.add(record.id)
             self.names.add(name)
             cloud_state = "pending" if record.cloud else "off"
-            yield catalog_row(record, text, name, sidecar_name, cloud_state)
+            row = catalog_row(record, text, name, sidecar_name, cloud_state)
+            yield _ScannedPicture(row, str(record.id), record.unsent_tags)
 
     def _load_sidecar(self, sidecar_name: str) -> tuple[Record, str] | None:
         """Return the record and its text; None for a missing or torn sidecar."""
@@ -149,6 +183,8 @@ class _FolderScan:
         except StorageError:
             if sidecar.name in self._files:
                 self.torn.append(sidecar)
+            elif not is_sheet(name):
+                self.foreign.append(self.folder / name)
             return None
         text = record.to_sidecar()
         write_atomically(sidecar, text.encode())
@@ -177,8 +213,37 @@ def _put_aside_if_damaged(catalog: Catalog) -> None:
                 raise make_damaged_error(catalog.path, verdict)
     except CatalogDamagedError:
         catalog.close()
+        damaged = catalog.path.with_name(f"{catalog.path.name}.damaged")
         for suffix in ("", "-wal", "-shm"):
             part = catalog.path.with_name(catalog.path.name + suffix)
             if part.exists():
-                target = part.with_name(f"{catalog.path.name}.damaged{suffix}")
-                os.replace(part, target)
+                os.replace(part, damaged.with_name(damaged.name + suffix))
+        _salvage(damaged, catalog)
+
+
+# What no sidecar tells: tags of pictures that are not here, and the Panel's queue.
+_SALVAGED = {
+    "tag_changes": "id, tag, present, made_at",
+    "queue": "place, wish, error, made_at",
+}
+
+
+def _salvage(damaged: Path, catalog: Catalog) -> None:
+    """Take over what only the damaged catalog knew, as far as it can be read."""
+    with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as old:
+        for table, columns in _SALVAGED.items():
+            rows = list(_readable_rows(old, f"SELECT {columns} FROM {table}"))
+            marks = ", ".join("?" * len(columns.split(",")))
+            with catalog.connection(durable=True) as new:
+                new.execute("BEGIN IMMEDIATE")
+                new.executemany(
+                    f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", rows
+                )
+                new.execute("COMMIT")
+
+
+def _readable_rows(
+    connection: sqlite3.Connection, query: str
+) -> Iterator[tuple[Any, ...]]:
+    with suppress(sqlite3.DatabaseError):
+        yield from connection.execute(query)

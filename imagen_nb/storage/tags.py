@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import checked_tags
-from imagen_nb.storage.catalog import Catalog, CatalogEntry, utc_text
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import queue_tag_marks, utc_text
 from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
+from imagen_nb.storage.record import Record, TagMark
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"
@@ -91,7 +93,8 @@ def apply_tag_change(
     """Change tags of pictures: first in the queue, then sidecars, then the catalog.
 
     In this order, as what is interrupted is then sent to the cloud and comes back from
-    there. Pictures with the cloud switched off are not queued.
+    there. Sidecars note what is queued, for the case that the catalog is lost.
+    Pictures with the cloud switched off are not queued.
 
     Returns:
         The ids of those pictures that the catalog has.
@@ -102,92 +105,120 @@ def apply_tag_change(
     with catalog.sidecar_lock():
         entries = catalog.get_many(ids)
         shared = [str(e.record.id) for e in entries if e.cloud_state != "off"]
-        queue_tag_change(catalog, shared, change)
-        changed = [(entry, change.apply_to(entry.record.tags)) for entry in entries]
+        marks = queue_tag_change(catalog, shared, change)
+        changed = []
+        for entry in entries:
+            saved = entry.saved()
+            tags, unsent = change.apply_to(saved.record.tags), saved.record.unsent_tags
+            if entry.cloud_state != "off":
+                unsent = _with_marks(unsent, marks)
+            values = {"tags": tags, "unsent_tags": unsent}
+            record = saved.record.model_copy(update=values)
+            changed.append(_Retagged(saved, record, entry.cloud_state))
         _write_tags(catalog, changed)
     return [str(entry.record.id) for entry in entries]
 
 
-def queue_tag_change(catalog: Catalog, ids: Iterable[str], change: TagChange) -> None:
-    """Queue a change for the cloud. For one tag of one picture, the last change counts.
+def queue_tag_change(
+    catalog: Catalog, ids: Iterable[str], change: TagChange
+) -> list[TagMark]:
+    """Queue a change for the cloud; return it tag by tag.
 
-    The pictures may be another machine's, and not in the catalog.
+    For one tag of one picture, the last change counts. The pictures may be another
+    machine's, and not in the catalog.
     """
     now = utc_text(datetime.now(UTC))
-    tags = [(tag, 1) for tag in change.added] + [(tag, 0) for tag in change.removed]
-    rows = [(id, tag, present, now) for id in ids for tag, present in tags]
-    with catalog.connection() as connection:
+    marks = [TagMark(tag=tag, present=True, made_at=now) for tag in change.added]
+    marks += [TagMark(tag=tag, present=False, made_at=now) for tag in change.removed]
+    with catalog.connection(durable=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "INSERT INTO tag_changes (id, tag, present, made_at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id, tag) DO UPDATE"
-            " SET present = excluded.present, made_at = excluded.made_at",
-            rows,
-        )
+        queue_tag_marks(connection, [(id, mark) for id in ids for mark in marks])
         connection.execute("COMMIT")
+    return marks
 
 
-def _write_tags(
-    catalog: Catalog, changed: Iterable[tuple[CatalogEntry, tuple[str, ...]]]
-) -> None:
-    """Write tags to sidecars, several at once as each waits for the disk, then here.
-
-    Raises the first error after all others are written.
-    """
-    cloud_states: dict[Future[SavedPicture], str] = {}
-    with ThreadPoolExecutor(_SIDECARS_AT_ONCE) as pool:
-        for entry, tags in changed:
-            if tags != entry.record.tags:
-                record = entry.record.model_copy(update={"tags": tags})
-                saved = SavedPicture(entry.path, entry.sidecar_path, entry.record)
-                writing = pool.submit(rewrite_sidecar, saved, record)
-                cloud_states[writing] = entry.cloud_state
-    written = [one for one in cloud_states if not one.exception()]
-    catalog.add_many([(one.result(), cloud_states[one]) for one in written])
-    for one in cloud_states:
-        one.result()  # raises what prevented it
-
-
-def merge_cloud_tags(catalog: Catalog, tags: Mapping[str, tuple[str, ...]]) -> None:
-    """Take over the cloud's tags, by id, with what is still queued applied to them.
-
-    Tags keep their order here. Raises `StorageError` if a sidecar cannot be written.
-    """
-    with catalog.sidecar_lock():
-        queued = load_queued_tags(catalog)
-        changed = []
-        for entry in catalog.get_many(tags):
-            id, recorded = str(entry.record.id), entry.record.tags
-            merged = combine_queued_tags(queued.get(id, ())).apply_to(tags[id])
-            gone = tuple(set(recorded) - set(merged))
-            changed.append((entry, TagChange(merged, gone).apply_to(recorded)))
-        _write_tags(catalog, changed)
+def _with_marks(
+    marks: Iterable[TagMark], newer: Iterable[TagMark]
+) -> tuple[TagMark, ...]:
+    by_tag = {mark.tag: mark for mark in (*marks, *newer)}
+    return tuple(by_tag.values())
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedTag:
-    """A change of one tag of one picture that waits for the cloud.
+class _Retagged:
+    """A picture and the record that it is to have."""
 
-    `present`: whether it was added (or removed); `made_at`: when, as `utc_text`.
+    saved: SavedPicture
+    record: Record
+    cloud_state: str
+
+
+def _write_tags(catalog: Catalog, pictures: Iterable[_Retagged]) -> None:
+    """Write records to sidecars, several at once as each waits for the disk, then here.
+
+    The catalog's are written even where the sidecar had them already, as the catalog
+    may lack what an interrupted call, or a copied file, brought. Raises the first error
+    after all others are written.
     """
+    writings: list[tuple[Future[SavedPicture], str]] = []
+    with ThreadPoolExecutor(_SIDECARS_AT_ONCE) as pool:
+        for picture in pictures:
+            writings.append((pool.submit(_write_sidecar, picture), picture.cloud_state))
+    catalog.add_many(
+        [(one.result(), state) for one, state in writings if not one.exception()]
+    )
+    for one, _ in writings:
+        one.result()  # raises what prevented it
 
-    tag: str
-    present: bool
-    made_at: str
+
+def _write_sidecar(picture: _Retagged) -> SavedPicture:
+    if picture.record == picture.saved.record:
+        return picture.saved
+    return rewrite_sidecar(picture.saved, picture.record)
 
 
-def load_queued_tags(catalog: Catalog) -> dict[str, list[QueuedTag]]:
+def merge_cloud_tags(
+    catalog: Catalog,
+    tags: Mapping[str, tuple[str, ...]],
+    sent: Mapping[str, Sequence[TagMark]],
+) -> None:
+    """Take over the cloud's tags, by id, with what is still to be sent applied to them.
+
+    Tags keep their order here. Raises `StorageError` if a sidecar cannot be written.
+
+    Args:
+        catalog: whose pictures.
+        tags: the tags of their rows.
+        sent: the queued changes that these rows have; they leave the sidecars, and
+            `remove_sent_tags` takes them off the queue.
+    """
+    with catalog.sidecar_lock():
+        queued = load_queued_tags(catalog)
+        pictures = []
+        for entry in catalog.get_many(tags):
+            id, saved = str(entry.record.id), entry.saved()
+            left = [mark for mark in queued.get(id, ()) if mark not in sent[id]]
+            merged = combine_queued_tags(left).apply_to(tags[id])
+            gone = tuple(set(saved.record.tags) - set(merged))
+            merged = TagChange(merged, gone).apply_to(saved.record.tags)
+            values = {"tags": merged, "unsent_tags": tuple(left)}
+            record = saved.record.model_copy(update=values)
+            pictures.append(_Retagged(saved, record, entry.cloud_state))
+        _write_tags(catalog, pictures)
+
+
+def load_queued_tags(catalog: Catalog) -> dict[str, list[TagMark]]:
     """Return what waits for the cloud, by the id of the picture, the oldest first."""
     query = "SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4"
-    queued: dict[str, list[QueuedTag]] = {}
+    queued: dict[str, list[TagMark]] = {}
     with catalog.connection() as connection:
         for id, tag, present, made_at in connection.execute(query):
-            one = QueuedTag(tag, bool(present), made_at)
+            one = TagMark(tag=tag, present=bool(present), made_at=made_at)
             queued.setdefault(id, []).append(one)
     return queued
 
 
-def combine_queued_tags(queued: Iterable[QueuedTag]) -> TagChange:
+def combine_queued_tags(queued: Iterable[TagMark]) -> TagChange:
     """Return the queued changes of one picture as one change."""
     changes = list(queued)
     return TagChange(
@@ -196,7 +227,7 @@ def combine_queued_tags(queued: Iterable[QueuedTag]) -> TagChange:
     )
 
 
-def remove_sent_tags(catalog: Catalog, sent: Iterable[tuple[str, QueuedTag]]) -> None:
+def remove_sent_tags(catalog: Catalog, sent: Iterable[tuple[str, TagMark]]) -> None:
     """Remove these, each with its picture's id, from the queue: the cloud has them.
 
     One that was changed again meanwhile stays.

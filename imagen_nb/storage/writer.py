@@ -229,7 +229,11 @@ def _enter_in_catalog(
 ) -> Picture:
     """Enter the picture; one that was there already gets the tags that it lacks."""
     catalog = folder.catalog
-    catalog.add(saved, "pending" if cloud else "off")
+    state = "pending" if cloud else "off"
+    if saved.reused:
+        saved = catalog.add_again(saved, state)
+    else:
+        catalog.add(saved, state)
     fault_point("after-catalog")
     if saved.reused and set(tags) - set(saved.record.tags):
         apply_tag_change(catalog, [str(saved.record.id)], make_tag_change(add=tags))

@@ -133,7 +133,7 @@ class Pictures(Sequence[Picture]):
         first = self._pictures[0].path
         buffer = io.BytesIO()
         self.contact_sheet().save(buffer, "PNG")
-        return save_sheet(first.parent, f"{first.stem}-sheet", buffer.getvalue())
+        return save_sheet(first, buffer.getvalue())
 
     def _require_pictures(self) -> None:
         if not self._pictures:

@@ -62,9 +62,25 @@ def temporary_file(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Pat
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a file that is whole or not there at all, replacing one of its name."""
+    """Write a file that is whole or not there at all, replacing one of its name.
+
+    After a power cut the old file may be back, until `flush_folder(path.parent)`.
+    """
     with temporary_file(path.parent, data, mode) as temporary:
         os.replace(temporary, path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut.
+
+    Its own name is flushed even if it was there: whoever made it may not have done so.
+    """
+    missing = [folder]
+    while not missing[-1].parent.is_dir() and missing[-1].parent != missing[-1]:
+        missing.append(missing[-1].parent)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        flush_folder(path.parent)
 
 
 def is_temporary(name: str) -> bool:
@@ -102,12 +118,12 @@ def flush_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut, where folders can be flushed."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network drives refuse; the files are flushed
+    with suppress(OSError):  # some network drives refuse, as others' folders do
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_stale_files(folder: Path) -> None:

@@ -26,6 +26,7 @@ from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
+    make_folder,
     remove_stale_files,
     write_atomically,
 )
@@ -147,7 +148,7 @@ class BatchFolder:
         Raises `UsageError` if another batch is running into it.
         """
         with explain_folder_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             lock = FileLock(self.path / _LOCK_NAME)
             try:
                 lock.acquire(timeout=_LOCK_TIMEOUT_S)

@@ -15,7 +15,8 @@ from imagen_nb.frames.schema import (
     newest_first,
 )
 from imagen_nb.frames.words import SearchWords
-from imagen_nb.storage.catalog import Catalog, utc_text
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import utc_text
 from imagen_nb.storage.record import IMAGES_COLUMNS
 
 if TYPE_CHECKING:

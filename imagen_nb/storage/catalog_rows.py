@@ -1,0 +1,118 @@
+"""Rows of the catalog's table `images`: made from records, written within a transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record, TagMark
+
+_TABLE_COLUMNS = (
+    *IMAGES_COLUMNS,
+    "path",
+    "sidecar_path",
+    "cloud_state",
+    "cloud_error",
+    "updated_at",
+)
+_COLUMNS_NOT_UPDATED = {"id", "cloud_state", "cloud_error"}  # not known from the files
+_COLUMN_LIST = ", ".join(_TABLE_COLUMNS)
+_PLACEHOLDERS = ", ".join("?" * len(_TABLE_COLUMNS))
+_UPDATES = ", ".join(
+    f"{name} = excluded.{name}"
+    for name in _TABLE_COLUMNS
+    if name not in _COLUMNS_NOT_UPDATED
+)
+_UPSERT_STATEMENT = (
+    f"INSERT INTO images ({_COLUMN_LIST}) VALUES ({_PLACEHOLDERS})"
+    f" ON CONFLICT (id) DO UPDATE SET {_UPDATES}"
+)
+_INSERT_STATEMENT = (
+    f"INSERT INTO images ({_COLUMN_LIST}) VALUES ({_PLACEHOLDERS})"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_QUEUE_STATEMENT = (
+    "INSERT INTO tag_changes (id, tag, present, made_at) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (id, tag) DO UPDATE"
+    " SET present = excluded.present, made_at = excluded.made_at"
+    " WHERE excluded.made_at >= made_at"
+)
+
+
+def catalog_row(
+    record: Record, sidecar: str, path: str, sidecar_path: str, cloud_state: str
+) -> tuple[Any, ...]:
+    """Return the values of a row for `upsert_rows`.
+
+    Args:
+        record: the picture's record.
+        sidecar: the text of its sidecar.
+        path: of the PNG, relative to the folder, with forward slashes.
+        sidecar_path: of the sidecar, likewise.
+        cloud_state: one of `CLOUD_STATES`; only taken for pictures that are new.
+    """
+    converted = {
+        "id": str(record.id),
+        "owner_user_id": record.owner_user_id and str(record.owner_user_id),
+        "sidecar": sidecar,
+        "tags": json.dumps(record.tags, ensure_ascii=False),
+        "created_at": utc_text(record.created_at),
+    }
+    columns = [
+        converted[name] if name in converted else getattr(record, name)
+        for name in IMAGES_COLUMNS
+    ]
+    return (
+        *columns,
+        path,
+        sidecar_path,
+        cloud_state,
+        None,
+        utc_text(datetime.now(UTC)),
+    )
+
+
+def upsert_rows(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert or update rows of `catalog_row` within the caller's transaction."""
+    _remove_namesakes(connection, rows)
+    connection.executemany(_UPSERT_STATEMENT, rows)
+
+
+def _remove_namesakes(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Remove rows of other pictures that had these paths."""
+    path_at, id_at = _TABLE_COLUMNS.index("path"), _TABLE_COLUMNS.index("id")
+    paths_and_ids = [(row[path_at], row[id_at]) for row in rows]
+    connection.executemany(
+        "DELETE FROM images WHERE path = ? AND id <> ?", paths_and_ids
+    )
+
+
+def insert_rows(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """As `upsert_rows`, but a row whose id is there already stays as it is."""
+    _remove_namesakes(connection, rows)
+    connection.executemany(_INSERT_STATEMENT, rows)
+
+
+def queue_tag_marks(
+    connection: sqlite3.Connection, marks: Sequence[tuple[str, TagMark]]
+) -> None:
+    """Queue changes of tags, each with its picture's id, within the transaction.
+
+    For one tag of one picture the latest counts.
+    """
+    rows = [(id, mark.tag, int(mark.present), mark.made_at) for id, mark in marks]
+    connection.executemany(_QUEUE_STATEMENT, rows)
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a time as UTC text with microseconds, so that it sorts as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,99 @@
+"""Enters pictures whose rows a crash or a power cut took from the catalog.
+
+A row is committed without waiting for the disk, as its sidecar tells the same. So
+whoever opens a catalog compares the names in the folder with its rows, unless the
+folder is as it was at the last comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from imagen_nb.storage.catalog_rows import (
+    catalog_row,
+    insert_rows,
+    queue_tag_marks,
+)
+from imagen_nb.storage.output import load_sidecar
+from imagen_nb.storage.record import TagMark
+from imagen_nb.system.terminal import print_notice
+
+_MAX_ENTERED = 1000  # more would take seconds: `imagen reindex` shows its progress
+_SETTLED_S = 2.0  # a folder changed later than this may change in the same clock tick
+
+
+def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
+    """Enter the pictures of the folder that have a sidecar and no row.
+
+    If there are very many, say so on stderr instead. Raises what SQLite raises.
+    """
+    changed_ns = folder.stat().st_mtime_ns
+    query = "SELECT value FROM marks WHERE name = 'folder_mtime_ns'"
+    if connection.execute(query).fetchone() == (changed_ns,):
+        return
+    missing = _missing_names(connection, folder)
+    if len(missing) > _MAX_ENTERED:
+        print_notice(
+            f"{len(missing)} pictures in {folder} are not in its catalog: "
+            "`imagen reindex` enters them"
+        )
+        return
+    rows, marks = _load(folder, missing)
+    settled = time.time() - changed_ns / 1e9 > _SETTLED_S
+    if not rows and not settled:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    insert_rows(connection, rows)
+    queue_tag_marks(connection, marks)
+    if settled:
+        connection.execute(
+            "INSERT INTO marks VALUES ('folder_mtime_ns', ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (changed_ns,),
+        )
+    connection.execute("COMMIT")
+
+
+def _missing_names(connection: sqlite3.Connection, folder: Path) -> list[str]:
+    """Return the PNG files that have a sidecar and no row, by name."""
+    known = {path for (path,) in connection.execute("SELECT path FROM images")}
+    names = {entry.name for entry in os.scandir(folder) if is_picture_file(entry)}
+    pngs = (name.removesuffix(".json") for name in names if name.endswith(".png.json"))
+    return sorted(png for png in pngs if png in names and png not in known)
+
+
+def is_picture_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a file whose name the catalog can hold, as ours can."""
+    if not entry.name.endswith((".png", ".png.json")):
+        return False
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return entry.is_file()  # neither a FIFO, which would block, nor a device
+
+
+def _load(
+    folder: Path, names: Iterable[str]
+) -> tuple[list[tuple[Any, ...]], list[tuple[str, TagMark]]]:
+    """Return the rows of these pictures, and the tags that are still to be sent.
+
+    Without those whose sidecar is torn or another program's: `imagen reindex` looks
+    closer.
+    """
+    rows: list[tuple[Any, ...]] = []
+    marks: list[tuple[str, TagMark]] = []
+    for name in names:
+        sidecar = f"{name}.json"
+        record = load_sidecar(folder / sidecar)
+        if record and record.storage_path:
+            state = "pending" if record.cloud else "off"
+            text = record.to_sidecar()
+            rows.append(catalog_row(record, text, name, sidecar, state))
+            marks += [(str(record.id), mark) for mark in record.unsent_tags]
+    return rows, marks
