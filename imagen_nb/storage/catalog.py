@@ -9,19 +9,23 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from imagen_nb.storage.catalog_rows import catalog_row, insert_rows, upsert_rows
 from imagen_nb.storage.catalog_schema import (
     LOCK_TIMEOUT_S,
+    CatalogBusyError,
     inode_of,
+    is_busy,
+    is_read_only,
     open_catalog,
+    open_copy,
     translated_sqlite_errors,
 )
 from imagen_nb.storage.mending import enter_missing
@@ -29,9 +33,12 @@ from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
 from imagen_nb.system.forks import start_anew_in_forks
+from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
+
+_IMPATIENT_MS = 500  # to wait for others after having waited in vain
 
 # Connections of a parent process, kept as a child may neither use nor close them.
 _INHERITED_CONNECTIONS: list[sqlite3.Connection] = []
@@ -87,6 +94,8 @@ class Catalog:
         self.folder, self._mends = absolute_path(folder), mends
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
         self._connection: sqlite3.Connection | None = None
+        self._is_copy = False  # in memory, as the file is read-only
+        self._was_busy = False  # the last time that it was written to
         self.start_anew()
         start_anew_in_forks(self)
 
@@ -111,26 +120,48 @@ class Catalog:
         """
         with self._lock, translated_sqlite_errors(self.path):
             connection = self._ensure_open()
+            if self._was_busy:
+                self._catch_up(connection)
             if durable:
                 connection.execute("PRAGMA synchronous = FULL")
             try:
                 yield connection
+            except sqlite3.OperationalError as error:
+                if is_busy(error):
+                    self._was_busy = True
+                    connection.execute(f"PRAGMA busy_timeout = {_IMPATIENT_MS}")
+                raise
             finally:
                 if connection.in_transaction:
                     connection.rollback()
                 if durable:
                     connection.execute("PRAGMA synchronous = NORMAL")
 
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Enter what could not be entered while another process kept the catalog."""
+        with suppress(sqlite3.OperationalError):
+            enter_missing(connection, self.folder)
+            connection.execute(f"PRAGMA busy_timeout = {1000 * LOCK_TIMEOUT_S}")
+            self._was_busy = False
+
     @contextmanager
     def sidecar_lock(self) -> Iterator[None]:
         """Keep everybody else, in any process, from changing sidecars of the folder.
 
         To read, change and write a sidecar within it. A thread must not enter it twice.
+        Raises `StorageError` if another process holds it for very long.
         """
         with explain_folder_errors(self.path.parent):
             make_folder(self.path.parent)
-            lock = FileLock(self.path.parent / "amend.lock")
-            lock.acquire()
+            path = self.path.parent / "amend.lock"
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=LOCK_TIMEOUT_S)
+            except Timeout:
+                raise CatalogBusyError(
+                    f"{describe_holder(path)} has been changing pictures in "
+                    f"{self.folder} for {LOCK_TIMEOUT_S} seconds: wait for it or end it"
+                ) from None
         try:
             yield
         finally:
@@ -154,8 +185,10 @@ class Catalog:
 
         Raises `StorageError` for what SQLite cannot do.
         """
-        with self.connection():
-            pass  # makes or migrates the file
+        with self.connection() as connection:  # makes or migrates the file
+            if self._is_copy:
+                yield connection
+                return
         address = f"{self.path.as_uri()}?mode=ro"
         with translated_sqlite_errors(self.path):
             opened = sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT_S)
@@ -166,7 +199,11 @@ class Catalog:
         if self._connection and self._inode != inode_of(self.path):
             self.close()  # the folder was removed, or a damaged catalog put aside
         if not self._connection:
-            self._connection = open_catalog(self.path)
+            self._is_copy = is_read_only(self.path)
+            if self._is_copy:
+                self._connection = open_copy(self.path)
+            else:
+                self._connection = open_catalog(self.path)
             self._inode = inode_of(self.path)
             if self._mends:
                 enter_missing(self._connection, self.folder)

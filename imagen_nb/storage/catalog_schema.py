@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
 from imagen_nb.system.atomic import make_folder
+from imagen_nb.system.locks import describe_holder
 
 LOCK_TIMEOUT_S = 30  # seconds to wait for other processes that write
 MAX_ERROR_CHARS = 500  # what is stored of why a picture could not be drawn or sent
@@ -85,6 +87,16 @@ class CatalogDamagedError(StorageError):
     """The catalog's file is not a whole database. The pictures are not affected."""
 
 
+class CatalogBusyError(StorageError):
+    """Another process keeps others from writing. What is on disk is entered later."""
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Return whether another process had the file for longer than one waits."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its details
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def open_catalog(path: Path) -> sqlite3.Connection:
     """Open the file, making or migrating it so that it has the tables of this version.
 
@@ -105,6 +117,48 @@ def open_catalog(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_read_only(path: Path) -> bool:
+    """Return whether the file, or what it would be made in, can be read but not written.
+
+    As on a disk that is mounted so, or in a folder of somebody else's.
+    """
+    existing = next(
+        (one for one in (path, path.parent, path.parent.parent) if one.exists()), None
+    )
+    if existing is None:
+        return False
+    folder = existing.parent if existing == path else existing
+    return not (os.access(existing, os.W_OK) and os.access(folder, os.W_OK))
+
+
+def open_copy(path: Path) -> sqlite3.Connection:
+    """Open a copy in memory of a file that is read-only, with this version's tables.
+
+    Raises what `open_catalog` raises.
+    """
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        if path.exists():
+            _copy_tables(path, copy)
+        _migrate_schema(copy, path)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _copy_tables(path: Path, copy: sqlite3.Connection) -> None:
+    """Copy all tables; without the write-ahead log where that cannot be opened."""
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        with closing(sqlite3.connect(f"{path.as_uri()}?{options}", uri=True)) as file:
+            try:
+                file.backup(copy)
+            except sqlite3.OperationalError:
+                continue
+            return
+    raise make_damaged_error(path, "it cannot be read")
 
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -158,6 +212,12 @@ def translated_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:  # locked, full, read-only
+        if is_busy(error):
+            holder = describe_holder(path.with_name(f"{path.name}-shm"))
+            raise CatalogBusyError(
+                f"{holder} has been writing to the catalog {path} for very long: "
+                "wait for it or end it"
+            ) from error
         raise StorageError(
             f"cannot use the catalog {path}: {error}: "
             "see that its folder can be written to"

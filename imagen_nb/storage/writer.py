@@ -15,6 +15,7 @@ from imagen_nb.backends import Backend, Drawn, made_with
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_schema import CatalogBusyError
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
@@ -24,6 +25,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply_tag_change, make_tag_change
 from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -230,10 +232,14 @@ def _enter_in_catalog(
     """Enter the picture; one that was there already gets the tags that it lacks."""
     catalog = folder.catalog
     state = "pending" if cloud else "off"
-    if saved.reused:
-        saved = catalog.add_again(saved, state)
-    else:
-        catalog.add(saved, state)
+    try:
+        if saved.reused:
+            saved = catalog.add_again(saved, state)
+        else:
+            catalog.add(saved, state)
+    except CatalogBusyError as error:
+        print_notice(f"{saved.path.name} is kept, and entered later: {error}")
+        return Picture(saved.record, saved.path, saved.sidecar_path, catalog)
     fault_point("after-catalog")
     if saved.reused and set(tags) - set(saved.record.tags):
         apply_tag_change(catalog, [str(saved.record.id)], make_tag_change(add=tags))

@@ -7,6 +7,7 @@ Other rooms use:
     forks: what makes objects with locks and threads usable in a forked child
     import_hooks: what to do once a module is imported
     leases: who holds what, also after a crash
+    locks: which process has locked a file
     markup: untrusted text as HTML
     paths: paths as people write them
     progress: progress bars

@@ -493,14 +493,14 @@ class TestDestination:
 
 class TestSheets:
     def test_a_sheet_is_never_overwritten(self, tmp_path: Path) -> None:
-        first, second = (save_sheet(tmp_path, "a-sheet", page) for page in (b"one", b"two"))
+        first, second = (save_sheet(tmp_path / "a.png", page) for page in (b"one", b"two"))
         assert [first.name, second.name] == ["a-sheet.png", "a-sheet-2.png"]
         assert [first.read_bytes(), second.read_bytes()] == [b"one", b"two"]
 
     def test_the_same_sheet_again_is_the_same_file(self, tmp_path: Path) -> None:
         for page in (b"one", b"two"):
-            save_sheet(tmp_path, "a-sheet", page)
-        assert save_sheet(tmp_path, "a-sheet", b"two").name == "a-sheet-2.png"
+            save_sheet(tmp_path / "a.png", page)
+        assert save_sheet(tmp_path / "a.png", b"two").name == "a-sheet-2.png"
         assert {path.name for path in tmp_path.iterdir()} == {"a-sheet.png", "a-sheet-2.png"}
 
     def test_a_full_disk_is_one_line_and_leaves_nothing(
@@ -511,7 +511,7 @@ class TestSheets:
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="No space left on device: free some space"):
-            save_sheet(tmp_path, "a-sheet", b"one")
+            save_sheet(tmp_path / "a.png", b"one")
         assert not list(tmp_path.iterdir())
 
 
