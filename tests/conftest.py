@@ -32,6 +32,17 @@ settings.register_profile("imagen", deadline=None)  # machines are busy; speed i
 settings.load_profile("imagen")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, and all that look into JupyterLab in the same.
+
+    So there is one JupyterLab, and fixtures of modules are made once.
+    """
+    for item in items:
+        in_lab = "jupyter" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if in_lab else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
     home = tmp_path_factory.mktemp("home")

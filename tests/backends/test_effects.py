@@ -123,10 +123,16 @@ class TestWhatACpuCanRun:
     def test_encoders_that_are_away_change_no_pixel(self, encoders: str, plain: Drawn) -> None:
         assert difference(drawn(text_encoders=encoders), plain).most == 0
 
+    def test_blocks_are_compiled_where_the_plan_says_so(self) -> None:
+        pipeline = tiny(memory={"compile": True})._loaded.pipeline()
+        for block in pipeline.transformer.transformer_blocks:
+            assert block._compiled_call_impl is not None
+
     @pytest.mark.slow
+    @pytest.mark.soak  # a minute of the C++ compiler
     @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
-    @pytest.mark.parametrize("cache", [0.0, pytest.param(1e-9, marks=pytest.mark.soak)])
+    @pytest.mark.parametrize("cache", [0.0, 1e-9])
     def test_compiled_blocks_differ_in_the_last_bits_at_most(
         self, plain: Drawn, cache: float
     ) -> None:

@@ -38,7 +38,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     ("jobs", "kills", "between"),
-    [(12, 1, (3, 7)), pytest.param(200, 3, (10, 40), marks=pytest.mark.soak)],
+    [(8, 1, (2, 5)), pytest.param(200, 3, (10, 40), marks=pytest.mark.soak)],
     ids=["killed once", "killed often"],
 )
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(

@@ -31,7 +31,10 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("application", PLACES)
+@pytest.mark.parametrize(
+    "application",
+    [pytest.param(name, marks=pytest.mark.soak if name == "nbclassic" else ()) for name in PLACES],
+)
 def test_pictures_and_widgets_show_and_answer(
     application: str, page: Page, tmp_path: Path, shots: Path
 ) -> None:

@@ -361,9 +361,12 @@ class TestPrograms:
         "order",
         [
             [IMPORT, "im.autolog()", OWN],
-            ["import diffusers", IMPORT, "im.autolog()", OWN],
             [OWN, "pipeline = Own()", IMPORT, "im.autolog()"],
-            [IMPORT, "im.autolog()", "im.autolog(disable=True)", OWN, "im.autolog()"],
+            pytest.param(["import diffusers", IMPORT, "im.autolog()", OWN], marks=pytest.mark.soak),
+            pytest.param(
+                [IMPORT, "im.autolog()", "im.autolog(disable=True)", OWN, "im.autolog()"],
+                marks=pytest.mark.soak,
+            ),
         ],
     )
     def test_pictures_are_there_when_it_has_ended_in_whatever_order_it_imports(
