@@ -96,7 +96,7 @@ def summarize_catalog(folder: Path) -> CatalogSummary:
     from imagen_nb.storage.tags import load_queued_tags
 
     catalog = Catalog(folder)
-    if not catalog.path.exists():
+    if not catalog.has_any():
         return CatalogSummary()
     with closing(catalog):
         failed = catalog.select(

@@ -209,6 +209,10 @@ class Catalog:
                 enter_missing(self._connection, self.folder)
         return self._connection
 
+    def has_any(self) -> bool:
+        """Return whether its file exists, or sidecars that it would be made from."""
+        return self.path.exists() or any(self.folder.glob("*.png.json"))
+
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:

@@ -24,13 +24,14 @@ class OutputFolder:
 class OutputFolders:
     """The folders that a session draws into.
 
-    Invariant: each is opened once, and is writable.
+    Invariant: each is opened once.
     """
 
     def __init__(self, default: Path) -> None:
         """Open nothing yet. `default`: the configured folder."""
         self._default = default
         self._open: dict[Path, OutputFolder] = {}
+        self._writable: set[Path] = set()
         self.start_anew()
         start_anew_in_forks(self)
 
@@ -51,22 +52,37 @@ class OutputFolders:
             UsageError: if one file is named for several pictures.
             StorageError: if the folder cannot be written to.
         """
-        if output is None:
-            path, stem = absolute_path(self._default), None
-        else:
-            path, stem = parse_destination(output, pictures)
+        path, stem = self._destination(output, pictures)
         with self._lock:
-            if path not in self._open:
-                opened = OutputFolder(PictureFiles(path), Catalog(path))
+            opened = self._opened(path)
+            if path not in self._writable:
                 opened.files.prepare()  # an error should come before drawing
-                self._open[path] = opened
-            return replace(self._open[path], stem=stem)
+                self._writable.add(path)
+            return replace(opened, stem=stem)
+
+    def catalog(self, output: str | Path | None = None) -> Catalog:
+        """Return the catalog of a folder, which may be one that can only be read."""
+        path, _ = self._destination(output, 1)
+        with self._lock:
+            return self._opened(path).catalog
 
     def catalogs(self) -> list[Catalog]:
         """Return the catalogs of all folders, the configured one's among them."""
-        self.folder()
+        self.catalog()
         with self._lock:
             return [opened.catalog for opened in self._open.values()]
+
+    def _destination(
+        self, output: str | Path | None, pictures: int
+    ) -> tuple[Path, str | None]:
+        if output is None:
+            return absolute_path(self._default), None
+        return parse_destination(output, pictures)
+
+    def _opened(self, path: Path) -> OutputFolder:
+        if path not in self._open:
+            self._open[path] = OutputFolder(PictureFiles(path), Catalog(path))
+        return self._open[path]
 
     def close(self) -> None:
         """Close the catalogs."""

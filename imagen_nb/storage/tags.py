@@ -80,7 +80,7 @@ def make_rating_change(stars: int | None) -> TagChange:
 
 def list_known_tags(catalog: Catalog) -> list[str]:
     """Return every tag in the catalog, sorted; does not create a catalog."""
-    if not catalog.path.exists():
+    if not catalog.has_any():
         return []
     query = "SELECT DISTINCT value FROM images, json_each(tags) ORDER BY 1"
     with catalog.connection() as connection:

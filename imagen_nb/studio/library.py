@@ -241,7 +241,7 @@ class Library:
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """Return the catalog of an output folder, by default the configured one."""
-        return self._folders.folder(output).catalog
+        return self._folders.catalog(output)
 
     def close(self, *, cloud_seconds: float | None = None) -> None:
         """Finish writing, copy to the cloud for a few last seconds, close the catalogs.

@@ -229,7 +229,7 @@ def _find_in_catalogs(
 ) -> Original | None:
     entries: list[CatalogEntry] = []
     for catalog in catalogs:
-        if catalog.path.exists():
+        if catalog.has_any():
             values = (str(bounds[0]), str(bounds[1]), _MATCHES_TO_FETCH)
             entries += catalog.select("WHERE id >= ? AND id <= ? LIMIT ?", *values)
     return _single_match([Original(entry.record, entry.path) for entry in entries])

@@ -45,6 +45,7 @@ def keep(folder: Path, make_record: Make, make_image: Callable[..., Image.Image]
 @pytest.fixture
 def catalog(folder: Path) -> Any:
     catalog = Catalog(folder)
+    catalog.counts()  # opened before pictures are there, or it would enter them
     yield catalog
     catalog.close()
 

@@ -39,7 +39,7 @@ def make_read_only(folder: Path) -> None:
 def look(folder: Path) -> list[int]:
     with Studio({"output": {"dir": str(folder)}}, background=False) as studio:
         history = studio.history(source="local")
-        assert len(history.imagen.contact_sheet()._repr_mimebundle_()) > 0
+        assert history.imagen.contact_sheet().width > 0
         with pytest.raises(StorageError, match=r"Permission denied|can be written to"):
             studio.tag(history, "sea")
         assert studio.history(source="local", tags="sea").empty
@@ -47,6 +47,7 @@ def look(folder: Path) -> list[int]:
 
 
 def become_nobody() -> None:
+    os.environ["HOME"] = "/"  # the tests' own may be looked into by nobody
     if os.geteuid() == 0:
         os.setgid(_NOBODY)
         os.setuid(_NOBODY)

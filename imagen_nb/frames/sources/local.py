@@ -77,8 +77,8 @@ class CatalogSource:
         return paths
 
     def _existing(self) -> Iterator[Catalog]:
-        """Those whose file exists: asking another one would create it."""
-        return (catalog for catalog in self.catalogs if catalog.path.exists())
+        """Those that have pictures: asking another one would create it."""
+        return (catalog for catalog in self.catalogs if catalog.has_any())
 
 
 def _select_paths(

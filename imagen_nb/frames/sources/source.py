@@ -124,7 +124,7 @@ class History:
         return f"; {waiting} pictures here are not in it: source='merged'"
 
     def _existing_catalogs(self) -> list[Catalog]:
-        return [catalog for catalog in self.catalogs() if catalog.path.exists()]
+        return [catalog for catalog in self.catalogs() if catalog.has_any()]
 
     def _load_merged(self, query: Query, sidecar: bool) -> pa.Table:
         import pyarrow as pa
