@@ -115,8 +115,9 @@ class Catalog:
         `StorageError` for what SQLite cannot do.
 
         Args:
-            durable: flush what is committed, and all that was before, so that it
-                survives a power cut. Needless for what the files tell as well.
+            durable: flush what is committed, so that it survives a power cut (with all
+                that was committed before, if anything changed). Needless for what the
+                files tell as well.
         """
         with self._lock, translated_sqlite_errors(self.path):
             connection = self._ensure_open()

@@ -108,7 +108,7 @@ def _enter_next_rows(catalog: Catalog, scanned: Iterator[_ScannedPicture]) -> bo
     """
     with catalog.sidecar_lock():
         batch = list(itertools.islice(scanned, _ROWS_PER_TRANSACTION))
-        with catalog.connection() as connection:
+        with catalog.connection(durable=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             upsert_rows(connection, [picture.row for picture in batch])
             marks = [(one.id, mark) for one in batch for mark in one.unsent_tags]
@@ -194,7 +194,7 @@ class _FolderScan:
 
 def _remove_vanished_rows(catalog: Catalog, names: set[str]) -> int:
     """Remove rows of pictures that are gone, not of those that came since the scan."""
-    with catalog.connection() as connection:
+    with catalog.connection(durable=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
         paths = {path for (path,) in connection.execute("SELECT path FROM images")}
         gone = [path for path in paths - names if not (catalog.folder / path).exists()]
