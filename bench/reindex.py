@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 from timing import seconds
 
-from imagen_nb.storage.output import PictureFiles, sidecar_of
+from imagen_nb.storage.names import sidecar_of
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record, new_id
 from imagen_nb.storage.reindex import reindex
 

@@ -23,7 +23,7 @@ from supabase_server import FaultProxy, fill, running
 from timing import compare
 
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.storage.output import sidecar_of
+from imagen_nb.storage.names import sidecar_of
 from imagen_nb.storage.tags import load_queued_tags
 from imagen_nb.studio.studio import Studio
 

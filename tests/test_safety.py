@@ -13,8 +13,8 @@ import pytest
 
 import imagen_nb as im
 from imagen_nb.storage.catalog import CatalogEntry
+from imagen_nb.storage.names import slug
 from imagen_nb.storage.outbox import waiting_frame
-from imagen_nb.storage.output import slug
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.studio import default

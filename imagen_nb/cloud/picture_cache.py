@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import ObjectMissingError, RejectedError
-from imagen_nb.storage.output import slug
+from imagen_nb.storage.names import slug
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
 

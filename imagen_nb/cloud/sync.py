@@ -19,8 +19,8 @@ from imagen_nb.cloud.errors import ObjectExistsError, RejectedError
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.names import numbered_name
 from imagen_nb.storage.outbox import Lease, Outbox
-from imagen_nb.storage.output import numbered_name
 from imagen_nb.system.faults import fault_point
 
 MAX_SENDERS = 8  # threads; more are no faster against Storage's own server

@@ -7,8 +7,9 @@ Other rooms use:
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     input_files: `load_inputs`, the images that a picture was drawn from
+    names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
-    output: `PictureFiles`, the PNG and sidecar files of a folder, their names and records
+    output: `PictureFiles`, the PNG and sidecar files of a folder, and their records
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
     record: `Record`, the facts of one picture, `TagMark` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.output import PictureFiles, parse_destination
+from imagen_nb.storage.names import parse_destination
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 

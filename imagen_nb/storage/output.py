@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
-import re
 import threading
-import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.errors import StorageError
+from imagen_nb.storage.names import numbered_name, sidecar_of, stem_of, storage_path_of
 from imagen_nb.storage.png import encode_png, has_pixels_of, read_png
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
@@ -33,72 +31,7 @@ from imagen_nb.system.paths import absolute_path
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_MAX_SLUG_CHARS = 40
 _MAX_CACHED_STEMS = 1000
-_SHEET_NAME = re.compile(r"-sheet(-[0-9]+)?\.png$")
-
-# Suffixes that mean a file, not a folder, and none that can be written here.
-_FOREIGN_SUFFIX = re.compile(r"\.(avif|bmp|gif|hei[cf]|jpe?g|jxl|svg|tiff?|webp)")
-
-
-def slug(prompt: str) -> str:
-    """Return the prompt as part of a file name: a-z, 0-9 and single dashes, 40 at most.
-
-    Example:
-        >>> slug("Crème brûlée, photo")
-        'creme-brulee-photo'
-    """
-    decomposed = unicodedata.normalize("NFKD", prompt)
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    dashed = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-    return dashed[:_MAX_SLUG_CHARS].rstrip("-") or "untitled"
-
-
-def stem_of(record: Record, day: datetime.date) -> str:
-    """Return "<day>-<slug>-<seed>", the name of the PNG before a number and ".png"."""
-    seed = "unseeded" if record.seed is None else record.seed
-    return f"{day.isoformat()}-{slug(record.prompt)}-{seed}"
-
-
-def numbered_name(stem: str, number: int) -> str:
-    """Return the name of the `number`th file of this stem: x.png, x-2.png, x-3.png."""
-    return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
-
-
-def sidecar_of(path: Path) -> Path:
-    """Return the path of the sidecar beside a PNG."""
-    return path.with_name(path.name + ".json")
-
-
-def storage_path_of(day: datetime.date, stem: str) -> str:
-    """Return where the cloud keeps the file: "<day>/<the stem without its day>.png"."""
-    prefix = f"{day.isoformat()}-"
-    name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
-    return f"{day.isoformat()}/{name}.png"
-
-
-def parse_destination(output: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
-    """Split what a user gave as output into a folder and the stem of a file.
-
-    The stem is None if `output` is a folder; an existing folder is one, whatever its
-    name. Raises `UsageError` for files of another kind than PNG, and for one file that
-    should hold several `pictures`.
-    """
-    path = absolute_path(output)
-    suffix = path.suffix.lower()
-    is_file = suffix == ".png" or _FOREIGN_SUFFIX.fullmatch(suffix)
-    if os.path.isdir(path) or not is_file:
-        return path, None
-    if suffix != ".png":
-        raise UsageError(
-            f"pictures are PNG, {path.name} is not: name it {path.stem}.png, "
-            "or give a folder"
-        )
-    if pictures > 1:
-        raise UsageError(
-            f"{path.name} names one picture, and these are {pictures}: give a folder"
-        )
-    return path.parent, path.stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +230,6 @@ def save_sheet(first: Path, png: bytes) -> Path:
             number += 1
         flush_folder(folder)
     return path
-
-
-def is_sheet(name: str) -> bool:
-    """Return whether `save_sheet` gives such names."""
-    return _SHEET_NAME.search(name) is not None
 
 
 def rewrite_sidecar(saved: SavedPicture, record: Record) -> SavedPicture:

@@ -18,7 +18,8 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.catalog_rows import catalog_row, queue_tag_marks, upsert_rows
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
 from imagen_nb.storage.mending import is_picture_file
-from imagen_nb.storage.output import is_sheet, load_png_record
+from imagen_nb.storage.names import is_sheet
+from imagen_nb.storage.output import load_png_record
 from imagen_nb.storage.record import Record, TagMark
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 

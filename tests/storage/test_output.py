@@ -24,17 +24,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.storage.names import parse_destination, sidecar_of, slug, storage_path_of
 from imagen_nb.storage.output import (
     PictureFiles,
     SavedPicture,
     encode_png,
     load_png_record,
     load_record,
-    parse_destination,
     save_sheet,
-    sidecar_of,
-    slug,
-    storage_path_of,
 )
 from imagen_nb.storage.record import Record
 from imagen_nb.system import atomic

@@ -16,7 +16,7 @@ from imagen_nb.batch.jobs.parameters import Parameter, grid_values, validated_ro
 from imagen_nb.batch.jobs.tables import JobRow, load_table
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES, expand, parse_sizes
-from imagen_nb.storage.output import slug
+from imagen_nb.storage.names import slug
 
 if TYPE_CHECKING:
     from imagen_nb.batch.jobs.notebook import Template

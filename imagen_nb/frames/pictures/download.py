@@ -22,7 +22,8 @@ from imagen_nb.frames.pictures.locate import (
 )
 from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.frames.pictures.signed_urls import sign_paths
-from imagen_nb.storage.output import PictureFiles, numbered_name, slug
+from imagen_nb.storage.names import numbered_name, slug
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
