@@ -74,7 +74,7 @@ class TestHouse:
     @pytest.mark.parametrize(
         ("file", "code", "problem"),
         [
-            ("system/paths.py", "\ndef slug(): ...\n", "slug is defined in storage.output, system"),
+            ("system/paths.py", "\ndef slug(): ...\n", "slug is defined in storage.names, system"),
             ("cli/tag.py", "\nfrom imagen_nb.cloud.local import node\n", "not list local.node"),
             ("cli/tag.py", "\nx = 1  # fmt: skip\n", "cli/tag.py skips the formatter"),
             ("cli/tag.py", "#\n" * 350, "lines, more than 350"),
