@@ -38,23 +38,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_little()
 
 
-@pytest.fixture
-def account(local_supabase: Any, proxy: FaultProxy) -> Account:
-    return Account(
-        proxy.url, SecretStr(local_supabase.service_key), owner=UUID(local_supabase.user_id)
-    )
-
-
-@pytest.fixture
-def signed_in(local_supabase: Any, proxy: FaultProxy) -> Account:
-    return Account(
-        proxy.url,
-        SecretStr(local_supabase.anon_key),
-        local_supabase.email,
-        SecretStr(local_supabase.password),
-    )
-
-
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_on_a_third_of_the_requests(
     name: str, folder: Path, proxy: FaultProxy, account: Account, server: ServerState
@@ -134,7 +117,15 @@ def start(folder: Path, account: Account, count: int, fault: str = "") -> subpro
 
 
 KEEPING = ("before-flush", "before-png", "after-png", "after-sidecar", "after-catalog")
-SENDING = ("before-upload", "after-upload", "after-verify", "before-row", "after-row", "after-ack")
+SENDING = (
+    "after-claim",
+    "before-upload",
+    "after-upload",
+    "after-verify",
+    "before-row",
+    "after-row",
+    "after-ack",
+)
 
 
 @pytest.mark.parametrize("boundary", [*KEEPING, *SENDING])
