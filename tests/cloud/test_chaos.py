@@ -11,7 +11,6 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
