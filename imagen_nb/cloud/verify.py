@@ -13,7 +13,6 @@ from typing import Literal
 from imagen_nb.cloud.claims import is_claimed_by
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.connection import MAX_CONNECTIONS
-from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.cloud.sync import drain
 from imagen_nb.cloud.sync_report import RepairReport
 from imagen_nb.cloud.upload import is_same_file, load_png
@@ -112,7 +111,7 @@ def repair_copies(
                 continue
             if one.what == "bytes" and _is_own(one.entry, cloud):
                 cloud.replace(one.entry.record.storage_path or "", png)
-        except (RejectedError, StorageError) as error:
+        except (CloudError, StorageError) as error:
             left.append(f"{one.line}: {error}")
             continue
         again.append(one.entry)
