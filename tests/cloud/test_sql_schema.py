@@ -176,7 +176,8 @@ def run_all(connection: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("version", each_version())
 def test_running_all_twice_changes_nothing(version: str) -> None:
-    with fresh_database(MIGRATED, version) as database, database.connect() as connection:
+    with fresh_database(version=version) as database, database.connect() as connection:
+        apply_migrations(database.url)
         before = snapshot(connection)
         run_all(connection)
         after = snapshot(connection)
