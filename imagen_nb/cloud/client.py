@@ -13,15 +13,18 @@ from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectMissingError,
-    RejectedError,
     decoding,
 )
-from imagen_nb.cloud.objects import StoredObject, Upload, load_object_info
+from imagen_nb.cloud.objects import (
+    StoredObject,
+    Upload,
+    load_object_info,
+    read_url,
+)
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
 _PATHS_PER_REQUEST = 1000  # that Storage signs
-_UNCOMPRESSED = {"accept-encoding": "identity"}  # a small answer may unpack to a large
 
 V = TypeVar("V")
 
@@ -42,6 +45,11 @@ class RecordedPicture:
     storage_path: str
     owner: UUID
     sha256: str | None
+
+    def is_same_as(self, row: dict[str, Any]) -> bool:
+        """Return whether the row is of this path and owner."""
+        own = (self.storage_path, str(self.owner))
+        return own == (row["storage_path"], row["owner_user_id"])
 
 
 class Cloud:
@@ -140,13 +148,12 @@ class Cloud:
         found = self.rows_by_id(list(old), columns)
         with decoding():
             recorded = {id: _recorded_picture(row) for id, row in found.items()}
-        taken: dict[str, RecordedPicture | None] = {}
-        for id, row in old.items():
-            other = recorded.get(id)
-            own = (row["storage_path"], row["owner_user_id"])
-            if other is None or (other.storage_path, str(other.owner)) != own:
-                taken[id] = other
-        return taken
+        others = {id: recorded.get(id) for id in old}
+        return {
+            id: other
+            for id, other in others.items()
+            if other is None or not other.is_same_as(old[id])
+        }
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the `storage_path` of each of these rows that exists, by id."""
@@ -261,21 +268,8 @@ class Cloud:
 
         Raise RejectedError if it is more than `max_bytes`.
         """
-        return self._connection.call(lambda _: self._read(url, max_bytes))
-
-    def _read(self, url: str, max_bytes: int | None) -> bytes:
         http = self._connection.http
-        with http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
-            if answer.is_error:
-                raise RejectedError(f"the signed URL answers HTTP {answer.status_code}")
-            data = bytearray()
-            for part in answer.iter_raw():
-                data += part
-                if max_bytes is not None and len(data) > max_bytes:
-                    raise RejectedError(
-                        f"the object is larger than it should be ({max_bytes} bytes)"
-                    )
-            return bytes(data)
+        return self._connection.call(lambda _: read_url(http, url, max_bytes))
 
 
 def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:

@@ -13,12 +13,14 @@ from imagen_nb.cloud.account import Session
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectExistsError,
+    RejectedError,
     TooSlowError,
     decoding,
 )
 
 _BASE_S = 30.0  # for an upload, besides what its size takes
 _SLOWEST_BYTES_PER_S = 50_000
+_UNCOMPRESSED = {"accept-encoding": "identity"}  # a small answer may unpack to a large
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,24 @@ def load_object_info(session: Session, path: str) -> StoredObject:
         size, etag = int(info["size"]), str(info.get("etag") or "").strip('"')
     is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
     return StoredObject(size, etag if is_md5 else None)
+
+
+def read_url(http: httpx.Client, url: str, max_bytes: int | None) -> bytes:
+    """Return what is at a signed URL.
+
+    Raise RejectedError if it is more than `max_bytes`.
+    """
+    with http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
+        if answer.is_error:
+            raise RejectedError(f"the signed URL answers HTTP {answer.status_code}")
+        data = bytearray()
+        for part in answer.iter_raw():
+            data += part
+            if max_bytes is not None and len(data) > max_bytes:
+                raise RejectedError(
+                    f"the object is larger than it should be ({max_bytes} bytes)"
+                )
+        return bytes(data)
 
 
 class Upload:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from imagen_nb.cloud.claims import ClaimedPath, claim_paths
-from imagen_nb.cloud.client import Cloud, StoredObject
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import ObjectExistsError, RejectedError, TooSlowError
+from imagen_nb.cloud.objects import StoredObject
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.outbox import Lease

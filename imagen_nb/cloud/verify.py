@@ -22,8 +22,6 @@ from imagen_nb.storage.outbox import Outbox
 
 _PICTURES_PER_REQUEST = 200  # whose rows and URLs are asked for at once
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -40,7 +38,9 @@ class Difference:
 
 
 def compare_copies(
-    entries: Sequence[CatalogEntry], cloud: Cloud, progress: Progress | None = None
+    entries: Sequence[CatalogEntry],
+    cloud: Cloud,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Difference]:
     """Return each picture whose row or object is missing, another, or unreadable.
 
@@ -93,7 +93,7 @@ def repair_copies(
     catalog: Catalog,
     entries: Sequence[CatalogEntry],
     cloud: Cloud,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RepairReport:
     """Compare the pictures with their copies, and send again those that differ.
 
