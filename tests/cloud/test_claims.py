@@ -40,7 +40,7 @@ def test_two_machines_that_send_pictures_of_one_name_at_once_overwrite_nothing(
     who: str, tmp_path: Path, proxy: FaultProxy, server: ServerState, request: Any
 ) -> None:
     account = request.getfixturevalue(who)
-    proxy.checks_first = 0.1
+    proxy.checks_first = 2.0
     folders = pictures_on_two_machines(tmp_path, 8)
     with ThreadPoolExecutor(2) as machines:
         reports = [*machines.map(lambda folder: sync(folder, account), folders)]
