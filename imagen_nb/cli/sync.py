@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.terminal import print_notice, print_table
 
 if TYPE_CHECKING:
-    from imagen_nb.cloud.sync_report import SyncReport
+    from imagen_nb.cloud.sync_report import RepairReport, SyncReport
     from imagen_nb.storage.catalog import CatalogEntry
     from imagen_nb.storage.record import TagMark
     from imagen_nb.studio.studio import Studio
@@ -37,11 +38,18 @@ def sync(
         bool,
         typer.Option("--verify", help="Read back what the cloud has, and compare."),
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="As --verify, and send again what is lost or another."
+        ),
+    ] = False,
     output: options.FolderOption = None,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
+    from imagen_nb.cloud.sync_report import RepairReport
     from imagen_nb.studio.studio import Studio
     from imagen_nb.system.progress import progress_bar
 
@@ -54,14 +62,17 @@ def sync(
             report = studio.sync(
                 timeout, include_private=include_private or (), progress=progress
             )
-        wrong: Sequence[str] = ()
-        copies = None
-        if verify:
+        copies = studio.catalog().counts()["synced"]
+        checked = None
+        if repair:
             with progress_bar("verifying") as progress:
-                wrong = studio.verify(progress=progress)
-            copies = studio.catalog().counts()["synced"]
-        print_sync_report(report, wrong, copies, as_json)
-    if report.trouble or report.failed or wrong:
+                checked = studio.repair(progress=progress)
+            report = replace(report + checked.sync, pending=checked.sync.pending)
+        elif verify:
+            with progress_bar("verifying") as progress:
+                checked = RepairReport(left=tuple(studio.verify(progress=progress)))
+        print_sync_report(report, checked, copies, as_json)
+    if report.trouble or report.unsent or (checked and checked.left):
         raise typer.Exit(1)
 
 
@@ -127,33 +138,39 @@ def _signed_tags(row: Mapping[str, Any]) -> str:
 
 
 def print_sync_report(
-    report: SyncReport, wrong: Sequence[str], copies: int | None, as_json: bool
+    report: SyncReport, checked: RepairReport | None, copies: int, as_json: bool
 ) -> None:
     """Print what a sync did: figures on stdout, what went wrong on stderr.
 
-    `copies`: how many were read back; None without --verify. `wrong`: a line for each
-    of those that is not the picture here.
+    `checked`: what --verify or --repair found, of so many `copies`.
     """
     if as_json:
         facts = {
             "synced": report.synced,
             "failed": [{"id": id, "error": why} for id, why in report.failed],
+            "postponed": [{"id": id, "error": why} for id, why in report.postponed],
             "pending": report.pending,
             "tagged": report.tagged,
             "trouble": report.trouble,
             "seconds": round(report.seconds, 3),
         }
-        if copies is not None:
-            facts |= {"verified": copies, "wrong": list(wrong)}
+        if checked:
+            facts |= {"verified": copies, "wrong": list(checked.left)}
+            facts |= {"repaired": list(checked.repaired)}
         print(json.dumps(facts, indent=2))
         return
     print(report.summary)
-    if copies is not None:
+    if checked:
         print(
-            f"{copies - len(wrong)} of {copies} copies, read back by signed URLs,"
+            f"{copies - len(checked.left)} of {copies} copies, read back by signed URLs,"
             " are byte for byte the pictures here"
         )
-    for line in (*(f"{id}: {why}" for id, why in report.failed), *wrong):
+    lines = [f"{id}: {why}" for id, why in report.unsent]
+    if checked:
+        for line in checked.repaired:
+            print(f"put right: {line}")
+        lines += checked.left
+    for line in lines:
         print_notice(line)
     if report.trouble:
         print_notice(f"cloud sync: {report.trouble}")

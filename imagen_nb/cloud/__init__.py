@@ -10,7 +10,7 @@ Other rooms use:
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase
     migrate: `apply_migrations`, `migration_states`, for `imagen db`
     picture_cache: `CloudPicture` and its file: fetched, cached or downloaded
-    sync: `replace_nul`, for what PostgreSQL cannot hold
-    sync_report: `SyncReport`, what a sync did
+    rows: `replace_nul`, for what PostgreSQL cannot hold
+    sync_report: `SyncReport` and `RepairReport`, what a sync and a repair did
     uplink: `Uplink`, what a session does with the cloud
 """

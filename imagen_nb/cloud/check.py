@@ -98,9 +98,14 @@ def check_server(settings: Settings) -> Iterator[Finding]:
         if not table.trouble:
             yield _run_check(
                 "table policies",
-                lambda: _check_table_policies(cloud),
+                lambda: _check_policies_of_images(cloud),
                 "imagen_row_level_security",
             )
+        yield _run_check(
+            "claims of paths",
+            lambda: _check_policies_of_claims(cloud),
+            "imagen_claims",
+        )
         yield _run_check(
             "bucket and its policies",
             lambda: _check_bucket_policies(cloud),
@@ -121,26 +126,34 @@ def _run_check(
     return Finding(what, None)
 
 
-def _check_table_policies(cloud: Cloud) -> None:
+def _check_policies_of_images(cloud: Cloud) -> None:
+    _check_policies(cloud, "images", {"prompt": None})
+
+
+def _check_policies_of_claims(cloud: Cloud) -> None:
+    cloud.rows([("storage_path", "eq.x"), ("limit", "1")], table="claims")
+    _check_policies(cloud, "claims", {"image_id": None})
+
+
+def _check_policies(cloud: Cloud, table: str, wrong: dict[str, None]) -> None:
     """Try rows that break a constraint, which is looked at after the policies.
 
-    So none is written.
+    So none is written. `wrong`: a column that must have a value, without one.
     """
     owner, folder = cloud.owner()
-    own = cloud.insert_error_code(
-        {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
-    )
-    if own != _NOT_NULL_VIOLATION:
+    own = {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
+    code = cloud.insert_error_code(table, own | wrong)
+    if code != _NOT_NULL_VIOLATION:
         raise RefusedError(
-            f"own rows are refused ({own}): run `imagen db migrate` (grants, policies)"
+            f"own rows are refused ({code}): run `imagen db migrate` (grants, policies)"
         )
     if not folder:
         return  # a secret key passes by every policy
-    for row in (
-        {"owner_user_id": str(uuid4()), "storage_path": f"{folder}x.png"},
-        {"owner_user_id": str(owner), "storage_path": "x.png"},
+    for others in (
+        own | {"owner_user_id": str(uuid4())},
+        own | {"storage_path": "x.png"},
     ):
-        if cloud.insert_error_code(row) != _INSUFFICIENT_PRIVILEGE:
+        if cloud.insert_error_code(table, others | wrong) != _INSUFFICIENT_PRIVILEGE:
             raise RefusedError(
                 "rows for others are not refused: run `imagen db migrate` (policies)"
             )

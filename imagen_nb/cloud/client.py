@@ -13,24 +13,43 @@ from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectMissingError,
-    RejectedError,
     decoding,
+)
+from imagen_nb.cloud.objects import (
+    StoredObject,
+    Upload,
+    load_object_info,
+    read_url,
 )
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
 _PATHS_PER_REQUEST = 1000  # that Storage signs
-_UNCOMPRESSED = {"accept-encoding": "identity"}  # a small answer may unpack to a large
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
-    """What Storage knows of an object. `md5` (hexadecimal) where its etag is one."""
+class Claim:
+    """Which picture a path in the bucket belongs to. `is_new`: since this request."""
 
-    size: int  # bytes
-    md5: str | None
+    image_id: UUID
+    owner: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPicture:
+    """What a row of imagen.images says of its picture. `sha256`: as in its sidecar."""
+
+    storage_path: str
+    owner: UUID
+    sha256: str | None
+
+    def is_same_as(self, row: dict[str, Any]) -> bool:
+        """Return whether the row is of this path and owner."""
+        own = (self.storage_path, str(self.owner))
+        return own == (row["storage_path"], row["owner_user_id"])
 
 
 class Cloud:
@@ -65,34 +84,76 @@ class Cloud:
         return self._connection.call(lambda session: (session.owner, session.folder))
 
     def upload(self, path: str, png: bytes) -> None:
-        """Make an object. Raise ObjectExistsError if there is one at this path."""
-        # supabase-py would say text/plain, which the bucket refuses.
-        options: Any = {"content-type": "image/png", "upsert": "false"}
-        self._connection.call(
-            lambda session: session.storage.from_(BUCKET).upload(path, png, options)
-        )
+        """Make an object.
+
+        Raise ObjectExistsError if there is one at this path, TooSlowError if it takes
+        longer than its size allows.
+        """
+        self._connection.call(Upload(path, png).send)
+
+    def replace(self, path: str, png: bytes) -> None:
+        """Make an object, or give the one at this path other bytes.
+
+        Raise TooSlowError as `upload` does.
+        """
+        self._connection.call(Upload(path, png, replace=True).send)
+
+    def claim(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Claim]:
+        """Claim paths, each for the picture with this id, where nobody has them.
+
+        Return whose each is then, by path; without those that this user may not see.
+        """
+        owner, _ = self.owner()
+        rows = [
+            {"storage_path": path, "image_id": id, "owner_user_id": str(owner)}
+            for path, id in pairs
+        ]
+        upsert = partial(_upsert_rows, rows=rows, table="claims", key="storage_path")
+        written = self._connection.call(upsert)
+        with decoding():
+            new = {row["storage_path"]: row for row in written}
+        old = [path for path in dict(pairs) if path not in new]
+        columns = "storage_path,image_id,owner_user_id"
+        found = self._rows_by("storage_path", old, columns, "claims") | new
+        with decoding():
+            return {
+                path: Claim(
+                    UUID(row["image_id"]), UUID(row["owner_user_id"]), path in new
+                )
+                for path, row in found.items()
+            }
 
     def object_info(self, path: str) -> StoredObject | None:
         """Return what is at this path; None if nothing is that this user may see."""
         try:
-            return self._connection.call(partial(_object_info, path=path))
+            return self._connection.call(partial(load_object_info, path=path))
         except ObjectMissingError:
             return None
 
-    def insert(self, rows: Sequence[dict[str, Any]]) -> None:
+    def insert(
+        self, rows: Sequence[dict[str, Any]]
+    ) -> dict[str, RecordedPicture | None]:
         """Write rows of imagen.images, all or none; those already there stay as is.
 
-        Raise RejectedError if a row breaks a constraint, or if its id belongs to
-        another picture.
+        Return those ids that are taken, with what the row that has it records of
+        another picture, or of another path; None where this user may not see it. Raise
+        RejectedError if a row breaks a constraint.
         """
-        written = self._connection.call(partial(_upsert_rows, rows=list(rows)))
+        upsert = partial(_upsert_rows, rows=list(rows), table="images", key="id")
+        written = self._connection.call(upsert)
         with decoding():
             new = {row["id"] for row in written}
-        old = {row["id"]: row["storage_path"] for row in rows if row["id"] not in new}
-        recorded = self.paths(list(old)) if old else {}
-        for id, path in old.items():
-            if recorded.get(id) != path:
-                raise RejectedError(f"another row of imagen.images has the id {id}")
+        old = {row["id"]: row for row in rows if row["id"] not in new}
+        columns = "id,storage_path,owner_user_id,sha256:sidecar->>sha256"
+        found = self.rows_by_id(list(old), columns)
+        with decoding():
+            recorded = {id: _recorded_picture(row) for id, row in found.items()}
+        others = {id: recorded.get(id) for id in old}
+        return {
+            id: other
+            for id, other in others.items()
+            if other is None or not other.is_same_as(old[id])
+        }
 
     def paths(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the `storage_path` of each of these rows that exists, by id."""
@@ -106,17 +167,23 @@ class Cloud:
         All of them, however few rows the server gives in one answer. `columns` are
         PostgREST's, with commas between them; `id` must be one of them.
         """
+        return self._rows_by("id", ids, columns, "images")
+
+    def _rows_by(
+        self, key: str, values: Sequence[str], columns: str, table: str
+    ) -> dict[str, dict[str, Any]]:
+        """Return those rows of a table that have these values of its key, by the key."""
         found: dict[str, dict[str, Any]] = {}
-        for chunk in url_chunks(ids):
+        for chunk in url_chunks(values):
             left = [*chunk]
             while left:
-                rows = self.rows([("id", in_filter(left))], columns)
+                rows = self.rows([(key, in_filter(left))], columns, table)
                 with decoding():
-                    new = {row["id"]: row for row in rows if row["id"] not in found}
+                    new = {row[key]: row for row in rows if row[key] not in found}
                 if not new:
                     break
                 found |= new
-                left = [id for id in left if id not in found]
+                left = [value for value in left if value not in found]
         return found
 
     def rows(
@@ -157,7 +224,7 @@ class Cloud:
 
         return self._connection.call(write)
 
-    def insert_error_code(self, row: dict[str, Any]) -> str | None:
+    def insert_error_code(self, table: str, row: dict[str, Any]) -> str | None:
         """Return the database's error code for a row that it must refuse.
 
         None if it took the row.
@@ -166,7 +233,7 @@ class Cloud:
 
         def insert(session: Session) -> str | None:
             try:
-                session.tables.from_("images").insert({**row, "prompt": None}).execute()
+                session.tables.from_(table).insert(row).execute()
             except APIError as error:
                 return error.code
             return None
@@ -201,21 +268,8 @@ class Cloud:
 
         Raise RejectedError if it is more than `max_bytes`.
         """
-        return self._connection.call(lambda _: self._read(url, max_bytes))
-
-    def _read(self, url: str, max_bytes: int | None) -> bytes:
         http = self._connection.http
-        with http.stream("GET", url, headers=_UNCOMPRESSED) as answer:
-            if answer.is_error:
-                raise RejectedError(f"the signed URL answers HTTP {answer.status_code}")
-            data = bytearray()
-            for part in answer.iter_raw():
-                data += part
-                if max_bytes is not None and len(data) > max_bytes:
-                    raise RejectedError(
-                        f"the object is larger than it should be ({max_bytes} bytes)"
-                    )
-            return bytes(data)
+        return self._connection.call(lambda _: read_url(http, url, max_bytes))
 
 
 def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
@@ -233,20 +287,19 @@ def _rows_of(answer: Any) -> list[Any]:
     return rows
 
 
-def _object_info(session: Session, path: str) -> StoredObject:
-    info = session.storage.from_(BUCKET).info(path)
-    with decoding():
-        size, etag = int(info["size"]), str(info.get("etag") or "").strip('"')
-    is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")
-    return StoredObject(size, etag if is_md5 else None)
-
-
-def _upsert_rows(session: Session, rows: list[dict[str, Any]]) -> list[Any]:
+def _upsert_rows(
+    session: Session, rows: list[dict[str, Any]], table: str, key: str
+) -> list[Any]:
     """Return the rows that did not exist before."""
-    upsert = session.tables.from_("images").upsert(
-        rows, on_conflict="id", ignore_duplicates=True
+    upsert = session.tables.from_(table).upsert(
+        rows, on_conflict=key, ignore_duplicates=True
     )
     return _rows_of(upsert.execute())
+
+
+def _recorded_picture(row: dict[str, Any]) -> RecordedPicture:
+    owner = UUID(row["owner_user_id"])
+    return RecordedPicture(row["storage_path"], owner, row["sha256"])
 
 
 def _sign_paths(

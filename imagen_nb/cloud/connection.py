@@ -18,6 +18,8 @@ from tenacity import (
 from imagen_nb.cloud.account import Account, Session, sign_in
 from imagen_nb.cloud.errors import (
     RefusedError,
+    RejectedError,
+    TooSlowError,
     UnreachableError,
     cloud_error_of,
     is_library_error,
@@ -31,7 +33,7 @@ MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
 MAX_ATTEMPTS = 5  # at one request
 _MAX_RETRY_AFTER_S = 30.0  # if a server asks for more, the next sync tries again
 _RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
-_HTTP_TIMEOUT = httpx.Timeout(60, connect=10)
+_HTTP_TIMEOUT = httpx.Timeout(60, connect=10, write=20)  # write: of 64 KiB
 
 _backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
 
@@ -57,7 +59,7 @@ class Connection:
             http2=False,
             timeout=_HTTP_TIMEOUT,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            event_hooks={"response": [raise_if_busy]},
+            event_hooks={"response": [raise_if_busy, _part_after_refusal]},
         )
 
     def close(self) -> None:
@@ -125,8 +127,25 @@ class Connection:
             raise cloud_error_of(error, secrets) from None
 
 
+def _part_after_refusal(response: httpx.Response) -> None:
+    """Send nothing more over a connection after what was sent is refused; an httpx hook.
+
+    A server may answer before it has read everything, and never read the rest. Raise
+    RejectedError for HTTP 413, whatever its body.
+    """
+    sent_body = response.request.method in ("POST", "PUT", "PATCH")
+    if not (response.is_error and sent_body):
+        return
+    response.read()
+    stream = response.extensions.get("network_stream")
+    if stream:
+        stream.close()
+    if response.status_code == 413:
+        raise RejectedError("the server takes nothing so large at once (HTTP 413)")
+
+
 def _is_transient(error: BaseException) -> bool:
-    if not isinstance(error, UnreachableError):
+    if isinstance(error, TooSlowError) or not isinstance(error, UnreachableError):
         return False
     return (error.retry_after or 0) <= _MAX_RETRY_AFTER_S
 

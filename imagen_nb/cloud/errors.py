@@ -2,6 +2,7 @@
 
 CloudError
 ├── UnreachableError         passes by itself: torn connections, time-outs, 5xx, 429
+│   └── TooSlowError         one upload took too long; others may not
 ├── RefusedError             concerns all: key, sign-in, rights, no bucket, no table
 └── RejectedError            concerns this picture: too large, wrong type, broken row
     ├── ObjectExistsError    there is an object at its path already
@@ -37,6 +38,10 @@ class UnreachableError(CloudError):
         self.retry_after = retry_after
 
 
+class TooSlowError(UnreachableError):
+    """This picture took too long to go up. It may work later, and others may work now."""
+
+
 class RefusedError(CloudError):
     """Nothing goes up until the user, or the server's admin, changes something.
 
@@ -67,12 +72,12 @@ _REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
     "401": "check supabase.key",
     "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
     "PGRST125": "is supabase.url the project's address?",
-    "PGRST205": "the table imagen.images is missing: run `imagen db migrate`",
+    "PGRST205": "the table {table} is missing: run `imagen db migrate`",
     "PGRST300": "the server has no JWT secret",
     "PGRST301": "check supabase.key",
     "PGRST302": "a publishable key needs supabase.email and supabase.password",
     "PGRST303": "the session has run out",
-    "42P01": "the table imagen.images is missing: run `imagen db migrate`",
+    "42P01": "the table {table} is missing: run `imagen db migrate`",
     "3F000": "the schema imagen is missing: run `imagen db migrate`",
     "23503": "owner_user_id is no user of this project",
     "42501": "no right to do that: run `imagen db migrate`, and with a publishable key "
@@ -81,10 +86,9 @@ _REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
 _GENERIC_REMEDY = "check supabase.url, supabase.key and `imagen db status`"
 _MIGRATION_OF_CODE = {  # what was not applied
     "PGRST106": "imagen_expose",
-    "PGRST205": "imagen_images",
-    "42P01": "imagen_images",
     "3F000": "imagen_images",
 }
+_MISSING_TABLE_CODES = ("PGRST205", "42P01")
 _MISSING_BUCKET_PHRASES = (
     "bucket not found",  # before writing
     "related resource does not exist",  # while writing
@@ -218,8 +222,12 @@ def _storage_error_of(status: str, message: str) -> CloudError:
 def _table_error_of(code: str, message: str) -> CloudError:
     reason = f"the database says {code} {message}"
     if code in _REMEDY_OF_CODE:
-        reason = f"{reason}: {_REMEDY_OF_CODE[code]}"
-        return RefusedError(reason, _MIGRATION_OF_CODE.get(code), code)
+        table = "imagen.claims" if "claims" in message else "imagen.images"
+        remedy = _REMEDY_OF_CODE[code].format(table=table)
+        migration = _MIGRATION_OF_CODE.get(code)
+        if code in _MISSING_TABLE_CODES:
+            migration = table.replace(".", "_")
+        return RefusedError(f"{reason}: {remedy}", migration, code)
     if code.startswith(("5", "08", "40", "PGRST0")) and code != "54000":
         return UnreachableError(reason)
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers

@@ -1,4 +1,4 @@
-"""Sends pictures: each one's object is uploaded and checked, then its row written.
+"""Sends pictures: each claims a path, is uploaded there and checked; then its row follows.
 
 Every step may run twice with the same result, so that a process may die between any
 two of them.
@@ -6,17 +6,18 @@ two of them.
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from imagen_nb.cloud.claims import ClaimedPath, claim_paths
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import ObjectExistsError, RejectedError
+from imagen_nb.cloud.errors import RejectedError, TooSlowError
+from imagen_nb.cloud.rows import RowWriter
 from imagen_nb.cloud.sync_report import SyncReport
+from imagen_nb.cloud.upload import upload_picture
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.names import numbered_name
@@ -25,7 +26,7 @@ from imagen_nb.system.faults import fault_point
 
 MAX_SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS_PER_REQUEST = 16
-_MAX_NAMESAKES = 1000  # objects that another catalog may have under the same names
+_MAX_SLOW_IN_A_ROW = 3  # uploads; after that it is the server, not the pictures
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class _DrainTally:
 
     synced: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    postponed: list[tuple[str, str]] = field(default_factory=list)
+    slow_in_a_row: int = 0
     trouble: str | None = None
     crashed: BaseException | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -42,11 +45,23 @@ class _DrainTally:
         """Return how many pictures are done, these included."""
         with self.lock:
             self.synced += synced
-            return self.synced + len(self.failed)
+            return self.synced + len(self.failed) + len(self.postponed)
 
     def fail(self, id: str, reason: str) -> None:
         with self.lock:
             self.failed.append((id, reason))
+
+    def postpone(self, id: str, reason: str) -> None:
+        """Note a picture that was too slow; if many are, that is trouble for all."""
+        with self.lock:
+            self.postponed.append((id, reason))
+            self.slow_in_a_row += 1
+            if self.slow_in_a_row >= _MAX_SLOW_IN_A_ROW:
+                self.trouble = reason
+
+    def uploaded(self) -> None:
+        with self.lock:
+            self.slow_in_a_row = 0
 
 
 class SendGate:
@@ -84,8 +99,9 @@ def drain(
 ) -> SyncReport:
     """Send what waits in the outbox over several threads at once.
 
-    Trouble that concerns every picture ends it; what is not sent stays in the outbox.
-    Pictures that another process is sending are left to it.
+    Trouble that concerns every picture ends it; what is not sent stays in the outbox,
+    as does a picture that takes too long. Pictures that another process is sending are
+    left to it.
 
     Args:
         catalog: Whose outbox.
@@ -110,6 +126,7 @@ def drain(
         len(outbox.waiting(["pending"])),
         tally.trouble,
         time.monotonic() - began,
+        postponed=tuple(tally.postponed),
     )
 
 
@@ -166,9 +183,14 @@ class _Drain:
         done: set[str] = set()
         reason = None
         try:
-            uploaded = [entry for entry in map(self._upload, entries) if entry]
+            claimed = claim_paths(entries, self.cloud) if entries else {}
+            fault_point("after-claim")
+            uploaded = []
+            for entry in entries:
+                uploaded += self._upload(entry, claimed.get(str(entry.record.id)))
             fault_point("before-row")
-            written = self._write_rows(uploaded)
+            writer = RowWriter(self.cloud, self.lease, self._reject)
+            written = writer.write(uploaded)
             fault_point("after-row")
             self.lease.acknowledge(written)
             fault_point("after-ack")
@@ -185,31 +207,23 @@ class _Drain:
         if self.progress:
             self.progress(done, self.total)
 
-    def _upload(self, entry: CatalogEntry) -> CatalogEntry | None:
-        """Upload and check one picture; None if it cannot go up, or not now."""
+    def _upload(
+        self, entry: CatalogEntry, claimed: ClaimedPath | None
+    ) -> list[CatalogEntry]:
+        """Upload and check one picture; none if it cannot go up, or not now."""
         if not self.gate.is_open() or self.tally.trouble:
-            return None
-        try:
-            return upload_picture(entry, self.cloud, self.lease)
-        except (RejectedError, StorageError) as error:
-            self._reject(entry, error)
-            return None
-
-    def _write_rows(self, entries: list[CatalogEntry]) -> list[CatalogEntry]:
-        """Write the rows in one request; if one of them is rejected, each by itself."""
-        if not entries:
             return []
         try:
-            self.cloud.insert([cloud_row_of(entry) for entry in entries])
-            return entries
-        except RejectedError as error:
-            if len(entries) == 1:
-                self._reject(entries[0], error)
-                return []
-        written = []
-        for entry in entries:
-            written += self._write_rows([entry])
-        return written
+            uploaded = upload_picture(entry, claimed, self.cloud, self.lease)
+        except (RejectedError, StorageError) as error:
+            self._reject(entry, error)
+            return []
+        except TooSlowError as error:
+            self.lease.release([entry], str(error))
+            self.tally.postpone(str(entry.record.id), str(error))
+            return []
+        self.tally.uploaded()
+        return [uploaded]
 
     def _reject(self, entry: CatalogEntry, error: Exception) -> None:
         self.lease.reject(entry, str(error))
@@ -224,81 +238,3 @@ def _chunks_of(ids: Sequence[str], senders: int) -> queue.SimpleQueue[list[str]]
     for start in range(0, len(ids), size):
         chunks.put(list(ids[start : start + size]))
     return chunks
-
-
-def upload_picture(entry: CatalogEntry, cloud: Cloud, lease: Lease) -> CatalogEntry:
-    """Upload the picture and check its size and hash; return its entry as it is then.
-
-    A path that another picture has is never overwritten: the next number is taken, and
-    noted in the sidecar before the upload. Raise RejectedError or StorageError if this
-    picture cannot go up.
-    """
-    owner, folder = cloud.owner()
-    png = _load_png(entry)
-    name = _path_below_owner(entry.record.storage_path or "")
-    for number in range(1, _MAX_NAMESAKES):
-        entry = lease.assign(entry, owner, folder + numbered_name(name, number))
-        if _upload_to(entry.record.storage_path or "", png, cloud):
-            return entry
-    raise RejectedError(
-        f"{name}.png and its numbered names are taken by other pictures"
-    )
-
-
-def _upload_to(path: str, png: bytes, cloud: Cloud) -> bool:
-    """Upload; whether this very file is at the path afterwards."""
-    fault_point("before-upload")
-    existed = False
-    try:
-        cloud.upload(path, png)
-    except ObjectExistsError:
-        existed = True  # perhaps by us, before a crash or a torn connection
-    fault_point("after-upload")
-    stored = cloud.object_info(path)
-    fault_point("after-verify")
-    if stored is None and not existed:
-        raise RejectedError(
-            f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"
-        )
-    if stored is None or stored.size != len(png):
-        return False
-    return stored.md5 in (None, hashlib.md5(png, usedforsecurity=False).hexdigest())
-
-
-def _load_png(entry: CatalogEntry) -> bytes:
-    """The bytes of the file. Raise StorageError if they are not those recorded."""
-    try:
-        png = entry.path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"cannot read {entry.path.name}: {error.strerror}") from None
-    if hashlib.sha256(png).hexdigest() != entry.record.sha256:
-        raise StorageError(
-            f"{entry.path.name} was changed since it was drawn: "
-            "its sidecar tells of another file"
-        )
-    return png
-
-
-def _path_below_owner(storage_path: str) -> str:
-    """<day>/<name> without .png, whosever folder it was assigned to before."""
-    return "/".join(storage_path.removesuffix(".png").split("/")[-2:])
-
-
-def cloud_row_of(entry: CatalogEntry) -> dict[str, Any]:
-    """Return the row of imagen.images, without what PostgreSQL cannot hold."""
-    row: dict[str, Any] = replace_nul(entry.record.to_row())
-    return row
-
-
-def replace_nul(value: Any) -> Any:
-    """Return the value with U+FFFD for each NUL, which no TEXT or JSONB takes.
-
-    In strings, and in lists and dicts of them.
-    """
-    if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if isinstance(value, dict):
-        return {replace_nul(key): replace_nul(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [replace_nul(item) for item in value]
-    return value

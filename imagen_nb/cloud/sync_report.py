@@ -28,6 +28,8 @@ class SyncReport:
         trouble: Why it stopped before the end, or None.
         seconds: How long it took.
         tagged: Of how many pictures the tags were written.
+        postponed: The ids of those that took too long, each with the reason; they still
+            wait.
     """
 
     synced: int = 0
@@ -36,6 +38,7 @@ class SyncReport:
     trouble: str | None = None
     seconds: float = 0.0
     tagged: int = 0
+    postponed: tuple[tuple[str, str], ...] = ()
 
     def __add__(self, other: SyncReport) -> SyncReport:
         return SyncReport(
@@ -45,7 +48,13 @@ class SyncReport:
             self.trouble or other.trouble,
             self.seconds + other.seconds,
             self.tagged + other.tagged,
+            self.postponed + other.postponed,
         )
+
+    @property
+    def unsent(self) -> tuple[tuple[str, str], ...]:
+        """`failed` and `postponed`: the ids of what was tried in vain, with reasons."""
+        return self.failed + self.postponed
 
     @property
     def summary(self) -> str:
@@ -65,7 +74,7 @@ class SyncReport:
         yield self.summary
         if self.trouble:
             yield f"stopped: {one_line(self.trouble, _MAX_REASON_CHARS)}"
-        for id, reason in self.failed[:_MAX_FAILED_LISTED]:
+        for id, reason in self.unsent[:_MAX_FAILED_LISTED]:
             id = one_line(id, _MAX_ID_CHARS)
             yield f"{id}: {one_line(reason, _MAX_REASON_CHARS)}"
         if left := self._describe_unlisted():
@@ -76,7 +85,7 @@ class SyncReport:
         if self.trouble:
             trouble = bidi_isolated(self.trouble, _MAX_REASON_CHARS)
             parts.append(f"<div><b>stopped:</b> {trouble}</div>")
-        if self.failed:
+        if self.unsent:
             parts.append(self._failed_table())
         if left := self._describe_unlisted():
             parts.append(f"<div>{escaped_html(left)}</div>")
@@ -86,11 +95,33 @@ class SyncReport:
         rows = "".join(
             f"<tr><td><code>{bidi_isolated(id, _MAX_ID_CHARS)}</code></td>"
             f'<td style="text-align:left">{bidi_isolated(reason, _MAX_REASON_CHARS)}</td></tr>'
-            for id, reason in self.failed[:_MAX_FAILED_LISTED]
+            for id, reason in self.unsent[:_MAX_FAILED_LISTED]
         )
         head = '<tr><th>failed</th><th style="text-align:left">why</th></tr>'
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
     def _describe_unlisted(self) -> str:
-        left = len(self.failed) - _MAX_FAILED_LISTED
+        left = len(self.unsent) - _MAX_FAILED_LISTED
         return f"and {left} more: imagen_nb.pending() lists all" if left > 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair of copies in the cloud did.
+
+    Attributes:
+        repaired: A line for each picture whose copy was lost or another, and is not now.
+        left: A line for each picture whose copy still is.
+        sync: What was sent.
+    """
+
+    repaired: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    sync: SyncReport = SyncReport()
+
+    def __add__(self, other: RepairReport) -> RepairReport:
+        return RepairReport(
+            self.repaired + other.repaired,
+            self.left + other.left,
+            self.sync + other.sync,
+        )

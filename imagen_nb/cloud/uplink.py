@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from uuid import UUID
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, Account, account_of
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.connection import MAX_CONNECTIONS
-from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.cloud.sync import SendGate, drain
-from imagen_nb.cloud.sync_report import SyncReport
+from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
+from imagen_nb.cloud.verify import compare_copies, repair_copies
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
@@ -29,7 +26,6 @@ from imagen_nb.system.terminal import print_notice
 _READ_ATTEMPTS = 3  # fewer than a sender's: somebody waits for the answer
 _OUTBOX_POLL_S = 0.1  # between two looks at pictures that another sender holds
 _OTHER_SENDERS_S = 30.0  # how long to wait for such pictures
-_PICTURES_PER_REQUEST = 200  # whose rows and URLs are asked for at once
 
 
 class Uplink:
@@ -144,10 +140,25 @@ class Uplink:
         """
         account = self._require_account("nothing to compare with")
         with closing(Cloud(account)) as cloud:
-            entries: list[CatalogEntry] = []
+            differences = compare_copies(_synced(catalogs), cloud, progress)
+        return [one.line for one in differences]
+
+    def repair(
+        self,
+        catalogs: Iterable[Catalog],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepairReport:
+        """Compare as `verify` does, and send again what is lost or another.
+
+        Raises what `verify` raises.
+        """
+        account = self._require_account("nothing to compare with")
+        report = RepairReport()
+        with closing(Cloud(account)) as cloud:
             for catalog in catalogs:
-                entries += catalog.select("WHERE cloud_state = 'synced'")
-            return cloud_differences(entries, cloud, progress)
+                report += repair_copies(catalog, _synced([catalog]), cloud, progress)
+        return report
 
     def _require_account(self, problem: str) -> Account:
         if self._account is None:
@@ -163,6 +174,14 @@ class Uplink:
         if self._worker:
             self._worker.close(seconds)
             self._worker = None
+
+
+def _synced(catalogs: Iterable[Catalog]) -> list[CatalogEntry]:
+    return [
+        entry
+        for catalog in catalogs
+        for entry in catalog.select("WHERE cloud_state = 'synced'")
+    ]
 
 
 @contextmanager
@@ -192,14 +211,16 @@ def _drain_all(
     outbox = Outbox(catalog)
     requested = outbox.waiting() if ids is None else [str(id) for id in ids]
     report = drain(catalog, cloud, requested, gate=gate, progress=progress)
+    postponed = {id for id, _ in report.postponed}
     until = time.monotonic() + _OTHER_SENDERS_S
     while not report.trouble and gate.is_open() and time.monotonic() < until:
-        left = set(requested) & set(outbox.waiting(["pending"]))
+        left = set(requested) & set(outbox.waiting(["pending"])) - postponed
         if not left:
             break
         time.sleep(_OUTBOX_POLL_S)
         more = drain(catalog, cloud, sorted(left), gate=gate)
         report = replace(report + more, pending=more.pending)
+        postponed |= {id for id, _ in more.postponed}
     if report.trouble or not gate.is_open():
         return report
     return _push_tags_too(report, catalog, cloud)
@@ -210,46 +231,3 @@ def _push_tags_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncRe
         return replace(report, tagged=push_tags(catalog, cloud))
     except CloudError as error:
         return replace(report, trouble=str(error))
-
-
-def cloud_differences(
-    entries: Sequence[CatalogEntry],
-    cloud: Cloud,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[str]:
-    """Return a line for each picture whose row or object is missing or another.
-
-    Objects are read by signed URLs, as other programs would.
-    """
-    differences: list[str] = []
-    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-        for start in range(0, len(entries), _PICTURES_PER_REQUEST):
-            batch = entries[start : start + _PICTURES_PER_REQUEST]
-            rows = cloud.paths([str(entry.record.id) for entry in batch])
-            urls = cloud.signed_urls(
-                [entry.record.storage_path or "" for entry in batch]
-            )
-            describe = partial(_describe_cloud_difference, cloud, rows, urls)
-            differences += [line for line in pool.map(describe, batch) if line]
-            if progress:
-                progress(start + len(batch), len(entries))
-    return differences
-
-
-def _describe_cloud_difference(
-    cloud: Cloud, rows: dict[str, str], urls: dict[str, str | None], entry: CatalogEntry
-) -> str | None:
-    name, path = entry.path.name, entry.record.storage_path
-    row, url = rows.get(str(entry.record.id)), urls.get(path or "")
-    if row is None:
-        return f"{name}: no row {entry.record.id} in imagen.images"
-    if row != path:
-        return f"{name}: its row names {row}, its sidecar {path}"
-    if url is None:
-        return f"{name}: no object {path}"
-    try:
-        if cloud.read(url) == entry.path.read_bytes():
-            return None
-    except (RejectedError, OSError) as error:
-        return f"{name}: {error}"
-    return f"{name}: the object {path} is another file"

@@ -128,8 +128,9 @@ class Worker:
         progressed = True
         for catalog, ids in waiting.items():
             report, left = self._send(catalog, ids, cloud)
-            if report.trouble:
-                self._complain_of_outage(report.trouble)
+            trouble = report.trouble or _reason_of_first(report.postponed)
+            if trouble:
+                self._complain_of_outage(trouble)
             else:
                 self._outage, self._pause_s = None, _OUTAGE_PAUSE_S[0]
             _complain_of_failed(report)
@@ -173,6 +174,10 @@ def _pending_of(catalog: Catalog, ids: list[str] | None) -> list[str]:
     """The ids of what is pending in a catalog, of all or of these pictures."""
     pending = Outbox(catalog).waiting(["pending"])
     return pending if ids is None else [id for id in pending if id in ids]
+
+
+def _reason_of_first(unsent: tuple[tuple[str, str], ...]) -> str | None:
+    return unsent[0][1] if unsent else None
 
 
 def _complain_of_pending(catalogs: set[Catalog]) -> None:

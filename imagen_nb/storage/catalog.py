@@ -17,7 +17,13 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.storage.catalog_rows import catalog_row, insert_rows, upsert_rows
+from imagen_nb.storage.catalog_rows import (
+    catalog_row,
+    insert_rows,
+    move_row,
+    move_tag_marks,
+    upsert_rows,
+)
 from imagen_nb.storage.catalog_schema import (
     LOCK_TIMEOUT_S,
     CatalogBusyError,
@@ -32,6 +38,7 @@ from imagen_nb.storage.mending import enter_missing
 from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
+from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.paths import absolute_path
@@ -180,6 +187,28 @@ class Catalog:
             self.add_many([(rewrite_sidecar(saved, record), current.cloud_state)])
         return replace(current, record=record)
 
+    def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
+        """Give a picture another id; its queued tags go with it.
+
+        First in the queue, then in the sidecar, then in the catalog: what is interrupted
+        is found by the old id, and done again. The PNG keeps the first id.
+        """
+        old_id = str(entry.record.id)
+        with self.sidecar_lock():
+            current = self.get(old_id) or entry
+            saved = current.saved()
+            record = saved.record.model_copy(update={"id": id})
+            with self.connection(durable=True) as connection:
+                move_tag_marks(connection, old_id, str(id))
+            fault_point("after-id-queue")
+            rewrite_sidecar(saved, record)
+            flush_folder(self.folder)
+            fault_point("after-id-sidecar")
+            with self.connection(durable=True) as connection:
+                move_row(connection, old_id, record)
+            fault_point("after-id-row")
+        return replace(current, record=record)
+
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """Give a connection for a long read, during which nobody else has to wait.
@@ -255,6 +284,14 @@ class Catalog:
     def get(self, id: UUID | str) -> CatalogEntry | None:
         """Return the picture with this id, or None."""
         return next(iter(self.select("WHERE id = ?", str(id))), None)
+
+    def find(self, id: UUID, path: Path) -> CatalogEntry | None:
+        """Return the picture with this id, or that of this file if its id has changed."""
+        entry = self.get(id)
+        if entry is None and path.is_relative_to(self.folder):
+            name = path.relative_to(self.folder).as_posix()
+            entry = next(iter(self.select("WHERE path = ?", name)), None)
+        return entry
 
     def get_many(self, ids: Iterable[UUID | str]) -> list[CatalogEntry]:
         """Return those of these pictures that the catalog has, oldest first."""

@@ -113,6 +113,18 @@ def queue_tag_marks(
     connection.executemany(_QUEUE_STATEMENT, rows)
 
 
+def move_row(connection: sqlite3.Connection, old_id: str, record: Record) -> None:
+    """Give the row of a picture the id that its record has now."""
+    statement = "UPDATE OR REPLACE images SET id = ?, sidecar = ? WHERE id = ?"
+    connection.execute(statement, (str(record.id), record.to_sidecar(), old_id))
+
+
+def move_tag_marks(connection: sqlite3.Connection, old_id: str, id: str) -> None:
+    """Let queued changes of tags be another id's."""
+    statement = "UPDATE OR REPLACE tag_changes SET id = ? WHERE id = ?"
+    connection.execute(statement, (id, old_id))
+
+
 def utc_text(moment: datetime) -> str:
     """Return a time as UTC text with microseconds, so that it sorts as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -60,6 +60,18 @@ class Outbox:
             connection.executemany(statement, [(id,) for id in changed])
         return changed
 
+    def resend(self, entries: Iterable[CatalogEntry]) -> None:
+        """Let these wait again, as their copies were lost."""
+        ids = [(str(entry.record.id),) for entry in entries]
+        statement = (
+            "UPDATE images SET cloud_state = 'pending'"
+            " WHERE id = ? AND cloud_state = 'synced'"
+        )
+        with self.catalog.connection(durable=True) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(statement, ids)
+            connection.execute("COMMIT")
+
     @contextmanager
     def lease(self) -> Iterator[Lease]:
         """Be a sender, until the end of the block or of the process."""
@@ -110,6 +122,10 @@ class Lease:
         return self._catalog.amend(
             entry, owner_user_id=owner, storage_path=storage_path
         )
+
+    def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
+        """Give a picture this id, as another one has its own in the cloud."""
+        return self._catalog.change_id(entry, id)
 
     def acknowledge(self, entries: Iterable[CatalogEntry]) -> None:
         """Mark these as synced: the cloud has their files and rows."""

@@ -40,7 +40,7 @@ class Picture:
     @property
     def cloud(self) -> str:
         """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
-        entry = self.catalog.get(self.record.id)
+        entry = self.catalog.find(self.record.id, self.path)
         if entry is None:
             return "unknown: it is not in the catalog, see `imagen reindex`"
         return entry.cloud

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import UnreachableError
-from imagen_nb.cloud.sync_report import SyncReport
+from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import UsageError
@@ -166,6 +166,18 @@ class Library:
         be reached.
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
+
+    def repair(
+        self, *, progress: Callable[[int, int], None] | None = None
+    ) -> RepairReport:
+        """Compare as `verify` does, and send again the copies that are lost or another.
+
+        A copy is sent to its own path again. Where another picture is there by now it
+        gets a new one, and with that a new row, as a user who signs in cannot change a
+        row's path: the picture has a new id then. Raises `CloudError` if the cloud
+        cannot be reached.
+        """
+        return self._uplink.repair(self._catalogs(), progress=progress)
 
     def waiting(self) -> list[CatalogEntry]:
         """Return the pictures that wait for the cloud, oldest first, with their errors."""

@@ -138,7 +138,8 @@ def ids_of(
         require_columns(pictures, "id")
         return [*map(str, pictures["id"])]
     if isinstance(pictures, Picture):
-        return [str(pictures.record.id)]
+        entry = pictures.catalog.find(pictures.record.id, pictures.path)
+        return [str((entry or pictures).record.id)]
     if isinstance(pictures, Record):
         return [str(pictures.id)]
     if _is_row(pictures):

@@ -11,7 +11,6 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -36,23 +35,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
         monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
     wait_little()
-
-
-@pytest.fixture
-def account(local_supabase: Any, proxy: FaultProxy) -> Account:
-    return Account(
-        proxy.url, SecretStr(local_supabase.service_key), owner=UUID(local_supabase.user_id)
-    )
-
-
-@pytest.fixture
-def signed_in(local_supabase: Any, proxy: FaultProxy) -> Account:
-    return Account(
-        proxy.url,
-        SecretStr(local_supabase.anon_key),
-        local_supabase.email,
-        SecretStr(local_supabase.password),
-    )
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -134,7 +116,15 @@ def start(folder: Path, account: Account, count: int, fault: str = "") -> subpro
 
 
 KEEPING = ("before-flush", "before-png", "after-png", "after-sidecar", "after-catalog")
-SENDING = ("before-upload", "after-upload", "after-verify", "before-row", "after-row", "after-ack")
+SENDING = (
+    "after-claim",
+    "before-upload",
+    "after-upload",
+    "after-verify",
+    "before-row",
+    "after-row",
+    "after-ack",
+)
 
 
 @pytest.mark.parametrize("boundary", [*KEEPING, *SENDING])

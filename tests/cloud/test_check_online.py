@@ -32,6 +32,15 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
         "CREATE POLICY loose ON imagen.images FOR INSERT TO authenticated WITH CHECK (TRUE)",
         "imagen_row_level_security",
     ),
+    "no claims": ("ALTER TABLE imagen.claims RENAME TO gone", "imagen_claims"),
+    "no right to claim": (
+        "DROP POLICY imagen_claims_insert ON imagen.claims",
+        "imagen_claims",
+    ),
+    "claims for everybody": (
+        "CREATE POLICY loose ON imagen.claims FOR INSERT TO authenticated WITH CHECK (TRUE)",
+        "imagen_claims",
+    ),
     "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
     "no right to upload": (
         "DROP POLICY imagen_generated_insert ON storage.objects",
@@ -80,7 +89,7 @@ def test_what_is_missing_is_named(
     what: str, found: Any, supabase: LocalSupabase, tmp_path: Path
 ) -> None:
     statement, migration = DAMAGE[what]
-    assert [finding.trouble for finding in found()] == [None] * 4
+    assert [finding.trouble for finding in found()] == [None] * 5
     assert supabase.database_url
     with psycopg.connect(supabase.database_url, autocommit=True) as database:
         database.execute(statement.encode())
@@ -99,7 +108,9 @@ def repair(database: psycopg.Connection[Any], what: str) -> None:
 
     if what == "a table that is not there":
         database.execute("ALTER TABLE imagen.gone RENAME TO images")
-    for table in ("imagen.images", "storage.objects"):
+    if what == "no claims":
+        database.execute("ALTER TABLE imagen.gone RENAME TO claims")
+    for table in ("imagen.images", "imagen.claims", "storage.objects"):
         database.execute(f"DROP POLICY IF EXISTS loose ON {table}".encode())
     for migration in load_migrations():
         for statement in migration.statements:

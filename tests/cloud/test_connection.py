@@ -26,15 +26,17 @@ OWNER = UUID(int=1)
 ID = "00000000-0000-4000-8000-000000000001"
 KEY = SecretStr("sb_secret_abcdefgh")
 PATH = "2026-05-11/x.png"
-ROW = {"id": ID, "storage_path": PATH}
+ROW = {"id": ID, "storage_path": PATH, "owner_user_id": str(OWNER)}
 CALLS: dict[str, Callable[[Cloud], object]] = {
     "upload": lambda cloud: cloud.upload(PATH, b"png"),
     "object_info": lambda cloud: cloud.object_info(PATH),
+    "replace": lambda cloud: cloud.replace(PATH, b"png"),
+    "claim": lambda cloud: cloud.claim([(PATH, ID)]),
     "insert": lambda cloud: cloud.insert([ROW]),
     "paths": lambda cloud: cloud.paths([ID]),
     "rows": lambda cloud: cloud.rows([]),
     "update": lambda cloud: cloud.update({"tags": []}, [("id", f"eq.{ID}")]),
-    "insert_error_code": lambda cloud: cloud.insert_error_code(ROW),
+    "insert_error_code": lambda cloud: cloud.insert_error_code("images", ROW),
     "require_upload_right": lambda cloud: cloud.require_upload_right(PATH),
     "signed_urls": lambda cloud: cloud.signed_urls([PATH]),
     "read": lambda cloud: cloud.read("http://127.0.0.1:9/x"),
@@ -98,7 +100,9 @@ def test_rows_that_nobody_asked_for_are_not_asked_for_again(
     assert cloud.paths(["ABCDEF00-0000-4000-8000-000000000001"]) == {ID: PATH}
 
 
-@pytest.mark.parametrize("call", ["object_info", "paths", "insert", "update", "signed_urls"])
+@pytest.mark.parametrize(
+    "call", ["object_info", "paths", "claim", "insert", "update", "signed_urls"]
+)
 def test_json_of_another_shape_is_not_supabases(
     call: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

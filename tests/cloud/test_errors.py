@@ -57,6 +57,7 @@ def table(code: str | None, message: str = "said so") -> APIError:
         (table("PGRST205"), RefusedError, "imagen.images is missing"),
         (table("PGRST301"), RefusedError, "supabase.key"),
         (table("42P01"), RefusedError, "imagen.images is missing"),
+        (table("PGRST205", "no 'imagen.claims'"), RefusedError, "imagen.claims is missing"),
         (table("42501"), RefusedError, "imagen db migrate"),
         (table("23503"), RefusedError, "owner_user_id"),
         (table("22P05"), RejectedError, "22P05"),

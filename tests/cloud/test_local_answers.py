@@ -439,6 +439,9 @@ def test_only_the_exposed_schemas_are_there(service: Client) -> None:
         code_of(lambda: service.schema("auth").from_("users").select("*").execute()) == "PGRST106"
     )
     assert code_of(lambda: service.schema("imagen").from_("no").select("*").execute()) == "PGRST205"
+    for ask in (lambda table: table.select("*"), lambda table: table.insert({"a": 1})):
+        with pytest.raises(APIError, match=r"Could not find the table 'imagen\.no' in the schema"):
+            ask(service.schema("imagen").from_("no")).execute()
 
 
 def test_sessions_are_renewed_and_their_times_are_readable(

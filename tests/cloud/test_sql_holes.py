@@ -1,4 +1,4 @@
-"""Three ways by which obvious policies let a stranger read, block or overwrite: all closed here.
+"""Four ways by which obvious policies let a stranger read, block or overwrite: all closed here.
 
 The same attacks run against obvious policies too, so that it is seen that they are attacks.
 """
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.callers import (
+    CLAIM_PATH,
     INSERT_ROW,
     OTHER,
     SECRET,
@@ -32,6 +33,9 @@ from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, Database, fresh_d
 OBVIOUS = """
 DROP POLICY imagen_images_insert ON imagen.images;
 CREATE POLICY obvious_insert ON imagen.images FOR INSERT TO authenticated
+  WITH CHECK (owner_user_id = (SELECT auth.uid()));
+DROP POLICY imagen_claims_insert ON imagen.claims;
+CREATE POLICY obvious_claim ON imagen.claims FOR INSERT TO authenticated
   WITH CHECK (owner_user_id = (SELECT auth.uid()));
 DROP POLICY imagen_generated_insert ON storage.objects;
 DROP POLICY imagen_generated_update ON storage.objects;
@@ -96,9 +100,23 @@ def overwrites_by_racing(connection: psycopg.Connection, owner: Caller, path: st
     return owner_of(connection, path) == STRANGER
 
 
+def takes_the_path_by_claiming_it(connection: psycopg.Connection, owner: Caller, path: str) -> bool:
+    """The stranger claims the path that the owner's next picture would have."""
+    with acting(connection, OTHER):
+        outcome(connection, CLAIM_PATH, picture(STRANGER, path))
+    with acting(connection, owner):
+        return outcome(connection, CLAIM_PATH, picture(OWNER, path)) != 1
+
+
 @pytest.mark.parametrize("uploader", UPLOADERS)
 @pytest.mark.parametrize(
-    "attack", [reads_by_naming_the_path, blocks_by_being_first, overwrites_by_racing]
+    "attack",
+    [
+        reads_by_naming_the_path,
+        blocks_by_being_first,
+        overwrites_by_racing,
+        takes_the_path_by_claiming_it,
+    ],
 )
 def test_a_stranger_gets_through_obvious_policies_and_not_through_ours(
     connection: psycopg.Connection,
@@ -137,3 +155,21 @@ def test_a_stranger_is_refused_while_the_owners_upload_is_under_way(
         assert outcome(connection, UPLOAD, asked(USER, path)) == 1
         assert allowed(second, OTHER, path) == "policy"
     assert owner_of(connection, path) == OWNER
+
+
+@pytest.mark.parametrize("policies", ["ours"])
+@pytest.mark.parametrize("uploader", UPLOADERS)
+def test_of_two_claims_at_once_the_second_waits_and_is_not_made(
+    connection: psycopg.Connection, uploader: str
+) -> None:
+    """Two machines of the owner, the first one's claim not yet committed."""
+    owner, path = UPLOADERS[uploader]
+    keep = CLAIM_PATH + "ON CONFLICT (storage_path) DO NOTHING"
+    with psycopg.connect(connection.info.dsn, autocommit=True) as second:
+        second.execute("SET lock_timeout = '50ms'")
+        with acting(connection, owner):
+            assert outcome(connection, keep, picture(OWNER, path)) == 1
+            with pytest.raises(psycopg.errors.LockNotAvailable), acting(second, owner):
+                outcome(second, keep, picture(OWNER, path))
+        with acting(second, owner):
+            assert outcome(second, keep, picture(OWNER, path)) == 0

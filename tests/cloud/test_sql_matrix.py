@@ -14,6 +14,7 @@ import pytest
 from tests.fixtures.callers import (
     ANON,
     BUCKET,
+    CLAIM_PATH,
     INSERT_ROW,
     LIST,
     MOVE,
@@ -34,7 +35,7 @@ from tests.fixtures.callers import (
     picture,
     upload,
 )
-from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, fresh_database
+from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, each_version, fresh_database
 
 CALLERS = {"anon": ANON, "owner": USER, "stranger": OTHER, "secret": SECRET}
 
@@ -62,6 +63,9 @@ REWRITE = f"UPDATE imagen.images SET prompt = 'mine' {ONE}"
 REDIRECT = f"UPDATE imagen.images SET storage_path = %(path)s {ONE}"
 GIVE_AWAY = f"UPDATE imagen.images SET owner_user_id = %(owner)s {ONE}"
 DELETE = f"DELETE FROM imagen.images {ONE}"
+PATH = "WHERE storage_path = %(path)s"
+KEEP_CLAIM = "ON CONFLICT (storage_path) DO NOTHING RETURNING *"
+TAKE_CLAIM = "ON CONFLICT (storage_path) DO UPDATE SET image_id = EXCLUDED.image_id"
 
 
 def row(path: str, owner: str = OWNER, **more: str) -> dict[str, Any]:
@@ -168,6 +172,40 @@ ON_ROWS: list[Row] = [
     ("truncate", "TRUNCATE imagen.images", {}, "grant grant grant grant"),
 ]
 
+ON_CLAIMS: list[Row] = [
+    ("see all claims", "SELECT * FROM imagen.claims", {}, "grant 2 1 3"),
+    ("see whose the owner's path is", f"SELECT * FROM imagen.claims {PATH}", row(OWNERS),
+     "grant 1 0 1"),
+    ("see whose a secret key's path is", f"SELECT * FROM imagen.claims {PATH}", row(KEYS),
+     "grant 1 0 1"),
+    ("claim as the owner", CLAIM_PATH, new(IN_OWNERS, OWNER), "grant 1 policy 1"),
+    ("claim as the stranger", CLAIM_PATH, new(IN_STRANGERS, STRANGER), "grant policy 1 1"),
+    ("claim a day of a secret key", CLAIM_PATH, new(NEW, OWNER), "grant policy policy 1"),
+    ("claim for the owner in the stranger's folder", CLAIM_PATH, new(IN_STRANGERS, OWNER),
+     "grant policy policy 1"),
+    ("claim in the owner's folder as the stranger", CLAIM_PATH, new(IN_OWNERS, STRANGER),
+     "grant policy policy 1"),
+    ("claim outside the own folder by ..", CLAIM_PATH,
+     new(f"{OWNER}/../{STRANGERS}", OWNER), "grant policy policy 1"),
+    ("claim in a folder that only begins like the own", CLAIM_PATH,
+     new(f"{OWNER}x/{NEW}", OWNER), "grant policy policy 1"),
+    ("claim anew, keeping what is there", CLAIM_PATH + KEEP_CLAIM, new(IN_OWNERS, OWNER),
+     "grant 1 policy 1"),
+    ("claim again, keeping what is there", CLAIM_PATH + KEEP_CLAIM, row(OWNERS),
+     "grant 0 policy 0"),
+    ("claim what another has, keeping what is there", CLAIM_PATH + KEEP_CLAIM,
+     new(OWNERS, OWNER), "grant 0 policy 0"),
+    ("claim again, insisting", CLAIM_PATH, row(OWNERS), "grant taken policy taken"),
+    ("claim again, replacing", CLAIM_PATH + TAKE_CLAIM, new(OWNERS, OWNER),
+     "grant grant grant 1"),
+    ("give a claim to another picture", f"UPDATE imagen.claims SET image_id = %(id)s {PATH}",
+     new(OWNERS, OWNER), "grant grant grant 1"),
+    ("give a claim to another owner", f"UPDATE imagen.claims SET owner_user_id = %(owner)s {PATH}",
+     new(OWNERS, STRANGER), "grant grant grant 1"),
+    ("give up a claim", f"DELETE FROM imagen.claims {PATH}", row(OWNERS), "grant grant grant 1"),
+    ("truncate claims", "TRUNCATE imagen.claims", {}, "grant grant grant grant"),
+]  # fmt: skip
+
 # action: query, path, then the outcome for anon, owner, stranger, secret key
 ON_OBJECTS: list[tuple[str, str, str, str]] = [
     ("list all", LIST, "", "0 2 1 3"),
@@ -224,10 +262,11 @@ RACES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[psycopg.Connection]:
+@pytest.fixture(scope="module", params=each_version())
+def connection(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     """As the API signs in. Every test undoes what it did."""
-    with fresh_database(MIGRATED) as database, database.connect("authenticator") as connection:
+    fresh = fresh_database(MIGRATED, request.param)
+    with fresh as database, database.connect("authenticator") as connection:
         fill(connection)
         yield connection
 
@@ -237,6 +276,7 @@ def fill(connection: psycopg.Connection) -> None:
         assert upload(connection, caller, path) == 1
         with acting(connection, caller):
             values = picture(caller.sub or OWNER, path, ROWS[path])
+            assert outcome(connection, CLAIM_PATH, values) == 1
             assert outcome(connection, INSERT_ROW, values) == 1
 
 
@@ -244,7 +284,7 @@ def fill(connection: psycopg.Connection) -> None:
     ("query", "values", "who", "expected"),
     [
         pytest.param(query, values, who, expected, id=f"{who}: {action}")
-        for action, query, values, outcomes in ON_ROWS
+        for action, query, values, outcomes in ON_ROWS + ON_CLAIMS
         for who, expected in outcomes_of(outcomes)
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from tests.fixtures.postgres import (
     OWNER,
     Database,
     database_fixture,  # noqa: F401
+    each_version,
     fresh_database,
 )
 
@@ -59,14 +61,14 @@ def test_the_table_has_exactly_these_columns(migrated: psycopg.Connection) -> No
     assert tuple(name for name, *_ in found) == IMAGES_COLUMNS
 
 
-def test_the_table_has_exactly_these_indexes_and_keys(migrated: psycopg.Connection) -> None:
+def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connection) -> None:
     indexes = migrated.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'imagen'"
     ).fetchall()
     keys = migrated.execute(
         """
         SELECT pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE conrelid = 'imagen.images'::regclass AND contype <> 'n' ORDER BY 1
+        WHERE connamespace = 'imagen'::regnamespace AND contype <> 'n' ORDER BY 1
         """
     ).fetchall()
     assert {name: definition.partition(" USING ")[2] for name, definition in indexes} == {
@@ -74,10 +76,30 @@ def test_the_table_has_exactly_these_indexes_and_keys(migrated: psycopg.Connecti
         "imagen_images_owner_created_idx": "btree (owner_user_id, created_at DESC)",
         "imagen_images_backend_idx": "btree (backend)",
         "imagen_images_tags_idx": "gin (tags)",
+        "claims_pkey": "btree (storage_path)",
+        "imagen_claims_owner_idx": "btree (owner_user_id)",
     }
     assert keys == [
         ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
+        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
         ("PRIMARY KEY (id)",),
+        ("PRIMARY KEY (storage_path)",),
+    ]
+
+
+def test_claims_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = 'imagen.claims'::regclass AND attnum > 0 ORDER BY attnum
+        """
+    ).fetchall()
+    assert found == [
+        ("storage_path", "text", True, None),
+        ("image_id", "uuid", True, None),
+        ("owner_user_id", "uuid", True, None),
+        ("claimed_at", "timestamp with time zone", True, "now()"),
     ]
 
 
@@ -123,8 +145,10 @@ def snapshot(connection: psycopg.Connection) -> dict[str, list[Any]]:
             """,
         "columns": """
             SELECT attname, atttypid, attacl FROM pg_attribute
-            WHERE attrelid = 'imagen.images'::regclass ORDER BY attnum
+            WHERE attrelid IN ('imagen.images'::regclass, 'imagen.claims'::regclass)
+            ORDER BY attrelid, attnum
             """,
+        "claims": "SELECT * FROM imagen.claims ORDER BY 1",
         "indexes": "SELECT * FROM pg_indexes WHERE schemaname = 'imagen' ORDER BY indexname",
         "constraints": """
             SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -150,14 +174,15 @@ def run_all(connection: psycopg.Connection) -> None:
                 connection.execute(statement.encode())
 
 
-def test_running_all_twice_changes_nothing(database: Database) -> None:
-    apply_migrations(database.url)
-    with database.connect() as connection:
+@pytest.mark.parametrize("version", each_version())
+def test_running_all_twice_changes_nothing(version: str) -> None:
+    with fresh_database(version=version) as database, database.connect() as connection:
+        apply_migrations(database.url)
         before = snapshot(connection)
         run_all(connection)
         after = snapshot(connection)
     assert _sorted_grants(after) == _sorted_grants(before)
-    assert len(before["policies"]) == 6
+    assert len(before["policies"]) == 8
 
 
 def _sorted_grants(value: Any) -> Any:
@@ -175,13 +200,38 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
     apply_migrations(database.url)
     with database.connect() as connection:
         before = _sorted_grants(snapshot(connection))
-        connection.execute("GRANT ALL ON imagen.images TO anon, authenticated")
+        connection.execute("GRANT ALL ON imagen.images, imagen.claims TO anon, authenticated")
         connection.execute("UPDATE storage.buckets SET public = TRUE, file_size_limit = NULL")
         connection.execute("ALTER POLICY imagen_images_select ON imagen.images USING (TRUE)")
+        connection.execute("ALTER POLICY imagen_claims_insert ON imagen.claims WITH CHECK (TRUE)")
         assert _sorted_grants(snapshot(connection)) != before
         run_all(connection)
         after = _sorted_grants(snapshot(connection))
     assert after == before
+
+
+def test_what_went_up_before_there_were_claims_is_claimed_by_its_pictures(
+    database: Database,
+) -> None:
+    """Of two rows with one path by the older: the later picture's bytes may be there."""
+    *before, claims = load_migrations()
+    assert claims.name == "imagen_claims"
+    apply_migrations(database.url, files=before)
+    with database.connect() as connection:
+        for number, path in enumerate(["a.png", "b.png", "b.png"], 1):
+            values = [UUID(int=10 - number), OWNER, path, f"2026-05-{10 + number}"]
+            connection.execute(
+                "INSERT INTO imagen.images"
+                " (id, owner_user_id, prompt, backend, storage_path, created_at)"
+                " VALUES (%s, %s, 'a boat', 'b', %s, %s)",
+                values,
+            )
+        apply_migrations(database.url)
+        query = "SELECT storage_path, image_id, owner_user_id FROM imagen.claims ORDER BY 1"
+        assert connection.execute(query).fetchall() == [
+            ("a.png", UUID(int=9), UUID(OWNER)),
+            ("b.png", UUID(int=8), UUID(OWNER)),
+        ]
 
 
 def test_the_files_ask_no_more_of_storage_than_hosted_supabase_allows() -> None:
@@ -306,8 +356,8 @@ def test_the_api_is_told_to_look_again(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("LISTEN pgrst")
         apply_migrations(database.url)
-        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=2)]
-    assert heard == ["reload config", "reload schema"]
+        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=3)]
+    assert heard == ["reload config", "reload schema", "reload schema"]
 
 
 def test_without_an_authenticator_the_rest_is_applied(migrated: psycopg.Connection) -> None:

@@ -55,6 +55,29 @@ def test_pictures_named_while_others_are_interrupted_wait_beside_them(
     assert sent == [[first], [first, second]]
 
 
+def test_a_picture_that_takes_too_long_is_said_once_and_stops_no_tags(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render(folder, 1)
+    catalog, worker = Catalog(folder), Worker(NOWHERE, 0)
+    tried: list[str] = []
+    tagged: list[Catalog] = []
+
+    def slow(catalog: Catalog, cloud: Cloud, ids: list[str], **_: Any) -> SyncReport:
+        tried.extend(ids)
+        return SyncReport(postponed=((ids[0], "x.png takes too long to go up"),))
+
+    monkeypatch.setattr(module, "_OUTAGE_PAUSE_S", (0.01, 0.02))
+    monkeypatch.setattr(module, "drain", slow)
+    monkeypatch.setattr(module, "push_tags", lambda catalog, cloud: tagged.append(catalog))
+    worker._pause_s = 0.01
+    worker.notify(catalog)
+    wait_until(lambda: len(tried) > 3)
+    worker.close()
+    assert len(tagged) >= 3
+    assert capsys.readouterr().err.count("takes too long") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_process_forked_while_a_picture_is_drawn_sends_its_own(folder: Path) -> None:
     """The drawing is the parent's: the child would have waited for its end for ever."""

@@ -16,8 +16,14 @@ import pytest
 
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Outbox, waiting_frame
-from imagen_nb.storage.output import PictureFiles, load_record
+from imagen_nb.storage.output import (
+    PictureFiles,
+    load_png_record,
+    load_record,
+    load_sidecar,
+)
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
 
 DAY = datetime.date(2026, 5, 11)
 
@@ -141,3 +147,32 @@ def test_private_pictures_wait_only_when_they_are_named(folder: Path, fill: Call
     assert isinstance(entry, CatalogEntry)
     assert Record.from_sidecar(entry.sidecar_path.read_text()).cloud
     assert load_record(entry.path).cloud is True
+
+
+def test_a_new_id_is_in_catalog_and_sidecar_and_queued_tags_have_it_too(
+    folder: Path, fill: Callable
+) -> None:
+    first, second = fill(2)
+    catalog, new = Catalog(folder), uuid4()
+    apply_tag_change(catalog, [first, second], make_tag_change(add=["sea"]))
+    with Outbox(catalog).lease() as lease:
+        (entry,) = lease.claim([first])
+        changed = lease.change_id(entry, new)
+        assert Outbox(catalog).waiting() == [str(new), second]
+        lease.acknowledge([changed])
+    assert catalog.get(first) is None
+    found = catalog.get(new)
+    assert found
+    assert (found.record, found.cloud_state) == (changed.record, "synced")
+    assert load_sidecar(found.sidecar_path) == found.record
+    assert set(load_queued_tags(catalog)) == {str(new), second}
+    assert catalog.find(UUID(first), found.path) == found
+    assert load_png_record(found.path).id == UUID(first)
+
+
+def test_what_was_sent_waits_again_if_its_copy_was_lost(folder: Path, fill: Callable) -> None:
+    sent, catalog = fill(2), Catalog(folder)
+    with Outbox(catalog).lease() as lease:
+        lease.acknowledge(lease.claim(sent))
+    Outbox(catalog).resend(catalog.get_many(sent[:1]))
+    assert Outbox(catalog).waiting() == sent[:1]

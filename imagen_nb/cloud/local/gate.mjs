@@ -21,7 +21,8 @@ export function gate(given, status, fetch) {
     const early = refusedKey(given, request, url) ?? told(given, status, request, url);
     if (early) return early;
     if (url.pathname.startsWith("/storage/v1/")) return storage(request, url, fetch);
-    return url.pathname.startsWith("/rest/v1/") ? rest(request, fetch) : fetch(request);
+    if (!url.pathname.startsWith("/rest/v1/")) return fetch(request);
+    return named(request, url, await rest(request, fetch));
   };
 }
 
@@ -88,6 +89,16 @@ async function rest(given, fetch) {
   if (long) return refused("22003", `${long}: the local Supabase keeps integers up to 2^53-1 only`);
   if (defaultsMissing(request, text)) return refused("PGRST102", UNEVEN);
   return fetch(new Request(request, { body: text }));
+}
+
+/** Lite does not say which table is missing. */
+async function named(request, url, response) {
+  if (response.status !== 404) return response;
+  const said = await response.json();
+  if (said.code !== "PGRST205") return json(404, said);
+  const profile = request.method === "GET" ? "accept-profile" : "content-profile";
+  const table = `${request.headers.get(profile) ?? "public"}.${url.pathname.split("/")[3]}`;
+  return json(404, { ...said, message: `Could not find the table '${table}' in the schema cache` });
 }
 
 function isRounded(token) {

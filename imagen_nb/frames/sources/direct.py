@@ -18,7 +18,7 @@ from imagen_nb.cloud.database_url import (
     parse_database_url,
 )
 from imagen_nb.cloud.errors import RefusedError, UnreachableError
-from imagen_nb.cloud.sync import replace_nul
+from imagen_nb.cloud.rows import replace_nul
 from imagen_nb.errors import CloudError, UsageError
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import empty_table, history_table
