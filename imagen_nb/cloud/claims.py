@@ -13,7 +13,7 @@ from uuid import UUID
 
 from imagen_nb.cloud.client import Claim, Cloud
 from imagen_nb.storage.catalog import CatalogEntry
-from imagen_nb.storage.output import numbered_name
+from imagen_nb.storage.names import numbered_name
 
 MAX_IDS = 4  # that one picture may have had, see `next_id`
 _MAX_NAMESAKES = 1000  # pictures of other machines under the same names

@@ -20,7 +20,6 @@ from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.upload import upload_picture
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
-from imagen_nb.storage.names import numbered_name
 from imagen_nb.storage.outbox import Lease, Outbox
 from imagen_nb.system.faults import fault_point
 

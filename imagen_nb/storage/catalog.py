@@ -146,8 +146,10 @@ class Catalog:
                     connection.execute("PRAGMA synchronous = NORMAL")
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Enter what could not be entered while another process kept the catalog."""
+        """Enter pictures without a row, unless another process keeps the catalog."""
+        self._was_busy = True
         with suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA busy_timeout = {_IMPATIENT_MS}")
             enter_missing(connection, self.folder)
             connection.execute(f"PRAGMA busy_timeout = {1000 * LOCK_TIMEOUT_S}")
             self._was_busy = False
@@ -175,16 +177,20 @@ class Catalog:
         finally:
             lock.release()
 
-    def amend(self, entry: CatalogEntry, **values: Any) -> CatalogEntry:
+    def amend(
+        self, entry: CatalogEntry, *, durable: bool = True, **values: Any
+    ) -> CatalogEntry:
         """Set these fields of a picture's record in its sidecar, then in the catalog.
 
         Other fields that were changed since `entry` was read keep their new values.
+        `durable`: they survive a power cut; otherwise the old ones may be back.
         """
         with self.sidecar_lock():
             current = self.get(entry.record.id) or entry
             saved = current.saved()
             record = saved.record.model_copy(update=values)
-            self.add_many([(rewrite_sidecar(saved, record), current.cloud_state)])
+            changed = (rewrite_sidecar(saved, record), current.cloud_state)
+            self.add_many([changed], durable=durable)
         return replace(current, record=record)
 
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
@@ -236,7 +242,7 @@ class Catalog:
                 self._connection = open_catalog(self.path)
             self._inode = inode_of(self.path)
             if self._mends:
-                enter_missing(self._connection, self.folder)
+                self._catch_up(self._connection)
         return self._connection
 
     def has_any(self) -> bool:
@@ -268,15 +274,19 @@ class Catalog:
             self.add_many([(current, cloud_state)])
         return current
 
-    def add_many(self, pictures: Iterable[tuple[SavedPicture, str]]) -> None:
-        """Enter pictures as they are now, in one transaction that survives a power cut.
+    def add_many(
+        self, pictures: Iterable[tuple[SavedPicture, str]], *, durable: bool = True
+    ) -> None:
+        """Enter pictures as they are now, in one transaction: all or none.
 
         The cloud state is only taken for those that are new. The caller holds
-        `sidecar_lock`, so that nobody has changed them meanwhile.
+        `sidecar_lock`, so that nobody has changed them meanwhile. `durable`: they, and
+        their sidecars, survive a power cut.
         """
         rows = [self._row(saved, cloud_state) for saved, cloud_state in pictures]
-        flush_folder(self.folder)  # the sidecars before what tells of them
-        with self.connection(durable=True) as connection:
+        if durable:
+            flush_folder(self.folder)  # the sidecars before what tells of them
+        with self.connection(durable=durable) as connection:
             connection.execute("BEGIN IMMEDIATE")
             upsert_rows(connection, rows)
             connection.execute("COMMIT")

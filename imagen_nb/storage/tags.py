@@ -104,11 +104,15 @@ def apply_tag_change(
     """
     with catalog.sidecar_lock():
         entries = catalog.get_many(ids)
-        shared = [str(e.record.id) for e in entries if e.cloud_state != "off"]
+        files = [entry.saved() for entry in entries]
+        shared = [
+            str(saved.record.id)
+            for entry, saved in zip(entries, files, strict=True)
+            if entry.cloud_state != "off"
+        ]
         marks = queue_tag_change(catalog, shared, change)
         changed = []
-        for entry in entries:
-            saved = entry.saved()
+        for entry, saved in zip(entries, files, strict=True):
             tags, unsent = change.apply_to(saved.record.tags), saved.record.unsent_tags
             if entry.cloud_state != "off":
                 unsent = _with_marks(unsent, marks)
