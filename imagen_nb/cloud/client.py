@@ -9,7 +9,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from imagen_nb.cloud.account import Account, Session
-from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
+from imagen_nb.cloud.connection import (
+    MAX_ATTEMPTS,
+    Connection,
+    Patience,
+)
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectMissingError,
@@ -47,14 +51,21 @@ class Cloud:
         >>> cloud.close()
     """
 
-    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        account: Account,
+        attempts: int = MAX_ATTEMPTS,
+        patience: Patience | None = None,
+    ) -> None:
         """Neither connect nor import supabase: the first request does.
 
         Args:
             account: How to sign in.
             attempts: How often one request is tried.
+            patience: How long each waits for a server that is silent; as a sender does
+                unless given.
         """
-        self._connection = Connection(account, attempts)
+        self._connection = Connection(account, attempts, patience)
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
@@ -134,7 +145,8 @@ class Cloud:
 
         def select(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
-            return _execute_filtered(tables.from_(table).select(columns), filters)
+            rows = _execute_filtered(tables.from_(table).select(columns), filters)
+            return _with_columns(rows, columns)
 
         return self._connection.call(select)
 
@@ -151,9 +163,8 @@ class Cloud:
 
         def write(session: Session) -> list[Any]:
             images = session.tables.from_("images")
-            return _execute_filtered(
-                images.update(dict(values)).select(columns), filters
-            )
+            updating = images.update(dict(values)).select(columns)
+            return _with_columns(_execute_filtered(updating, filters), columns)
 
         return self._connection.call(write)
 
@@ -227,9 +238,18 @@ def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[
 
 def _rows_of(answer: Any) -> list[Any]:
     with decoding():
-        rows = [*answer.data]
-        if not all(isinstance(row, dict) for row in rows):
-            raise TypeError("a row is no object")
+        rows = answer.data
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TypeError("no list of objects")  # nothing is no empty list
+        return rows
+
+
+def _with_columns(rows: list[Any], columns: str) -> list[Any]:
+    """Return the rows. Raise UnreachableError if one lacks a column that was asked for."""
+    names = set(columns.split(",")) - {"*"}
+    with decoding():
+        if not all(names <= row.keys() for row in rows):
+            raise KeyError("a column")
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -12,6 +13,7 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
+    stop_any,
     wait_random_exponential,
 )
 
@@ -31,11 +33,29 @@ MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
 MAX_ATTEMPTS = 5  # at one request
 _MAX_RETRY_AFTER_S = 30.0  # if a server asks for more, the next sync tries again
 _RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
-_HTTP_TIMEOUT = httpx.Timeout(60, connect=10)
 
 _backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request waits for a silent server, and how often it does.
+
+    `timeout`: of each attempt, in seconds. `timeouts`: after so many attempts that ran
+    into it there is no further one.
+    """
+
+    timeout: httpx.Timeout
+    timeouts: int
+
+
+SENDERS_PATIENCE = Patience(httpx.Timeout(60, connect=10), MAX_ATTEMPTS)
+# Somebody waits: silence ends within 10 s. A server that lives answers sooner, as
+# Supabase ends a user's statement after 8 s. `read` is up to the first byte, and then
+# from each one to the next.
+READERS_PATIENCE = Patience(httpx.Timeout(60, connect=3, read=9), 1)
 
 
 class Connection:
@@ -46,16 +66,21 @@ class Connection:
     `CloudError` that quotes no secret.
     """
 
-    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        account: Account,
+        attempts: int = MAX_ATTEMPTS,
+        patience: Patience | None = None,
+    ) -> None:
         """Neither connect nor import supabase: the first request does."""
         self._account = account
-        self._attempts = attempts
+        self._attempts, self._patience = attempts, patience or SENDERS_PATIENCE
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.http = httpx.Client(
             http2=False,
-            timeout=_HTTP_TIMEOUT,
+            timeout=self._patience.timeout,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             event_hooks={"response": [raise_if_busy]},
         )
@@ -69,13 +94,19 @@ class Connection:
         """Return what `request` returns, called with a session, again if need be."""
         attempts = Retrying(
             retry=retry_if_exception(_is_transient),
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_any(stop_after_attempt(self._attempts), self._lost_patience),
             wait=_wait_seconds,
             sleep=self._sleep,
             reraise=True,
         )
         answer: T = attempts(self._attempt, request)
         return answer
+
+    def _lost_patience(self, state: RetryCallState) -> bool:
+        """Return whether the server was silent, and that often enough."""
+        error = state.outcome.exception() if state.outcome else None
+        is_silent = isinstance(error, UnreachableError) and error.timed_out
+        return is_silent and state.attempt_number >= self._patience.timeouts
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):
