@@ -22,6 +22,7 @@ from imagen_nb.cloud.errors import (
     RefusedError,
     UnreachableError,
     cloud_error_of,
+    decoding,
     is_library_error,
 )
 from imagen_nb.system.throttling import raise_if_busy
@@ -82,7 +83,7 @@ class Connection:
             http2=False,
             timeout=self._patience.timeout,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            event_hooks={"response": [raise_if_busy]},
+            event_hooks={"response": [raise_if_busy, _raise_if_empty]},
         )
 
     def close(self) -> None:
@@ -154,6 +155,16 @@ class Connection:
                 raise UnreachableError("the session is over") from None
             # from None: the text of the original may hold what was sent
             raise cloud_error_of(error, secrets) from None
+
+
+def _raise_if_empty(response: httpx.Response) -> None:
+    """Raise UnreachableError for an answer without rows that has not even a []."""
+    request = response.request
+    asks = request.method == "GET" and "/rest/v1/" in request.url.path
+    empty = response.headers.get("content-length") == "0"
+    with decoding():
+        if asks and empty and response.status_code == httpx.codes.OK:
+            raise ValueError("nothing")
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -73,6 +73,9 @@ def _push_chunk(
 
 def _load_cloud_tags(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
     rows = cloud.rows_by_id(ids, "id,tags")
+    with decoding():
+        if not rows.keys() <= set(ids):
+            raise ValueError("rows that were not asked for")
     return {id: _tags_of(row["tags"]) for id, row in rows.items()}
 
 
