@@ -259,7 +259,9 @@ def test_every_command_keeps_its_secrets_when_nobody_answers(
     nowhere = "http://127.0.0.1:9"
     monkeypatch.setenv("REPLICATE_BASE_URL", nowhere)
     monkeypatch.setenv("SUPABASE_DB_URL", DATABASE_URL)
-    monkeypatch.setenv("PATH", "")  # no Node: `imagen supabase start` shall install nothing
+    # No Node: `imagen supabase start` shall install nothing.
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("imagen_nb.cloud.local.node._packaged_node", lambda: None)
     at = place(account_at(nowhere), replicate={"api_token": CANARIES["Replicate's token"]})
     at.tell()
     said = capfd.readouterr()
@@ -305,7 +307,10 @@ def test_what_objects_show_in_a_notebook_has_no_secret(tmp_path: Path) -> None:
     assert sung(CANARIES.values(), "\n".join(shown).encode()) == []
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(one, marks=() if one == "401" else pytest.mark.soak) for one in FAULTS],
+)
 def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
     fault: str, local_supabase: TwoUsers, proxy: FaultProxy, place: Callable[..., Place],
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,

@@ -131,7 +131,11 @@ def test_what_asks_for_one_picture_or_its_tags_gives_a_line(answer: str, here: P
 @pytest.mark.parametrize("synced", [False, True], ids=["pictures", "tags"])
 @pytest.mark.parametrize("answer", NOT_SUPABASES)
 def test_the_worker_in_the_background_survives_it(
-    answer: str, synced: bool, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: str,
+    synced: bool,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker_module, "_QUIET_S", 0.0)
     monkeypatch.setattr(worker_module, "_OTHER_PROCESS_S", 0.01)
