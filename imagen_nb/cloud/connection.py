@@ -12,8 +12,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_attempt,
-    stop_any,
     wait_random_exponential,
 )
 
@@ -95,7 +93,7 @@ class Connection:
         """Return what `request` returns, called with a session, again if need be."""
         attempts = Retrying(
             retry=retry_if_exception(_is_transient),
-            stop=stop_any(stop_after_attempt(self._attempts), self._lost_patience),
+            stop=self._is_over,
             wait=_wait_seconds,
             sleep=self._sleep,
             reraise=True,
@@ -103,11 +101,12 @@ class Connection:
         answer: T = attempts(self._attempt, request)
         return answer
 
-    def _lost_patience(self, state: RetryCallState) -> bool:
-        """Return whether the server was silent, and that often enough."""
+    def _is_over(self, state: RetryCallState) -> bool:
+        """Return whether there is no further attempt: of a silent server sooner."""
         error = state.outcome.exception() if state.outcome else None
         is_silent = isinstance(error, UnreachableError) and error.timed_out
-        return is_silent and state.attempt_number >= self._patience.timeouts
+        timeouts = self._patience.timeouts if is_silent else self._attempts
+        return state.attempt_number >= min(self._attempts, timeouts)
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):

@@ -47,7 +47,7 @@ def harmless_cell(value: Any) -> Any:
 
 def _harmless_frame(frame: pd.DataFrame) -> pd.DataFrame:
     texts = {
-        name: column.astype(object).map(harmless_cell)
+        str(name): column.astype(object).map(harmless_cell)
         for name, column in frame.items()
         if _may_hold_text(column)
     }

@@ -58,7 +58,8 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 # Every command, with {places}; some go wrong on purpose.
 COMMANDS: dict[str, list[str]] = {
     "generate": [
-        "generate 'a boat' --seed 1", "generate 'a boat' --seed 2 --backend flux-dev-replicate --width 512 --height 512",
+        "generate 'a boat' --seed 1",
+        "generate 'a boat' --backend flux-dev-replicate --width 512 --height 512",
         "generate 'a boat' --steps -1",
     ],
     "sweep": ["sweep 'a {{red|blue}} boat' --seeds 5"],

@@ -336,10 +336,10 @@ def _matching_table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
         if _has_many_seeds(query):
             seeds = set(query.seeds or ())
             rows = [row for row in rows if row["seed"] in seeds]
-        return _table_of_rows(rows)
+        return _table_of_answer(rows)
 
 
-def _table_of_rows(rows: list[dict[str, Any]]) -> pa.Table:
+def _table_of_answer(rows: list[dict[str, Any]]) -> pa.Table:
     columns = {name: [row.get(name) for row in rows] for name in IMAGES_COLUMNS}
     columns["cost_usd_estimate"] = [
         None if cost is None else float(cost) for cost in columns["cost_usd_estimate"]
