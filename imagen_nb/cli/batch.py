@@ -90,6 +90,7 @@ def batch(
     notebooks: NotebooksOption = None,
     config: options.ConfigOption = None,
     no_cloud: options.NoCloudOption = False,
+    raw_csv: options.RawCsvOption = False,
     as_json: ResultsJsonOption = False,
 ) -> None:
     """Run a notebook once for each job, keep each executed notebook, and a results table.
@@ -119,6 +120,7 @@ def batch(
         cloud=False if no_cloud else None,
         dask=dask,
         notebooks=notebooks,
+        raw_csv=raw_csv,
     )
     print_batch_results(results, output, as_json)
     if "failed" in set(results["status"]):

@@ -18,6 +18,7 @@ from imagen_nb.cli.options import (
     with_filter_options,
 )
 from imagen_nb.errors import UsageError
+from imagen_nb.system.csv_text import frame_as_csv
 from imagen_nb.system.terminal import (
     can_show_pictures,
     print_notice,
@@ -67,6 +68,7 @@ def history(
     sidecar: Annotated[
         bool, typer.Option("--sidecar", help="The whole records too; not in a table.")
     ] = False,
+    raw_csv: options.RawCsvOption = False,
     preview: options.PreviewOption = None,
     output: options.FolderOption = None,
     config: options.ConfigOption = None,
@@ -84,6 +86,8 @@ def history(
     with Studio(settings, background=False) as studio:
         if chosen is HistoryFormat.table:
             _print_newest(studio, filters, can_show_pictures(settings.preview))
+        elif chosen is HistoryFormat.csv:
+            _print_csv(filters.history(studio, sidecar=sidecar), raw_csv)
         else:
             _PRINTERS[chosen](filters.history(studio, sidecar=sidecar))
 
@@ -212,8 +216,8 @@ def _with_json_texts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**texts)
 
 
-def _print_csv(frame: pd.DataFrame) -> None:
-    _with_json_texts(frame).to_csv(sys.stdout, index=False)
+def _print_csv(frame: pd.DataFrame, raw: bool = False) -> None:
+    print(frame_as_csv(_with_json_texts(frame), raw=raw), end="")
 
 
 def _print_parquet(frame: pd.DataFrame) -> None:
@@ -227,7 +231,6 @@ def _print_ids(frame: pd.DataFrame) -> None:
 
 
 _PRINTERS: dict[HistoryFormat, Callable[[Any], None]] = {
-    HistoryFormat.csv: _print_csv,
     HistoryFormat.json: _print_json_array,
     HistoryFormat.jsonl: _print_json_lines,
     HistoryFormat.parquet: _print_parquet,

@@ -59,6 +59,14 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the records as JSON, for programs.")
 ]
 
+RawCsvOption = Annotated[
+    bool,
+    typer.Option(
+        "--raw-csv",
+        help="Keep cells that spreadsheets take for formulas as they are in CSV.",
+    ),
+]
+
 # Of commands that draw.
 AgainOption = Annotated[
     bool,

@@ -3,9 +3,10 @@
 Other rooms use:
     account: `NOT_CONFIGURED`, what to say if there is no account
     check: `configuration_warnings` and `check_server`, for `imagen config validate`
-    client: `Cloud`, the client; `in_filter`, `array_literal`, `url_chunks` for filters
+    client: `Cloud`, the client
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
+    filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase
     migrate: `apply_migrations`, `migration_states`, for `imagen db`

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from imagen_nb.cloud.account import Account, Session
-from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection
+from imagen_nb.cloud.connection import (
+    MAX_ATTEMPTS,
+    Connection,
+    Patience,
+)
 from imagen_nb.cloud.errors import (
     BUCKET,
     ObjectMissingError,
     decoding,
 )
+from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.cloud.objects import (
     StoredObject,
     Upload,
@@ -23,10 +28,7 @@ from imagen_nb.cloud.objects import (
 )
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
-MAX_VALUES_PER_URL = 100  # ids or seeds in one request, whose address must stay short
 _PATHS_PER_REQUEST = 1000  # that Storage signs
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,21 @@ class Cloud:
         >>> cloud.close()
     """
 
-    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        account: Account,
+        attempts: int = MAX_ATTEMPTS,
+        patience: Patience | None = None,
+    ) -> None:
         """Neither connect nor import supabase: the first request does.
 
         Args:
             account: How to sign in.
             attempts: How often one request is tried.
+            patience: How long each waits for a server that is silent; as a sender does
+                unless given.
         """
-        self._connection = Connection(account, attempts)
+        self._connection = Connection(account, attempts, patience)
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
@@ -201,7 +210,8 @@ class Cloud:
 
         def select(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
-            return _execute_filtered(tables.from_(table).select(columns), filters)
+            rows = _execute_filtered(tables.from_(table).select(columns), filters)
+            return _with_columns(rows, columns)
 
         return self._connection.call(select)
 
@@ -218,9 +228,8 @@ class Cloud:
 
         def write(session: Session) -> list[Any]:
             images = session.tables.from_("images")
-            return _execute_filtered(
-                images.update(dict(values)).select(columns), filters
-            )
+            updating = images.update(dict(values)).select(columns)
+            return _with_columns(_execute_filtered(updating, filters), columns)
 
         return self._connection.call(write)
 
@@ -281,9 +290,18 @@ def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[
 
 def _rows_of(answer: Any) -> list[Any]:
     with decoding():
-        rows = [*answer.data]
-        if not all(isinstance(row, dict) for row in rows):
-            raise TypeError("a row is no object")
+        rows = answer.data
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TypeError("no list of objects")  # nothing is no empty list
+        return rows
+
+
+def _with_columns(rows: list[Any], columns: str) -> list[Any]:
+    """Return the rows. Raise UnreachableError if one lacks a column that was asked for."""
+    names = set(columns.split(",")) - {"*"}
+    with decoding():
+        if not all(names <= row.keys() for row in rows):
+            raise KeyError("a column")
     return rows
 
 
@@ -311,36 +329,3 @@ def _sign_paths(
             str(item["path"]): None if item["error"] else str(item["signedURL"])
             for item in items
         }
-
-
-_NUL_REPLACEMENT = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # as in rows
-
-
-def quote_literal(value: str) -> str:
-    r"""Return a value in double quotes, as `in.(…)` and PostgreSQL's arrays take it."""
-    escaped = value.translate(_NUL_REPLACEMENT)
-    escaped = escaped.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def url_chunks(
-    values: Sequence[V], most: int = MAX_VALUES_PER_URL
-) -> list[Sequence[V]]:
-    """Return the values in parts of at most `most`, each fit for one address."""
-    return [values[start : start + most] for start in range(0, len(values), most)]
-
-
-def in_filter(values: Iterable[str | int]) -> str:
-    """Return the condition that a column is one of these values.
-
-    Example:
-        >>> in_filter(["a", "b"]), in_filter([1, 2])
-        ('in.("a","b")', 'in.(1,2)')
-    """
-    texts = [str(v) if isinstance(v, int) else quote_literal(v) for v in values]
-    return f"in.({','.join(texts)})"
-
-
-def array_literal(values: Iterable[str]) -> str:
-    """Return the values as an array of PostgreSQL: `{"a","b"}`."""
-    return "{" + ",".join(map(quote_literal, values)) + "}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -11,7 +12,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
@@ -22,6 +22,7 @@ from imagen_nb.cloud.errors import (
     TooSlowError,
     UnreachableError,
     cloud_error_of,
+    decoding,
     is_library_error,
 )
 from imagen_nb.system.throttling import raise_if_busy
@@ -33,11 +34,31 @@ MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
 MAX_ATTEMPTS = 5  # at one request
 _MAX_RETRY_AFTER_S = 30.0  # if a server asks for more, the next sync tries again
 _RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
-_HTTP_TIMEOUT = httpx.Timeout(60, connect=10, write=20)  # write: of 64 KiB
 
 _backoff = wait_random_exponential(multiplier=0.5, max=5)  # seconds; full jitter
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request waits for a silent server, and how often it does.
+
+    `timeout`: of each attempt, in seconds. `timeouts`: after so many attempts that ran
+    into it there is no further one.
+    """
+
+    timeout: httpx.Timeout
+    timeouts: int
+
+
+SENDERS_PATIENCE = Patience(  # `write` is for each 64 KiB
+    httpx.Timeout(60, connect=10, write=20), MAX_ATTEMPTS
+)
+# Somebody waits: silence ends within 10 s. A server that lives answers sooner, as
+# Supabase ends a user's statement after 8 s. `read` is up to the first byte, and then
+# from each one to the next.
+READERS_PATIENCE = Patience(httpx.Timeout(60, connect=3, read=9), 1)
 
 
 class Connection:
@@ -48,18 +69,25 @@ class Connection:
     `CloudError` that quotes no secret.
     """
 
-    def __init__(self, account: Account, attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self,
+        account: Account,
+        attempts: int = MAX_ATTEMPTS,
+        patience: Patience | None = None,
+    ) -> None:
         """Neither connect nor import supabase: the first request does."""
         self._account = account
-        self._attempts = attempts
+        self._attempts, self._patience = attempts, patience or SENDERS_PATIENCE
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.http = httpx.Client(
             http2=False,
-            timeout=_HTTP_TIMEOUT,
+            timeout=self._patience.timeout,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            event_hooks={"response": [raise_if_busy, _part_after_refusal]},
+            event_hooks={
+                "response": [raise_if_busy, _part_after_refusal, _raise_if_empty]
+            },
         )
 
     def close(self) -> None:
@@ -71,13 +99,20 @@ class Connection:
         """Return what `request` returns, called with a session, again if need be."""
         attempts = Retrying(
             retry=retry_if_exception(_is_transient),
-            stop=stop_after_attempt(self._attempts),
+            stop=self._is_over,
             wait=_wait_seconds,
             sleep=self._sleep,
             reraise=True,
         )
         answer: T = attempts(self._attempt, request)
         return answer
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        """Return whether there is no further attempt: of a silent server sooner."""
+        error = state.outcome.exception() if state.outcome else None
+        is_silent = isinstance(error, UnreachableError) and error.timed_out
+        timeouts = self._patience.timeouts if is_silent else self._attempts
+        return state.attempt_number >= min(self._attempts, timeouts)
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):
@@ -142,6 +177,16 @@ def _part_after_refusal(response: httpx.Response) -> None:
         stream.close()
     if response.status_code == 413:
         raise RejectedError("the server takes nothing so large at once (HTTP 413)")
+
+
+def _raise_if_empty(response: httpx.Response) -> None:
+    """Raise UnreachableError for an answer without rows that has not even a []."""
+    request = response.request
+    asks = request.method == "GET" and "/rest/v1/" in request.url.path
+    empty = response.headers.get("content-length") == "0"
+    with decoding():
+        if asks and empty and response.status_code == httpx.codes.OK:
+            raise ValueError("nothing")
 
 
 def _is_transient(error: BaseException) -> bool:

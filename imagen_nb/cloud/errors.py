@@ -31,11 +31,17 @@ _MAX_ANSWER_CHARS = 200  # answers may be whole pages of HTML
 
 
 class UnreachableError(CloudError):
-    """It may work later. `retry_after`: seconds that the server asked for."""
+    """It may work later.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    `retry_after`: seconds that the server asked for. `timed_out`: whether it was silent
+    for as long as it was waited for.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.timed_out = retry_after, timed_out
 
 
 class TooSlowError(UnreachableError):
@@ -94,7 +100,14 @@ _MISSING_BUCKET_PHRASES = (
     "related resource does not exist",  # while writing
 )
 _REJECTING_STATUSES = {"400", "413", "415", "422"}
-_WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
+_WRONG_SHAPE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,  # a number or a time that no column holds
+    RecursionError,  # JSON within JSON within JSON
+)
 _LIBRARIES = {  # that imagen_nb calls, or that supabase-py calls
     "httpx",
     "postgrest",
@@ -187,14 +200,20 @@ def _http_error_of(
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return RefusedError(URL_TROUBLE)
     reason = _scrubbed_line(error, secrets) or type(error).__name__
-    return UnreachableError(f"Supabase cannot be reached: {reason}")
+    timed_out = isinstance(error, httpx.TimeoutException)
+    return UnreachableError(
+        f"Supabase cannot be reached: {reason}", timed_out=timed_out
+    )
 
 
 def _auth_error_of(error: AuthError, reason: str) -> CloudError:
     from supabase_auth.errors import AuthApiError, AuthRetryableError
 
     if isinstance(error, AuthRetryableError):
-        return UnreachableError(f"signing in to Supabase failed: {reason}")
+        timed_out = isinstance(error.__cause__, httpx.TimeoutException)
+        return UnreachableError(
+            f"signing in to Supabase failed: {reason}", timed_out=timed_out
+        )
     remedy = "check supabase.key and supabase.url"
     if isinstance(error, AuthApiError) and error.status != 401:
         remedy = "check supabase.email and .password"
@@ -237,4 +256,8 @@ def _table_error_of(code: str, message: str) -> CloudError:
 
 def _scrubbed_line(text: object, secrets: Sequence[SecretStr | None]) -> str:
     """The beginning of a library's or server's text, on one line, without secrets."""
-    return " ".join(scrub_secrets(text, secrets).split())[:_MAX_ANSWER_CHARS]
+    try:
+        said = str(text)
+    except RecursionError:  # a list within a list within a list, instead of a text
+        said = type(text).__name__
+    return " ".join(scrub_secrets(said, secrets).split())[:_MAX_ANSWER_CHARS]

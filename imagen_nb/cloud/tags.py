@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from imagen_nb.cloud.client import Cloud, array_literal, in_filter, url_chunks
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import decoding
+from imagen_nb.cloud.filters import array_literal, in_filter, url_chunks
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.record import TagMark
 from imagen_nb.storage.tags import (
@@ -72,10 +74,20 @@ def _push_chunk(
 
 def _load_cloud_tags(cloud: Cloud, ids: Sequence[str]) -> dict[str, Tags | None]:
     rows = cloud.rows_by_id(ids, "id,tags")
-    return {
-        id: None if row["tags"] is None else tuple(row["tags"])
-        for id, row in rows.items()
-    }
+    with decoding():
+        if not rows.keys() <= set(ids):
+            raise ValueError("rows that were not asked for")
+    return {id: _tags_of(row["tags"]) for id, row in rows.items()}
+
+
+def _tags_of(value: object) -> Tags | None:
+    """Return an array of texts. Raise UnreachableError for any other value."""
+    with decoding():
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(t, str) for t in value):
+            raise TypeError("no array of texts")
+        return tuple(value)
 
 
 def _write_cloud_tags(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import yaml
 from pydantic import (
@@ -54,6 +55,13 @@ def _strip_value(value: Any) -> Any:
     return strip_secret(value) if isinstance(value, str) else value
 
 
+def _validated_address(url: str) -> str:
+    """Refuse an address with more in it, which may be a password or a key: it is shown."""
+    if set(unquote(url)) & set("@?#"):
+        raise ValueError("more than an address")
+    return url
+
+
 def _validated_folder(folder: Path) -> Path:
     expand_user(folder)  # raises for ~nobody; the setting stays as it was written
     return folder
@@ -86,7 +94,7 @@ class OutputSettings(SettingsGroup):
 class SupabaseSettings(SettingsGroup):
     """The user's own Supabase."""
 
-    url: _StrippedText | None = None
+    url: Annotated[_StrippedText, AfterValidator(_validated_address)] | None = None
     key: _StrippedSecret | None = None
     email: _StrippedText | None = None
     password: _StrippedSecret | None = None

@@ -41,11 +41,14 @@ from imagen_nb.config.yaml_file import (
     read_yaml,
 )
 from imagen_nb.errors import ConfigError
+from imagen_nb.system.secret_text import is_secret_name, strip_secret
 
+_MASK = "**********"  # as pydantic shows a secret
 _EXPECTED_TEXT = "text without control characters, such as a line break, inside"
 
 EXPECTED = {  # what a message asks for instead of a value that cannot be used
-    "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}",
+    "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}; "
+    "an `api_token` in it is text",
     "steps": "a whole number, 1 or more",
     "width": "a whole number of pixels, 1 or more",
     "height": "a whole number of pixels, 1 or more",
@@ -55,8 +58,10 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "output.cloud_sync": ", ".join(get_args(CloudSyncChoice)),
     **{
         f"supabase.{name}": _EXPECTED_TEXT
-        for name in ("url", "key", "email", "password", "database_url")
+        for name in ("key", "email", "password", "database_url")
     },
+    "supabase.url": "text without control characters, @, ? and #, like "
+    "https://your-project.supabase.co: a key and a password have their own settings",
     "supabase.exit_seconds": "seconds, 0 or more",
     "replicate.api_token": _EXPECTED_TEXT,
     "replicate.timeout": "seconds, more than 0",
@@ -99,10 +104,16 @@ class Settings(SettingsGroup):
     def _has_type(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
         if isinstance(value, dict) and not isinstance(value.get("type"), str):
             raise ValueError("no type")
+        try:
+            _masked(value)
+        except RecursionError:
+            raise ValueError("a mapping that holds itself") from None
         token = value.get("api_token") if isinstance(value, dict) else None
-        if isinstance(value, dict) and isinstance(token, str):
-            return value | {"api_token": SecretStr(token)}
-        return value
+        if not isinstance(value, dict) or token is None or isinstance(token, SecretStr):
+            return value
+        if not isinstance(token, str):
+            raise ValueError("no text")
+        return value | {"api_token": SecretStr(strip_secret(token))}
 
     @field_validator("tags", mode="before")
     @classmethod
@@ -110,6 +121,11 @@ class Settings(SettingsGroup):
         if not isinstance(value, str):
             return value
         return [part.strip() for part in value.split(",") if part.strip()]
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what the repr shows."""
+        for name, value in super().__repr_args__():
+            yield name, _masked(value)
 
     def backend_choice(self) -> tuple[str, dict[str, Any]]:
         """Return the configured backend's name and its options."""
@@ -131,8 +147,20 @@ class Settings(SettingsGroup):
             value: Any = self
             for part in key.split("."):
                 value = getattr(value, part)
-            text = "" if value is None else str(value)
+            text = "" if value is None else str(_masked(value))
             yield key, text, self.sources.get(key, "default")
+
+
+def _masked(value: Any) -> Any:
+    """Return a backend's options without those whose name tells of a secret."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_masked, value))
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _MASK if name == "key" or is_secret_name(str(name)) else _masked(item)
+        for name, item in value.items()
+    }
 
 
 def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:

@@ -18,10 +18,10 @@ from uuid import UUID
 from filelock import FileLock, Timeout
 
 from imagen_nb.storage.catalog_rows import (
-    catalog_row,
     insert_rows,
     move_row,
     move_tag_marks,
+    saved_row,
     upsert_rows,
 )
 from imagen_nb.storage.catalog_schema import (
@@ -260,7 +260,7 @@ class Catalog:
         """Enter a picture that was just written; one that is there stays as it is."""
         with self.connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            insert_rows(connection, [self._row(saved, cloud_state)])
+            insert_rows(connection, [saved_row(self.folder, saved, cloud_state)])
             connection.execute("COMMIT")
 
     def add_again(self, saved: SavedPicture, cloud_state: str) -> SavedPicture:
@@ -283,7 +283,10 @@ class Catalog:
         `sidecar_lock`, so that nobody has changed them meanwhile. `durable`: they, and
         their sidecars, survive a power cut.
         """
-        rows = [self._row(saved, cloud_state) for saved, cloud_state in pictures]
+        rows = [
+            saved_row(self.folder, saved, cloud_state)
+            for saved, cloud_state in pictures
+        ]
         if durable:
             flush_folder(self.folder)  # the sidecars before what tells of them
         with self.connection(durable=durable) as connection:
@@ -343,13 +346,3 @@ class Catalog:
             )
             for sidecar, path, sidecar_path, cloud_state, cloud_error in rows
         ]
-
-    def _row(self, saved: SavedPicture, cloud_state: str) -> tuple[Any, ...]:
-        record = saved.record
-        return catalog_row(
-            record,
-            record.to_sidecar(),
-            saved.path.relative_to(self.folder).as_posix(),
-            saved.sidecar_path.relative_to(self.folder).as_posix(),
-            cloud_state,
-        )

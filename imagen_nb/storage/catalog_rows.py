@@ -6,8 +6,10 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from imagen_nb.storage.output import SavedPicture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record, TagMark
 
 _TABLE_COLUMNS = (
@@ -72,6 +74,18 @@ def catalog_row(
         cloud_state,
         None,
         utc_text(datetime.now(UTC)),
+    )
+
+
+def saved_row(folder: Path, saved: SavedPicture, cloud_state: str) -> tuple[Any, ...]:
+    """Return the `catalog_row` of a picture whose files are in this folder."""
+    record = saved.record
+    return catalog_row(
+        record,
+        record.to_sidecar(),
+        saved.path.relative_to(folder).as_posix(),
+        saved.sidecar_path.relative_to(folder).as_posix(),
+        cloud_state,
     )
 
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
-from imagen_nb.system.atomic import make_folder
+from imagen_nb.system.atomic import explain_os_error, make_folder, temporary_file
 from imagen_nb.system.locks import describe_holder
+from imagen_nb.system.secret_text import scrub_known_keys
 
 LOCK_TIMEOUT_S = 30  # seconds to wait for other processes that write
 MAX_ERROR_CHARS = 500  # what is stored of why a picture could not be drawn or sent
+_PRIMARY_CODE = 0xFF  # the rest of SQLite's codes are details
+_SYSTEM_TROUBLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+_FILES_OF_SQLITE = 3  # that it opens for one database: itself, its journal, its index
+_BYTES_OF_A_PAGE = 4096
+_REMEDY_OF_SQLITE = {
+    sqlite3.SQLITE_FULL: "free some space or choose another folder",
+    sqlite3.SQLITE_BUSY: "another process is using it: wait for it, or end it",
+    sqlite3.SQLITE_LOCKED: "another process is using it: wait for it, or end it",
+    sqlite3.SQLITE_NOMEM: "end programs that use the memory",
+    sqlite3.SQLITE_IOERR: "the disk fails, or a limit of it is reached",
+}
 
 # In order, each in one transaction. Never edited: files made by older versions exist.
 _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -79,6 +91,11 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
           value INTEGER NOT NULL
         ) STRICT
         """,
+    ),
+    (  # versions before this one may have kept a library's words with the key in them
+        "UPDATE images SET cloud_error = without_keys(cloud_error)"
+        " WHERE cloud_error IS NOT NULL",
+        "UPDATE queue SET error = without_keys(error) WHERE error IS NOT NULL",
     ),
 )
 
@@ -163,6 +180,9 @@ def _copy_tables(path: Path, copy: sqlite3.Connection) -> None:
 
 def _migrate_schema(connection: sqlite3.Connection, path: Path) -> None:
     version = _schema_version(connection)
+    if version < len(_SCHEMA_MIGRATIONS):
+        connection.execute("PRAGMA secure_delete = ON")  # zeros where a key stood
+        connection.create_function("without_keys", 1, scrub_known_keys)
     while version < len(_SCHEMA_MIGRATIONS):
         _migrate_one_version(connection, version)
         version = _schema_version(connection)
@@ -219,8 +239,7 @@ def translated_sqlite_errors(path: Path) -> Iterator[None]:
                 "wait for it or end it"
             ) from error
         raise StorageError(
-            f"cannot use the catalog {path}: {error}: "
-            "see that its folder can be written to"
+            f"cannot use the catalog {path}: {_explain_sqlite_error(error, path)}"
         ) from error
     except sqlite3.IntegrityError:
         raise  # a mistake in this program
@@ -228,5 +247,33 @@ def translated_sqlite_errors(path: Path) -> Iterator[None]:
         raise make_damaged_error(path, str(error)) from error
     except OSError as error:
         raise StorageError(
-            f"cannot use the catalog {path}: {error.strerror}: choose another folder"
+            f"cannot use the catalog {path}: "
+            f"{explain_os_error(error, 'choose another folder')}"
         ) from error
+
+
+def _explain_sqlite_error(error: sqlite3.OperationalError, path: Path) -> str:
+    """Return why the catalog cannot be used, and what to do.
+
+    SQLite does not tell what the system said: files are opened once more to hear that.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    trouble = _system_trouble(path) if code in _SYSTEM_TROUBLE else None
+    if trouble:
+        return f"{error}: {explain_os_error(trouble)}"
+    usual = "see that its folder can be written to"
+    return f"{error}: {_REMEDY_OF_SQLITE.get(code, usual)}"
+
+
+def _system_trouble(path: Path) -> OSError | None:
+    """Return what keeps this process from the catalog's files, as the system says it."""
+    try:
+        with ExitStack() as stack:
+            for _ in range(_FILES_OF_SQLITE):
+                stack.enter_context(open(os.devnull, "rb"))
+            stack.enter_context(temporary_file(path.parent, bytes(_BYTES_OF_A_PAGE)))
+            if path.exists():
+                stack.enter_context(open(path, "r+b"))
+    except OSError as error:
+        return error
+    return None

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +33,10 @@ _REMEDY_OF_ERRNO = {
     errno.EDQUOT: "free some space or choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EFBIG: "choose a folder that takes files of this size",
+    errno.EMFILE: "this process has too many files open: close some, or raise the limit "
+    "that `ulimit -n` shows",
+    errno.ENFILE: "this machine has too many files open: end programs that hold them",
+    errno.EIO: "the disk fails: copy what is on it, and choose a folder on another",
 }
 
 
@@ -132,15 +135,28 @@ def remove_stale_files(folder: Path) -> None:
         names = [name for name in os.listdir(folder) if name.startswith(".imagen-")]
     except OSError:  # no folder yet, or not ours to clear
         return
-    for name in names:
+    left = [folder / name for name in names if name.endswith((".tmp", ".claim"))]
+    now = _time_in(folder) if left else 0.0
+    for path in left:
         with suppress(OSError):  # its owner, or another process that clears, was faster
-            if _owner_died(name) or _is_stale(folder / name):
-                (folder / name).unlink()
+            if _owner_died(path.name) or now - path.stat().st_mtime > _STALE_S:
+                path.unlink()
 
 
-def _is_stale(path: Path) -> bool:
-    age_s = time.time() - path.stat().st_mtime
-    return age_s > _STALE_S and path.suffix in (".tmp", ".claim")
+def _time_in(folder: Path) -> float:
+    """Return the time by the clock that dates a folder's files, perhaps a server's.
+
+    0, by which no file is old, where that cannot be asked.
+    """
+    probe = temporary_name(folder)
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    except OSError:
+        return 0.0
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def _owner_died(name: str) -> bool:
@@ -162,8 +178,13 @@ def explain_folder_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        usual = "choose a folder that can be written to"
-        remedy = _REMEDY_OF_ERRNO.get(error.errno or 0, usual)
-        reason = error.strerror or str(error)
-        message = f"cannot keep pictures in {folder}: {reason}: {remedy}"
-        raise StorageError(message) from error
+        reason = explain_os_error(error)
+        raise StorageError(f"cannot keep pictures in {folder}: {reason}") from error
+
+
+def explain_os_error(
+    error: OSError, usual: str = "choose a folder that can be written to"
+) -> str:
+    """Return why a folder cannot be used, and what to do: `usual` for most errors."""
+    remedy = _REMEDY_OF_ERRNO.get(error.errno or 0, usual)
+    return f"{error.strerror or error}: {remedy}"

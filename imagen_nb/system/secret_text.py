@@ -13,6 +13,26 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+# Supabase's keys and tokens, Replicate's, what follows "Bearer", a password in an
+# address, and all of a header that a library refused.
+_KNOWN_KEYS = re.compile(
+    r"\bsb_\w+?_\S+|\bsbp_\w+|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|\br8_\w+"
+    r"|(?<=\bBearer )\S+|(?<=://)[^\s/]*(?=@)|(?<=\bIllegal header value ).*",
+    re.DOTALL,
+)
+_SECRET_WORDS = {
+    "apikey",
+    "bearer",
+    "credential",
+    "credentials",
+    "jwt",
+    "passphrase",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "token",
+}
 _BACKSLASHES = r"(?:\\|%5C)*+"  # any number, possessive: backtracking would take long
 
 
@@ -28,6 +48,15 @@ def strip_secret(text: str) -> str:
     return inside
 
 
+def is_secret_name(name: str) -> bool:
+    """Return whether the last word of a parameter's name says that it is a secret."""
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
+    words = [word for word in words if word]
+    if not words:
+        return False
+    return words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1)
+
+
 def scrub_secrets(message: object, secrets: Iterable[SecretStr | None]) -> str:
     """Return a library's message with … for each secret, however it is quoted there."""
     text = str(message)
@@ -40,6 +69,18 @@ def scrub_secrets(message: object, secrets: Iterable[SecretStr | None]) -> str:
         pattern = _BACKSLASHES.join(map(_quoted_forms, value))
         text = re.sub(pattern, "…", text, flags=re.IGNORECASE)  # %2f and %2F
     return text
+
+
+def scrub_known_keys(text: str) -> str:
+    """Return a text with … for what looks like a key, whosever it is.
+
+    For texts of older versions, whose secrets are not known any more.
+
+    Example:
+        >>> scrub_known_keys("the key sb_secret_abc is refused")
+        'the key … is refused'
+    """
+    return _KNOWN_KEYS.sub("…", text)
 
 
 def _quoted_forms(letter: str) -> str:

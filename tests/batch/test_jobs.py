@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from imagen_nb.batch.jobs.jobs import Job, make_jobs
 from imagen_nb.batch.jobs.notebook import Template, load_template
-from imagen_nb.batch.jobs.parameters import is_secret_name
 from imagen_nb.batch.results.executed import ExecutionOptions
 from imagen_nb.batch.running.cluster import run_job_on_worker
 from imagen_nb.batch.running.run import plan_batch, run_batch
 from imagen_nb.cli import run
 from imagen_nb.errors import UsageError
+from imagen_nb.system.secret_text import is_secret_name
 from tests.fixtures.evil import EVIL
 
 PARAMETERS = """prompt: str = None  # what to draw
@@ -180,6 +180,49 @@ def test_a_value_that_looks_like_a_secret_is_refused_and_not_shown(made: Templat
         make_jobs([{"prompt": "sb_secret_abcdef123"}], made)
     assert "the value of 'prompt' looks like a secret" in str(error.value)
     assert "abcdef" not in str(error.value)
+
+
+DEEP = "[" * 50_000 + "]" * 50_000
+CRAFTED = {  # a file's suffix, and its text
+    "deep lines": (".jsonl", '{"prompt": "a"}\n{"prompt": ' + DEEP + "}"),
+    "deep objects in lines": (".jsonl", '{"a":' * 50_000),
+    "deep JSON": (".json", '[{"prompt": ' + DEEP + "}]"),
+    "deep torn JSON": (".json", '{"a":' * 50_000),
+    "deep YAML": (".yaml", "- " * 20_000 + "a"),
+    "deep JSON in a cell": (".csv", f'prompt,more,tags\na,"{DEEP}","{DEEP}"'),
+    "a list that holds itself": (".yaml", "- prompt: &a [*a]"),
+    "a grid that holds itself": (".yaml", "prompts: &a [*a]"),
+    "a mapping that holds itself": (".yaml", "- prompt: a\n  more: &a {b: *a}"),
+    "a date that cannot be": (".yaml", "- prompt: 2026-99-99"),
+    "a number of 10000 digits": (".yaml", "- prompt: " + "9" * 10_000),
+    "a number of 10000 digits in lines": (".jsonl", '{"seed": ' + "9" * 10_000 + "}"),
+    "a number of base 60": (".yaml", "- seed: " + "9" * 5000 + ":59"),
+    "bytes": (".yaml", "\x00\x01"),
+    "an unhashable key": (".yaml", "- {[a]: b}"),
+    "an unknown tag": (".yaml", "- prompt: !!python/object:os.system x"),
+}
+
+
+@pytest.mark.parametrize("kind", CRAFTED)
+def test_a_crafted_table_is_one_line_that_names_it(
+    kind: str, tmp_path: Path, written: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suffix, text = CRAFTED[kind]
+    path = tmp_path / f"jobs{suffix}"
+    path.write_text(text, encoding="utf-8")
+    notebook = str(written(PARAMETERS, "print(prompt)"))
+    assert run(["batch", str(path), "--notebook", notebook, "-o", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert path.name in said or "line 2: " in said
+    assert len(said) < 1000
+
+
+def test_rows_in_python_that_hold_themselves_are_refused_too(made: Template) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UsageError, match="nested too deeply for jobs"):
+        make_jobs([{"prompt": endless}], made)
 
 
 def test_a_seed_that_is_not_given_follows_from_the_job(made: Template) -> None:

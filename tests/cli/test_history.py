@@ -109,6 +109,25 @@ def test_csv_and_parquet_can_be_read_back(drawn: Path, asked) -> None:
     )
 
 
+def test_a_prompt_that_a_spreadsheet_takes_for_a_formula_is_text_unless_raw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = ['=HYPERLINK("http://evil")', "+1 boat", "-boat", "@boat", "\tboat", "a boat"]
+    settings = {"backend": "flux-tiny-local", "output": {"dir": str(tmp_path)}, "steps": 1}
+    with Studio(settings) as studio:
+        for seed, prompt in enumerate(prompts):
+            studio.generate(prompt, seed=seed, progress=False, width=64, height=64)
+    command = ["history", "--output", str(tmp_path), "--format", "csv"]
+    capsys.readouterr()
+    assert run(command) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).sort_values("seed")
+    assert table["prompt"].tolist() == [*(f"'{prompt}" for prompt in prompts[:-1]), "a boat"]
+    assert table["seed"].tolist() == [*range(6)]
+    assert run([*command, "--raw-csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).sort_values("seed")
+    assert table["prompt"].tolist() == prompts
+
+
 def test_ids_are_one_a_line(asked) -> None:
     ids = asked("--format", "ids", "--limit", "3").split()
     assert asked("--json", *(part for id in ids for part in ("--id", id))).count('"id"') == 3

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "_HTTP_TIMEOUT"):
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDERS_PATIENCE"):
         monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
     wait_little()
 

@@ -271,6 +271,67 @@ def test_a_token_among_a_backends_options_does_not_print(tmp_path: Path) -> None
     assert "r8_abcdef" not in repr(settings) + str([*settings.shown()])
 
 
+@pytest.mark.parametrize(
+    "token", ["[r8_abcdef]", "{a: r8_abcdef}", "8", "[[r8_abcdef]]", '"r8_abc\\0def"']
+)
+def test_a_token_there_that_is_no_text_is_one_line_without_it(token: str, tmp_path: Path) -> None:
+    """A list of it was shown by `imagen config show`."""
+    file = tmp_path / "imagen.yaml"
+    file.write_text(f"backend: {{type: flux-dev-replicate, api_token: {token}}}\n")
+    with pytest.raises(ConfigError, match="an `api_token` in it is text") as raised:
+        load_settings(None, file, {})
+    assert "r8_abc" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_another_backend_calls_its_secrets_is_masked_too() -> None:
+    options = {
+        "type": "theirs",
+        "model": "a",
+        "api_key": "abcdef",
+        "auth": [{"Password": "abcdef"}],
+    }
+    settings = load_settings({"backend": options}, None, {})
+    assert settings.backend_choice() == (
+        "theirs",
+        {k: v for k, v in options.items() if k != "type"},
+    )
+    for shown in (repr(settings), str(settings), str([*settings.shown()])):
+        assert "abcdef" not in shown
+        assert "'model': 'a'" in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hunter22@x.supabase.co",
+        "https://hunter22@x.supabase.co",
+        "https://me:hunter22%40x.supabase.co",
+        "https://me:hunter22%2540x.supabase.co/@",
+        "me:hunter22@x.supabase.co",
+        "https://x.supabase.co?apikey=hunter22",
+        "https://x.supabase.co/#access_token=hunter22",
+        "https://x.supabase.co/%3Fapikey=hunter22",
+    ],
+)
+@pytest.mark.parametrize("how", ["file", "environment", "argument"])
+def test_an_address_with_a_password_or_a_key_in_it_is_refused_without_quoting_it(
+    how: str, url: str, tmp_path: Path
+) -> None:
+    """`imagen status` and the settings' repr show the address."""
+    with pytest.raises(ConfigError) as raised:
+        loaded(how, "supabase.url", url, tmp_path / "imagen.yaml")
+    said = str(raised.value)
+    assert "supabase.url: expected text without control characters, @, ? and #, like https" in said
+    assert "hunter22" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("url", ["https://x.supabase.co", "http://[::1]:54321/base/path/"])
+def test_an_address_alone_is_taken(url: str) -> None:
+    assert load_settings({"supabase": {"url": url}}, None, {}).supabase.url == url
+
+
 def test_what_is_configured_of_replicate_is_for_its_backends_only() -> None:
     settings = load_settings({"replicate": {"timeout": 60}}, None, {"REPLICATE_API_TOKEN": "r8_a"})
     told = settings.options_of("flux-dev-replicate")

@@ -319,6 +319,110 @@ def test_where_no_catalog_can_be_the_message_is_one_line(tmp_path: Path) -> None
         Catalog(tmp_path).latest(1)
 
 
+def opened(folder: Path, prepared: str) -> str:
+    """What a new process is told that prepares itself so and asks the catalog."""
+    program = f"""
+import os, resource
+from imagen_nb.storage.catalog import Catalog
+import imagen_nb.storage.output, imagen_nb.storage.writer
+from imagen_nb.errors import StorageError
+catalog = Catalog({str(folder)!r})
+{prepared}
+try:
+    print(catalog.counts())
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+class TestTheTrueReason:
+    """All of it was "see that its folder can be written to"."""
+
+    @pytest.mark.parametrize("free", [0, 1, 2, 3])
+    def test_too_many_open_files(
+        self, free: int, catalog: Catalog, keep: Keep, folder: Path
+    ) -> None:
+        catalog.add(keep(1), "off")
+        catalog.close()
+        said = opened(
+            folder,
+            f"""
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+while True:
+    try:
+        held.append(open(os.devnull))
+    except OSError:
+        break
+for file in held[:{free}]:
+    file.close()
+""",
+        )
+        assert "Too many open files: this process has too many files open" in said
+        assert "can be written to" not in said
+
+    def test_a_full_disk(self, catalog: Catalog, keep: Keep) -> None:
+        with catalog.connection() as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+        prompt = "a boat " * 100_000
+        with pytest.raises(StorageError, match="disk is full: free some space") as raised:
+            catalog.add(keep(1, prompt=prompt), "off")
+        assert "written to" not in str(raised.value)
+
+    def test_a_folder_that_cannot_be_written_to(self, catalog: Catalog, folder: Path) -> None:
+        (folder / ".imagen").mkdir(parents=True)
+        (folder / ".imagen" / "catalog.sqlite3").mkdir()
+        with pytest.raises(StorageError, match="unable to open database file: Is a directory: "):
+            catalog.counts()
+
+    def test_another_process_that_writes(
+        self, catalog: Catalog, keep: Keep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        saved = keep(1)
+        with catalog.connection() as connection:
+            connection.execute("PRAGMA busy_timeout = 50")
+        other = sqlite3.connect(catalog.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked: another process is using it"):
+            catalog.add(saved, "off")
+        other.close()
+
+
+KEYS_OF_OLDER_VERSIONS = [
+    "Illegal header value b'sb_secret_abcdefgh\\n'",
+    "storage says 400 bad key sb_publishable_abcdefgh, sorry",
+    "bad token eyJhabcdefgh.eyJzdWI.c2lnbg for you",
+    "it sent Authorization: Bearer abcdefgh and failed",
+    "cannot connect to postgresql://me:abcdefgh@host/x",
+    "r8_abcdefgh is refused",
+]
+
+
+@pytest.mark.parametrize("text", KEYS_OF_OLDER_VERSIONS)
+def test_a_key_that_an_older_version_kept_is_gone_once_the_catalog_is_opened(
+    text: str, catalog: Catalog, keep: Keep, folder: Path
+) -> None:
+    catalog.add(keep(1), "failed")
+    catalog.close()
+    connection = sqlite3.connect(catalog.path, isolation_level=None)
+    connection.execute("UPDATE images SET cloud_error = ?", [text])
+    connection.execute(
+        "INSERT INTO queue (place, wish, error, made_at) VALUES (1, '', ?, '')", [text]
+    )
+    connection.execute("PRAGMA user_version = 5")
+    connection.close()
+    (entry,) = catalog.latest(1)
+    catalog.close()
+    assert "abcdefgh" not in str(entry.cloud_error)
+    assert "…" in str(entry.cloud_error)
+    files = [*(folder / ".imagen").iterdir()]
+    assert not [file for file in files if file.is_file() and b"abcdefgh" in file.read_bytes()]
+
+
 # Rebuilding
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imagen_nb.backends.flux.headers import header_texts, load_safetensors_header
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.system.paths import absolute_path, expand_user
 
@@ -23,7 +24,7 @@ _TRIGGER_FIELDS = (  # of a header, the best first
 )
 _BASE_MODEL_FIELDS = ("modelspec.architecture", "ss_base_model_version", "base_model")
 _MAX_TAGS = 3  # the most frequent ones of the training
-_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+_NO_TAGS = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 def locate_lora(given: str | os.PathLike[str]) -> Path:
@@ -103,7 +104,7 @@ def _lora_row(root: Path, path: Path) -> dict[str, Any]:
     }
     try:
         row["megabytes"] = round(path.stat().st_size / 1e6, 1)
-        header = _load_header(path)
+        header = header_texts(load_safetensors_header(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no safetensors file"
         return {**row, "error": reason}
@@ -116,22 +117,6 @@ def _lora_row(root: Path, path: Path) -> dict[str, Any]:
     }
 
 
-def _load_header(path: Path) -> dict[str, str]:
-    """Return the texts of a file's header.
-
-    See "Format" at https://github.com/huggingface/safetensors.
-    """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length < min(_MAX_HEADER_BYTES, path.stat().st_size):
-            raise ValueError("its header is longer than it")
-        header = json.loads(file.read(length))
-    texts = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(texts, dict):  # anybody may write a header
-        return {}
-    return {str(name): str(text) for name, text in texts.items()}
-
-
 def _trigger_words(header: dict[str, str]) -> Iterator[str]:
     """Yield what a prompt must say for the LoRA to work, as far as its header knows."""
     phrase = next((header[name] for name in _TRIGGER_FIELDS if header.get(name)), "")
@@ -142,6 +127,6 @@ def _trigger_words(header: dict[str, str]) -> Iterator[str]:
     try:
         for tags in json.loads(header.get("ss_tag_frequency", "{}")).values():
             counts.update({str(tag).strip(): int(count) for tag, count in tags.items()})
-    except (ValueError, TypeError, AttributeError):  # anybody may write a header
+    except _NO_TAGS:
         return
     yield from (tag for tag, _ in counts.most_common(_MAX_TAGS) if tag)

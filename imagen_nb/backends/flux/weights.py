@@ -92,6 +92,10 @@ def load_json_object(path: Path) -> dict[str, Any]:
         raise BackendError(
             f"{path} cannot be read ({error}): save or fetch it again"
         ) from None
+    except RecursionError:
+        raise BackendError(
+            f"{path} is nested too deeply: save or fetch it again"
+        ) from None
     if not isinstance(content, dict):
         raise BackendError(f"{path} holds no JSON object: save or fetch it again")
     return content
@@ -111,6 +115,6 @@ def _is_part_complete(part: Path, has_weights: bool) -> bool:
 def _has_all_shards(index: Path) -> bool:
     try:
         shards = set(load_json_object(index)["weight_map"].values())
-    except (BackendError, KeyError, AttributeError):
+        return bool(shards) and all((index.parent / one).is_file() for one in shards)
+    except (BackendError, KeyError, TypeError, AttributeError, ValueError):
         return False
-    return bool(shards) and all((index.parent / shard).is_file() for shard in shards)

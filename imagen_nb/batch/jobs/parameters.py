@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch.jobs.tables import JobRow
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import parse_ints
+from imagen_nb.system.secret_text import is_secret_name
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -34,19 +35,6 @@ _BOOL_WORDS = {
     "false": False,
     "no": False,
     "0": False,
-}
-_SECRET_WORDS = {
-    "apikey",
-    "bearer",
-    "credential",
-    "credentials",
-    "jwt",
-    "passphrase",
-    "passwd",
-    "password",
-    "pwd",
-    "secret",
-    "token",
 }
 _SECRET_VALUE = re.compile(
     r"(sb_secret_|hf_|r8_|sk-|ghp_|github_pat_|eyJ[\w-]+\.eyJ)\S+"
@@ -306,7 +294,7 @@ def _validated_row(
         try:
             parsed = known[name].parse(value) if row.is_text else value
             values[name] = known[name].validated(parsed)
-        except ValueError:
+        except (ValueError, RecursionError):
             types = known[name].describe_types()
             problems.append(
                 f"{row.location}: {name} must be {types}, not {value!r:.60}"
@@ -317,15 +305,6 @@ def _validated_row(
         if parameter.required and name not in row.values
     ]
     return values
-
-
-def is_secret_name(name: str) -> bool:
-    """Return whether the last word of a parameter's name says that it is a secret."""
-    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
-    words = [word for word in words if word]
-    if not words:
-        return False
-    return words[-1] in _SECRET_WORDS or (words[-1] == "key" and len(words) > 1)
 
 
 def grid_values(parameter: Parameter | None, value: Any) -> list[Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Path | str | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]]
     )
 
+_TOO_DEEP = "nested too deeply for jobs: a parameter is a value, or a list of values"
 _TABLE_SUFFIXES = ".csv, .tsv, .jsonl, .json, .yaml, .parquet"
 
 
@@ -52,6 +53,14 @@ def load_table(source: JobsSource) -> JobTable:
     Empty values (an empty cell, null, NaN) are left out. Raises `UsageError` if it
     cannot be read as a table.
     """
+    try:
+        return _table_of(source)
+    except RecursionError:
+        place = f"{source}: " if isinstance(source, (str, Path)) else ""
+        raise UsageError(f"{place}{_TOO_DEEP}") from None
+
+
+def _table_of(source: JobsSource) -> JobTable:
     if isinstance(source, (str, Path)):
         return _table_from_file(expand_user(Path(source)))
     if isinstance(source, Mapping):
@@ -128,18 +137,21 @@ def _parse_json_line(path: Path, number: int, line: str) -> Any:
         return json.loads(line)
     except ValueError as error:
         raise UsageError(f"{path}, line {number}: no JSON ({error})") from None
+    except RecursionError:
+        raise UsageError(f"{path}, line {number}: {_TOO_DEEP}") from None
 
 
 def _table_from_yaml(path: Path) -> JobTable:
     """Load a list of jobs, or a mapping, which is a grid; JSON is a part of YAML."""
     import yaml
 
-    with open(path, encoding="utf-8") as file:
-        try:
-            document = yaml.safe_load(file)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+    text = path.read_text(encoding="utf-8")
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
     if isinstance(document, dict):
+        _json_value(document)  # fails for what holds itself
         return JobTable(grid=document)
     if not isinstance(document, list):
         raise UsageError(

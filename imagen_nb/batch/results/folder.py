@@ -30,6 +30,7 @@ from imagen_nb.system.atomic import (
     remove_stale_files,
     write_atomically,
 )
+from imagen_nb.system.csv_text import frame_as_csv
 from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
@@ -219,8 +220,11 @@ class BatchFolder:
         }
         return pd.DataFrame(columns)
 
-    def write_table(self, frame: pd.DataFrame) -> None:
-        """Write results.parquet and results.csv; lists are JSON in the latter."""
+    def write_table(self, frame: pd.DataFrame, *, raw_csv: bool = False) -> None:
+        """Write results.parquet and results.csv; lists are JSON in the latter.
+
+        `raw_csv`: its cells as they are; else none is a formula in spreadsheets.
+        """
         parquet = io.BytesIO()
         frame.to_parquet(parquet, index=False)
         plain = frame.map(
@@ -228,9 +232,8 @@ class BatchFolder:
         )
         with explain_folder_errors(self.path):
             write_atomically(self.path / "results.parquet", parquet.getvalue())
-            write_atomically(
-                self.path / "results.csv", plain.to_csv(index=False).encode()
-            )
+            text = frame_as_csv(plain, raw=raw_csv)
+            write_atomically(self.path / "results.csv", text.encode())
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Write batch.json, which says what ran, and how."""

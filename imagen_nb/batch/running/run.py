@@ -55,6 +55,7 @@ class BatchOptions:
     config: Path | None = None
     dask: str | Client | None = None
     progress: bool | None = None
+    raw_csv: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("retry", 0)):
@@ -83,6 +84,7 @@ def run_batch(
     dask: str | Client | None = None,
     notebooks: str | None = None,
     progress: bool | None = None,
+    raw_csv: bool = False,
 ) -> pd.DataFrame:
     """Run a notebook once for each job, and return one table of what became of them.
 
@@ -115,6 +117,8 @@ def run_batch(
             `s3://bucket/runs`; in the folder unless given.
         progress: True or False shows or hides the bar; None shows it where somebody
             looks.
+        raw_csv: keep texts that spreadsheets take for formulas as they are in
+            results.csv; else an apostrophe stands before them.
 
     Returns:
         One row a job: its parameters, `status` (done, failed, not run), `error`,
@@ -140,6 +144,7 @@ def run_batch(
         None if config is None else Path(config),
         dask,
         progress,
+        raw_csv,
     )
     folder = BatchFolder(output, notebooks)
     with folder.locked():
@@ -196,7 +201,7 @@ def _run_plan(
             interrupts = _run_jobs(plan.todo, execution, folder, options, outcomes)
     finally:
         facts = _batch_facts(template, options, started_at)
-        _write_results(plan.jobs, outcomes, folder, facts)
+        _write_results(plan.jobs, outcomes, folder, facts, raw_csv=options.raw_csv)
     return outcomes, interrupts > 0
 
 
@@ -284,10 +289,12 @@ def _write_results(
     outcomes: Mapping[str, Outcome],
     folder: BatchFolder,
     facts: Mapping[str, Any],
+    *,
+    raw_csv: bool,
 ) -> None:
     """Write the table, batch.json and the page."""
     table = folder.frame(jobs, outcomes)
-    folder.write_table(table)
+    folder.write_table(table, raw_csv=raw_csv)
     statuses = dict(sorted(Counter(table["status"]).items()))
     folder.write_facts({**facts, "jobs": len(jobs), "statuses": statuses})
     folder.write_page(batch_page(folder, jobs, outcomes, facts["notebook"]))

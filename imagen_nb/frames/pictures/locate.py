@@ -16,8 +16,9 @@ from PIL import Image
 
 from imagen_nb.cloud import picture_cache
 from imagen_nb.cloud.account import NOT_CONFIGURED
-from imagen_nb.cloud.client import Cloud, url_chunks
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import ObjectMissingError
+from imagen_nb.cloud.filters import url_chunks
 from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.pictures.parallel import map_in_threads

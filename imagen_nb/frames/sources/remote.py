@@ -15,10 +15,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from imagen_nb.cloud.client import (
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import decoding
+from imagen_nb.cloud.filters import (
     MAX_VALUES_PER_URL,
-    Cloud,
     array_literal,
     in_filter,
     url_chunks,
@@ -81,16 +83,12 @@ class ApiSource:
         return table.slice(0, query.limit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class _RowKey:
-    """Where in the history a row stands; `created_at` as the server writes it."""
+    """Where in the history a row stands; a newer one is greater."""
 
-    created_at: str
+    moment: datetime  # in UTC
     id: str
-
-    @property
-    def moment(self) -> datetime:
-        return datetime.fromisoformat(self.created_at).astimezone(UTC)
 
     @property
     def filters_below(self) -> list[ApiFilter]:
@@ -187,9 +185,11 @@ class _PageReader:
     def _pages_by_id(self, among: ApiFilter) -> Iterator[pa.Table]:
         below: list[ApiFilter] = []
         order = ("order", "id.desc")
+        last: str | None = None
         while rows := self._request_rows([among, *below, order], _ROWS_PER_PAGE):
             yield _matching_table(rows, self.query)
-            below = [("id", f"lt.{rows[-1]['id']}")]
+            last = _last_id(rows, last)
+            below = [("id", f"lt.{last}")]
 
     def _read_rest(
         self, first: _Page, oldest: datetime, pool: ThreadPoolExecutor
@@ -224,7 +224,7 @@ class _PageReader:
         )
         if not rows:
             return None
-        newest, last = _key_of_row(rows[0]), _key_of_row(rows[-1])
+        newest, last = _first_and_last_key(rows, range.top)
         table = _matching_table(rows, self.query)
         return _Page(range, table, last, newest.moment - last.moment)
 
@@ -238,11 +238,36 @@ class _PageReader:
     def _oldest(self) -> datetime | None:
         order = [_HAS_TIME, ("order", "created_at.asc,id.asc"), ("limit", "1")]
         rows = self.cloud.rows([*self.filters, *order], "id,created_at")
-        return _key_of_row(rows[0]).moment if rows else None
+        return _first_and_last_key(rows, None)[0].moment if rows else None
+
+
+def _first_and_last_key(
+    rows: list[dict[str, Any]], top: _RowKey | None
+) -> tuple[_RowKey, _RowKey]:
+    """Return the keys of a page's first and last row.
+
+    Raise UnreachableError where they are none, or the last one is not below `top`: what
+    answers everything alike would be asked for ever.
+    """
+    with decoding():
+        first, last = _key_of_row(rows[0]), _key_of_row(rows[-1])
+        if top is not None and not last < top:
+            raise ValueError("a page that does not go on")
+        return first, last
+
+
+def _last_id(rows: list[dict[str, Any]], top: str | None) -> str:
+    """Return the id of a page's last row; the same for pages in the order of ids."""
+    with decoding():
+        last = str(UUID(rows[-1]["id"]))
+        if top is not None and not last < top:
+            raise ValueError("a page that does not go on")
+        return last
 
 
 def _key_of_row(row: dict[str, Any]) -> _RowKey:
-    return _RowKey(row["created_at"], row["id"])
+    moment = datetime.fromisoformat(row["created_at"])
+    return _RowKey(moment.astimezone(UTC), str(UUID(row["id"])))
 
 
 def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRange]:
@@ -262,7 +287,7 @@ def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRang
 
 def _key_above(edge: datetime) -> _RowKey:
     """Return the key that all rows before this moment are below, and none at it."""
-    return _RowKey(_moment_in_url(edge), _LOWEST_ID)
+    return _RowKey(edge, _LOWEST_ID)
 
 
 def _api_conditions(query: Query) -> Iterator[ApiFilter]:
@@ -305,11 +330,16 @@ def _moment_in_url(moment: datetime) -> str:
 
 def _matching_table(rows: list[dict[str, Any]], query: Query) -> pa.Table:
     """Return those rows of an answer that the query matches."""
-    if query.words:
-        rows = [row for row in rows if query.words.found_in(row["prompt"])]
-    if _has_many_seeds(query):
-        seeds = set(query.seeds or ())
-        rows = [row for row in rows if row["seed"] in seeds]
+    with decoding():
+        if query.words:
+            rows = [row for row in rows if query.words.found_in(row["prompt"])]
+        if _has_many_seeds(query):
+            seeds = set(query.seeds or ())
+            rows = [row for row in rows if row["seed"] in seeds]
+        return _table_of_answer(rows)
+
+
+def _table_of_answer(rows: list[dict[str, Any]]) -> pa.Table:
     columns = {name: [row.get(name) for row in rows] for name in IMAGES_COLUMNS}
     columns["cost_usd_estimate"] = [
         None if cost is None else float(cost) for cost in columns["cost_usd_estimate"]

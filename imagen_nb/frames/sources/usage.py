@@ -14,13 +14,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
-from imagen_nb.cloud.client import Cloud, in_filter, url_chunks
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.database_url import (
     explain_connection_error,
     first_line,
     parse_database_url,
 )
-from imagen_nb.cloud.errors import RefusedError, UnreachableError
+from imagen_nb.cloud.errors import RefusedError, UnreachableError, decoding
+from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.frames.schema import require_columns, text_or_empty
@@ -187,9 +188,9 @@ def _load_from_api(hashes: Sequence[str], cloud: Cloud) -> tuple[Usage, bool]:
     if not sample:
         print_notice(f"{_QUALIFIED_TABLE} is empty, or has nothing that you may read")
         return {}, False
-    columns = usage_columns_of(
-        {name: _is_numeric(row[name] for row in sample) for name in sample[0]}
-    )
+    with decoding():
+        numeric = {name: _is_numeric(row[name] for row in sample) for name in sample[0]}
+    columns = usage_columns_of(numeric)
     parts_of_usage = map_in_threads(
         url_chunks(hashes, _HASHES_PER_REQUEST),
         lambda chunk: _load_chunk(cloud, columns, chunk),
@@ -241,16 +242,35 @@ def _load_chunk(cloud: Cloud, columns: UsageColumns, hashes: Sequence[str]) -> U
         cloud, [*filters, ("offset", str(start))], ",".join(names)
     ):
         start += len(page)
-        for row in page:
-            hash = row[columns.hash]
+        for hash, cost in _uses_on(page, columns, hashes):
             counts[hash] += 1
-            cost = _number_or_none(row[columns.cost]) if columns.cost else None
             if cost is not None:
                 costs[hash].append(cost)
     return {
         hash: (count, sum(costs[hash]) if hash in costs else None)
         for hash, count in counts.items()
     }
+
+
+def _uses_on(
+    page: list[dict[str, Any]], columns: UsageColumns, hashes: Sequence[str]
+) -> list[tuple[str, float | None]]:
+    """Return the hash and the cost of each row.
+
+    Raise UnreachableError where none is of a prompt that was asked for: what answers
+    everything alike would be asked for ever.
+    """
+    with decoding():
+        uses = [
+            (
+                str(row[columns.hash]),
+                _number_or_none(row[columns.cost]) if columns.cost else None,
+            )
+            for row in page
+        ]
+        if not {hash for hash, _ in uses} & set(hashes):
+            raise ValueError("no row of these prompts")
+        return uses
 
 
 def _load_from_database(hashes: Sequence[str], url: str) -> tuple[Usage, bool]:
@@ -264,7 +284,7 @@ def _load_from_database(hashes: Sequence[str], url: str) -> tuple[Usage, bool]:
     address = parse_database_url(url)
     try:
         with psycopg.connect(
-            url, autocommit=True, prepare_threshold=None, connect_timeout=10
+            url, autocommit=True, prepare_threshold=None, connect_timeout=3
         ) as connection:
             return _select_usage(connection, hashes)
     except psycopg.OperationalError as error:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from imagen_nb.backends.flux.headers import count_numbers
 from imagen_nb.backends.flux.memory.plan import (
     PACKAGES,
     Machine,
@@ -24,7 +23,6 @@ from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expand_user
 
 _GB_PER_GIB = 2**30 / 1e9
-_NOT_A_HEADER = (ValueError, KeyError, TypeError, AttributeError)
 _USABLE_SHARE = 0.98  # of a card's memory: the driver keeps some
 
 
@@ -81,21 +79,15 @@ def weights_gb_in_16_bits(part: Path) -> float:
     safetensors = [file for file in files if file.suffix == ".safetensors"]
     try:
         return sum(map(_count_numbers, safetensors or files)) * 2 / 1e9
-    except (OSError, *_NOT_A_HEADER):  # loading will say what is wrong
+    except (OSError, ValueError):  # loading will say what is wrong
         return sum(file.stat().st_size for file in files) / 1e9
 
 
 def _count_numbers(file: Path) -> int:
-    """Return how many numbers a file has; a safetensors file begins with the shapes."""
-    if file.suffix != ".safetensors":
-        return file.stat().st_size // 2
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if length > file.stat().st_size:
-            raise ValueError("no safetensors file")
-        header = json.loads(opened.read(length))
-    header.pop("__metadata__", None)
-    return sum(math.prod(tensor["shape"]) for tensor in header.values())
+    """Return how many numbers a file has; of other formats, as if they had 16 bits."""
+    if file.suffix == ".safetensors":
+        return count_numbers(file)
+    return file.stat().st_size // 2
 
 
 def plan_for(
