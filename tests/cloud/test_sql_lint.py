@@ -39,6 +39,7 @@ LISTING = f"{SHOWN} CREATE POLICY p ON storage.objects FOR {{}} TO anon USING ({
 FAULTS = [
     ("0001", TWO_KEYS, ""),
     ("0001", f"{TWO_KEYS} CREATE INDEX ON imagen.children (a);", ""),
+    ("0001", f"{TWO_KEYS} CREATE INDEX ON imagen.children (b, a);", ""),
     ("0001", f"{TWO_KEYS} CREATE INDEX ON imagen.children (c, a, b);", ""),
     ("0001", f"{TWO_KEYS} CREATE INDEX ON imagen.children (a, b) WHERE a IS NOT NULL;", ""),
     ("0001", "DROP INDEX imagen.imagen_images_owner_created_idx", ""),
@@ -79,7 +80,7 @@ FAULTS = [
 
 # what looks like a fault and is none
 SOUND = [
-    f"{TWO_KEYS} CREATE INDEX ON imagen.children (b, a)",
+    f"{TWO_KEYS} CREATE INDEX ON imagen.children (a, b, c)",
     f"{OWN} FOR SELECT USING (a = (SELECT auth.uid()))",
     f"{OWN} FOR SELECT USING ((SELECT current_setting('x.y')) = 'z')",
     "CREATE POLICY p ON imagen.images FOR DELETE TO authenticated USING (width > 9)",
