@@ -35,6 +35,7 @@ lint: $(STAMP)
 	.venv/bin/lint-imports
 	.venv/bin/python tools/lint_house.py
 	.venv/bin/python tools/lint_browser_code.py
+	.venv/bin/squawk sql/*.sql
 
 format: $(STAMP)
 	.venv/bin/ruff check --fix .
