@@ -116,6 +116,55 @@ LEAKS = {
         "import sys; old = sys.modules.pop('shlex'); import shlex; shlex.leak = old is not shlex",
         "hasattr(__import__('shlex'), 'leak')",
     ),
+    "a function in a library that it was the first to import": (
+        "import wave; wave.open = lambda *a: None",
+        "__import__('wave').open.__name__",
+    ),
+    "a mock in a library that it was the first to import": (
+        "import wave; from unittest.mock import Mock; wave.open = Mock()",
+        "type(__import__('wave').open)",
+    ),
+    "another library's function in one that it was the first to import": (
+        "import wave, os; wave.open = os.stat",
+        "__import__('wave').open.__name__",
+    ),
+    "a constant": ("import string; string.digits = '01'", "__import__('string').digits"),
+    "a constant of a library that it was the first to import": (
+        "import colorsys; colorsys.ONE_THIRD = 3",
+        "__import__('colorsys').ONE_THIRD",
+    ),
+    "logging's switch for errors": (
+        "import logging; logging.raiseExceptions = False",
+        "__import__('logging').raiseExceptions",
+    ),
+    "how large a picture may be": (
+        "import PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None",
+        "str(__import__('PIL.Image').Image.MAX_IMAGE_PIXELS)",
+    ),
+    "data in a module of Python's": (
+        "import shlex; shlex.answer = 42",
+        "hasattr(__import__('shlex'), 'answer')",
+    ),
+    "data in a class of Python's": (
+        "import shlex; shlex.shlex.answer = 42",
+        "hasattr(__import__('shlex').shlex, 'answer')",
+    ),
+    "tqdm's methods in pandas": (
+        "import pandas, tqdm; tqdm.tqdm.pandas()",
+        "hasattr(__import__('pandas').DataFrame, 'progress_apply')",
+    ),
+    "another library's method in pandas": (
+        "import pandas; pandas.DataFrame._repr_html_ = pandas.isna",
+        "__import__('pandas').DataFrame._repr_html_.__name__",
+    ),
+    "how addresses are opened": (
+        "import urllib.request as r; r.install_opener(r.build_opener())",
+        "__import__('urllib.request').request._opener is None",
+    ),
+    "how processes are started": (
+        "import multiprocessing; lock = multiprocessing.Lock()",
+        "str(__import__('multiprocessing').get_start_method(allow_none=True))",
+    ),
     "a mock": (
         "from unittest import mock; mock.patch('shlex.quote').start()",
         "type(__import__('shlex').quote)",
@@ -128,6 +177,10 @@ LEAKS = {
     "an extension": (
         "%load_ext autoreload",
         "'autoreload' in str(get_ipython().extension_manager.loaded)",
+    ),
+    "what an extension has IPython call": (
+        "%load_ext autoreload",
+        "{name: len(one) for name, one in get_ipython().events.callbacks.items()}",
     ),
     "a magic": (
         "from IPython.core.magic import register_line_magic\n"
@@ -229,6 +282,10 @@ TORCH = {
         "mode = torch.inference_mode(); mode.__enter__()",
         "torch.is_inference_mode_enabled()",
     ),
+    "torch's search for fast algorithms": (
+        "torch.backends.cudnn.benchmark = True",
+        "torch.backends.cudnn.benchmark",
+    ),
     "torch's printing": ("torch.set_printoptions(precision=2)", "torch.tensor(0.12345)"),
 }
 
@@ -320,13 +377,8 @@ def test_each_notebook_imports_the_module_beside_it(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_stays_imported() -> None:
-    marked = (
-        "import numpy, shlex, imagen_nb\n{}\n"
-        "[hasattr(m, 'mark') for m in (numpy, shlex, imagen_nb)]"
-    )
-    assert value(marked.format("numpy.mark = shlex.mark = imagen_nb.mark = 1")) == str([True] * 3)
-    assert value(marked.format("")) == str([True] * 3)
-    run("import numpy, shlex, imagen_nb\ndel numpy.mark, shlex.mark, imagen_nb.mark")
+    look = "import numpy, shlex, imagen_nb\n[id(one) for one in (numpy, shlex, imagen_nb)]"
+    assert value(look) == value(look)
 
 
 def test_figures_are_shown_in_every_notebook() -> None:

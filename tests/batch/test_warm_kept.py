@@ -58,20 +58,18 @@ def test_models_are_given_up_before_the_kernel_is(tmp_path: Path) -> None:
 
 NOT_ISOLATED = {
     "files": ("open('left.txt', 'w').close()", "__import__('os').path.exists('left.txt')"),
-    "data in a library": ("import shlex; shlex.leak = 1", "hasattr(__import__('shlex'), 'leak')"),
-    "data in a library's class": (
-        "import shlex; shlex.shlex.leak = 1",
-        "hasattr(__import__('shlex').shlex, 'leak')",
+    "data that it adds to a library": (
+        "import numpy; numpy.leak = 1",
+        "hasattr(__import__('numpy'), 'leak')",
     ),
-    "a library's function in the place of another, in a library that it was the first to import": (
-        "import wave, os; wave.open = os.stat",
-        "str(getattr(__import__('sys').modules.get('wave'), 'open', None))",
+    "data in a library's class": (
+        "import pydantic; pydantic.BaseModel.leak = 1",
+        "hasattr(__import__('pydantic').BaseModel, 'leak')",
     ),
     "a daemon thread of a library": (
         "import logging.handlers, queue\nlogging.handlers.QueueListener(queue.Queue()).start()",
         "sum('_monitor' in t.name for t in __import__('threading').enumerate())",
     ),
-    "how nice it is": ("import os; os.nice(1)", "__import__('os').nice(0)"),
 }
 
 

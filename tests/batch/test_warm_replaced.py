@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_event_loop
 
 from imagen_nb.batch.warm import kernels
-from tests.fixtures.warm_notebooks import notebook, process, run, value
+from tests.fixtures.warm_notebooks import PID, notebook, process, run, value
 
 LEFT = {
     "a thread of its own code": (
@@ -37,14 +37,6 @@ LEFT = {
         "import pathlib; pathlib.Path.leak = lambda self: 1",
         "something keeps <lambda>",
     ),
-    "a function in a library that it was the first to import": (
-        "import wave; wave.open = lambda *a: None",
-        "wave.open is the notebook's own",
-    ),
-    "a mock in a library that it was the first to import": (
-        "import wave; from unittest.mock import Mock; wave.open = Mock()",
-        "wave.open is the notebook's own",
-    ),
     "an object of its own class": (
         "import shlex\nclass Mine: pass\nshlex.shlex.mine = Mine()",
         "something keeps Mine",
@@ -54,6 +46,50 @@ LEFT = {
         "        try: await asyncio.sleep(9)\n        except asyncio.CancelledError: pass\n"
         "task = asyncio.create_task(stay(), name='stubborn')",
         "stubborn",
+    ),
+    "the number of torch's operations at the same time": (
+        "import torch; torch.set_num_interop_threads(torch.get_num_interop_threads())",
+        "set_num_interop_threads can be called once in a process",
+    ),
+    "how processes are started": (
+        "import multiprocessing; multiprocessing.set_start_method('spawn')",
+        "set_start_method can be called once in a process",
+    ),
+    "a standard stream that was moved": (
+        "import os; copy = os.dup(1); os.dup2(2, 1)",
+        "file descriptor 1 was",
+    ),
+    "a standard stream that was closed": ("import os; os.close(2)", "file descriptor 2 was"),
+    "an open file": ("import os; os.open('/', os.O_RDONLY)", "is /"),
+    "an open port": (
+        "import socket; one = socket.socket(); one.bind(('127.0.0.1', 0)); one.detach()",
+        "is socket:",
+    ),
+    "fewer processors": (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
+        "Cpus_allowed",
+    ),
+    "a lower limit": (
+        "import resource as r\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (512, r.getrlimit(r.RLIMIT_NOFILE)[1]))",
+        "RLIMIT_NOFILE was",
+    ),
+    "a lower priority": ("import os; os.nice(1)", "priority was 0, and is 1"),
+    "a blocked signal": (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})",
+        "SigBlk was",
+    ),
+    "names of levels": (
+        "import logging; logging.addLevelName(5, 'FINE')",
+        "logging._levelToName is not what it was",
+    ),
+    "an attribute of an object of Python's": (
+        "import logging; logging.root.leak = 1",
+        "logging.root is not what it was",
+    ),
+    "a kind of archives": (
+        "import shutil; shutil.register_archive_format('leak', print, [])",
+        "shutil._ARCHIVE_FORMATS is not what it was",
     ),
     "a shell that does not answer": ("get_ipython().user_expressions = lambda *a: {}", "no answer"),
 }
@@ -74,6 +110,18 @@ def test_a_kernel_is_replaced_that_keeps(what: str, caplog: pytest.LogCaptureFix
     (line,) = [one.message for one in caplog.records if "a new kernel" in one.message]
     assert why in line
     assert len(line) < 500
+
+
+@pytest.mark.parametrize("start", ["", "setsid "])
+def test_what_an_orphan_prints_is_in_no_other_notebook(
+    start: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it, kernels do not show what processes print
+    kernels.close_kernel()
+    run(f"import subprocess; subprocess.run(['sh', '-c', '({start}sleep 20; echo late) &'])")
+    before = process()
+    assert "(sleep) still runs" in caplog.text
+    assert process() == before
 
 
 def test_a_process_that_a_notebook_left_is_ended(caplog: pytest.LogCaptureFixture) -> None:
@@ -119,18 +167,47 @@ def test_a_notebook_that_takes_too_long_is_stopped(
     assert_kept(tmp_path / "failed.ipynb", limit)
 
 
+def test_other_limits_of_nbclient_keep_their_words(tmp_path: Path) -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match="Timeout waiting for IOPub"):
+        run("print('x' * 10**7)", iopub_timeout=0, execution_timeout=60)
+    with pytest.raises(papermill.PapermillExecutionError, match="after 1 seconds"):
+        run("import time; time.sleep(60)", timeout_func=lambda cell: 1)
+
+
+@pytest.mark.parametrize("cell", ["exit()", "quit", "get_ipython().ask_exit()"])
+def test_exit_ends_the_notebook(cell: str, tmp_path: Path) -> None:
+    before = process()
+    with pytest.raises(papermill.PapermillExecutionError, match="exit\\(\\) in an earlier cell"):
+        run("'kept'", cell, "'never'", path=tmp_path / "failed.ipynb")
+    assert_kept(tmp_path / "failed.ipynb", "DeadKernelError")
+    assert process() != before
+
+
+def test_a_notebook_whose_last_cell_is_exit_has_passed() -> None:
+    before = process()
+    assert run("'kept'", "exit()") == ["'kept'"]
+    assert process() != before
+    assert run("exit(keep_kernel=True)", PID) == [str(process())]
+
+
+def test_papermills_log_names_the_kernel(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        run("pass")
+    assert "Executing notebook with kernel: python3" in caplog.messages
+
+
 def test_the_time_of_a_notebook_is_that_of_all_its_cells() -> None:
     with pytest.raises(papermill.PapermillExecutionError, match="job_timeout"):
         run(*["import time; time.sleep(0.3)"] * 9, job_timeout=1)
 
 
 def test_a_kernel_above_its_bound_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    weight = int(value("import psutil; psutil.Process().memory_info().rss"))
+    weight = int(value("import numpy, psutil; psutil.Process().memory_info().rss"))
     bound = weight + 200 * 2**20
     before = process(memory=bound)
     run("big = bytearray(300 * 2**20)", memory=bound)  # gone with the namespace
     assert process(memory=bound) == before
-    run("import shlex; shlex.big = bytearray(300 * 2**20)", memory=bound)
+    run("import numpy; numpy.big = bytearray(300 * 2**20)", memory=bound)
     assert process(memory=bound) != before
     assert "is the bound" in caplog.text
 

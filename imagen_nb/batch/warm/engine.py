@@ -17,6 +17,8 @@ from imagen_nb.batch.warm import kernels
 from imagen_nb.batch.warm.kernels import Kernel
 
 _MIN_TIMEOUT_S = 0.001  # to nbclient, 0 means no limit at all
+# In nbclient's error when a cell takes too long; it has other limits, too.
+_CELL_TIMED_OUT = "The message was: Cell execution timed out."
 
 
 class WarmEngine(Engine):  # type: ignore[misc]  # papermill has no types
@@ -83,16 +85,19 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
         job_s: float | None,
         **options: Any,
     ) -> None:
+        self._limit_of_cell = options.pop("timeout_func", None)
         super().__init__(
             nb_man, km=kernel.manager, timeout_func=self._seconds_left, **options
         )
         self.kc, self._kernel = kernel.client, kernel
+        self._has_exited = False
         self._cell_s, self._job_s = cell_s, job_s
         self._until = time.monotonic() + job_s if job_s else None
 
     def _seconds_left(self, cell: NotebookNode) -> float | None:
         """Return the seconds that this cell may take; None for no limit."""
-        limits = [self._cell_s] if self._cell_s and self._cell_s > 0 else []
+        limit = self._limit_of_cell(cell) if self._limit_of_cell else self._cell_s
+        limits = [limit] if limit and limit > 0 else []
         if self._until is not None:
             limits.append(max(self._until - time.monotonic(), _MIN_TIMEOUT_S))
         return min(limits, default=None)
@@ -100,6 +105,7 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
     def execute(self, **kwargs: Any) -> NotebookNode:
         """Execute every cell; unlike nbclient's, it starts and ends no kernel."""
         self.reset_execution_trackers()
+        self.log.info(f"Executing notebook with kernel: {self.kernel_name}")
         self.papermill_execute_cells()
         self.nb.metadata["language_info"] = dict(self._kernel.language_info)
         self.set_widgets_metadata()
@@ -110,6 +116,8 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
     ) -> NotebookNode:
         """Execute a cell; a kernel that is lost makes it fail as if it had raised."""
         try:
+            if self._has_exited and self._is_executed(cell):
+                raise DeadKernelError("exit() in an earlier cell has ended the kernel")
             return super().execute_cell(cell, cell_index, **kwargs)
         except CellExecutionError as error:
             if error.ename == "KeyboardInterrupt":
@@ -124,14 +132,34 @@ class _WarmClient(PapermillNotebookClient):  # type: ignore[misc]
             )
             raise CellExecutionError(line, name, reason) from error
 
+    def _is_executed(self, cell: NotebookNode) -> bool:
+        is_skipped = self.skip_cells_with_tag in cell.metadata.get("tags", [])
+        return cell.cell_type == "code" and bool(cell.source.strip()) and not is_skipped
+
+    async def _check_raise_for_error(
+        self, cell: NotebookNode, cell_index: int, exec_reply: dict[str, Any] | None
+    ) -> None:
+        """See in the reply to a cell whether it called exit(); nbclient calls this."""
+        content = exec_reply["content"] if exec_reply else {}
+        for payload in content.get("payload", []):
+            if payload.get("source") == "ask_exit" and not payload.get("keepkernel"):
+                self._has_exited = True
+                self._kernel.lost = "a cell called exit()"
+                await self._kernel.wait_for_end()
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+
     def _explain(self, error: Exception) -> str:
+        if self._has_exited:
+            return str(error)
         if isinstance(error, DeadKernelError):
             return "the kernel died in this cell (out of memory? os._exit? killed?)"
+        if _CELL_TIMED_OUT not in str(error):
+            return str(error)  # another limit of nbclient's, as iopub_timeout
         if self._until is not None and time.monotonic() >= self._until:
             return (
                 "the notebook was stopped in this cell "
                 f"after {self._job_s:g} s (job_timeout)"
             )
-        if self._cell_s:
+        if self._cell_s and not self._limit_of_cell:
             return f"this cell was stopped after {self._cell_s:g} s (execution_timeout)"
         return str(error)

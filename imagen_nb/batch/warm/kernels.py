@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import atexit
 import json
 import logging
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -24,16 +24,17 @@ from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import DeadKernelError
 
 from imagen_nb._version import __version__
+from imagen_nb.batch.warm.sockets import socket_folder, supports_ipc
 
 # papermill is not imported: it would import the engine, and the engine this module.
 _papermill_logger = logging.getLogger("papermill")
 # An expression that a kernel evaluates, so the module is named in a string.
 _CLEAN_MODULE = "__import__('imagen_nb.batch.warm.clean', fromlist=['forget'])"
-_MAX_SOCKET_PATH_BYTES = 100  # Unix allows some 104, and a number follows
 _KERNEL_END_S = 4.0  # how long a kernel may take to end when it is asked to
 _CLEAN_TIMEOUT_S = 60.0  # after which a kernel that is cleaned counts as stuck
 _MAX_REASONS_SHOWN = 3  # of those why a kernel is replaced
 _KERNEL_POLL_S = 0.5  # between two looks at whether the kernel lives
+_END_POLL_S = 0.02  # the same, of one that ends just now
 
 
 class UncleanError(Exception):
@@ -69,13 +70,13 @@ class Kernel:
         """
         self.name, self.environment = name, dict(os.environ)
         self.lost: str | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=_socket_folder()))
+        self._folder = Path(tempfile.mkdtemp(prefix="imagen-", dir=socket_folder()))
         self.manager = AsyncKernelManager(
             kernel_name=name, connection_file=str(self._folder / "kernel.json")
         )
         try:
             self.speaks_python = self._spec().language == "python"
-            if self.speaks_python and _supports_ipc(self._folder):
+            if self.speaks_python and supports_ipc(self._folder):
                 self.manager.transport = "ipc"
             self._start(start_timeout)
         except BaseException:
@@ -194,25 +195,33 @@ class Kernel:
                     return message
         raise TimeoutError(f"nothing in {timeout:.0f} s")
 
+    async def wait_for_end(self) -> None:
+        """Let it end by itself, as a notebook told it to; that takes 0.1 s and more."""
+        until = time.monotonic() + _KERNEL_END_S
+        while time.monotonic() < until and await self.manager._async_is_alive():
+            await asyncio.sleep(_END_POLL_S)
+
     def end(self, *, now: bool) -> None:
         """End the process, `now` or by asking it first, and all that it started."""
-        client = getattr(self, "client", None)
+        client, group = getattr(self, "client", None), self._process_group()
         if client:
             client.stop_channels()
         if self.manager.has_kernel:
-            group = getattr(self.manager.provisioner, "pgid", None)
             self.manager.shutdown_wait_time = _KERNEL_END_S
             run_sync(self.manager._async_shutdown_kernel)(now=now)
-            if group:
-                with suppress(OSError):  # no process is left in the group
-                    os.killpg(group, signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._kill(group)
 
     def kill(self) -> None:
         """Kill the process and all that it started, even if this thread is using it."""
-        group = getattr(self.manager.provisioner, "pgid", None)
+        self._kill(self._process_group())
+
+    def _process_group(self) -> int | None:
+        group: int | None = getattr(self.manager.provisioner, "pgid", None)
+        return group
+
+    def _kill(self, group: int | None) -> None:
         if group:
-            with suppress(OSError):
+            with suppress(OSError):  # no process is left in the group
                 os.killpg(group, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -229,21 +238,9 @@ def _join_reasons(reasons: list[str]) -> str:
     return "; ".join(reasons[:_MAX_REASONS_SHOWN]) + more
 
 
-def _socket_folder() -> str | None:
-    """Return a folder whose path is short enough for sockets; None: the usual one."""
-    usual = tempfile.gettempdir()
-    too_long = len(os.fsencode(usual)) > _MAX_SOCKET_PATH_BYTES - 40
-    return "/tmp" if too_long and os.path.isdir("/tmp") else None
-
-
-def _supports_ipc(folder: Path) -> bool:
-    longest = _MAX_SOCKET_PATH_BYTES - 20
-    return sys.platform != "win32" and len(os.fsencode(folder)) <= longest
-
-
 _kernel_lock = threading.Lock()  # held by the thread that uses the kernel
 _current_kernel: Kernel | None = None
-_warned_lines: set[str] = set()
+_warned_lines: set[str] = set()  # each is told once
 
 
 @contextmanager

@@ -17,8 +17,11 @@ from typing import Any
 
 from imagen_nb._version import __version__
 from imagen_nb.batch.warm.clean import libraries, process, remains, shell
+from imagen_nb.batch.warm.clean.code import make_own_check
+from imagen_nb.batch.warm.clean.imports import ImportWatch
 from imagen_nb.batch.warm.clean.memory import MemoryWatch
-from imagen_nb.batch.warm.clean.modules import ImportedModules, make_own_check
+from imagen_nb.batch.warm.clean.modules import ImportedModules
+from imagen_nb.batch.warm.clean.os_state import OsState
 from imagen_nb.batch.warm.clean.process import ExitCallbacks
 from imagen_nb.batch.warm.clean.rows import NotedSettings
 
@@ -37,8 +40,11 @@ class FreshKernel:
             )
         )
         self._hooks, self._modules = shell.ShellHooks(), ImportedModules()
-        self._memory = MemoryWatch()
-        self._threads = set(threading.enumerate())
+        self._system, self._memory = OsState(), MemoryWatch()
+        self._own_threads = self._threads = frozenset(threading.enumerate())
+        self._imports = ImportWatch(
+            self._modules.is_installed, (self._hooks, self._system, self._modules)
+        )
         gc.collect()
         gc.freeze()
 
@@ -52,19 +58,22 @@ class FreshKernel:
         self._set_environment(order["environment"])
         self._memory.keep_models()
         _end_session()
-        self._hooks.restore(is_own)
+        self._hooks.restore()
         left = self._settings.restore()
         left += self._modules.restore(forgotten, is_own)
         left += [
             f"the task {task.get_name()} cannot be cancelled"
             for task in remains.notebook_tasks()
         ]
+        left += remains.describe_threads_ended(self._own_threads)
         left += remains.describe_threads_left(self._threads, code)
         left += remains.describe_processes_left()
         left += remains.describe_code_left(is_own)
+        left += self._system.describe_changes()
         left += self._memory.left(order["memory"])
-        self._threads.update(threading.enumerate())
+        self._threads = frozenset(threading.enumerate())
         self._modules.note_new()
+        self._imports.stay()
         return left
 
     def _set_environment(self, changed: Mapping[str, str | None]) -> None:

@@ -5,7 +5,10 @@ Each is noted when its library has just been imported, in whatever notebook that
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import operator
 import sys
 import warnings
 from typing import Any
@@ -14,6 +17,15 @@ from IPython.core.getipython import get_ipython
 
 from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
+_TORCH_SETTERS = {
+    "set_default_dtype": "get_default_dtype",
+    "set_num_threads": "get_num_threads",
+    "set_grad_enabled": "is_grad_enabled",
+    # Before the flags of the core that stand for the same, or they cannot be read.
+    "set_float32_matmul_precision": "get_float32_matmul_precision",
+    "set_deterministic_debug_mode": "get_deterministic_debug_mode",
+    "set_anomaly_enabled": "is_anomaly_enabled",
+}
 _INLINE_SETTINGS = ("figure_formats", "print_figure_kwargs", "close_figures")
 
 
@@ -89,24 +101,37 @@ def _restore_inline(noted: dict[str, Any]) -> None:
     )
 
 
-def _torch_settings() -> dict[str, Any]:
-    """Return the present values by the names of the functions that set them."""
+def _torch_settings() -> dict[tuple[str, str], Any]:
+    """Return the present values by the functions that set and get them."""
     torch = _imported_library("torch")
+    settings = {}
+    for setter, getter in {**_TORCH_SETTERS, **_torch_flags(torch._C)}.items():
+        with contextlib.suppress(Exception):  # it wants an argument, or a GPU
+            settings[setter, getter] = _call(torch, getter)
+    return settings
+
+
+def _torch_flags(core: Any) -> dict[str, str]:
+    """Return setters and getters of what torch's core keeps, as `cudnn_benchmark`."""
+    names = [
+        name.removeprefix("_get_") for name in dir(core) if name.startswith("_get_")
+    ]
     return {
-        "set_default_dtype": torch.get_default_dtype(),
-        "set_num_threads": torch.get_num_threads(),
-        "set_grad_enabled": torch.is_grad_enabled(),
-        "set_float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "set_deterministic_debug_mode": torch.get_deterministic_debug_mode(),
-        "set_anomaly_enabled": torch.is_anomaly_enabled(),
+        f"_C._set_{name}": f"_C._get_{name}"
+        for name in names
+        if hasattr(core, f"_set_{name}")
     }
 
 
-def _restore_torch(noted: dict[str, Any]) -> None:
+def _call(module: Any, function: str, *arguments: Any) -> Any:
+    return operator.attrgetter(function)(module)(*arguments)
+
+
+def _restore_torch(noted: dict[tuple[str, str], Any]) -> None:
     torch = _imported_library("torch")
-    for setter, value in noted.items():
-        if value != _torch_settings()[setter]:
-            getattr(torch, setter)(value)
+    for (setter, getter), value in noted.items():
+        if _call(torch, getter) != value:
+            _call(torch, setter, value)
     torch.set_printoptions(profile="default")
     if torch.get_default_device().type != "cpu":
         torch.set_default_device(None)
@@ -115,6 +140,43 @@ def _restore_torch(noted: dict[str, Any]) -> None:
     torch.seed()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _record_interop_calls() -> list[str]:
+    """Record from now on that it is set how many operations run at the same time.
+
+    That can be done once in a process, and torch does not tell whether it was.
+    """
+    torch, calls = _imported_library("torch"), []
+    real = torch.set_num_interop_threads
+
+    @functools.wraps(real)
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        calls.append(real.__name__)
+        return real(*args, **kwargs)
+
+    torch.set_num_interop_threads = recorded
+    return calls
+
+
+def _require_no_calls(calls: list[str]) -> None:
+    if calls:
+        raise RuntimeError(f"{calls[0]} can be called once in a process")
+
+
+def _start_method() -> str | None:
+    method: str | None = _imported_library("multiprocessing").get_start_method(
+        allow_none=True
+    )
+    return method
+
+
+def _restore_start_method(noted: str | None) -> None:
+    """Let it be chosen again, if it was only used; the default is the first one."""
+    multiprocessing = _imported_library("multiprocessing")
+    if _start_method() not in (noted, multiprocessing.get_all_start_methods()[0]):
+        raise RuntimeError("set_start_method can be called once in a process")
+    multiprocessing.set_start_method(noted, force=True)
 
 
 def _close_widgets(_: None) -> None:
@@ -147,6 +209,10 @@ LIBRARY_SETTINGS = (
         "matplotlib_inline.backend_inline",
     ),
     Setting("torch's settings", _torch_settings, _restore_torch, "torch"),
+    Setting(
+        "torch's interop threads", _record_interop_calls, _require_no_calls, "torch"
+    ),
+    Setting("multiprocessing", _start_method, _restore_start_method, "multiprocessing"),
     Setting("widgets", note_nothing, _close_widgets, "ipywidgets"),
     Setting("comms", note_nothing, _close_comms, "comm"),
     Setting("mocks", note_nothing, _stop_mocks, "unittest.mock"),

@@ -34,6 +34,14 @@ _SYS_HOOKS = (
     "breakpointhook",
     "dont_write_bytecode",
 )
+# Each has a function of sys that gets it and one that sets it.
+_SYS_LIMITS = (
+    "recursionlimit",
+    "switchinterval",
+    "_int_max_str_digits",
+    "_coroutine_origin_tracking_depth",
+    *(("dlopenflags",) if hasattr(sys, "setdlopenflags") else ()),
+)
 _LAST_ERROR_NAMES = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
@@ -48,18 +56,13 @@ def _restore_sys_hooks(hooks: dict[str, Any]) -> None:
         sys.__dict__.pop(name, None)
 
 
-def _sys_limits() -> tuple[int, float, int]:
-    return (
-        sys.getrecursionlimit(),
-        sys.getswitchinterval(),
-        sys.get_int_max_str_digits(),
-    )
+def _sys_limits() -> dict[str, Any]:
+    return {name: getattr(sys, f"get{name}")() for name in _SYS_LIMITS}
 
 
-def _restore_sys_limits(limits: tuple[int, float, int]) -> None:
-    sys.setrecursionlimit(limits[0])
-    sys.setswitchinterval(limits[1])
-    sys.set_int_max_str_digits(limits[2])
+def _restore_sys_limits(limits: dict[str, Any]) -> None:
+    for name, value in limits.items():
+        getattr(sys, f"set{name}")(value)
 
 
 def _stop_tracing(_: None) -> None:
@@ -85,9 +88,9 @@ def _restore_collector(state: tuple[bool, tuple[int, int, int], int]) -> None:
     gc.set_debug(debug)
 
 
-def _restore_warning_filters(filters: list[Any]) -> None:
-    warnings.resetwarnings()  # also forgets what was shown once
-    warnings.filters[:] = filters  # type: ignore[index]
+def _forget_warnings(_: None) -> None:
+    """Forget which were shown once; the filters are given back with what modules hold."""
+    warnings.resetwarnings()
 
 
 def _current_umask() -> int:
@@ -201,12 +204,13 @@ PROCESS_SETTINGS = (
     Setting("streams and hooks of sys", _sys_hooks, _restore_sys_hooks),
     Setting("the hook of threads", lambda: threading.excepthook, _restore_thread_hook),
     Setting("limits of sys", _sys_limits, _restore_sys_limits),
+    Setting("the stack of threads", threading.stack_size, threading.stack_size),
     Setting("tracing", note_nothing, _stop_tracing),
     Setting(
         "the garbage collector's settings", _collector_settings, _restore_collector
     ),
     Setting("random numbers", note_nothing, lambda _: random.seed()),
-    Setting("warnings filters", lambda: [*warnings.filters], _restore_warning_filters),
+    Setting("warnings", note_nothing, _forget_warnings),
     Setting("logging", _logger_settings, _restore_loggers),
     Setting("the locale", _current_locale, _restore_locale),
     Setting("the umask", _current_umask, os.umask),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import stat
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterator
 from types import FrameType, FunctionType
 from typing import Any
 
-from imagen_nb.batch.warm.clean.modules import OwnCheck, is_mock
+from imagen_nb.batch.warm.clean.code import OwnCheck, is_mock
 
 _THREAD_END_S = 0.5  # how long threads may take to end after their notebook
 _THREAD_POLL_S = 0.01
@@ -96,21 +97,69 @@ def _is_kernel_task(task: asyncio.Task[Any]) -> bool:
     return module.partition(".")[0] in _KERNEL_PACKAGES
 
 
+def describe_threads_ended(own: Collection[threading.Thread]) -> list[str]:
+    """Describe threads of the kernel itself that a notebook made end."""
+    ended = [thread.name for thread in own if not thread.is_alive()]
+    return [f"the kernel's thread {name} has ended" for name in ended]
+
+
 def describe_processes_left() -> list[str]:
-    """Describe child processes that have not ended; Python's own helpers may stay."""
-    if not _has_children():
-        return []
+    """Describe processes that the notebook started and that have not ended.
+
+    Children, their children, and orphans of these that are in the kernel's session, or
+    may write into the outputs of its cells. Python's own helpers may stay.
+    """
     import psutil
 
     left = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            command = " ".join(child.cmdline())
-            if child.status() == psutil.STATUS_ZOMBIE:
+    for number in sorted({*_descendants(), *_orphans()}):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            process = psutil.Process(number)
+            command = " ".join(process.cmdline())
+            if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if "multiprocessing.resource_tracker" not in command:
-                left.append(f"the process {child.pid} ({child.name()}) still runs")
+                left.append(f"the process {number} ({process.name()}) still runs")
     return left
+
+
+def _descendants() -> list[int]:
+    import psutil
+
+    if not _has_children():
+        return []
+    return [child.pid for child in psutil.Process().children(recursive=True)]
+
+
+def _orphans() -> Iterator[int]:
+    """Yield processes that only the kernel can have made, whoever is their parent now.
+
+    They are in its session, or their outputs are those of its cells. Only Linux tells.
+    """
+    if sys.platform != "linux":
+        return
+    own = os.getpid()
+    leads_session = os.getsid(0) == own
+    outputs = _output_pipes(own) - _output_pipes(os.getppid())
+    for name in os.listdir("/proc"):
+        number = int(name) if name.isdecimal() else own
+        if number == own:
+            continue
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            in_session = leads_session and os.getsid(number) == own
+            if in_session or outputs & _output_pipes(number):
+                yield number
+
+
+def _output_pipes(process: int) -> set[int]:
+    """Return the inodes of the pipes that a process writes to; none if it is another's."""
+    pipes = set()
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            status = os.stat(f"/proc/{process}/fd/{descriptor}")
+            if stat.S_ISFIFO(status.st_mode):
+                pipes.add(status.st_ino)
+    return pipes
 
 
 def _has_children() -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from imagen_nb.batch.warm.clean.modules import OwnCheck
+from imagen_nb.batch.warm.clean.noted import NotedMappings
 from imagen_nb.batch.warm.clean.rows import Setting, note_nothing
 
 
@@ -42,15 +43,14 @@ def _forget_last_error(_: None) -> None:
             setattr(formatter, name, None)
 
 
-def _user_magics() -> dict[str, Any]:
-    """Return where IPython keeps functions as magics, besides `ShellHooks`."""
-    kept: dict[str, Any] = vars(_ipython().magics_manager.user_magics)
-    return kept
+def _loaded_magics() -> set[str]:
+    """Return which magics were loaded when first used; IPython loads each once."""
+    loaded: set[str] = getattr(_ipython().magics_manager, "_loaded_lazy", set())
+    return loaded
 
 
-def _remove_user_magics(fresh: frozenset[str]) -> None:
-    for name in _user_magics().keys() - fresh:
-        del _user_magics()[name]
+def _forget_loaded_magics(fresh: frozenset[str]) -> None:
+    _loaded_magics().intersection_update(fresh)
 
 
 def _configurables() -> list[Any]:
@@ -85,21 +85,6 @@ def _unload_extensions(fresh: frozenset[str]) -> None:
         manager.loaded.discard(name)  # or it could not be loaded again
 
 
-def _transformer_lists() -> list[list[Any]]:
-    manager = _ipython().input_transformer_manager
-    return [
-        manager.cleanup_transforms,
-        manager.line_transforms,
-        manager.token_transformers,
-        _ipython().ast_transformers,
-    ]
-
-
-def _restore_transformers(fresh: list[list[Any]]) -> None:
-    for now, noted in zip(_transformer_lists(), fresh, strict=True):
-        now[:] = noted
-
-
 SHELL_SETTINGS = (
     Setting(
         "IPython's kind of traceback",
@@ -108,47 +93,63 @@ SHELL_SETTINGS = (
     ),
     Setting("IPython's last error", note_nothing, _forget_last_error),
     Setting("IPython's extensions", _loaded_extensions, _unload_extensions),
-    Setting("IPython's magics", lambda: frozenset(_user_magics()), _remove_user_magics),
-    Setting("IPython's settings", _shell_settings, _restore_shell_settings),
     Setting(
-        "IPython's transformers",
-        lambda: [[*one] for one in _transformer_lists()],
-        _restore_transformers,
+        "IPython's magics",
+        lambda: frozenset(_loaded_magics()),
+        _forget_loaded_magics,
     ),
+    Setting("IPython's settings", _shell_settings, _restore_shell_settings),
     Setting("IPython's namespace", lambda: dict(user_namespace()), _restore_namespace),
 )
 
 
 class ShellHooks:
-    """Functions that IPython calls, as they are when this is made.
+    """Functions that IPython calls: magics, callbacks at events, formatters of types.
 
-    Those are magics, callbacks at events, and formatters of types. Libraries set theirs
-    when they are imported, once; a notebook's own are removed.
+    Libraries set theirs when they are imported, once; all others are the notebook's.
     """
 
     def __init__(self) -> None:
-        self._lists = [[*one] for one in _callback_lists()]
-        self._tables = [dict(one) for one in _hook_tables()]
+        self._noted = NotedMappings()
+        for number, callbacks in enumerate(_callback_lists()):
+            self._noted.add(
+                f"list {number}", functools.partial(dict.fromkeys, callbacks)
+            )
+        for number, table in enumerate(_hook_tables()):
+            self._noted.add(f"table {number}", functools.partial(dict, table))
 
-    def restore(self, is_own: OwnCheck) -> None:
+    def before_import(self) -> None:
+        """Take note of the notebook's own."""
+        self._noted.before_import()
+
+    def after_import(self) -> None:
+        """Keep what was added since `before_import`."""
+        self._noted.after_import()
+
+    def restore(self) -> None:
         """Remove the notebook's, and put back what it removed or replaced."""
-        for now, noted in zip(_callback_lists(), self._lists, strict=True):
-            others = [one for one in now if one not in noted and not is_own(one)]
-            now[:] = [*noted, *others]
-        for table, known in zip(_hook_tables(), self._tables, strict=True):
-            own = [key for key, hook in table.items() if is_own(hook) or is_own(key)]
-            for key in own:
-                del table[key]
-            for key, hook in known.items():
-                table.setdefault(key, hook)
+        for number, callbacks in enumerate(_callback_lists()):
+            callbacks[:] = self._noted.noted(f"list {number}")
+        for number, table in enumerate(_hook_tables()):
+            table.clear()
+            table.update(self._noted.noted(f"table {number}"))
 
 
 def _callback_lists() -> list[list[Any]]:
-    return [*_ipython().events.callbacks.values()]
+    manager = _ipython().input_transformer_manager
+    return [
+        *_ipython().events.callbacks.values(),
+        manager.cleanup_transforms,
+        manager.line_transforms,
+        manager.token_transformers,
+        _ipython().ast_transformers,
+    ]
 
 
 def _hook_tables() -> list[dict[Any, Any]]:
-    tables = [*_ipython().magics_manager.magics.values()]
+    magics = _ipython().magics_manager
+    tables = [*magics.magics.values(), magics.registry, vars(magics.user_magics)]
+    tables.append(magics.lazy_magics)
     for one in _ipython().display_formatter.formatters.values():
         tables += [one.singleton_printers, one.type_printers, one.deferred_printers]
     return tables
