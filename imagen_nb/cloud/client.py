@@ -297,8 +297,11 @@ def _rows_of(answer: Any) -> list[Any]:
 
 
 def _with_columns(rows: list[Any], columns: str) -> list[Any]:
-    """Return the rows. Raise UnreachableError if one lacks a column that was asked for."""
-    names = set(columns.split(",")) - {"*"}
+    """Return the rows. Raise UnreachableError if one lacks a column that was asked for.
+
+    `columns`: as PostgREST takes them; `name:expression` comes back under the name.
+    """
+    names = {column.partition(":")[0] for column in columns.split(",")} - {"*"}
     with decoding():
         if not all(names <= row.keys() for row in rows):
             raise KeyError("a column")

@@ -21,8 +21,6 @@ _FILES_OF_SQLITE = 3  # that it opens for one database: itself, its journal, its
 _BYTES_OF_A_PAGE = 4096
 _REMEDY_OF_SQLITE = {
     sqlite3.SQLITE_FULL: "free some space or choose another folder",
-    sqlite3.SQLITE_BUSY: "another process is using it: wait for it, or end it",
-    sqlite3.SQLITE_LOCKED: "another process is using it: wait for it, or end it",
     sqlite3.SQLITE_NOMEM: "end programs that use the memory",
     sqlite3.SQLITE_IOERR: "the disk fails, or a limit of it is reached",
 }
