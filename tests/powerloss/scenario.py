@@ -1,0 +1,278 @@
+"""The process that is recorded: it uses the product, and notes what the user is told.
+
+    python -m tests.powerloss.scenario ROOT MARKS MUTATION ACT...
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+from PIL import Image
+
+from imagen_nb.batch.jobs.jobs import Job
+from imagen_nb.batch.results.executed import SCRAP_MIME, SCRAP_NAME, ExecutedNotebook
+from imagen_nb.batch.results.folder import BatchFolder
+from imagen_nb.storage import mending
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
+from imagen_nb.storage.outbox import Outbox
+from imagen_nb.storage.record import Record
+from imagen_nb.storage.reindex import reindex
+from imagen_nb.storage.tags import load_queued_tags, merge_cloud_tags, remove_sent_tags
+from imagen_nb.studio.studio import Studio
+from tests.powerloss.mutations import mutate
+from tests.powerloss.promises import Promises
+
+_SMALL = {"steps": 1, "width": 64, "height": 64}
+_OWNER = UUID(int=7)
+_SETTLED_S = 0.05  # instead of two seconds, which a test need not wait
+
+
+class Scenario:
+    """The user, at work in one folder."""
+
+    def __init__(self, root: Path, marks: Path) -> None:
+        self.folder = root / "pictures"
+        self.batch = root / "batch"
+        self.promises = Promises(marks, root, self.folder)
+        self.ids: list[str] = []  # of the pictures, in the order in which they were made
+
+    def studio(self) -> Studio:
+        """Return a session without a cloud."""
+        settings = {"backend": "flux-tiny-local", "output": {"dir": str(self.folder)}}
+        return Studio(settings, background=False)
+
+    def draw(self) -> None:
+        """Draw two pictures, and one that shall not go to the cloud."""
+        with self.studio() as studio:
+            for seed in (1, 2):
+                picture = studio.generate("a red boat", seed=seed, tags=["sea"], **_SMALL)
+                self.ids.append(self.promises.add_picture(picture))
+                self.promises.note(f"drawn {seed}")
+            private = studio.generate("a secret", seed=3, cloud=False, **_SMALL)
+            self.ids.append(self.promises.add_picture(private, "off"))
+            self.promises.note("drawn, private")
+
+    def sweep(self) -> None:
+        """Draw a sweep and keep its contact sheet."""
+        with self.studio() as studio:
+            pictures = studio.sweep("a {red|blue} barn", seeds=[1], progress=False, **_SMALL)
+            self.ids += [self.promises.add_picture(picture) for picture in pictures]
+            self.promises.note("swept")
+            self.promises.add_file(pictures.save_contact_sheet())
+            self.promises.note("contact sheet kept")
+
+    def again(self) -> None:
+        """Ask for a picture that is there, with another tag."""
+        with self.studio() as studio:
+            self.promises.open_tags(self.ids[0], "again")
+            self.promises.note("to be drawn again")
+            studio.generate("a red boat", seed=1, tags=["again"], again=False, **_SMALL)
+            self.promises.set_tags(self.ids[0], again=True)
+            self.promises.note("had again")
+
+    def adopt(self) -> None:
+        """Keep pictures that somebody else drew."""
+        with self.studio() as studio:
+            foreign = [self._foreign(shade) for shade in (10, 20)]
+            written = studio.adopt(foreign, tags=["adopted"])
+            for one in written:
+                self.ids.append(self.promises.add_picture(one.result()))
+                self.promises.note("adopted")
+
+    def _foreign(self, shade: int) -> object:
+        image = Image.new("RGB", (32, 16), (shade, 0, 0))
+        record = Record(
+            prompt="a barge", backend="pipeline", seed=shade, steps=1, width=32, height=16
+        )
+        return (lambda: image), record
+
+    def tag(self) -> None:
+        """Tag, rate, rate otherwise and untag."""
+        with self.studio() as studio:
+            first, second = self.ids[:2]
+            self._open(first, "keeper", "reject", "harbour")
+            studio.tag(first, "keeper", "harbour")
+            self.promises.set_tags(first, keeper=True, harbour=True, reject=False)
+            self.promises.note("tagged")
+            for stars in (4, 2):
+                ratings = [f"rating:{number}" for number in range(1, 6)]
+                self._open(second, *ratings)
+                studio.rate(second, stars)
+                rated = {f"rating_{number}": number == stars for number in range(1, 6)}
+                self.promises.set_tags(second, **rated)
+                self.promises.note(f"rated {stars}")
+            for id in (first, second):
+                self.promises.open_tags(id, "harbour", "sea")
+            self.promises.note("to be untagged")
+            studio.untag([first, second], "harbour", "sea")
+            for id in (first, second):
+                self.promises.set_tags(id, harbour=False, sea=False)
+            self.promises.note("untagged")
+
+    def _open(self, id: str, *tags: str) -> None:
+        self.promises.open_tags(id, *tags)
+        self.promises.note(f"to change: {', '.join(tags)}")
+
+    def include(self) -> None:
+        """Let the private picture go to the cloud after all."""
+        picture = self.promises.pictures[self.ids[2]]
+        picture["states"] = ["off", "pending"]
+        self.promises.note("to be included")
+        with closing(Catalog(self.folder)) as catalog:
+            Outbox(catalog).include([self.ids[2]])
+        picture["states"] = ["pending"]
+        self.promises.note("included")
+
+    def queue(self) -> None:
+        """Let pictures wait in the Panel, change their order, remove one."""
+        with closing(Catalog(self.folder)) as catalog:
+            queue = DrawingQueue(catalog)
+            self._open_queue("adding")
+            queue.add([DrawingRequest(prompt=prompt) for prompt in ("one", "two", "three")])
+            self._close_queue("one", "two", "three")
+            self._open_queue("moving")
+            queue.move(queue.items()[2].id, -1)
+            self._close_queue("one", "three", "two")
+            self.promises.queue = ["three", "two"]
+            self._open_queue("removing")
+            queue.remove(queue.items()[0].id)
+            self._close_queue("three", "two")
+            self._open_queue("adding one more")
+            queue.add([DrawingRequest(prompt="four", tags=("late",))])
+            self._close_queue("three", "two", "four")
+            queue.close()
+            self.promises.note("panel closed")
+
+    def _open_queue(self, what: str) -> None:
+        self.promises.queue_closed = False
+        self.promises.note(what)
+
+    def _close_queue(self, *prompts: str) -> None:
+        self.promises.queue, self.promises.queue_closed = [*prompts], True
+        self.promises.note(f"queue: {', '.join(prompts)}")
+
+    def edit(self) -> None:
+        """Draw from another picture, which is kept beside the new one."""
+        with self.studio() as studio:
+            start = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+            picture = studio.generate(
+                "a boat at night", seed=5, init_image=start, strength=0.9, **_SMALL
+            )
+            self.ids.append(self.promises.add_picture(picture))
+            self.promises.note("edited")
+
+    def settle(self) -> None:
+        """Open the catalog when the folder has been left alone for a while."""
+        changed_s = self.folder.stat().st_mtime_ns / 1e9
+        while time.time() - changed_s <= 2 * _SETTLED_S:
+            time.sleep(_SETTLED_S)
+        with closing(Catalog(self.folder)) as catalog:
+            catalog.counts()
+        self.promises.note("looked at")
+
+    def reindex(self) -> None:
+        """Remove the files of a picture, and let the catalog be rebuilt."""
+        id = self.ids[-1]
+        picture = self.folder / self.promises.pictures.pop(id)["name"]
+        self.promises.leaving.append(id)
+        self.promises.note("files to be removed")
+        picture.with_name(f"{picture.name}.json").unlink()
+        picture.unlink()
+        report = reindex(self.folder)
+        assert report.removed == 1, report
+        self.promises.gone.append(id)
+        self.promises.note("reindexed")
+
+    def amend(self) -> None:
+        """Change a field of a record."""
+        id = self.ids[1]
+        self.promises.pictures[id].pop("storage_path", None)
+        with closing(Catalog(self.folder)) as catalog:
+            entry = catalog.get(id)
+            assert entry
+            catalog.amend(entry, storage_path="2026-05-11/elsewhere.png")
+        self.promises.pictures[id]["storage_path"] = "2026-05-11/elsewhere.png"
+        self.promises.note("amended")
+
+    def sync(self) -> None:
+        """Be told by the cloud that it has two pictures, and later their tags."""
+        ids = self.ids[:2]
+        with closing(Catalog(self.folder)) as catalog, Outbox(catalog).lease() as lease:
+            entries = lease.claim(ids)
+            for id in ids:
+                self.promises.pictures[id].pop("storage_path", None)
+            self.promises.note("to be assigned")
+            for entry in entries:
+                id = str(entry.record.id)
+                lease.assign(entry, _OWNER, f"2026-05-11/{id}.png")
+                self.promises.pictures[id]["storage_path"] = f"2026-05-11/{id}.png"
+                self.promises.note("assigned")
+            for id in ids:
+                self.promises.pictures[id]["states"] = ["pending", "synced"]
+            self.promises.note("uploaded")
+            lease.acknowledge(entries)
+            self.promises.note("acknowledged")
+            queued = load_queued_tags(catalog)
+            sent = {id: queued.get(id, []) for id in ids}
+            for id in ids:
+                self.promises.pictures[id]["queued"] = {}
+            self.promises.note("tags are in the cloud")
+            tags = {
+                str(entry.record.id): entry.record.tags for entry in catalog.get_many(ids)
+            }
+            merge_cloud_tags(catalog, tags, sent)
+            remove_sent_tags(catalog, [(id, mark) for id in ids for mark in sent[id]])
+            self.promises.note("tags acknowledged")
+
+    def tag_synced(self) -> None:
+        """Tag a picture that is in the cloud."""
+        with self.studio() as studio:
+            self._open(self.ids[0], "late")
+            studio.tag(self.ids[0], "late")
+            self.promises.set_tags(self.ids[0], late=True)
+            self.promises.note("tagged a synced one")
+
+    def notebook(self) -> None:
+        """Draw a picture and keep the notebook that did, as a batch does."""
+        with self.studio() as studio, BatchFolder(self.batch).locked():
+            picture = studio.generate("a pier", seed=9, **_SMALL)
+            id = self.promises.add_picture(picture)
+            self.ids.append(id)
+            text = _executed_text(id, picture.path)
+            name = "pier.ipynb"
+            thumbnail = base64.b64encode(b"a thumbnail").decode()
+            executed = ExecutedNotebook(text, thumbnails={id: thumbnail})
+            BatchFolder(self.batch).keep(Job("pier", "a key", {}), executed)
+            self.promises.add_file(self.batch / name)
+            self.promises.note("notebook kept")
+
+
+def _executed_text(id: str, path: Path) -> str:
+    """Return the text of a notebook that ran and records one picture."""
+    scrap = {"name": SCRAP_NAME, "data": [{"id": id, "path": str(path)}]}
+    cell = {"cell_type": "code", "outputs": [{"data": {SCRAP_MIME: scrap}}]}
+    outcome = {"job": "pier", "key": "a key", "status": "done", "error": None}
+    metadata = {"imagen": outcome, "papermill": {"duration": 1.0}}
+    return json.dumps({"cells": [cell], "metadata": metadata})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do the acts in order."""
+    root, marks, mutation, *acts = arguments
+    mending._SETTLED_S = _SETTLED_S  # type: ignore[misc]
+    mutate(mutation)
+    scenario = Scenario(Path(root), Path(marks))
+    for act in acts:
+        getattr(scenario, act)()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
