@@ -64,7 +64,7 @@ def problems_of(root: Path, promises: Mapping[int, Promise]) -> list[tuple[int, 
             problems += [(last, f"going on: {one}") for one in wrong]
             for number, one in _unkept(root, promises, found):
                 problems.append((number, f"after going on: {one}"))
-    except (ImagenError, OSError) as error:
+    except Exception as error:  # whatever it is, this state is to be named
         return [(last, f"the product cannot open it: {type(error).__name__}: {error}")]
     return problems
 

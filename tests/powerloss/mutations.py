@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagen_nb.storage import output
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.system import atomic
 
 _fsync = os.fsync
@@ -54,9 +55,20 @@ def _write_in_place(path: Path, data: bytes, mode: int = 0o666) -> None:
         os.fsync(file.fileno())
 
 
+def _commit_carelessly() -> None:
+    """Nothing that is committed to a catalog is flushed at once."""
+    connection = Catalog.connection
+
+    def careless(catalog: Catalog, *, durable: bool = False) -> object:
+        return connection(catalog)
+
+    Catalog.connection = careless  # type: ignore[assignment, method-assign]
+
+
 _MUTATIONS: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "no file flush": lambda: _flush_only(stat.S_ISDIR),
     "no folder flush": lambda: _flush_only(lambda mode: not stat.S_ISDIR(mode)),
     "early name": _name_early,
+    "no durable commit": _commit_carelessly,
 }

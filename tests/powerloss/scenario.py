@@ -43,6 +43,11 @@ class Scenario:
         self.batch = root / "batch"
         self.promises = Promises(marks, root, self.folder)
         self.ids: list[str] = []  # of the pictures, in the order in which they were made
+        self._seed = 0
+
+    def _new_seed(self) -> int:
+        self._seed += 1
+        return self._seed
 
     def studio(self) -> Studio:
         """Return a session without a cloud."""
@@ -52,36 +57,42 @@ class Scenario:
     def draw(self) -> None:
         """Draw two pictures, and one that shall not go to the cloud."""
         with self.studio() as studio:
-            for seed in (1, 2):
+            for seed in (self._new_seed(), self._new_seed()):
                 picture = studio.generate("a red boat", seed=seed, tags=["sea"], **_SMALL)
                 self.ids.append(self.promises.add_picture(picture))
                 self.promises.note(f"drawn {seed}")
-            private = studio.generate("a secret", seed=3, cloud=False, **_SMALL)
+            private = studio.generate("a secret", seed=self._new_seed(), cloud=False, **_SMALL)
             self.ids.append(self.promises.add_picture(private, "off"))
             self.promises.note("drawn, private")
 
     def sweep(self) -> None:
         """Draw a sweep and keep its contact sheet."""
         with self.studio() as studio:
-            pictures = studio.sweep("a {red|blue} barn", seeds=[1], progress=False, **_SMALL)
+            pictures = studio.sweep(
+                "a {red|blue} barn",
+                seeds=[self._new_seed()],
+                steps=[1],
+                size=(64, 64),
+                progress=False,
+            )
             self.ids += [self.promises.add_picture(picture) for picture in pictures]
             self.promises.note("swept")
             self.promises.add_file(pictures.save_contact_sheet())
             self.promises.note("contact sheet kept")
 
     def again(self) -> None:
-        """Ask for a picture that is there, with another tag."""
+        """Ask for a picture that is there, with other tags: found, and drawn anew."""
         with self.studio() as studio:
-            self.promises.open_tags(self.ids[0], "again")
-            self.promises.note("to be drawn again")
-            studio.generate("a red boat", seed=1, tags=["again"], again=False, **_SMALL)
-            self.promises.set_tags(self.ids[0], again=True)
-            self.promises.note("had again")
+            for tag, anew in (("found", False), ("redrawn", True)):
+                self._open(self.ids[0], tag)
+                studio.generate("a red boat", seed=1, tags=[tag], again=anew, **_SMALL)
+                self.promises.set_tags(self.ids[0], **{tag: True})
+                self.promises.note(f"had again, {tag}")
 
     def adopt(self) -> None:
         """Keep pictures that somebody else drew."""
         with self.studio() as studio:
-            foreign = [self._foreign(shade) for shade in (10, 20)]
+            foreign = [self._foreign(self._new_seed()) for _ in range(2)]
             written = studio.adopt(foreign, tags=["adopted"])
             for one in written:
                 self.ids.append(self.promises.add_picture(one.result()))
@@ -164,7 +175,11 @@ class Scenario:
         with self.studio() as studio:
             start = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
             picture = studio.generate(
-                "a boat at night", seed=5, init_image=start, strength=0.9, **_SMALL
+                "a boat at night",
+                seed=self._new_seed(),
+                init_image=start,
+                strength=0.9,
+                **_SMALL,
             )
             self.ids.append(self.promises.add_picture(picture))
             self.promises.note("edited")
@@ -180,7 +195,7 @@ class Scenario:
 
     def reindex(self) -> None:
         """Remove the files of a picture, and let the catalog be rebuilt."""
-        id = self.ids[-1]
+        id = self.ids.pop()
         picture = self.folder / self.promises.pictures.pop(id)["name"]
         self.promises.leaving.append(id)
         self.promises.note("files to be removed")
@@ -243,15 +258,16 @@ class Scenario:
     def notebook(self) -> None:
         """Draw a picture and keep the notebook that did, as a batch does."""
         with self.studio() as studio, BatchFolder(self.batch).locked():
-            picture = studio.generate("a pier", seed=9, **_SMALL)
+            seed = self._new_seed()
+            picture = studio.generate("a pier", seed=seed, **_SMALL)
             id = self.promises.add_picture(picture)
             self.ids.append(id)
             text = _executed_text(id, picture.path)
-            name = "pier.ipynb"
+            job = Job(f"pier-{seed}", "a key", {})
             thumbnail = base64.b64encode(b"a thumbnail").decode()
             executed = ExecutedNotebook(text, thumbnails={id: thumbnail})
-            BatchFolder(self.batch).keep(Job("pier", "a key", {}), executed)
-            self.promises.add_file(self.batch / name)
+            BatchFolder(self.batch).keep(job, executed)
+            self.promises.add_file(self.batch / f"{job.name}.ipynb")
             self.promises.note("notebook kept")
 
 

@@ -60,13 +60,16 @@ def make_recording(operations: Sequence[Operation]) -> Recording:
     return Recording([*operations], [{}, *marks])
 
 
-def distinct_states(recording: Recording, random_states: int, seed: int) -> list[State]:
+def distinct_states(
+    recording: Recording, random_states: int, seed: int, *, every_sector: bool = False
+) -> list[State]:
     """Return all states, each once, in the order in which they first come up.
 
     Args:
         recording: what happened.
         random_states: how many to choose at random after each operation.
         seed: of the choice.
+        every_sector: tear writes at each of their sectors, not at three of them.
     """
     disk, promise = Disk(), 0
     states: dict[int, State] = {}
@@ -79,14 +82,21 @@ def distinct_states(recording: Recording, random_states: int, seed: int) -> list
         elif not changed:
             continue
         chosen = random.Random(f"{seed} {number}")
-        for model, tree in crash_trees(disk, operation, chosen, random_states):
+        for model, tree in crash_trees(
+            disk, operation, chosen, random_states, every_sector=every_sector
+        ):
             state = states.setdefault(tree.key(), State(tree))
             state.places.setdefault(promise, (number, model))
     return [*states.values()]
 
 
 def crash_trees(
-    disk: Disk, last: Operation, chosen: random.Random, random_states: int
+    disk: Disk,
+    last: Operation,
+    chosen: random.Random,
+    random_states: int,
+    *,
+    every_sector: bool = False,
 ) -> Iterator[tuple[str, Tree]]:
     """Give what is left if the power is lost after the `last` operation, by each model."""
     every = disk.pending
@@ -96,7 +106,7 @@ def crash_trees(
     yield "names and sizes, zeros for data", disk.tree(every, File.grown)
     yield "data before rename", disk.tree(every, _ordered(every, disk))
     if last.kind == "write":
-        for cut in _cuts(last):
+        for cut in _cuts(last, every_sector):
             yield f"torn after {cut} bytes", disk.tree(every, _torn(disk, cut))
     for number in range(random_states):
         kind, tree = _random_tree(disk, chosen)
@@ -112,11 +122,13 @@ def _ordered(every: Iterable[Naming], disk: Disk) -> Callable[[File], Content]:
     return lambda file: file.current() if id(file) in moved else file.durable
 
 
-def _cuts(last: Operation) -> list[int]:
+def _cuts(last: Operation, every_sector: bool) -> Sequence[int]:
     """Return after how many bytes the last write may be torn: at borders of sectors."""
     first = SECTOR_BYTES - max(last.offset, 0) % SECTOR_BYTES
     borders = range(first, len(last.data), SECTOR_BYTES)
-    return sorted({borders[0], borders[len(borders) // 2], borders[-1]}) if borders else []
+    if every_sector or not borders:
+        return borders
+    return sorted({borders[0], borders[len(borders) // 2], borders[-1]})
 
 
 def _torn(disk: Disk, cut: int) -> Callable[[File], Content]:
