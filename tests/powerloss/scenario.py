@@ -27,6 +27,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import load_queued_tags, merge_cloud_tags, remove_sent_tags
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system.atomic import flush_folder, write_atomically
 from tests.powerloss.mutations import mutate
 from tests.powerloss.promises import Promises
 
@@ -44,6 +45,7 @@ class Scenario:
         self.promises = Promises(marks, root, self.folder)
         self.ids: list[str] = []  # of the pictures, in the order in which they were made
         self._seed = 0
+        self._others: list[Catalog] = []
 
     def _new_seed(self) -> int:
         self._seed += 1
@@ -192,6 +194,25 @@ class Scenario:
         with closing(Catalog(self.folder)) as catalog:
             catalog.counts()
         self.promises.note("looked at")
+
+    def company(self) -> None:
+        """Have the folder open elsewhere as well: who ends a session writes no checkpoint."""
+        other = Catalog(self.folder)
+        other.counts()
+        self._others.append(other)
+
+    def import_tags(self) -> None:
+        """Bring a sidecar that another program changed, and let the catalog be rebuilt."""
+        id = self.ids[1]
+        self._open(id, "imported")
+        path = self.folder / f"{self.promises.pictures[id]['name']}.json"
+        sidecar = json.loads(path.read_text())
+        sidecar["tags"].append("imported")
+        write_atomically(path, json.dumps(sidecar).encode())
+        flush_folder(self.folder)
+        reindex(self.folder)
+        self.promises.set_tags(id, queued=False, imported=True)
+        self.promises.note("imported")
 
     def reindex(self) -> None:
         """Remove the files of a picture, and let the catalog be rebuilt."""

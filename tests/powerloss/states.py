@@ -180,10 +180,17 @@ def _some_changes(file: File, chosen: random.Random, share: float) -> Content:
 
 
 def choose(states: Sequence[State], count: int) -> list[State]:
-    """Return so many of the states, evenly spaced, in their order."""
-    if len(states) <= count:
-        return [*states]
-    return [states[number * len(states) // count] for number in range(count)]
+    """Return so many of the states, in their order.
+
+    Those first that are left just after something was promised; of others evenly spaced
+    ones.
+    """
+    telling = [state for state in states if len(state.places) > 1]
+    others = [state for state in states if len(state.places) == 1]
+    wanted = min(max(count - len(telling), 0), len(others))
+    telling += [others[number * len(others) // wanted] for number in range(wanted)]
+    kept = {id(state) for state in telling}
+    return [state for state in states if id(state) in kept]
 
 
 def write_tree(tree: Tree, folder: Path) -> str:
