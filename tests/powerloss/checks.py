@@ -115,7 +115,10 @@ def _look(folder: Path) -> Found:
     """Look as a user does: at the history, then at the queues."""
     with closing(Catalog(folder)) as catalog:
         frame = history_frame(CatalogSource([catalog]).load(make_query()))
-        rows = {row["id"]: row for row in frame.to_dict("records")}
+        rows: dict[str, dict[str, Any]] = {
+            str(row["id"]): {str(name): value for name, value in row.items()}
+            for row in frame.to_dict("records")
+        }
         if len(rows) != len(frame):
             raise OSError("an id has several rows")
         queued = {
@@ -157,9 +160,7 @@ def _orphaned_notebooks(root: Path, found: Found) -> Iterator[str]:
                 yield f"{path.name} is kept and its picture {Path(picture).name} is not"
 
 
-def _unkept(
-    root: Path, promises: Mapping[int, Promise], found: Found
-) -> Iterator[tuple[int, str]]:
+def _unkept(root: Path, promises: Mapping[int, Promise], found: Found) -> Iterator[tuple[int, str]]:
     for number, promise in promises.items():
         for problem in _broken(root, promise, found):
             yield number, f"{problem} (promised: {promise['what']})"

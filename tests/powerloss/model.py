@@ -145,9 +145,7 @@ class Disk:
         self._APPLIED[operation.kind](self, operation)
         return self.number != before
 
-    def tree(
-        self, namings: Sequence[Naming], content: Callable[[File], Content]
-    ) -> Tree:
+    def tree(self, namings: Sequence[Naming], content: Callable[[File], Content]) -> Tree:
         """Return what is left if, of what is not flushed, these names and contents are."""
         names = dict(self.durable_names)
         _rename(names, namings)

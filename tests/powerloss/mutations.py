@@ -25,14 +25,18 @@ def _flush_only(wanted: Callable[[int], bool]) -> None:
         if wanted(os.fstat(descriptor).st_mode):
             _fsync(descriptor)
 
-    os.fsync = fsync
+    _replace(os, "fsync", fsync)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    assert hasattr(owner, name), f"{name} has moved: this mistake would not be made"
+    setattr(owner, name, value)
 
 
 def _name_early() -> None:
     """Files have their names before their data."""
-    output.temporary_file = _late_file
-    output.write_atomically = _write_in_place
-    # Others have imported the right one, which is of no interest: pictures are enough.
+    _replace(output, "temporary_file", _late_file)
+    _replace(output, "write_atomically", _write_in_place)
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def _commit_carelessly() -> None:
     def careless(catalog: Catalog, *, durable: bool = False) -> object:
         return connection(catalog)
 
-    Catalog.connection = careless  # type: ignore[assignment, method-assign]
+    _replace(Catalog, "connection", careless)
 
 
 _MUTATIONS: dict[str, Callable[[], None]] = {

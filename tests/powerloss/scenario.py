@@ -1,6 +1,6 @@
 """The process that is recorded: it uses the product, and notes what the user is told.
 
-    python -m tests.powerloss.scenario ROOT MARKS MUTATION ACT...
+python -m tests.powerloss.scenario ROOT MARKS MUTATION ACT...
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from PIL import Image
@@ -25,13 +26,22 @@ from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
-from imagen_nb.storage.tags import load_queued_tags, merge_cloud_tags, remove_sent_tags
+from imagen_nb.storage.tags import (
+    apply_tag_change,
+    load_queued_tags,
+    make_tag_change,
+    merge_cloud_tags,
+    remove_sent_tags,
+)
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.atomic import flush_folder, write_atomically
 from tests.powerloss.mutations import mutate
 from tests.powerloss.promises import Promises
 
-_SMALL = {"steps": 1, "width": 64, "height": 64}
+if TYPE_CHECKING:
+    from imagen_nb.storage.writer import ForeignPicture
+
+_SMALL: dict[str, Any] = {"steps": 1, "width": 64, "height": 64}
 _OWNER = UUID(int=7)
 _SETTLED_S = 0.05  # instead of two seconds, which a test need not wait
 
@@ -40,7 +50,7 @@ class Scenario:
     """The user, at work in one folder."""
 
     def __init__(self, root: Path, marks: Path) -> None:
-        self.folder = root / "pictures"
+        self.root, self.folder = root, root / "pictures"
         self.batch = root / "batch"
         self.promises = Promises(marks, root, self.folder)
         self.ids: list[str] = []  # of the pictures, in the order in which they were made
@@ -100,7 +110,7 @@ class Scenario:
                 self.ids.append(self.promises.add_picture(one.result()))
                 self.promises.note("adopted")
 
-    def _foreign(self, shade: int) -> object:
+    def _foreign(self, shade: int) -> ForeignPicture:
         image = Image.new("RGB", (32, 16), (shade, 0, 0))
         record = Record(
             prompt="a barge", backend="pipeline", seed=shade, steps=1, width=32, height=16
@@ -146,23 +156,23 @@ class Scenario:
 
     def queue(self) -> None:
         """Let pictures wait in the Panel, change their order, remove one."""
-        with closing(Catalog(self.folder)) as catalog:
-            queue = DrawingQueue(catalog)
+        before, number = self.promises.queue, self._new_seed()
+        one, two, three, four = (f"{number} {name}" for name in ("one", "two", "three", "four"))
+        with closing(Catalog(self.folder)) as catalog, closing(DrawingQueue(catalog)) as queue:
             self._open_queue("adding")
-            queue.add([DrawingRequest(prompt=prompt) for prompt in ("one", "two", "three")])
-            self._close_queue("one", "two", "three")
+            queue.add([DrawingRequest(prompt=prompt) for prompt in (one, two, three)])
+            self._close_queue(*before, one, two, three)
             self._open_queue("moving")
-            queue.move(queue.items()[2].id, -1)
-            self._close_queue("one", "three", "two")
-            self.promises.queue = ["three", "two"]
+            queue.move(queue.items()[-1].id, -1)
+            self._close_queue(*before, one, three, two)
+            self.promises.queue = [*before, three, two]
             self._open_queue("removing")
-            queue.remove(queue.items()[0].id)
-            self._close_queue("three", "two")
+            queue.remove(queue.items()[len(before)].id)
+            self._close_queue(*before, three, two)
             self._open_queue("adding one more")
-            queue.add([DrawingRequest(prompt="four", tags=("late",))])
-            self._close_queue("three", "two", "four")
-            queue.close()
-            self.promises.note("panel closed")
+            queue.add([DrawingRequest(prompt=four, tags=("late",))])
+            self._close_queue(*before, three, two, four)
+        self.promises.note("panel closed")
 
     def _open_queue(self, what: str) -> None:
         self.promises.queue_closed = False
@@ -194,6 +204,26 @@ class Scenario:
         with closing(Catalog(self.folder)) as catalog:
             catalog.counts()
         self.promises.note("looked at")
+
+    def elsewhere(self) -> None:
+        """Name the file to draw, in folders that are not there yet."""
+        target = self.root / "new" / f"folder {self._new_seed()}" / "boat.png"
+        with self.studio() as studio:
+            picture = studio.generate("a boat", seed=1, output=target, **_SMALL)
+            self.promises.add_file(picture.path)
+            self.promises.add_file(picture.sidecar_path)
+            self.promises.note("drawn elsewhere")
+
+    def at_once(self) -> None:
+        """Tag a picture while others are written."""
+        with self.studio() as studio:
+            self._open(self.ids[1], "meanwhile")
+            written = studio.adopt([self._foreign(self._new_seed()) for _ in range(3)])
+            apply_tag_change(studio.catalog(), self.ids[1:2], make_tag_change(["meanwhile"]))
+            self.promises.set_tags(self.ids[1], meanwhile=True)
+            self.promises.note("tagged meanwhile")
+            self.ids += [self.promises.add_picture(one.result()) for one in written]
+            self.promises.note("adopted meanwhile")
 
     def company(self) -> None:
         """Have the folder open elsewhere as well: who ends a session writes no checkpoint."""
@@ -261,9 +291,7 @@ class Scenario:
             for id in ids:
                 self.promises.pictures[id]["queued"] = {}
             self.promises.note("tags are in the cloud")
-            tags = {
-                str(entry.record.id): entry.record.tags for entry in catalog.get_many(ids)
-            }
+            tags = {str(entry.record.id): entry.record.tags for entry in catalog.get_many(ids)}
             merge_cloud_tags(catalog, tags, sent)
             remove_sent_tags(catalog, [(id, mark) for id in ids for mark in sent[id]])
             self.promises.note("tags acknowledged")
@@ -304,7 +332,7 @@ def _executed_text(id: str, path: Path) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Do the acts in order."""
     root, marks, mutation, *acts = arguments
-    mending._SETTLED_S = _SETTLED_S  # type: ignore[misc]
+    mending._SETTLED_S = _SETTLED_S
     mutate(mutation)
     scenario = Scenario(Path(root), Path(marks))
     for act in acts:

@@ -15,7 +15,7 @@ from tests.powerloss.model import Change, Content, Disk, File, Naming, Tree
 from tests.powerloss.trace import Operation
 
 SECTOR_BYTES = 512  # what a disk writes whole
-_MAX_SHOWN = 25  # operations in a message
+_MAX_SHOWN = 12  # operations in a message
 
 Promise = dict[str, Any]  # what a user was told is kept, see promises.py
 
@@ -40,18 +40,21 @@ class Recording:
     promises: list[Promise]
 
     def explain(self, place: tuple[int, str]) -> str:
-        """Return where a state is left: the model, and what happened since a flush."""
+        """Return where a state is left: the model, and what happened around the last flush.
+
+        Without openings that change nothing; of writes to one file in a row, the first.
+        """
         last, model = place
-        flushes = [
-            number
-            for number, one in enumerate(self.operations[: last + 1])
-            if one.kind == "sync"
-        ]
-        # From the flush before the last one: what that covered is of interest, too.
-        first = flushes[-2] if len(flushes) > 1 else 0
-        shown = [*enumerate(self.operations)][first : last + 1]
-        lines = [f"  {number} {operation}" for number, operation in shown[-_MAX_SHOWN:]]
-        return "\n".join([f"power lost after operation {last}, {model}:", *lines])
+        lines: list[str] = []
+        before = ""
+        for number, operation in enumerate(self.operations[: last + 1]):
+            is_opening = operation.kind == "open" and not operation.creates
+            repeated = operation.kind == "write" and before == operation.path
+            before = operation.path if operation.kind == "write" else ""
+            if not is_opening and not repeated:
+                lines.append(f"  {number} {operation}{' …' * bool(before)}")
+        shown = lines[-_MAX_SHOWN:]
+        return "\n".join([f"power lost after operation {last}, {model}:", *shown])
 
 
 def make_recording(operations: Sequence[Operation]) -> Recording:
@@ -115,9 +118,7 @@ def crash_trees(
 
 def _ordered(every: Iterable[Naming], disk: Disk) -> Callable[[File], Content]:
     """The data of files that got another name were written before that."""
-    numbers = {
-        number for naming in every if naming.moves for _, _, number in naming.changes
-    }
+    numbers = {number for naming in every if naming.moves for _, _, number in naming.changes}
     moved = {id(disk.files[number]) for number in numbers if number in disk.files}
     return lambda file: file.current() if id(file) in moved else file.durable
 

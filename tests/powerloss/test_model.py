@@ -143,7 +143,7 @@ def test_random_states_are_the_same_with_the_same_seed_and_differ_in_order() -> 
 
 
 def test_a_folders_time_is_known_where_its_names_are_as_they_were() -> None:
-    disk, last = done(*KEPT)
+    disk, _ = done(*KEPT)
     disk.note_time("", 1234)
     assert disk.tree([], File.current).times_ns == {"": 1234}
     disk.apply(Operation("unlink", "a", begin=9, end=9))

@@ -24,8 +24,9 @@ from tests.powerloss.states import Recording, State, choose, distinct_states, wr
 
 # In the order of the day. Those of MUTANT need no model, and so no torch.
 ACTS = (
-    "draw", "sweep", "again", "tag", "include", "settle", "company", "queue", "adopt", "edit",
-    "amend", "settle", "sync", "tag_synced", "import_tags", "adopt", "reindex", "notebook",
+    "draw", "sweep", "again", "tag", "include", "elsewhere", "settle", "company", "queue",
+    "adopt", "edit", "amend", "settle", "sync", "tag_synced", "at_once", "import_tags", "adopt",
+    "reindex", "notebook",
 )  # fmt: skip
 MUTANT_ACTS = ("adopt", "tag", "queue")
 MAX_SHOWN = 5  # violations in a message

@@ -6,6 +6,7 @@ flush is not covered by it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -79,12 +80,13 @@ class Operation:
     end: int = 0
 
     def __str__(self) -> str:
+        if self.kind == "mark":
+            return f"promised: {json.loads(self.data).get('what')}"
         what = {
             "write": f"{self.offset}+{len(self.data)}",
             "resize": str(self.size),
             "rename": f"→ {self.target}",
             "link": f"→ {self.target}",
-            "mark": self.data.decode(errors="replace")[:60],
         }
         return f"{self.kind} {self.path or '.'} {what.get(self.kind, '')}".rstrip()
 
@@ -188,7 +190,8 @@ class _Process:
         if name == "truncate":
             return self._made(call, "resize", call.path(0), size=int(call.arguments[1]))
         if name == "mmap":
-            return self._require_unmapped(call)
+            self._require_unmapped(call)
+            return None
         return self._of_descriptor(call)
 
     def _open(self, call: Call) -> Operation | None:
