@@ -32,11 +32,6 @@ MUTANT_ACTS = ("adopt", "tag", "queue")
 MAX_SHOWN = 5  # violations in a message
 
 
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return record(tmp_path_factory.mktemp("recorded"), ACTS)
-
-
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else waits to change a sidecar here."""
@@ -72,19 +67,23 @@ def violations(
 
 def check(recording: Recording, states: Sequence[State], disk: Path) -> int:
     """Fails if a state breaks a promise; returns how many different ones there were."""
-    digests, wrong = set(), []
+    digests: set[str] = set()
+    wrong: list[str] = []
     for digest, problem in violations(recording, states, disk):
         digests.add(digest)
         if problem:
             wrong.append(problem)
-    shown = "\n\n".join(wrong[:MAX_SHOWN])
+    # Of those that say the same, the first.
+    distinct = {problem.partition("\n- ")[2]: problem for problem in reversed(wrong)}
+    shown = "\n\n".join([*reversed(distinct.values())][:MAX_SHOWN])
     assert not wrong, f"{len(wrong)} of {len(digests)} states break a promise:\n\n{shown}"
     return len(digests)
 
 
-def test_what_was_acknowledged_survives_a_power_loss(recording: Recording, disk: Path) -> None:
+def test_what_was_acknowledged_survives_a_power_loss(tmp_path: Path, disk: Path) -> None:
+    recording = record(tmp_path, ACTS)
     states = distinct_states(recording, random_states=2, seed=17)
-    assert check(recording, choose(states, 1200), disk) >= 1000
+    assert check(recording, choose(states, 1100), disk) >= 1000
 
 
 @pytest.mark.soak
@@ -110,7 +109,7 @@ def test_rows_that_are_not_mended_would_be_noticed(
     tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording = record(tmp_path, MUTANT_ACTS)
-    states = distinct_states(recording, random_states=0, seed=17)
-    assert check(recording, choose(states, 100), disk) >= 90
+    states = choose(distinct_states(recording, random_states=0, seed=17), 0)
+    assert check(recording, states, disk) > 10
     monkeypatch.setattr(cataloging, "enter_missing", lambda connection, folder: None)
     assert any("not in the history" in one for _, one in violations(recording, states, disk))
