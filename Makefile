@@ -3,6 +3,7 @@ PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
 BROWSER := .venv/.browser
+STRACE := .venv/.strace
 
 # Tests run in so many processes side by side; a third of their time they wait. Threads of torch that
 # wait for work sleep: spinning, two processes on two cores take ten times as long as one.
@@ -21,11 +22,11 @@ demo: $(STAMP)
 	.venv/bin/imagen status $(DEMO)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
-test: $(STAMP) $(BROWSER)
+test: $(STAMP) $(BROWSER) $(STRACE)
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 # Everything, the long forms of tests too.
-soak: $(STAMP) $(BROWSER)
+soak: $(STAMP) $(BROWSER) $(STRACE)
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "soak or not soak"
 
 lint: $(STAMP)
@@ -56,3 +57,8 @@ $(STAMP): pyproject.toml constraints.txt
 $(BROWSER): $(STAMP)
 	command -v chromium > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } || echo "no Chromium: its tests will be skipped"
 	touch $(BROWSER)
+
+# Tests of power losses record with strace; where there is none they are skipped, and say so.
+$(STRACE): $(STAMP)
+	command -v strace > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq strace; } || echo "no strace: tests of power losses will be skipped"
+	touch $(STRACE)

@@ -387,7 +387,7 @@ for file in held[:{free}]:
             connection.execute("PRAGMA busy_timeout = 50")
         other = sqlite3.connect(catalog.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageError, match="process [0-9]+ .* has been writing"):
+        with pytest.raises(StorageError, match=r"process [0-9]+ .* has been writing"):
             catalog.add(saved, "off")
         other.close()
 
