@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from imagen_nb.storage.catalog_rows import (
 )
 from imagen_nb.storage.output import load_sidecar
 from imagen_nb.storage.record import TagMark
+from imagen_nb.system.atomic import time_in
 from imagen_nb.system.terminal import print_notice
 
 _MAX_ENTERED = 1000  # more would take seconds: `imagen reindex` shows its progress
@@ -44,7 +44,8 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
         )
         return
     rows, marks = _load(folder, missing)
-    settled = time.time() - changed_ns / 1e9 > _SETTLED_S
+    now = time_in(folder / ".imagen")  # by the clock that dates the folder, too
+    settled = now - changed_ns / 1e9 > _SETTLED_S
     if not rows and not settled:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -136,14 +136,14 @@ def remove_stale_files(folder: Path) -> None:
     except OSError:  # no folder yet, or not ours to clear
         return
     left = [folder / name for name in names if name.endswith((".tmp", ".claim"))]
-    now = _time_in(folder) if left else 0.0
+    now = time_in(folder) if left else 0.0
     for path in left:
         with suppress(OSError):  # its owner, or another process that clears, was faster
             if _owner_died(path.name) or now - path.stat().st_mtime > _STALE_S:
                 path.unlink()
 
 
-def _time_in(folder: Path) -> float:
+def time_in(folder: Path) -> float:
     """Return the time by the clock that dates a folder's files, perhaps a server's.
 
     0, by which no file is old, where that cannot be asked.
