@@ -23,11 +23,11 @@ demo: $(STAMP)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
 test: $(STAMP) $(BROWSER) $(STRACE)
-	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Everything, the long forms of tests too.
 soak: $(STAMP) $(BROWSER) $(STRACE)
-	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "soak or not soak"
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "soak or not soak"
 
 lint: $(STAMP)
 	.venv/bin/ruff check .

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 from PIL import Image
+from xdist.scheduler import LoadFileScheduling
 
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import PictureFiles
@@ -32,15 +33,25 @@ settings.register_profile("imagen", deadline=None)  # machines are busy; speed i
 settings.load_profile("imagen")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByFile(LoadFileScheduling):
     """A file's tests run in one process, and all that look into JupyterLab in the same.
 
-    So there is one JupyterLab, and fixtures of modules are made once.
+    So there is one JupyterLab, and fixtures of modules are made once. (Groups of pytest-xdist 3.8
+    are without effect in pytest 9.2.)
     """
-    for item in items:
-        in_lab = "jupyter" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("lab" if in_lab else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "lab" if file.startswith("tests/browser/") and file not in _NOT_IN_LAB else file
+
+
+_NOT_IN_LAB = {
+    f"tests/browser/test_{name}.py" for name in ("elsewhere", "report_page", "batch_page")
+}
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
