@@ -95,7 +95,8 @@ class Scenario:
     def again(self) -> None:
         """Ask for a picture that is there, with other tags: found, and drawn anew."""
         with self.studio() as studio:
-            for tag, anew in (("found", False), ("redrawn", True)):
+            for word, anew in (("found", False), ("redrawn", True)):
+                tag = f"{word}{self._new_seed()}"
                 self._open(self.ids[0], tag)
                 studio.generate("a red boat", seed=1, tags=[tag], again=anew, **_SMALL)
                 self.promises.set_tags(self.ids[0], **{tag: True})
@@ -261,6 +262,7 @@ class Scenario:
         """Change a field of a record."""
         id = self.ids[1]
         self.promises.pictures[id].pop("storage_path", None)
+        self.promises.note("to be amended")
         with closing(Catalog(self.folder)) as catalog:
             entry = catalog.get(id)
             assert entry

@@ -92,7 +92,7 @@ def test_what_was_acknowledged_survives_every_power_loss(tmp_path: Path, disk: P
     print(f"seed {seed}")
     recording = record(tmp_path, ACTS * 2)
     states = distinct_states(recording, random_states=8, seed=seed, every_sector=True)
-    assert check(recording, states, disk) >= 10_000
+    assert check(recording, choose(states, 12_000), disk) >= 10_000
 
 
 @pytest.mark.parametrize(
