@@ -21,6 +21,7 @@ from pydantic import (
 from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
 from imagen_nb.system.paths import expand_user
 from imagen_nb.system.secret_text import strip_secret
+from imagen_nb.system.yaml_text import parse_yaml
 
 CloudSyncChoice = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
@@ -43,7 +44,7 @@ def on_or_off(value: Any) -> Any:
 def _parsed_mapping(value: Any) -> Any:
     """Return the mapping of a text: environment variables hold mappings as YAML."""
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
+        return parse_yaml(value)[1] if isinstance(value, str) else value
     except yaml.YAMLError:
         raise ValueError("not a mapping") from None
 

@@ -14,6 +14,7 @@ import yaml
 
 from imagen_nb.errors import ConfigError
 from imagen_nb.system.atomic import PRIVATE_MODE, move_to_new_name, temporary_file
+from imagen_nb.system.yaml_text import parse_yaml
 
 YAML_TEMPLATE = """\
 # imagen_nb: every key is optional. Arguments win over the environment, that over this file.
@@ -110,20 +111,6 @@ class Problem:
         return f"{where}: {key}{self.expected}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that names the place of what looks like a date or number but is none."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except ValueError:  # its message would quote the value, which may be a secret
-            problem = "a date or number that cannot be: put text in quotes"
-            place = node.start_mark
-            raise yaml.constructor.ConstructorError(
-                None, None, problem, place
-            ) from None
-
-
 def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Problem]]:
     """Return the file's values, the line of each dotted key, and its problems."""
     try:
@@ -135,12 +122,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Mapping[str, Line], list[Prob
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         return {}, {}, [Problem(str(path), None, "", f"cannot be read: {reason}")]
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
+        node, values = parse_yaml(text)
     except yaml.YAMLError as error:
         return {}, {}, [_yaml_problem(path, text, error)]
-    except RecursionError:
-        return {}, {}, [Problem(str(path), None, "", "no YAML: nested too deeply")]
     if values is None:
         return {}, {}, []
     if not isinstance(values, dict):

@@ -173,7 +173,7 @@ def parse_sidecar(value: object) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return plain_value(value) if isinstance(value, Mapping) else None
 
@@ -182,7 +182,7 @@ def parse_tags(value: object) -> list[str]:
     """Return tags (a list, an array of numpy, or JSON); [] for anything else."""
     tags = value
     if isinstance(value, str):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             tags = json.loads(value)
     if hasattr(tags, "tolist"):  # an array of numpy
         tags = tags.tolist()

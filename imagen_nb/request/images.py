@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}  # by Pillow's formats
+_ORIENTATION = 0x0112  # EXIF's tag
+_ON_THE_SIDE = (5, 6, 7, 8)  # its values for images that are turned by 90 degrees
 MAX_INPUT_PIXELS = 64_000_000  # what a camera makes, and no decompression bomb
 _ACCEPTED_FORMS = (
     "a file (PNG, JPEG or WebP), a picture of the history, a PIL image or an array"
@@ -83,8 +85,8 @@ def decode_input(name: str, data: bytes) -> InputImage:
 
     try:
         with warnings.catch_warnings():
-            # Too many pixels are refused below, with our own line.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Too many pixels are refused below, with our own line; torn EXIF is none.
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
                 kind, (width, height) = IMAGE_SUFFIXES[str(file.format)], file.size
                 if width * height > MAX_INPUT_PIXELS:
@@ -92,12 +94,14 @@ def decode_input(name: str, data: bytes) -> InputImage:
                         f"{name} has {width}×{height} pixels, more than {MAX_INPUT_PIXELS:,}: "
                         "scale it down"
                     )
-                seen = _upright(file)
+                file.load()
+                if file.getexif().get(_ORIENTATION) in _ON_THE_SIDE:
+                    width, height = height, width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{name} is torn, or no PNG, JPEG or WebP image") from None
-    return InputImage(hashlib.sha256(data).hexdigest(), kind, *seen.size, data)
+    return InputImage(hashlib.sha256(data).hexdigest(), kind, width, height, data)
 
 
 def _read_image_file(name: str, path: Path) -> bytes:
@@ -139,8 +143,10 @@ def _encode_in_memory(name: str, given: Any) -> bytes:
 def _load_upright(data: bytes) -> Image:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
-        return _upright(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=[*IMAGE_SUFFIXES]) as file:
+            return _upright(file)
 
 
 def _upright(image: Image) -> Image:

@@ -8,6 +8,10 @@ from imagen_nb.errors import UsageError
 
 MAX_SWEEP_PICTURES = 100_000  # pictures in one sweep: more is a slip of the finger
 _MAX_DEPTH = 20  # braces within braces
+_ESCAPED = re.compile(r"\\([{|}])")
+_PLAIN_OUTSIDE = re.compile(r"(?:\\[{|}]|[^{}])++")
+_PLAIN_INSIDE = re.compile(r"(?:\\[{|}]|[^{|}])++")
+_MAX_CHARS = 50_000_000  # of all alternatives together: they are in memory at once
 
 
 def expand(prompt: str) -> list[str]:
@@ -30,9 +34,7 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
     current = [""]
     while at < len(text):
         char = text[at]
-        if char == "\\" and text[at + 1 : at + 2] in ("{", "|", "}"):
-            current, at = [prefix + text[at + 1] for prefix in current], at + 2
-        elif char == "{":
+        if char == "{":
             if depth == _MAX_DEPTH:
                 raise UsageError(
                     f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{"
@@ -42,22 +44,45 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
                 raise UsageError(
                     f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
                 )
-            if len(done) + len(current) * len(inner) > MAX_SWEEP_PICTURES:
-                raise UsageError(
-                    f"the prompt has more than {MAX_SWEEP_PICTURES:,} alternatives: use fewer"
-                )
-            current = [prefix + choice for prefix in current for choice in inner]
+            _require_few(len(done) + len(current) * len(inner))
+            current = _combined(current, inner)
             at = close + 1
         elif char == "}":
             break
         elif char == "|" and depth:
-            done, current, at = done + current, [""], at + 1
+            done += current
+            _require_few(len(done) + 1)
+            current, at = [""], at + 1
         else:
-            end = next(
-                (i for i in range(at + 1, len(text)) if text[i] in "\\{|}"), len(text)
-            )
-            current, at = [prefix + text[at:end] for prefix in current], end
+            end = _plain_end(text, at, depth)
+            plain = _ESCAPED.sub(r"\1", text[at:end])
+            current, at = _combined(current, [plain]), end
     return done + current, at
+
+
+def _plain_end(text: str, at: int, depth: int) -> int:
+    """Return where the plain text that begins here ends."""
+    pattern = _PLAIN_INSIDE if depth else _PLAIN_OUTSIDE
+    plain = pattern.match(text, at)
+    return plain.end() if plain else at
+
+
+def _require_few(alternatives: int) -> None:
+    if alternatives > MAX_SWEEP_PICTURES:
+        raise UsageError(
+            f"the prompt has more than {MAX_SWEEP_PICTURES:,} alternatives: use fewer"
+        )
+
+
+def _combined(starts: list[str], ends: list[str]) -> list[str]:
+    """Return each start with each end."""
+    start_chars, end_chars = sum(map(len, starts)), sum(map(len, ends))
+    if start_chars * len(ends) + end_chars * len(starts) > _MAX_CHARS:
+        raise UsageError(
+            f"the prompt's alternatives have more than {_MAX_CHARS:,} characters: "
+            "use fewer, or a shorter text"
+        )
+    return [start + end for start in starts for end in ends]
 
 
 def escape(prompt: str) -> str:
@@ -76,7 +101,7 @@ def parse_ints(text: str) -> list[int]:
             raise UsageError(
                 f"expected numbers like 1..8 or 2,4,8, not {text!r}"
             ) from None
-        if high < low or high - low >= MAX_SWEEP_PICTURES:
+        if high < low or high - low >= MAX_SWEEP_PICTURES - len(numbers):
             raise UsageError(
                 f"the range {part.strip()} is empty or too long: write it low..high"
             )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MAX_CACHED_STEMS = 1000
+_MAX_SIDECAR_CHARS = 2**24  # of a foreign file: ours have some thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +243,23 @@ def rewrite_sidecar(saved: SavedPicture, record: Record) -> SavedPicture:
     return replace(saved, record=record)
 
 
+def read_sidecar(path: Path | str) -> str:
+    """Return the text of a sidecar.
+
+    Raise `StorageError` for one longer than any that is written here, and what opening
+    and decoding it raise.
+    """
+    with open(path, encoding="utf-8") as file:
+        text = file.read(_MAX_SIDECAR_CHARS + 1)
+    if len(text) > _MAX_SIDECAR_CHARS:
+        raise StorageError(f"{path} is too long for a picture's record")
+    return text
+
+
 def load_sidecar(path: Path) -> Record | None:
     """Return the record of a sidecar, or None if it is missing or torn."""
     try:
-        return Record.from_sidecar(path.read_text(encoding="utf-8"))
+        return Record.from_sidecar(read_sidecar(path))
     except (OSError, UnicodeDecodeError, StorageError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +19,15 @@ _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType=
 "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+_MAX_PNG_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
+_MAX_PNG_BYTES = 4 * _MAX_PNG_PIXELS
 _PNG_READ_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
     zlib.error,
     Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
 )
 
 
@@ -49,16 +53,27 @@ def read_png(path: Path) -> tuple[bytes, str]:
     Raises `StorageError` if the file is missing, torn, or was not drawn by imagen_nb.
     """
     try:
-        data = path.read_bytes()
-        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        _require_size(path)
+        with Image.open(path, formats=["PNG"]) as image:
             image.load()
             text = image.info.get("imagen_nb")
+        data = path.read_bytes()  # when the pixels are gone: memory for one of the two
     except _PNG_READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
         raise StorageError(f"cannot read the picture {path}: {reason}") from error
     if not isinstance(text, str):
         raise StorageError(f"no record of imagen_nb in {path}: another program made it")
     return data, text
+
+
+def _require_size(path: Path) -> None:
+    """Raise ValueError for a file that no memory may hold, by what its header says."""
+    with path.open("rb") as file:
+        header, size = file.read(24), os.fstat(file.fileno()).st_size
+    width, height = header[16:20], header[20:24]
+    pixels = int.from_bytes(width, "big") * int.from_bytes(height, "big")
+    if pixels > _MAX_PNG_PIXELS or size > _MAX_PNG_BYTES:
+        raise ValueError("too large")
 
 
 def has_pixels_of(path: Path, image: Image.Image) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import unicodedata
 import uuid
 from datetime import UTC, datetime
@@ -80,7 +81,13 @@ def _to_utc(moment: datetime) -> datetime:
         raise ValueError("a time beyond the calendar") from None
 
 
+def _finite_or_none(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
+
+
 Count = Annotated[int, Field(ge=0, lt=2**63)]  # what a BIGINT holds
+# NaN and infinity are no JSON: the cloud would take no row of a picture with one.
+_Number = Annotated[float | None, AfterValidator(_finite_or_none)]
 
 
 class TagMark(BaseModel):
@@ -132,17 +139,17 @@ class Record(BaseModel):
     width: Count
     height: Count
     latency_ms: Count | None = None
-    cost_usd_estimate: float | None = None
+    cost_usd_estimate: _Number = None
     storage_path: str | None = None
     tags: tuple[str, ...] = ()
     created_at: Annotated[AwareDatetime, AfterValidator(_to_utc)] = Field(
         default_factory=lambda: datetime.now(UTC)
     )
-    guidance: float | None = None
+    guidance: _Number = None
     max_sequence_length: int | None = None
-    strength: float | None = None
+    strength: _Number = None
     negative_prompt: str | None = None
-    true_cfg: float | None = None
+    true_cfg: _Number = None
     inputs: tuple[dict[str, Any], ...] = ()
     scheduler: str | None = None
     scheduler_name: str | None = None

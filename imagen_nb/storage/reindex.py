@@ -19,7 +19,7 @@ from imagen_nb.storage.catalog_rows import catalog_row, queue_tag_marks, upsert_
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
 from imagen_nb.storage.mending import is_picture_file
 from imagen_nb.storage.names import is_sheet
-from imagen_nb.storage.output import load_png_record
+from imagen_nb.storage.output import load_png_record, read_sidecar
 from imagen_nb.storage.record import Record, TagMark
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
@@ -169,8 +169,7 @@ class _FolderScan:
             return None
         try:
             # Not `Path`: a folder may hold very many.
-            with open(f"{self.folder}/{sidecar_name}", encoding="utf-8") as file:
-                text = file.read()
+            text = read_sidecar(f"{self.folder}/{sidecar_name}")
             record = Record.from_sidecar(text)
         except (OSError, UnicodeDecodeError, StorageError):
             return None

@@ -16,4 +16,5 @@ Other rooms use:
     terminal: notices, tables and pictures on a terminal
     throttling: servers that are busy
     thumbnails: small pictures, contact sheets, text in pictures
+    yaml_text: YAML of others
 """

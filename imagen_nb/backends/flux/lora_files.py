@@ -36,13 +36,13 @@ def locate_lora(given: str | os.PathLike[str]) -> Path:
     in the cache.
     """
     path = absolute_path(Path(given))
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike pathlib, it takes names that are too long
         return _only_lora_in(path)
     parts = str(given).replace(os.sep, "/").split("/")
     is_id = (
         len(parts) in (2, 3)
         and parts[0] not in ("", ".", "..", "~")
-        and not path.exists()
+        and not os.path.exists(path)
     )
     if not is_id or (len(parts) == 2 and path.suffix == LORA_SUFFIX):
         return path

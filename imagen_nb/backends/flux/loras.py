@@ -18,6 +18,7 @@ from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.lora_files import LORA_SUFFIX, locate_lora
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.errors import BackendError, UsageError
+from imagen_nb.request.validation import short_repr
 from imagen_nb.system.paths import portable_path
 
 if TYPE_CHECKING:
@@ -127,9 +128,7 @@ def loras_of_record(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, flo
 
     Raise `BackendError` when one is not here, or is not the file that it was.
     """
-    pairs = [
-        (str(record.get("path")), float(record.get("weight", 1))) for record in records
-    ]
+    pairs = [_recorded_lora(record) for record in records]
     for lora, record in zip(hash_loras(validated_loras(pairs)), records, strict=True):
         if record.get("sha256") not in (None, lora.sha256):
             raise BackendError(
@@ -138,6 +137,15 @@ def loras_of_record(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, flo
                 "loras="
             )
     return pairs
+
+
+def _recorded_lora(record: Mapping[str, Any]) -> tuple[str, float]:
+    try:
+        return str(record.get("path")), float(record.get("weight", 1))
+    except (TypeError, ValueError, OverflowError):
+        raise BackendError(
+            f"the picture's record has a LoRA that is none: {short_repr(record)}"
+        ) from None
 
 
 def require_peft() -> None:

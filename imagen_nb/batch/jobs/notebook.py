@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
+_NO_NOTEBOOK = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(AssertionError, RecursionError),  # of nbformat and of json
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A notebook as text, so that it can be sent to the process that runs it.
@@ -73,14 +79,29 @@ def load_template(notebook: Path | str | None) -> Template:
 
 
 def _load_notebook(path: Path) -> NotebookNode:
-    from nbformat.reader import NotJSONError
+    import nbformat
     from papermill.iorw import load_notebook_node
 
     try:
-        return copy.deepcopy(load_notebook_node(str(path)))
-    except (OSError, NotJSONError, UnicodeDecodeError, AttributeError) as error:
+        notebook = copy.deepcopy(load_notebook_node(str(path)))
+        _require_form(notebook)
+        nbformat.writes(notebook).encode()
+    except (OSError, nbformat.ValidationError, *_NO_NOTEBOOK) as error:
         reason = getattr(error, "strerror", None) or "no notebook"
         raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
+    return notebook
+
+
+def _require_form(notebook: NotebookNode) -> None:
+    """Raise TypeError if a part of the notebook that is read here is of another type."""
+    parts = [notebook.metadata, notebook.metadata.get("kernelspec", {})]
+    parts += [*notebook.cells, *(cell.metadata for cell in notebook.cells)]
+    texts = [text for cell in notebook.cells for text in (cell.cell_type, cell.source)]
+    for cell in notebook.cells:
+        texts += cell.metadata.get("tags", ())
+    are_mappings = all(isinstance(part, dict) for part in parts)
+    if not are_mappings or not all(isinstance(text, str) for text in texts):
+        raise TypeError("of another form")
 
 
 def _require_kernel_name(path: Path, notebook: NotebookNode) -> None:

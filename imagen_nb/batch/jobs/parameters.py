@@ -9,11 +9,12 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.batch.jobs.tables import JobRow
+from imagen_nb.batch.jobs.tables import JobRow, can_be_written
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import parse_ints
 from imagen_nb.system.secret_text import is_secret_name
@@ -21,6 +22,7 @@ from imagen_nb.system.secret_text import is_secret_name
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+_NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 _MAX_PROBLEMS_SHOWN = 20  # in one message
 _PARAMETER_TYPES = ("str", "int", "float", "bool", "list", "dict")
 _TYPE_OF_ANNOTATION = {name: name for name in _PARAMETER_TYPES} | {
@@ -80,7 +82,8 @@ class Parameter:
         if isinstance(value, float) and value.is_integer() and "int" in self.types:
             return int(value)
         if _type_name(value) == "int" and "float" in self.types:
-            return float(value)
+            with suppress(OverflowError):
+                return float(value)
         raise ValueError(value)
 
     def describe_types(self) -> str:
@@ -133,10 +136,10 @@ def notebook_parameters(notebook: NotebookNode) -> list[Parameter]:
             "cell that assigns them and add this tag in the property inspector"
         )
     try:
-        tree = ast.parse(cells[0].source, type_comments=True)
-    except SyntaxError:
+        statements = ast.parse(cells[0].source, type_comments=True).body
+        return [one for each in statements for one in _assigned_parameters(each)]
+    except _NOT_PYTHON:
         return _papermill_parameters(notebook)
-    return [one for statement in tree.body for one in _assigned_parameters(statement)]
 
 
 def _papermill_parameters(notebook: NotebookNode) -> list[Parameter]:
@@ -234,7 +237,7 @@ def _types_of_default(value: ast.expr | None) -> frozenset[str]:
         return frozenset()
     try:
         name = _type_name(ast.literal_eval(value))
-    except ValueError:
+    except (ValueError, TypeError):
         return frozenset()
     known = "list" if name == "tuple" else name
     return frozenset({known} & {*_PARAMETER_TYPES})
@@ -298,6 +301,11 @@ def _validated_row(
             types = known[name].describe_types()
             problems.append(
                 f"{row.location}: {name} must be {types}, not {value!r:.60}"
+            )
+        if not can_be_written(value):
+            problems.append(
+                f"{row.location}: {name} has half a character (lone surrogate) in it, "
+                "or a number of thousands of digits"
             )
     problems += [
         f"{row.location}: {name!r} is missing"

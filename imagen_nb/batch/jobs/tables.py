@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import expand_user
+from imagen_nb.system.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
 
 _TOO_DEEP = "nested too deeply for jobs: a parameter is a value, or a list of values"
+_NO_PARQUET = (ValueError, LookupError, TypeError, NotImplementedError)
 _TABLE_SUFFIXES = ".csv, .tsv, .jsonl, .json, .yaml, .parquet"
 
 
@@ -83,7 +85,8 @@ def _table_from_file(path: Path) -> JobTable:
     try:
         return _LOADER_BY_SUFFIX[suffix](path)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        reason = error.strerror or " ".join(str(error).split())
+        raise UsageError(f"{path}: {reason}") from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path} is not text in UTF-8, at byte {error.start}"
@@ -147,12 +150,11 @@ def _table_from_yaml(path: Path) -> JobTable:
 
     text = path.read_text(encoding="utf-8")
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
+        _, document = parse_yaml(text)
+    except yaml.YAMLError as error:
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
     if isinstance(document, dict):
-        _json_value(document)  # fails for what holds itself
-        return JobTable(grid=document)
+        return JobTable(grid=_json_value(document))
     if not isinstance(document, list):
         raise UsageError(
             f"{path} holds neither a list of jobs nor a grid (name: values)"
@@ -165,7 +167,7 @@ def _table_from_parquet(path: Path) -> JobTable:
 
     try:
         frame = pd.read_parquet(path)
-    except ValueError as error:  # pyarrow's own errors among them
+    except _NO_PARQUET as error:  # pyarrow's own errors among them
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
     return _numbered_rows(_records_of_frame(frame), "row")
 
@@ -209,6 +211,15 @@ def _numbered_rows(rows: Iterable[Mapping[str, Any]], noun: str) -> JobTable:
 def _without_empty_values(row: Mapping[str, Any]) -> dict[str, Any]:
     values = {str(name): _json_value(value) for name, value in row.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def can_be_written(value: Any) -> bool:
+    """Return whether a notebook's file, which is JSON in UTF-8, can hold a value."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _json_value(value: Any) -> Any:

@@ -229,7 +229,7 @@ def outcome_of_notebook(text: str | bytes) -> Outcome | None:
     try:
         notebook = json.loads(text)
         recorded = notebook["metadata"]["imagen"]
-        return Outcome(
+        outcome = Outcome(
             recorded["job"],
             recorded["key"],
             recorded["status"],
@@ -237,8 +237,18 @@ def outcome_of_notebook(text: str | bytes) -> Outcome | None:
             notebook["metadata"]["papermill"]["duration"],
             tuple(glued_pictures(notebook)),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return outcome if _is_outcome(outcome) else None
+
+
+def _is_outcome(outcome: Outcome) -> bool:
+    """Return whether its values are of their types: anybody may write a notebook."""
+    texts = [outcome.job, outcome.key, outcome.status, outcome.error or ""]
+    texts += itertools.chain.from_iterable(outcome.pictures)
+    seconds = outcome.seconds
+    is_number = seconds is None or isinstance(seconds, (int, float))
+    return is_number and all(isinstance(text, str) for text in texts)
 
 
 def glue(pictures: Picture | Pictures | Iterable[Picture]) -> None:

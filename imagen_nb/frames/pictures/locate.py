@@ -23,12 +23,14 @@ from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.frames.schema import parse_sidecar, require_columns, text_or_empty
+from imagen_nb.request.images import MAX_INPUT_PIXELS
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 _WHOLE_BYTES = re.compile(r"(\d{1,15})(\.0)?")
 _LOCATION_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
@@ -147,13 +149,15 @@ def load_image(location: PictureLocation, cloud: Cloud | None) -> Image.Image:
 
     Raises:
         ImagenError: as `load_picture_file`.
-        StorageError: if the file is torn, or no picture.
+        StorageError: if the file is torn, too large to be unpacked, or no picture.
     """
     data = load_picture_file(location, cloud)
     try:
         image = Image.open(BytesIO(data), formats=_PICTURE_FORMATS)
+        if image.width * image.height > MAX_INPUT_PIXELS:
+            raise ValueError("too large")
         image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, *_BOMBS):
         name = location.local or location.picture.storage_path
         raise StorageError(f"{name} is torn, or no picture") from None
     return image

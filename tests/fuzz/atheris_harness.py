@@ -1,0 +1,41 @@
+"""Fuzzes one reader guided by coverage, with atheris, which `.[dev]` does not install.
+
+    pip install atheris
+    python -m tests.fuzz.atheris_harness READER FOLDER [options of libFuzzer]
+
+FOLDER is the corpus, as in `sidecar corpus -max_total_time=600 -rss_limit_mb=2048`. It begins with
+the valid and the crafted bytes of the reader; new finds are added to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["imagen_nb"]):
+    from tests.fuzz.crafted import CRAFTED
+    from tests.fuzz.readers import READERS
+    from tests.fuzz.running import read_guarded
+
+
+def write_corpus(reader: str, folder: Path) -> None:
+    """Put the bytes to begin with into the folder: what is small, as all of it is mutated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    small = [data for data in CRAFTED.get(reader, {}).values() if isinstance(data, bytes)]
+    for data in (*READERS[reader].seeds, *small):
+        (folder / hashlib.sha256(data).hexdigest()).write_bytes(data)
+
+
+def main() -> None:
+    """Run until something is found, or libFuzzer's own limit is reached."""
+    program, reader, corpus, *options = sys.argv
+    write_corpus(reader, Path(corpus))
+    atheris.Setup([program, corpus, *options], lambda data: read_guarded(READERS[reader], data))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
