@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import checked_tags
@@ -131,7 +130,7 @@ def queue_tag_change(
     For one tag of one picture, the last change counts. The pictures may be another
     machine's, and not in the catalog.
     """
-    now = utc_text(datetime.now(UTC))
+    now = utc_text(catalog.clock.now())
     marks = [TagMark(tag=tag, present=True, made_at=now) for tag in change.added]
     marks += [TagMark(tag=tag, present=False, made_at=now) for tag in change.removed]
     with catalog.connection(durable=True) as connection:
