@@ -11,14 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from imagen_nb.errors import CloudError
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import (
     TagChange,
     load_queued_tags,
-    make_rating_change,
     make_tag_change,
 )
 from tests.simulation import checks
@@ -26,26 +25,17 @@ from tests.simulation.intents import Intents, Picture
 from tests.simulation.machine import Machine
 from tests.simulation.network import Fault, Turns
 from tests.simulation.server import SimulatedSupabase
-
-OWN, ALL = ("one", "two"), ("one", "two", "stranger")
-LABELS = ("sea", 'a,"b"', "keeper", "reject")
-PROMPTS = ("a boat", "a boat!")  # one slug: pictures of the same names
-
-machines = st.sampled_from(ALL)
-pictures = st.integers(0, 5)
-changes = st.one_of(
-    st.builds(lambda tag: make_tag_change(add=[tag]), st.sampled_from(LABELS)),
-    st.builds(lambda tag: make_tag_change(remove=[tag]), st.sampled_from(LABELS)),
-    st.builds(make_rating_change, st.sampled_from([None, 2, 5])),
+from tests.simulation.strategies import (
+    OWN,
+    PROMPTS,
+    changes,
+    machines,
+    mishaps,
+    pictures,
+    plans,
+    steps,
+    tagging,
 )
-steps = st.none() | st.integers(0, 40)  # that a process lives
-_answers = st.sampled_from(["cut", "503", "429", "empty", "foreign", "silence", "death"])
-faults = st.one_of(
-    st.builds(Fault, _answers, st.sampled_from(["now", "never"])),
-    st.builds(Fault, st.sampled_from(["silence", "death"]), st.integers(1, 12)),
-    st.just(Fault("expired")),
-)
-plans = st.dictionaries(st.integers(0, 14), faults, max_size=4)
 
 
 class Histories(RuleBasedStateMachine):
@@ -69,6 +59,12 @@ class Histories(RuleBasedStateMachine):
         self._ids = 0
 
     # What users do
+
+    @initialize(shades=st.lists(st.integers(0, 1), min_size=2, max_size=4))
+    def begin(self, shades: list[int]) -> None:
+        """Both machines have pictures of the same names."""
+        for number, shade in enumerate(shades):
+            self.draw(OWN[number % 2], PROMPTS[0], number // 2, shade, (), None)
 
     @rule(
         name=machines, prompt=st.sampled_from(PROMPTS), seed=st.integers(0, 1),
@@ -120,33 +116,39 @@ class Histories(RuleBasedStateMachine):
         id = sorted(seen)[number % len(seen)]
         return id, (machine.user.email, seen[id])
 
+    def _tag_first(self, machine: Machine, tagged: list[tuple[int, TagChange]]) -> None:
+        for number, change in tagged:
+            self.tag(machine.name, number, change, None)
+
     @rule(
-        name=machines, plan=plans, dies=steps,
+        name=machines, tagged=tagging, plan=plans, dies=steps,
         meanwhile=st.none() | st.tuples(st.integers(0, 8), pictures, changes),
     )  # fmt: skip
     def sync(
-        self, name: str, plan: dict[int, Fault], dies: int | None,
-        meanwhile: tuple[int, int, TagChange] | None = None,
+        self, name: str, tagged: list[tuple[int, TagChange]], plan: dict[int, Fault],
+        dies: int | None, meanwhile: tuple[int, int, TagChange] | None,
     ) -> None:  # fmt: skip
         machine = self.machines[name]
+        self._tag_first(machine, tagged)
         action = self._tag_meanwhile(machine, *meanwhile) if meanwhile else None
         with machine.network.with_faults(plan, meanwhile=action):
             machine.survives(machine.sync, dies)
         self._note_arrival(machine)
 
     def _tag_meanwhile(self, machine: Machine, request: int, number: int, change: TagChange) -> Any:
-        """Another process of the machine, which lives on, tags while that request is under way."""
-        chosen = self._choose(machine, number)
-        if chosen is None:
-            return None
-        id, picture = chosen
+        """Another process of the machine tags while that request is under way."""
 
         def tag() -> None:
-            catalog = machine.open_catalog()
-            if id in {str(e.record.id) for e in machine.entries()} | set(self.server.images):
-                machine.tag(id, change, catalog)
-                self.intents.note(machine.name, picture, change)
-            catalog.close()
+            chosen = self._choose(machine, number)
+            if chosen is None:
+                return
+            catalog, lived = machine.open_catalog(), False
+            try:
+                machine.tag(chosen[0], change, catalog)
+                lived = True
+            finally:
+                self.intents.note(machine.name, chosen[1], change, lived)
+                catalog.close()
 
         return request, tag
 
@@ -155,14 +157,18 @@ class Histories(RuleBasedStateMachine):
             self.intents.arrive(machine.name)
 
     @rule(
-        first=plans, second=plans, order=st.lists(st.integers(0, 1), max_size=40),
+        tagged=st.tuples(tagging, tagging), first=plans, second=plans,
+        order=st.lists(st.integers(0, 1), max_size=40),
         dying=st.none() | st.tuples(st.sampled_from(OWN), st.integers(0, 40)),
     )  # fmt: skip
     def sync_both(
-        self, first: dict[int, Fault], second: dict[int, Fault], order: list[int],
+        self, tagged: tuple[list[tuple[int, TagChange]], list[tuple[int, TagChange]]],
+        first: dict[int, Fault], second: dict[int, Fault], order: list[int],
         dying: tuple[str, int] | None,
     ) -> None:  # fmt: skip
         """Both machines at once, request by request in any order."""
+        for name, some in zip(OWN, tagged, strict=True):
+            self._tag_first(self.machines[name], some)
         turns = Turns(OWN, order)
         plans_of = dict(zip(OWN, (first, second), strict=True))
 
@@ -182,7 +188,6 @@ class Histories(RuleBasedStateMachine):
         for name in OWN:
             self._note_arrival(self.machines[name])
 
-    @rule(name=machines, dies=steps)
     def reindex(self, name: str, dies: int | None) -> None:
         machine = self.machines[name]
         if machine.folder.exists():
@@ -193,14 +198,12 @@ class Histories(RuleBasedStateMachine):
         for entry in machine.entries():
             self.intents.begin(self._picture(machine, entry.record), entry.record.tags)
 
-    @rule(name=machines)
     def lose_catalog(self, name: str) -> None:
         machine = self.machines[name]
         machine.lose_catalog()
         own = [self._picture(machine, entry.record) for entry in machine.entries()]
         self.intents.doubt(name, own)
 
-    @rule(source=st.sampled_from(OWN), copier=machines)
     def copy_pictures(self, source: str, copier: str) -> None:
         here, there = self.machines[source], self.machines[copier]
         names = there.copy_pictures_of(here)
@@ -210,21 +213,28 @@ class Histories(RuleBasedStateMachine):
                 self.intents.begin(picture, entry.record.tags)
                 self.intents.inherit(copier, picture, entry.record.unsent_tags)
 
-    @rule(name=machines, hours=st.sampled_from([-2, 3]))
     def set_clock(self, name: str, hours: int) -> None:
         self.machines[name].clock.set(hours)
 
     # What others do
 
-    @rule()
+    @rule(what=mishaps, name=machines, number=pictures)
+    def something_happens(self, what: tuple[str, tuple[Any, ...]], name: str, number: int) -> None:
+        """One rule for all that is rare, as rules are drawn equally often."""
+        event, arguments = what
+        if event in ("end_sessions", "late_requests_arrive"):
+            getattr(self, event)()
+        elif event in ("stranger_takes_an_id", "stranger_claims_a_path", "lose_copy"):
+            getattr(self, event)(name, number, *arguments)
+        else:
+            getattr(self, event)(name, *arguments)
+
     def late_requests_arrive(self) -> None:
         self.server.deliver_late(everything=True)
 
-    @rule()
     def end_sessions(self) -> None:
         self.server.end_sessions()
 
-    @rule(name=st.sampled_from(OWN), number=pictures)
     def stranger_takes_an_id(self, name: str, number: int) -> None:
         entries = self.machines[name].entries()
         if entries:
@@ -238,8 +248,8 @@ class Histories(RuleBasedStateMachine):
                 self.server.images[id] = row
                 self.foreign_rows[id] = dict(row)
 
-    @rule(name=st.sampled_from(OWN), number=pictures)
     def stranger_claims_a_path(self, name: str, number: int) -> None:
+        name = OWN[0] if name == "stranger" else name
         entries = self.machines[name].entries()
         if entries:
             owner = self.machines[name].user.id
@@ -251,7 +261,6 @@ class Histories(RuleBasedStateMachine):
                 return
             raise AssertionError(f"a stranger claimed {claimed}")
 
-    @rule(name=machines, number=pictures, what=st.sampled_from(["row", "object", "bytes"]))
     def lose_copy(self, name: str, number: int, what: str) -> None:
         """Somebody with the project's secret key removes or replaces what is in the cloud."""
         machine = self.machines[name]
@@ -270,7 +279,6 @@ class Histories(RuleBasedStateMachine):
         self.spoiled.add(path)
         self.damaged.add(str(record.id))
 
-    @rule(name=machines)
     def verify_and_repair(self, name: str) -> None:
         machine = self.machines[name]
         differing = machine.verify()
