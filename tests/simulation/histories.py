@@ -96,9 +96,15 @@ class Histories(RuleBasedStateMachine):
             added = TagChange(added=tags)
             self.intents.note(machine.name, self._picture(machine, record), added, lived)
 
-    @rule(name=machines, number=pictures, change=changes, dies=steps)
-    def tag(self, name: str, number: int, change: TagChange, dies: int | None) -> None:
+    @rule(
+        name=machines, number=pictures, change=changes, dies=steps,
+        hours=st.sampled_from([0, 0, -2, 3]),
+    )  # fmt: skip
+    def tag(
+        self, name: str, number: int, change: TagChange, dies: int | None, hours: int = 0
+    ) -> None:
         machine = self.machines[name]
+        machine.clock.set(hours)
         chosen = self._choose(machine, number)
         if chosen:
             id, picture = chosen
@@ -212,9 +218,6 @@ class Histories(RuleBasedStateMachine):
                 picture = self._picture(there, entry.record)
                 self.intents.begin(picture, entry.record.tags)
                 self.intents.inherit(copier, picture, entry.record.unsent_tags)
-
-    def set_clock(self, name: str, hours: int) -> None:
-        self.machines[name].clock.set(hours)
 
     # What others do
 

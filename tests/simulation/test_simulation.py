@@ -21,7 +21,7 @@ BASIC = settings(
 
 
 @pytest.fixture(autouse=True)
-def _one_thing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_thing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a history is the same each time; and nothing waits."""
     monkeypatch.setattr(tagging, "_SIDECARS_AT_ONCE", 1)
     monkeypatch.setattr(reindexing, "_PAUSE_S", 0.0)
