@@ -9,6 +9,9 @@ import pytest
 from imagen_nb.storage.tags import make_rating_change, make_tag_change
 from tests.simulation.histories import Histories
 from tests.simulation.network import Fault
+from tests.simulation.test_simulation import one_thing_at_a_time
+
+__all__ = ["one_thing_at_a_time"]
 
 KEEP, UNKEEP = make_tag_change(add=["keeper"]), make_tag_change(remove=["keeper"])
 
