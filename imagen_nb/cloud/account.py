@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 
 from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError, decoding
-from imagen_nb.system.clock import SYSTEM_CLOCK, Clock
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -76,7 +76,7 @@ class Session:
     folder: str
     expires_at: float | None
     token: SecretStr | None
-    clock: Clock = SYSTEM_CLOCK
+    clock: SystemClock = SYSTEM_CLOCK
 
     def expires_within(self, seconds: float) -> bool:
         """Return whether the session runs out within so many seconds."""
@@ -86,7 +86,7 @@ class Session:
 
 
 def sign_in(
-    account: Account, http: httpx.Client, clock: Clock = SYSTEM_CLOCK
+    account: Account, http: httpx.Client, clock: SystemClock = SYSTEM_CLOCK
 ) -> Session:
     """Return a new session. Raise RefusedError, or the error that supabase raises."""
     if not is_supabase_url(account.url):

@@ -20,7 +20,7 @@ from imagen_nb.cloud.objects import (
     load_object_info,
     read_url,
 )
-from imagen_nb.system.clock import SYSTEM_CLOCK, Clock
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 _PATHS_PER_REQUEST = 1000  # that Storage signs
@@ -69,7 +69,7 @@ class Cloud:
         attempts: int = MAX_ATTEMPTS,
         patience: Patience | None = None,
         transport: httpx.BaseTransport | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
         """Neither connect nor import supabase: the first request does.
 

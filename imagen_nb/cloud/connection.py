@@ -25,7 +25,7 @@ from imagen_nb.cloud.errors import (
     decoding,
     is_library_error,
 )
-from imagen_nb.system.clock import SYSTEM_CLOCK, Clock
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.throttling import raise_if_busy
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Connection:
         attempts: int = MAX_ATTEMPTS,
         patience: Patience | None = None,
         transport: httpx.BaseTransport | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
         """Neither connect nor import supabase: the first request does."""
         self._account, self._clock = account, clock

@@ -38,7 +38,7 @@ from imagen_nb.storage.mending import enter_missing
 from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
-from imagen_nb.system.clock import SYSTEM_CLOCK, Clock
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.locks import describe_holder
@@ -93,7 +93,7 @@ class Catalog:
         []
     """
 
-    clock: Clock = SYSTEM_CLOCK
+    clock: SystemClock = SYSTEM_CLOCK
 
     def __init__(self, folder: Path | str, *, mends: bool = True) -> None:
         """Open nothing yet: the first picture or the first question makes the file.

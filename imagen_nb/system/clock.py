@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 
-class Clock:
+class SystemClock:
     """The clocks of this machine."""
 
     def now(self) -> datetime:
@@ -23,4 +23,4 @@ class Clock:
         return event.wait(seconds)
 
 
-SYSTEM_CLOCK = Clock()
+SYSTEM_CLOCK = SystemClock()

@@ -27,7 +27,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import TagChange, apply_tag_change, queue_tag_change
 from imagen_nb.storage.writer import _save_foreign
-from imagen_nb.system.clock import Clock
+from imagen_nb.system.clock import SystemClock
 from tests.simulation.deaths import Mortality, SimulatedDeath
 from tests.simulation.network import Network
 from tests.simulation.server import URL, SimulatedSupabase, User
@@ -36,7 +36,7 @@ START = datetime.datetime(2026, 5, 11, 12, tzinfo=datetime.UTC)
 ATTEMPTS = 2  # at each request
 
 
-class SimulatedClock(Clock):
+class SimulatedClock(SystemClock):
     """Goes on by a moment whenever it is looked at, and by what is waited; may be set back."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from imagen_nb.storage.tags import (
     queue_tag_change,
 )
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.clock import Clock
+from imagen_nb.system.clock import SystemClock
 from tests.fixtures.pictures import render
 
 
@@ -303,7 +303,7 @@ def test_catalogs_of_before_are_migrated(folder: Path) -> None:
     assert "TEMP B-TREE" not in str(plan)
 
 
-class SetClock(Clock):
+class SetClock(SystemClock):
     """Shows the hour that it is set to."""
 
     hour = 12
