@@ -290,6 +290,9 @@ class Histories(RuleBasedStateMachine):
         assert report.left + report.sync.failed == ()
         assert machine.verify() == set()
         checks.assert_all_synced_are_there(machine, set())
+        others = [m for m in self.machines.values() if m.user == machine.user and m != machine]
+        elsewhere = {str(e.record.id) for one in others for e in one.entries()}
+        self.damaged -= {str(e.record.id) for e in machine.entries()} - elsewhere
 
     # What must hold
 

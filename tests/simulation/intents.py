@@ -57,9 +57,11 @@ class Intents:
     def arrive(self, machine: str) -> None:
         """Note that this machine has nothing left to tell the server."""
         moment = next(self._moments)
-        self._replace(
-            machine, lambda one: replace(one, arrived=moment) if one.arrived is None else one
-        )
+        for intents in self._made.values():
+            intents[:] = [
+                replace(one, arrived=moment) if _is_on_its_way(one, machine) else one
+                for one in intents
+            ]
 
     def doubt(self, machine: str, own: Iterable[Picture]) -> None:
         """Note that a machine lost its queue: only its own pictures' sidecars tell it again."""
@@ -67,19 +69,13 @@ class Intents:
         for (picture, _), intents in self._made.items():
             if picture not in kept:
                 intents[:] = [
-                    replace(one, certain=False)
-                    if one.machine == machine and one.arrived is None
-                    else one
+                    replace(one, certain=False) if _is_on_its_way(one, machine) else one
                     for one in intents
                 ]
 
     def give_up(self, picture: Picture) -> None:
         """Say nothing of this picture's tags: somebody changed its row by hand, or late."""
         self._anything_goes.add(picture)
-
-    def _replace(self, machine: str, new: object) -> None:
-        for intents in self._made.values():
-            intents[:] = [new(one) if one.machine == machine else one for one in intents]  # type: ignore[operator]
 
     def violation(self, picture: Picture, tags: Iterable[str]) -> str | None:
         """Return what is wrong with the tags of a picture's row at the end, or None."""
@@ -105,6 +101,10 @@ class Intents:
         certain = [one for one in last if one.certain]
         allowed = {one.present for one in last if not _is_overruled(one, certain)}
         return allowed if certain else allowed | {base}
+
+
+def _is_on_its_way(intent: Intent, machine: str) -> bool:
+    return intent.machine == machine and intent.arrived is None
 
 
 def _last_of(intents: list[Intent]) -> list[Intent]:

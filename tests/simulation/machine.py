@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -173,11 +173,3 @@ class Machine:
             self.reindex()
             self.restart()
         return names
-
-
-def with_state(machines: Iterable[Machine]) -> Mapping[str, list[str]]:
-    """What each machine's catalog says, for messages."""
-    return {
-        one.name: [f"{e.path.name}: {e.cloud} {e.record.id}" for e in one.entries()]
-        for one in machines
-    }

@@ -40,7 +40,7 @@ class User:
 
 @dataclass(slots=True)
 class LateWork:
-    """A request that is done after so many others. `id_filter`: of a change of tags."""
+    """A request that is done after so many others, or when everything late arrives."""
 
     work: Work
     requests_left: int

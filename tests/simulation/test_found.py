@@ -68,3 +68,13 @@ def test_a_stranger_takes_the_id_and_the_process_dies_anywhere(
     history.something_happens(("stranger_takes_an_id", ()), "one", 0)
     history.sync("one", [], {}, dies, None)
     history.sync("one", [(0, KEEP)], {}, None, None)
+
+
+@pytest.mark.parametrize("what", ["row", "object", "bytes"])
+def test_a_copy_is_spoiled_and_the_catalog_lost(history: Histories, what: str) -> None:
+    """A spoiled object was left to its row, and the picture went up once more beside it."""
+    history.sync("one", [], {}, None, None)
+    history.something_happens(("lose_copy", (what,)), "one", 0)
+    history.something_happens(("lose_catalog", ()), "one", 0)
+    history.sync("one", [], {}, None, None)
+    assert len(history.server.images) == len(history.server.objects) == 1
