@@ -242,13 +242,8 @@ class Histories(RuleBasedStateMachine):
         entries = self.machines[name].entries()
         if entries:
             id = str(entries[number % len(entries)].record.id)
-            stranger = self.machines["stranger"].user
-            row = {
-                "id": id, "owner_user_id": str(stranger.id), "prompt": "mine", "backend": "b",
-                "storage_path": f"{stranger.id}/x/{id}.png", "tags": [], "sidecar": None,
-            }  # fmt: skip
             if id not in self.server.images:
-                self.server.images[id] = row
+                row = self.server.add_row(id, self.machines["stranger"].user)
                 self.foreign_rows[id] = dict(row)
 
     def stranger_claims_a_path(self, name: str, number: int) -> None:

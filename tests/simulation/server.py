@@ -77,6 +77,15 @@ class SimulatedSupabase:
     def claims(self) -> dict[str, Row]:
         return self.tables["claims"]
 
+    def add_row(self, id: str, user: User) -> Row:
+        """Add a row of imagen.images as a user may by hand, under any id that is free."""
+        row = {
+            "id": id, "owner_user_id": str(user.id), "prompt": "mine", "backend": "b",
+            "storage_path": f"{user.id}/x/{id}.png", "tags": [], "sidecar": None,
+        }  # fmt: skip
+        self.images[id] = row
+        return row
+
     def end_sessions(self) -> None:
         """As when the project's secret is changed: everybody has to sign in again."""
         self.sessions.clear()
