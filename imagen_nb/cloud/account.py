@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from uuid import UUID
 import httpx
 
 from imagen_nb.cloud.errors import URL_TROUBLE, RefusedError, decoding
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -66,8 +66,8 @@ class Session:
     """One sign-in. Threads may go on using an old one while a new one is made.
 
     `folder`: what the paths of this owner's objects begin with. `expires_at`: on the
-    clock of `time.monotonic()`, so that a clock set back keeps no session alive; None
-    if it never expires. `token`: what requests carry of the user who signed in.
+    clock's `monotonic()`, so that a clock set back keeps no session alive; None if it
+    never expires. `token`: what requests carry of the user who signed in.
     """
 
     storage: SyncStorageClient
@@ -76,22 +76,25 @@ class Session:
     folder: str
     expires_at: float | None
     token: SecretStr | None
+    clock: SystemClock = SYSTEM_CLOCK
 
     def expires_within(self, seconds: float) -> bool:
         """Return whether the session runs out within so many seconds."""
         if self.expires_at is None:
             return False
-        return time.monotonic() > self.expires_at - seconds
+        return self.clock.monotonic() > self.expires_at - seconds
 
 
-def sign_in(account: Account, http: httpx.Client) -> Session:
+def sign_in(
+    account: Account, http: httpx.Client, clock: SystemClock = SYSTEM_CLOCK
+) -> Session:
     """Return a new session. Raise RefusedError, or the error that supabase raises."""
     if not is_supabase_url(account.url):
         raise RefusedError(URL_TROUBLE)
     owner, expires_at, token = account.owner, None, None
     client = _make_client(account, http)
     if account.email:
-        began = time.monotonic()
+        began = clock.monotonic()
         owner, seconds, token = _sign_in_user(client, account)
         expires_at = began + seconds
     if owner is None:
@@ -100,7 +103,7 @@ def sign_in(account: Account, http: httpx.Client) -> Session:
         )
     folder = f"{owner}/" if account.email else ""
     tables = client.schema("imagen")
-    return Session(client.storage, tables, owner, folder, expires_at, token)
+    return Session(client.storage, tables, owner, folder, expires_at, token, clock)
 
 
 def _make_client(account: Account, http: httpx.Client) -> Client:

@@ -8,17 +8,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from imagen_nb.cloud.account import Account, Session
-from imagen_nb.cloud.connection import (
-    MAX_ATTEMPTS,
-    Connection,
-    Patience,
-)
-from imagen_nb.cloud.errors import (
-    BUCKET,
-    ObjectMissingError,
-    decoding,
-)
+from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection, Patience
+from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.cloud.objects import (
     StoredObject,
@@ -26,6 +20,7 @@ from imagen_nb.cloud.objects import (
     load_object_info,
     read_url,
 )
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 
 SIGNED_URL_SECONDS = 86_400  # how long a signed URL lives by default
 _PATHS_PER_REQUEST = 1000  # that Storage signs
@@ -73,6 +68,8 @@ class Cloud:
         account: Account,
         attempts: int = MAX_ATTEMPTS,
         patience: Patience | None = None,
+        transport: httpx.BaseTransport | None = None,
+        clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
         """Neither connect nor import supabase: the first request does.
 
@@ -81,8 +78,10 @@ class Cloud:
             attempts: How often one request is tried.
             patience: How long each waits for a server that is silent; as a sender does
                 unless given.
+            transport: What carries the requests, instead of the network.
+            clock: What sessions run out by, and what waits between attempts.
         """
-        self._connection = Connection(account, attempts, patience)
+        self._connection = Connection(account, attempts, patience, transport, clock)
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""

@@ -25,6 +25,7 @@ from imagen_nb.cloud.errors import (
     decoding,
     is_library_error,
 )
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.throttling import raise_if_busy
 
 if TYPE_CHECKING:
@@ -74,15 +75,18 @@ class Connection:
         account: Account,
         attempts: int = MAX_ATTEMPTS,
         patience: Patience | None = None,
+        transport: httpx.BaseTransport | None = None,
+        clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
         """Neither connect nor import supabase: the first request does."""
-        self._account = account
+        self._account, self._clock = account, clock
         self._attempts, self._patience = attempts, patience or SENDERS_PATIENCE
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.http = httpx.Client(
             http2=False,
+            transport=transport,
             timeout=self._patience.timeout,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             event_hooks={
@@ -115,7 +119,7 @@ class Connection:
         return state.attempt_number >= min(self._attempts, timeouts)
 
     def _sleep(self, seconds: float) -> None:
-        if self._closing.wait(seconds):
+        if self._clock.wait(self._closing, seconds):
             raise UnreachableError(
                 "the session is over; what is left goes up at the next sync"
             )
@@ -139,7 +143,9 @@ class Connection:
                 or session is refused
                 or session.expires_within(_RENEW_BEFORE_S)
             ):
-                session = self._translated(lambda: sign_in(self._account, self.http))
+                session = self._translated(
+                    lambda: sign_in(self._account, self.http, self._clock)
+                )
                 self._session = session
             return session
 

@@ -6,7 +6,12 @@ import hashlib
 
 from imagen_nb.cloud.claims import ClaimedPath, claim_paths
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import ObjectExistsError, RejectedError, TooSlowError
+from imagen_nb.cloud.errors import (
+    ObjectExistsError,
+    RejectedError,
+    TooSlowError,
+    decoding,
+)
 from imagen_nb.cloud.objects import StoredObject
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import CatalogEntry
@@ -21,7 +26,8 @@ def upload_picture(
 
     The path is noted in the sidecar before the upload. An object that is another file,
     as those from before there were claims may be, is never overwritten: the next number
-    is claimed.
+    is claimed. Except where this picture's row, and no other, names the path: then
+    somebody replaced its copy.
 
     Raises:
         RejectedError, StorageError: this picture cannot go up.
@@ -31,7 +37,7 @@ def upload_picture(
     owner, _ = cloud.owner()
     while claimed:
         assigned = lease.assign(entry, owner, claimed.path)
-        if _upload_to(claimed, png, cloud):
+        if _upload_to(claimed, png, cloud) or _restore_copy(assigned, png, cloud):
             return assigned
         following = claim_paths([entry], cloud, first=claimed.number + 1)
         claimed = following.get(str(entry.record.id))
@@ -66,6 +72,23 @@ def _upload_to(claimed: ClaimedPath, png: bytes, cloud: Cloud) -> bool:
     raise RejectedError(
         f"{path} was uploaded, but cannot be seen: run `imagen db migrate`"
     )
+
+
+def _restore_copy(entry: CatalogEntry, png: bytes, cloud: Cloud) -> bool:
+    """Replace the object at the entry's path if it was this picture's copy.
+
+    It was if a row says so, and no other row names the path. Return whether it was.
+    """
+    path = entry.record.storage_path or ""
+    columns = "id,sha256:sidecar->>sha256"
+    rows = cloud.rows([("storage_path", f"eq.{path}"), ("limit", "2")], columns)
+    with decoding():
+        recorded = [(row["id"], row["sha256"]) for row in rows]
+    if recorded != [(str(entry.record.id), entry.record.sha256)]:
+        return False
+    cloud.replace(path, png)
+    stored = cloud.object_info(path)
+    return stored is not None and is_same_file(stored, png)
 
 
 def is_same_file(stored: StoredObject, png: bytes) -> bool:

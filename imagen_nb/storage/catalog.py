@@ -38,6 +38,7 @@ from imagen_nb.storage.mending import enter_missing
 from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
+from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.locks import describe_holder
@@ -83,15 +84,16 @@ class CatalogEntry:
 class Catalog:
     """The catalog of one folder, for any number of threads and processes.
 
-    Invariant: there is one connection, behind a lock, as SQLite allows one write at a
-    time anyway; a forked child opens its own. Every other reader sees what `add`
-    returned from.
+    Invariant: there is one connection, behind a lock (SQLite allows one write at a time
+    anyway); a forked child opens its own. Readers see what `add` returned from.
 
     Example:
         >>> catalog = Catalog("pictures")
         >>> [entry.path.name for entry in catalog.latest(10)]
         []
     """
+
+    clock: SystemClock = SYSTEM_CLOCK
 
     def __init__(self, folder: Path | str, *, mends: bool = True) -> None:
         """Open nothing yet: the first picture or the first question makes the file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,20 @@ def queue_tag_marks(
     """
     rows = [(id, mark.tag, int(mark.present), mark.made_at) for id, mark in marks]
     connection.executemany(_QUEUE_STATEMENT, rows)
+
+
+def next_mark_time(connection: sqlite3.Connection, now: datetime) -> str:
+    """Return `now` as UTC text, or a moment after the latest queued change of a tag.
+
+    A clock may be set back, or stand still: what is queued later must count.
+    """
+    query = "SELECT max(made_at) FROM tag_changes"
+    (latest,) = connection.execute(query).fetchone()
+    try:
+        following = datetime.fromisoformat(latest) + timedelta(microseconds=1)
+        return utc_text(max(now, following))
+    except (TypeError, ValueError, OverflowError):  # none, or a crafted sidecar's
+        return utc_text(now)
 
 
 def move_row(connection: sqlite3.Connection, old_id: str, record: Record) -> None:

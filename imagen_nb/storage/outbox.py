@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -160,7 +159,7 @@ class Lease:
         self, entries: Iterable[CatalogEntry], state: str, reason: str | None
     ) -> None:
         error = reason and reason[:MAX_ERROR_CHARS]
-        now = utc_text(datetime.now(UTC))
+        now = utc_text(self._catalog.clock.now())
         self._write(
             "UPDATE images SET cloud_state = ?, cloud_error = ?, sender = NULL,"
             " updated_at = ? WHERE id = ? AND sender = ?",

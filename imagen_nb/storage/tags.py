@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import checked_tags
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.catalog_rows import queue_tag_marks, utc_text
+from imagen_nb.storage.catalog_rows import next_mark_time, queue_tag_marks
 from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
 from imagen_nb.storage.record import Record, TagMark
 
@@ -131,11 +130,13 @@ def queue_tag_change(
     For one tag of one picture, the last change counts. The pictures may be another
     machine's, and not in the catalog.
     """
-    now = utc_text(datetime.now(UTC))
-    marks = [TagMark(tag=tag, present=True, made_at=now) for tag in change.added]
-    marks += [TagMark(tag=tag, present=False, made_at=now) for tag in change.removed]
     with catalog.connection(durable=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        now = next_mark_time(connection, catalog.clock.now())
+        marks = [TagMark(tag=tag, present=True, made_at=now) for tag in change.added]
+        marks += [
+            TagMark(tag=tag, present=False, made_at=now) for tag in change.removed
+        ]
         queue_tag_marks(connection, [(id, mark) for id in ids for mark in marks])
         connection.execute("COMMIT")
     return marks

@@ -2,6 +2,7 @@
 
 Other rooms use:
     atomic: files that are whole or not there
+    clock: time, which tests pass as they like
     csv_text: CSV without formulas
     faults: points where tests kill the process
     file_cache: a folder of files of which the least recently used are removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import subprocess
@@ -20,8 +21,14 @@ from imagen_nb.storage import tags as tagging
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.record import Record
-from imagen_nb.storage.tags import load_queued_tags, make_tag_change, queue_tag_change
+from imagen_nb.storage.tags import (
+    apply_tag_change,
+    load_queued_tags,
+    make_tag_change,
+    queue_tag_change,
+)
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system.clock import SystemClock
 from tests.fixtures.pictures import render
 
 
@@ -294,3 +301,30 @@ def test_catalogs_of_before_are_migrated(folder: Path) -> None:
         ).fetchall()
     assert "USING COVERING INDEX images_created_idx" in plan[0][3]
     assert "TEMP B-TREE" not in str(plan)
+
+
+class SetClock(SystemClock):
+    """Shows the hour that it is set to."""
+
+    hour = 12
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime(2026, 5, 11, self.hour, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize("hour", [11, 12], ids=["set back", "the same"])
+def test_the_later_change_counts_whatever_the_clock_says(folder: Path, hour: int) -> None:
+    render(folder, 1)
+    catalog = Catalog(folder)
+    catalog.clock = clock = SetClock()
+    (id,) = [str(entry.record.id) for entry in catalog.latest(1)]
+    apply_tag_change(catalog, [id], make_tag_change(add=["sea"]))
+    first = load_queued_tags(catalog)[id]
+    clock.hour = hour
+    apply_tag_change(catalog, [id], make_tag_change(remove=["sea"]))
+    (mark,) = load_queued_tags(catalog)[id]
+    assert (mark.tag, mark.present) == ("sea", False)
+    assert mark.made_at > first[0].made_at
+    (entry,) = catalog.latest(1)
+    assert entry.record.unsent_tags == (mark,)
+    catalog.close()

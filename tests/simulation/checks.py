@@ -1,0 +1,76 @@
+"""What must hold of a server and the machines that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imagen_nb.storage.output import load_sidecar
+from imagen_nb.storage.tags import KEEPER, RATINGS, REJECT, load_queued_tags
+from tests.simulation.machine import Machine
+from tests.simulation.server import SimulatedSupabase
+
+
+def assert_drawn_are_kept(machine: Machine) -> None:
+    """What a user was told is kept is there, as it was, and in the catalog."""
+    names = {entry.path.name for entry in machine.entries()}
+    for name, png in machine.drawn.items():
+        assert (machine.folder / name).read_bytes() == png, name
+        assert name in names, f"{name} is not in the catalog of {machine.name}"
+
+
+def assert_all_synced_are_there(machine: Machine, damaged: set[str]) -> None:
+    """What a user was told is in the cloud has one row and one object there, its own."""
+    for entry in machine.entries():
+        id, path = str(entry.record.id), entry.record.storage_path or ""
+        if entry.cloud_state != "synced" or id in damaged:
+            continue
+        row = machine.server.images.get(id)
+        assert row is not None, f"{machine.name}: {entry.path.name} has no row {id}"
+        assert row["owner_user_id"] == str(machine.user.id)
+        assert row["storage_path"] == path, f"{row['storage_path']} is not {path}"
+        assert machine.server.objects.get(path) == entry.path.read_bytes(), path
+
+
+def assert_rows_are_sound(server: SimulatedSupabase) -> None:
+    """No object belongs to two rows; no picture has two ratings, or is kept and rejected."""
+    paths = [row["storage_path"] for row in server.images.values()]
+    assert len(paths) == len(set(paths)), paths
+    for row in server.images.values():
+        for group in (RATINGS, (KEEPER, REJECT)):
+            assert len(set(row["tags"]) & set(group)) <= 1, row["tags"]
+
+
+def assert_sync_leaves_nothing(machine: Machine) -> None:
+    """A sync without faults sends everything."""
+    report = machine.sync()
+    assert (report.trouble, report.failed, report.postponed, report.pending) == (None, (), (), 0)
+    states = {entry.path.name: entry.cloud for entry in machine.entries()}
+    assert set(states.values()) <= {"synced"}, states
+    assert load_queued_tags(machine.catalog) == {}
+
+
+def assert_sidecars_agree(machine: Machine) -> None:
+    """Sidecars, catalog and rows tell the same tags."""
+    for entry in machine.entries():
+        record = load_sidecar(entry.sidecar_path)
+        row = machine.server.images[str(entry.record.id)]
+        assert record is not None
+        tags = (set(record.tags), set(entry.record.tags), set(row["tags"]))
+        assert tags[0] == tags[1] == tags[2], f"{machine.name}: {entry.path.name}: {tags}"
+        assert record.unsent_tags == (), record.unsent_tags
+
+
+def assert_rows_are_pictures(
+    server: SimulatedSupabase, machines: Iterable[Machine], foreign: Mapping[str, Any],
+    spoiled: set[str],
+) -> None:  # fmt: skip
+    """There is nothing in the cloud but the pictures of the machines, and what others put there.
+
+    `spoiled`: paths of objects that were changed by hand.
+    """
+    entries = [entry for machine in machines for entry in machine.entries()]
+    ids = {str(entry.record.id) for entry in entries}
+    assert set(server.images) - set(foreign) == ids - set(foreign)
+    paths = {entry.record.storage_path for entry in entries}
+    assert set(server.objects) - spoiled == paths - spoiled
