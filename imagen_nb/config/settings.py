@@ -48,7 +48,7 @@ _EXPECTED_TEXT = "text without control characters, such as a line break, inside"
 
 EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "backend": "a name, or a mapping with `type` like {type: flux, model: /models/mine}; "
-    "an `api_token` in it is text",
+    "an `api_token` in it is text without control characters",
     "steps": "a whole number, 1 or more",
     "width": "a whole number of pixels, 1 or more",
     "height": "a whole number of pixels, 1 or more",

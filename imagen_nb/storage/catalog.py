@@ -179,20 +179,17 @@ class Catalog:
         finally:
             lock.release()
 
-    def amend(
-        self, entry: CatalogEntry, *, durable: bool = True, **values: Any
-    ) -> CatalogEntry:
+    def amend(self, entry: CatalogEntry, **values: Any) -> CatalogEntry:
         """Set these fields of a picture's record in its sidecar, then in the catalog.
 
         Other fields that were changed since `entry` was read keep their new values.
-        `durable`: they survive a power cut; otherwise the old ones may be back.
         """
         with self.sidecar_lock():
             current = self.get(entry.record.id) or entry
             saved = current.saved()
             record = saved.record.model_copy(update=values)
             changed = (rewrite_sidecar(saved, record), current.cloud_state)
-            self.add_many([changed], durable=durable)
+            self.add_many([changed])
         return replace(current, record=record)
 
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
@@ -276,22 +273,18 @@ class Catalog:
             self.add_many([(current, cloud_state)])
         return current
 
-    def add_many(
-        self, pictures: Iterable[tuple[SavedPicture, str]], *, durable: bool = True
-    ) -> None:
-        """Enter pictures as they are now, in one transaction: all or none.
+    def add_many(self, pictures: Iterable[tuple[SavedPicture, str]]) -> None:
+        """Enter pictures as they are now, in one transaction that survives a power cut.
 
         The cloud state is only taken for those that are new. The caller holds
-        `sidecar_lock`, so that nobody has changed them meanwhile. `durable`: they, and
-        their sidecars, survive a power cut.
+        `sidecar_lock`, so that nobody has changed them meanwhile.
         """
         rows = [
             saved_row(self.folder, saved, cloud_state)
             for saved, cloud_state in pictures
         ]
-        if durable:
-            flush_folder(self.folder)  # the sidecars before what tells of them
-        with self.connection(durable=durable) as connection:
+        flush_folder(self.folder)  # the sidecars before what tells of them
+        with self.connection(durable=True) as connection:
             connection.execute("BEGIN IMMEDIATE")
             upsert_rows(connection, rows)
             connection.execute("COMMIT")

@@ -114,15 +114,12 @@ class Lease:
     def assign(
         self, entry: CatalogEntry, owner: UUID, storage_path: str
     ) -> CatalogEntry:
-        """Record owner and path in the bucket, before the picture goes there.
-
-        Not flushed: whoever sends it again finds the same path claimed.
-        """
+        """Record owner and path in the bucket, before the picture goes there."""
         recorded = (entry.record.owner_user_id, entry.record.storage_path)
         if recorded == (owner, storage_path):
             return entry
         return self._catalog.amend(
-            entry, durable=False, owner_user_id=owner, storage_path=storage_path
+            entry, owner_user_id=owner, storage_path=storage_path
         )
 
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
