@@ -317,7 +317,7 @@ def _read_answer(data: bytes, folder: Path) -> None:
         lambda: cloud.signed_urls(["x.png"]),
         lambda: cloud.object_info("x.png"),
         lambda: cloud.upload("x.png", b"png"),
-        lambda: cloud.insert_error_code({"id": ID}),
+        lambda: cloud.insert_error_code("images", {"id": ID}),
         lambda: cloud.read(f"{server.url}/x", 1_000),
         lambda: history_frame(ApiSource(cloud).load(Query(limit=2), sidecar=True)),
         lambda: _cloud_that_signs_in().owner(),
