@@ -23,6 +23,7 @@ from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
+from imagen_nb.system.clock import SystemClock
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.pictures import render, sync, wait_little
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDERS_PATIENCE"):
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDER_TIMEOUTS"):
         monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
     wait_little()
 
@@ -236,8 +237,8 @@ def test_an_expired_session_is_renewed(
 ) -> None:
     made: list[Session] = []
 
-    def spoiled_once(account: Account, http: httpx.Client) -> Session:
-        made.append(sign_in(account, http))
+    def spoiled_once(account: Account, http: httpx.Client, clock: SystemClock) -> Session:
+        made.append(sign_in(account, http, clock))
         if len(made) == 1:
             spoil(made[0])
         return made[-1]

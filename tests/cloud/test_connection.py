@@ -142,7 +142,7 @@ class TestErrorsOfOurOwnCode:
     ) -> None:
         half = SimpleNamespace(token=None, expires_at=None)
         half.expires_within = lambda seconds: False
-        monkeypatch.setattr(connection, "sign_in", lambda account, http: half)
+        monkeypatch.setattr(connection, "sign_in", lambda account, http, clock: half)
         with pytest.raises(AttributeError, match="storage"):
             cloud.upload(PATH, b"png")
 
