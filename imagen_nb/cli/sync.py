@@ -16,7 +16,7 @@ from imagen_nb.system.terminal import print_notice, print_table
 if TYPE_CHECKING:
     from imagen_nb.cloud.sync_report import RepairReport, SyncReport
     from imagen_nb.storage.catalog import CatalogEntry
-    from imagen_nb.storage.record import TagMark
+    from imagen_nb.storage.record import UnsentTag
     from imagen_nb.studio.studio import Studio
 
 
@@ -98,7 +98,7 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
     ]
 
 
-def _tag_changes(waiting: Sequence[TagMark]) -> dict[str, list[str]]:
+def _tag_changes(waiting: Sequence[UnsentTag]) -> dict[str, list[str]]:
     from imagen_nb.storage.tags import combine_queued_tags
 
     change = combine_queued_tags(waiting)

@@ -4,6 +4,7 @@ Other rooms use:
     account: `NOT_CONFIGURED`, what to say if there is no account
     check: `configuration_warnings` and `check_server`, for `imagen config validate`
     client: `Cloud`, the client
+    connection: `READER_CONNECT_S`, how long a reader waits for a connection
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
     filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses

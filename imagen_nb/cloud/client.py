@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 
 from imagen_nb.cloud.account import Account, Session
-from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection, Patience
+from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection, TimeoutPolicy
 from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.cloud.objects import (
@@ -67,7 +67,7 @@ class Cloud:
         self,
         account: Account,
         attempts: int = MAX_ATTEMPTS,
-        patience: Patience | None = None,
+        timeouts: TimeoutPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
@@ -76,12 +76,12 @@ class Cloud:
         Args:
             account: How to sign in.
             attempts: How often one request is tried.
-            patience: How long each waits for a server that is silent; as a sender does
+            timeouts: How long each waits for a server that is silent; as a sender does
                 unless given.
             transport: What carries the requests, instead of the network.
             clock: What sessions run out by, and what waits between attempts.
         """
-        self._connection = Connection(account, attempts, patience, transport, clock)
+        self._connection = Connection(account, attempts, timeouts, transport, clock)
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""

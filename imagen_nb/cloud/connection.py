@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
 MAX_ATTEMPTS = 5  # at one request
+READER_CONNECT_S = 3  # seconds: somebody waits, and there may be another way to ask
 _MAX_RETRY_AFTER_S = 30.0  # if a server asks for more, the next sync tries again
 _RENEW_BEFORE_S = 60.0  # sign in again this long before the session runs out
 
@@ -42,24 +43,24 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeoutPolicy:
     """How long a request waits for a silent server, and how often it does.
 
-    `timeout`: of each attempt, in seconds. `timeouts`: after so many attempts that ran
-    into it there is no further one.
+    `timeout`: of each attempt, in seconds. `max_timeouts`: after so many attempts that
+    ran into it there is no further one.
     """
 
     timeout: httpx.Timeout
-    timeouts: int
+    max_timeouts: int
 
 
-SENDERS_PATIENCE = Patience(  # `write` is for each 64 KiB
+SENDER_TIMEOUTS = TimeoutPolicy(  # `write` is for each 64 KiB
     httpx.Timeout(60, connect=10, write=20), MAX_ATTEMPTS
 )
 # Somebody waits: silence ends within 10 s. A server that lives answers sooner, as
 # Supabase ends a user's statement after 8 s. `read` is up to the first byte, and then
 # from each one to the next.
-READERS_PATIENCE = Patience(httpx.Timeout(60, connect=3, read=9), 1)
+READER_TIMEOUTS = TimeoutPolicy(httpx.Timeout(60, connect=READER_CONNECT_S, read=9), 1)
 
 
 class Connection:
@@ -74,23 +75,23 @@ class Connection:
         self,
         account: Account,
         attempts: int = MAX_ATTEMPTS,
-        patience: Patience | None = None,
+        timeouts: TimeoutPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: SystemClock = SYSTEM_CLOCK,
     ) -> None:
         """Neither connect nor import supabase: the first request does."""
         self._account, self._clock = account, clock
-        self._attempts, self._patience = attempts, patience or SENDERS_PATIENCE
+        self._attempts, self._timeouts = attempts, timeouts or SENDER_TIMEOUTS
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.http = httpx.Client(
             http2=False,
             transport=transport,
-            timeout=self._patience.timeout,
+            timeout=self._timeouts.timeout,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             event_hooks={
-                "response": [raise_if_busy, _part_after_refusal, _raise_if_empty]
+                "response": [raise_if_busy, _close_after_refusal, _raise_if_empty]
             },
         )
 
@@ -115,8 +116,8 @@ class Connection:
         """Return whether there is no further attempt: of a silent server sooner."""
         error = state.outcome.exception() if state.outcome else None
         is_silent = isinstance(error, UnreachableError) and error.timed_out
-        timeouts = self._patience.timeouts if is_silent else self._attempts
-        return state.attempt_number >= min(self._attempts, timeouts)
+        most = self._timeouts.max_timeouts if is_silent else self._attempts
+        return state.attempt_number >= min(self._attempts, most)
 
     def _sleep(self, seconds: float) -> None:
         if self._clock.wait(self._closing, seconds):
@@ -168,7 +169,7 @@ class Connection:
             raise cloud_error_of(error, secrets) from None
 
 
-def _part_after_refusal(response: httpx.Response) -> None:
+def _close_after_refusal(response: httpx.Response) -> None:
     """Send nothing more over a connection after what was sent is refused; an httpx hook.
 
     A server may answer before it has read everything, and never read the rest. Raise

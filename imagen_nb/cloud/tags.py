@@ -13,7 +13,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
 from imagen_nb.cloud.filters import array_literal, in_filter, url_chunks
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.record import TagMark
+from imagen_nb.storage.record import UnsentTag
 from imagen_nb.storage.tags import (
     combine_queued_tags,
     load_queued_tags,
@@ -49,7 +49,7 @@ def push_tags(catalog: Catalog, cloud: Cloud) -> int:
 
 
 def _push_chunk(
-    changes: dict[str, list[TagMark]], catalog: Catalog, cloud: Cloud
+    changes: dict[str, list[UnsentTag]], catalog: Catalog, cloud: Cloud
 ) -> None:
     left = changes
     for _ in range(_MAX_ROUNDS):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, Account, account_of
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.connection import READERS_PATIENCE
+from imagen_nb.cloud.connection import READER_TIMEOUTS
 from imagen_nb.cloud.sync import SendGate, drain
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
@@ -61,7 +61,7 @@ class Uplink:
         """Return the session's client to read with; None if none is configured."""
         with self._lock:
             if self._reader is None and self._account is not None:
-                self._reader = Cloud(self._account, _READ_ATTEMPTS, READERS_PATIENCE)
+                self._reader = Cloud(self._account, _READ_ATTEMPTS, READER_TIMEOUTS)
             return self._reader
 
     def warn(self, cloud: bool | None) -> None:

@@ -11,7 +11,7 @@ Other rooms use:
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
     output: `PictureFiles`, the PNG and sidecar files of a folder, and their records
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
-    record: `Record`, the facts of one picture, `TagMark` and `IMAGES_COLUMNS`
+    record: `Record`, the facts of one picture, `UnsentTag` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog
     tags: `TagChange`, its makers, and the queue of changes for the cloud
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`

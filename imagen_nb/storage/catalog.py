@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from imagen_nb.storage.catalog_rows import (
     insert_rows,
     move_row,
-    move_tag_marks,
+    move_unsent_tags,
     saved_row,
     upsert_rows,
 )
@@ -118,10 +118,9 @@ class Catalog:
 
     @contextmanager
     def connection(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one statement, or one `BEGIN IMMEDIATE … COMMIT`.
+        """Give the connection, for one statement or for reading.
 
-        A transaction that an exception leaves open is rolled back. Raises
-        `StorageError` for what SQLite cannot do.
+        Raises `StorageError` for what SQLite cannot do.
 
         Args:
             durable: flush what is committed, so that it survives a power cut (with all
@@ -147,12 +146,24 @@ class Catalog:
                 if durable:
                     connection.execute("PRAGMA synchronous = NORMAL")
 
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """Give the connection for statements that take effect together, or not at all.
+
+        `durable` and errors: as `connection`.
+        """
+        with self.connection(durable=durable) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Enter pictures without a row, unless another process keeps the catalog."""
         self._was_busy = True
         with suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA busy_timeout = {_IMPATIENT_MS}")
-            enter_missing(connection, self.folder)
+            if self._mends:
+                enter_missing(connection, self.folder)
             connection.execute(f"PRAGMA busy_timeout = {1000 * LOCK_TIMEOUT_S}")
             self._was_busy = False
 
@@ -204,7 +215,7 @@ class Catalog:
             saved = current.saved()
             record = saved.record.model_copy(update={"id": id})
             with self.connection(durable=True) as connection:
-                move_tag_marks(connection, old_id, str(id))
+                move_unsent_tags(connection, old_id, str(id))
             fault_point("after-id-queue")
             rewrite_sidecar(saved, record)
             flush_folder(self.folder)
@@ -240,8 +251,7 @@ class Catalog:
             else:
                 self._connection = open_catalog(self.path)
             self._inode = inode_of(self.path)
-            if self._mends:
-                self._catch_up(self._connection)
+            self._catch_up(self._connection)
         return self._connection
 
     def has_any(self) -> bool:
@@ -257,10 +267,8 @@ class Catalog:
 
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
         """Enter a picture that was just written; one that is there stays as it is."""
-        with self.connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self.transaction() as connection:
             insert_rows(connection, [saved_row(self.folder, saved, cloud_state)])
-            connection.execute("COMMIT")
 
     def add_again(self, saved: SavedPicture, cloud_state: str) -> SavedPicture:
         """Enter a picture that was there; return it as its sidecar has it now.
@@ -284,10 +292,8 @@ class Catalog:
             for saved, cloud_state in pictures
         ]
         flush_folder(self.folder)  # the sidecars before what tells of them
-        with self.connection(durable=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self.transaction(durable=True) as connection:
             upsert_rows(connection, rows)
-            connection.execute("COMMIT")
 
     def get(self, id: UUID | str) -> CatalogEntry | None:
         """Return the picture with this id, or None."""

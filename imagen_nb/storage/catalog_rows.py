@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from imagen_nb.storage.output import SavedPicture
-from imagen_nb.storage.record import IMAGES_COLUMNS, Record, TagMark
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record, UnsentTag
 
 _TABLE_COLUMNS = (
     *IMAGES_COLUMNS,
@@ -89,6 +90,51 @@ def saved_row(folder: Path, saved: SavedPicture, cloud_state: str) -> tuple[Any,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ScannedPicture:
+    """What a sidecar in the folder tells.
+
+    `row`: a `catalog_row`. `unsent_tags`: tags that the cloud may not have, each with
+    the picture's id.
+    """
+
+    row: tuple[Any, ...]
+    unsent_tags: tuple[tuple[str, UnsentTag], ...]
+
+
+def scanned_picture(record: Record, sidecar: str, name: str) -> ScannedPicture:
+    """Return a picture of which only the files are known.
+
+    Args:
+        record: what the sidecar says.
+        sidecar: its text.
+        name: of the PNG.
+    """
+    cloud_state = "pending" if record.cloud else "off"
+    row = catalog_row(record, sidecar, name, f"{name}.json", cloud_state)
+    return ScannedPicture(
+        row, tuple((str(record.id), tag) for tag in record.unsent_tags)
+    )
+
+
+def enter_scanned(
+    connection: sqlite3.Connection,
+    pictures: Sequence[ScannedPicture],
+    *,
+    replace: bool,
+) -> None:
+    """Enter these, and queue their unsent tags, within the caller's transaction.
+
+    `replace`: update rows that are there; else they stay as they are.
+    """
+    rows = [picture.row for picture in pictures]
+    if replace:
+        upsert_rows(connection, rows)
+    else:
+        insert_rows(connection, rows)
+    queue_unsent_tags(connection, [tag for one in pictures for tag in one.unsent_tags])
+
+
 def upsert_rows(
     connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
 ) -> None:
@@ -116,8 +162,8 @@ def insert_rows(
     connection.executemany(_INSERT_STATEMENT, rows)
 
 
-def queue_tag_marks(
-    connection: sqlite3.Connection, marks: Sequence[tuple[str, TagMark]]
+def queue_unsent_tags(
+    connection: sqlite3.Connection, marks: Sequence[tuple[str, UnsentTag]]
 ) -> None:
     """Queue changes of tags, each with its picture's id, within the transaction.
 
@@ -127,7 +173,7 @@ def queue_tag_marks(
     connection.executemany(_QUEUE_STATEMENT, rows)
 
 
-def next_mark_time(connection: sqlite3.Connection, now: datetime) -> str:
+def next_queue_time(connection: sqlite3.Connection, now: datetime) -> str:
     """Return `now` as UTC text, or a moment after the latest queued change of a tag.
 
     A clock may be set back, or stand still: what is queued later must count.
@@ -147,7 +193,7 @@ def move_row(connection: sqlite3.Connection, old_id: str, record: Record) -> Non
     connection.execute(statement, (str(record.id), record.to_sidecar(), old_id))
 
 
-def move_tag_marks(connection: sqlite3.Connection, old_id: str, id: str) -> None:
+def move_unsent_tags(connection: sqlite3.Connection, old_id: str, id: str) -> None:
     """Let queued changes of tags be another id's."""
     statement = "UPDATE OR REPLACE tag_changes SET id = ? WHERE id = ?"
     connection.execute(statement, (id, old_id))

@@ -108,8 +108,12 @@ class CatalogBusyError(StorageError):
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Return whether another process had the file for longer than one waits."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its details
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code_of(error: sqlite3.OperationalError) -> int:
+    """Return SQLite's code of an error, without its details; 0 if it has none."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
 
 
 def open_catalog(path: Path) -> sqlite3.Connection:
@@ -255,7 +259,7 @@ def _explain_sqlite_error(error: sqlite3.OperationalError, path: Path) -> str:
 
     SQLite does not tell what the system said: files are opened once more to hear that.
     """
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    code = _code_of(error)
     trouble = _system_trouble(path) if code in _SYSTEM_TROUBLE else None
     if trouble:
         return f"{error}: {explain_os_error(trouble)}"

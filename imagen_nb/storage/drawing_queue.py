@@ -83,8 +83,7 @@ class DrawingQueue:
         """Append the requests in their order, held by this painter."""
         now = utc_text(datetime.now(UTC))
         texts = [request.model_dump_json() for request in requests]
-        with self.catalog.connection(durable=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self.catalog.transaction(durable=True) as connection:
             (last,) = connection.execute(
                 "SELECT coalesce(max(place), 0) FROM queue"
             ).fetchone()
@@ -96,7 +95,6 @@ class DrawingQueue:
                 "INSERT INTO queue (place, wish, holder, made_at) VALUES (?, ?, ?, ?)",
                 rows,
             )
-            connection.execute("COMMIT")
 
     def items(self) -> list[QueuedDrawing]:
         """Return what this painter holds and what nobody holds, the next one first."""
@@ -156,8 +154,7 @@ class DrawingQueue:
 
     def move(self, id: int, by: int) -> None:
         """Exchange it with the one before (-1) or after (1) it."""
-        with self.catalog.connection(durable=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self.catalog.transaction(durable=True) as connection:
             rows = connection.execute(
                 "SELECT id, place FROM queue WHERE holder = ? OR holder IS NULL"
                 " ORDER BY place",
@@ -166,7 +163,6 @@ class DrawingQueue:
             connection.executemany(
                 "UPDATE queue SET place = ? WHERE id = ?", _swapped_places(rows, id, by)
             )
-            connection.execute("COMMIT")
 
     def _other_holders(self) -> list[str]:
         query = "SELECT DISTINCT holder FROM queue WHERE holder <> ?"

@@ -11,15 +11,13 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from imagen_nb.storage.catalog_rows import (
-    catalog_row,
-    insert_rows,
-    queue_tag_marks,
+    ScannedPicture,
+    enter_scanned,
+    scanned_picture,
 )
 from imagen_nb.storage.output import load_sidecar
-from imagen_nb.storage.record import TagMark
 from imagen_nb.system.atomic import time_in
 from imagen_nb.system.terminal import print_notice
 
@@ -43,14 +41,13 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
             "`imagen reindex` enters them"
         )
         return
-    rows, marks = _load(folder, missing)
+    pictures = _load(folder, missing)
     now = time_in(folder / ".imagen")  # by the clock that dates the folder, too
     settled = now - changed_ns / 1e9 > _SETTLED_S
-    if not rows and not settled:
+    if not pictures and not settled:
         return
     connection.execute("BEGIN IMMEDIATE")
-    insert_rows(connection, rows)
-    queue_tag_marks(connection, marks)
+    enter_scanned(connection, pictures, replace=False)
     if settled:
         connection.execute(
             "INSERT INTO marks VALUES ('folder_mtime_ns', ?)"
@@ -79,22 +76,15 @@ def is_picture_file(entry: os.DirEntry[str]) -> bool:
     return entry.is_file()  # neither a FIFO, which would block, nor a device
 
 
-def _load(
-    folder: Path, names: Iterable[str]
-) -> tuple[list[tuple[Any, ...]], list[tuple[str, TagMark]]]:
-    """Return the rows of these pictures, and the tags that are still to be sent.
+def _load(folder: Path, names: Iterable[str]) -> list[ScannedPicture]:
+    """Return these pictures.
 
     Without those whose sidecar is torn or another program's: `imagen reindex` looks
     closer.
     """
-    rows: list[tuple[Any, ...]] = []
-    marks: list[tuple[str, TagMark]] = []
+    pictures = []
     for name in names:
-        sidecar = f"{name}.json"
-        record = load_sidecar(folder / sidecar)
+        record = load_sidecar(folder / f"{name}.json")
         if record and record.storage_path:
-            state = "pending" if record.cloud else "off"
-            text = record.to_sidecar()
-            rows.append(catalog_row(record, text, name, sidecar, state))
-            marks += [(str(record.id), mark) for mark in record.unsent_tags]
-    return rows, marks
+            pictures.append(scanned_picture(record, record.to_sidecar(), name))
+    return pictures

@@ -66,10 +66,8 @@ class Outbox:
             "UPDATE images SET cloud_state = 'pending'"
             " WHERE id = ? AND cloud_state = 'synced'"
         )
-        with self.catalog.connection(durable=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self.catalog.transaction(durable=True) as connection:
             connection.executemany(statement, ids)
-            connection.execute("COMMIT")
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
@@ -167,10 +165,8 @@ class Lease:
         )
 
     def _write(self, statement: str, values: Sequence[tuple[str | None, ...]]) -> None:
-        with self._catalog.connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._catalog.transaction() as connection:
             connection.executemany(statement, values)
-            connection.execute("COMMIT")
 
 
 def waiting_frame(entries: Iterable[CatalogEntry]) -> pd.DataFrame:

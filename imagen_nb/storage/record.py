@@ -90,7 +90,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]  # what a BIGINT holds
 _Number = Annotated[float | None, AfterValidator(_finite_or_none)]
 
 
-class TagMark(BaseModel):
+class UnsentTag(BaseModel):
     """A change of one tag that the cloud may not have yet.
 
     `present`: whether it was added (or removed); `made_at`: when, in UTC, as text that
@@ -165,7 +165,7 @@ class Record(BaseModel):
     bytes: Count | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     cloud: bool = True
-    unsent_tags: tuple[TagMark, ...] = ()
+    unsent_tags: tuple[UnsentTag, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property

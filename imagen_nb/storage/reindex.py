@@ -15,12 +15,16 @@ from uuid import UUID
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.catalog_rows import catalog_row, queue_tag_marks, upsert_rows
+from imagen_nb.storage.catalog_rows import (
+    ScannedPicture,
+    enter_scanned,
+    scanned_picture,
+)
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
 from imagen_nb.storage.mending import is_picture_file
 from imagen_nb.storage.names import is_sheet
 from imagen_nb.storage.output import load_png_record, read_sidecar
-from imagen_nb.storage.record import Record, TagMark
+from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
 _ROWS_PER_TRANSACTION = 2000  # and between two calls of `progress`
@@ -102,29 +106,16 @@ def _rebuild_rows(
     )
 
 
-def _enter_next_rows(catalog: Catalog, scanned: Iterator[_ScannedPicture]) -> bool:
+def _enter_next_rows(catalog: Catalog, scanned: Iterator[ScannedPicture]) -> bool:
     """Read and enter some more pictures; return whether there were any left.
 
     Under the lock of the sidecars, as a tag may be set between reading and entering.
     """
     with catalog.sidecar_lock():
         batch = list(itertools.islice(scanned, _ROWS_PER_TRANSACTION))
-        with catalog.connection(durable=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            upsert_rows(connection, [picture.row for picture in batch])
-            marks = [(one.id, mark) for one in batch for mark in one.unsent_tags]
-            queue_tag_marks(connection, marks)
-            connection.execute("COMMIT")
+        with catalog.transaction(durable=True) as connection:
+            enter_scanned(connection, batch, replace=True)
     return bool(batch)
-
-
-@dataclass(frozen=True, slots=True)
-class _ScannedPicture:
-    """What a sidecar tells: a `catalog_row`, and tags that the cloud may not have."""
-
-    row: tuple[Any, ...]
-    id: str
-    unsent_tags: tuple[TagMark, ...]
 
 
 class _FolderScan:
@@ -148,20 +139,17 @@ class _FolderScan:
         self.total = len(self._pngs)
         self.done = 0
 
-    def rows(self) -> Iterator[_ScannedPicture]:
+    def rows(self) -> Iterator[ScannedPicture]:
         """Give each picture with a record, in order of names."""
         for name in self._pngs:
             self.done += 1
-            sidecar_name = f"{name}.json"
-            loaded = self._load_sidecar(sidecar_name) or self._rebuild_sidecar(name)
+            loaded = self._load_sidecar(f"{name}.json") or self._rebuild_sidecar(name)
             if loaded is None or loaded[0].id in self._ids:
                 continue
             record, text = loaded
             self._ids.add(record.id)
             self.names.add(name)
-            cloud_state = "pending" if record.cloud else "off"
-            row = catalog_row(record, text, name, sidecar_name, cloud_state)
-            yield _ScannedPicture(row, str(record.id), record.unsent_tags)
+            yield scanned_picture(record, text, name)
 
     def _load_sidecar(self, sidecar_name: str) -> tuple[Record, str] | None:
         """Return the record and its text; None for a missing or torn sidecar."""
@@ -194,14 +182,12 @@ class _FolderScan:
 
 def _remove_vanished_rows(catalog: Catalog, names: set[str]) -> int:
     """Remove rows of pictures that are gone, not of those that came since the scan."""
-    with catalog.connection(durable=True) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with catalog.transaction(durable=True) as connection:
         paths = {path for (path,) in connection.execute("SELECT path FROM images")}
         gone = [path for path in paths - names if not (catalog.folder / path).exists()]
         connection.executemany(
             "DELETE FROM images WHERE path = ?", [(path,) for path in gone]
         )
-        connection.execute("COMMIT")
     return len(gone)
 
 
@@ -234,12 +220,10 @@ def _salvage(damaged: Path, catalog: Catalog) -> None:
         for table, columns in _SALVAGED.items():
             rows = list(_readable_rows(old, f"SELECT {columns} FROM {table}"))
             marks = ", ".join("?" * len(columns.split(",")))
-            with catalog.connection(durable=True) as new:
-                new.execute("BEGIN IMMEDIATE")
+            with catalog.transaction(durable=True) as new:
                 new.executemany(
                     f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", rows
                 )
-                new.execute("COMMIT")
 
 
 def _readable_rows(

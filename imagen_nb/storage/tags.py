@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import checked_tags
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.catalog_rows import next_mark_time, queue_tag_marks
+from imagen_nb.storage.catalog_rows import next_queue_time, queue_unsent_tags
 from imagen_nb.storage.output import SavedPicture, rewrite_sidecar
-from imagen_nb.storage.record import Record, TagMark
+from imagen_nb.storage.record import Record, UnsentTag
 
 RATINGS = tuple(f"rating:{stars}" for stars in range(1, 6))
 KEEPER, REJECT = "keeper", "reject"
@@ -114,7 +114,7 @@ def apply_tag_change(
         for entry, saved in zip(entries, files, strict=True):
             tags, unsent = change.apply_to(saved.record.tags), saved.record.unsent_tags
             if entry.cloud_state != "off":
-                unsent = _with_marks(unsent, marks)
+                unsent = _with_newer(unsent, marks)
             values = {"tags": tags, "unsent_tags": unsent}
             record = saved.record.model_copy(update=values)
             changed.append(_Retagged(saved, record, entry.cloud_state))
@@ -124,27 +124,25 @@ def apply_tag_change(
 
 def queue_tag_change(
     catalog: Catalog, ids: Iterable[str], change: TagChange
-) -> list[TagMark]:
+) -> list[UnsentTag]:
     """Queue a change for the cloud; return it tag by tag.
 
     For one tag of one picture, the last change counts. The pictures may be another
     machine's, and not in the catalog.
     """
-    with catalog.connection(durable=True) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        now = next_mark_time(connection, catalog.clock.now())
-        marks = [TagMark(tag=tag, present=True, made_at=now) for tag in change.added]
+    with catalog.transaction(durable=True) as connection:
+        now = next_queue_time(connection, catalog.clock.now())
+        marks = [UnsentTag(tag=tag, present=True, made_at=now) for tag in change.added]
         marks += [
-            TagMark(tag=tag, present=False, made_at=now) for tag in change.removed
+            UnsentTag(tag=tag, present=False, made_at=now) for tag in change.removed
         ]
-        queue_tag_marks(connection, [(id, mark) for id in ids for mark in marks])
-        connection.execute("COMMIT")
+        queue_unsent_tags(connection, [(id, mark) for id in ids for mark in marks])
     return marks
 
 
-def _with_marks(
-    marks: Iterable[TagMark], newer: Iterable[TagMark]
-) -> tuple[TagMark, ...]:
+def _with_newer(
+    marks: Iterable[UnsentTag], newer: Iterable[UnsentTag]
+) -> tuple[UnsentTag, ...]:
     by_tag = {mark.tag: mark for mark in (*marks, *newer)}
     return tuple(by_tag.values())
 
@@ -185,7 +183,7 @@ def _write_sidecar(picture: _Retagged) -> SavedPicture:
 def merge_cloud_tags(
     catalog: Catalog,
     tags: Mapping[str, tuple[str, ...]],
-    sent: Mapping[str, Sequence[TagMark]],
+    sent: Mapping[str, Sequence[UnsentTag]],
 ) -> None:
     """Take over the cloud's tags, by id, with what is still to be sent applied to them.
 
@@ -212,18 +210,18 @@ def merge_cloud_tags(
         _write_tags(catalog, pictures)
 
 
-def load_queued_tags(catalog: Catalog) -> dict[str, list[TagMark]]:
+def load_queued_tags(catalog: Catalog) -> dict[str, list[UnsentTag]]:
     """Return what waits for the cloud, by the id of the picture, the oldest first."""
     query = "SELECT id, tag, present, made_at FROM tag_changes ORDER BY 4"
-    queued: dict[str, list[TagMark]] = {}
+    queued: dict[str, list[UnsentTag]] = {}
     with catalog.connection() as connection:
         for id, tag, present, made_at in connection.execute(query):
-            one = TagMark(tag=tag, present=bool(present), made_at=made_at)
+            one = UnsentTag(tag=tag, present=bool(present), made_at=made_at)
             queued.setdefault(id, []).append(one)
     return queued
 
 
-def combine_queued_tags(queued: Iterable[TagMark]) -> TagChange:
+def combine_queued_tags(queued: Iterable[UnsentTag]) -> TagChange:
     """Return the queued changes of one picture as one change."""
     changes = list(queued)
     return TagChange(
@@ -232,7 +230,7 @@ def combine_queued_tags(queued: Iterable[TagMark]) -> TagChange:
     )
 
 
-def remove_sent_tags(catalog: Catalog, sent: Iterable[tuple[str, TagMark]]) -> None:
+def remove_sent_tags(catalog: Catalog, sent: Iterable[tuple[str, UnsentTag]]) -> None:
     """Remove these, each with its picture's id, from the queue: the cloud has them.
 
     One that was changed again meanwhile stays.

@@ -113,7 +113,7 @@ def test_offline_tags_wait_and_are_not_lost(
     local_supabase: TwoUsers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDERS_PATIENCE"):
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDER_TIMEOUTS"):
         monkeypatch.setattr(connection, name, getattr(connection, name))
     wait_little()
     folder = here.settings.output.dir

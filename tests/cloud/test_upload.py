@@ -25,8 +25,8 @@ from tests.fixtures.pictures import DAY
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
 
-def patience(timeout: httpx.Timeout) -> connection.Patience:
-    return connection.Patience(timeout, connection.MAX_ATTEMPTS)
+def patience(timeout: httpx.Timeout) -> connection.TimeoutPolicy:
+    return connection.TimeoutPolicy(timeout, connection.MAX_ATTEMPTS)
 
 
 LARGE, HUGE = 330, 2000  # pixels of a side: 330 kB, and 12 MB, more than sockets buffer
@@ -34,7 +34,7 @@ LARGE, HUGE = 330, 2000  # pixels of a side: 330 kB, and 12 MB, more than socket
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SENDERS_PATIENCE", patience(httpx.Timeout(10, write=1)))
+    monkeypatch.setattr(connection, "SENDER_TIMEOUTS", patience(httpx.Timeout(10, write=1)))
 
 
 def render_noise(folder: Path, side: int, count: int, first: int = 0) -> None:
@@ -112,7 +112,7 @@ def test_a_picture_that_takes_too_long_stops_no_other_and_waits(
     folder: Path, account: Account, proxy: FaultProxy, server: ServerState,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(connection, "SENDERS_PATIENCE", patience(httpx.Timeout(4)))
+    monkeypatch.setattr(connection, "SENDER_TIMEOUTS", patience(httpx.Timeout(4)))
     render_noise(folder, 8, 12)
     slow = "noise-5.png"
     proxy.choose = lambda method, path: HANG if method == "POST" and slow in path else None
@@ -136,13 +136,13 @@ def test_a_server_that_takes_too_long_for_every_picture_is_trouble(
         HANG if method == "POST" and "/object/imagen" in path else None
     )
     with monkeypatch.context() as impatient:
-        impatient.setattr(connection, "SENDERS_PATIENCE", patience(httpx.Timeout(1)))
+        impatient.setattr(connection, "SENDER_TIMEOUTS", patience(httpx.Timeout(1)))
         report = sync_once(folder, account)
     assert (report.synced, report.pending) == (0, 80)
     assert report.trouble
     assert len(report.postponed) <= 2 * 8
     proxy.choose = lambda method, path: None
-    monkeypatch.setattr(connection, "SENDERS_PATIENCE", patience(httpx.Timeout(60)))
+    monkeypatch.setattr(connection, "SENDER_TIMEOUTS", patience(httpx.Timeout(60)))
     assert sync_once(folder, account).synced == 80
 
 

@@ -217,7 +217,7 @@ class TestSilence:
                 assert time.monotonic() - began < 10
 
     def test_whoever_wants_the_cloud_alone_is_told(self, here: Path) -> None:
-        patience = connection.Patience(httpx.Timeout(0.2), 1)
+        patience = connection.TimeoutPolicy(httpx.Timeout(0.2), 1)
         with silent_server() as url:
             cloud = Cloud(Account(url, SecretStr("k"), owner=UUID(ID)), 5, patience)
             with pytest.raises(CloudError, match="cannot be reached: timed out") as raised:
@@ -226,7 +226,7 @@ class TestSilence:
         assert getattr(raised.value, "timed_out", False)
 
     def test_senders_keep_their_longer_time(self) -> None:
-        assert connection.SENDERS_PATIENCE.timeout.read == 60
-        assert connection.SENDERS_PATIENCE.timeouts == connection.MAX_ATTEMPTS
-        read = connection.READERS_PATIENCE.timeout
+        assert connection.SENDER_TIMEOUTS.timeout.read == 60
+        assert connection.SENDER_TIMEOUTS.max_timeouts == connection.MAX_ATTEMPTS
+        read = connection.READER_TIMEOUTS.timeout
         assert (read.connect, read.read) == (3, 9)

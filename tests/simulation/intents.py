@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 
-from imagen_nb.storage.record import TagMark
+from imagen_nb.storage.record import UnsentTag
 from imagen_nb.storage.tags import TagChange
 
 Picture = tuple[str, str]  # the account, and the sha256 of the file
@@ -47,7 +47,7 @@ class Intents:
             for tag in tags:
                 self._made[picture, tag].append(Intent(machine, present, moment, certain))
 
-    def inherit(self, machine: str, picture: Picture, marks: Iterable[TagMark]) -> None:
+    def inherit(self, machine: str, picture: Picture, marks: Iterable[UnsentTag]) -> None:
         """Note what a copied sidecar has a machine tell the server."""
         for mark in marks:
             tags = (mark.tag,)

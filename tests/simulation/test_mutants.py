@@ -47,7 +47,7 @@ def sidecars_keep_what_was_sent(patch: Patch) -> None:
 
 def the_clock_decides(patch: Patch) -> None:
     patch.setattr(
-        storage_tags, "next_mark_time", lambda connection, now: catalog_rows.utc_text(now)
+        storage_tags, "next_queue_time", lambda connection, now: catalog_rows.utc_text(now)
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from imagen_nb.cloud.connection import READER_CONNECT_S
 from imagen_nb.cloud.database_url import (
     explain_connection_error,
     first_line,
@@ -34,7 +35,6 @@ _REMEDY_OF_SQLSTATE = {
     "3F000": ": run `imagen db migrate`",
     "42501": ": connect as the role postgres",
 }
-_CONNECTING_SECONDS = "3"  # then the API is asked
 _POSTGRES_DRIVERS = ("adbc_driver_postgresql", "psycopg")
 _CASTS = {  # what Arrow has no type for
     "id": "::text",
@@ -190,7 +190,7 @@ def _adbc_cursor(database_url: SecretStr) -> Iterator[Any]:
     url = database_url.get_secret_value()
     address = parse_database_url(url)
     if "connect_timeout" not in address:
-        url = _with_parameters(url, {"connect_timeout": _CONNECTING_SECONDS})
+        url = _with_parameters(url, {"connect_timeout": str(READER_CONNECT_S)})
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
             yield cursor

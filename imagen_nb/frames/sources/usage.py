@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.connection import READER_CONNECT_S
 from imagen_nb.cloud.database_url import (
     explain_connection_error,
     first_line,
@@ -284,7 +285,10 @@ def _load_from_database(hashes: Sequence[str], url: str) -> tuple[Usage, bool]:
     address = parse_database_url(url)
     try:
         with psycopg.connect(
-            url, autocommit=True, prepare_threshold=None, connect_timeout=3
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=READER_CONNECT_S,
         ) as connection:
             return _select_usage(connection, hashes)
     except psycopg.OperationalError as error:
