@@ -277,7 +277,7 @@ def print_drawn(
         print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
         return
     for picture in pictures:
-        entry = picture.catalog.find(picture.record.id, picture.path)
+        entry = picture.catalog_entry()
         if entry and entry.cloud == "synced":
             id, path = entry.record.id, entry.record.storage_path
             print(f"cloud: imagen.images.id={id} storage_path={path}")
@@ -299,7 +299,7 @@ def copy_to_cloud(
 
 def _picture_as_json(picture: Picture) -> dict[str, object]:
     """Return the record by the catalog, or as it was drawn if its entry is gone."""
-    kept = picture.catalog.find(picture.record.id, picture.path) or picture
+    kept = picture.catalog_entry() or picture
     return {**kept.record.snapshot(), "path": str(kept.path), "cloud": kept.cloud}
 
 

@@ -14,7 +14,7 @@ from imagen_nb.system.thumbnails import captioned_html, img_tag
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from imagen_nb.storage.catalog import Catalog
+    from imagen_nb.storage.catalog import Catalog, CatalogEntry
 
 IMAGE_READ_ERRORS = (OSError, SyntaxError)  # Pillow's, for files that are gone or torn
 
@@ -40,10 +40,14 @@ class Picture:
     @property
     def cloud(self) -> str:
         """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
-        entry = self.catalog.find(self.record.id, self.path)
+        entry = self.catalog_entry()
         if entry is None:
             return "unknown: it is not in the catalog, see `imagen reindex`"
         return entry.cloud
+
+    def catalog_entry(self) -> CatalogEntry | None:
+        """Return what the catalog has of it now; its id may be another by then."""
+        return self.catalog.find(self.record.id, self.path)
 
     @property
     def image(self) -> Image:

@@ -138,7 +138,7 @@ def ids_of(
         require_columns(pictures, "id")
         return [*map(str, pictures["id"])]
     if isinstance(pictures, Picture):
-        entry = pictures.catalog.find(pictures.record.id, pictures.path)
+        entry = pictures.catalog_entry()
         return [str((entry or pictures).record.id)]
     if isinstance(pictures, Record):
         return [str(pictures.id)]

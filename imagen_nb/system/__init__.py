@@ -7,7 +7,7 @@ Other rooms use:
     faults: points where tests kill the process
     file_cache: a folder of files of which the least recently used are removed
     forks: what makes objects with locks and threads usable in a forked child
-    import_hooks: what to do once a module is imported
+    import_hooks: what to do once a module is imported, and what other finders find
     leases: who holds what, also after a crash
     locks: which process has locked a file
     markup: untrusted text as HTML

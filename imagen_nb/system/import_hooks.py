@@ -33,6 +33,25 @@ def forget_import_hook(name: str, then: Callable[[], object]) -> None:
     ]
 
 
+def find_spec_after(
+    finder: MetaPathFinderProtocol,
+    name: str,
+    path: Sequence[str] | None,
+    target: ModuleType | None,
+) -> ModuleSpec | None:
+    """Return what the finders after this one of `sys.meta_path` find.
+
+    Only those, as two that watch for one module must not ask each other.
+    """
+    place = sys.meta_path.index(finder) + 1 if finder in sys.meta_path else 0
+    for other in sys.meta_path[place:]:
+        find = getattr(other, "find_spec", None)  # Python does without it, too
+        spec: ModuleSpec | None = find(name, path, target) if find else None
+        if spec is not None:
+            return spec
+    return None
+
+
 class _Watch:
     """Finds the module where the other finders do, and calls `then` after it has run.
 
@@ -60,16 +79,10 @@ class _Watch:
         """As a finder of `sys.meta_path`."""
         if name != self.name:
             return None
-        for finder in self._next():
-            if spec := finder.find_spec(name, path, target):
-                self._follow(spec)
-                return spec
-        return None
-
-    def _next(self) -> list[MetaPathFinderProtocol]:
-        """The finders after this one: two that wait for one module must not ask each other."""
-        place = sys.meta_path.index(self) + 1 if self in sys.meta_path else 0
-        return sys.meta_path[place:]
+        spec = find_spec_after(self, name, path, target)
+        if spec:
+            self._follow(spec)
+        return spec
 
     def _follow(self, spec: ModuleSpec) -> None:
         loader = spec.loader

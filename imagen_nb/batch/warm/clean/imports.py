@@ -13,6 +13,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
+from imagen_nb.system.import_hooks import find_spec_after
+
 
 class Watched(Protocol):
     """Something that is compared after each notebook with what it was."""
@@ -53,13 +55,10 @@ class ImportWatch:
         """Find it where the other finders do, as a finder of `sys.meta_path`."""
         if self not in sys.meta_path:
             return None
-        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
-            find = getattr(finder, "find_spec", None)  # Python does without it, too
-            spec: ModuleSpec | None = find(name, path, target) if find else None
-            if spec is not None:
-                self._follow(spec.loader)
-                return spec
-        return None
+        spec = find_spec_after(self, name, path, target)
+        if spec:
+            self._follow(spec.loader)
+        return spec
 
     def _follow(self, loader: Any) -> None:
         if not hasattr(loader, "exec_module") or isinstance(loader, type):
