@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from imagen_nb.cloud.account import Session
 from imagen_nb.storage.catalog import Catalog
 from tests.fixtures.canaries import leaks, spellings, sung
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
-from tests.fixtures.other_servers import ID
+from tests.fixtures.other_servers import Heard, Said, server_that_answers, session_text
 from tests.fixtures.pictures import render
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
@@ -50,9 +48,9 @@ _NAMES = ("message", "msg", "error", "error_description", "detail", "title", "hi
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_backoff", wait_none())
     monkeypatch.setattr(connection, "_MAX_RETRY_AFTER_S", 0.5)
-    hasty = connection.Patience(httpx.Timeout(1.0), 2)
-    monkeypatch.setattr(connection, "SENDERS_PATIENCE", hasty)
-    monkeypatch.setattr("imagen_nb.cloud.uplink.READERS_PATIENCE", hasty)
+    hasty = connection.TimeoutPolicy(httpx.Timeout(1.0), 2)
+    monkeypatch.setattr(connection, "SENDER_TIMEOUTS", hasty)
+    monkeypatch.setattr("imagen_nb.cloud.uplink.READER_TIMEOUTS", hasty)
 
 
 # Every command, with {places}; some go wrong on purpose.
@@ -166,46 +164,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
 @contextmanager
 def echo(status: int, shape: str, *, signs_in: bool = True) -> Iterator[str]:
     """A server whose answers hold all that it was sent; `signs_in`: but for the sign-in."""
-    user = {"id": ID, "aud": "x", "created_at": "2026-05-11T00:00:00Z"}
-    user |= {"app_metadata": {}, "user_metadata": {}}
-    session = {"access_token": CANARIES["token"], "refresh_token": CANARIES["refresh token"]}
-    session |= {"token_type": "bearer", "expires_in": 3600, "user": user}
+    session = session_text(CANARIES["token"], CANARIES["refresh token"])
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(heard: Heard) -> Said:
+        if signs_in and heard.path.startswith("/auth/"):
+            return Said(200, "application/json", session.encode())
+        text = f"{heard.path} {dict(heard.headers)} {heard.body.decode(errors='replace')}"
+        text = f"{heard.headers.get('apikey')} {heard.headers.get('authorization')} {text}"
+        return Said(status, "application/json", _shaped(text, shape, status).encode())
 
-        def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            heard = f"{self.path} {dict(self.headers)} {body.decode(errors='replace')}"
-            heard = f"{self.headers.get('apikey')} {self.headers.get('authorization')} {heard}"
-            answer, code = _shaped(heard, shape, status), status
-            if signs_in and self.path.startswith("/auth/"):
-                answer, code = json.dumps(session), 200
-            data = answer.encode()
-            self.send_response_only(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(b"" if self.command == "HEAD" else data)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do  # noqa: N815
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Whoever asked may be gone."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
+    with server_that_answers(answer) as url:
+        yield url
 
 
 def _shaped(heard: str, shape: str, status: int) -> str:

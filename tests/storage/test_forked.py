@@ -17,7 +17,7 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.studio import Studio
-from tests.fixtures.forks import LIMIT_S, assert_child_ends_well, forks
+from tests.fixtures.forks import LIMIT_S, Halt, assert_child_ends_well, forks
 
 Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]
@@ -102,27 +102,20 @@ def test_a_child_is_not_locked_out_of_a_folder_that_its_parent_was_using(
     """The parent's thread reads a namesake, and has locked the names, as the child is made."""
     record = make_record()
     PictureFiles(folder).save(make_image(1), record, DAY)
-    files, reading, go = PictureFiles(folder), threading.Event(), threading.Event()
+    files, halt = PictureFiles(folder), Halt()
 
     def slow(path: Path | str) -> Record:
-        reading.set()
-        go.wait(2 * LIMIT_S)
+        halt.stay()
         return load_record(path)
 
     monkeypatch.setattr("imagen_nb.storage.output.load_record", slow)
-    thread = threading.Thread(target=files.save, args=(make_image(2), record, DAY))
-    thread.start()
-    assert reading.wait(LIMIT_S)
 
     def work() -> None:
         monkeypatch.undo()
         assert files.save(make_image(1), record, DAY).reused
 
-    try:
+    with halt.reached_by(lambda: files.save(make_image(2), record, DAY)):
         assert_child_ends_well(work)
-    finally:
-        go.set()
-        thread.join(LIMIT_S)
 
 
 def test_a_child_goes_on_with_the_same_studio(

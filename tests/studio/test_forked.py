@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from imagen_nb.backends.session import Backends
 from imagen_nb.studio.studio import Studio
-from tests.fixtures.forks import LIMIT_S, assert_child_ends_well, forks
+from tests.fixtures.forks import Halt, assert_child_ends_well, forks
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
 
@@ -48,55 +47,36 @@ def test_a_child_draws_tags_and_reads_with_the_model_of_its_parent(studio: Studi
 
 def test_a_child_made_while_its_parent_draws_is_not_in_its_way(studio: Studio) -> None:
     studio.generate("a boat", seed=1, **FAST)
-    drawing, go = threading.Event(), threading.Event()
-
-    def wait(*_: object) -> None:
-        drawing.set()
-        go.wait(2 * LIMIT_S)
-
-    parents: dict[str, Any] = {"progress": wait, "steps": 2}
-    thread = threading.Thread(target=studio.generate, args=("a moon",), kwargs=parents)
-    thread.start()
-    assert drawing.wait(LIMIT_S)
+    halt = Halt()
+    parents: dict[str, Any] = {"progress": halt.stay, "steps": 2}
 
     def work() -> None:
         studio.cancel()  # there is nothing of its own to cancel
         studio.generate("a boat", seed=2, **FAST)
         studio.close()
 
-    try:
+    with halt.reached_by(lambda: studio.generate("a moon", **parents)):
         assert_child_ends_well(work)
-    finally:
-        go.set()
-        thread.join(LIMIT_S)
     assert len(seeds(studio)) == 3
 
 
 def test_a_child_made_while_a_backend_is_made_makes_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backends = Backends("flux-tiny-local", {})
-    making, go = threading.Event(), threading.Event()
+    backends, halt = Backends("flux-tiny-local", {}), Halt()
 
     def slow(self: Backends, name: str, options: dict[str, Any]) -> object:
-        making.set()
-        go.wait(2 * LIMIT_S)
+        halt.stay()
         return object()
 
     monkeypatch.setattr(Backends, "_make", slow)
-    thread = threading.Thread(target=backends.get)
-    thread.start()
-    assert making.wait(LIMIT_S)
 
     def work() -> None:
         monkeypatch.undo()
         assert backends.get().name == "flux-tiny-local"
 
-    try:
+    with halt.reached_by(backends.get):
         assert_child_ends_well(work)
-    finally:
-        go.set()
-        thread.join(LIMIT_S)
 
 
 def test_a_child_reads_and_sends_by_connections_of_its_own(
