@@ -21,7 +21,6 @@ from imagen_nb.cloud.upload import upload_picture
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Lease, Outbox
-from imagen_nb.system.faults import fault_point
 
 MAX_SENDERS = 8  # threads; more are no faster against Storage's own server
 _ROWS_PER_REQUEST = 16
@@ -183,16 +182,12 @@ class _Drain:
         reason = None
         try:
             claimed = claim_paths(entries, self.cloud) if entries else {}
-            fault_point("after-claim")
             uploaded = []
             for entry in entries:
                 uploaded += self._upload(entry, claimed.get(str(entry.record.id)))
-            fault_point("before-row")
             writer = RowWriter(self.cloud, self.lease, self._reject)
             written = writer.write(uploaded)
-            fault_point("after-row")
             self.lease.acknowledge(written)
-            fault_point("after-ack")
             done = {str(entry.record.id) for entry in written}
             self._report(len(written))
         except CloudError as error:

@@ -20,7 +20,6 @@ from imagen_nb.storage.tags import (
     merge_cloud_tags,
     remove_sent_tags,
 )
-from imagen_nb.system.faults import fault_point
 from imagen_nb.system.terminal import print_notice
 
 _MAX_ROUNDS = 5  # how often a row is read again that others write at the same time
@@ -62,7 +61,6 @@ def _push_chunk(
             for id, tags in before.items()
         }
         written = _write_cloud_tags(cloud, before, after)
-        fault_point("after-tags")
         sent = {id: left[id] for id in written}
         # First in the sidecars: a catalog built anew queues what they have as unsent.
         merge_cloud_tags(catalog, {id: after[id] for id in written}, sent)

@@ -16,7 +16,6 @@ from imagen_nb.cloud.objects import StoredObject
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.outbox import Lease
-from imagen_nb.system.faults import fault_point
 
 
 def upload_picture(
@@ -49,7 +48,6 @@ def upload_picture(
 
 def _upload_to(claimed: ClaimedPath, png: bytes, cloud: Cloud) -> bool:
     """Upload; whether this very file is at the path afterwards."""
-    fault_point("before-upload")
     path = claimed.path
     if not claimed.is_new:  # perhaps it went up, before a crash or a torn connection
         stored = cloud.object_info(path)
@@ -60,9 +58,7 @@ def _upload_to(claimed: ClaimedPath, png: bytes, cloud: Cloud) -> bool:
         cloud.upload(path, png)
     except (ObjectExistsError, TooSlowError) as error:
         refused = error
-    fault_point("after-upload")
     stored = cloud.object_info(path)
-    fault_point("after-verify")
     if stored:
         return is_same_file(stored, png)
     if isinstance(refused, TooSlowError):

@@ -39,7 +39,6 @@ from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
-from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.paths import absolute_path
@@ -216,13 +215,10 @@ class Catalog:
             record = saved.record.model_copy(update={"id": id})
             with self.connection(durable=True) as connection:
                 move_unsent_tags(connection, old_id, str(id))
-            fault_point("after-id-queue")
             rewrite_sidecar(saved, record)
             flush_folder(self.folder)
-            fault_point("after-id-sidecar")
             with self.connection(durable=True) as connection:
                 move_row(connection, old_id, record)
-            fault_point("after-id-row")
         return replace(current, record=record)
 
     @contextmanager

@@ -24,7 +24,6 @@ from imagen_nb.system.atomic import (
     temporary_name,
     write_atomically,
 )
-from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
@@ -122,11 +121,9 @@ class PictureFiles:
             png = encode_png(image, record)
             make_folder(self.folder)
             with temporary_file(self.folder, png) as temporary:
-                fault_point("before-png")
                 path, same = self._claim_name(stem, temporary, image, record)
                 if same:
                     return same
-                fault_point("after-png")
                 return self._add_sidecar(path, _with_file_facts(record, png, day, path))
 
     def find_drawn(
@@ -168,7 +165,6 @@ class PictureFiles:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        fault_point("after-sidecar")
         flush_folder(self.folder)
         return SavedPicture(path, sidecar, record)
 

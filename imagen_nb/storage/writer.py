@@ -23,7 +23,6 @@ from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply_tag_change, make_tag_change
-from imagen_nb.system.faults import fault_point
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
@@ -240,7 +239,6 @@ def _enter_in_catalog(
     except CatalogBusyError as error:
         print_notice(f"{saved.path.name} is kept, and entered later: {error}")
         return Picture(saved.record, saved.path, saved.sidecar_path, catalog)
-    fault_point("after-catalog")
     if saved.reused and set(tags) - set(saved.record.tags):
         apply_tag_change(catalog, [str(saved.record.id)], make_tag_change(add=tags))
         saved = replace(saved, record=load_record(saved.path))

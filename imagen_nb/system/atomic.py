@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
-from imagen_nb.system.faults import fault_point
 
 PRIVATE_MODE = 0o600  # the mode of files with secrets in them
 # Of the machine's name, because folders may be shared by several machines.
@@ -56,7 +55,6 @@ def temporary_file(folder: Path, data: bytes, mode: int = 0o666) -> Iterator[Pat
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, mode)
         with open(descriptor, "wb") as file:
             file.write(data)
-            fault_point("before-flush")
             file.flush()
             os.fsync(file.fileno())
         yield path

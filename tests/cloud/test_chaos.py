@@ -25,6 +25,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.system.clock import SystemClock
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
+from tests.fixtures.kill_points import killing
 from tests.fixtures.pictures import render, sync, wait_little
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
@@ -91,7 +92,8 @@ PROCESS = """
     from pathlib import Path
     from uuid import UUID
     from pydantic import SecretStr
-    from tests.fixtures.pictures import render, sync, wait_little
+    from tests.fixtures.kill_points import killing
+from tests.fixtures.pictures import render, sync, wait_little
     from imagen_nb.cloud.account import Account
     wait_little()
     folder, url, key, owner, count = Path(sys.argv[2]), *sys.argv[3:]
@@ -104,12 +106,13 @@ PROCESS = """
 """
 
 
-def start(folder: Path, account: Account, count: int, fault: str = "") -> subprocess.Popen[str]:
+def start(
+    folder: Path, account: Account, count: int, killed_at: str = ""
+) -> subprocess.Popen[str]:
     arguments = [str(ROOT), str(folder), account.url]
     arguments += [account.key.get_secret_value(), str(account.owner), str(count)]
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments],
-        env={**os.environ, "IMAGEN_FAULTS": fault},
+        [sys.executable, "-c", killing(killed_at) + textwrap.dedent(PROCESS), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -24,6 +24,7 @@ from imagen_nb.storage.output import load_png_record, load_sidecar
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
 from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.kill_points import killing
 from tests.fixtures.pictures import render, sync
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
@@ -189,8 +190,7 @@ def test_a_process_killed_while_an_id_changes(
     arguments = [str(ROOT), str(folder), account.url]
     arguments += [account.key.get_secret_value(), str(account.owner)]
     died = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments],
-        env={**os.environ, "IMAGEN_FAULTS": boundary},
+        [sys.executable, "-c", killing(boundary) + textwrap.dedent(PROCESS), *arguments],
         timeout=120,
     )
     assert died.returncode == -signal.SIGKILL

@@ -181,7 +181,6 @@ from PIL import Image
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
-from imagen_nb.system.faults import fault_point
 
 folder, me = Path(sys.argv[1]), int(sys.argv[2])
 output, catalog = PictureFiles(folder), Catalog(folder)
@@ -192,10 +191,10 @@ def keep(seed):
 """
 
 
-def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+def start(script: str, *arguments: object, killed_at: str = "") -> subprocess.Popen[str]:
+    script = killing(killed_at) + SCRIPT_HEAD + textwrap.dedent(script)
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT_HEAD + textwrap.dedent(script), *map(str, arguments)],
-        env={**os.environ, **environment},
+        [sys.executable, "-c", script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -227,9 +226,8 @@ def test_after_a_crash_a_reindex_makes_files_and_catalog_agree(point: str, folde
     script = """
         for n in range(3):
             catalog.add(keep(n), "pending")
-            fault_point("after-catalog")
     """
-    process = start(script, folder, 0, IMAGEN_FAULTS=f"{point}:2")
+    process = start(script, folder, 0, killed_at=f"{point}:2")
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert rows(folder, "SELECT count(*) FROM images") == [(1 if point == "after-sidecar" else 2,)]

@@ -35,6 +35,7 @@ from imagen_nb.storage.output import (
 )
 from imagen_nb.storage.record import Record
 from imagen_nb.system import atomic
+from tests.fixtures.kill_points import killing
 
 DAY = date(2026, 5, 11)
 Make = Callable[..., Record]
@@ -58,11 +59,11 @@ def keep(folder, shade, steps, prompt="a boat"):
 """
 
 
-def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+def start(script: str, *arguments: object, killed_at: str = "") -> subprocess.Popen[str]:
     """A real Python process that runs the script with those arguments."""
+    script = killing(killed_at) + SCRIPT_HEAD + textwrap.dedent(script)
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT_HEAD + textwrap.dedent(script), *map(str, arguments)],
-        env={**os.environ, **environment},
+        [sys.executable, "-c", script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -395,7 +396,7 @@ POINTS = ["before-flush:1", "before-png", "after-png", "before-flush:2", "after-
 def test_a_crash_leaves_a_whole_picture_or_nothing_that_looks_like_one(
     point: str, folder: Path
 ) -> None:
-    process = start("keep(sys.argv[1], 7, 4)", folder, IMAGEN_FAULTS=point)
+    process = start("keep(sys.argv[1], 7, 4)", folder, killed_at=point)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     pictures = [name for name in names(folder) if not name.startswith(".")]

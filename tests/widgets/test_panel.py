@@ -490,12 +490,10 @@ PROCESS = """
 """
 
 
-def process(folder: Path, *arguments: object, faults: str = "") -> subprocess.Popen[str]:
-    environment = {**os.environ, "IMAGEN_FAULTS": faults}
-    command = [sys.executable, "-c", textwrap.dedent(PROCESS), str(folder), *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+def process(folder: Path, *arguments: object, killed_at: str = "") -> subprocess.Popen[str]:
+    script = killing(killed_at) + textwrap.dedent(PROCESS)
+    command = [sys.executable, "-c", script, str(folder), *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
@@ -517,7 +515,7 @@ class TestAKilledKernel:
         assert second == first + 1
 
     def test_what_it_had_finished_is_not_drawn_again(self, folder: Path, panel: Seen) -> None:
-        with process(folder, "a red boat", 2, 6, faults="after-catalog") as kernel:
+        with process(folder, "a red boat", 2, 6, killed_at="after-catalog") as kernel:
             kernel.wait(PATIENCE_S)
         assert len(pngs(folder)) == 1
         panel.say("resume")
