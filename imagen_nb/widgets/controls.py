@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ _CONTROL_NAMES = (
     "tags",
     "cloud",
 )
+_TYPED_CONTROLS = ("width", "height", "steps", "guidance", "seed", "count", "tags")
 _LIMITED_SETTINGS = ("seed", "steps", "width", "height", "guidance")  # by the model
 _RECALLED_SETTINGS = ("width", "height", "steps", "guidance")
 _ASPECT_RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
@@ -124,6 +125,12 @@ class Controls:
             self._show_preset()
         elif name == "seed":
             self.lock.value = True  # typed by hand: it is meant
+
+    def type(self, values: Mapping[str, object]) -> None:
+        """Set what was typed, by name, if these controls have not heard of it yet."""
+        for name in _TYPED_CONTROLS:
+            if name in values:
+                getattr(self, name).value = values[name]
 
     def roll(self) -> None:
         """Set another seed, and leave the lock as it is."""

@@ -125,18 +125,54 @@ function makeEnlarged() {
   return { dialog, image };
 }
 
+/** The controls in which people type, and those of them that each choice sets. */
+const TYPED = ["width", "height", "steps", "guidance", "seed", "count", "tags"];
+const SET_BY = { size: ["width", "height"], backend: ["width", "height", "steps", "guidance"] };
+
+/**
+ * Where was typed since the last drawing. Other widgets send that, and wait while the kernel is busy:
+ * a request to draw, which does not, would overtake them.
+ */
+function makeTyped(root) {
+  const names = new Set();
+  return {
+    note({ target }) {
+      const isOf = (name) => target.closest(`.imagen-${name}`);
+      for (const choice of Object.keys(SET_BY).filter(isOf)) SET_BY[choice].forEach((name) => names.delete(name));
+      const typed = TYPED.find(isOf);
+      if (typed) names.add(typed);
+    },
+    noteClick({ target }) {
+      if (target.closest(".imagen-dice")) names.delete("seed");
+    },
+    /** The kernel sets them all. */
+    forget: () => names.clear(),
+    /** As they are shown; a number that is none is left to its widget. */
+    values() {
+      const shown = [...names].map((name) => {
+        const input = root().querySelector(`.imagen-${name} input`);
+        return [name, input.type === "number" ? input.valueAsNumber : input.value];
+      });
+      names.clear();
+      return Object.fromEntries(shown.filter(([, value]) => !Number.isNaN(value)));
+    },
+  };
+}
+
 function render({ model, el }) {
   const controller = new AbortController();
   const send = (what, more = {}) => {
     top.failed.hidden = true; // that was of what was asked before
+    if (what === "recall") typed.forget();
     model.send({ do: what, ...more });
   };
   const root = () => el.closest(".imagen-panel") ?? el;
+  const typed = makeTyped(root);
   const prompt = () => root().querySelector(".imagen-prompt textarea");
   const draw = () => {
     // A number still being typed is sent first: its box sends it when it is left, or Enter hit.
     root().querySelector(":focus")?.dispatchEvent(new Event("change", { bubbles: true }));
-    send("draw", { prompt: prompt()?.value ?? "" });
+    send("draw", { prompt: prompt()?.value ?? "", typed: typed.values() });
   };
   const top = makeBar(send, draw);
   const now = makeProgress();
@@ -246,6 +282,8 @@ function render({ model, el }) {
     if (!el.isConnected) return requestAnimationFrame(start);
     // Before JupyterLab, which listens on the document and would run cells and delete them.
     window.addEventListener("keydown", onKeyDown, { signal: controller.signal, capture: true });
+    root().addEventListener("input", typed.note, { signal: controller.signal });
+    root().addEventListener("click", typed.noteClick, { signal: controller.signal });
     send("hello");
   };
   start();

@@ -129,6 +129,7 @@ class Panel(VBox):  # type: ignore[misc]
     def _draw(self, message: PageMessage) -> None:
         # As typed, however busy the kernel was.
         self.controls.prompt.value = str(message["prompt"])
+        self.controls.type(message.get("typed", {}))
         self.draw()
 
     def _recall(self, result: DrawnResult, message: PageMessage) -> None:

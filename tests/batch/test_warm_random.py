@@ -21,7 +21,7 @@ from tests.fixtures.notebook_acts import LIBRARIES, SHOWN, random_notebook
 from tests.fixtures.warm_notebooks import notebook
 
 _SEED = "WARM_TEST_SEED"  # set it to what was printed, to have the same notebooks again
-_CHANGES_BY_ITSELF = re.compile(r"0x[0-9a-f]+|id='\d+'|/tmp/ipykernel_\d+|\d+\.py")
+_CHANGES_BY_ITSELF = re.compile(r"0x[0-9a-f]+|id='\d+'|/tmp/ipykernel_\d+|subprocess \d+|\d+\.py")
 
 
 @pytest.fixture(scope="module")

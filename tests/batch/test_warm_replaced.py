@@ -167,9 +167,13 @@ def test_a_notebook_that_takes_too_long_is_stopped(
     assert_kept(tmp_path / "failed.ipynb", limit)
 
 
+# The thread that sends outputs waits, so that the reply comes before them.
+LATE_OUTPUT = "import time; get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(3))"
+
+
 def test_other_limits_of_nbclient_keep_their_words(tmp_path: Path) -> None:
     with pytest.raises(papermill.PapermillExecutionError, match="Timeout waiting for IOPub"):
-        run("print('x' * 10**7)", iopub_timeout=0, execution_timeout=60)
+        run(LATE_OUTPUT, iopub_timeout=0, execution_timeout=60)
     with pytest.raises(papermill.PapermillExecutionError, match="after 1 seconds"):
         run("import time; time.sleep(60)", timeout_func=lambda cell: 1)
 

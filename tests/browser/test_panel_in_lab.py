@@ -99,6 +99,21 @@ def test_cells_run_while_it_draws_and_it_draws_while_cells_run(
     assert shown.queue.count() > 0
 
 
+def test_what_was_just_typed_is_drawn_however_busy_the_kernel_is(
+    panel: Callable[..., Panel],
+) -> None:
+    # Holds Python's lock: not even a widget's own thread hears anything meanwhile.
+    shown = panel("import ctypes; ctypes.PyDLL(None).sleep(4)")
+    shown.notebook.start(2)
+    shown.page.wait_for_timeout(500)
+    for count in ("3", "2"):  # a widget sends nothing until the kernel has had what it sent last
+        shown.type("Count", count)
+    shown.draw("a red boat")
+    expect(shown.cards).to_have_count(2, timeout=LOADING_MS)
+    shown.page.wait_for_timeout(500)
+    expect(shown.cards).to_have_count(2)
+
+
 def test_cancel_while_a_cell_runs_leaves_nothing_and_the_queue_goes_on(
     panel: Callable[..., Panel], tmp_path: Path
 ) -> None:

@@ -92,8 +92,7 @@ PROCESS = """
     from pathlib import Path
     from uuid import UUID
     from pydantic import SecretStr
-    from tests.fixtures.kill_points import killing
-from tests.fixtures.pictures import render, sync, wait_little
+    from tests.fixtures.pictures import render, sync, wait_little
     from imagen_nb.cloud.account import Account
     wait_little()
     folder, url, key, owner, count = Path(sys.argv[2]), *sys.argv[3:]
@@ -106,9 +105,7 @@ from tests.fixtures.pictures import render, sync, wait_little
 """
 
 
-def start(
-    folder: Path, account: Account, count: int, killed_at: str = ""
-) -> subprocess.Popen[str]:
+def start(folder: Path, account: Account, count: int, killed_at: str = "") -> subprocess.Popen[str]:
     arguments = [str(ROOT), str(folder), account.url]
     arguments += [account.key.get_secret_value(), str(account.owner), str(count)]
     return subprocess.Popen(

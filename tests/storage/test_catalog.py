@@ -24,6 +24,7 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import PictureFiles, SavedPicture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.storage.reindex import reindex
+from tests.fixtures.kill_points import killing
 
 DAY = date(2026, 5, 11)
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)

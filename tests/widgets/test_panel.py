@@ -25,6 +25,7 @@ from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets import strip as results
 from imagen_nb.widgets.panel import Panel
 from imagen_nb.widgets.strip import Strip
+from tests.fixtures.kill_points import killing
 
 PATIENCE_S = 60
 
@@ -196,6 +197,13 @@ class TestMistakes:
         panel.say("draw", prompt="a red boat")
         assert panel.last("failed")["text"] == said
         assert panel.panel._painter.waiting().items == []
+
+    def test_what_is_typed_comes_with_the_request(self, panel: Seen) -> None:
+        panel.say("draw", prompt="a red boat", typed={"count": 2, "seed": 7, "tags": "sea, red"})
+        panel.drawn(2)
+        pictures = panel.panel.pictures
+        assert [picture.record.seed for picture in pictures] == [7, 8]
+        assert [picture.record.tags for picture in pictures] == [("sea", "red")] * 2
 
     def test_an_empty_prompt_is_one_when_it_is_to_be_drawn(self, panel: Seen) -> None:
         panel.panel.controls.steps.value = 5
