@@ -66,6 +66,7 @@ _HARMLESS = frozenset(
 _GIVEN_BACK = frozenset(
     (
         "IPython.core.extensions.BUILTINS_EXTS",
+        "PIL.ImageColor.colormap",  # keeps what it has parsed
         "traitlets.utils.warnings._deprecations_shown",
         "warnings.filters",
     )
@@ -85,7 +86,9 @@ class ModuleContents:
         self._all = (self._names, self._attributes, self._containers)
         self._owners: dict[str, Any] = {}  # modules and classes, by name
         self._near: set[str] = set()
-        self._ids: set[int] = set()  # of the containers: some have several names
+        self._ids: set[int] = (
+            set()
+        )  # of containers and classes: some have several names
 
     def add(self, name: str, module: ModuleType, *, is_fresh: bool) -> None:
         """Compare that module from now on."""
@@ -112,7 +115,10 @@ class ModuleContents:
 
     def _add_classes(self, name: str, module: ModuleType) -> None:
         for key, value in [*vars(module).items()]:
-            if isinstance(value, type) and value.__module__ == name:
+            if not isinstance(value, type) or id(value) in self._ids:
+                continue
+            if value.__module__ == name:
+                self._ids.add(id(value))
                 label = f"{name}:{key}"
                 self._owners[label] = value
                 self._attributes.add(label, functools.partial(vars, value))
