@@ -24,6 +24,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.studio.default import using
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.forked_kernels import forked_kernels
 
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
@@ -63,6 +64,19 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def _forking_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    # A short path: sockets' names have at most 107 bytes.
+    with forked_kernels(tmp_path_factory.mktemp("k")) as place:
+        yield place
+
+
+@pytest.fixture
+def quick_kernels(_forking_process: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are forked from one process that has imported torch, which takes each 10 s of CPU."""
+    monkeypatch.setenv("JUPYTER_PATH", str(_forking_process))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -23,24 +22,17 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_kernels")
 @pytest.mark.parametrize("path", [*NOTEBOOKS, BATCH], ids=lambda path: path.name)
 def test_it_runs_and_its_outputs_are_those_that_were_saved(path: Path, tmp_path: Path) -> None:
     """By nbval, in a kernel of this very interpreter."""
-    kernels = tmp_path / "share" / "jupyter" / "kernels" / "python3"
-    kernels.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel = {"argv": argv, "display_name": "Python 3", "language": "python"}
-    (kernels / "kernel.json").write_text(json.dumps(kernel))
     command = [
         sys.executable, "-m", "pytest", "--nbval-lax" if path == BATCH else "--nbval", str(path),
         "-p", "no:cacheprovider", "-q",
         "--nbval-sanitize-with", str(FOLDER / "sanitize.cfg"), "--nbval-cell-timeout", "300",
         "--rootdir", str(tmp_path), "-c", os.devnull,
     ]  # fmt: skip
-    environment = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 

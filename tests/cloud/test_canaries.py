@@ -6,6 +6,7 @@ printed are searched for each secret in any spelling.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -26,7 +27,7 @@ from imagen_nb.cloud import connection
 from imagen_nb.cloud.account import Session
 from imagen_nb.storage.catalog import Catalog
 from tests.fixtures.canaries import leaks, spellings, sung
-from tests.fixtures.fault_proxy import FAULTS, FaultProxy
+from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.other_servers import Heard, Said, server_that_answers, session_text
 from tests.fixtures.pictures import render
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
@@ -188,14 +189,19 @@ def _shaped(heard: str, shape: str, status: int) -> str:
     return json.dumps(dict.fromkeys(_NAMES, heard) | codes)
 
 
-_SHORT = {(200, "a page"), (400, "texts"), (401, "known codes"), (422, "a quoted text")}
+_SHORT = {
+    (200, "a page", True),
+    (200, "a page", False),
+    (400, "texts", True),
+    (401, "known codes", False),
+    (422, "a quoted text", True),
+}
 ECHOES = [
-    pytest.param(
-        status, shape, signs_in, marks=() if (status, shape) in _SHORT else pytest.mark.soak
-    )
+    pytest.param(*echo, marks=() if echo in _SHORT else pytest.mark.soak)
     for shape in ("a page", "a quoted text", "texts", "known codes")
     for status in (200, 400, 401, 409, 422, 500)
     for signs_in in (True, False)
+    for echo in [(status, shape, signs_in)]
 ]
 
 
@@ -277,13 +283,29 @@ def test_what_objects_show_in_a_notebook_has_no_secret(tmp_path: Path) -> None:
     assert sung(CANARIES.values(), "\n".join(shown).encode()) == []
 
 
+def _faulty(name: str, which: str) -> Callable[[str, str], Fault | None]:
+    """The fault of this name, on so many of the requests."""
+    turn = itertools.count()
+    chosen: dict[str, Callable[[str], object]] = {
+        "two of three": lambda path: next(turn) % 3,
+        "all but the sign-in": lambda path: "/auth/" not in path,
+        "all": lambda path: True,
+    }
+    return lambda method, path: FAULTS[name] if chosen[which](path) else None
+
+
 @pytest.mark.parametrize(
-    "fault",
-    [pytest.param(one, marks=() if one == "401" else pytest.mark.soak) for one in FAULTS],
+    ("fault", "which"),
+    [
+        pytest.param(
+            *case, marks=() if case == ("401", "all but the sign-in") else pytest.mark.soak
+        )
+        for case in itertools.product(FAULTS, ("two of three", "all but the sign-in", "all"))
+    ],
 )
 def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
-    fault: str, local_supabase: TwoUsers, proxy: FaultProxy, place: Callable[..., Place],
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    fault: str, which: str, local_supabase: TwoUsers, proxy: FaultProxy,
+    place: Callable[..., Place], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     tokens: list[str] = []
     really = connection.sign_in
@@ -298,14 +320,8 @@ def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
     account = settings(Path("x"), local_supabase, proxy.url)["supabase"]
     at = place(account | {"exit_seconds": 0})
     at.tell("sync", "history")
-    commands = ("sync", "history", "tag", "reproduce", "config validate", "report")
-    turn = iter(range(10**9))
-    proxy.choose = lambda method, path: FAULTS[fault] if next(turn) % 3 else None
-    at.tell(*commands)
-    proxy.choose = lambda method, path: None if "/auth/" in path else FAULTS[fault]
-    at.tell(*commands)
-    proxy.choose = lambda method, path: FAULTS[fault]
-    at.tell(*commands)
+    proxy.choose = _faulty(fault, which)
+    at.tell("sync", "history", "tag", "reproduce", "config validate", "report")
     assert tokens
     secrets = {
         "the key": local_supabase.anon_key,
@@ -317,6 +333,7 @@ def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
     at.assert_silent(secrets, said.out + said.err)
 
 
+@pytest.mark.usefixtures("quick_kernels")
 def test_a_batch_leaves_no_secret_in_its_notebooks_and_pages(
     place: Callable[..., Place], capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -63,8 +63,17 @@ QUERIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("answer", NOT_SUPABASES)
+# Each answer to one of the questions; all to all are long.
+HISTORIES = [
+    pytest.param(
+        answer, query, marks=() if (turn - number) % len(QUERIES) == 0 else pytest.mark.soak
+    )
+    for number, answer in enumerate(NOT_SUPABASES)
+    for turn, query in enumerate(QUERIES)
+]
+
+
+@pytest.mark.parametrize(("answer", "query"), HISTORIES)
 def test_a_history_is_this_machines_with_one_notice_whatever_answers(
     answer: str, query: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ class TestWaysOfDrawing:
         second = studio.generate(like=first, steps=3, progress=False)
         assert_repeated(studio, second, second, tmp_path / "again")
 
+    @pytest.mark.usefixtures("quick_kernels")
     def test_in_another_process_by_a_notebook(self, studio: Studio, tmp_path: Path) -> None:
         cell = f"""
 import imagen_nb as im
