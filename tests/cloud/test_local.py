@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -260,12 +261,14 @@ def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its half-written file was taken for somebody's: the second start exited with 2."""
-    folder, seen = tmp_path / "supabase", []
+    folder, seen, really = tmp_path / "supabase", [], os.fsync
 
-    def meanwhile(point: str) -> None:
-        seen.append((state.claim_folder(folder), os.listdir(folder)))
+    def meanwhile(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            seen.append((state.claim_folder(folder), os.listdir(folder)))
+        really(descriptor)
 
-    monkeypatch.setattr(atomic, "fault_point", meanwhile)
+    monkeypatch.setattr(os, "fsync", meanwhile)
     state.save_state(state.claim_folder(folder), state.SavedState(port=1))
     ((claimed, names),) = seen
     assert claimed == folder

@@ -16,6 +16,7 @@ from imagen_nb.storage.output import load_record
 from imagen_nb.storage.tags import load_queued_tags
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
+from tests.fixtures.kill_points import arm
 from tests.fixtures.pictures import render, wait_little
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
@@ -171,12 +172,10 @@ def test_a_notebook_sends_tags_in_the_background(
 def test_a_kill_after_writing_the_row_loses_nothing(
     here: Studio, local_supabase: TwoUsers, server: ServerState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import imagen_nb.cloud.tags as tags
-
     here.tag(here.history(source="local"), "killed")
     process = os.fork()
     if process == 0:
-        tags.fault_point = lambda point: os.kill(os.getpid(), signal.SIGKILL)
+        arm("after-tags")
         with Studio(settings(here.settings.output.dir, local_supabase), background=False) as one:
             one.sync()
         os._exit(0)
