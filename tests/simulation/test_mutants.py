@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from imagen_nb.cloud import claims, rows, sync, tags, upload
+from imagen_nb.cloud import claims, rows, tags, upload
 from imagen_nb.storage import catalog_rows
 from imagen_nb.storage import tags as storage_tags
 from tests.simulation.histories import Histories
@@ -37,7 +37,6 @@ def rows_are_not_written(patch: Patch) -> None:
 
 
 def queued_tags_are_forgotten(patch: Patch) -> None:
-    patch.setattr(sync, "fault_point", lambda name: None)
     patch.setattr(tags, "_write_cloud_tags", lambda cloud, before, after: set(before))
 
 
