@@ -1,0 +1,418 @@
+"""Mutation testing: is each small change of what keeps pictures and sends them noticed?
+
+    python tools/mutants.py                         all modules and the SQL; exit code 1 below 90 %
+    python tools/mutants.py --module storage/tags   this one; may be given several times
+    python tools/mutants.py --survivors             only show what no test noticed, as diffs
+    python tools/mutants.py --fresh                 forget what earlier runs found
+
+The changes are cosmic-ray's, and one of ours: a call whose result is not used is left out. Each is
+made in a copy of the tree, and the module's own tests are run on it. What was found is kept in
+build/mutants, in cosmic-ray's format, as long as the module stays as it is; an interrupted run goes
+on, and survivors are tried again. Changes that no test can notice are listed in
+mutants_equivalent.toml with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import parso.python.tree
+import pytest
+from cosmic_ray import plugins
+from cosmic_ray.commands.init import init
+from cosmic_ray.mutating import mutate_code, use_mutation
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import (
+    MutationSpec,
+    TestOutcome,
+    WorkerOutcome,
+    WorkItem,
+    WorkResult,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+FOUND = ROOT / "build" / "mutants"
+EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
+GOAL_PERCENT = 90
+SIDE_BY_SIDE = 2
+COPIED = ("imagen_nb", "tests", "sql", "notebooks", "pyproject.toml")
+OUTPUT_CHARS = 2000  # that are kept of what pytest prints
+
+MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a server
+    "system/leases": ["tests/system/test_leases.py"],
+    "system/atomic": ["tests/system/test_atomic.py"],
+    "storage/outbox": ["tests/storage/test_outbox.py"],
+    "storage/tags": [
+        "tests/storage/test_tags.py",
+        "-k",
+        "not processes_that and not drawn_again",
+    ],
+    "storage/output": [
+        "tests/storage/test_output.py",
+        "-k",
+        "not processes and not crash and not may_not_grow and not slug and not tears_the_png",
+    ],
+    "cloud/tags": ["tests/cloud/test_tags.py::TestRequests"],
+    "cloud/sync": ["tests/cloud/test_sync.py"],
+}
+SQL_TESTS = "tests/cloud/test_sql_mutants.py"
+# Without nbval, which imports for seconds, and without what rewrites tests, each time anew.
+PYTEST = [
+    "-x",
+    "-q",
+    "--assert=plain",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:nbval",
+    "--hypothesis-seed=17",
+]
+PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+
+
+class LeaveOutCall(Operator):
+    """Replaces a call whose result is not used by `pass`."""
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        is_statement = node.parent and node.parent.type == "simple_stmt"
+        if is_statement and node.type in ("atom_expr", "power"):
+            last = node.children[-1]
+            if last.type == "trailer" and last.children[0] == "(":
+                yield node.start_pos, node.end_pos
+
+    def mutate(self, node: Any, index: int) -> Any:
+        prefix = node.get_first_leaf().prefix
+        return parso.python.tree.Keyword("pass", node.start_pos, prefix)
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        return ()
+
+
+plugins.OPERATOR_PROVIDERS["imagen"] = {LeaveOutCall.__name__: LeaveOutCall}
+
+
+# What is tried
+
+
+def source_of(module: str) -> Path:
+    return Path("imagen_nb", f"{module}.py")
+
+
+def session_file(module: str) -> Path:
+    digest = hashlib.sha256((ROOT / source_of(module)).read_bytes()).hexdigest()[:12]
+    return FOUND / f"{module.replace('/', '-')}-{digest}.sqlite"
+
+
+def begin(module: str, session: WorkDB) -> None:
+    """List the changes of a module; those that change nothing are skipped."""
+    os.chdir(ROOT)
+    init([source_of(module)], session, {})
+    source = source_of(module).read_text(encoding="utf-8")
+    tried = {meaning_of(source)}
+    for item in sorted(session.work_items, key=position_of):
+        mutated = mutate_code(source, *mutation_of(item.mutations[0]))
+        meaning = mutated and meaning_of(mutated)
+        if not meaning or meaning in tried:
+            why = "no program, annotations alone, or the same as another"
+            session.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED, why))
+        else:
+            tried.add(meaning)
+
+
+def position_of(item: WorkItem) -> tuple[Any, str, int]:
+    one = item.mutations[0]
+    return one.start_pos, one.operator_name, one.occurrence
+
+
+def mutation_of(spec: MutationSpec) -> tuple[Operator, int]:
+    return plugins.get_operator(spec.operator_name)(
+        **spec.operator_args
+    ), spec.occurrence
+
+
+def meaning_of(source: str) -> str | None:
+    """Return what is the same for programs that differ in annotations only; None for no program."""
+    try:
+        tree = ast.parse(source)
+        compile(tree, "mutant", "exec")
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+    return ast.dump(tree)
+
+
+def changed_lines(before: str, after: str) -> tuple[str, str]:
+    """Return the lines taken out and those put in, each stripped and joined."""
+    diff = [*difflib.ndiff(before.splitlines(), after.splitlines())]
+    return tuple(  # type: ignore[return-value]
+        " ".join(line[2:].strip() for line in diff if line.startswith(sign))
+        for sign in "-+"
+    )
+
+
+@cache
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """Return the reasons, by module and the lines before and after the change."""
+    listed = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    return {
+        (one["module"], one["before"], after): one["reason"]
+        for one in listed
+        for after in one["after"]
+    }
+
+
+# How it is tried: by processes with a copy of the tree each
+
+
+def move_into_copy(parent: Path) -> None:
+    folder = parent / str(os.getpid())
+    folder.mkdir()
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True  # two changes within a second would be one to Python
+    (folder / "tmp").mkdir()
+    os.environ.update(
+        PYTHONPATH=str(folder),
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTEST_DEBUG_TEMPROOT=str(folder / "tmp"),
+        OMP_WAIT_POLICY="PASSIVE",
+    )
+
+
+@cache
+def usual_seconds(module: str) -> float:
+    """Run the tests unchanged, and load here, once for all forks, the libraries they need."""
+    began = time.monotonic()
+    passed, output = run_tests(module, 600, "libraries.json")
+    if not passed:
+        raise SystemExit(f"tests of {module} fail without any change:\n{output}")
+    for name in json.loads(Path("libraries.json").read_text()):
+        with suppress(Exception):  # some are no modules that can be imported by name
+            importlib.import_module(name)
+    return time.monotonic() - began
+
+
+def run_tests(module: str, limit_s: float, libraries: str = "") -> tuple[bool, str]:
+    """Run them in a fork; return whether they pass, and the end of what they print."""
+    pid = os.fork()
+    if pid == 0:
+        run_in_child(module, libraries)
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            end_all_of(pid)
+            output = Path("output.txt").read_text(encoding="utf-8", errors="replace")
+            return status == 0, output[-OUTPUT_CHARS:]
+        time.sleep(0.01)
+    end_all_of(pid)
+    os.waitpid(pid, 0)
+    return False, "out of time"
+
+
+def run_in_child(module: str, libraries: str) -> None:
+    code = 1
+    try:
+        os.setsid()
+        with open("output.txt", "wb", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        code = pytest.main([*PYTEST, *MODULES[module]])
+        if libraries:
+            names = [
+                name
+                for name in sys.modules
+                if not name.startswith(("imagen_nb", "tests"))
+            ]
+            Path(libraries).write_text(json.dumps(names))
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def end_all_of(leader: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def try_change(module: str, item: WorkItem) -> WorkResult:
+    """Make the change, run the tests, undo it."""
+    limit_s = 10 + 4 * usual_seconds(module)
+    spec = item.mutations[0]
+    with use_mutation(spec.module_path, *mutation_of(spec)) as (before, after):
+        passed, output = run_tests(module, limit_s)
+    diff = difflib.unified_diff(
+        before.splitlines(),
+        after.splitlines(),
+        str(spec.module_path),
+        "",
+        lineterm="",
+        n=2,
+    )
+    outcome = TestOutcome.SURVIVED if passed else TestOutcome.KILLED
+    return WorkResult(WorkerOutcome.NORMAL, output, outcome, "\n".join(diff))
+
+
+# All of it
+
+
+def try_all(modules: Sequence[str], fresh: bool) -> None:
+    FOUND.mkdir(parents=True, exist_ok=True)
+    memory = Path("/dev/shm")  # where nothing waits for a disk
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+        ProcessPoolExecutor(
+            SIDE_BY_SIDE,
+            multiprocessing.get_context("spawn"),
+            move_into_copy,
+            (Path(folder),),
+        ) as pool,
+    ):
+        for module in modules:
+            if fresh:
+                session_file(module).unlink(missing_ok=True)
+            with use_db(session_file(module)) as session:
+                if not session.num_work_items:
+                    begin(module, session)
+                try:
+                    try_module(module, session, pool)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+
+
+def try_module(module: str, session: WorkDB, pool: ProcessPoolExecutor) -> None:
+    source = (ROOT / source_of(module)).read_text(encoding="utf-8")
+    left = [*session.pending_work_items, *(item for item, _ in survivors(session))]
+    jobs = {}
+    for item in sorted(left, key=position_of):
+        mutated = mutate_code(source, *mutation_of(item.mutations[0]))
+        reason = equivalents().get((module, *changed_lines(source, mutated)))
+        if reason:
+            result = WorkResult(WorkerOutcome.NO_TEST, f"equivalent: {reason}")
+            session.set_result(item.job_id, result)
+        else:
+            jobs[pool.submit(try_change, module, item)] = item.job_id
+    for number, job in enumerate(as_completed(jobs), 1):
+        session.set_result(jobs[job], job.result())
+        print(
+            f"{module}: {number} of {len(jobs)}", end="\r", file=sys.stderr, flush=True
+        )
+
+
+def survivors(session: WorkDB) -> list[tuple[WorkItem, WorkResult]]:
+    return [
+        (item, result)
+        for item, result in session.completed_work_items
+        if result.test_outcome == TestOutcome.SURVIVED
+    ]
+
+
+def show_survivors(modules: Sequence[str]) -> None:
+    for module in modules:
+        with use_db(session_file(module)) as session:
+            for _, result in sorted(
+                survivors(session), key=lambda one: position_of(one[0])
+            ):
+                print(result.diff, end="\n\n")
+
+
+def count(module: str) -> Counter[str]:
+    with use_db(session_file(module)) as session:
+        results = [result for _, result in session.completed_work_items]
+    named = Counter(str(one.test_outcome.value) for one in results if one.test_outcome)
+    named["equivalent"] = sum(
+        one.worker_outcome == WorkerOutcome.NO_TEST for one in results
+    )
+    return named
+
+
+def count_sql() -> Counter[str]:
+    """Run the tests that change policies and grants; each says what went unnoticed."""
+    command = [sys.executable, "-m", "pytest", *PYTEST[1:], "-s", SQL_TESTS]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = Counter[str]()
+    for tried, unnoticed in re.findall(
+        r"(\d+) changes of rights, (\d+) unnoticed", done.stdout
+    ):
+        found["survived"] += int(unnoticed)
+        found["killed"] += int(tried) - int(unnoticed)
+    if not found["killed"] or (done.returncode and not found["survived"]):
+        raise SystemExit(f"{SQL_TESTS} did not run:\n{done.stdout}{done.stderr}")
+    return found
+
+
+def report(counts: dict[str, Counter[str]]) -> bool:
+    """Print the table; return whether every row reaches the goal."""
+    rows = counts | {"total": sum(counts.values(), Counter[str]())}
+    print(
+        f"{'module':16}{'mutants':>9}{'equivalent':>12}{'killed':>8}{'survived':>10}{'%':>8}"
+    )
+    reached = True
+    for name, found in rows.items():
+        tried = found["killed"] + found["survived"]
+        percent = 100 * found["killed"] / tried if tried else 0
+        reached = reached and percent >= GOAL_PERCENT
+        figures = f"{found['equivalent']:12}{found['killed']:8}{found['survived']:10}{percent:8.1f}"
+        print(f"{name:16}{tried + found['equivalent']:9}{figures}")
+    return reached
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--module", action="append", choices=[*MODULES, "sql"])
+    parser.add_argument("--survivors", action="store_true", help="only show them")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier runs")
+    given = parser.parse_args()
+    chosen = given.module or [*MODULES, "sql"]
+    modules = [module for module in chosen if module != "sql"]
+    if given.survivors:
+        show_survivors(modules)
+        return 0
+    try_all(modules, given.fresh)
+    counts = {module: count(module) for module in modules}
+    if "sql" in chosen:
+        counts["sql"] = count_sql()
+    return 0 if report(counts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
