@@ -68,7 +68,7 @@ MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a ser
     "storage/tags": [
         "tests/storage/test_tags.py",
         "-k",
-        "not processes_that and not drawn_again",
+        "TestChanges or TestInTheCatalog or sidecar_that_cannot or later_change",
     ],
     "storage/output": [
         "tests/storage/test_output.py",
@@ -172,22 +172,27 @@ def meaning_of(source: str) -> str | None:
 
 
 def changed_lines(before: str, after: str) -> tuple[str, str]:
-    """Return the lines taken out and those put in, each stripped and joined."""
+    """Return the lines taken out and those put in, without white space."""
     diff = [*difflib.ndiff(before.splitlines(), after.splitlines())]
-    return tuple(  # type: ignore[return-value]
-        " ".join(line[2:].strip() for line in diff if line.startswith(sign))
+    taken_out, put_in = (
+        "".join(without_space(line[2:]) for line in diff if line.startswith(sign))
         for sign in "-+"
     )
+    return taken_out, put_in
 
 
-@cache
-def equivalents() -> dict[tuple[str, str, str], str]:
-    """Return the reasons, by module and the lines before and after the change."""
+def without_space(text: str) -> str:
+    return "".join(text.split())
+
+
+def equivalents(module: str) -> dict[tuple[str, str], str]:
+    """Return the reasons, by the lines before and after the change."""
     listed = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
     return {
-        (one["module"], one["before"], after): one["reason"]
+        (without_space(one["before"]), without_space(after)): one["reason"]
         for one in listed
         for after in one["after"]
+        if one["module"] == module
     }
 
 
@@ -318,39 +323,55 @@ def try_all(modules: Sequence[str], fresh: bool) -> None:
 
 
 def try_module(module: str, session: WorkDB, pool: ProcessPoolExecutor) -> None:
-    source = (ROOT / source_of(module)).read_text(encoding="utf-8")
-    left = [*session.pending_work_items, *(item for item, _ in survivors(session))]
-    jobs = {}
-    for item in sorted(left, key=position_of):
+    """Try what is pending, and what survived or was listed as equivalent when it was tried."""
+    source, reasons = (
+        (ROOT / source_of(module)).read_text(encoding="utf-8"),
+        equivalents(module),
+    )
+    again = [item for item, result in session.completed_work_items if is_open(result)]
+    jobs, unused = {}, set(reasons)
+    for item in sorted([*session.pending_work_items, *again], key=position_of):
         mutated = mutate_code(source, *mutation_of(item.mutations[0]))
-        reason = equivalents().get((module, *changed_lines(source, mutated)))
-        if reason:
-            result = WorkResult(WorkerOutcome.NO_TEST, f"equivalent: {reason}")
-            session.set_result(item.job_id, result)
+        change = changed_lines(source, mutated)
+        if change in reasons:
+            unused.discard(change)
+            session.set_result(
+                item.job_id, WorkResult(WorkerOutcome.NO_TEST, reasons[change])
+            )
         else:
             jobs[pool.submit(try_change, module, item)] = item.job_id
+    for before, after in unused:
+        print(
+            f"{EQUIVALENT.name}: {module} has no such change: {before} {after}",
+            file=sys.stderr,
+        )
     for number, job in enumerate(as_completed(jobs), 1):
         session.set_result(jobs[job], job.result())
         print(
-            f"{module}: {number} of {len(jobs)}", end="\r", file=sys.stderr, flush=True
+            f"{module}: {number} of {len(jobs)} ", end="\r", file=sys.stderr, flush=True
         )
 
 
-def survivors(session: WorkDB) -> list[tuple[WorkItem, WorkResult]]:
-    return [
-        (item, result)
-        for item, result in session.completed_work_items
-        if result.test_outcome == TestOutcome.SURVIVED
-    ]
+def is_open(result: WorkResult) -> bool:
+    return survived(result) or is_equivalent(result)
+
+
+def survived(result: WorkResult) -> bool:
+    return bool(result.test_outcome == TestOutcome.SURVIVED)
+
+
+def is_equivalent(result: WorkResult) -> bool:
+    return result.worker_outcome == WorkerOutcome.NO_TEST
 
 
 def show_survivors(modules: Sequence[str]) -> None:
     for module in modules:
         with use_db(session_file(module)) as session:
-            for _, result in sorted(
-                survivors(session), key=lambda one: position_of(one[0])
-            ):
-                print(result.diff, end="\n\n")
+            tried = sorted(
+                session.completed_work_items, key=lambda one: position_of(one[0])
+            )
+        for diff in (result.diff for _, result in tried if survived(result)):
+            print(diff, end="\n\n")
 
 
 def count(module: str) -> Counter[str]:
