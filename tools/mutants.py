@@ -18,28 +18,19 @@ import argparse
 import ast
 import difflib
 import hashlib
-import importlib
-import json
 import multiprocessing
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import parso.python.tree
-import pytest
 from cosmic_ray import plugins
 from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import mutate_code, use_mutation
@@ -52,45 +43,33 @@ from cosmic_ray.work_item import (
     WorkItem,
     WorkResult,
 )
+from forked_tests import OPTIONS, move_into_copy, run_tests, usual_seconds
+from parso.python.tree import Keyword
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = ROOT / "build" / "mutants"
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 GOAL_PERCENT = 90
 SIDE_BY_SIDE = 2
-COPIED = ("imagen_nb", "tests", "sql", "notebooks", "pyproject.toml")
-OUTPUT_CHARS = 2000  # that are kept of what pytest prints
 
 MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a server
-    "system/leases": ["tests/system/test_leases.py"],
-    "system/atomic": ["tests/system/test_atomic.py"],
-    "storage/outbox": ["tests/storage/test_outbox.py"],
-    "storage/tags": [
+    "system/leases": ("tests/system/test_leases.py",),
+    "system/atomic": ("tests/system/test_atomic.py",),
+    "storage/outbox": ("tests/storage/test_outbox.py",),
+    "storage/tags": (
         "tests/storage/test_tags.py",
         "-k",
         "TestChanges or TestInTheCatalog or sidecar_that_cannot or later_change",
-    ],
-    "storage/output": [
+    ),
+    "storage/output": (
         "tests/storage/test_output.py",
         "-k",
-        "not processes and not crash and not may_not_grow and not slug and not tears_the_png",
-    ],
-    "cloud/tags": ["tests/cloud/test_tags.py::TestRequests"],
-    "cloud/sync": ["tests/cloud/test_sync.py"],
+        "not processes and not crash and not may_not_grow and not slug and not tears",
+    ),
+    "cloud/tags": ("tests/cloud/test_tags.py::TestRequests",),
+    "cloud/sync": ("tests/cloud/test_sync.py",),
 }
 SQL_TESTS = "tests/cloud/test_sql_mutants.py"
-# Without nbval, which imports for seconds, and without what rewrites tests, each time anew.
-PYTEST = [
-    "-x",
-    "-q",
-    "--assert=plain",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:nbval",
-    "--hypothesis-seed=17",
-]
-PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
 
 class LeaveOutCall(Operator):
@@ -105,7 +84,7 @@ class LeaveOutCall(Operator):
 
     def mutate(self, node: Any, index: int) -> Any:
         prefix = node.get_first_leaf().prefix
-        return parso.python.tree.Keyword("pass", node.start_pos, prefix)
+        return Keyword("pass", node.start_pos, prefix)
 
     @classmethod
     def examples(cls) -> tuple[()]:
@@ -149,9 +128,8 @@ def position_of(item: WorkItem) -> tuple[Any, str, int]:
 
 
 def mutation_of(spec: MutationSpec) -> tuple[Operator, int]:
-    return plugins.get_operator(spec.operator_name)(
-        **spec.operator_args
-    ), spec.occurrence
+    operator = plugins.get_operator(spec.operator_name)
+    return operator(**spec.operator_args), spec.occurrence
 
 
 def meaning_of(source: str) -> str | None:
@@ -196,92 +174,15 @@ def equivalents(module: str) -> dict[tuple[str, str], str]:
     }
 
 
-# How it is tried: by processes with a copy of the tree each
-
-
-def move_into_copy(parent: Path) -> None:
-    folder = parent / str(os.getpid())
-    folder.mkdir()
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        else:
-            shutil.copy2(ROOT / name, folder / name)
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # two changes within a second would be one to Python
-    (folder / "tmp").mkdir()
-    os.environ.update(
-        PYTHONPATH=str(folder),
-        PYTHONDONTWRITEBYTECODE="1",
-        PYTEST_DEBUG_TEMPROOT=str(folder / "tmp"),
-        OMP_WAIT_POLICY="PASSIVE",
-    )
-
-
-@cache
-def usual_seconds(module: str) -> float:
-    """Run the tests unchanged, and load here, once for all forks, the libraries they need."""
-    began = time.monotonic()
-    passed, output = run_tests(module, 600, "libraries.json")
-    if not passed:
-        raise SystemExit(f"tests of {module} fail without any change:\n{output}")
-    for name in json.loads(Path("libraries.json").read_text()):
-        with suppress(Exception):  # some are no modules that can be imported by name
-            importlib.import_module(name)
-    return time.monotonic() - began
-
-
-def run_tests(module: str, limit_s: float, libraries: str = "") -> tuple[bool, str]:
-    """Run them in a fork; return whether they pass, and the end of what they print."""
-    pid = os.fork()
-    if pid == 0:
-        run_in_child(module, libraries)
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            end_all_of(pid)
-            output = Path("output.txt").read_text(encoding="utf-8", errors="replace")
-            return status == 0, output[-OUTPUT_CHARS:]
-        time.sleep(0.01)
-    end_all_of(pid)
-    os.waitpid(pid, 0)
-    return False, "out of time"
-
-
-def run_in_child(module: str, libraries: str) -> None:
-    code = 1
-    try:
-        os.setsid()
-        with open("output.txt", "wb", buffering=0) as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        code = pytest.main([*PYTEST, *MODULES[module]])
-        if libraries:
-            names = [
-                name
-                for name in sys.modules
-                if not name.startswith(("imagen_nb", "tests"))
-            ]
-            Path(libraries).write_text(json.dumps(names))
-        sys.stdout.flush()
-    finally:
-        os._exit(code)
-
-
-def end_all_of(leader: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
+# How it is tried
 
 
 def try_change(module: str, item: WorkItem) -> WorkResult:
     """Make the change, run the tests, undo it."""
-    limit_s = 10 + 4 * usual_seconds(module)
-    spec = item.mutations[0]
+    tests, spec = MODULES[module], item.mutations[0]
+    limit_s = 10 + 4 * usual_seconds(tests)
     with use_mutation(spec.module_path, *mutation_of(spec)) as (before, after):
-        passed, output = run_tests(module, limit_s)
+        passed, output = run_tests(tests, limit_s)
     diff = difflib.unified_diff(
         before.splitlines(),
         after.splitlines(),
@@ -294,9 +195,6 @@ def try_change(module: str, item: WorkItem) -> WorkResult:
     return WorkResult(WorkerOutcome.NORMAL, output, outcome, "\n".join(diff))
 
 
-# All of it
-
-
 def try_all(modules: Sequence[str], fresh: bool) -> None:
     FOUND.mkdir(parents=True, exist_ok=True)
     memory = Path("/dev/shm")  # where nothing waits for a disk
@@ -306,7 +204,7 @@ def try_all(modules: Sequence[str], fresh: bool) -> None:
             SIDE_BY_SIDE,
             multiprocessing.get_context("spawn"),
             move_into_copy,
-            (Path(folder),),
+            (ROOT, Path(folder)),
         ) as pool,
     ):
         for module in modules:
@@ -324,10 +222,8 @@ def try_all(modules: Sequence[str], fresh: bool) -> None:
 
 def try_module(module: str, session: WorkDB, pool: ProcessPoolExecutor) -> None:
     """Try what is pending, and what survived or was listed as equivalent when it was tried."""
-    source, reasons = (
-        (ROOT / source_of(module)).read_text(encoding="utf-8"),
-        equivalents(module),
-    )
+    source = (ROOT / source_of(module)).read_text(encoding="utf-8")
+    reasons = equivalents(module)
     again = [item for item, result in session.completed_work_items if is_open(result)]
     jobs, unused = {}, set(reasons)
     for item in sorted([*session.pending_work_items, *again], key=position_of):
@@ -341,15 +237,14 @@ def try_module(module: str, session: WorkDB, pool: ProcessPoolExecutor) -> None:
         else:
             jobs[pool.submit(try_change, module, item)] = item.job_id
     for before, after in unused:
-        print(
-            f"{EQUIVALENT.name}: {module} has no such change: {before} {after}",
-            file=sys.stderr,
-        )
+        tell(f"{EQUIVALENT.name}: {module} has no such survivor: {before} {after}\n")
     for number, job in enumerate(as_completed(jobs), 1):
         session.set_result(jobs[job], job.result())
-        print(
-            f"{module}: {number} of {len(jobs)} ", end="\r", file=sys.stderr, flush=True
-        )
+        tell(f"{module}: {number} of {len(jobs)} \r")
+
+
+def tell(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def is_open(result: WorkResult) -> bool:
@@ -386,7 +281,7 @@ def count(module: str) -> Counter[str]:
 
 def count_sql() -> Counter[str]:
     """Run the tests that change policies and grants; each says what went unnoticed."""
-    command = [sys.executable, "-m", "pytest", *PYTEST[1:], "-s", SQL_TESTS]
+    command = [sys.executable, "-m", "pytest", *OPTIONS, "-s", SQL_TESTS]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -132,7 +132,7 @@ def test_only_the_pictures_that_are_named_go_as_far_as_they_wait(
     assert (report.synced, report.pending) == (1, 2)
     assert [state for state, _ in states(machine)] == ["pending", "synced", "pending"]
     assert run(machine, [ids[1]]).synced == 0
-    assert run(machine, []).synced == 0
+    assert run(machine, ids=[]).synced == 0
     assert parts == [1]  # nothing is claimed for none
 
 
@@ -248,12 +248,14 @@ class TestDefect:
     def test_it_stops_the_other_senders(
         self, machine: Machine, drawn: Callable, uploading: Callable, parts: list[int]
     ) -> None:
-        failed = threading.Event()
+        begun, failed = threading.Event(), threading.Event()
 
         def fail(number: int) -> None:
             if number < 16:
+                assert begun.wait(10)
                 failed.set()
                 raise ZeroDivisionError
+            begun.set()
             assert failed.wait(10)
             time.sleep(0.1)
 
@@ -307,7 +309,7 @@ class TestGate:
             assert threading.current_thread().daemon
             begun.set()
             assert interrupted.wait(10)
-            for _ in range(50):
+            for _ in range(500):
                 if gate.is_closed:
                     break
                 time.sleep(0.01)
