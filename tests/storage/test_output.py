@@ -352,6 +352,18 @@ def test_files_of_others_are_never_overwritten(
     assert all(Path(name).read_bytes() == content for name, content in taken.items())
 
 
+def test_neither_is_a_sidecar_behind_a_name_that_only_looks_free(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    folder.mkdir()
+    (folder / "2026-05-11-a-boat-11.png").symlink_to("nowhere")
+    orphan = folder / "2026-05-11-a-boat-11-2.png.json"
+    orphan.write_bytes(b"an orphan")
+    kept = PictureFiles(folder).save(make_image(), make_record(prompt="a boat"), DAY)
+    assert kept.path.name == "2026-05-11-a-boat-11-3.png"
+    assert orphan.read_bytes() == b"an orphan"
+
+
 def test_a_name_of_ones_own_is_numbered_like_any_other(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
@@ -373,6 +385,18 @@ def test_after_everything_was_removed_names_begin_anew(
     first.sidecar_path.unlink()
     folder.rmdir()
     assert output.save(make_image(), make_record(), DAY).path == first.path
+
+
+@pytest.mark.parametrize("removed", [1, 3], ids=["the first was", "all were"])
+def test_after_the_first_was_removed_its_name_is_free(
+    removed: int, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = PictureFiles(folder)
+    kept = [output.save(make_image(), make_record(steps=steps), DAY) for steps in (1, 2, 3)]
+    for one in kept[:removed]:
+        one.path.unlink()
+        one.sidecar_path.unlink()
+    assert output.save(make_image(), make_record(steps=4), DAY).path == kept[0].path
 
 
 def test_processes_that_keep_the_same_name_at_once_lose_nothing(folder: Path) -> None:
@@ -664,10 +688,23 @@ class TestDestination:
 
 
 class TestSheets:
-    def test_a_sheet_is_never_overwritten(self, tmp_path: Path) -> None:
-        first, second = (save_sheet(tmp_path / "a.png", page) for page in (b"one", b"two"))
+    @pytest.mark.parametrize("pages", [(b"one", b"two"), (b"two", b"one")])
+    def test_a_sheet_is_never_overwritten(self, pages: tuple[bytes, ...], tmp_path: Path) -> None:
+        first, second = (save_sheet(tmp_path / "a.png", page) for page in pages)
         assert [first.name, second.name] == ["a-sheet.png", "a-sheet-2.png"]
-        assert [first.read_bytes(), second.read_bytes()] == [b"one", b"two"]
+        assert (first.read_bytes(), second.read_bytes()) == pages
+
+    def test_no_name_is_tried_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[str] = []
+
+        def move(source: Path, target: Path) -> None:
+            tried.append(target.name)
+            atomic.move_to_new_name(source, target)
+
+        monkeypatch.setattr(output_module, "move_to_new_name", move)
+        (tmp_path / "a-sheet.png").touch()
+        save_sheet(tmp_path / "a.png", b"one")
+        assert tried == ["a-sheet.png", "a-sheet-2.png"]
 
     def test_the_same_sheet_again_is_the_same_file(self, tmp_path: Path) -> None:
         for page in (b"one", b"two"):
