@@ -21,6 +21,7 @@ import hashlib
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -273,9 +274,7 @@ def count(module: str) -> Counter[str]:
     with use_db(session_file(module)) as session:
         results = [result for _, result in session.completed_work_items]
     named = Counter(str(one.test_outcome.value) for one in results if one.test_outcome)
-    named["equivalent"] = sum(
-        one.worker_outcome == WorkerOutcome.NO_TEST for one in results
-    )
+    named["equivalent"] = sum(map(is_equivalent, results))
     return named
 
 
@@ -323,6 +322,7 @@ def main() -> int:
     if given.survivors:
         show_survivors(modules)
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that copies are removed
     try_all(modules, given.fresh)
     counts = {module: count(module) for module in modules}
     if "sql" in chosen:
