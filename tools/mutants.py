@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -107,20 +108,24 @@ def session_file(module: str) -> Path:
     return FOUND / f"{module.replace('/', '-')}-{digest}.sqlite"
 
 
-def begin(module: str, session: WorkDB) -> None:
-    """List the changes of a module; those that change nothing are skipped."""
-    os.chdir(ROOT)
-    init([source_of(module)], session, {})
-    source = source_of(module).read_text(encoding="utf-8")
+def begin(module: str) -> None:
+    """Make a session of the changes of a module; those that change nothing are skipped."""
+    unfinished = session_file(module).with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    source = (ROOT / source_of(module)).read_text(encoding="utf-8")
     tried = {meaning_of(source)}
-    for item in sorted(session.work_items, key=position_of):
-        mutated = mutate_code(source, *mutation_of(item.mutations[0]))
-        meaning = mutated and meaning_of(mutated)
-        if not meaning or meaning in tried:
-            why = "no program, annotations alone, or the same as another"
-            session.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED, why))
-        else:
-            tried.add(meaning)
+    os.chdir(ROOT)
+    with use_db(unfinished) as session:
+        init([source_of(module)], session, {})
+        for item in sorted(session.work_items, key=position_of):
+            mutated = mutate_code(source, *mutation_of(item.mutations[0]))
+            meaning = mutated and meaning_of(mutated)
+            if not meaning or meaning in tried:
+                why = "no program, annotations alone, or the same as another"
+                session.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED, why))
+            else:
+                tried.add(meaning)
+    unfinished.rename(session_file(module))
 
 
 def position_of(item: WorkItem) -> tuple[Any, str, int]:
@@ -137,7 +142,8 @@ def meaning_of(source: str) -> str | None:
     """Return what is the same for programs that differ in annotations only; None for no program."""
     try:
         tree = ast.parse(source)
-        compile(tree, "mutant", "exec")
+        with warnings.catch_warnings(action="ignore"):  # of `is` with a literal
+            compile(tree, "mutant", "exec")
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
@@ -209,11 +215,9 @@ def try_all(modules: Sequence[str], fresh: bool) -> None:
         ) as pool,
     ):
         for module in modules:
-            if fresh:
-                session_file(module).unlink(missing_ok=True)
+            if fresh or not session_file(module).exists():
+                begin(module)
             with use_db(session_file(module)) as session:
-                if not session.num_work_items:
-                    begin(module, session)
                 try:
                     try_module(module, session, pool)
                 except BaseException:
