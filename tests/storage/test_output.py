@@ -226,10 +226,11 @@ def test_a_picture_that_was_renamed_is_still_known(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
-    moved = kept.path.rename(folder / "holiday.png")
-    assert load_record(moved).id == kept.record.id
-    day = kept.record.created_at.astimezone().date()
-    assert load_record(moved).storage_path == f"{day}/holiday.png"
+    day, path = kept.record.created_at.astimezone().date(), kept.path
+    for name in ("holiday.png", "HOLIDAY.PNG"):
+        path = path.rename(folder / name)
+        assert load_record(path).id == kept.record.id
+        assert load_record(path).storage_path == f"{day}/holiday.png"
 
 
 def test_the_day_of_its_name_is_that_of_its_path_in_the_cloud(
