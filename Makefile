@@ -10,7 +10,7 @@ STRACE := .venv/.strace
 JOBS ?= 3
 test soak: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test soak lint format clean
+.PHONY: demo test soak mutants lint format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -29,6 +29,10 @@ test: $(STAMP) $(BROWSER) $(STRACE)
 soak: $(STAMP) $(BROWSER) $(STRACE)
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "soak or not soak"
 
+# Small changes of what keeps and sends pictures: is each noticed? Goes on where it was interrupted.
+mutants: $(STAMP)
+	.venv/bin/python tools/mutants.py
+
 lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -45,7 +49,7 @@ format: $(STAMP)
 	.venv/bin/python tools/plan_docs.py
 
 clean:
-	rm -rf .venv dist demo-out
+	rm -rf .venv build dist demo-out
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -261,14 +260,13 @@ def test_a_start_that_is_writing_its_first_state_does_not_lock_another_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its half-written file was taken for somebody's: the second start exited with 2."""
-    folder, seen, really = tmp_path / "supabase", [], os.fsync
+    folder, seen, replace = tmp_path / "supabase", [], os.replace
 
-    def meanwhile(descriptor: int) -> None:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            seen.append((state.claim_folder(folder), os.listdir(folder)))
-        really(descriptor)
+    def meanwhile(source: Path, target: Path) -> None:
+        seen.append((state.claim_folder(folder), os.listdir(folder)))
+        replace(source, target)
 
-    monkeypatch.setattr(os, "fsync", meanwhile)
+    monkeypatch.setattr(os, "replace", meanwhile)
     state.save_state(state.claim_folder(folder), state.SavedState(port=1))
     ((claimed, names),) = seen
     assert claimed == folder

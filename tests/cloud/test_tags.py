@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 
 from imagen_nb.cloud import connection
+from imagen_nb.cloud.errors import UnreachableError
+from imagen_nb.cloud.tags import push_tags
 from imagen_nb.errors import UsageError
-from imagen_nb.storage.output import load_record
-from imagen_nb.storage.tags import load_queued_tags
+from imagen_nb.storage.output import load_record, load_sidecar
+from imagen_nb.storage.tags import (
+    TagChange,
+    load_queued_tags,
+    make_tag_change,
+    queue_tag_change,
+)
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
 from tests.fixtures.kill_points import arm
 from tests.fixtures.pictures import render, wait_little
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
+from tests.simulation.machine import Machine
+from tests.simulation.server import Row, SimulatedSupabase
 
 
 def settings(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:
@@ -184,3 +195,170 @@ def test_a_kill_after_writing_the_row_loses_nothing(
     assert here.sync().tagged == 4
     assert in_cloud(server) == {seed: ["killed"] for seed in range(4)}
     assert load_queued_tags(here.catalog()) == {}
+
+
+class TestRequests:
+    """What is asked of the server, and when, on a simulated one."""
+
+    SEA = make_tag_change(add=["sea"])
+
+    @pytest.fixture
+    def machine(self, tmp_path: Path) -> Iterator[Machine]:
+        """Has four pictures, which the cloud has too."""
+        server = SimulatedSupabase()
+        machine = Machine("one", server.add_user("owner"), server, tmp_path)
+        for number in range(4):
+            machine.draw(UUID(int=number), "a boat", number, 0, ())
+        assert machine.sync().synced == 4
+        yield machine
+        machine.stop()
+
+    @pytest.fixture
+    def rows(self, machine: Machine) -> list[Row]:
+        return [machine.server.images[str(UUID(int=number))] for number in range(4)]
+
+    @pytest.fixture
+    def asked(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The method of each request, in order."""
+        methods: list[str] = []
+        original = machine.network.handle_request
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            methods.append(request.method)
+            return original(request)
+
+        monkeypatch.setattr(machine.network, "handle_request", handle)
+        return methods
+
+    @pytest.fixture
+    def answer(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+        """Has the server give these rows, whatever it is asked for."""
+
+        def give(rows: Any) -> None:
+            response = httpx.Response(200, json=rows)
+            monkeypatch.setattr(machine.network, "handle_request", lambda request: response)
+
+        return give
+
+    def tag(self, machine: Machine, *numbers: int, change: TagChange = SEA) -> None:
+        for number in numbers:
+            machine.tag(str(UUID(int=number)), change)
+
+    def push(self, machine: Machine) -> int:
+        return push_tags(machine.catalog, machine.cloud)
+
+    def queued(self, machine: Machine) -> set[int]:
+        return {UUID(id).int for id in load_queued_tags(machine.catalog)}
+
+    def test_without_queued_tags_nothing_is_asked(self, machine: Machine, asked: list[str]) -> None:
+        assert self.push(machine) == 0
+        assert asked == []
+
+    def test_equal_changes_go_in_one_request(
+        self, machine: Machine, rows: list[Row], asked: list[str]
+    ) -> None:
+        rows[2]["tags"] = ["theirs"]
+        self.tag(machine, 0, 1, 2)
+        assert self.push(machine) == 3
+        assert asked == ["GET", "PATCH", "PATCH"]
+        assert [row["tags"] for row in rows] == [["sea"], ["sea"], ["theirs", "sea"], []]
+        assert self.queued(machine) == set()
+        entry = machine.catalog.get(UUID(int=2))
+        assert entry
+        assert entry.record == load_sidecar(entry.sidecar_path)
+        assert (set(entry.record.tags), entry.record.unsent_tags) == ({"theirs", "sea"}, ())
+
+    def test_rows_that_have_them_already_are_not_written(
+        self, machine: Machine, rows: list[Row], asked: list[str]
+    ) -> None:
+        rows[0]["tags"] = ["sea"]
+        rows[2]["tags"] = ["storm"]
+        self.tag(machine, 0, 1)
+        self.tag(machine, 2, change=make_tag_change(remove=["storm"]))
+        assert self.push(machine) == 3
+        assert asked == ["GET", "PATCH", "PATCH"]
+        assert [row["tags"] for row in rows] == [["sea"], ["sea"], [], []]
+        assert self.queued(machine) == set()
+
+    def test_a_row_without_an_array_gets_one(self, machine: Machine, rows: list[Row]) -> None:
+        rows[0]["tags"] = None
+        self.tag(machine, 0, 1)
+        assert self.push(machine) == 2
+        assert [row["tags"] for row in rows[:2]] == [["sea"], ["sea"]]
+        assert self.queued(machine) == set()
+
+    def test_pictures_that_wait_themselves_keep_theirs(
+        self, machine: Machine, asked: list[str]
+    ) -> None:
+        machine.draw(UUID(int=4), "a boat", 4, 0, ())
+        self.tag(machine, 0, 4)
+        assert self.push(machine) == 1
+        assert self.queued(machine) == {4}
+        assert self.push(machine) == 0
+        assert asked == ["GET", "PATCH"]
+
+    def test_tags_of_rows_that_are_gone_are_dropped_and_no_others(
+        self, machine: Machine, rows: list[Row], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        del machine.server.images[str(UUID(int=1))]
+        self.tag(machine, 0, 1)
+        queue_tag_change(machine.catalog, [str(UUID(int=9))], self.SEA)
+        assert self.push(machine) == 3
+        assert sorted(capsys.readouterr().err.splitlines()) == [
+            f"imagen: cloud sync: no row {UUID(int=number)} to tag: its tags are dropped"
+            for number in (1, 9)
+        ]
+        assert rows[0]["tags"] == ["sea"]
+        assert self.queued(machine) == set()
+
+    @pytest.mark.parametrize("times", [1, 4, 5])
+    def test_a_row_that_others_write_is_read_again_five_times_at_most(
+        self, machine: Machine, rows: list[Row], asked: list[str], times: int
+    ) -> None:
+        self.tag(machine, 0, 1)
+        handle, left = machine.network.handle_request, times
+
+        def interfere(request: httpx.Request) -> httpx.Response:
+            nonlocal left
+            if request.method == "PATCH" and left:
+                left -= 1
+                rows[0]["tags"] = [*rows[0]["tags"], f"theirs{left}"]
+            return handle(request)
+
+        machine.network.handle_request = interfere  # type: ignore[method-assign]
+        assert self.push(machine) == 2
+        assert asked.count("GET") == min(times + 1, 5)
+        assert rows[1]["tags"] == ["sea"]
+        assert self.queued(machine) == ({0} if times == 5 else set())
+        assert ("sea" in rows[0]["tags"]) is (times < 5)
+
+    def test_many_are_asked_for_in_parts(self, machine: Machine, asked: list[str]) -> None:
+        ids = [str(UUID(int=number)) for number in range(100, 300)]
+        queue_tag_change(machine.catalog, ids, self.SEA)
+        assert self.push(machine) == 200
+        assert asked == ["GET", "GET"]
+
+    @pytest.mark.parametrize(
+        "tags",
+        ["sea", 7, {"sea": 1}, ["sea", 7], [None]],
+        ids=["text", "int", "dict", "mix", "null"],
+    )
+    def test_what_is_no_array_of_texts_is_refused_and_stays_queued(
+        self, machine: Machine, answer: Callable[[Any], None], tags: Any
+    ) -> None:
+        self.tag(machine, 0)
+        answer([{"id": str(UUID(int=0)), "tags": tags}])
+        with pytest.raises(UnreachableError, match="not Supabase's"):
+            self.push(machine)
+        assert self.queued(machine) == {0}
+
+    @pytest.mark.parametrize("wanted_too", [True, False])
+    def test_so_are_rows_that_were_not_asked_for(
+        self, machine: Machine, answer: Callable[[Any], None], wanted_too: bool
+    ) -> None:
+        self.tag(machine, 0, 1)
+        given = [1, 7] if wanted_too else [7]
+        answer([{"id": str(UUID(int=number)), "tags": []} for number in given])
+        with pytest.raises(UnreachableError, match="not Supabase's"):
+            self.push(machine)
+        assert self.queued(machine) == {0, 1}

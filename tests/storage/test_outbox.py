@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -26,6 +29,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
 
 DAY = datetime.date(2026, 5, 11)
+FULL = 2  # of `PRAGMA synchronous`
 
 
 @pytest.fixture
@@ -118,11 +122,23 @@ def test_a_released_picture_stays_pending_with_the_reason(folder: Path, fill: Ca
     assert (entry.cloud_state, entry.cloud_error) == ("pending", "no network")
 
 
+def test_what_is_released_is_free_for_others_at_once(folder: Path, fill: Callable) -> None:
+    ids = fill(2)
+    first, second = Outbox(Catalog(folder)), Outbox(Catalog(folder))
+    with first.lease() as mine, second.lease() as others:
+        kept, released = mine.claim(ids)
+        mine.release([released])
+        (taken,) = others.claim(ids)
+        assert taken.record.id == released.record.id
+        mine.release([taken])  # it is not mine any more
+        assert mine.claim(ids) == [kept]
+
+
 def test_where_a_picture_goes_is_in_its_sidecar_before_it_goes(
     folder: Path, fill: Callable
 ) -> None:
     ids = fill(1)
-    owner, outbox = uuid4(), Outbox(Catalog(folder))
+    owner, another, outbox = uuid4(), uuid4(), Outbox(Catalog(folder))
     with outbox.lease() as lease:
         assigned = lease.assign(lease.claim(ids)[0], owner, f"{owner}/2026-05-11/a.png")
     text = assigned.sidecar_path.read_text()
@@ -132,6 +148,69 @@ def test_where_a_picture_goes_is_in_its_sidecar_before_it_goes(
         f"{owner}/2026-05-11/a.png",
     )
     assert outbox.catalog.get(ids[0]) == assigned
+    with outbox.lease() as lease:
+        assert lease.assign(assigned, owner, f"{owner}/2026-05-11/a.png") is assigned
+        again = lease.assign(assigned, owner, f"{owner}/2026-05-11/a-2.png")
+        other = lease.assign(again, another, f"{owner}/2026-05-11/a-2.png")
+    assert again.record.storage_path == f"{owner}/2026-05-11/a-2.png"
+    assert other.record.owner_user_id == another
+
+
+def test_only_private_pictures_are_included(folder: Path, fill: Callable) -> None:
+    ids = fill(3)
+    outbox = Outbox(Catalog(folder))
+    with outbox.lease() as lease:
+        sent, refused, _ = lease.claim(ids)
+        lease.acknowledge([sent])
+        lease.reject(refused, "too large")
+        before = outbox.catalog.get_many(ids)
+        assert outbox.include(ids) == []
+    assert [entry.cloud_state for entry in before] == ["synced", "failed", "pending"]
+    assert outbox.catalog.get_many(ids) == before
+
+
+def test_what_shall_go_to_the_cloud_is_committed_for_good(
+    folder: Path, fill: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut takes none of it back."""
+    ids, catalog = fill(1, "off"), Catalog(folder)
+    modes: list[int] = []
+
+    def watch(begin: Callable) -> Callable:
+        @contextmanager
+        def begun(catalog: Catalog, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+            with begin(catalog, durable=durable) as connection:
+                yield connection
+                modes.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+        return begun
+
+    for name in ("connection", "transaction"):
+        monkeypatch.setattr(Catalog, name, watch(getattr(Catalog, name)))
+    Outbox(catalog).include(ids)
+    assert modes[-1] == FULL
+    with Outbox(catalog).lease() as lease:
+        lease.acknowledge(lease.claim(ids))
+    Outbox(catalog).resend(catalog.get_many(ids))
+    assert modes[-1] == FULL
+
+
+def test_the_frame_has_its_types_without_any_picture_and_all_times_are_utc(
+    folder: Path, fill: Callable
+) -> None:
+    entries = [entry for id in fill(2) if (entry := Catalog(folder).get(id))]
+    west = datetime.timezone(datetime.timedelta(hours=-5))
+    record = entries[0].record
+    moved = record.model_copy(update={"created_at": record.created_at.astimezone(west)})
+    frame = waiting_frame([replace(entries[0], record=moved), entries[1]])
+    assert list(frame["created_at"]) == [entry.record.created_at for entry in entries]
+    types = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+    assert types == {
+        "id": "str", "created_at": "datetime64[us, UTC]", "prompt": "str", "local_path": "str",
+        "state": "str", "error": "str",
+    }  # fmt: skip
+    empty = waiting_frame([])
+    assert {str(name): str(dtype) for name, dtype in empty.dtypes.items()} == types
 
 
 def test_private_pictures_wait_only_when_they_are_named(folder: Path, fill: Callable) -> None:

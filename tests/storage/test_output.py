@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import math
@@ -13,7 +14,7 @@ import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.storage import output as output_module
 from imagen_nb.storage.names import parse_destination, sidecar_of, slug, storage_path_of
 from imagen_nb.storage.output import (
     PictureFiles,
@@ -31,6 +33,9 @@ from imagen_nb.storage.output import (
     encode_png,
     load_png_record,
     load_record,
+    load_sidecar,
+    read_sidecar,
+    rewrite_sidecar,
     save_sheet,
 )
 from imagen_nb.storage.record import Record
@@ -221,8 +226,42 @@ def test_a_picture_that_was_renamed_is_still_known(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
     kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
-    moved = kept.path.rename(folder / "holiday.png")
-    assert load_record(moved).id == kept.record.id
+    day, path = kept.record.created_at.astimezone().date(), kept.path
+    for name in ("holiday.png", "HOLIDAY.PNG"):
+        path = path.rename(folder / name)
+        assert load_record(path).id == kept.record.id
+        assert load_record(path).storage_path == f"{day}/holiday.png"
+
+
+def test_the_day_of_its_name_is_that_of_its_path_in_the_cloud(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    path = folder / "2025-12-31.png"
+    folder.mkdir()
+    path.write_bytes(encode_png(make_image(), make_record()))
+    assert load_png_record(path).storage_path == "2025-12-31/2025-12-31.png"
+
+
+LONGEST = 16_777_216  # characters of a sidecar
+
+
+@pytest.mark.parametrize("chars", [LONGEST, LONGEST + 1])
+def test_a_sidecar_longer_than_any_of_ours_is_not_read(chars: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.png.json"
+    path.write_text("x" * chars)
+    if chars == LONGEST:
+        assert len(read_sidecar(path)) == chars
+    else:
+        with pytest.raises(StorageError, match=r"x\.png\.json is too long for a picture's record"):
+            read_sidecar(path)
+    assert load_sidecar(path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{}", None])
+def test_a_sidecar_that_cannot_be_read_is_none(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "x.png.json").write_bytes(content)
+    assert load_sidecar(tmp_path / "x.png.json") is None
 
 
 def test_torn_foreign_and_missing_files_are_one_clear_line(
@@ -314,6 +353,18 @@ def test_files_of_others_are_never_overwritten(
     assert all(Path(name).read_bytes() == content for name, content in taken.items())
 
 
+def test_neither_is_a_sidecar_behind_a_name_that_only_looks_free(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    folder.mkdir()
+    (folder / "2026-05-11-a-boat-11.png").symlink_to("nowhere")
+    orphan = folder / "2026-05-11-a-boat-11-2.png.json"
+    orphan.write_bytes(b"an orphan")
+    kept = PictureFiles(folder).save(make_image(), make_record(prompt="a boat"), DAY)
+    assert kept.path.name == "2026-05-11-a-boat-11-3.png"
+    assert orphan.read_bytes() == b"an orphan"
+
+
 def test_a_name_of_ones_own_is_numbered_like_any_other(
     folder: Path, make_record: Make, make_image: Draw
 ) -> None:
@@ -335,6 +386,18 @@ def test_after_everything_was_removed_names_begin_anew(
     first.sidecar_path.unlink()
     folder.rmdir()
     assert output.save(make_image(), make_record(), DAY).path == first.path
+
+
+@pytest.mark.parametrize("removed", [1, 3], ids=["the first was", "all were"])
+def test_after_the_first_was_removed_its_name_is_free(
+    removed: int, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    output = PictureFiles(folder)
+    kept = [output.save(make_image(), make_record(steps=steps), DAY) for steps in (1, 2, 3)]
+    for one in kept[:removed]:
+        one.path.unlink()
+        one.sidecar_path.unlink()
+    assert output.save(make_image(), make_record(steps=4), DAY).path == kept[0].path
 
 
 def test_processes_that_keep_the_same_name_at_once_lose_nothing(folder: Path) -> None:
@@ -385,6 +448,142 @@ def test_where_files_cannot_be_linked_names_are_claimed_all_the_same(
     again = PictureFiles(folder).save(make_image(1), make_record(prompt="a boat", steps=1), DAY)
     assert again.reused
     assert len(names(folder)) == 5
+
+
+class TestDrawnBefore:
+    """The picture of these settings, drawn on this day, is given again instead of being drawn."""
+
+    @pytest.fixture
+    def kept(self, folder: Path, make_record: Make, make_image: Draw) -> SavedPicture:
+        record = make_record(created_at=datetime(2026, 5, 11, 12).astimezone())
+        return PictureFiles(folder).save(make_image(), record, DAY)
+
+    def find(self, kept: SavedPicture, day: date = DAY, **changes: Any) -> SavedPicture | None:
+        record = kept.record.model_copy(update=changes)
+        stem = kept.path.stem  # whatever the day
+        return PictureFiles(kept.path.parent).find_drawn(record, day, stem)
+
+    def test_it_is_found(self, kept: SavedPicture) -> None:
+        assert self.find(kept) == dataclasses.replace(kept, reused=True)
+        usual = PictureFiles(kept.path.parent).find_drawn(kept.record, DAY)
+        assert usual == dataclasses.replace(kept, reused=True)
+
+    def test_other_settings_are_another_picture(self, kept: SavedPicture) -> None:
+        assert self.find(kept, steps=5) is None
+
+    @pytest.mark.parametrize("day", [date(2026, 5, 10), date(2026, 5, 12)])
+    def test_so_is_another_day(self, kept: SavedPicture, day: date) -> None:
+        assert self.find(kept, day) is None
+
+    @pytest.mark.parametrize("digest", ["0" * 64, "f" * 64])
+    def test_a_file_that_was_changed_is_not_whole(self, kept: SavedPicture, digest: str) -> None:
+        rewrite_sidecar(kept, kept.record.model_copy(update={"sha256": digest}))
+        assert self.find(kept) is None
+
+    def test_a_png_that_is_gone_is_not_there(self, kept: SavedPicture) -> None:
+        kept.path.unlink()
+        assert self.find(kept) is None
+
+    def test_the_first_that_is_whole_is_found(self, kept: SavedPicture, make_image: Draw) -> None:
+        second = PictureFiles(kept.path.parent).save(make_image(7), kept.record, DAY)
+        kept.path.write_bytes(b"torn")
+        assert self.find(kept) == dataclasses.replace(second, reused=True)
+
+    def test_a_sidecar_that_is_missing_is_made_again_and_flushed(
+        self, kept: SavedPicture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        flushed: list[Path] = []
+        monkeypatch.setattr(output_module, "flush_folder", flushed.append)
+        kept.sidecar_path.unlink()
+        assert self.find(kept) == dataclasses.replace(kept, reused=True)
+        assert assert_whole(kept.path) == kept.record
+        assert flushed == [kept.path.parent]
+
+
+class TestSaving:
+    def test_names_are_flushed_before_it_is_acknowledged(
+        self, folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[list[str]] = []
+        monkeypatch.setattr(output_module, "flush_folder", lambda path: seen.append(names(path)))
+        kept = PictureFiles(folder).save(make_image(), make_record(), DAY)
+        assert {kept.path.name, kept.sidecar_path.name} <= set(seen[-1])
+        before = len(seen)
+        PictureFiles(folder).save(make_image(), make_record(), DAY)
+        assert len(seen) == before + 1
+        save_sheet(kept.path, b"sheet")
+        assert f"{kept.path.stem}-sheet.png" in seen[-1]
+
+    @pytest.mark.parametrize("gone", [False, True], ids=["there", "removed meanwhile"])
+    def test_without_a_sidecar_no_png_stays(
+        self,
+        gone: bool,
+        folder: Path,
+        make_record: Make,
+        make_image: Draw,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def interrupt(path: Path, data: bytes) -> None:
+            if gone:
+                path.with_suffix("").unlink()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(output_module, "write_atomically", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            PictureFiles(folder).save(make_image(), make_record(), DAY)
+        assert names(folder) == []
+
+    def test_a_folder_that_takes_no_file_is_said_when_it_is_prepared(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fill(path: Path, **options: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path, "touch", fill)
+        with pytest.raises(StorageError, match="No space left on device: free some space"):
+            PictureFiles(folder).prepare()
+
+    def test_a_child_made_by_fork_saves_whatever_its_parent_was_doing(
+        self, folder: Path, make_record: Make, make_image: Draw
+    ) -> None:
+        files = PictureFiles(folder)
+        with files._lock:
+            process = os.fork()
+            if process == 0:
+                signal.alarm(20)
+                files.save(make_image(), make_record(), DAY)
+                os._exit(0)
+            assert os.waitpid(process, 0)[1] == 0
+        assert len(names(folder)) == 2
+
+    def test_few_names_are_remembered_and_that_changes_nothing(
+        self, folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(output_module, "_MAX_CACHED_STEMS", 3)
+        files, most = PictureFiles(folder), 0
+        for steps in (1, 2):
+            for seed in range(8):
+                kept = files.save(make_image(), make_record(seed=seed, steps=steps), DAY)
+                most = max(most, len(files._namesakes))
+                assert kept.path.stem.endswith(f"-{seed}" if steps == 1 else f"-{seed}-2")
+        assert most == 3
+
+    def test_a_picture_that_another_process_kept_meanwhile_is_found(
+        self, folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = PictureFiles(folder), PictureFiles(folder)
+        encode = output_module.encode_png
+
+        def meanwhile(*arguments: Any) -> bytes:
+            monkeypatch.undo()
+            kept.append(second.save(make_image(), make_record(), DAY))
+            return encode(*arguments)
+
+        kept: list[SavedPicture] = []
+        monkeypatch.setattr(output_module, "encode_png", meanwhile)
+        again = first.save(make_image(), make_record(), DAY)
+        assert again == dataclasses.replace(kept[0], reused=True)
+        assert len(names(folder)) == 2
 
 
 # Crashes
@@ -490,10 +689,23 @@ class TestDestination:
 
 
 class TestSheets:
-    def test_a_sheet_is_never_overwritten(self, tmp_path: Path) -> None:
-        first, second = (save_sheet(tmp_path / "a.png", page) for page in (b"one", b"two"))
+    @pytest.mark.parametrize("pages", [(b"one", b"two"), (b"two", b"one")])
+    def test_a_sheet_is_never_overwritten(self, pages: tuple[bytes, ...], tmp_path: Path) -> None:
+        first, second = (save_sheet(tmp_path / "a.png", page) for page in pages)
         assert [first.name, second.name] == ["a-sheet.png", "a-sheet-2.png"]
-        assert [first.read_bytes(), second.read_bytes()] == [b"one", b"two"]
+        assert (first.read_bytes(), second.read_bytes()) == pages
+
+    def test_no_name_is_tried_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[str] = []
+
+        def move(source: Path, target: Path) -> None:
+            tried.append(target.name)
+            atomic.move_to_new_name(source, target)
+
+        monkeypatch.setattr(output_module, "move_to_new_name", move)
+        (tmp_path / "a-sheet.png").touch()
+        save_sheet(tmp_path / "a.png", b"one")
+        assert tried == ["a-sheet.png", "a-sheet-2.png"]
 
     def test_the_same_sheet_again_is_the_same_file(self, tmp_path: Path) -> None:
         for page in (b"one", b"two"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,10 +23,16 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.output import SavedPicture, load_record
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import (
+    TagChange,
     apply_tag_change,
+    combine_queued_tags,
+    list_known_tags,
     load_queued_tags,
+    make_rating_change,
     make_tag_change,
+    merge_cloud_tags,
     queue_tag_change,
+    remove_sent_tags,
 )
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.clock import SystemClock
@@ -158,6 +165,164 @@ def test_a_sidecar_that_cannot_be_written_keeps_no_other_from_its_tags(
     monkeypatch.undo()
     assert studio.tag(frame, "sea") == 5
     assert tags(studio, 2) == ["sea"]
+
+
+class TestChanges:
+    """What a user's words mean, before any picture is touched."""
+
+    @pytest.mark.parametrize("stars", range(1, 6))
+    def test_a_rating_removes_the_others(self, stars: int) -> None:
+        change = make_rating_change(stars)
+        assert change.added == (f"rating:{stars}",)
+        assert sorted(change.removed) == [f"rating:{n}" for n in range(1, 6) if n != stars]
+        assert change == make_tag_change(add=[f"rating:{stars}"])
+
+    @pytest.mark.parametrize("stars", [0, 6, -1, True, 2.5, "3"])
+    def test_other_ratings_are_refused(self, stars: Any) -> None:
+        with pytest.raises(UsageError, match="a rating is 1 to 5, or None for none, not "):
+            make_rating_change(stars)
+
+    @pytest.mark.parametrize("tag", ["rating:0", "rating:6", "rating:"])
+    def test_and_as_tags_too(self, tag: str) -> None:
+        with pytest.raises(UsageError, match=f"a rating is rating:1 to rating:5, not {tag}"):
+            make_tag_change(add=["sea", tag])
+        assert make_tag_change(remove=[tag]).removed == (tag,)
+
+    def test_none_removes_any(self) -> None:
+        assert make_rating_change(None).removed == tuple(f"rating:{n}" for n in range(1, 6))
+        assert make_rating_change(None).added == ()
+
+    def test_what_excludes_the_other_removes_it(self) -> None:
+        assert make_tag_change(add=["keeper", "sea"]) == TagChange(("keeper", "sea"), ("reject",))
+        assert make_tag_change(["reject"], ["keeper"]) == TagChange(("reject",), ("keeper",))
+        with pytest.raises(UsageError, match="only one of rating:1, rating:2 can hold"):
+            make_tag_change(add=["rating:1", "sea", "rating:2"])
+
+    def test_a_contradiction_is_named(self) -> None:
+        with pytest.raises(UsageError, match=r"^a, b cannot be both added and removed$"):
+            make_tag_change(add=["b", "sea", "a"], remove=["a", "b", "c"])
+
+    def test_no_tags_are_no_change(self) -> None:
+        with pytest.raises(UsageError, match="no tags: name some"):
+            make_tag_change()
+
+    def test_those_that_stay_keep_their_order_and_none_is_there_twice(self) -> None:
+        change = TagChange(("sea", "boat"), ("draft",))
+        assert change.apply_to(["z", "draft", "boat", "a"]) == ("z", "boat", "a", "sea")
+        assert TagChange().apply_to(["z", "a"]) == ("z", "a")
+
+
+class TestInTheCatalog:
+    """Without a Studio: what is queued, and what comes back from the cloud."""
+
+    @pytest.fixture
+    def catalog(self, folder: Path) -> Iterator[Catalog]:
+        render(folder, 3)
+        catalog = Catalog(folder)
+        yield catalog
+        catalog.close()
+
+    @pytest.fixture
+    def ids(self, catalog: Catalog) -> list[str]:
+        return sorted(str(entry.record.id) for entry in catalog.latest(3))
+
+    def set_state(self, catalog: Catalog, id: str, state: str) -> None:
+        with catalog.connection() as connection:
+            connection.execute("UPDATE images SET cloud_state = ? WHERE id = ?", (state, id))
+
+    def record_of(self, catalog: Catalog, id: str) -> Record:
+        """By the sidecar, which must be what the catalog has."""
+        entry = catalog.get(id)
+        assert entry
+        assert entry.saved().record == entry.record
+        return entry.record
+
+    def test_tags_are_listed_once_and_sorted(self, catalog: Catalog, ids: list[str]) -> None:
+        apply_tag_change(catalog, ids[:2], make_tag_change(add=["sea", "boat"]))
+        apply_tag_change(catalog, ids[1:], make_tag_change(add=["a, b"]))
+        assert list_known_tags(catalog) == ["a, b", "boat", "sea"]
+
+    def test_listing_makes_no_catalog(self, tmp_path: Path) -> None:
+        assert list_known_tags(Catalog(tmp_path)) == []
+        assert [*tmp_path.iterdir()] == []
+
+    def test_ids_of_other_machines_are_left_out(self, catalog: Catalog, ids: list[str]) -> None:
+        far = "00000000-0000-4000-8000-000000000000"
+        assert apply_tag_change(catalog, [far, ids[0]], make_tag_change(add=["sea"])) == [ids[0]]
+
+    @pytest.mark.parametrize("state", ["pending", "failed", "synced", "off"])
+    def test_what_never_goes_to_the_cloud_is_not_queued(
+        self, catalog: Catalog, ids: list[str], state: str
+    ) -> None:
+        self.set_state(catalog, ids[0], state)
+        apply_tag_change(catalog, ids[:1], make_tag_change(["sea"], ["storm"]))
+        record = self.record_of(catalog, ids[0])
+        waiting = [] if state == "off" else [("sea", True), ("storm", False)]
+        assert [(one.tag, one.present) for one in record.unsent_tags] == waiting
+        assert load_queued_tags(catalog).get(ids[0], []) == list(record.unsent_tags)
+        assert record.tags == ("sea",)
+        entry = catalog.get(ids[0])
+        assert entry
+        assert entry.cloud_state == state
+
+    def test_a_sidecar_that_says_so_already_is_not_written(
+        self, catalog: Catalog, ids: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.set_state(catalog, ids[0], "off")
+        apply_tag_change(catalog, ids[:1], make_tag_change(add=["sea"]))
+        monkeypatch.setattr(tagging, "rewrite_sidecar", lambda *_: pytest.fail("written"))
+        apply_tag_change(catalog, ids[:1], make_tag_change(add=["sea"]))
+
+    def test_what_is_queued_is_committed_for_good(
+        self, catalog: Catalog, ids: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue, modes = tagging.queue_unsent_tags, []
+
+        def watched(connection: sqlite3.Connection, marks: Any) -> None:
+            modes.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+            queue(connection, marks)
+
+        monkeypatch.setattr(tagging, "queue_unsent_tags", watched)
+        apply_tag_change(catalog, ids, make_tag_change(add=["sea"]))
+        assert modes == [2]  # FULL
+
+    def test_the_clouds_tags_come_with_what_is_unsent_applied(
+        self, catalog: Catalog, ids: list[str]
+    ) -> None:
+        apply_tag_change(catalog, ids[:2], make_tag_change(add=["mine", "old", "both"]))
+        sent = {id: load_queued_tags(catalog)[id] for id in ids[:2]}
+        apply_tag_change(catalog, ids[:1], make_tag_change(["later"], ["both"]))
+        theirs = ("theirs", "both", "mine")
+        merge_cloud_tags(catalog, dict.fromkeys(ids[:2], theirs), sent)
+        first, second, third = (self.record_of(catalog, id) for id in ids)
+        assert first.tags == ("mine", "later", "theirs")
+        left = {(one.tag, one.present) for one in first.unsent_tags}
+        assert left == {("later", True), ("both", False)}
+        assert second.tags == ("mine", "both", "theirs")
+        assert (second.unsent_tags, third.tags) == ((), ())
+
+    def test_a_merge_keeps_state_and_pictures_that_are_not_here(
+        self, catalog: Catalog, ids: list[str]
+    ) -> None:
+        self.set_state(catalog, ids[0], "synced")
+        far = "00000000-0000-4000-8000-000000000000"
+        merge_cloud_tags(catalog, {ids[0]: ("sea",), far: ("sea",)}, {ids[0]: [], far: []})
+        entry = catalog.get(ids[0])
+        assert entry
+        assert (entry.record.tags, entry.cloud_state) == (("sea",), "synced")
+
+    def test_what_was_sent_leaves_the_queue_unless_it_changed_meanwhile(
+        self, catalog: Catalog, ids: list[str]
+    ) -> None:
+        apply_tag_change(catalog, ids[:2], make_tag_change(add=["sea", "boat"]))
+        sent = [(id, one) for id in ids[:2] for one in load_queued_tags(catalog)[id]]
+        apply_tag_change(catalog, ids[:1], make_tag_change(remove=["sea"]))
+        remove_sent_tags(catalog, sent)
+        left = load_queued_tags(catalog)
+        assert [(id, one.tag, one.present) for id in left for one in left[id]] == [
+            (ids[0], "sea", False)
+        ]
+        assert combine_queued_tags(left[ids[0]]) == TagChange((), ("sea",))
 
 
 TAGGER = """
