@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,8 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from imagen_nb.backends import Drawn, make_backend
+from imagen_nb.backends.flux import bench
 from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.bench import plans_to_time, time_plans, timings_as_markdown
+from imagen_nb.backends.flux.drawing import encoders
 from imagen_nb.backends.flux.drawing.effects import apply_plan
 from imagen_nb.backends.flux.drawing.loading import load_pipeline
 from imagen_nb.backends.flux.memory.machine import this_machine
@@ -32,6 +36,7 @@ from imagen_nb.studio.studio import Studio
 from tests.fixtures.backend_calls import draw, request_for
 from tests.fixtures.gguf_files import write_gguf
 from tests.fixtures.lora_files import write_lora
+from tests.fixtures.pretended_card import PretendedCard
 
 
 @dataclass(frozen=True)
@@ -309,7 +314,7 @@ class TestFallingBack:
     def test_the_next_smaller_plan_goes_on_says_so_once_and_stays(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        backend = tiny(memory={"batch": 2})
+        backend = tiny(memory={"batch": 1})
         requests = [request_for(backend, "a red boat", seed=seed) for seed in range(4)]
         self.failing(backend, 1, monkeypatch)
         found = draw(backend, *requests)
@@ -320,7 +325,7 @@ class TestFallingBack:
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert "too small for the plan whole of flux-tiny-local: this session goes on with" in said
-        later = draw(tiny(memory={"batch": 2}), requests[0])[0]
+        later = draw(tiny(memory={"batch": 1}), requests[0])[0]
         assert later.details["memory_plan"]["vae_tiling"]
         assert capsys.readouterr().err == ""
 
@@ -350,8 +355,8 @@ class TestFallingBack:
         there: list[bool] = []
         fall_back = backend._loaded.fall_back
 
-        def watched() -> str:
-            said = fall_back()
+        def watched(pictures: int) -> str:
+            said = fall_back(pictures)
             there.append(larger() is not None)
             return said
 
@@ -360,15 +365,6 @@ class TestFallingBack:
         assert len(draw(backend, request_for(backend, "a red boat", seed=2))) == 1
         assert there == [False]
         assert "goes on with" in capsys.readouterr().err
-
-    def test_twice_at_the_same_picture_is_an_error(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        backend = tiny(memory={"batch": 4})
-        self.failing(backend, 2, monkeypatch)
-        with pytest.raises(BackendError, match="out of memory"):
-            draw(backend, request_for(backend, "a red boat"))
-        assert capsys.readouterr().err.count("goes on with") == 1
 
     def test_phases_keep_what_was_denoised_before_it(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -409,9 +405,63 @@ class TestBench:
         here = this_machine()
         rows = list(time_plans(FLUX_TINY, here, steps=1))
         assert [row.plan for row in rows] == [plan.name for plan in plans_to_time(FLUX_TINY, here)]
-        assert all(row.next_s > 0 and not row.error for row in rows)
+        assert all(row.next_s > 0 < row.new_prompt_s and not row.error for row in rows)
         table = timings_as_markdown("tiny", here, rows)
         assert table.count("\n| ") == len(rows) + 1
+
+    def test_no_other_plan_draws_for_one_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from diffusers import FluxTransformer2DModel
+
+        forward, failures = FluxTransformer2DModel.forward, [1]
+
+        def full(module: Any, *given: Any, **named: Any) -> Any:
+            if failures:
+                failures.pop()
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(module, *given, **named)
+
+        monkeypatch.setattr(FluxTransformer2DModel, "forward", full)
+        first, second = islice(time_plans(FLUX_TINY, this_machine(), steps=1), 2)
+        assert (first.plan, second.plan) == ("whole", "whole-tiled")
+        assert "out of memory" in first.error
+        assert not second.error
+
+    def test_each_is_drawn_as_its_row_says_whatever_is_free(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the best plan does not fit by now, another one would be timed in its name."""
+        recorded: list[dict[str, Any]] = []
+        plain = FluxBackend.draw
+
+        def draw_and_look(self: Any, *given: Any) -> Iterator[Drawn]:
+            for one in plain(self, *given):
+                recorded.append(one.details["memory_plan"])
+                yield one
+
+        monkeypatch.setattr(FluxBackend, "draw", draw_and_look)
+        PretendedCard(monkeypatch, 10)
+        before = Machine(gpu_gb=40, ram_gb=128, capability=9.0)
+        row = next(time_plans(FLUX_TINY, before, steps=1))
+        assert (row.plan, row.error) == ("whole", "")
+        assert recorded == [{}] * 3
+
+    def test_freed_pays_for_its_encoders_with_each_new_prompt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded: list[float] = []
+        load = encoders.load_pipeline
+
+        def slow(*given: Any) -> Any:
+            loaded.append(time.perf_counter())
+            time.sleep(3)
+            return load(*given)
+
+        monkeypatch.setattr(encoders, "load_pipeline", slow)
+        plans = [MemoryPlan(name="freed", text_encoders="freed", dtype="float32")]
+        monkeypatch.setattr(bench, "plans_to_time", lambda *given: plans)
+        (row,) = time_plans(FLUX_TINY, Machine(ram_gb=16), steps=1)
+        assert len(loaded) == 2
+        assert row.new_prompt_s > 3 > row.next_s
 
     def test_a_plan_that_fails_is_a_row_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: Any, *given: Any) -> None:

@@ -14,6 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.backends.flux.failures import (
+    card_failure,
+    is_cuda_broken,
+    short_reason,
+)
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.lora_files import LORA_SUFFIX, locate_lora
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
@@ -185,8 +190,8 @@ def _has_encoder_weights(path: Path) -> bool:
 def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
     """Put these LoRAs into the pipeline, instead of those that it has.
 
-    Its own weights stay as they are. Raise `BackendError` for a file that does not fit;
-    then the pipeline has no LoRA.
+    Its own weights stay as they are. Raise `BackendError` for a file that does not fit,
+    `CardMemoryError` where memory is too small; then the pipeline has no LoRA.
     """
     with quietly():
         _unload_loras(pipeline)
@@ -195,10 +200,12 @@ def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
             try:
                 _load_adapter(pipeline, lora.path, name)
             except Exception as error:  # peft, diffusers, safetensors: of any class
-                _unload_loras(pipeline)
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                raise BackendError(
-                    f"the LoRA {lora.path} does not fit this model: {reason}"
+                if not is_cuda_broken(error):
+                    _unload_loras(pipeline)
+                what = f"cannot load the LoRA {lora.path}"
+                raise card_failure(error, what) or BackendError(
+                    f"the LoRA {lora.path} does not fit this model: "
+                    f"{short_reason(error)}"
                 ) from error
         if names:
             pipeline.set_adapters(names, [lora.weight for lora in loras])

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Drawn, Progress
 from imagen_nb.backends.flux.drawing.calls import Batch, call_pipeline, decode_latents
+from imagen_nb.backends.flux.drawing.card import (
+    Stopwatch,
+    stopwatch_of,
+    wait_for_card,
+)
 from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 from imagen_nb.backends.flux.drawing.phases import keep_on_card, run_guarded
 from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
@@ -34,13 +39,15 @@ _MAX_BLACK = 1 / 255  # a picture without a pixel above this is a failed one
 class DenoisedBatch:
     """A batch before it is decoded.
 
-    `latents`: (B, tokens, C · 4). `seconds`: what encoding and denoising took.
+    `latents`: (B, tokens, C · 4). `stopwatch`: of its denoising, which the card may
+    still be at. `encoding_s`: the seconds that encoding took.
     """
 
     batch: Batch
     callback: StepCallback
     latents: Tensor
-    seconds: float
+    stopwatch: Stopwatch
+    encoding_s: float
 
 
 @dataclass(slots=True)
@@ -131,6 +138,7 @@ class DrawCall:
             started = time.perf_counter()
             requests = [request for batch in batches for request in batch]
             self.loaded.encode(requests, self.loras)
+            wait_for_card()
             seconds = time.perf_counter() - started
             self.loaded.pipeline(self.loras)
         return seconds / len(requests)
@@ -144,7 +152,7 @@ class DrawCall:
             pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
             with keep_on_card(pipeline, self.loaded.plan):
                 for batch, callback in watched:
-                    started = time.perf_counter()
+                    stopwatch = stopwatch_of(pipeline)
                     call = partial(
                         call_pipeline, pipeline, batch, callback, prompts, "latent"
                     )
@@ -152,18 +160,22 @@ class DrawCall:
                         latents = run_guarded(pipeline, batch, callback, call)
                     except BaseException as error:
                         return done, error
-                    seconds = time.perf_counter() - started + encoding_s * len(batch)
-                    done.append(DenoisedBatch(batch, callback, latents, seconds))
+                    stopwatch.stop()
+                    share_s = encoding_s * len(batch)
+                    done.append(
+                        DenoisedBatch(batch, callback, latents, stopwatch, share_s)
+                    )
         return done, None
 
     def _decode(self, one: DenoisedBatch) -> Iterator[Drawn]:
         batch, kind = one.batch, self.loaded.kind
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
-            started = time.perf_counter()
+            stopwatch = stopwatch_of(pipeline)
             call = partial(decode_latents, pipeline, kind, batch, one.latents)
             pixels = run_guarded(pipeline, batch, one.callback, call, finishing=True)
-            seconds = time.perf_counter() - started + one.seconds
+            stopwatch.stop()
+            seconds = one.encoding_s + one.stopwatch.seconds() + stopwatch.seconds()
             facts = self._facts(pipeline, batch)
         yield from _drawn_of_batch(batch, pixels, seconds, facts)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imagen_nb.backends.flux.drawing.card import free_memory
 from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
@@ -27,14 +27,19 @@ class TextEncoders:
         self._waiting: DiffusionPipeline | None = None  # in RAM
 
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
-        """Encode the prompts of these requests that the cache lacks, each by itself."""
+        """Encode the prompts of these requests that the cache lacks, each by itself.
+
+        Whatever fails, the encoders are not left on the card.
+        """
         pipeline = self._waiting or load_pipeline(self._row, self._plan, PAINTING_PARTS)
-        _move_to_card(pipeline)
-        prompts.learn(pipeline, requests)
-        if self._plan.text_encoders == "offloaded":
-            self._waiting = _move_to_ram(pipeline)
-        del pipeline
-        free_memory()
+        try:
+            _move_to_card(pipeline)
+            prompts.learn(pipeline, requests)
+        finally:
+            if self._plan.text_encoders == "offloaded":
+                self._waiting = _move_to_ram(pipeline)
+            del pipeline
+            free_memory()
 
 
 def _move_to_card(pipeline: DiffusionPipeline) -> None:
@@ -47,12 +52,3 @@ def _move_to_card(pipeline: DiffusionPipeline) -> None:
 def _move_to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
     pipeline.to("cpu")
     return pipeline
-
-
-def free_memory() -> None:
-    """Collect garbage, and give CUDA's cached memory back if there is a card."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -5,24 +5,37 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from imagen_nb.backends.flux.drawing.card import (
+    cap_share_on_windows,
+    free_memory,
+    total_card_gb,
+)
 from imagen_nb.backends.flux.drawing.effects import offload_again
-from imagen_nb.backends.flux.drawing.encoders import TextEncoders, free_memory
+from imagen_nb.backends.flux.drawing.encoders import TextEncoders
 from imagen_nb.backends.flux.drawing.loading import (
     load_pipeline,
     load_vae,
     load_whole_pipeline,
     pipeline_of_class,
 )
+from imagen_nb.backends.flux.drawing.phases import send_weights_home
 from imagen_nb.backends.flux.drawing.preview import LatentPreview
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.failures import torch_failures
 from imagen_nb.backends.flux.loras import LoraFile, require_plan_takes_loras, set_loras
-from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import MemoryPlan
+from imagen_nb.backends.flux.memory.machine import plan_for, this_machine
+from imagen_nb.backends.flux.memory.plan import (
+    MemoryPlan,
+    PlanChoice,
+    explain_too_large,
+)
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 from imagen_nb.system.forks import start_anew_in_forks
@@ -52,6 +65,7 @@ class LoadedModel:
         self._encoders: TextEncoders | None = None  # if the plan has them apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
+        self._last_used = 0.0  # by the monotonic clock
         self.start_anew()
         start_anew_in_forks(self)
 
@@ -73,7 +87,8 @@ class LoadedModel:
         Raise `BackendError` when no plan can be used.
         """
         if self._plan is None:
-            planned = plan_for(self._row, self._memory)
+            with torch_failures(f"cannot plan the memory of {self._row.recorded}"):
+                planned = self._choose_plan()
             self._plan, self._smaller = planned.plan, [*planned.smaller]
             if not planned.fits:
                 print_notice(
@@ -82,6 +97,24 @@ class LoadedModel:
                     "tells more"
                 )
         return self._plan
+
+    def _choose_plan(self) -> PlanChoice:
+        """Choose by what is free; idle models give way if that makes another plan."""
+        machine, others = this_machine(), self._others_in_memory()
+        choice = plan_for(self._row, self._memory, machine)
+        if not others or not machine.gpu_gb:
+            return choice
+        emptied = replace(machine, gpu_gb=total_card_gb())
+        if plan_for(self._row, self._memory, emptied).plan == choice.plan:
+            return choice
+        for model in others:
+            model.give_way()
+        return plan_for(self._row, self._memory)
+
+    def _others_in_memory(self) -> list[LoadedModel]:
+        """Return the other models that hold memory, that used longest ago first."""
+        others = [one for one in in_memory() if one is not self and one.holds_memory()]
+        return sorted(others, key=lambda one: one._last_used)
 
     def pipeline(
         self, loras: tuple[LoraFile, ...] = (), drawer: str = ""
@@ -94,52 +127,109 @@ class LoadedModel:
         does not fit.
         """
         require_plan_takes_loras(self.plan, loras)
-        if self._pipeline is None:
-            self._pipeline = self._load()
-        if drawer and type(self._pipeline).__name__ != drawer:
-            self._pipeline = pipeline_of_class(drawer, self._pipeline)
-            offload_again(self._pipeline, self.plan)
-        if self._loras != loras:
-            self._loras = ()
-            if not self.plan.separate:
-                self.prompts = PromptCache()  # a LoRA may change the encoders
-            set_loras(self._pipeline, loras)
-            self._loras = loras
+        self._last_used = time.monotonic()
+        with torch_failures(f"cannot load {self._row.source}"):
+            if self._pipeline is None:
+                self._pipeline = self._load()
+            if drawer and type(self._pipeline).__name__ != drawer:
+                self._pipeline = pipeline_of_class(drawer, self._pipeline)
+                offload_again(self._pipeline, self.plan)
+            if self._loras != loras:
+                self._loras = ()
+                if not self.plan.separate:
+                    self.prompts = PromptCache()  # a LoRA may change the encoders
+                set_loras(self._pipeline, loras)
+                self._loras = loras
         return self._pipeline
 
     def _load(self) -> DiffusionPipeline:
+        self._make_room()
+        cap_share_on_windows()
         if self.plan.separate:
             return load_pipeline(self._row, self.plan, self._row.kind.encoders)
         return load_whole_pipeline(self._row, self.plan)
+
+    def _make_room(self) -> None:
+        """Let idle models give way until the plan has what it takes."""
+        for model in self._others_in_memory():
+            free_memory()
+            others_gb = sum(one.size() for one in self._others_in_memory()) / 1e9
+            machine = this_machine()
+            left = replace(machine, ram_gb=machine.ram_gb - others_gb)
+            if not explain_too_large(self.plan, left):
+                return
+            model.give_way()
 
     def encode(
         self, requests: Sequence[Request], loras: tuple[LoraFile, ...] = ()
     ) -> None:
         """Encode the prompts of these requests. The caller holds `lock`.
 
-        Where the plan has the text encoders apart, transformer and VAE make room.
+        Where the plan has the text encoders apart, transformer and VAE make room. Raise
+        `BackendError` for what torch raises; nothing is left where it should not be.
         """
-        if not self.plan.separate:
-            pipeline = self.pipeline(loras)  # first: it may empty the prompt cache
+        with torch_failures(f"cannot encode the prompts for {self._row.recorded}"):
+            if not self.plan.separate:
+                pipeline = self.pipeline(loras)  # first: it may empty the prompt cache
+                self._encode_with(pipeline, requests)
+            elif not self.prompts.knows(requests):
+                self._encoders = self._encoders or TextEncoders(self._row, self.plan)
+                with self._room_for_encoders():
+                    self._encoders.learn(self.prompts, requests)
+
+    def _encode_with(
+        self, pipeline: DiffusionPipeline, requests: Sequence[Request]
+    ) -> None:
+        try:
             self.prompts.learn(pipeline, requests)
-        elif not self.prompts.knows(requests):
-            self._encoders = self._encoders or TextEncoders(self._row, self.plan)
-            with self._room_for_encoders():
-                self._encoders.learn(self.prompts, requests)
+        except BaseException as error:
+            send_weights_home(pipeline, error)
+            raise
 
-    def fall_back(self) -> str:
-        """Switch to the next smaller plan; return a line for the user, or "" if none.
+    def fall_back(self, pictures: int) -> str:
+        """Go on with less memory; return a line for the user, or "" if there is no way.
 
-        The pipeline is dropped, to be loaded anew. The caller holds `lock`.
+        Of several pictures drawn together, half as many are; nothing is loaded anew for
+        that. Otherwise the next smaller plan is taken, and the pipeline dropped. The
+        caller holds `lock`.
         """
+        before, memory = (
+            self.plan,
+            "the card's memory" if self.plan.gpu_gb else "memory",
+        )
+        if pictures > 1:
+            self._plan = replace(before, batch=min(before.batch, pictures // 2))
+            free_memory()
+            return (
+                f"{memory} is too small for {pictures} pictures at once with the plan "
+                f"{before.name} of {self._row.recorded}: this session draws "
+                f"{self._plan.batch} at once"
+            )
         if not self._smaller:
             return ""
-        before, self._plan = self.plan, self._smaller.pop(0)
-        self._drop()
+        smaller = self._smaller.pop(0)
+        self._plan = replace(smaller, batch=min(smaller.batch, before.batch))
+        self.prompts = PromptCache()
+        self._unload()
         return (
-            f"the card's memory is too small for the plan {before.name} of "
+            f"{memory} is too small for the plan {before.name} of "
             f"{self._row.recorded}: this session goes on with {self._plan.name}"
         )
+
+    def give_way(self) -> None:
+        """Free what it holds of memory, to be loaded anew when used, unless it draws.
+
+        The encoded prompts stay: a call may be between two of its phases.
+        """
+        if self.lock.acquire(blocking=False):
+            try:
+                self._unload()
+            finally:
+                self.lock.release()
+
+    def holds_memory(self) -> bool:
+        """Return whether any of its weights are in memory."""
+        return self._pipeline is not None or self._encoders is not None
 
     def size(self) -> int:
         """Return the bytes of its weights in RAM; what is on a GPU does not count."""
@@ -158,15 +248,23 @@ class LoadedModel:
             self._pipeline, self._loras = None, ()
             free_memory()
         pipeline = self._pipeline if torch.cuda.is_available() else None
-        if pipeline:
-            pipeline.to("cpu")
-        yield
-        if pipeline:
-            pipeline.to("cuda")
+        try:
+            if pipeline:
+                pipeline.to("cpu")
+            yield
+        finally:
+            if pipeline:
+                self._return_to_card(pipeline)
 
-    def _drop(self) -> None:
+    def _return_to_card(self, pipeline: DiffusionPipeline) -> None:
+        try:
+            pipeline.to("cuda")
+        except BaseException:
+            self._pipeline, self._loras = None, ()  # half of it may be there
+            raise
+
+    def _unload(self) -> None:
         self._pipeline, self._encoders, self._loras = None, None, ()
-        self.prompts = PromptCache()
         free_memory()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends.flux.drawing.effects import apply_plan, quantization_arguments
+from imagen_nb.backends.flux.failures import card_failure, short_reason
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 PAINTING_PARTS = ("transformer", "vae")
-
-
-class CardMemoryError(BackendError):
-    """The graphics card's memory was too small; a smaller plan may do."""
 
 
 def require_weights(row: Model) -> Path:
@@ -64,17 +61,13 @@ def load_pipeline(
             )
             pipeline.set_progress_bar_config(disable=True)
             apply_plan(pipeline, plan)
-        except torch.OutOfMemoryError as error:
-            raise CardMemoryError(
-                f"cannot load {row.source}: out of memory of the card"
-            ) from error
         except BackendError:
             raise
         except Exception as error:
             # Four libraries read files here, each with errors of its own.
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise BackendError(
-                f"cannot load {row.source} ({reason}): save or fetch it again"
+            raise card_failure(error, f"cannot load {row.source}") or BackendError(
+                f"cannot load {row.source} ({short_reason(error)}): "
+                "save or fetch it again"
             ) from error
     return pipeline
 
