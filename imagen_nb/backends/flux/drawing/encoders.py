@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
+from imagen_nb.backends.flux.drawing.placing import encoding_device
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.models import Model
@@ -19,29 +20,24 @@ if TYPE_CHECKING:
 class TextEncoders:
     """A model's text encoders, loaded when used.
 
-    After each use they are freed, or wait in RAM, as the plan says.
+    After each use they are freed, or wait in RAM or on a second card, as the plan says.
     """
 
     def __init__(self, row: Model, plan: MemoryPlan) -> None:
         self._row, self._plan = row, plan
-        self._waiting: DiffusionPipeline | None = None  # in RAM
+        self._waiting: DiffusionPipeline | None = None
 
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
         """Encode the prompts of these requests that the cache lacks, each by itself."""
         pipeline = self._waiting or load_pipeline(self._row, self._plan, PAINTING_PARTS)
-        _move_to_card(pipeline)
+        pipeline.to(encoding_device(self._plan))
         prompts.learn(pipeline, requests)
         if self._plan.text_encoders == "offloaded":
             self._waiting = _move_to_ram(pipeline)
+        elif self._plan.text_encoders == "second-card":
+            self._waiting = pipeline
         del pipeline
         free_memory()
-
-
-def _move_to_card(pipeline: DiffusionPipeline) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pipeline.to("cuda")
 
 
 def _move_to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:

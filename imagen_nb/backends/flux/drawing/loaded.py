@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imagen_nb.backends.flux.drawing.effects import offload_again
 from imagen_nb.backends.flux.drawing.encoders import TextEncoders, free_memory
 from imagen_nb.backends.flux.drawing.loading import (
     load_pipeline,
@@ -18,11 +17,14 @@ from imagen_nb.backends.flux.drawing.loading import (
     load_whole_pipeline,
     pipeline_of_class,
 )
+from imagen_nb.backends.flux.drawing.placing import drawing_device, offload_again
 from imagen_nb.backends.flux.drawing.preview import LatentPreview
-from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, PromptCache
 from imagen_nb.backends.flux.loras import LoraFile, require_plan_takes_loras, set_loras
-from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import MemoryPlan
+from imagen_nb.backends.flux.memory.choice import replan
+from imagen_nb.backends.flux.memory.estimate import Demand, demand_of
+from imagen_nb.backends.flux.memory.machine import plan_for, sizes_of
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 from imagen_nb.system.forks import start_anew_in_forks
@@ -49,6 +51,8 @@ class LoadedModel:
             MemoryPlan
         ] = []  # plans to fall back to, the next one first
         self._plan: MemoryPlan | None = None
+        self._machine = Machine()  # as it was before the model was loaded
+        self._demand: Demand | None = None  # the largest so far
         self._encoders: TextEncoders | None = None  # if the plan has them apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
@@ -73,8 +77,9 @@ class LoadedModel:
         Raise `BackendError` when no plan can be used.
         """
         if self._plan is None:
-            planned = plan_for(self._row, self._memory)
+            planned = plan_for(self._row, self._memory, demand=self._demand)
             self._plan, self._smaller = planned.plan, [*planned.smaller]
+            self._machine = planned.machine
             if not planned.fits:
                 print_notice(
                     f"{self._row.recorded} is too large for this machine; trying "
@@ -82,6 +87,33 @@ class LoadedModel:
                     "tells more"
                 )
         return self._plan
+
+    def plan_requests(
+        self, requests: Sequence[Request], loras: Sequence[LoraFile] = ()
+    ) -> str:
+        """Choose the plan for these requests, if they take more than all before.
+
+        Return a line for the user when the plan in force gives way, otherwise "". The
+        caller holds `lock`.
+        """
+        files = [lora.path for lora in loras]
+        demand = demand_of(requests, self.kind, files, MAX_CACHED_PROMPTS)
+        demand = self._demand.joined(demand) if self._demand else demand
+        if demand == self._demand:
+            return ""
+        self._demand = demand
+        before = self.plan
+        plans = [before, *self._smaller]
+        self._plan, *self._smaller = replan(
+            plans, sizes_of(self._row), self._machine, demand
+        )
+        if self._plan.name == before.name:
+            return ""
+        self._drop()
+        return (
+            f"the plan {before.name} of {self._row.recorded} is too large for what is "
+            f"drawn now: this session goes on with {self._plan.name}"
+        )
 
     def pipeline(
         self, loras: tuple[LoraFile, ...] = (), drawer: str = ""
@@ -152,17 +184,17 @@ class LoadedModel:
     @contextmanager
     def _room_for_encoders(self) -> Iterator[None]:
         """Free transformer and VAE, or keep them off the card, while the block runs."""
-        import torch
-
         if self.plan.text_encoders == "freed":
             self._pipeline, self._loras = None, ()
             free_memory()
-        pipeline = self._pipeline if torch.cuda.is_available() else None
+        device = drawing_device(self.plan)
+        moves = device.type != "cpu" and self.plan.text_encoders != "second-card"
+        pipeline = self._pipeline if moves else None
         if pipeline:
             pipeline.to("cpu")
         yield
         if pipeline:
-            pipeline.to("cuda")
+            pipeline.to(device)
 
     def _drop(self) -> None:
         self._pipeline, self._encoders, self._loras = None, None, ()
