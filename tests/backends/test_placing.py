@@ -35,7 +35,7 @@ class PretendedCard:
         self.device_maps: list[str | None] = []
         from_pretrained = DiffusionPipeline.from_pretrained.__func__  # type: ignore[attr-defined]
 
-        def to(pipeline: DiffusionPipeline, device: Any) -> DiffusionPipeline:
+        def to(pipeline: DiffusionPipeline, device: Any, **named: Any) -> DiffusionPipeline:
             networks = tuple(sorted(placing.networks_of(pipeline)))
             self.moved.append((networks, str(device)))
             return pipeline

@@ -30,7 +30,7 @@ class TextEncoders:
     def learn(self, prompts: PromptCache, requests: Sequence[Request]) -> None:
         """Encode the prompts of these requests that the cache lacks, each by itself."""
         pipeline = self._waiting or load_pipeline(self._row, self._plan, PAINTING_PARTS)
-        pipeline.to(encoding_device(self._plan))
+        _move_to_card(pipeline, self._plan)
         prompts.learn(pipeline, requests)
         if self._plan.text_encoders == "offloaded":
             self._waiting = _move_to_ram(pipeline)
@@ -40,8 +40,14 @@ class TextEncoders:
         free_memory()
 
 
+def _move_to_card(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
+    device = encoding_device(plan)
+    if device.type != "cpu":
+        pipeline.to(device)
+
+
 def _move_to_ram(pipeline: DiffusionPipeline) -> DiffusionPipeline:
-    pipeline.to("cpu")
+    pipeline.to("cpu", silence_dtype_warnings=True)  # it waits there, and does not run
     return pipeline
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -103,7 +104,10 @@ class LoadedModel:
             return ""
         self._demand = demand
         before = self.plan
-        plans = [before, *self._smaller]
+        plans = [
+            replace(plan, batch=min(plan.batch, before.batch))
+            for plan in (before, *self._smaller)
+        ]
         self._plan, *self._smaller = replan(
             plans, sizes_of(self._row), self._machine, demand
         )
@@ -191,7 +195,7 @@ class LoadedModel:
         moves = device.type != "cpu" and self.plan.text_encoders != "second-card"
         pipeline = self._pipeline if moves else None
         if pipeline:
-            pipeline.to("cpu")
+            pipeline.to("cpu", silence_dtype_warnings=True)
         yield
         if pipeline:
             pipeline.to(device)

@@ -136,10 +136,10 @@ def load_whole_pipeline(row: Model, plan: MemoryPlan) -> DiffusionPipeline:
     on_card = replace(plan, offload="none")
     painting = load_pipeline(row, on_card, row.kind.encoders)
     if quantizes:
-        painting.to("cpu")
+        painting.to("cpu", silence_dtype_warnings=True)
     encoding = load_pipeline(row, on_card, PAINTING_PARTS)
     if quantizes:
-        encoding.to("cpu")
+        encoding.to("cpu", silence_dtype_warnings=True)
     encoders = {name: getattr(encoding, name) for name in row.kind.encoders}
     pipeline = pipeline_of_class(row.pipeline, painting, encoders)
     place_pipeline(pipeline, plan, device)

@@ -1,4 +1,4 @@
-"""Puts a pipeline where a memory plan has it: on a card, or in RAM and coming in turn."""
+"""Puts a pipeline where a memory plan has it: on a card, or in RAM until used."""
 
 from __future__ import annotations
 

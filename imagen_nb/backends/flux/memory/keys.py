@@ -78,7 +78,7 @@ MEMORY_KEYS = {
     ),
     "pinned": MemoryKey(
         *_TRUE_OR_FALSE,
-        "With group offload: in RAM that cannot be swapped, for blocks to come in time.",
+        "With group offload: RAM that cannot be swapped; blocks come in time.",
     ),
     "text_encoders": MemoryKey(
         *_choice_of(*_TEXT_ENCODER_MODES), "Where the text encoders are while it draws."

@@ -24,7 +24,7 @@ _USABLE_SHARE = 0.98  # of a card's memory: the driver keeps some
 
 
 def default_device() -> str:
-    """Return torch's name of what draws where nothing is set: a card if there is one."""
+    """Return torch's name of what draws by default: a card if there is one."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""The memory plans: where a model's weights are, how stored, and what is done for speed.
+"""The memory plans: where weights are, how they are stored, what is done for speed.
 
 Pure data: nothing here looks at a machine or loads anything. All sizes are in GB of 10⁹
 bytes.
