@@ -13,6 +13,7 @@ Other rooms use:
     flux.memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with
+    flux.memory.ram: `total_ram_gb`, what this process may use
     flux.memory.words: `explain_plan`, `plan_as_data`
     flux.drawing.loaded: `LoadedModel`, a model in memory
 """

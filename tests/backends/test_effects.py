@@ -24,9 +24,11 @@ from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.bench import plans_to_time, time_plans, timings_as_markdown
 from imagen_nb.backends.flux.drawing import encoders
 from imagen_nb.backends.flux.drawing.effects import apply_plan
-from imagen_nb.backends.flux.drawing.loading import load_pipeline
+from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
+from imagen_nb.backends.flux.memory.choice import PlanChoice, choose_plan
 from imagen_nb.backends.flux.memory.machine import this_machine
 from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
+from imagen_nb.backends.flux.models import FLUX_12B, Model
 from imagen_nb.backends.tiny import FLUX_TINY, tiny
 from imagen_nb.cli import run
 from imagen_nb.errors import BackendError
@@ -123,6 +125,72 @@ class TestWhatACpuCanRun:
         pipeline = load_pipeline(FLUX_TINY, plan)
         apply_plan(pipeline, plan)
         assert pipeline.transformer.is_cache_enabled
+
+    def test_predicted_steps_are_near(self, plain: Drawn) -> None:
+        found = drawn(cache="taylorseer", taylorseer=2)
+        assert found.details["memory_plan"] == {"taylorseer": 2}
+        assert 0 < difference(found, plain).mean < 0.03
+        assert difference(found, plain).most < 0.6
+
+    def test_prediction_begins_anew_with_each_picture(self) -> None:
+        backend = tiny(memory={"cache": "taylorseer"})
+        request = request_for(backend, "a red boat", steps=6)
+        first, again = draw(backend, request)[0], draw(backend, request)[0]
+        assert difference(first, again).most == 0
+
+    def test_predicted_steps_are_not_calculated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from diffusers.models.transformers.transformer_flux import FluxTransformerBlock
+
+        calls: list[int] = []
+        forward = FluxTransformerBlock.forward
+
+        def counted(module: Any, *given: Any, **named: Any) -> Any:
+            calls.append(1)
+            return forward(module, *given, **named)
+
+        monkeypatch.setattr(FluxTransformerBlock, "forward", counted)
+        drawn()
+        whole = len(calls)
+        drawn(cache="taylorseer", taylorseer=3)
+        assert len(calls) - whole == whole * 4 / 6  # 3 to warm up, then the 5th
+
+    def test_fused_projections_are_the_same_but_for_the_last_bits(self, plain: Drawn) -> None:
+        found = drawn(fused_qkv=True)
+        assert found.details["memory_plan"] == {"fused_qkv": True}
+        assert difference(found, plain).most <= 1.01 / 255
+
+    def test_fused_projections_take_no_more(self) -> None:
+        def weight(**memory: Any) -> int:
+            pipeline = tiny(memory=memory)._loaded.pipeline()
+            return sum(_bytes(each) for each in pipeline.transformer.parameters())
+
+        assert weight(fused_qkv=True) == weight()
+
+    def test_float16_is_near_and_its_vae_calculates_in_float32(self, plain: Drawn) -> None:
+        backend = tiny(memory={"dtype": "float16"})
+        found = draw(backend, request_for(backend, "a red boat", steps=6, seed=1))[0]
+        assert backend._loaded.pipeline().vae.dtype == torch.float32
+        assert found.details["dtype"] == "float16"
+        assert difference(found, plain).mean < 0.01
+
+    def test_what_float16_encodes_goes_through_float32_too(self) -> None:
+        """Numbers of FLUX's VAE overflow in float16: black pictures, or none."""
+        plan = MemoryPlan(dtype="float16")
+        pipeline = load_pipeline(FLUX_TINY, plan)
+        inside: list[torch.dtype] = []
+        pipeline.vae.encoder.conv_in.register_forward_hook(
+            lambda module, given, result: inside.append(result.dtype)
+        )
+        white = torch.ones(1, 3, 128, 128, dtype=torch.float16)
+        latents = pipeline.vae.encode(white).latent_dist.mode()
+        assert (inside, latents.dtype) == ([torch.float32], torch.float16)
+        assert pipeline.vae.decode(latents).sample.dtype == torch.float32
+
+    def test_in_float16_t5_keeps_its_wo_in_float32(self) -> None:
+        """As transformers has it, and as the expected memory counts it."""
+        encoder = load_pipeline(FLUX_TINY, MemoryPlan(dtype="float16"), PAINTING_PARTS)
+        weights = encoder.text_encoder_2.named_parameters()
+        assert {each.dtype for name, each in weights if ".wo." in name} == {torch.float32}
 
     @pytest.mark.parametrize("encoders", ["freed", "offloaded"])
     def test_encoders_that_are_away_change_no_pixel(self, encoders: str, plain: Drawn) -> None:
@@ -232,6 +300,10 @@ class TestLoras:
         for memory in ({"quantization": "int8"}, {"gguf": str(gguf_file)}):
             assert difference(self.with_lora(lora, **memory), plain).mean < 0.005
 
+    def test_they_do_not_go_with_fused_projections(self, lora: Path) -> None:
+        with pytest.raises(BackendError, match=r"memory\.fused_qkv"):
+            self.with_lora(lora, fused_qkv=True)
+
     def test_they_do_not_go_with_layerwise_casting(self, lora: Path) -> None:
         with pytest.raises(BackendError, match="set another quantization"):
             self.with_lora(lora, quantization="layerwise")
@@ -271,6 +343,17 @@ class TestRecords:
         assert again.identical
         assert again.record.memory_plan == {"quantization": "int8"}
 
+    def test_a_fast_plan_is_recorded_and_repeated(self, studio: Studio) -> None:
+        """What compiles is left out here: it is tested where time is."""
+        memory = {"plan": "fast", "compile": False, "cache": "first-block", "fused_qkv": True}
+        picture = studio.generate("a red boat", seed=1, steps=4, memory=memory)
+        record = Record.from_sidecar(picture.sidecar_path.read_text())
+        assert record.memory_plan == {"fused_qkv": True, "first_block_cache": 0.08}
+        assert record.options["memory"]["plan"] == "fast"
+        again = studio.reproduce(picture)
+        assert again.identical
+        assert again.record.memory_plan == record.memory_plan
+
     def test_another_plan_is_a_difference_that_is_said(self, studio: Studio) -> None:
         picture = studio.generate("a red boat", seed=1, steps=2)
         again = studio.reproduce(picture, memory={"quantization": "int8"})
@@ -283,7 +366,7 @@ class TestRecords:
         assert drawing_differences(old, {"memory_plan": {"offload": "model"}}) == ()
 
     def test_what_is_not_known_is_refused_before_anything_is_drawn(self, studio: Studio) -> None:
-        with pytest.raises(ValueError, match="it takes dtype, quantization, offload"):
+        with pytest.raises(ValueError, match="it takes plan, device, dtype, quantization"):
             studio.generate("a red boat", memory={"quantize": "int8"})
 
     def test_every_flux_backend_takes_it(self, schnell_folder: Path) -> None:
@@ -397,6 +480,41 @@ class TestFallingBack:
         self.failing(backend, 1, monkeypatch)
         with pytest.raises(BackendError, match="out of memory"):
             draw(backend, request_for(backend, "a red boat"))
+        assert capsys.readouterr().err == ""
+
+
+class TestFollowingTheRequest:
+    """The embedded model draws; the plan is made as if it were as large as dev."""
+
+    @pytest.fixture
+    def backend(self, monkeypatch: pytest.MonkeyPatch) -> FluxBackend:
+        from imagen_nb.backends.flux.drawing import loaded
+
+        there = Machine(ram_gb=52.4)  # 49.8 for use
+
+        def planned(row: Model, memory: Any, machine: Any = None, demand: Any = None) -> PlanChoice:
+            choice = choose_plan(there, FLUX_12B, MemoryPlan(), memory, demand)
+            assert isinstance(choice, PlanChoice)
+            return choice
+
+        monkeypatch.setattr(loaded, "plan_for", planned)
+        monkeypatch.setattr(loaded, "sizes_of", lambda row: FLUX_12B)
+        return tiny(memory={"dtype": "float32", "text_encoders": "freed"})
+
+    def plan(self, backend: FluxBackend, size: int) -> str:
+        request = request_for(backend, "a red boat", width=size, height=size, steps=1)
+        (found,) = draw(backend, request)
+        return str(found.details["memory_plan"].get("vae_tiling", False))
+
+    def test_a_larger_picture_has_a_smaller_plan_which_is_said_once(
+        self, backend: FluxBackend, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.plan(backend, 128) == "False"
+        assert capsys.readouterr().err == ""
+        assert self.plan(backend, 256) == "True"
+        said = capsys.readouterr().err
+        assert "too large for what is drawn now: this session goes on with" in said
+        assert self.plan(backend, 256) == "True"
         assert capsys.readouterr().err == ""
 
 

@@ -313,16 +313,14 @@ class TestFirstBlockCache:
     def test_with_klein_it_is_one_clear_line(self, klein_folder: Path) -> None:
         backend = custom(str(klein_folder), memory={"first_block_cache": 0.1})
         with pytest.raises(
-            BackendError, match="first-block cache does not go with Flux2Klein"
+            BackendError, match="cache of steps does not go with Flux2Klein"
         ) as error:
             drawn(backend)
         assert "\n" not in str(error.value)
 
     def test_with_a_negative_prompt_and_an_image_too(self, dev_folder: Path) -> None:
         backend = custom(str(dev_folder), memory={"first_block_cache": 0.1})
-        with pytest.raises(
-            BackendError, match=r"first-block cache does not go with Flux.*true_cfg"
-        ):
+        with pytest.raises(BackendError, match=r"cache of steps does not go with Flux.*true_cfg"):
             drawn(backend, options={"init_image": PICTURE, "negative_prompt": "x"})
 
 

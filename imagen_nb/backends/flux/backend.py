@@ -36,7 +36,7 @@ from imagen_nb.system.paths import portable_path
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.flux.loras import Loras
+    from imagen_nb.backends.flux.loras import LoraFile, Loras
 
     Memory = Mapping[str, Any]
 
@@ -145,6 +145,7 @@ class FluxBackend:
         drawing = DrawCall(
             self._loaded, loras, self._options, requests, progress, cancel
         )
+        self._plan_requests(requests, loras)
         while first < len(requests):
             try:
                 for part in parts_of(requests[first:], self._plan(), self.row.kind):
@@ -158,6 +159,17 @@ class FluxBackend:
             # with it.
             if not self._fall_back(pictures):
                 raise CardMemoryError(why)
+
+    def _plan_requests(
+        self, requests: Sequence[Request], loras: Sequence[LoraFile]
+    ) -> None:
+        """Let the plan follow what is drawn, and say so when another one is needed."""
+        if not requests:
+            return
+        with self._loaded.lock:
+            notice = self._loaded.plan_requests(requests, loras)
+        if notice:
+            print_notice(notice)
 
     def _plan(self) -> MemoryPlan:
         with self._loaded.lock:

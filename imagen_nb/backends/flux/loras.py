@@ -21,6 +21,7 @@ from imagen_nb.backends.flux.failures import (
 )
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.lora_files import LORA_SUFFIX, locate_lora
+from imagen_nb.backends.flux.memory.choice import explain_no_loras
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.request.validation import short_repr
@@ -161,11 +162,8 @@ def require_peft() -> None:
 
 def require_plan_takes_loras(plan: MemoryPlan, loras: Sequence[LoraFile]) -> None:
     """Raise `BackendError` when LoRAs cannot be put into a model held by this plan."""
-    if loras and plan.quantization == "layerwise":
-        raise BackendError(
-            "LoRAs do not go with layerwise casting, the memory plan in force: set "
-            'another quantization, as in memory={"quantization": "int8"}'
-        )
+    if loras and explain_no_loras(plan):
+        raise BackendError(f"{explain_no_loras(plan)}; the memory plan in force has it")
     if not plan.separate:
         return
     for lora in loras:

@@ -148,7 +148,7 @@ _EXTRA_ARGUMENTS: dict[str, Callable[[Batch], dict[str, Any]]] = {
 def _cache_context(
     pipeline: DiffusionPipeline, request: Request
 ) -> AbstractContextManager[Any]:
-    """Open a context of the first-block cache, where that is on.
+    """Open a context of the cache of steps, where that is on.
 
     Only FluxPipeline opens one by itself. Raise `BackendError` for a pipeline or a
     request that the cache does not work with.
@@ -159,8 +159,7 @@ def _cache_context(
     if request.true_cfg > 1 or name.startswith("Flux2"):
         cause = f"{name} and true_cfg" if request.true_cfg > 1 else name
         raise BackendError(
-            f"the first-block cache does not go with {cause}: "
-            "set memory.first_block_cache to 0"
+            f"the cache of steps does not go with {cause}: set memory.cache to none"
         )
     context: AbstractContextManager[Any] = transformer.cache_context("cond")
     return context

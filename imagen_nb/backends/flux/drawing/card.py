@@ -13,42 +13,48 @@ if TYPE_CHECKING:
 
 
 def free_memory() -> None:
-    """Collect garbage, and give CUDA's cached memory back if there is a card."""
+    """Collect garbage, and give back what torch keeps of a card's memory."""
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
-def total_card_gb() -> float:
-    """Return the memory of the card, free or not, in GB of 10⁹ bytes."""
+def total_card_gb(device: str) -> float:
+    """Return the memory of a card, free or not, in GB of 10⁹ bytes."""
     import torch
 
-    return float(torch.cuda.mem_get_info()[1]) / 1e9
+    if device.startswith("mps"):
+        return torch.mps.recommended_max_memory() / 1e9
+    return float(torch.cuda.mem_get_info(device)[1]) / 1e9
 
 
-def wait_for_card() -> None:
-    """Return once the card, if there is one, has done all that it was given."""
+def wait_for(device: torch.device) -> None:
+    """Return once a device has done all that it was given."""
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if device.type == "mps":
+        torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.get_device_module(device).synchronize(device)
 
 
-def cap_share_on_windows() -> None:
+def cap_share_on_windows(device: torch.device) -> None:
     """Let torch fail there when the card is full, as it does elsewhere.
 
     Windows' driver would go on in RAM, many times slower, and no smaller plan would be
-    tried. Torch may take what is free, and what it has.
+    tried. Torch may take what is free, and what it has already.
     """
     import torch
 
-    if platform.system() != "Windows" or not torch.cuda.is_available():
+    if platform.system() != "Windows" or device.type != "cuda":
         return
-    free, total = torch.cuda.mem_get_info()
-    share = (free + torch.cuda.memory_reserved()) / total
-    torch.cuda.set_per_process_memory_fraction(min(1.0, share))
+    free, total = torch.cuda.mem_get_info(device)
+    share = (free + torch.cuda.memory_reserved(device)) / total
+    torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)
 
 
 class Stopwatch:

@@ -14,10 +14,11 @@ from imagen_nb.backends.flux.drawing.calls import Batch, call_pipeline, decode_l
 from imagen_nb.backends.flux.drawing.card import (
     Stopwatch,
     stopwatch_of,
-    wait_for_card,
+    wait_for,
 )
 from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 from imagen_nb.backends.flux.drawing.phases import keep_on_card, run_guarded
+from imagen_nb.backends.flux.drawing.placing import encoding_device
 from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.loras import LoraFile
@@ -117,6 +118,10 @@ class DrawCall:
         return self.loaded.kind.shifted
 
     def _draw_at_once(self, batch: Batch, callback: StepCallback) -> Iterator[Drawn]:
+        """Draw a batch, and return its pictures.
+
+        No generator itself: while it waits it would hold a pipeline that may give way.
+        """
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
             started = time.perf_counter()
@@ -125,7 +130,7 @@ class DrawCall:
             pixels = run_guarded(pipeline, batch, callback, call)
             seconds = time.perf_counter() - started
             facts = self._facts(pipeline, batch)
-        yield from _drawn_of_batch(batch, pixels, seconds, facts)
+        return _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _pipeline(self, batch: Batch) -> DiffusionPipeline:
         return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
@@ -138,7 +143,7 @@ class DrawCall:
             started = time.perf_counter()
             requests = [request for batch in batches for request in batch]
             self.loaded.encode(requests, self.loras)
-            wait_for_card()
+            wait_for(encoding_device(self.loaded.plan))
             seconds = time.perf_counter() - started
             self.loaded.pipeline(self.loras)
         return seconds / len(requests)
@@ -168,6 +173,7 @@ class DrawCall:
         return done, None
 
     def _decode(self, one: DenoisedBatch) -> Iterator[Drawn]:
+        """Decode a batch, and return its pictures; no generator, see above."""
         batch, kind = one.batch, self.loaded.kind
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
@@ -177,7 +183,7 @@ class DrawCall:
             stopwatch.stop()
             seconds = one.encoding_s + one.stopwatch.seconds() + stopwatch.seconds()
             facts = self._facts(pipeline, batch)
-        yield from _drawn_of_batch(batch, pixels, seconds, facts)
+        return _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _facts(self, pipeline: DiffusionPipeline, batch: Batch) -> dict[str, Any]:
         """Return the record fields that are the same for every picture of a batch."""

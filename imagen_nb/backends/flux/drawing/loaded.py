@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imagen_nb.backends.flux.drawing.card import (
-    cap_share_on_windows,
-    free_memory,
-    total_card_gb,
-)
-from imagen_nb.backends.flux.drawing.effects import offload_again
+from imagen_nb.backends.flux.drawing.card import cap_share_on_windows, free_memory
 from imagen_nb.backends.flux.drawing.encoders import TextEncoders
 from imagen_nb.backends.flux.drawing.loading import (
     load_pipeline,
@@ -26,22 +21,23 @@ from imagen_nb.backends.flux.drawing.loading import (
     pipeline_of_class,
 )
 from imagen_nb.backends.flux.drawing.phases import send_weights_home
+from imagen_nb.backends.flux.drawing.placing import drawing_device, offload_again
 from imagen_nb.backends.flux.drawing.preview import LatentPreview
-from imagen_nb.backends.flux.drawing.prompts import PromptCache
+from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, PromptCache
+from imagen_nb.backends.flux.drawing.sharing import make_room, plan_for_all
 from imagen_nb.backends.flux.failures import torch_failures
 from imagen_nb.backends.flux.loras import LoraFile, require_plan_takes_loras, set_loras
-from imagen_nb.backends.flux.memory.machine import plan_for, this_machine
-from imagen_nb.backends.flux.memory.plan import (
-    MemoryPlan,
-    PlanChoice,
-    explain_too_large,
-)
+from imagen_nb.backends.flux.memory.choice import explain_no_loras, replan
+from imagen_nb.backends.flux.memory.estimate import Demand, demand_of
+from imagen_nb.backends.flux.memory.machine import plan_for, sizes_of
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.request.request import Request
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline
 
 
@@ -56,12 +52,14 @@ class LoadedModel:
         """Nothing is loaded yet. `memory`: what the user sets of the memory plan."""
         self.prompts = PromptCache()
         self.kind = row.kind
-        self.preview = LatentPreview(functools.partial(load_vae, row))
+        self.preview = LatentPreview(partial(load_vae, row))
         self._row, self._memory = row, memory
         self._smaller: list[
             MemoryPlan
         ] = []  # plans to fall back to, the next one first
         self._plan: MemoryPlan | None = None
+        self._machine = Machine()  # as it was before the model was loaded
+        self._demand: Demand | None = None  # the largest so far
         self._encoders: TextEncoders | None = None  # if the plan has them apart
         self._pipeline: DiffusionPipeline | None = None
         self._loras: tuple[LoraFile, ...] = ()  # in the pipeline
@@ -88,8 +86,12 @@ class LoadedModel:
         """
         if self._plan is None:
             with torch_failures(f"cannot plan the memory of {self._row.recorded}"):
-                planned = self._choose_plan()
+                planned = plan_for_all(
+                    partial(plan_for, self._row, self._memory, demand=self._demand),
+                    self._others_in_memory(),
+                )
             self._plan, self._smaller = planned.plan, [*planned.smaller]
+            self._machine = planned.machine
             if not planned.fits:
                 print_notice(
                     f"{self._row.recorded} is too large for this machine; trying "
@@ -98,18 +100,40 @@ class LoadedModel:
                 )
         return self._plan
 
-    def _choose_plan(self) -> PlanChoice:
-        """Choose by what is free; idle models give way if that makes another plan."""
-        machine, others = this_machine(), self._others_in_memory()
-        choice = plan_for(self._row, self._memory, machine)
-        if not others or not machine.gpu_gb:
-            return choice
-        emptied = replace(machine, gpu_gb=total_card_gb())
-        if plan_for(self._row, self._memory, emptied).plan == choice.plan:
-            return choice
-        for model in others:
-            model.give_way()
-        return plan_for(self._row, self._memory)
+    def plan_requests(
+        self, requests: Sequence[Request], loras: Sequence[LoraFile] = ()
+    ) -> str:
+        """Choose the plan for these requests, if they take more than all before.
+
+        Return a line for the user when the plan in force gives way, otherwise "". The
+        caller holds `lock`.
+        """
+        files = [lora.path for lora in loras]
+        demand = demand_of(requests, self.kind, files, MAX_CACHED_PROMPTS)
+        demand = self._demand.joined(demand) if self._demand else demand
+        if demand == self._demand:
+            return ""
+        self._demand = demand
+        before = self.plan
+        self._plan, *self._smaller = self._plans_for(demand)
+        if self._plan.name == before.name:
+            return ""
+        self._drop()
+        return (
+            f"the plan {before.name} of {self._row.recorded} does not do for what is "
+            f"drawn now: this session goes on with {self._plan.name}"
+        )
+
+    def _plans_for(self, demand: Demand) -> list[MemoryPlan]:
+        """Return the plan in force or one in its place, and smaller ones."""
+        if demand.lora_gb and explain_no_loras(self.plan):
+            choice = plan_for(self._row, self._memory, self._machine, demand)
+            return [choice.plan, *choice.smaller]
+        plans = [
+            replace(plan, batch=min(plan.batch, self.plan.batch))
+            for plan in (self.plan, *self._smaller)
+        ]
+        return replan(plans, sizes_of(self._row), self._machine, demand)
 
     def _others_in_memory(self) -> list[LoadedModel]:
         """Return the other models that hold memory, that used longest ago first."""
@@ -143,22 +167,11 @@ class LoadedModel:
         return self._pipeline
 
     def _load(self) -> DiffusionPipeline:
-        self._make_room()
-        cap_share_on_windows()
+        make_room(self.plan, self._others_in_memory())
+        cap_share_on_windows(drawing_device(self.plan))
         if self.plan.separate:
             return load_pipeline(self._row, self.plan, self._row.kind.encoders)
         return load_whole_pipeline(self._row, self.plan)
-
-    def _make_room(self) -> None:
-        """Let idle models give way until the plan has what it takes."""
-        for model in self._others_in_memory():
-            free_memory()
-            others_gb = sum(one.size() for one in self._others_in_memory()) / 1e9
-            machine = this_machine()
-            left = replace(machine, ram_gb=machine.ram_gb - others_gb)
-            if not explain_too_large(self.plan, left):
-                return
-            model.give_way()
 
     def encode(
         self, requests: Sequence[Request], loras: tuple[LoraFile, ...] = ()
@@ -193,10 +206,8 @@ class LoadedModel:
         that. Otherwise the next smaller plan is taken, and the pipeline dropped. The
         caller holds `lock`.
         """
-        before, memory = (
-            self.plan,
-            "the card's memory" if self.plan.gpu_gb else "memory",
-        )
+        before = self.plan
+        memory = "the card's memory" if before.gpu_gb else "memory"
         if pictures > 1:
             self._plan = replace(before, batch=min(before.batch, pictures // 2))
             free_memory()
@@ -209,8 +220,7 @@ class LoadedModel:
             return ""
         smaller = self._smaller.pop(0)
         self._plan = replace(smaller, batch=min(smaller.batch, before.batch))
-        self.prompts = PromptCache()
-        self._unload()
+        self._drop()
         return (
             f"{memory} is too small for the plan {before.name} of "
             f"{self._row.recorded}: this session goes on with {self._plan.name}"
@@ -242,26 +252,30 @@ class LoadedModel:
     @contextmanager
     def _room_for_encoders(self) -> Iterator[None]:
         """Free transformer and VAE, or keep them off the card, while the block runs."""
-        import torch
-
         if self.plan.text_encoders == "freed":
             self._pipeline, self._loras = None, ()
             free_memory()
-        pipeline = self._pipeline if torch.cuda.is_available() else None
+        device = drawing_device(self.plan)
+        moves = device.type != "cpu" and self.plan.text_encoders != "second-card"
+        pipeline = self._pipeline if moves else None
         try:
             if pipeline:
-                pipeline.to("cpu")
+                pipeline.to("cpu", silence_dtype_warnings=True)
             yield
         finally:
             if pipeline:
-                self._return_to_card(pipeline)
+                self._return_to(device, pipeline)
 
-    def _return_to_card(self, pipeline: DiffusionPipeline) -> None:
+    def _return_to(self, device: torch.device, pipeline: DiffusionPipeline) -> None:
         try:
-            pipeline.to("cuda")
+            pipeline.to(device)
         except BaseException:
             self._pipeline, self._loras = None, ()  # half of it may be there
             raise
+
+    def _drop(self) -> None:
+        self.prompts = PromptCache()
+        self._unload()
 
     def _unload(self) -> None:
         self._pipeline, self._encoders, self._loras = None, None, ()
