@@ -21,6 +21,7 @@ from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.bench import plans_to_time, time_plans, timings_as_markdown
 from imagen_nb.backends.flux.drawing.effects import apply_plan
 from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
+from imagen_nb.backends.flux.loras import hash_loras
 from imagen_nb.backends.flux.memory.choice import PlanChoice, choose_plan
 from imagen_nb.backends.flux.memory.machine import this_machine
 from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
@@ -517,9 +518,17 @@ class TestFollowingTheRequest:
         assert capsys.readouterr().err == ""
         assert self.plan(backend, 256) == "True"
         said = capsys.readouterr().err
-        assert "too large for what is drawn now: this session goes on with" in said
+        assert "does not do for what is drawn now: this session goes on with" in said
         assert self.plan(backend, 256) == "True"
         assert capsys.readouterr().err == ""
+
+    def test_loras_have_a_plan_that_takes_them(self, tmp_path: Path) -> None:
+        backend = tiny(memory={"plan": "fast", "compile": False})
+        loaded, loras = backend._loaded, hash_loras([(write_lora(tmp_path / "a.safetensors"), 1.0)])
+        loaded._plan, loaded._machine = MemoryPlan(name="fast", fused_qkv=True), Machine()
+        said = loaded.plan_requests([request_for(backend)], loras)
+        assert "the plan fast of flux-tiny-local does not do for what is drawn now" in said
+        assert not loaded.plan.fused_qkv
 
 
 class TestBench:

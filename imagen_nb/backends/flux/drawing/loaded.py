@@ -22,7 +22,7 @@ from imagen_nb.backends.flux.drawing.placing import drawing_device, offload_agai
 from imagen_nb.backends.flux.drawing.preview import LatentPreview
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, PromptCache
 from imagen_nb.backends.flux.loras import LoraFile, require_plan_takes_loras, set_loras
-from imagen_nb.backends.flux.memory.choice import replan
+from imagen_nb.backends.flux.memory.choice import explain_no_loras, replan
 from imagen_nb.backends.flux.memory.estimate import Demand, demand_of
 from imagen_nb.backends.flux.memory.machine import plan_for, sizes_of
 from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
@@ -104,20 +104,25 @@ class LoadedModel:
             return ""
         self._demand = demand
         before = self.plan
-        plans = [
-            replace(plan, batch=min(plan.batch, before.batch))
-            for plan in (before, *self._smaller)
-        ]
-        self._plan, *self._smaller = replan(
-            plans, sizes_of(self._row), self._machine, demand
-        )
+        self._plan, *self._smaller = self._plans_for(demand)
         if self._plan.name == before.name:
             return ""
         self._drop()
         return (
-            f"the plan {before.name} of {self._row.recorded} is too large for what is "
+            f"the plan {before.name} of {self._row.recorded} does not do for what is "
             f"drawn now: this session goes on with {self._plan.name}"
         )
+
+    def _plans_for(self, demand: Demand) -> list[MemoryPlan]:
+        """Return the plan in force or one in its place, and smaller ones."""
+        if demand.lora_gb and explain_no_loras(self.plan):
+            choice = plan_for(self._row, self._memory, self._machine, demand)
+            return [choice.plan, *choice.smaller]
+        plans = [
+            replace(plan, batch=min(plan.batch, self.plan.batch))
+            for plan in (self.plan, *self._smaller)
+        ]
+        return replan(plans, sizes_of(self._row), self._machine, demand)
 
     def pipeline(
         self, loras: tuple[LoraFile, ...] = (), drawer: str = ""
