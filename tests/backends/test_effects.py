@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from imagen_nb.backends import Drawn, make_backend
 from imagen_nb.backends.flux import bench
-from imagen_nb.backends.flux.backend import FluxBackend
+from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.bench import plans_to_time, time_plans, timings_as_markdown
 from imagen_nb.backends.flux.drawing import encoders
 from imagen_nb.backends.flux.drawing.effects import apply_plan
 from imagen_nb.backends.flux.drawing.loading import PAINTING_PARTS, load_pipeline
+from imagen_nb.backends.flux.loras import hash_loras
 from imagen_nb.backends.flux.memory.choice import PlanChoice, choose_plan
 from imagen_nb.backends.flux.memory.machine import this_machine
 from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
@@ -159,6 +161,13 @@ class TestWhatACpuCanRun:
         assert found.details["memory_plan"] == {"fused_qkv": True}
         assert difference(found, plain).most <= 1.01 / 255
 
+    def test_a_fast_plan_is_near(self, plain: Drawn) -> None:
+        """All of it that a CPU can do, but for compiling, which takes a minute (below)."""
+        found = drawn(plan="fast", compile=False, fused_qkv=True, first_block_cache=0.2)
+        assert found.details["memory_plan"] == {"fused_qkv": True, "first_block_cache": 0.2}
+        assert 0 < difference(found, plain).mean < 0.015
+        assert difference(found, plain).most < 0.4
+
     def test_fused_projections_take_no_more(self) -> None:
         def weight(**memory: Any) -> int:
             pipeline = tiny(memory=memory)._loaded.pipeline()
@@ -185,6 +194,22 @@ class TestWhatACpuCanRun:
         latents = pipeline.vae.encode(white).latent_dist.mode()
         assert (inside, latents.dtype) == ([torch.float32], torch.float16)
         assert pipeline.vae.decode(latents).sample.dtype == torch.float32
+
+    @pytest.mark.parametrize("kind", ["schnell", "fill", "kontext", "klein"])
+    def test_every_kind_draws_from_an_image_in_float16(
+        self, kind: str, request: pytest.FixtureRequest
+    ) -> None:
+        """What the VAE encodes meets what the transformer has."""
+        folder = request.getfixturevalue(f"{kind}_folder")
+        image = Image.effect_noise((64, 64), 80)
+        found = []
+        for dtype in ("float16", "float32"):
+            backend = custom(str(folder), memory={"dtype": dtype})
+            names = ("init_image", "mask") if backend.limits.takes.needs else ("init_image",)
+            options = dict.fromkeys(names, image)
+            asked = request_for(backend, width=64, height=64, options=options)
+            found += draw(backend, asked)
+        assert difference(*found).mean < 0.05
 
     def test_in_float16_t5_keeps_its_wo_in_float32(self) -> None:
         """As transformers has it, and as the expected memory counts it."""
@@ -513,9 +538,17 @@ class TestFollowingTheRequest:
         assert capsys.readouterr().err == ""
         assert self.plan(backend, 256) == "True"
         said = capsys.readouterr().err
-        assert "too large for what is drawn now: this session goes on with" in said
+        assert "does not do for what is drawn now: this session goes on with" in said
         assert self.plan(backend, 256) == "True"
         assert capsys.readouterr().err == ""
+
+    def test_loras_have_a_plan_that_takes_them(self, tmp_path: Path) -> None:
+        backend = tiny(memory={"plan": "fast", "compile": False})
+        loaded, loras = backend._loaded, hash_loras([(write_lora(tmp_path / "a.safetensors"), 1.0)])
+        loaded._plan, loaded._machine = MemoryPlan(name="fast", fused_qkv=True), Machine()
+        said = loaded.plan_requests([request_for(backend)], loras)
+        assert "the plan fast of flux-tiny-local does not do for what is drawn now" in said
+        assert not loaded.plan.fused_qkv
 
 
 class TestBench:

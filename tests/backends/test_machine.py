@@ -31,8 +31,9 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         answers = {
             "is_available": lambda: bool(sizes),
             "device_count": lambda: len(sizes),
-            "mem_get_info": lambda device: (sizes[device], sizes[device]),
-            "get_device_capability": lambda device: capability,
+            "current_device": lambda: 0,
+            "mem_get_info": lambda device=0: (sizes[device], sizes[device]),
+            "get_device_capability": lambda device=0: capability,
             "get_device_properties": lambda device: SimpleNamespace(total_memory=sizes[device]),
         }
         for name, answer in answers.items():

@@ -94,9 +94,8 @@ class TestAuto:
     def gpu(self, monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
         free = int(gigabytes * 1e9)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gigabytes > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
 
     def test_without_weights_it_is_the_embedded_model_and_says_so(self, hub_cache: Path) -> None:
         name, why = choose_backend()

@@ -95,21 +95,21 @@ def _use_cudnn_attention(transformer: Any) -> None:
 
 
 def _enable_cache(transformer: Any, plan: MemoryPlan) -> None:
+    if not (plan.first_block_cache or plan.taylorseer):
+        return
     import torch
     from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
     config: FirstBlockCacheConfig | TaylorSeerCacheConfig
     if plan.first_block_cache:
         config = FirstBlockCacheConfig(threshold=plan.first_block_cache)
-    elif plan.taylorseer:
+    else:
         config = TaylorSeerCacheConfig(
             cache_interval=plan.taylorseer,
             disable_cache_before_step=_TAYLOR_WARM_UP,
             taylor_factors_dtype=getattr(torch, plan.dtype),
             use_lite_mode=True,  # predicts what the transformer gives, and skips it all
         )
-    else:
-        return
     if transformer.is_cache_enabled:  # a second one is refused
         transformer.disable_cache()
     transformer.enable_cache(config)

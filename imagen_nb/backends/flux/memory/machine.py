@@ -55,20 +55,21 @@ def _with_cuda_card(machine: Machine, device: str) -> Machine:
     """Describe a card of Nvidia, or of AMD: torch calls both cuda."""
     import torch
 
-    index = torch.device(device).index or 0
+    index = torch.device(device).index
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= cards:
+    if not torch.cuda.is_available() or (index is not None and index >= cards):
         raise BackendError(
             f"memory.device is {device}, and there are {cards} such cards"
         )
+    numbered = () if index is None else (index,)
     capability = 0.0
     is_rocm = torch.version.hip is not None
     if not is_rocm:  # AMD's numbers mean something else: gfx1100 would be 11
-        major, minor = torch.cuda.get_device_capability(index)
+        major, minor = torch.cuda.get_device_capability(*numbered)
         capability = major + minor / 10
     return replace(
         machine,
-        gpu_gb=torch.cuda.mem_get_info(index)[0] / 1e9,
+        gpu_gb=torch.cuda.mem_get_info(*numbered)[0] / 1e9,
         capability=capability,
         make="rocm" if is_rocm else "cuda",
         device=device,
@@ -98,14 +99,15 @@ def _with_second_card(machine: Machine) -> Machine:
     """
     import torch
 
-    first = torch.device(machine.device).index or 0
+    if torch.cuda.device_count() < 2:
+        return machine
+    first = torch.device(machine.device).index
+    first = torch.cuda.current_device() if first is None else first
     others = {
         index: torch.cuda.get_device_properties(index).total_memory / 1e9
         for index in range(torch.cuda.device_count())
         if index != first
     }
-    if not others:
-        return machine
     largest = max(others, key=lambda index: others[index])
     usable = others[largest] * _USABLE_SHARE
     return replace(machine, second=f"cuda:{largest}", second_gb=usable)
