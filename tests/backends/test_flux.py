@@ -348,7 +348,7 @@ class TestBrokenPictures:
         drawing = dev_like.draw([good, replace(good, guidance=float("nan"))], None, Event())
         assert isinstance(next(drawing).image, Image.Image)
         with pytest.raises(BackendError, match="came out broken"):
-            next(drawing)
+            _ = next(drawing).image
 
     def test_the_prompt_is_escaped_and_cut_in_the_message(self, dev_like: FluxBackend) -> None:
         request = request_for(dev_like, "\x1b[31mred\n" + "boat " * 100)

@@ -18,7 +18,7 @@ from transformers import T5EncoderModel
 
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.drawing import card
+from imagen_nb.backends.flux.drawing import card, drawing
 from imagen_nb.backends.flux.drawing.loading import load_pipeline
 from imagen_nb.backends.flux.drawing.phases import MAX_PICTURES_PER_PART, keep_on_card, parts_of
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS
@@ -153,7 +153,7 @@ class TestPhases:
     ) -> None:
         """A card's calls return before it has drawn: here it takes 5 s for each picture."""
         backend = made(schnell_folder, 1, **APART)
-        monkeypatch.setattr(card, "Stopwatch", SlowCard)
+        monkeypatch.setattr(drawing, "Stopwatch", SlowCard)
         found = draw(backend, *(request_for(backend, seed=seed) for seed in range(2)))
         assert all(one.latency_ms > 10_000 for one in found)  # denoised, and decoded
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 from imagen_nb.backends import Drawn, Step, make_backend
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.drawing.drawing import to_image
 from imagen_nb.backends.flux.models import FLUX_FILL, FLUX_KLEIN, FLUX_KONTEXT, FLUX_KREA, Model
 from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.errors import BackendError, UsageError
@@ -135,7 +134,7 @@ def by_diffusers(case: Case, folder: Path, backend: FluxBackend, **more: Any) ->
         output_type="np",
         **case.plain | more,
     ).images[0]
-    return np.asarray(to_image(pixels, request))
+    return np.asarray((pixels * 255).round().astype("uint8"))
 
 
 def pixels_of(one: Drawn) -> np.ndarray:

@@ -112,9 +112,11 @@ def _white_image(row: Model) -> Image:
 
 def _seconds_to_draw(backend: FluxBackend, request: Request) -> float:
     started = time.perf_counter()
-    for _ in backend.draw([request], None, threading.Event()):
-        pass
-    return time.perf_counter() - started
+    drawn = [*backend.draw([request], None, threading.Event())]
+    seconds = time.perf_counter() - started
+    for one in drawn:
+        _ = one.image  # raises if it came out broken
+    return seconds
 
 
 def _reset_peak_memory() -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
 
 
 def free_memory() -> None:
@@ -92,8 +91,3 @@ class Stopwatch:
         else:
             event.record(module.current_stream(self._device))
         return event
-
-
-def stopwatch_of(pipeline: DiffusionPipeline) -> Stopwatch:
-    """Return one that runs where a pipeline draws."""
-    return Stopwatch(pipeline._execution_device)
