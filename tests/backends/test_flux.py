@@ -366,3 +366,18 @@ class TestBrokenPictures:
         ) as error:
             draw(backend, request_for(backend))
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "advice"), [("float16", "too large for float16"), ("bfloat16", "fetch the weights")]
+)
+def test_the_advice_for_a_broken_picture_follows_its_type_of_numbers(
+    dtype: str, advice: str, tmp_path: Path
+) -> None:
+    """Weights of 34 GB are not fetched again because a card has no bfloat16."""
+    pipeline = flux_layout.new_pipeline(guidance_embeds=False)
+    torch.nn.init.constant_(pipeline.transformer.proj_out.weight, float("nan"))
+    folder = flux_layout.saved(tmp_path / "nan", pipeline)
+    backend = custom(str(folder), memory={"dtype": dtype})
+    with pytest.raises(BackendError, match=advice):
+        draw(backend, request_for(backend))

@@ -211,6 +211,6 @@ def _drawn_of_batch(
     """
     latency_ms = round(seconds * 1000 / len(batch))
     for index, request in enumerate(batch):
-        image = partial(make_image, pixels[index], request)
+        image = partial(make_image, pixels[index], request, facts["dtype"])
         details = {**facts, "batch_size": len(batch), "batch_index": index}
         yield Drawn(request, image, latency_ms, details)

@@ -46,11 +46,12 @@ def round_on_device(images: Tensor) -> list[Pixels | None]:
     ]
 
 
-def make_image(pixels: Pixels | None, request: Request) -> Image:
+def make_image(pixels: Pixels | None, request: Request, dtype: str = "") -> Image:
     """Return what `fetch_pixels` gave as an RGB picture; floats are overwritten.
 
     Outside of a mask it has the init image's own pixels. Raise `BackendError` if some
-    pixels are not numbers, or all are black.
+    pixels are not numbers, or all are black. `dtype`: what the transformer calculated
+    with.
     """
     import numpy as np
     import PIL.Image
@@ -58,13 +59,22 @@ def make_image(pixels: Pixels | None, request: Request) -> Image:
     if pixels is None or (pixels.dtype != np.uint8 and not _is_whole(pixels)):
         raise BackendError(
             f"the picture of {describe_request(request)} came out broken (not numbers, or all "
-            "black): try another seed or size, and if all are, fetch the weights again"
+            f"black): {_explain_remedy(dtype)}"
         )
     if pixels.dtype != np.uint8:
         np.multiply(pixels, 255, out=pixels)  # in place: new memory takes longer
         pixels = np.rint(pixels, out=pixels).astype(np.uint8)
     planes = [PIL.Image.fromarray(plane) for plane in pixels]
     return _unchanged_outside_mask(PIL.Image.merge("RGB", planes), request)
+
+
+def _explain_remedy(dtype: str) -> str:
+    if dtype == "float16":  # it ends at 65,504: no fault of the weights
+        return (
+            "numbers may have been too large for float16: set "
+            'memory={"dtype": "float32"}, which takes twice the memory'
+        )
+    return "try another seed or size, and if all are, fetch the weights again"
 
 
 def _is_whole(pixels: Pixels) -> bool:
