@@ -10,14 +10,10 @@ from types import ModuleType
 import pytest
 import typer
 
+from imagen_nb.backends.flux.memory.choice import PlanChoice, choose_plan
 from imagen_nb.backends.flux.memory.machine import gb_as_sold
-from imagen_nb.backends.flux.memory.plan import (
-    PACKAGES,
-    Machine,
-    MemoryPlan,
-    PlanChoice,
-    choose_plan,
-)
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
+from imagen_nb.backends.flux.memory.storages import PACKAGES
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL_MODELS
 from imagen_nb.cli import app
 from imagen_nb.config.settings import environment_name, setting_keys

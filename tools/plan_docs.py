@@ -11,20 +11,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from imagen_nb.backends.flux.memory.choice import PlanChoice, choose_plan
+from imagen_nb.backends.flux.memory.estimate import estimate_memory
 from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
 from imagen_nb.backends.flux.memory.machine import gb_as_sold
 from imagen_nb.backends.flux.memory.plan import (
+    FAST_PLANS,
     MEMORY_PLANS,
-    PACKAGES,
     Machine,
     MemoryPlan,
-    PlanChoice,
-    choose_plan,
 )
+from imagen_nb.backends.flux.memory.storages import PACKAGES
 from imagen_nb.backends.flux.memory.words import (
-    OFFLOAD_TEXTS,
     STORAGE_TEXTS,
     TEXT_ENCODER_TEXTS,
+    describe_places,
 )
 from imagen_nb.backends.flux.models import FLUX_12B, LOCAL_MODELS, Model
 from imagen_nb.backends.tiny import FLUX_TINY
@@ -77,9 +78,7 @@ def rows() -> str:
     for name, row in MEMORY_PLANS.items():
         one = MemoryPlan(name=name, **row)
         places = (
-            "stay where they draw"
-            if one.offload == "none"
-            else OFFLOAD_TEXTS[one.offload]
+            "stay where they draw" if one.offload == "none" else describe_places(one)
         )
         encoders = (
             "as the others"
@@ -93,6 +92,25 @@ def rows() -> str:
     return table(
         ("Plan", "Weights", "Transformer, VAE", "Text encoders", "Decoding"), lines
     )
+
+
+def fast_rows() -> str:
+    """What each fast plan does, and what it is expected to take of a card."""
+    gpu_gb, ram_gb = gb_as_sold(80, 64)
+    machine = Machine(gpu_gb, ram_gb, CAPABILITY, frozenset(PACKAGES))
+    lines = []
+    for name, row in FAST_PLANS.items():
+        one = MemoryPlan(name=name, **row)
+        cost = estimate_memory(one, FLUX_12B, machine)
+        places = (
+            "stay where they draw" if one.offload == "none" else describe_places(one)
+        )
+        fused = "fused" if one.fused_qkv else "as it is"
+        weights = STORAGE_TEXTS[one.quantization]
+        takes = f"{cost.gpu_gb:.1f} + {cost.ram_gb:.1f}"
+        lines.append((f"`{name}`", weights, places, fused, takes))
+    head = ("Plan", "Weights", "Transformer, VAE", "Q, K and V", "GB of card + RAM")
+    return table(head, lines)
 
 
 def keys() -> str:
@@ -135,6 +153,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "machines": machines,
     "rows": rows,
+    "fast": fast_rows,
     "keys": keys,
 }
 

@@ -13,6 +13,7 @@ Other rooms use:
     flux.memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with
+    flux.memory.ram: `total_ram_gb`, what this process may use
     flux.memory.words: `explain_plan`, `plan_as_data`
     flux.drawing.loaded: `LoadedModel`, a model in memory
 """
@@ -76,16 +77,30 @@ class Step:
 Progress = Callable[[Step], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drawn:
-    """One finished picture and how it was drawn; `latency_ms`: milliseconds it took."""
+    """One finished picture and how it was drawn.
+
+    Args:
+        request: what was drawn.
+        picture: the image, or a function that makes it from what the backend fetched;
+            it is called by the thread that writes the picture, while the next is drawn.
+        latency_ms: milliseconds that drawing it took.
+        details: record fields that only the backend knows: scheduler, dtype, device,
+            threads, batch_size, batch_index, loras, memory_plan, versions.
+    """
 
     request: Request
-    image: Image
+    picture: Image | Callable[[], Image]
     latency_ms: int
     details: dict[str, Any] = field(default_factory=dict)
-    """Record fields that only the backend knows: scheduler, dtype, device, threads,
-    batch_size, batch_index, loras, memory_plan, versions."""
+
+    @property
+    def image(self) -> Image:
+        """The image, RGB; made once. Raise `BackendError` if it came out broken."""
+        if callable(self.picture):
+            self.picture = self.picture()  # what it was made from is no longer needed
+        return self.picture
 
 
 class Backend(Protocol):
@@ -115,7 +130,8 @@ class Backend(Protocol):
 
         `progress` is called after each step, on the thread that draws. Raise
         `Cancelled` at the next step after `cancel` is set, and `BackendError` when a
-        picture cannot be drawn; what was yielded before stays valid.
+        picture cannot be drawn; what was yielded before stays valid. That a picture
+        came out broken may also be raised by `Drawn.image`.
         """
         ...
 

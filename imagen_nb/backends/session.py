@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagen_nb.backends import Backend, make_backend
-from imagen_nb.backends.flux.memory.machine import plan_for
+from imagen_nb.backends.flux.memory.machine import plan_for, this_machine
 from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import FLUX_SCHNELL
 from imagen_nb.system.forks import start_anew_in_forks
@@ -143,14 +143,13 @@ def choose_backend() -> tuple[str, str]:
         return _TINY, _explain_tiny(
             "the weights of FLUX.1-schnell are not on this machine"
         )
-    import torch  # 2 s: only when there are weights that a GPU could draw with
-
-    if not torch.cuda.is_available():
+    machine = this_machine()  # 2 s: only when there are weights that a GPU could draw
+    if not machine.gpu_gb:
         return _TINY, _explain_tiny("there is no GPU for FLUX.1-schnell")
-    choice = plan_for(FLUX_SCHNELL, {})
+    choice = plan_for(FLUX_SCHNELL, {}, machine)
     if not choice.fits or choice.plan.offload in _SLOW_OFFLOADS:
-        machine = describe_machine(choice.machine)
-        return _TINY, _explain_tiny(f"{machine} is too little for FLUX.1-schnell")
+        too_little = f"{describe_machine(machine)} is too little for FLUX.1-schnell"
+        return _TINY, _explain_tiny(too_little)
     return FLUX_SCHNELL.name, ""
 
 

@@ -197,9 +197,9 @@ def machine_of_options(
         gb_as_sold,
         installed_packages,
         this_machine,
-        total_ram_gb,
     )
     from imagen_nb.backends.flux.memory.plan import Machine
+    from imagen_nb.backends.flux.memory.ram import total_ram_gb
 
     if gpu is None:
         machine = this_machine()

@@ -69,6 +69,7 @@ def _validated_folder(folder: Path) -> Path:
 
 
 PositiveCount = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=1)]
+NonNegativeCount = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=0)]
 NonNegativeNumber = Annotated[
     float, BeforeValidator(_reject_boolean), Field(ge=0, allow_inf_nan=False)
 ]
@@ -113,14 +114,21 @@ class ReplicateSettings(SettingsGroup):
 class MemorySettings(SettingsGroup):
     """Parts of the memory plan of local FLUX models that are set, whatever the machine."""
 
+    plan: str | None = None
+    device: str | None = None
     dtype: str | None = None
     quantization: str | None = None
     offload: str | None = None
+    pinned: bool | None = None
     text_encoders: str | None = None
     vae_tiling: bool | None = None
     vae_slicing: bool | None = None
+    attention: str | None = None
+    fused_qkv: bool | None = None
     compile: bool | None = None
+    cache: str | None = None
     first_block_cache: NonNegativeNumber | None = None
+    taylorseer: NonNegativeCount | None = None
     batch: PositiveCount | None = None
     gguf: str | None = None
 

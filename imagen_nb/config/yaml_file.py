@@ -64,13 +64,20 @@ replicate:
 memory:
   # How local FLUX models are held in memory, where the plan that `imagen models --plan` explains is
   # not the one that you want. docs/models.md tells what each does.
-  #quantization: int8      # none, fp8, int8, layerwise, nf4, gguf
+  #plan: fast              # auto, fast: sooner, but not the same bits
+  #device: cuda:1          # cpu, mps, cuda, cuda:1 ...
+  #quantization: int8      # none, fp8, fp8-dynamic, int8, layerwise, nf4, gguf
   #offload: model          # none, model, group, sequential
-  #text_encoders: freed    # kept, offloaded, freed
+  #pinned: true
+  #text_encoders: freed    # kept, second-card, offloaded, freed
   #vae_tiling: true
   #vae_slicing: true
+  #attention: auto         # auto, native, cudnn
+  #fused_qkv: true
   #compile: true
+  #cache: first-block      # none, first-block, taylorseer
   #first_block_cache: 0.08
+  #taylorseer: 3
   #batch: 1
   #dtype: bfloat16         # bfloat16, float16, float32
   #gguf: /path/to/flux1-schnell-Q8_0.gguf

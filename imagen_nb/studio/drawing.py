@@ -159,13 +159,18 @@ class RequestDrawer:
         """Draw one picture while the writer's thread writes those before it."""
         backend = context.backend
         written: list[Future[Picture]] = []
+        kept_so_far = 0
         try:
             for drawn in backend.draw(requests, listener, call.cancelled):
                 self.backends.note_drawn(backend)
                 written.append(self.writer.save(drawn, folder, context))
-                if len(written) > MAX_UNWRITTEN_PICTURES:
-                    oldest = written[-MAX_UNWRITTEN_PICTURES]
-                    oldest.result()  # a full disk stops the drawing too
+                # A broken picture or a full disk stops the drawing, too.
+                while kept_so_far < len(written) and (
+                    written[kept_so_far].done()
+                    or len(written) - kept_so_far > MAX_UNWRITTEN_PICTURES
+                ):
+                    written[kept_so_far].result()
+                    kept_so_far += 1
         finally:  # also after an error: what is kept is announced to the cloud
             kept = [writing.result() for writing in written if not writing.exception()]
             if kept:

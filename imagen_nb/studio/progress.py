@@ -50,7 +50,7 @@ def progress_listener(
         with LiveDisplay(steps, previews, loaded) as live:
             yield live
     else:
-        with ProgressBar(steps, progress) as bar:
+        with ProgressBar(steps, progress, loaded) as bar:
             yield None if bar.silent else bar
 
 
@@ -63,21 +63,30 @@ def describe_seconds(seconds: float) -> str:
 class ProgressBar:
     """A progress bar over all denoising steps of all pictures.
 
+    Until the first step it is a line that says that the model is loaded.
+
     `shown`: True or False to show or hide it; None to show it on a terminal only.
+    `loaded`: whether the model is loaded already.
     """
 
-    def __init__(self, steps: int, shown: bool | None = None) -> None:
+    def __init__(
+        self, steps: int, shown: bool | None = None, loaded: bool = False
+    ) -> None:
         disable = None if shown is None else not shown  # None: tqdm asks the terminal
         self._bar = tqdm(
             total=steps,
             unit="step",
             leave=False,
             disable=disable,
-            desc="drawing",
+            desc="drawing" if loaded else "loading the model …",
+            bar_format=None if loaded else "{desc}",
         )
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""
+        if self._bar.bar_format:
+            self._bar.bar_format = None
+            self._bar.set_description_str("drawing", refresh=False)
         self._bar.set_postfix_str(step.place, refresh=False)
         self._bar.update(len(step.indices))
 

@@ -10,23 +10,25 @@ from typing import Any
 import pytest
 
 from imagen_nb.backends.flux.backend import custom
+from imagen_nb.backends.flux.memory.choice import RAM_SHARE
+from imagen_nb.backends.flux.memory.estimate import Demand
 from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS, validated_memory
 from imagen_nb.backends.flux.memory.machine import gb_as_sold, plan_for, sizes_of
 from imagen_nb.backends.flux.memory.plan import (
+    FAST_PLANS,
+    FAST_THRESHOLD,
     MEMORY_PLANS,
-    PACKAGES,
-    RAM_SHARE,
-    STORAGES,
     Machine,
     MemoryPlan,
 )
+from imagen_nb.backends.flux.memory.storages import PACKAGES, STORAGES
 from imagen_nb.backends.flux.memory.words import (
     OFFLOAD_TEXTS,
     STORAGE_TEXTS,
     TEXT_ENCODER_TEXTS,
     explain_plan,
 )
-from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_SCHNELL
+from imagen_nb.backends.flux.models import FLUX_12B, FLUX_DEV, FLUX_KLEIN, FLUX_SCHNELL
 from imagen_nb.backends.session import Backends
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
@@ -37,7 +39,7 @@ ALL = frozenset(PACKAGES)
 CARDS = (0, 6, 8, 12, 16, 24, 40, 80)
 BEST = {  # GB of a card as sold: the plan with 64 GB of RAM, and with 32, all packages there
     0: ("whole", "int8"),
-    6: ("group", "group-layerwise"),
+    6: ("group", "group-layerwise-slow"),
     8: ("nf4-offloaded", "nf4-offloaded"),
     12: ("nf4-offloaded", "nf4-offloaded"),
     16: ("fp8-offloaded", "fp8-offloaded"),
@@ -47,10 +49,10 @@ BEST = {  # GB of a card as sold: the plan with 64 GB of RAM, and with 32, all p
 }
 BARE = {  # the same without any package
     0: ("whole", "freed"),
-    6: ("group", "group-layerwise"),
-    8: ("group", "group-layerwise"),
-    12: ("group", "group-layerwise"),
-    16: ("group", "group-layerwise"),
+    6: ("group", "group-layerwise-slow"),
+    8: ("group", "group-layerwise-slow"),
+    12: ("group", "group-layerwise-slow"),
+    16: ("group", "group-layerwise-slow"),
     24: ("offloaded", "layerwise-offloaded"),
     40: ("whole", "whole"),
     80: ("whole", "whole"),
@@ -206,8 +208,12 @@ class TestOverrides:
             ("text_encoders", "freed"),
             ("vae_tiling", True),
             ("vae_slicing", True),
+            ("attention", "cudnn"),
+            ("fused_qkv", True),
             ("compile", True),
             ("first_block_cache", 0.08),
+            ("taylorseer", 3),
+            ("device", "cuda:0"),
             ("batch", 3),
         ],
     )
@@ -218,19 +224,21 @@ class TestOverrides:
 
     def test_the_keys_are_those_of_the_plan_and_of_the_configuration(self) -> None:
         assert set(MEMORY_KEYS) == set(MemorySettings.model_fields)
-        assert all(hasattr(MemoryPlan(), key) for key in MEMORY_KEYS)
+        decisions = {"plan", "cache"}  # which rows, and which of two numbers
+        assert all(hasattr(MemoryPlan(), key) for key in MEMORY_KEYS.keys() - decisions)
 
     def test_every_row_of_the_table_could_be_set_by_a_user(self) -> None:
-        assert all(validated_memory(row) == row for row in MEMORY_PLANS.values())
+        rows = [*MEMORY_PLANS.values(), *FAST_PLANS.values()]
+        assert all(validated_memory(row) == row for row in rows)
 
     @pytest.mark.parametrize(
         ("given", "says"),
         [
             (
                 {"quantisation": "int8"},
-                "memory has no 'quantisation': it takes dtype, quantization",
+                "memory has no 'quantisation': it takes plan, device, dtype, quantization",
             ),
-            ({"quantization": "int3"}, "none, fp8, int8, layerwise, nf4, gguf, not 'int3'"),
+            ({"quantization": "int3"}, "fp8, fp8-dynamic, int8, layerwise, nf4, gguf, not 'int3'"),
             ({"offload": True}, "memory.offload is none, model, group, sequential, not True"),
             ({"offload": []}, "not []"),
             ({"batch": 0}, "whole number, 1 to 64"),
@@ -238,6 +246,11 @@ class TestOverrides:
             ({"first_block_cache": -1}, "a number, 0 or more"),
             ({"first_block_cache": float("nan")}, "a number"),
             ({"vae_tiling": "yes"}, "true or false"),
+            ({"plan": "whole"}, "auto, fast, not 'whole'"),
+            ({"device": "cuda:x"}, "cpu, mps, cuda or cuda:1, not 'cuda:x'"),
+            ({"attention": "flash_hub"}, "auto, native, cudnn, not 'flash_hub'"),
+            ({"taylorseer": -1}, "whole number, 0 to 16"),
+            ({"first_block_cache": 0.1, "taylorseer": 3}, "one of the two"),
             ({"quantization": "gguf"}, "needs memory.gguf"),
             ({"quantization": "int8", "gguf": "x.gguf"}, "one of the two"),
             ("int8", "memory is a mapping"),
@@ -278,13 +291,19 @@ class TestWords:
     def test_every_value_has_words(self) -> None:
         assert set(STORAGE_TEXTS) == set(STORAGES)
         assert set(OFFLOAD_TEXTS) == {"none", "model", "group", "sequential"}
-        assert set(TEXT_ENCODER_TEXTS) == {"kept", "offloaded", "freed"}
+        assert set(TEXT_ENCODER_TEXTS) == {"kept", "second-card", "offloaded", "freed"}
 
     def test_speed_that_is_asked_for_is_said(self) -> None:
         given = {"compile": True, "first_block_cache": 0.08}
         text = "\n".join(explain_plan("dev", plan_for(FLUX_DEV, given, machine(24))))
         assert "compiled" in text
         assert "less than 0.08" in text
+        assert "not the same bits" in text
+
+    def test_a_plan_that_draws_the_bits_of_whole_does_not_say_otherwise(self) -> None:
+        text = "\n".join(explain_plan("dev", plan_for(FLUX_DEV, {}, machine(24))))
+        assert "Plan offloaded" in text
+        assert "not the same bits" not in text
 
     def test_the_command_explains_a_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
         command = ["models", "--plan", "--gpu", "24GB", "--ram", "64GB", "--model", "dev"]
@@ -329,6 +348,85 @@ class TestWords:
     ) -> None:
         assert run(["models", *arguments]) == code
         assert says in capsys.readouterr().err
+
+
+class TestFast:
+    """`plan: fast`: what is near the picture of `whole`, sooner."""
+
+    @pytest.mark.parametrize(
+        ("card", "capability", "plan", "attention"),
+        [
+            (80, 9.0, "fast", "cudnn"),
+            (24, 8.9, "fast", "native"),
+            (16, 8.9, "fast-offloaded", "native"),
+            (80, 8.0, "fast-16-bit", "native"),
+            (12, 8.6, "nf4-offloaded", "native"),
+        ],
+    )
+    def test_each_card_has_the_best_that_it_can(
+        self, card: int, capability: float, plan: str, attention: str
+    ) -> None:
+        memory = validated_memory({"plan": "fast"})
+        choice = plan_for(FLUX_DEV, memory, machine(card, capability=capability))
+        assert (choice.plan.name, choice.plan.attention) == (plan, attention)
+        assert not choice.plan.exact
+
+    def test_no_card_has_it_unasked(self) -> None:
+        for card in CARDS:
+            choice = plan_for(FLUX_DEV, {}, machine(card, capability=9.0))
+            assert choice.plan.name in MEMORY_PLANS
+            assert not choice.plan.compile
+            assert choice.plan.attention == "native"
+
+    def test_steps_are_cut_short_where_there_are_many(self) -> None:
+        fast = validated_memory({"plan": "fast"})
+        dev, schnell = (plan_for(row, fast, machine(80)).plan for row in (FLUX_DEV, FLUX_SCHNELL))
+        assert (dev.first_block_cache, schnell.first_block_cache) == (FAST_THRESHOLD, 0)
+        assert plan_for(FLUX_KLEIN, fast, machine(80)).plan.first_block_cache == 0
+
+    def test_each_part_can_be_set_otherwise(self) -> None:
+        memory = validated_memory({"plan": "fast", "cache": "none", "compile": False})
+        plan = plan_for(FLUX_DEV, memory, machine(80)).plan
+        assert (plan.name, plan.first_block_cache, plan.compile) == ("fast", 0, False)
+
+    def test_with_loras_it_is_the_one_that_takes_them(self) -> None:
+        demand = Demand(1.05, lora_gb=0.3)
+        plan = plan_for(FLUX_DEV, {"plan": "fast"}, machine(80), demand).plan
+        assert plan.name == "fast-16-bit"
+
+    def test_it_is_recorded(self) -> None:
+        plan = plan_for(FLUX_DEV, {"plan": "fast"}, machine(80, capability=9.0)).plan
+        assert plan.recorded() == {
+            "quantization": "fp8-dynamic",
+            "attention": "cudnn",
+            "fused_qkv": True,
+            "compile": True,
+            "first_block_cache": FAST_THRESHOLD,
+        }
+
+    def test_dynamic_float8_compiles_and_fuses_unless_told_otherwise(self) -> None:
+        given = validated_memory({"quantization": "fp8-dynamic", "compile": False})
+        assert given == {"quantization": "fp8-dynamic", "compile": False, "fused_qkv": True}
+
+    def test_projections_of_quantized_weights_cannot_be_fused(self) -> None:
+        with pytest.raises(BackendError, match="fused_qkv does not go with quantization int8"):
+            plan_for(FLUX_DEV, {"quantization": "int8", "fused_qkv": True}, machine(80))
+
+    @pytest.mark.parametrize(
+        ("given", "threshold", "interval"),
+        [
+            ({"cache": "first-block"}, FAST_THRESHOLD, 0),
+            ({"cache": "first-block", "first_block_cache": 0.2}, 0.2, 0),
+            ({"cache": "taylorseer"}, 0, 3),
+            ({"cache": "taylorseer", "taylorseer": 5, "first_block_cache": 0.2}, 0, 5),
+            ({"cache": "none", "first_block_cache": 0.2}, 0, 0),
+        ],
+    )
+    def test_a_cache_has_its_number(
+        self, given: dict[str, Any], threshold: float, interval: int
+    ) -> None:
+        expected = {"first_block_cache": threshold, "taylorseer": interval}
+        assert validated_memory(given) == expected
 
 
 def test_a_plan_is_recorded_as_what_is_out_of_the_ordinary() -> None:

@@ -18,6 +18,7 @@ from transformers import T5EncoderModel
 
 from imagen_nb.backends import Drawn, Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.drawing import card, drawing
 from imagen_nb.backends.flux.drawing.loading import load_pipeline
 from imagen_nb.backends.flux.drawing.phases import MAX_PICTURES_PER_PART, keep_on_card, parts_of
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS
@@ -146,6 +147,49 @@ class TestPhases:
         backend = made(schnell_folder, 1, **APART)
         found = draw(backend, *(request_for(backend, letters(n)) for n in range(2)))
         assert all(0 < one.latency_ms < 60_000 for one in found)
+
+    def test_the_latency_is_of_work_that_the_card_has_done(
+        self, schnell_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A card's calls return before it has drawn: here it takes 5 s for each picture."""
+        backend = made(schnell_folder, 1, **APART)
+        monkeypatch.setattr(drawing, "Stopwatch", SlowCard)
+        found = draw(backend, *(request_for(backend, seed=seed) for seed in range(2)))
+        assert all(one.latency_ms > 10_000 for one in found)  # denoised, and decoded
+
+    def test_a_cards_own_clock_is_read_once_the_work_is_done(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done: list[str] = []
+
+        class Moment:
+            def __init__(self, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self, stream: str) -> None:
+                done.append(f"recorded on {stream}")
+
+            def synchronize(self) -> None:
+                done.append("waited")
+
+            def elapsed_time(self, other: Moment) -> float:
+                done.append("read")
+                return 1500.0  # ms
+
+        monkeypatch.setattr(torch.cuda, "Event", Moment)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"that of {device}")
+        stopwatch = card.Stopwatch(torch.device("cuda:1"))
+        stopwatch.stop()
+        assert done == ["recorded on that of cuda:1"] * 2
+        assert stopwatch.seconds() == 1.5
+        assert done[2:] == ["waited", "read"]
+
+
+class SlowCard(card.Stopwatch):
+    """The clock of a card that is at 5 seconds of work when a call returns."""
+
+    def seconds(self) -> float:
+        return super().seconds() + 5
 
 
 class TestBounds:

@@ -15,7 +15,6 @@ from PIL import Image
 
 from imagen_nb.backends import Drawn, Step, make_backend
 from imagen_nb.backends.flux.backend import FluxBackend, custom
-from imagen_nb.backends.flux.drawing.drawing import to_image
 from imagen_nb.backends.flux.models import FLUX_FILL, FLUX_KLEIN, FLUX_KONTEXT, FLUX_KREA, Model
 from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.errors import BackendError, UsageError
@@ -135,7 +134,7 @@ def by_diffusers(case: Case, folder: Path, backend: FluxBackend, **more: Any) ->
         output_type="np",
         **case.plain | more,
     ).images[0]
-    return np.asarray(to_image(pixels, request))
+    return np.asarray((pixels * 255).round().astype("uint8"))
 
 
 def pixels_of(one: Drawn) -> np.ndarray:
@@ -313,16 +312,14 @@ class TestFirstBlockCache:
     def test_with_klein_it_is_one_clear_line(self, klein_folder: Path) -> None:
         backend = custom(str(klein_folder), memory={"first_block_cache": 0.1})
         with pytest.raises(
-            BackendError, match="first-block cache does not go with Flux2Klein"
+            BackendError, match="cache of steps does not go with Flux2Klein"
         ) as error:
             drawn(backend)
         assert "\n" not in str(error.value)
 
     def test_with_a_negative_prompt_and_an_image_too(self, dev_folder: Path) -> None:
         backend = custom(str(dev_folder), memory={"first_block_cache": 0.1})
-        with pytest.raises(
-            BackendError, match=r"first-block cache does not go with Flux.*true_cfg"
-        ):
+        with pytest.raises(BackendError, match=r"cache of steps does not go with Flux.*true_cfg"):
             drawn(backend, options={"init_image": PICTURE, "negative_prompt": "x"})
 
 

@@ -255,6 +255,28 @@ def test_elsewhere_there_is_a_bar_on_request_and_nothing_where_nobody_looks() ->
         assert listen is None
 
 
+def step_of(number: int) -> Step:
+    return Step(range(1), total=1, step=number, steps=6, seconds_left=0.0)
+
+
+def test_a_terminal_says_that_the_model_is_loaded_until_the_first_step(capsys: Any) -> None:
+    with progress_listener([], True) as listen:
+        before = capsys.readouterr().err
+        assert listen
+        listen(step_of(1))
+    after = capsys.readouterr().err
+    assert "loading the model …" in before
+    assert "drawing" not in before
+    assert "drawing" in after
+    assert "loading" not in after.split("drawing")[-1]
+
+
+def test_a_model_that_is_loaded_is_not_said_to_load(capsys: Any) -> None:
+    with progress_listener([], True, loaded=True):
+        pass
+    assert "loading" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3600, "60:00")])
 def test_seconds_are_shown_as_people_read_them(seconds: float, text: str) -> None:
     assert describe_seconds(seconds) == text

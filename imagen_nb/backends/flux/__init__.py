@@ -14,6 +14,7 @@ Other rooms use:
     memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
     memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     memory.plan: `Machine`, what there is to draw with
+    memory.ram: `total_ram_gb`, what this process may use
     memory.words: `describe_machine`, `explain_plan`, `plan_as_data`
     drawing.loaded: `LoadedModel`, a model in memory
     drawing.watch: `Clock`, how long drawing takes and will take

@@ -11,8 +11,8 @@ from imagen_nb.backends import Availability, Drawn, Progress
 from imagen_nb.backends.flux.custom import custom_model
 from imagen_nb.backends.flux.drawing.drawing import DrawCall
 from imagen_nb.backends.flux.drawing.loaded import shared_model
-from imagen_nb.backends.flux.drawing.loading import CardMemoryError
 from imagen_nb.backends.flux.drawing.phases import parts_of
+from imagen_nb.backends.flux.failures import CardMemoryError
 from imagen_nb.backends.flux.loras import hash_loras, require_peft, validated_loras
 from imagen_nb.backends.flux.memory.keys import validated_memory
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
@@ -36,7 +36,7 @@ from imagen_nb.system.paths import portable_path
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
-    from imagen_nb.backends.flux.loras import Loras
+    from imagen_nb.backends.flux.loras import LoraFile, Loras
 
     Memory = Mapping[str, Any]
 
@@ -138,13 +138,14 @@ class FluxBackend:
     ) -> Iterator[Drawn]:
         """Draw in batches of similar requests; see `Backend.draw`.
 
-        A batch for which the card's memory proves too small is drawn once more, with
-        the next smaller plan.
+        A batch for which the memory proves too small is drawn again, with fewer
+        pictures or with the next smaller plan, as often as there is one.
         """
-        loras, first, failed = hash_loras(self._lora_paths), 0, -1
+        loras, first = hash_loras(self._lora_paths), 0
         drawing = DrawCall(
             self._loaded, loras, self._options, requests, progress, cancel
         )
+        self._plan_requests(requests, loras)
         while first < len(requests):
             try:
                 for part in parts_of(requests[first:], self._plan(), self.row.kind):
@@ -153,22 +154,34 @@ class FluxBackend:
                         first += 1
                 return
             except CardMemoryError as error:
-                if first == failed:
-                    raise
-                failed, why = first, str(error)
+                why, pictures = str(error), error.pictures
             # The error is gone by now, and what its frames held of the card's memory
             # with it.
-            if not self._fall_back():
+            if not self._fall_back(pictures):
                 raise CardMemoryError(why)
+
+    def _plan_requests(
+        self, requests: Sequence[Request], loras: Sequence[LoraFile]
+    ) -> None:
+        """Let the plan follow what is drawn, and say so when another one is needed."""
+        if not requests:
+            return
+        with self._loaded.lock:
+            notice = self._loaded.plan_requests(requests, loras)
+        if notice:
+            print_notice(notice)
 
     def _plan(self) -> MemoryPlan:
         with self._loaded.lock:
             return self._loaded.plan
 
-    def _fall_back(self) -> bool:
-        """Go on with the next smaller plan and say so; False when there is none."""
+    def _fall_back(self, pictures: int) -> bool:
+        """Go on with less memory and say so; False when there is no way.
+
+        `pictures`: how many were drawn together.
+        """
         with self._loaded.lock:
-            notice = self._loaded.fall_back()
+            notice = self._loaded.fall_back(pictures)
         if notice:
             print_notice(notice)
         return bool(notice)

@@ -70,6 +70,7 @@ def _configured_model(row: Model, folder: Path) -> Model:
         defaults=replace(base.defaults, width=side, height=side),
         limits=replace(base.limits, min_side=multiple, multiple=multiple),
         memory_gb=size_gb,
+        sizes=base.sizes,
         batch=8 if size_gb < _BATCHED_BELOW_GB else 1,
         cpu_dtype="float32" if size_gb < _FLOAT32_BELOW_GB else "bfloat16",
     )

@@ -14,8 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.backends.flux.failures import (
+    card_failure,
+    is_cuda_broken,
+    short_reason,
+)
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.lora_files import LORA_SUFFIX, locate_lora
+from imagen_nb.backends.flux.memory.choice import explain_no_loras
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.request.validation import short_repr
@@ -156,11 +162,8 @@ def require_peft() -> None:
 
 def require_plan_takes_loras(plan: MemoryPlan, loras: Sequence[LoraFile]) -> None:
     """Raise `BackendError` when LoRAs cannot be put into a model held by this plan."""
-    if loras and plan.quantization == "layerwise":
-        raise BackendError(
-            "LoRAs do not go with layerwise casting, the memory plan in force: set "
-            'another quantization, as in memory={"quantization": "int8"}'
-        )
+    if loras and explain_no_loras(plan):
+        raise BackendError(f"{explain_no_loras(plan)}; the memory plan in force has it")
     if not plan.separate:
         return
     for lora in loras:
@@ -185,8 +188,8 @@ def _has_encoder_weights(path: Path) -> bool:
 def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
     """Put these LoRAs into the pipeline, instead of those that it has.
 
-    Its own weights stay as they are. Raise `BackendError` for a file that does not fit;
-    then the pipeline has no LoRA.
+    Its own weights stay as they are. Raise `BackendError` for a file that does not fit,
+    `CardMemoryError` where memory is too small; then the pipeline has no LoRA.
     """
     with quietly():
         _unload_loras(pipeline)
@@ -195,10 +198,12 @@ def set_loras(pipeline: DiffusionPipeline, loras: Sequence[LoraFile]) -> None:
             try:
                 _load_adapter(pipeline, lora.path, name)
             except Exception as error:  # peft, diffusers, safetensors: of any class
-                _unload_loras(pipeline)
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                raise BackendError(
-                    f"the LoRA {lora.path} does not fit this model: {reason}"
+                if not is_cuda_broken(error):
+                    _unload_loras(pipeline)
+                what = f"cannot load the LoRA {lora.path}"
+                raise card_failure(error, what) or BackendError(
+                    f"the LoRA {lora.path} does not fit this model: "
+                    f"{short_reason(error)}"
                 ) from error
         if names:
             pipeline.set_adapters(names, [lora.weight for lora in loras])

@@ -14,20 +14,34 @@ from imagen_nb.system.paths import expand_user
 class ModelSizes:
     """Sizes of a model's parts, in GB of 10⁹ bytes when stored in 16 bits.
 
-    `t5`: the large text encoder, `clip`: all others. `megapixels`: of its usual
-    picture.
+    `t5`: the large text encoder, `clip`: all others. `t5_words`: of its table of words,
+    `t5_wo`: of its layers named wo, which transformers keeps apart in T5. `block`: of
+    the transformer's largest block. `megapixels`: of its usual picture.
     """
 
     transformer: float
     t5: float
     clip: float
     vae: float
+    t5_words: float = 0.0
+    t5_wo: float = 0.0
+    block: float = 0.0
     megapixels: float = 1.05
 
 
 # All models of FLUX.1; and FLUX.2 klein, which has Qwen3 instead of T5 and CLIP.
-FLUX_12B = ModelSizes(transformer=23.8, t5=9.5, clip=0.25, vae=0.17)
-KLEIN_4B = ModelSizes(transformer=7.75, t5=8.05, clip=0.0, vae=0.17)
+FLUX_12B = ModelSizes(
+    transformer=23.8,
+    t5=9.52,
+    clip=0.25,
+    vae=0.17,
+    t5_words=0.26,
+    t5_wo=2.01,
+    block=0.68,
+)
+KLEIN_4B = ModelSizes(
+    transformer=7.75, t5=8.05, clip=0.0, vae=0.17, t5_words=0.78, block=0.49
+)
 SCHNELL_DEFAULTS = Defaults(
     steps=4, guidance=0.0, width=1024, height=1024, max_sequence_length=256
 )

@@ -21,7 +21,8 @@ class PipelineKind:
     `transformer`, `vae`: classes of these parts. `encoders`: names of the text encoders
     and tokenizers, `large`: the encoder worth storing in fewer bits. `shifted`: whether
     latents must be scaled before the VAE decodes them, which FLUX.2's pipelines do
-    themselves.
+    themselves. `references`: whether an init image is denoised beside the picture, with
+    as many tokens.
     """
 
     plain: str
@@ -38,6 +39,7 @@ class PipelineKind:
     )
     large: str = "text_encoder_2"
     shifted: bool = True
+    references: bool = False
 
     def drawer(self, request: Request) -> str:
         """Return the name of the class that draws a request."""
@@ -103,6 +105,7 @@ _KINDS_IN_ORDER = (
             schedulers=SCHEDULER_CONFLICTS,
             strength=1.0,
         ),
+        references=True,
     ),
     PipelineKind(
         plain="Flux2KleinPipeline",
@@ -115,6 +118,7 @@ _KINDS_IN_ORDER = (
         encoders=("text_encoder", "tokenizer"),
         large="text_encoder",
         shifted=False,
+        references=True,
     ),
 )
 PIPELINE_KINDS = {kind.plain: kind for kind in _KINDS_IN_ORDER}

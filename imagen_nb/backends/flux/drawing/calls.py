@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from imagen_nb.backends.flux.drawing.noise import make_generators
+from imagen_nb.backends.flux.drawing.pixels import fetch_pixels
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.drawing.watch import StepCallback
 from imagen_nb.backends.flux.pipelines import FLUX_1, PipelineKind
@@ -15,27 +18,70 @@ from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
-    Pixels = np.ndarray[Any, np.dtype[np.float32]]
+    from imagen_nb.backends.flux.drawing.pixels import Pixels
 
 Batch = list[Request]
 
 
-def call_pipeline(
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a pipeline computes on, and its transformer's type of numbers."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+_PLACEMENTS: WeakKeyDictionary[DiffusionPipeline, Placement] = WeakKeyDictionary()
+
+
+def placement_of(pipeline: DiffusionPipeline) -> Placement:
+    """Return the placement of a pipeline that draws; looked up once.
+
+    diffusers goes through all modules of all parts each time, for milliseconds. It
+    stays as the memory plan has it.
+    """
+    placement = _PLACEMENTS.get(pipeline)
+    if placement is None:
+        device, dtype = pipeline._execution_device, pipeline.transformer.dtype
+        placement = _PLACEMENTS[pipeline] = Placement(device, dtype)
+    return placement
+
+
+def draw_pixels(
+    pipeline: DiffusionPipeline,
+    batch: Batch,
+    callback: StepCallback,
+    prompts: PromptCache,
+) -> list[Pixels | None]:
+    """Draw a batch; return each picture's pixels, as `fetch_pixels` does."""
+    return fetch_pixels(_call_pipeline(pipeline, batch, callback, prompts, "pt"))
+
+
+def draw_latents(
+    pipeline: DiffusionPipeline,
+    batch: Batch,
+    callback: StepCallback,
+    prompts: PromptCache,
+) -> Tensor:
+    """Draw a batch up to its latents: packed in FLUX.1, (B, tokens, C · 4)."""
+    return _call_pipeline(pipeline, batch, callback, prompts, "latent")
+
+
+def _call_pipeline(
     pipeline: DiffusionPipeline,
     batch: Batch,
     callback: StepCallback,
     prompts: PromptCache,
     output_type: str,
-) -> Any:
+) -> Tensor:
     """Draw a batch and return the pipeline's `images`.
 
-    `output_type`: "np" for pixels (B, H, W, 3) in 0…1, or "latent" for latents, packed
-    (B, tokens, C · 4) in FLUX.1. All requests have the arguments of the first one but
-    for prompt, negative prompt and seed.
+    `output_type`: "pt" for pixels (B, 3, H, W) in 0…1, or "latent". All requests have
+    the arguments of the first one but for prompt, negative prompt and seed.
     """
     first, embeds = batch[0], prompts.encoded(pipeline, batch)
     extra = _EXTRA_ARGUMENTS.get(type(pipeline).__name__, _no_arguments)(batch)
@@ -46,7 +92,7 @@ def call_pipeline(
         use_scheduler(pipeline, first.scheduler),
         _cache_context(pipeline, first),
     ):
-        return pipeline(
+        images: Tensor = pipeline(
             **embeds,
             **extra,
             generator=make_generators(batch),
@@ -58,14 +104,15 @@ def call_pipeline(
             callback_on_step_end=callback,
             output_type=output_type,
         ).images
+    return images
 
 
 def decode_latents(
     pipeline: DiffusionPipeline, kind: PipelineKind, batch: Batch, latents: Tensor
-) -> Pixels:
-    """Decode the latents of `call_pipeline` as the end of the pipeline's own call does.
+) -> list[Pixels | None]:
+    """Decode the latents of `draw_latents` as the end of the pipeline's own call does.
 
-    Return pixels (B, H, W, 3) in 0…1.
+    Return each picture's pixels, as `fetch_pixels` does.
     """
     vae, factor = pipeline.vae, pipeline.vae_scale_factor
     with _without_gradients(pipeline):
@@ -74,11 +121,9 @@ def decode_latents(
             height, width = batch[0].height, batch[0].width
             grid = pipeline._unpack_latents(latents, height, width, factor)
             grid = (grid / vae.config.scaling_factor) + vae.config.shift_factor
-        image = vae.decode(grid.to(pipeline._execution_device), return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(
-            image.detach(), output_type="np"
-        )
-    return pixels
+        image = vae.decode(grid.to(placement_of(pipeline).device), return_dict=False)[0]
+        images = pipeline.image_processor.postprocess(image.detach(), output_type="pt")
+    return fetch_pixels(images)
 
 
 def _no_arguments(batch: Batch) -> dict[str, Any]:
@@ -148,7 +193,7 @@ _EXTRA_ARGUMENTS: dict[str, Callable[[Batch], dict[str, Any]]] = {
 def _cache_context(
     pipeline: DiffusionPipeline, request: Request
 ) -> AbstractContextManager[Any]:
-    """Open a context of the first-block cache, where that is on.
+    """Open a context of the cache of steps, where that is on.
 
     Only FluxPipeline opens one by itself. Raise `BackendError` for a pipeline or a
     request that the cache does not work with.
@@ -159,8 +204,7 @@ def _cache_context(
     if request.true_cfg > 1 or name.startswith("Flux2"):
         cause = f"{name} and true_cfg" if request.true_cfg > 1 else name
         raise BackendError(
-            f"the first-block cache does not go with {cause}: "
-            "set memory.first_block_cache to 0"
+            f"the cache of steps does not go with {cause}: set memory.cache to none"
         )
     context: AbstractContextManager[Any] = transformer.cache_context("cond")
     return context
@@ -174,7 +218,7 @@ def _without_gradients(pipeline: DiffusionPipeline) -> AbstractContextManager[An
     """
     import torch
 
-    on_cpu = pipeline._execution_device.type == "cpu"
+    on_cpu = placement_of(pipeline).device.type == "cpu"
     context: AbstractContextManager[Any] = (
         torch.inference_mode() if on_cpu else torch.no_grad()
     )

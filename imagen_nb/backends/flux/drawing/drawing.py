@@ -10,37 +10,44 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.backends import Drawn, Progress
-from imagen_nb.backends.flux.drawing.calls import Batch, call_pipeline, decode_latents
+from imagen_nb.backends.flux.drawing.calls import (
+    Batch,
+    decode_latents,
+    draw_latents,
+    draw_pixels,
+    placement_of,
+)
+from imagen_nb.backends.flux.drawing.card import Stopwatch, wait_for
 from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 from imagen_nb.backends.flux.drawing.phases import keep_on_card, run_guarded
+from imagen_nb.backends.flux.drawing.pixels import make_image
+from imagen_nb.backends.flux.drawing.placing import encoding_device
 from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.loras import LoraFile
 from imagen_nb.backends.flux.schedulers import scheduler_class
-from imagen_nb.errors import BackendError
-from imagen_nb.request.request import Request, describe_request
+from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from PIL.Image import Image
     from torch import Tensor
 
-    from imagen_nb.backends.flux.drawing.calls import Pixels
-
-_MAX_BLACK = 1 / 255  # a picture without a pixel above this is a failed one
+    from imagen_nb.backends.flux.drawing.pixels import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class DenoisedBatch:
     """A batch before it is decoded.
 
-    `latents`: (B, tokens, C · 4). `seconds`: what encoding and denoising took.
+    `latents`: (B, tokens, C · 4). `stopwatch`: of its denoising, which the card may
+    still be at. `encoding_s`: the seconds that encoding took.
     """
 
     batch: Batch
     callback: StepCallback
     latents: Tensor
-    seconds: float
+    stopwatch: Stopwatch
+    encoding_s: float
 
 
 @dataclass(slots=True)
@@ -110,15 +117,19 @@ class DrawCall:
         return self.loaded.kind.shifted
 
     def _draw_at_once(self, batch: Batch, callback: StepCallback) -> Iterator[Drawn]:
+        """Draw a batch, and return its pictures.
+
+        No generator itself: while it waits it would hold a pipeline that may give way.
+        """
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
             started = time.perf_counter()
             prompts = self.loaded.prompts
-            call = partial(call_pipeline, pipeline, batch, callback, prompts, "np")
+            call = partial(draw_pixels, pipeline, batch, callback, prompts)
             pixels = run_guarded(pipeline, batch, callback, call)
             seconds = time.perf_counter() - started
             facts = self._facts(pipeline, batch)
-        yield from _drawn_of_batch(batch, pixels, seconds, facts)
+        return _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _pipeline(self, batch: Batch) -> DiffusionPipeline:
         return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
@@ -131,6 +142,7 @@ class DrawCall:
             started = time.perf_counter()
             requests = [request for batch in batches for request in batch]
             self.loaded.encode(requests, self.loras)
+            wait_for(encoding_device(self.loaded.plan))
             seconds = time.perf_counter() - started
             self.loaded.pipeline(self.loras)
         return seconds / len(requests)
@@ -144,28 +156,31 @@ class DrawCall:
             pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
             with keep_on_card(pipeline, self.loaded.plan):
                 for batch, callback in watched:
-                    started = time.perf_counter()
-                    call = partial(
-                        call_pipeline, pipeline, batch, callback, prompts, "latent"
-                    )
+                    stopwatch = Stopwatch(placement_of(pipeline).device)
+                    call = partial(draw_latents, pipeline, batch, callback, prompts)
                     try:
                         latents = run_guarded(pipeline, batch, callback, call)
                     except BaseException as error:
                         return done, error
-                    seconds = time.perf_counter() - started + encoding_s * len(batch)
-                    done.append(DenoisedBatch(batch, callback, latents, seconds))
+                    stopwatch.stop()
+                    share_s = encoding_s * len(batch)
+                    done.append(
+                        DenoisedBatch(batch, callback, latents, stopwatch, share_s)
+                    )
         return done, None
 
     def _decode(self, one: DenoisedBatch) -> Iterator[Drawn]:
+        """Decode a batch, and return its pictures; no generator, see above."""
         batch, kind = one.batch, self.loaded.kind
         with self.loaded.lock:
             pipeline = self._pipeline(batch)
-            started = time.perf_counter()
+            stopwatch = Stopwatch(placement_of(pipeline).device)
             call = partial(decode_latents, pipeline, kind, batch, one.latents)
             pixels = run_guarded(pipeline, batch, one.callback, call, finishing=True)
-            seconds = time.perf_counter() - started + one.seconds
+            stopwatch.stop()
+            seconds = one.encoding_s + one.stopwatch.seconds() + stopwatch.seconds()
             facts = self._facts(pipeline, batch)
-        yield from _drawn_of_batch(batch, pixels, seconds, facts)
+        return _drawn_of_batch(batch, pixels, seconds, facts)
 
     def _facts(self, pipeline: DiffusionPipeline, batch: Batch) -> dict[str, Any]:
         """Return the record fields that are the same for every picture of a batch."""
@@ -174,12 +189,12 @@ class DrawCall:
         scheduler = (
             scheduler_class(batch[0].scheduler) or type(pipeline.scheduler).__name__
         )
-        on_cpu = pipeline._execution_device.type == "cpu"
+        placed = placement_of(pipeline)
         return {
             "scheduler": scheduler,
-            "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
-            "device": str(pipeline._execution_device),
-            "threads": torch.get_num_threads() if on_cpu else None,
+            "dtype": str(placed.dtype).removeprefix("torch."),
+            "device": str(placed.device),
+            "threads": torch.get_num_threads() if placed.device.type == "cpu" else None,
             "memory_plan": self.loaded.plan.recorded(),
             "versions": dict(library_versions()),
             "loras": [lora.recorded() for lora in self.loras],
@@ -188,45 +203,14 @@ class DrawCall:
 
 
 def _drawn_of_batch(
-    batch: Batch, pixels: Pixels, seconds: float, facts: Mapping[str, Any]
+    batch: Batch, pixels: list[Pixels | None], seconds: float, facts: Mapping[str, Any]
 ) -> Iterator[Drawn]:
-    """Yield a batch's pictures.
+    """Yield a batch's pictures, whose images are made by whoever asks for them.
 
-    `pixels`: (B, H, W, 3) in 0…1. `seconds`: of the whole batch.
+    `pixels`: of each picture. `seconds`: of the whole batch.
     """
     latency_ms = round(seconds * 1000 / len(batch))
     for index, request in enumerate(batch):
-        image = _unchanged_outside_mask(to_image(pixels[index], request), request)
+        image = partial(make_image, pixels[index], request, facts["dtype"])
         details = {**facts, "batch_size": len(batch), "batch_index": index}
         yield Drawn(request, image, latency_ms, details)
-
-
-def _unchanged_outside_mask(image: Image, request: Request) -> Image:
-    """Return the picture with the init image's own pixels where the mask is black.
-
-    The VAE changes all of them a bit. Grey is a mixture, which softens the border.
-    """
-    import PIL.Image
-
-    if request.mask is None or request.init_image is None:
-        return image
-    size = (request.width, request.height)
-    return PIL.Image.composite(
-        image, request.init_image.image(*size), request.mask.mask(*size)
-    )
-
-
-def to_image(pixels: Pixels, request: Request) -> Image:
-    """Return (H, W, 3) floats in 0…1 as an RGB picture.
-
-    Raise `BackendError` if some are not numbers, or all are black.
-    """
-    import numpy as np
-    from PIL import Image
-
-    if not np.isfinite(pixels).all() or pixels.max() <= _MAX_BLACK:
-        raise BackendError(
-            f"the picture of {describe_request(request)} came out broken (not numbers, or all "
-            "black): try another seed or size, and if all are, fetch the weights again"
-        )
-    return Image.fromarray((pixels * 255).round().astype("uint8"))

@@ -2,102 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.backends.flux.drawing.placing import (
+    drawing_device,
+    encoding_device,
+    place_pipeline,
+)
+from imagen_nb.backends.flux.drawing.quantizing import quantize_activations
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
-from imagen_nb.backends.flux.models import Model
-from imagen_nb.errors import BackendError
-from imagen_nb.system.paths import expand_user
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline
 
-
-def quantization_arguments(
-    row: Model, plan: MemoryPlan, folder: Path, without: Sequence[str]
-) -> dict[str, Any]:
-    """Return arguments of `from_pretrained` that store the weights as the plan says.
-
-    `folder`: of the model's weights. `without`: names of parts that are not loaded.
-    Raise `BackendError` if the plan's GGUF file is not there.
-    """
-    large = ("transformer", row.kind.large)  # the other parts are small
-    parts = [part for part in large if part not in without]
-    if plan.quantization == "gguf":
-        if "transformer" not in parts:
-            return {}
-        return {"transformer": _load_gguf_transformer(row, plan, folder)}
-    if plan.quantization not in _QUANTIZATION_CONFIGS or not parts:
-        return {}
-    from diffusers import PipelineQuantizationConfig
-
-    of_diffusers, of_transformers = _QUANTIZATION_CONFIGS[plan.quantization](plan)
-    configs = dict(zip(large, (of_diffusers, of_transformers), strict=True))
-    mapping = {part: configs[part] for part in parts}
-    return {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
-
-
-def _load_gguf_transformer(row: Model, plan: MemoryPlan, folder: Path) -> Any:
-    import diffusers
-    import torch
-    from diffusers import GGUFQuantizationConfig
-
-    file, dtype = expand_user(plan.gguf), getattr(torch, plan.dtype)
-    if not file.is_file():
-        raise BackendError(
-            f"there is no file {file}: memory.gguf names the transformer's"
-        )
-    return getattr(diffusers, row.kind.transformer).from_single_file(
-        str(file),
-        quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
-        config=str(folder),
-        subfolder="transformer",
-        dtype=dtype,
-        local_files_only=True,
-    )
-
-
-def _int8_configs(plan: MemoryPlan) -> tuple[Any, Any]:
-    from torchao.quantization import Int8WeightOnlyConfig
-
-    return _torchao_configs(Int8WeightOnlyConfig)
-
-
-def _fp8_configs(plan: MemoryPlan) -> tuple[Any, Any]:
-    from torchao.quantization import Float8WeightOnlyConfig
-
-    return _torchao_configs(Float8WeightOnlyConfig)
-
-
-def _torchao_configs(make_config: Callable[[], Any]) -> tuple[Any, Any]:
-    from diffusers import TorchAoConfig as OfDiffusers
-    from transformers import TorchAoConfig as OfTransformers
-
-    return OfDiffusers(make_config()), OfTransformers(make_config())
-
-
-def _nf4_configs(plan: MemoryPlan) -> tuple[Any, Any]:
-    import torch
-    from diffusers import BitsAndBytesConfig as OfDiffusers
-    from transformers import BitsAndBytesConfig as OfTransformers
-
-    options = {
-        "load_in_4bit": True,
-        "bnb_4bit_quant_type": "nf4",
-        "bnb_4bit_compute_dtype": getattr(torch, plan.dtype),
-    }
-    return OfDiffusers(**options), OfTransformers(**options)
-
-
-# By name of the quantization: the configs for the parts that diffusers loads, and for
-# those that transformers loads.
-_QUANTIZATION_CONFIGS: dict[str, Callable[[MemoryPlan], tuple[Any, Any]]] = {
-    "int8": _int8_configs,
-    "fp8": _fp8_configs,
-    "nf4": _nf4_configs,
-}
+# What fusing makes superfluous.
+_FUSED_LAYERS = ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
+_TAYLOR_WARM_UP = 3  # steps that are calculated before any is predicted
 
 
 def apply_plan(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
@@ -105,49 +26,98 @@ def apply_plan(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
 
     The pipeline may lack its text encoders, or have nothing else.
     """
-    import torch
-
+    device = drawing_device(plan)
     if pipeline.transformer is not None:
-        _prepare_transformer(pipeline.transformer, plan)
+        _prepare_transformer(pipeline.transformer, plan, device)
     if pipeline.vae is not None:
         _prepare_vae(pipeline.vae, plan)
-    if torch.cuda.is_available():
-        _PLACE_ON_CARD[plan.offload](pipeline)
+    if pipeline.transformer is None and pipeline.vae is None:
+        device = encoding_device(plan)
+    place_pipeline(pipeline, plan, device)
 
 
-def offload_again(pipeline: DiffusionPipeline, plan: MemoryPlan) -> None:
-    """Do what belongs to a pipeline itself, for a new one of parts that are in place.
-
-    With group offload there is nothing: the layers' own hooks move them. Not tested on
-    a GPU.
-    """
+def _prepare_transformer(
+    transformer: Any, plan: MemoryPlan, device: torch.device
+) -> None:
     import torch
 
-    if torch.cuda.is_available() and plan.offload in ("model", "sequential"):
-        _PLACE_ON_CARD[plan.offload](pipeline)
-
-
-def _prepare_transformer(transformer: Any, plan: MemoryPlan) -> None:
-    import torch
-
+    if plan.fused_qkv:
+        _fuse_projections(transformer)
+    if plan.quantization == "fp8-dynamic":
+        quantize_activations(transformer, device)
     if plan.quantization == "layerwise":
         transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, plan.dtype)
         )
-    if plan.first_block_cache:
-        from diffusers import FirstBlockCacheConfig
-
-        if transformer.is_cache_enabled:  # a second one is refused
-            transformer.disable_cache()
-        transformer.enable_cache(
-            FirstBlockCacheConfig(threshold=plan.first_block_cache)
-        )
+    if plan.attention == "cudnn":
+        _use_cudnn_attention(transformer)
+    _enable_cache(transformer, plan)
     if plan.compile:
-        # The cache decides after each first block, so there is no single graph.
-        transformer.compile_repeated_blocks(fullgraph=not plan.first_block_cache)
+        transformer.compile_repeated_blocks(fullgraph=has_full_graphs(plan))
+
+
+def has_full_graphs(plan: MemoryPlan) -> bool:
+    """Return whether a block of the transformer is one graph for the compiler.
+
+    Caches decide after a block's first layers, and hooks that move or widen weights
+    cannot be compiled.
+    """
+    has_cache = plan.first_block_cache > 0 or plan.taylorseer > 0
+    has_hooks = plan.quantization == "layerwise" or plan.offload not in _WHOLE_BLOCKS
+    return not (has_cache or has_hooks)
+
+
+_WHOLE_BLOCKS = ("none", "model")  # offloads that leave the inside of a model alone
+
+
+def _fuse_projections(transformer: Any) -> None:
+    """Join the three projections of each attention, and drop the single ones."""
+    import torch
+
+    with torch.no_grad():
+        transformer.fuse_qkv_projections()
+    for module in transformer.modules():
+        if getattr(module, "fused_projections", False):
+            for name in _FUSED_LAYERS:
+                if getattr(module, name, None) is not None:
+                    setattr(module, name, None)
+
+
+def _use_cudnn_attention(transformer: Any) -> None:
+    """Let cuDNN compute this transformer's attention. Not run on a card.
+
+    diffusers makes it that of all other pipelines too: the context takes that back.
+    """
+    from diffusers.models.attention_dispatch import attention_backend
+
+    with attention_backend("native"):
+        transformer.set_attention_backend("_native_cudnn")
+
+
+def _enable_cache(transformer: Any, plan: MemoryPlan) -> None:
+    if not (plan.first_block_cache or plan.taylorseer):
+        return
+    import torch
+    from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+
+    config: FirstBlockCacheConfig | TaylorSeerCacheConfig
+    if plan.first_block_cache:
+        config = FirstBlockCacheConfig(threshold=plan.first_block_cache)
+    else:
+        config = TaylorSeerCacheConfig(
+            cache_interval=plan.taylorseer,
+            disable_cache_before_step=_TAYLOR_WARM_UP,
+            taylor_factors_dtype=getattr(torch, plan.dtype),
+            use_lite_mode=True,  # predicts what the transformer gives, and skips it all
+        )
+    if transformer.is_cache_enabled:  # a second one is refused
+        transformer.disable_cache()
+    transformer.enable_cache(config)
 
 
 def _prepare_vae(vae: Any, plan: MemoryPlan) -> None:
+    if plan.vae_dtype != plan.dtype:
+        _calculate_apart(vae, plan)
     if plan.vae_slicing:
         vae.enable_slicing()
     if plan.vae_tiling:
@@ -157,20 +127,26 @@ def _prepare_vae(vae: Any, plan: MemoryPlan) -> None:
         vae.tile_latent_min_size //= 2
 
 
-def _offload_by_groups(pipeline: DiffusionPipeline) -> None:
+def _calculate_apart(vae: Any, plan: MemoryPlan) -> None:
+    """Let a VAE of another type take, and encode to, what the transformer has."""
     import torch
 
-    pipeline.enable_group_offload(
-        onload_device=torch.device("cuda"),
-        offload_type="leaf_level",
-        use_stream=True,
-        low_cpu_mem_usage=True,  # without it, pinned copies double the RAM taken
-    )
+    inside, outside = getattr(torch, plan.vae_dtype), getattr(torch, plan.dtype)
 
+    def widen(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            each.to(inside) if isinstance(each, torch.Tensor) else each
+            for each in given
+        )
 
-_PLACE_ON_CARD: dict[str, Callable[[DiffusionPipeline], object]] = {
-    "none": lambda pipeline: pipeline.to("cuda"),
-    "model": lambda pipeline: pipeline.enable_model_cpu_offload(),
-    "group": _offload_by_groups,
-    "sequential": lambda pipeline: pipeline.enable_sequential_cpu_offload(),
-}
+    def narrow(module: Any, given: tuple[Any, ...], result: torch.Tensor) -> Any:
+        return result.to(outside)
+
+    encoding = (vae.encoder, getattr(vae, "quant_conv", None))
+    decoding = (getattr(vae, "post_quant_conv", None), vae.decoder)
+    for layer in (*encoding, *decoding):
+        if layer is not None:
+            layer.register_forward_pre_hook(widen)
+    for layer in encoding:
+        if layer is not None:
+            layer.register_forward_hook(narrow)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.backends.flux.drawing.effects import apply_plan, quantization_arguments
+from imagen_nb.backends.flux.drawing.effects import apply_plan
+from imagen_nb.backends.flux.drawing.placing import (
+    drawing_device,
+    encoding_device,
+    place_pipeline,
+)
+from imagen_nb.backends.flux.drawing.quantizing import quantization_arguments
+from imagen_nb.backends.flux.failures import card_failure, short_reason
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
+from imagen_nb.backends.flux.memory.storages import STORAGES
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.backends.flux.weights import (
     explain_incomplete,
@@ -22,10 +32,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 PAINTING_PARTS = ("transformer", "vae")
-
-
-class CardMemoryError(BackendError):
-    """The graphics card's memory was too small; a smaller plan may do."""
 
 
 def require_weights(row: Model) -> Path:
@@ -51,48 +57,85 @@ def load_pipeline(
     folder = require_weights(row)
     with quietly():
         import diffusers
-        import torch
 
         try:
             pipeline_class = getattr(diffusers, row.pipeline)
-            pipeline: DiffusionPipeline = pipeline_class.from_pretrained(
-                folder,
-                dtype=getattr(torch, plan.dtype),
-                local_files_only=True,
-                **dict.fromkeys(without),
-                **quantization_arguments(row, plan, folder, without),
-            )
+            with _where_quantized(plan, without) as device_map:
+                pipeline: DiffusionPipeline = pipeline_class.from_pretrained(
+                    folder,
+                    dtype=_dtypes(plan),
+                    local_files_only=True,
+                    **device_map,
+                    **dict.fromkeys(without),
+                    **quantization_arguments(row, plan, folder, without),
+                )
             pipeline.set_progress_bar_config(disable=True)
             apply_plan(pipeline, plan)
-        except torch.OutOfMemoryError as error:
-            raise CardMemoryError(
-                f"cannot load {row.source}: out of memory of the card"
-            ) from error
         except BackendError:
             raise
         except Exception as error:
             # Four libraries read files here, each with errors of its own.
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise BackendError(
-                f"cannot load {row.source} ({reason}): save or fetch it again"
+            raise card_failure(error, f"cannot load {row.source}") or BackendError(
+                f"cannot load {row.source} ({short_reason(error)}): "
+                "save or fetch it again"
             ) from error
     return pipeline
+
+
+def _dtypes(plan: MemoryPlan) -> Any:
+    """Return what the parts calculate with, as `from_pretrained` takes it."""
+    import torch
+
+    dtype, vae_dtype = getattr(torch, plan.dtype), getattr(torch, plan.vae_dtype)
+    return dtype if dtype == vae_dtype else {"default": dtype, "vae": vae_dtype}
+
+
+@contextmanager
+def _where_quantized(
+    plan: MemoryPlan, without: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    """Give the arguments that let torchao quantize on the card, where it has room.
+
+    A CPU takes some 1,000 seconds for 12 billion weights. With group and sequential
+    offload there is no room.
+    """
+    import torch
+
+    encodes = "transformer" in without
+    device = encoding_device(plan) if encodes else drawing_device(plan)
+    later = plan.quantization == "fp8-dynamic" and not encodes  # then it is fused first
+    by_torchao = STORAGES[plan.quantization].by_torchao
+    fits = plan.offload in ("none", "model")
+    if device.type == "cpu" or not by_torchao or not fits or later:
+        yield {}
+    elif device.index is None:
+        yield {"device_map": device.type}
+    else:  # diffusers takes no number there
+        with torch.cuda.device(device):
+            yield {"device_map": device.type}
 
 
 def load_whole_pipeline(row: Model, plan: MemoryPlan) -> DiffusionPipeline:
     """Return a model's pipeline with all its parts; raises as `load_pipeline` does.
 
-    On a card that holds it all, one half goes there before the other is read: the RAM
-    may be too small for both.
+    Where a card holds it all, or quantizes it, one half goes there before the other is
+    read: RAM or card may be too small for both.
     """
-    import torch
-
-    if plan.offload != "none" or not torch.cuda.is_available():
+    quantizes = STORAGES[plan.quantization].by_torchao and plan.offload == "model"
+    device = drawing_device(plan)
+    if device.type == "cpu" or not (plan.offload == "none" or quantizes):
         return load_pipeline(row, plan)
-    painting = load_pipeline(row, plan, row.kind.encoders)
-    encoding = load_pipeline(row, plan, PAINTING_PARTS)
+    on_card = replace(plan, offload="none")
+    painting = load_pipeline(row, on_card, row.kind.encoders)
+    if quantizes:
+        painting.to("cpu", silence_dtype_warnings=True)
+    encoding = load_pipeline(row, on_card, PAINTING_PARTS)
+    if quantizes:
+        encoding.to("cpu", silence_dtype_warnings=True)
     encoders = {name: getattr(encoding, name) for name in row.kind.encoders}
-    return pipeline_of_class(row.pipeline, painting, encoders)
+    pipeline = pipeline_of_class(row.pipeline, painting, encoders)
+    place_pipeline(pipeline, plan, device)
+    return pipeline
 
 
 def pipeline_of_class(

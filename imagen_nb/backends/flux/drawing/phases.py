@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from imagen_nb.backends.flux.drawing.calls import Batch
-from imagen_nb.backends.flux.drawing.loading import CardMemoryError
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, texts_of
 from imagen_nb.backends.flux.drawing.watch import StepCallback
+from imagen_nb.backends.flux.failures import card_failure, is_cuda_broken, short_reason
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.pipelines import PipelineKind
 from imagen_nb.errors import BackendError, Cancelled
@@ -114,31 +114,33 @@ def run_guarded(
         callback.stop_if_cancelled()
     try:
         return call()
-    except (Cancelled, KeyboardInterrupt, RuntimeError) as error:
-        pipeline.maybe_free_model_hooks()
+    except (Cancelled, KeyboardInterrupt, RuntimeError, MemoryError) as error:
+        send_weights_home(pipeline, error)
         if error is callback.listeners_error:
             raise
         # Without the traceback, whose frames hold the batch's tensors: notebooks keep
         # the last error, and with it the memory of a picture that nobody will see.
         error = error.with_traceback(None)
-        if isinstance(error, RuntimeError):
-            raise _error_of_torch(error, batch[0]) from error
+        if isinstance(error, (RuntimeError, MemoryError)):
+            raise _error_of_torch(error, batch) from error
         raise error
-    except BaseException:
-        pipeline.maybe_free_model_hooks()
+    except BaseException as error:
+        send_weights_home(pipeline, error)
         raise
 
 
-def _error_of_torch(error: RuntimeError, request: Request) -> BackendError:
-    import torch
+def send_weights_home(pipeline: DiffusionPipeline, error: BaseException) -> None:
+    """Send what model offload has on the card to RAM, after an error.
 
-    line = _describe_failure(request, error)
-    if isinstance(error, torch.OutOfMemoryError):
-        return CardMemoryError(line)
-    return BackendError(line)
+    Not where CUDA is broken: that would fail too, and hide the error. By the class's
+    own method: that of the pipeline may be replaced, see `keep_on_card`.
+    """
+    if not is_cuda_broken(error):
+        type(pipeline).maybe_free_model_hooks(pipeline)
 
 
-def _describe_failure(request: Request, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
-    size = f"{request.width}×{request.height}"
-    return f"cannot draw {describe_request(request)} at {size}: {reason}"
+def _error_of_torch(error: Exception, batch: Batch) -> BackendError:
+    first = batch[0]
+    what = f"cannot draw {describe_request(first)} at {first.width}×{first.height}"
+    failure = card_failure(error, what, len(batch))
+    return failure or BackendError(f"{what}: {short_reason(error)}")

@@ -52,7 +52,8 @@ class PromptCache:
             for name, tensor in self._stacked(negative).items():
                 arguments[f"negative_{name}"] = tensor
         self._forget_oldest(keys)
-        return arguments
+        device = pipeline._execution_device  # another card may have encoded them
+        return {name: tensor.to(device) for name, tensor in arguments.items()}
 
     def _stacked(self, keys: Sequence[_PromptKey]) -> _Embeddings:
         import torch

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan, PlanChoice
+from imagen_nb.backends.flux.memory.choice import PlanChoice
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan
 
 STORAGE_TEXTS = {
     "none": "as they are",
     "fp8": "in 8 bits, float8 (torchao)",
+    "fp8-dynamic": "in 8 bits, float8, and multiplied in it (torchao)",
     "int8": "in 8 bits, int8 (torchao)",
     "layerwise": "the transformer's in 8 bits, each layer widened while it is used",
     "nf4": "in 4 bits, NF4 (bitsandbytes)",
@@ -21,17 +23,20 @@ OFFLOAD_TEXTS = {
     "model": (
         "text encoders, transformer and VAE take turns on the card, and wait in RAM"
     ),
-    "group": "layers come to the card from RAM as they are used: some 4 times slower",
+    "group": "blocks come to the card from RAM one after the other",
     "sequential": "every layer comes to the card from RAM by itself: very slow",
 }
 TEXT_ENCODER_TEXTS = {
     "kept": "stay beside the transformer",
+    "second-card": "stay on another card",
     "offloaded": "come to the card for all prompts of a call, then wait in RAM",
     "freed": (
         "are read for all prompts of a call, then freed: they and the transformer "
         "take turns"
     ),
 }
+_PINNED_TEXT = ", each while the one before works; RAM is pinned for it"
+_UNPINNED_TEXT = ", which the card waits for: some 4 times slower"
 _PAINTER_STAYS = "transformer and VAE stay where they draw"
 
 
@@ -40,8 +45,16 @@ def describe_machine(machine: Machine) -> str:
     ram = f"{machine.ram_gb:.1f} GB of RAM"
     if not machine.gpu_gb:
         return f"the processor alone, {ram}"
-    card = f"a card with {machine.gpu_gb:.1f} GB for use"
-    return f"{card} (compute capability {machine.capability:g}), {ram}"
+    card = f"a card with {machine.gpu_gb:.1f} GB for use ({_describe_make(machine)})"
+    if machine.second:
+        card += f" and another with {machine.second_gb:.1f} GB"
+    return f"{card}, {ram}"
+
+
+def _describe_make(machine: Machine) -> str:
+    if machine.make == "cuda":
+        return f"compute capability {machine.capability:g}"
+    return {"rocm": "AMD, ROCm", "mps": "Apple, MPS"}[machine.make]
 
 
 def explain_plan(model: str, choice: PlanChoice) -> Iterator[str]:
@@ -85,25 +98,47 @@ def _explain_skipped(choice: PlanChoice) -> Iterator[str]:
 
 def describe_expectation(plan: MemoryPlan) -> str:
     """Return what a plan is expected to take at its peak, in a phrase."""
-    ram = f"{plan.ram_gb:.1f} GB of RAM"
-    return f"{plan.gpu_gb:.1f} GB on the card and {ram}" if plan.gpu_gb else ram
+    places = [(plan.gpu_gb, "on the card"), (plan.second_gb, "on the other card")]
+    places.append((plan.ram_gb, "of RAM"))
+    return " and ".join(f"{size:.1f} GB {place}" for size, place in places if size)
 
 
 def describe_effects(plan: MemoryPlan) -> Iterator[str]:
     """Yield what a plan does, a line for each effect."""
-    placement = _PAINTER_STAYS if plan.separate else OFFLOAD_TEXTS[plan.offload]
     yield f"weights: {STORAGE_TEXTS[plan.quantization]}; calculated in {plan.dtype}"
-    yield f"places: {placement}"
+    yield f"places: {describe_places(plan)}"
     if plan.offload == "none" or plan.text_encoders != "offloaded":
         yield f"text encoders: {TEXT_ENCODER_TEXTS[plan.text_encoders]}"
     if plan.vae_tiling:
         yield "decoding: in tiles"
+    yield from _describe_speed(plan)
+    yield f"pictures drawn together: {plan.batch}"
+
+
+def describe_places(plan: MemoryPlan) -> str:
+    """Return where transformer and VAE are while it draws."""
+    if plan.separate:
+        return _PAINTER_STAYS
+    text = OFFLOAD_TEXTS[plan.offload]
+    if plan.offload == "group":
+        text += _PINNED_TEXT if plan.pinned else _UNPINNED_TEXT
+    return text
+
+
+def _describe_speed(plan: MemoryPlan) -> Iterator[str]:
+    if plan.attention == "cudnn":
+        yield "speed: attention is computed by cuDNN"
+    if plan.fused_qkv:
+        yield "speed: one multiplication instead of three in each attention"
     if plan.compile:
         yield "speed: the transformer's blocks are compiled at the first picture"
     if plan.first_block_cache:
         threshold = f"{plan.first_block_cache:g}"
         yield f"speed: steps that change less than {threshold} are cut short"
-    yield f"pictures drawn together: {plan.batch}"
+    if plan.taylorseer:
+        yield f"speed: one step of {plan.taylorseer} is calculated, others predicted"
+    if not plan.exact:
+        yield "pixels: near those of the plan whole, not the same bits"
 
 
 def plan_as_data(model: str, choice: PlanChoice) -> dict[str, Any]:
