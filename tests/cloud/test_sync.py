@@ -100,8 +100,15 @@ def slow(*numbers: int) -> Callable[[int], None]:
     return upload
 
 
-def senders() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "imagen-sync"]
+@pytest.fixture
+def senders() -> Callable[[], set[threading.Thread]]:
+    """Gives the threads that send now and did not when the test began."""
+
+    def sending() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "imagen-sync"}
+
+    before = sending()
+    return lambda: sending() - before
 
 
 def test_what_waits_is_sent_and_the_report_says_how_long_it_took(
@@ -293,6 +300,7 @@ class TestGate:
         machine: Machine,
         drawn: Callable,
         uploading: Callable,
+        senders: Callable,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         gate, begun, interrupted = SendGate(), threading.Event(), threading.Event()
@@ -320,7 +328,7 @@ class TestGate:
         monkeypatch.setattr(sync.threading, "Thread", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(machine, gate=gate)
-        assert senders() == []
+        assert senders() == set()
         assert gate.is_closed
         assert tried == [0]
         assert states(machine) == [("synced", None), ("pending", None)]
@@ -339,11 +347,11 @@ def test_parts_fit_one_request_and_keep_all_senders_working(
 
 
 def test_there_are_no_more_threads_than_parts_and_senders(
-    machine: Machine, drawn: Callable, uploading: Callable
+    machine: Machine, drawn: Callable, uploading: Callable, senders: Callable
 ) -> None:
     seen: set[int] = set()
     uploading(lambda number: (seen.add(len(senders())), time.sleep(0.02)))
     drawn(9)
     assert drain(machine.catalog, machine.cloud).synced == 9
     assert max(seen) <= 5  # parts of two
-    assert senders() == []
+    assert senders() == set()

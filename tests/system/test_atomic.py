@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,11 +58,13 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-@contextmanager
-def nothing_stays_open() -> Iterator[None]:
-    before = os.listdir("/dev/fd")
-    yield
-    assert os.listdir("/dev/fd") == before
+def open_in(folder: Path) -> list[str]:
+    """What this process has open of the folder: itself, and files, also removed ones."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return [path for path in found if path.startswith(str(folder))]
 
 
 def on_windows(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
@@ -74,7 +76,8 @@ class TestTemporaryFiles:
     def test_the_data_are_flushed_before_the_file_can_be_renamed(
         self, tmp_path: Path, flushed: list[tuple[int, int]]
     ) -> None:
-        with nothing_stays_open(), temporary_file(tmp_path, b"12345") as path:
+        with temporary_file(tmp_path, b"12345") as path:
+            assert open_in(tmp_path) == []
             assert path.read_bytes() == b"12345"
             assert flushed == [(path.stat().st_ino, 5)]
             assert is_temporary(path.name)
@@ -136,9 +139,9 @@ class TestFolders:
     def test_flushing_one_leaves_nothing_open(
         self, tmp_path: Path, flushed: list[tuple[int, int]]
     ) -> None:
-        with nothing_stays_open():
-            flush_folder(tmp_path)
+        flush_folder(tmp_path)
         assert flushed == [(tmp_path.stat().st_ino, 0)]
+        assert open_in(tmp_path) == []
 
     def test_one_that_cannot_be_flushed_is_left_so(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,9 +150,9 @@ class TestFolders:
             raise OSError(errno.EINVAL, "no")
 
         monkeypatch.setattr(os, "fsync", refuse)
-        with nothing_stays_open():
-            flush_folder(tmp_path)
-            flush_folder(tmp_path / "nowhere")
+        flush_folder(tmp_path)
+        flush_folder(tmp_path / "nowhere")
+        assert open_in(tmp_path) == []
 
     def test_windows_is_not_asked_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         on_windows(monkeypatch, open=lambda *_: pytest.fail("asked"))
@@ -175,8 +178,8 @@ class TestNewNames:
         monkeypatch.setattr(os, "link", refuse)
 
     def test_a_file_gets_a_name_that_is_free(self, source: Path, tmp_path: Path) -> None:
-        with nothing_stays_open():
-            move_to_new_name(source, tmp_path / "x.png")
+        move_to_new_name(source, tmp_path / "x.png")
+        assert open_in(tmp_path) == []
         assert (tmp_path / "x.png").read_bytes() == b"mine"
         assert set(os.listdir(tmp_path)) <= {"source", "x.png"}
 
