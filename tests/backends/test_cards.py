@@ -17,6 +17,7 @@ from transformers import T5EncoderModel
 from imagen_nb.backends import Step
 from imagen_nb.backends.flux.backend import FluxBackend, custom
 from imagen_nb.backends.flux.drawing import loaded
+from imagen_nb.backends.flux.drawing.drawing import DrawCall
 from imagen_nb.backends.tiny import tiny
 from imagen_nb.errors import BackendError, Cancelled
 from tests.fixtures.backend_calls import draw, request_for
@@ -330,6 +331,27 @@ class TestSeveralFallbacks:
         requests = [request_for(backend, "a red boat", seed=seed, steps=1) for seed in range(2)]
         assert len(draw(backend, *requests)) == 2
         assert sizes == [2, 1, 1]
+
+    @pytest.mark.parametrize("moment", ["pipeline", "prompts"])
+    def test_another_call_may_fall_back_at_any_moment(
+        self, moment: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To a plan whose painter has no encoders, as one thread's call waits for another's."""
+        backend = tiny(memory={"batch": 1, "text_encoders": "freed"})
+        expected = draw(backend, request_for(backend, "a red boat"))[0].image.tobytes()
+        if moment == "pipeline":
+            monkeypatch.setattr(DrawCall, "_is_phased", lambda call: False)
+            backend._loaded._drop()
+        else:
+            denoise = DrawCall._denoise
+
+            def other_waits(call: DrawCall, *given: Any) -> Any:
+                assert not backend._loaded.lock.acquire(blocking=False)
+                return denoise(call, *given)
+
+            monkeypatch.setattr(DrawCall, "_denoise", other_waits)
+        found = draw(backend, request_for(backend, "a red boat"))[0]
+        assert found.image.tobytes() == expected
 
     def test_in_the_end_it_is_an_error(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -76,10 +76,11 @@ class DrawCall:
             for batch, callback in self._with_callbacks(batches, first):
                 yield from self._draw_at_once(batch, callback)
             return
-        encoding_s = self._encode(batches)
-        denoised, error = self._denoise(  # the callbacks hold latents: no name for them
-            [*self._with_callbacks(batches, first)], encoding_s
-        )
+        with self.loaded.lock:  # another call, falling back, would take the prompts
+            encoding_s = self._encode(batches)
+            denoised, error = self._denoise(  # callbacks hold latents: no name for them
+                [*self._with_callbacks(batches, first)], encoding_s
+            )
         while denoised:  # what was finished before an error is decoded too
             yield from self._decode(denoised.pop(0))
         if error:
@@ -122,6 +123,8 @@ class DrawCall:
         No generator itself: while it waits it would hold a pipeline that may give way.
         """
         with self.loaded.lock:
+            if self.loaded.plan.separate:  # by now: another call fell back
+                self.loaded.encode(batch, self.loras)
             pipeline = self._pipeline(batch)
             started = time.perf_counter()
             prompts = self.loaded.prompts
@@ -135,38 +138,40 @@ class DrawCall:
         return self.loaded.pipeline(self.loras, self.loaded.kind.drawer(batch[0]))
 
     def _encode(self, batches: list[Batch]) -> float:
-        """Encode all prompts of the batches; return the seconds for each picture."""
-        with self.loaded.lock:
-            if not self.loaded.plan.separate:
-                self.loaded.pipeline(self.loras)
-            started = time.perf_counter()
-            requests = [request for batch in batches for request in batch]
-            self.loaded.encode(requests, self.loras)
-            wait_for(encoding_device(self.loaded.plan))
-            seconds = time.perf_counter() - started
+        """Encode all prompts of the batches; return the seconds for each picture.
+
+        The caller holds the model's lock.
+        """
+        if not self.loaded.plan.separate:
             self.loaded.pipeline(self.loras)
+        started = time.perf_counter()
+        requests = [request for batch in batches for request in batch]
+        self.loaded.encode(requests, self.loras)
+        wait_for(encoding_device(self.loaded.plan))
+        seconds = time.perf_counter() - started
+        self.loaded.pipeline(self.loras)
         return seconds / len(requests)
 
     def _denoise(
         self, watched: list[tuple[Batch, StepCallback]], encoding_s: float
     ) -> tuple[list[DenoisedBatch], BaseException | None]:
-        """Denoise all batches up to one that fails; return these, and its error."""
+        """Denoise all batches up to one that fails; return these, and its error.
+
+        The caller holds the model's lock.
+        """
         done: list[DenoisedBatch] = []
-        with self.loaded.lock:
-            pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
-            with keep_on_card(pipeline, self.loaded.plan):
-                for batch, callback in watched:
-                    stopwatch = Stopwatch(placement_of(pipeline).device)
-                    call = partial(draw_latents, pipeline, batch, callback, prompts)
-                    try:
-                        latents = run_guarded(pipeline, batch, callback, call)
-                    except BaseException as error:
-                        return done, error
-                    stopwatch.stop()
-                    share_s = encoding_s * len(batch)
-                    done.append(
-                        DenoisedBatch(batch, callback, latents, stopwatch, share_s)
-                    )
+        pipeline, prompts = self._pipeline(watched[0][0]), self.loaded.prompts
+        with keep_on_card(pipeline, self.loaded.plan):
+            for batch, callback in watched:
+                stopwatch = Stopwatch(placement_of(pipeline).device)
+                call = partial(draw_latents, pipeline, batch, callback, prompts)
+                try:
+                    latents = run_guarded(pipeline, batch, callback, call)
+                except BaseException as error:
+                    return done, error
+                stopwatch.stop()
+                share_s = encoding_s * len(batch)
+                done.append(DenoisedBatch(batch, callback, latents, stopwatch, share_s))
         return done, None
 
     def _decode(self, one: DenoisedBatch) -> Iterator[Drawn]:
