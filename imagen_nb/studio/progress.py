@@ -86,6 +86,7 @@ class ProgressBar:
         """Count one denoising step."""
         if self._bar.bar_format:
             self._bar.bar_format = None
+            self._bar.unpause()  # what loading took is not the time of a step
             self._bar.set_description_str("drawing", refresh=False)
         self._bar.set_postfix_str(step.place, refresh=False)
         self._bar.update(len(step.indices))
