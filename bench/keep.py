@@ -30,7 +30,9 @@ PROMPTS = [f"a {colour} boat at sunset" for colour in ("red", "blue", "green", "
 
 
 # Ends with whoever started it, however that ends.
-BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10_000))"
+BUSY = (
+    "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10_000))"
+)
 
 
 @contextmanager
