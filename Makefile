@@ -22,11 +22,14 @@ demo: $(STAMP)
 	.venv/bin/imagen status $(DEMO)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
+# Hundreds of processes import the package; where Python may write no bytecode, each would compile it.
 test: $(STAMP) $(BROWSER) $(STRACE)
+	.venv/bin/python -m compileall -q imagen_nb
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Everything, the long forms of tests too.
 soak: $(STAMP) $(BROWSER) $(STRACE)
+	.venv/bin/python -m compileall -q imagen_nb
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "soak or not soak"
 
 # Small changes of what keeps and sends pictures: is each noticed? Goes on where it was interrupted.

@@ -84,11 +84,15 @@ class ProgressBar:
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""
-        if self._bar.bar_format:
+        is_first = self._bar.bar_format is not None
+        if is_first:
             self._bar.bar_format = None
+            self._bar.unpause()  # what loading took is not the time of a step
             self._bar.set_description_str("drawing", refresh=False)
         self._bar.set_postfix_str(step.place, refresh=False)
         self._bar.update(len(step.indices))
+        if is_first:
+            self._bar.refresh()  # tqdm would let the line stand until the next step
 
     @property
     def silent(self) -> bool:
