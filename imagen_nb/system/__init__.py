@@ -4,7 +4,6 @@ Other rooms use:
     atomic: files that are whole or not there
     clock: time, which tests pass as they like
     csv_text: CSV without formulas
-    faults: points where tests kill the process
     file_cache: a folder of files of which the least recently used are removed
     forks: what makes objects with locks and threads usable in a forked child
     import_hooks: what to do once a module is imported, and what other finders find
