@@ -83,6 +83,23 @@ def test_cases_are_chosen_by_model_name_or_both(monkeypatch: pytest.MonkeyPatch)
     assert len(chosen("")) > 30
 
 
+def test_the_table_has_the_ratios_that_are_aimed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of memory: what torch took, while a plan counts what CUDA itself takes, too."""
+    table = part("table", monkeypatch)
+    figures = {"picture_s": 1.53, "bare_s": 1.5, "kept_on_thread_s": 1.54, "png_ms": 40.0}
+    row = {"model": "dev", "case": "whole", "expected_gb": 36.8, "peak_gb": 33.0, **figures}
+    ratios = table.with_ratios(row)
+    assert ratios["ratio"] == pytest.approx(1.02)
+    assert ratios["expected_share"] == pytest.approx(1.1)
+    assert ratios["overlap"] == pytest.approx(0.75)  # of 40 ms, 10 were waited for
+    lines = table.as_markdown([row], "a card").splitlines()
+    assert lines[0] == "a card"
+    head, cells = (line.strip("| ").split(" | ") for line in (lines[2], lines[4]))
+    shown = dict(zip(head, cells, strict=False))
+    assert shown["ours/bare"] == "1.02"
+    assert shown["expected/peak"] == "1.10"
+
+
 def test_a_case_that_hangs_is_stopped_and_what_it_found_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

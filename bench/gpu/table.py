@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from imagen_nb.backends.flux.memory.plan import CONTEXT_GB
+
 LIBRARIES = (
     *("torch", "diffusers", "transformers", "accelerate"),
     *("torchao", "bitsandbytes", "gguf", "peft"),
@@ -45,8 +47,8 @@ def with_ratios(row: dict[str, Any]) -> dict[str, Any]:
     more = {}
     if row.get("bare_s") and row.get("picture_s"):
         more["ratio"] = row["picture_s"] / row["bare_s"]
-    if row.get("peak_gb"):
-        more["expected_share"] = row["expected_gb"] / row["peak_gb"]
+    if row.get("peak_gb"):  # torch's, without what CUDA itself takes
+        more["expected_share"] = (row["expected_gb"] - CONTEXT_GB) / row["peak_gb"]
     if row.get("png_ms") and row.get("picture_s"):
         # 1: making a PNG on a thread cost the drawing nothing. 0: as if done in between.
         more_s = row["kept_on_thread_s"] - row["picture_s"]
