@@ -8,9 +8,9 @@ STRACE := .venv/.strace
 # Tests run in so many processes side by side; a third of their time they wait. Threads of torch that
 # wait for work sleep: spinning, two processes on two cores take ten times as long as one.
 JOBS ?= 3
-test soak: export OMP_WAIT_POLICY = PASSIVE
+test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test soak mutants lint format clean
+.PHONY: demo test soak mutants test-lowest lint format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -36,6 +36,15 @@ soak: $(STAMP) $(BROWSER) $(STRACE)
 mutants: $(STAMP)
 	.venv/bin/python tools/mutants.py
 
+# What draws and what keeps pictures, with the lowest versions that pyproject.toml allows, in a venv
+# of their own. Old versions warn of each other: warnings are no errors here.
+LOWEST := .venv-lowest
+LOWEST_PIP := $(LOWEST)/bin/pip --disable-pip-version-check --quiet
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -W ignore \
+		tests/backends tests/request tests/config tests/storage tests/studio tests/frames tests/analysis \
+		tests/widgets tests/batch tests/cli
+
 lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -52,13 +61,20 @@ format: $(STAMP)
 	.venv/bin/python tools/plan_docs.py
 
 clean:
-	rm -rf .venv build dist demo-out
+	rm -rf .venv .venv-lowest build dist demo-out
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt hatchling editables
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(STAMP)
+
+$(LOWEST)/.installed: pyproject.toml constraints.txt tools/lowest_versions.py
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tools/lowest_versions.py > $(LOWEST)/pins.txt
+	$(LOWEST_PIP) install -r $(LOWEST)/pins.txt hatchling editables
+	$(LOWEST_PIP) install --no-deps --no-build-isolation -e .
+	touch $(LOWEST)/.installed
 
 # Tests that look at pages run in Chromium; where there is none they are skipped, and say so.
 $(BROWSER): $(STAMP)

@@ -10,6 +10,8 @@ Other rooms use:
     flux.lora_files: `lora_rows`, the LoRAs of a folder
     flux.libraries: `library_versions`
     flux.bench: `time_plans`, `timings_as_markdown`
+    flux.random_weights.architectures: `TINY_MODEL`, which draws anywhere
+    flux.random_weights.layout: `temporary_model`, full size, no download
     flux.memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with

@@ -147,29 +147,52 @@ def print_memory_plan(
 
 def bench_gpu(
     model: ModelOption = "schnell",
+    random_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Time a model of full size that need not be here, with random weights"
+            " written to a temporary folder for it (klein 16 GB, the others 34): schnell,"
+            " dev, krea, fill, kontext, klein; tiny, to try it without a card.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Denoising steps; the model's own.")
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Time every memory plan that this machine's graphics card can hold, as a table to paste."""
-    from imagen_nb.backends.flux.bench import time_plans, timings_as_markdown
     from imagen_nb.backends.flux.memory.machine import this_machine
+    from imagen_nb.backends.flux.random_weights.architectures import TINY_MODEL
+    from imagen_nb.backends.flux.random_weights.layout import temporary_model
 
     machine = this_machine()
-    if not machine.gpu_gb:
+    if not machine.gpu_gb and random_weights != TINY_MODEL:
         raise BackendError(
             "no CUDA graphics card here to time: `imagen models --plan --gpu 12GB` tells"
             " what would be done with one"
         )
-    rows = []
-    for row in time_plans(model_of_option(model), machine, steps):
-        print_notice(f"{row.plan}: {row.outcome}")
-        rows.append(row)
+    if random_weights is None:
+        print_timings(model, model_of_option(model), machine, steps, as_json)
+        return
+    with temporary_model(random_weights, machine) as row:
+        print_timings(row.recorded, row, machine, steps, as_json)
+
+
+def print_timings(
+    name: str, row: Model, machine: Machine, steps: int | None, as_json: bool
+) -> None:
+    """Time the memory plans of a model, and print the figures under a name."""
+    from imagen_nb.backends.flux.bench import time_plans, timings_as_markdown
+
+    timings = []
+    for timing in time_plans(row, machine, steps):
+        print_notice(f"{timing.plan}: {timing.outcome}")
+        timings.append(timing)
     if as_json:
-        print(json.dumps([row.as_data() for row in rows], indent=2))
+        print(json.dumps([timing.as_data() for timing in timings], indent=2))
     else:
-        print(timings_as_markdown(model, machine, rows))
+        print(timings_as_markdown(name, machine, timings))
 
 
 def model_of_option(model: str) -> Model:

@@ -102,14 +102,18 @@ def logged() -> Iterator[list[logging.LogRecord]]:
     listener = logging.Handler()
     listener.emit = records.append  # type: ignore[method-assign]
     before = [(library, library.get_verbosity()) for library in (diffusers, transformers)]
+    # Not by the libraries' own functions: transformers 5.6 cannot remove a handler.
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     for library, _ in before:
         library.set_verbosity_info()
         library.enable_progress_bar()
-        library.add_handler(listener)
+    for logger in loggers:
+        logger.addHandler(listener)
     yield records
     for library, verbosity in before:
         library.set_verbosity(verbosity)
-        library.remove_handler(listener)
+    for logger in loggers:
+        logger.removeHandler(listener)
 
 
 @pytest.fixture

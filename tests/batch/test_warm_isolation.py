@@ -44,7 +44,7 @@ LEAKS = {
     "the garbage collector": ("import gc; gc.disable()", "__import__('gc').isenabled()"),
     "warnings filters": (
         "import warnings; warnings.simplefilter('error')",
-        "__import__('warnings').filters[0][0]",
+        "str(__import__('warnings').filters[0])",
     ),
     "the root logger": (
         "import logging; logging.basicConfig(level=10)",

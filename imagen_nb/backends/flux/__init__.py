@@ -11,6 +11,8 @@ Other rooms use:
     lora_files: `lora_rows`, the LoRAs of a folder
     libraries: `library_versions`
     bench: `time_plans`, `timings_as_markdown`
+    random_weights.architectures: `TINY_MODEL`, which draws anywhere
+    random_weights.layout: `temporary_model`, full size, no download
     memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
     memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     memory.plan: `Machine`, what there is to draw with
