@@ -55,7 +55,6 @@ class Measurement:
         self.loaded = self.backend._loaded
         self.plan = self.loaded.plan
         tell(
-            expected_gb=self.plan.gpu_gb or self.plan.ram_gb,
             dtype=self.plan.dtype,
             plan=self.plan.recorded(),
         )
@@ -72,11 +71,12 @@ class Measurement:
             tell(load_s=time.perf_counter() - started)
         tell(first_s=self.draw([self.request(1)]))
         self._tell_peak("peak")
-        tell(bad=self.bad)
+        planned = self.loaded.plan  # for what was drawn
+        tell(bad=self.bad, expected_gb=planned.gpu_gb or planned.ram_gb)
         if case.cap_gb:
             tell(plan_after=self.loaded.plan.name)
             return
-        if self.loaded.plan != self.plan:
+        if self.loaded.plan.recorded() != self.plan.recorded():
             raise RuntimeError(f"fell back to {self.loaded.plan.name}")
         tell(new_prompt_s=self.draw([self.request(1, "a prompt not known yet")]))
         count = case.pictures

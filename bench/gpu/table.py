@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from imagen_nb.backends.flux.memory.plan import CONTEXT_GB
+from imagen_nb.backends.flux.memory.estimate import CONTEXT_GB
 
 LIBRARIES = (
     *("torch", "diffusers", "transformers", "accelerate"),

@@ -138,7 +138,8 @@ function makeTyped(root) {
   return {
     note({ target }) {
       const isOf = (name) => target.closest(`.imagen-${name}`);
-      for (const choice of Object.keys(SET_BY).filter(isOf)) SET_BY[choice].forEach((name) => names.delete(name));
+      const choice = Object.keys(SET_BY).find(isOf);
+      for (const name of SET_BY[choice] ?? []) names.delete(name);
       const typed = TYPED.find(isOf);
       if (typed) names.add(typed);
     },
