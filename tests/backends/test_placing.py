@@ -271,10 +271,10 @@ class TestCompiling:
         "plan",
         [
             {},
-            {"quantization": "layerwise"},
             {"offload": "group"},
-            {"first_block_cache": 0.1},
-            {"taylorseer": 2},
+            pytest.param({"quantization": "layerwise"}, marks=pytest.mark.soak),
+            pytest.param({"first_block_cache": 0.1}, marks=pytest.mark.soak),
+            pytest.param({"taylorseer": 2}, marks=pytest.mark.soak),
         ],
         ids=str,
     )

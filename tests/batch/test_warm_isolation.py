@@ -416,3 +416,10 @@ USUAL = (
     "%timeit -n1 -r1 1 + 1",
     "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    kept = error",
 )
+
+
+def test_figures_show_after_a_first_notebook_that_draws_them_into_files() -> None:
+    kernels.close_kernel()
+    run("import matplotlib.pyplot\nmatplotlib.use('svg')")
+    figure = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    assert run(figure) == run(figure) == ["<Figure size 640x480 with 1 Axes>"]

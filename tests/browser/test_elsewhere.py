@@ -33,7 +33,7 @@ CELLS = [
 
 @pytest.mark.parametrize(
     "application",
-    [pytest.param(name, marks=pytest.mark.soak if name == "nbclassic" else ()) for name in PLACES],
+    [pytest.param(name, marks=() if name == "notebook" else pytest.mark.soak) for name in PLACES],
 )
 def test_pictures_and_widgets_show_and_answer(
     application: str, page: Page, tmp_path: Path, shots: Path

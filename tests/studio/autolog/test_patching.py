@@ -360,8 +360,8 @@ class TestPrograms:
     @pytest.mark.parametrize(
         "order",
         [
-            [IMPORT, "im.autolog()", OWN],
             [OWN, "pipeline = Own()", IMPORT, "im.autolog()"],
+            pytest.param([IMPORT, "im.autolog()", OWN], marks=pytest.mark.soak),
             pytest.param(["import diffusers", IMPORT, "im.autolog()", OWN], marks=pytest.mark.soak),
             pytest.param(
                 [IMPORT, "im.autolog()", "im.autolog(disable=True)", OWN, "im.autolog()"],

@@ -73,8 +73,12 @@ def _restore_matplotlib(noted: dict[str, Any]) -> None:
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot:
         pyplot.close("all")
-        if isinstance(noted["backend"], str) and mpl.get_backend() != noted["backend"]:
-            pyplot.switch_backend(noted["backend"])
+        backend = noted["backend"]
+        if isinstance(backend, str) and mpl.get_backend() != backend:
+            if backend.removeprefix("module://") in sys.modules:
+                pyplot.switch_backend(backend)
+            else:  # never used: its import belongs to the notebook that needs it
+                vars(pyplot)["_backend_mod"] = None
     dict.update(mpl.rcParams, noted)
 
 
