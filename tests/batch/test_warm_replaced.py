@@ -167,13 +167,21 @@ def test_a_notebook_that_takes_too_long_is_stopped(
     assert_kept(tmp_path / "failed.ipynb", limit)
 
 
-# The thread that sends outputs waits, so that the reply comes before them.
-LATE_OUTPUT = "import time; get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(3))"
+# That the cell has ended is told long after the reply.
+LATE_STATUS = """
+import time
+session = get_ipython().kernel.session
+def send(stream, kind, *arguments, really=session.send, wait=time.sleep, **more):
+    if kind == "status":
+        wait(3)
+    return really(stream, kind, *arguments, **more)
+session.send = send
+"""
 
 
 def test_other_limits_of_nbclient_keep_their_words(tmp_path: Path) -> None:
     with pytest.raises(papermill.PapermillExecutionError, match="Timeout waiting for IOPub"):
-        run(LATE_OUTPUT, iopub_timeout=0, execution_timeout=60)
+        run(LATE_STATUS, iopub_timeout=0, execution_timeout=60)
     with pytest.raises(papermill.PapermillExecutionError, match="after 1 seconds"):
         run("import time; time.sleep(60)", timeout_func=lambda cell: 1)
 
