@@ -232,6 +232,7 @@ class TestTwoCards:
 
         class Painter:
             _execution_device = torch.device("meta")
+            transformer = pipeline.transformer
 
         arguments = cache.encoded(Painter(), [request])  # type: ignore[arg-type]
         assert {tensor.device.type for tensor in arguments.values()} == {"meta"}

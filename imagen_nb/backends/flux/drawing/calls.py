@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from imagen_nb.backends.flux.drawing.noise import make_generators
 from imagen_nb.backends.flux.drawing.pixels import fetch_pixels
+from imagen_nb.backends.flux.drawing.placing import placement_of
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
 from imagen_nb.backends.flux.drawing.watch import StepCallback
 from imagen_nb.backends.flux.pipelines import FLUX_1, PipelineKind
@@ -18,37 +17,12 @@ from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 
 if TYPE_CHECKING:
-    import torch
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
     from imagen_nb.backends.flux.drawing.pixels import Pixels
 
 Batch = list[Request]
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What a pipeline computes on, and its transformer's type of numbers."""
-
-    device: torch.device
-    dtype: torch.dtype
-
-
-_PLACEMENTS: WeakKeyDictionary[DiffusionPipeline, Placement] = WeakKeyDictionary()
-
-
-def placement_of(pipeline: DiffusionPipeline) -> Placement:
-    """Return the placement of a pipeline that draws; looked up once.
-
-    diffusers goes through all modules of all parts each time, for milliseconds. It
-    stays as the memory plan has it.
-    """
-    placement = _PLACEMENTS.get(pipeline)
-    if placement is None:
-        device, dtype = pipeline._execution_device, pipeline.transformer.dtype
-        placement = _PLACEMENTS[pipeline] = Placement(device, dtype)
-    return placement
 
 
 def draw_pixels(

@@ -15,13 +15,12 @@ from imagen_nb.backends.flux.drawing.calls import (
     decode_latents,
     draw_latents,
     draw_pixels,
-    placement_of,
 )
 from imagen_nb.backends.flux.drawing.card import Stopwatch, wait_for
 from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 from imagen_nb.backends.flux.drawing.phases import keep_on_card, run_guarded
 from imagen_nb.backends.flux.drawing.pixels import make_image
-from imagen_nb.backends.flux.drawing.placing import encoding_device
+from imagen_nb.backends.flux.drawing.placing import encoding_device, placement_of
 from imagen_nb.backends.flux.drawing.watch import Clock, StepCallback
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.loras import LoraFile

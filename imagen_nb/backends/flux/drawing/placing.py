@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from imagen_nb.backends.flux.memory.machine import default_device
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
@@ -11,6 +13,30 @@ from imagen_nb.backends.flux.memory.plan import MemoryPlan
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a pipeline computes on, and its transformer's type of numbers."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+_PLACEMENTS: WeakKeyDictionary[DiffusionPipeline, Placement] = WeakKeyDictionary()
+
+
+def placement_of(pipeline: DiffusionPipeline) -> Placement:
+    """Return the placement of a pipeline that draws; looked up once.
+
+    diffusers goes through all modules of all parts each time, for milliseconds. It
+    stays as the memory plan has it.
+    """
+    placement = _PLACEMENTS.get(pipeline)
+    if placement is None:
+        device, dtype = pipeline._execution_device, pipeline.transformer.dtype
+        placement = _PLACEMENTS[pipeline] = Placement(device, dtype)
+    return placement
 
 
 def drawing_device(plan: MemoryPlan) -> torch.device:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imagen_nb.backends.flux.drawing.placing import placement_of
 from imagen_nb.backends.flux.libraries import quietly
 from imagen_nb.request.request import Request
 
@@ -52,7 +53,7 @@ class PromptCache:
             for name, tensor in self._stacked(negative).items():
                 arguments[f"negative_{name}"] = tensor
         self._forget_oldest(keys)
-        device = pipeline._execution_device  # another card may have encoded them
+        device = placement_of(pipeline).device  # another card may have encoded them
         return {name: tensor.to(device) for name, tensor in arguments.items()}
 
     def _stacked(self, keys: Sequence[_PromptKey]) -> _Embeddings:
