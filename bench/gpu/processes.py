@@ -15,6 +15,7 @@ from typing import Any
 
 from gpu.cases import Case
 from gpu.measure import Measurement, describe
+from imagen_nb.backends.flux.failures import with_causes
 
 Row = dict[str, Any]  # figures and texts of one case, by name
 
@@ -118,18 +119,8 @@ def measure_here(case: Case, folder: Path, file: Path) -> None:
         Measurement(case, folder, tell).run()
         del row["error"]
     except BaseException as error:
-        row["error"] = " <- ".join(_chain(error))
+        row["error"] = " <- ".join(map(describe, with_causes(error)[:4]))
         traceback.print_exc()
     finally:
         faulthandler.cancel_dump_traceback_later()
     tell(wall_s=time.perf_counter() - started)
-
-
-def _chain(error: BaseException) -> list[str]:
-    """An error and up to three that caused it."""
-    lines: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(lines) < 4:
-        lines.append(describe(cause))
-        cause = cause.__cause__ or cause.__context__
-    return lines

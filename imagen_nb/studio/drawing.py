@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -159,18 +160,17 @@ class RequestDrawer:
         """Draw one picture while the writer's thread writes those before it."""
         backend = context.backend
         written: list[Future[Picture]] = []
-        kept_so_far = 0
+        unwritten: deque[Future[Picture]] = deque()
         try:
             for drawn in backend.draw(requests, listener, call.cancelled):
                 self.backends.note_drawn(backend)
                 written.append(self.writer.save(drawn, folder, context))
+                unwritten.append(written[-1])
                 # A broken picture or a full disk stops the drawing, too.
-                while kept_so_far < len(written) and (
-                    written[kept_so_far].done()
-                    or len(written) - kept_so_far > MAX_UNWRITTEN_PICTURES
+                while len(unwritten) > MAX_UNWRITTEN_PICTURES or (
+                    unwritten and unwritten[0].done()
                 ):
-                    written[kept_so_far].result()
-                    kept_so_far += 1
+                    unwritten.popleft().result()
         finally:  # also after an error: what is kept is announced to the cloud
             kept = [writing.result() for writing in written if not writing.exception()]
             if kept:

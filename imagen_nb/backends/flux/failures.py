@@ -44,7 +44,7 @@ def is_cuda_broken(error: BaseException) -> bool:
     """Return whether CUDA works no more in this process."""
     return any(
         isinstance(each, RuntimeError) and _BROKEN.search(str(each))
-        for each in _with_causes(error)
+        for each in with_causes(error)
     )
 
 
@@ -60,9 +60,18 @@ def card_failure(
             f"{what}: {short_reason(error)}; CUDA works no more in this process: "
             "restart the kernel"
         )
-    if any(map(_is_full, _with_causes(error))):
+    if any(map(_is_full, with_causes(error))):
         return CardMemoryError(f"{what}: {short_reason(error)}", pictures)
     return None
+
+
+def torch_error(error: BaseException, what: str, pictures: int = 1) -> BackendError:
+    """Return the error to raise for one of torch, whatever is to blame.
+
+    Arguments as of `card_failure`.
+    """
+    failure = card_failure(error, what, pictures)
+    return failure or BackendError(f"{what}: {short_reason(error)}")
 
 
 def short_reason(error: BaseException) -> str:
@@ -82,10 +91,9 @@ def torch_failures(what: str) -> Iterator[None]:
         raise
     except (RuntimeError, MemoryError, OSError) as error:
         error = error.with_traceback(None)
-        failure = card_failure(error, what)
-        if failure is None and isinstance(error, OSError):
+        if isinstance(error, OSError) and not card_failure(error, what):
             raise
-        raise failure or BackendError(f"{what}: {short_reason(error)}") from error
+        raise torch_error(error, what) from error
 
 
 def _is_full(error: BaseException) -> bool:
@@ -96,11 +104,11 @@ def _is_full(error: BaseException) -> bool:
     )
 
 
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
+def with_causes(error: BaseException) -> list[BaseException]:
     """Return an error and what led to it: libraries wrap those of torch in their own."""
     chain: list[BaseException] = []
     each: BaseException | None = error
     while each is not None and each not in chain:
         chain.append(each)
         each = each.__cause__ or each.__context__
-    return iter(chain)
+    return chain

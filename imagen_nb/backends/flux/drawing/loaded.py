@@ -21,7 +21,11 @@ from imagen_nb.backends.flux.drawing.loading import (
     pipeline_of_class,
 )
 from imagen_nb.backends.flux.drawing.phases import send_weights_home
-from imagen_nb.backends.flux.drawing.placing import drawing_device, offload_again
+from imagen_nb.backends.flux.drawing.placing import (
+    drawing_device,
+    networks_of,
+    offload_again,
+)
 from imagen_nb.backends.flux.drawing.preview import LatentPreview
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, PromptCache
 from imagen_nb.backends.flux.drawing.sharing import make_room, plan_for_all
@@ -243,9 +247,7 @@ class LoadedModel:
 
     def size(self) -> int:
         """Return the bytes of its weights in RAM; what is on a GPU does not count."""
-        pipeline = self._pipeline
-        parts = pipeline.components.values() if pipeline else ()
-        networks = [part for part in parts if hasattr(part, "parameters")]
+        networks = networks_of(self._pipeline).values() if self._pipeline else ()
         weights = [weight for network in networks for weight in network.parameters()]
         return sum(weight.nbytes for weight in weights if weight.device.type == "cpu")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from imagen_nb.backends.flux.drawing.calls import Batch
 from imagen_nb.backends.flux.drawing.prompts import MAX_CACHED_PROMPTS, texts_of
 from imagen_nb.backends.flux.drawing.watch import StepCallback
-from imagen_nb.backends.flux.failures import card_failure, is_cuda_broken, short_reason
+from imagen_nb.backends.flux.failures import is_cuda_broken, torch_error
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.pipelines import PipelineKind
 from imagen_nb.errors import BackendError, Cancelled
@@ -142,5 +142,4 @@ def send_weights_home(pipeline: DiffusionPipeline, error: BaseException) -> None
 def _error_of_torch(error: Exception, batch: Batch) -> BackendError:
     first = batch[0]
     what = f"cannot draw {describe_request(first)} at {first.width}×{first.height}"
-    failure = card_failure(error, what, len(batch))
-    return failure or BackendError(f"{what}: {short_reason(error)}")
+    return torch_error(error, what, len(batch))
