@@ -47,7 +47,8 @@ class Case:
 _COMPILE = {"compile": True}
 _BATCH_OF_4 = {"batch": 4, "vae_slicing": True}
 _ALWAYS_CACHED = {"first_block_cache": 1e9}
-_FAST = ("cudnn", "fuse-qkv", "channels-last")
+_CUDNN = {"attention": "cudnn"}
+_FUSED = {**_CUDNN, "fused_qkv": True}
 # What the time is not enough for is left out from the end.
 CASES = [
     Case("schnell", "whole", deep=True, pictures=4, limit_s=110),
@@ -60,17 +61,17 @@ CASES = [
     Case("schnell", "int8", "int8"),
     Case("dev", "whole", pictures=1, limit_s=70),
     Case("schnell", "group", "group", pictures=1, limit_s=90),
-    Case("schnell", "cudnn+fuse+cl", changes=_FAST),
+    Case("schnell", "cudnn+fuse+cl", more=_FUSED, changes=("channels-last",)),
     Case(
         "schnell",
         "fp8dyn+compile+all",
-        more=_COMPILE,
-        changes=("fp8-dynamic", *_FAST),
+        more={"quantization": "fp8-dynamic", **_FUSED, **_COMPILE},
+        changes=("channels-last",),
         limit_s=130,
     ),
     Case("klein", "compile", more=_COMPILE, pictures=4, limit_s=100),
     Case("schnell", "oom-at-36GB", cap_gb=36.0, pictures=1),
-    Case("schnell", "cudnn", changes=("cudnn",)),
+    Case("schnell", "cudnn", more=_CUDNN),
     Case("schnell", "batch4", more=_BATCH_OF_4, pictures=4),
     Case("klein", "batch4", more=_BATCH_OF_4, pictures=8),
     # How often a cache skips depends on true weights: these two bound its time.

@@ -15,20 +15,11 @@ import torch
 from gpu.cases import Case
 from gpu.changes import CHANGES
 from imagen_nb.backends.flux.backend import custom
-from imagen_nb.backends.flux.memory.plan import MEMORY_PLANS
+from imagen_nb.backends.flux.memory.plan import memory_of_row
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import Request, resolve
 
 PROMPT = "a tiny lighthouse on a stormy cliff, photo"
-# All keys that plans differ in: what a row of MEMORY_PLANS does not name is off.
-_PLAIN = {
-    "quantization": "none",
-    "offload": "none",
-    "text_encoders": "kept",
-    "vae_tiling": False,
-    "vae_slicing": False,
-    "batch": 1,
-}
 _BROKEN = "came out broken"  # how the package calls a picture that is NaN or black
 
 Tell = Callable[..., None]  # keeps figures by name
@@ -44,7 +35,7 @@ class Measurement:
         self.marks: list[tuple[str, Any, float]] = []
         if not self.card:
             torch.set_num_threads(1)  # cores that others use too
-        memory = {**_PLAIN, **MEMORY_PLANS[case.plan], **case.more}
+        memory = {**memory_of_row(case.plan), "batch": 1, **case.more}
         if case.cap_gb and self.card:
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(

@@ -12,7 +12,7 @@ from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.backends.flux.drawing.card import free_memory
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.backends.flux.memory.machine import plan_for
-from imagen_nb.backends.flux.memory.plan import MEMORY_PLANS, Machine, MemoryPlan
+from imagen_nb.backends.flux.memory.plan import Machine, MemoryPlan, memory_of_row
 from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import Model
 from imagen_nb.errors import BackendError
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _BENCH_PROMPT = "a tiny lighthouse on a stormy cliff, photo"
 _NEW_PROMPT = "a red boat on a calm sea, photo"
-# All that a row of the table says: with these set, no other plan can take its place.
-_KEYS_OF_A_ROW = sorted({key for row in MEMORY_PLANS.values() for key in row})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,7 @@ def time_plans(
 
 
 def _time_plan(row: Model, plan: MemoryPlan, steps: int | None) -> PlanTiming:
-    keys = {key: getattr(plan, key) for key in _KEYS_OF_A_ROW}
-    backend = FluxBackend(row, memory=keys | {"batch": 1})
+    backend = FluxBackend(row, memory=memory_of_row(plan.name) | {"batch": 1})
     request = resolve(
         _BENCH_PROMPT,
         defaults=backend.defaults,

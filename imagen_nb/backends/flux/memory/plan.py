@@ -140,6 +140,20 @@ MEMORY_PLANS: dict[str, dict[str, Any]] = {
     "group-layerwise-slow": {"quantization": "layerwise", **_GROUP_OFFLOAD},
     "sequential": {**_GROUP_OFFLOAD, "offload": "sequential"},
 }
+_KEYS_OF_ROWS = sorted({key for row in MEMORY_PLANS.values() for key in row})
+
+
+def memory_of_row(name: str) -> dict[str, Any]:
+    """Return a row of `MEMORY_PLANS` as `memory` takes it.
+
+    With all keys that rows differ in, so that no other plan can take its place.
+    """
+    plain = MemoryPlan()
+    return {
+        key: MEMORY_PLANS[name].get(key, getattr(plain, key)) for key in _KEYS_OF_ROWS
+    }
+
+
 # What `plan: fast` tries before these: pictures that are near those of `whole`, sooner.
 FAST_PLANS: dict[str, dict[str, Any]] = {
     "fast": _FLOAT8,
