@@ -63,9 +63,10 @@ format: $(STAMP)
 clean:
 	rm -rf .venv .venv-lowest build dist demo-out
 
+# What builds us, and setuptools for the one dependency (yattag, of cosmic-ray) that has no wheel.
 $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	$(PIP) install -c constraints.txt hatchling editables
+	$(PIP) install -c constraints.txt hatchling editables setuptools
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(STAMP)
 
