@@ -46,9 +46,12 @@ def ours(settings: dict) -> pd.DataFrame:
 
 
 def compare(
-    title: str, rounds: int, own: Callable[[], pd.DataFrame],
-    others: dict[str, Callable[[], pd.DataFrame]], goal: str,
-) -> None:  # fmt: skip
+    title: str,
+    rounds: int,
+    own: Callable[[], pd.DataFrame],
+    others: dict[str, Callable[[], pd.DataFrame]],
+    goal: str,
+) -> None:
     times: dict[str, list[float]] = {"ours": [], **{name: [] for name in others}}
     for _ in range(rounds):
         for name, work in {"ours": own, **others}.items():

@@ -45,19 +45,30 @@ ASKED: dict[str, dict[str, Any]] = {
 def rows(count: int) -> Iterator[tuple[Any, ...]]:
     newest = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
     record = Record(
-        prompt="x", backend="b", model="black-forest-labs/FLUX.1-schnell", seed=0, steps=4,
-        width=1024, height=1024, latency_ms=1200, cost_usd_estimate=0.0, sha256="0" * 64,
-        versions={"torch": "2.13.0", "diffusers": "0.42.1"}, storage_path="2026-05-11/x.png",
-    )  # fmt: skip
+        prompt="x",
+        backend="b",
+        model="black-forest-labs/FLUX.1-schnell",
+        seed=0,
+        steps=4,
+        width=1024,
+        height=1024,
+        latency_ms=1200,
+        cost_usd_estimate=0.0,
+        sha256="0" * 64,
+        versions={"torch": "2.13.0", "diffusers": "0.42.1"},
+        storage_path="2026-05-11/x.png",
+    )
     for n in range(count):
         one = record.model_copy(
             update={
-                "id": uuid.UUID(int=n), "seed": n, "tags": TAGS[n % 4],
+                "id": uuid.UUID(int=n),
+                "seed": n,
+                "tags": TAGS[n % 4],
                 "prompt": f"a {KINDS[n % 3]}, photo, golden hour, film grain, number {n}",
                 "backend": ("flux-schnell-local", "flux-dev-local")[n % 2],
                 "created_at": newest - dt.timedelta(seconds=n * 31),
             }
-        )  # fmt: skip
+        )
         yield catalog_row(one, one.to_sidecar(), f"{n}.png", f"{n}.png.json", "synced")
 
 

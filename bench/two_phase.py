@@ -69,10 +69,16 @@ def write_model(folder: Path) -> tuple[float, float]:
     torch.manual_seed(0)
     pipeline = FluxPipeline.from_pretrained(FLUX_TINY.source, dtype=torch.float32)
     pipeline.transformer = FluxTransformer2DModel(
-        in_channels=64, num_layers=4, num_single_layers=8, attention_head_dim=64,
-        num_attention_heads=8, joint_attention_dim=512, guidance_embeds=False,
-        pooled_projection_dim=pipeline.text_encoder.config.hidden_size, axes_dims_rope=(16, 24, 24),
-    )  # fmt: skip
+        in_channels=64,
+        num_layers=4,
+        num_single_layers=8,
+        attention_head_dim=64,
+        num_attention_heads=8,
+        joint_attention_dim=512,
+        guidance_embeds=False,
+        pooled_projection_dim=pipeline.text_encoder.config.hidden_size,
+        axes_dims_rope=(16, 24, 24),
+    )
     words = len(pipeline.tokenizer_2)
     pipeline.text_encoder_2 = T5EncoderModel(
         T5Config(

@@ -103,9 +103,13 @@ def main() -> None:
 
         def ours() -> None:
             papermill.execute_notebook(
-                nbformat.from_dict(book), Path(folder) / "out.ipynb", {"n": 1},
-                engine_name="imagen-warm", progress_bar=False, request_save_on_cell_execute=False,
-            )  # fmt: skip
+                nbformat.from_dict(book),
+                Path(folder) / "out.ipynb",
+                {"n": 1},
+                engine_name="imagen-warm",
+                progress_bar=False,
+                request_save_on_cell_execute=False,
+            )
 
         for _ in range(
             3
@@ -125,11 +129,15 @@ def report(times: Times) -> None:
     added = median(
         b - a for a, b in zip(times.all["body"], times.all["ours"], strict=True)
     )
-    print(f"bare body {body:.1f} ms, imagen-warm {ours:.1f} ms, added {added:.1f} ms "
-          f"(goal ≤ {GOAL_MS})")  # fmt: skip
+    print(
+        f"bare body {body:.1f} ms, imagen-warm {ours:.1f} ms, added {added:.1f} ms "
+        f"(goal ≤ {GOAL_MS})"
+    )
     clean, engine = times.median("clean"), times.median("engine")
-    print(f"of these: cleaning the kernel {clean:.1f} ms, cells {engine - clean:.1f} ms, "
-          f"papermill's parameters and files {ours - engine:.1f} ms")  # fmt: skip
+    print(
+        f"of these: cleaning the kernel {clean:.1f} ms, cells {engine - clean:.1f} ms, "
+        f"papermill's parameters and files {ours - engine:.1f} ms"
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.studio.default import using
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
-from tests.fixtures.forked_kernels import forked_kernels
+from tests.fixtures.forked_python import forked_kernels, forked_python
 
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
@@ -67,16 +67,23 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
 
 
 @pytest.fixture(scope="session")
-def _forking_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Python, forked from one process that has imported torch, which takes it 8 s."""
     # A short path: sockets' names have at most 107 bytes.
-    with forked_kernels(tmp_path_factory.mktemp("k")) as place:
-        yield place
+    with forked_python(tmp_path_factory.mktemp("k")) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def kernels(quick_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place for JUPYTER_PATH with kernels that are forked from a process with torch."""
+    return forked_kernels(quick_python, tmp_path_factory.mktemp("jupyter"))
 
 
 @pytest.fixture
-def quick_kernels(_forking_process: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels are forked from one process that has imported torch, which takes each 10 s of CPU."""
-    monkeypatch.setenv("JUPYTER_PATH", str(_forking_process))
+def quick_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All kernels are these."""
+    monkeypatch.setenv("JUPYTER_PATH", str(kernels))
 
 
 @pytest.fixture
@@ -194,9 +201,11 @@ def session() -> Iterator[Callable[[Studio], Studio]]:
 
 @pytest.fixture
 def made(
-    folder: Path, session: Callable[[Studio], Studio], make_record: Callable[..., Record],
+    folder: Path,
+    session: Callable[[Studio], Studio],
+    make_record: Callable[..., Record],
     make_image: Callable[..., Image.Image],
-) -> Callable[..., pd.DataFrame]:  # fmt: skip
+) -> Callable[..., pd.DataFrame]:
     """The history of pictures on this machine, of these prompts and of seeds from `first` on."""
     studio = session(Studio({"output": {"dir": str(folder)}}))
 

@@ -27,11 +27,23 @@ def test_there_are_notebooks() -> None:
 def test_it_runs_and_its_outputs_are_those_that_were_saved(path: Path, tmp_path: Path) -> None:
     """By nbval, in a kernel of this very interpreter."""
     command = [
-        sys.executable, "-m", "pytest", "--nbval-lax" if path == BATCH else "--nbval", str(path),
-        "-p", "no:cacheprovider", "-q",
-        "--nbval-sanitize-with", str(FOLDER / "sanitize.cfg"), "--nbval-cell-timeout", "300",
-        "--rootdir", str(tmp_path), "-c", os.devnull,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax" if path == BATCH else "--nbval",
+        str(path),
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--nbval-sanitize-with",
+        str(FOLDER / "sanitize.cfg"),
+        "--nbval-cell-timeout",
+        "300",
+        "--rootdir",
+        str(tmp_path),
+        "-c",
+        os.devnull,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 

@@ -95,8 +95,11 @@ def test_the_wheel_works_with_the_source_out_of_reach(
     command = [imagen, "generate", "a red boat", "--steps", "1"]
     drawn = subprocess.run(
         [*command, "--backend", "flux-tiny-local", "--output", str(tmp_path / "out")],
-        env=environment, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert drawn.returncode == 0, drawn.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
 

@@ -42,9 +42,14 @@ def true_t5() -> torch.nn.Module:
     from transformers import T5Config, T5EncoderModel
 
     config = T5Config(
-        d_model=4096, d_ff=10240, d_kv=64, num_heads=64, num_layers=24, vocab_size=32128,
+        d_model=4096,
+        d_ff=10240,
+        d_kv=64,
+        num_heads=64,
+        num_layers=24,
+        vocab_size=32128,
         feed_forward_proj="gated-gelu",
-    )  # fmt: skip
+    )
     with torch.device("meta"):
         return T5EncoderModel(config)
 
@@ -53,9 +58,15 @@ def true_qwen() -> torch.nn.Module:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = Qwen3Config(
-        hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32,
-        num_key_value_heads=8, head_dim=128, vocab_size=151936, tie_word_embeddings=True,
-    )  # fmt: skip
+        hidden_size=2560,
+        intermediate_size=9728,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        vocab_size=151936,
+        tie_word_embeddings=True,
+    )
     with torch.device("meta"):
         return Qwen3ForCausalLM(config)
 
@@ -220,9 +231,14 @@ class TestGroup:
         with torch.device("meta"):
             flux = FluxTransformer2DModel(patch_size=1, guidance_embeds=True)
             klein = Flux2Transformer2DModel(
-                num_layers=5, num_single_layers=20, attention_head_dim=128, in_channels=128,
-                num_attention_heads=24, joint_attention_dim=7680, guidance_embeds=False,
-            )  # fmt: skip
+                num_layers=5,
+                num_single_layers=20,
+                attention_head_dim=128,
+                in_channels=128,
+                num_attention_heads=24,
+                joint_attention_dim=7680,
+                guidance_embeds=False,
+            )
         for transformer, known in ((flux, FLUX_12B), (klein, KLEIN_4B)):
             block = transformer.transformer_blocks[0]
             assert known.block == pytest.approx(gb_of(block), rel=0.01)

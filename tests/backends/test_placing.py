@@ -95,8 +95,11 @@ class TestQuantizing:
         load_whole_pipeline(row, MemoryPlan(device="cuda", **MEMORY_PLANS["int8-offloaded"]))
         assert card.device_maps == ["cuda", "cuda"]
         assert card.moved == [
-            (PAINTER, "cuda"), (PAINTER, "cpu"), (ENCODERS, "cuda"), (ENCODERS, "cpu"),
-        ]  # fmt: skip
+            (PAINTER, "cuda"),
+            (PAINTER, "cpu"),
+            (ENCODERS, "cuda"),
+            (ENCODERS, "cpu"),
+        ]
         assert offloaded == [(*ENCODERS, *PAINTER)]
 
     @pytest.mark.parametrize("offload", ["group", "sequential"])
@@ -189,11 +192,16 @@ class TestGroups:
         )
         one, other = (
             pipeline(
-                "a boat", width=64, height=64, num_inference_steps=2, output_type="pt",
-                generator=torch.Generator().manual_seed(1), max_sequence_length=16,
+                "a boat",
+                width=64,
+                height=64,
+                num_inference_steps=2,
+                output_type="pt",
+                generator=torch.Generator().manual_seed(1),
+                max_sequence_length=16,
             ).images
             for pipeline in (plain, grouped)
-        )  # fmt: skip
+        )
         assert torch.equal(one, other)
 
     @pytest.mark.parametrize("offload", ["model", "sequential"])
@@ -290,9 +298,13 @@ class TestCompiling:
         if whole.offload == "group":
             placing._PLACE_ON_CARD["group"](pipeline, whole, torch.device("cpu"))
         pipeline(
-            "a boat", width=64, height=64, num_inference_steps=3, max_sequence_length=16,
+            "a boat",
+            width=64,
+            height=64,
+            num_inference_steps=3,
+            max_sequence_length=16,
             output_type="latent",
-        )  # fmt: skip
+        )
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
     def test_sizes_compile_twice_and_each_batch_size_once(
@@ -309,9 +321,13 @@ class TestCompiling:
         for side, pictures in ((64, 1), (96, 1), (128, 1), (192, 1), (64, 1), (64, 2), (96, 2)):
             before = counter.frame_count
             pipeline(
-                ["a boat"] * pictures, width=side, height=side, num_inference_steps=1,
-                max_sequence_length=16, output_type="latent",
-            )  # fmt: skip
+                ["a boat"] * pictures,
+                width=side,
+                height=side,
+                num_inference_steps=1,
+                max_sequence_length=16,
+                output_type="latent",
+            )
             counts.append(counter.frame_count - before)
         assert counts == [2, 2, 0, 0, 0, 2, 0]
 

@@ -115,6 +115,7 @@ def _each_once(results: pd.DataFrame, pictures: Path) -> None:
         catalog.close()
 
 
+@pytest.mark.usefixtures("quick_kernels")
 def test_a_batch_through_an_unreliable_network_has_a_row_for_each_picture(
     pictures: Path,
     local_supabase: TwoUsers,
@@ -152,6 +153,7 @@ def _nothing_secret(folder: Path, secrets: list[str]) -> None:
             assert not [secret for secret in secrets if secret.encode() in path.read_bytes()], path
 
 
+@pytest.mark.usefixtures("quick_kernels")
 def test_without_cloud_the_pictures_stay_here(
     pictures: Path,
     local_supabase: TwoUsers,
@@ -170,6 +172,7 @@ def test_without_cloud_the_pictures_stay_here(
     assert server.rows() == []
 
 
+@pytest.mark.usefixtures("quick_kernels")
 def test_papermill_runs_our_notebook_by_itself(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ipynb"
     command = [

@@ -24,9 +24,13 @@ from tests.fixtures.jupyter_servers import Server, started
 expect.set_options(timeout=30_000)  # milliseconds, on a busy machine
 CHROMIUM = shutil.which("chromium")
 _ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(scope="session")

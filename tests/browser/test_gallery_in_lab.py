@@ -37,11 +37,14 @@ def drawn(tmp_path: Path) -> None:
 @pytest.fixture
 def opened(notebook: Callable[..., Notebook], drawn: None) -> Notebook:
     opened = notebook(
-        READ, SHOW, "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
+        READ,
+        SHOW,
+        "print(gallery.selected['prompt'].tolist(), gallery.selected['tags'].tolist())",
         "print(sorted(im.history(tags='rating:4')['prompt']),"
         " sorted(im.history(tags='keeper')['prompt']))",
-        "print(len(gallery.visible))", "print(df['local_path'][1])",
-    )  # fmt: skip
+        "print(len(gallery.visible))",
+        "print(df['local_path'][1])",
+    )
     for number in range(3):
         opened.run(number)
     expect(cells(opened)).to_have_count(9)

@@ -252,9 +252,21 @@ def test_the_whole_panel_is_worked_by_keyboard(panel: Callable[..., Panel]) -> N
         reached.append(shown.page.evaluate(NAME))
         shown.page.keyboard.press("Tab")
     assert reached == [
-        "Prompt", "Backend", "Size", "Width", "Height", "Steps", "Guidance", "Seed", "Lock seed",
-        "New seed", "Count", "Tags", "Draw", "Backends that cannot draw here",
-    ]  # fmt: skip
+        "Prompt",
+        "Backend",
+        "Size",
+        "Width",
+        "Height",
+        "Steps",
+        "Guidance",
+        "Seed",
+        "Lock seed",
+        "New seed",
+        "Count",
+        "Tags",
+        "Draw",
+        "Backends that cannot draw here",
+    ]
 
 
 NAME = """() => {

@@ -49,9 +49,10 @@ def test_the_panel(notebook: Callable[..., Notebook], shots: Path) -> None:
 
 def test_gallery_and_comparison(notebook: Callable[..., Notebook], shots: Path) -> None:
     opened = notebook(
-        DRAW, "gallery = im.Gallery(im.history(source='local'), size=96)\ngallery",
+        DRAW,
+        "gallery = im.Gallery(im.history(source='local'), size=96)\ngallery",
         "im.Compare(pictures[0], pictures[6])",
-    )  # fmt: skip
+    )
     opened.run_all()
     gallery = opened.output(2).locator(".imagen-gallery")
     cells = gallery.get_by_role("option")

@@ -38,7 +38,7 @@ CELLS = {
     "    display(get_ipython().run_cell_magic('imagen', '--seed 2 --steps 1', p))",
     "typed": f"%%imagen --seed 3 --steps 1 --tag '{EVIL['an element']}'\n{EVIL['an element']}",
     "line": f"%imagen --steps 1 {EVIL['an element']}",
-}  # fmt: skip
+}
 PLACES = list(CELLS)
 SHOWN = [one_line(prompt) for prompt in PROMPTS]
 MAGIC = [one_line(" ".join(filter(None, map(str.strip, prompt.split("\n"))))) for prompt in PROMPTS]
@@ -109,8 +109,9 @@ def test_an_error_is_its_message_and_the_users_line(
     opened.run_all()
     said = "UsageError: width must be a multiple of 16, not 130: try 128 or 144"
     assert opened.output(1).inner_text().strip().splitlines() == [
-        said, "line 2: im.generate('a boat', width=130)",
-    ]  # fmt: skip
+        said,
+        "line 2: im.generate('a boat', width=130)",
+    ]
     (line,) = opened.output(3).inner_text().strip().splitlines()
     assert line.startswith("UsageError: No such option: --widht")
     assert opened.output(4).inner_text().strip().startswith("UsageError: ")

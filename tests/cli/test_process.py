@@ -31,14 +31,16 @@ def test_help_loads_neither_torch_nor_pandas() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-MAIN = [sys.executable, "-c", "from imagen_nb.cli import main; main()"]
+MAIN = "from imagen_nb.cli import main; main()"
 
 
-def ran(*arguments: str, before: str = "", **settings: Any) -> subprocess.CompletedProcess[bytes]:
+def ran(
+    *arguments: str, before: str = "", python: str | Path = sys.executable, **settings: Any
+) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, after the statements `before`."""
-    code = f"{before}\nfrom imagen_nb.cli import main; main()"
+    code = f"{before}\n{MAIN}"
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.run([sys.executable, "-c", code, *arguments], check=False, **settings)
+    return subprocess.run([python, "-c", code, *arguments], check=False, **settings)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -73,9 +75,9 @@ def test_a_prompt_that_is_no_text_is_refused() -> None:
     assert (done.returncode, done.stderr) == (2, b"imagen: standard input is not text in utf-8\n")
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_picture(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_no_picture(tmp_path: Path, quick_python: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
-    done = ran(*DRAW, "--output", str(tmp_path / "out"), before=limit)
+    done = ran(*DRAW, "--output", str(tmp_path / "out"), before=limit, python=quick_python)
     assert done.returncode == 1
     assert done.stdout == b""
     assert done.stderr.startswith(b"imagen: cannot keep pictures in ")
@@ -83,10 +85,12 @@ def test_a_full_disk_is_one_line_and_leaves_no_picture(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {".imagen"}
 
 
-def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(tmp_path: Path) -> None:
+def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(
+    tmp_path: Path, quick_python: Path
+) -> None:
     # What was started in the background ignores Ctrl-C, and its children inherit that.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    arguments = [*MAIN[:-1], f"{heard}; {MAIN[-1]}"]
+    arguments = [quick_python, "-c", f"{heard}; {MAIN}"]
     arguments += [*DRAW, "--count", "5000", "--output", str(tmp_path)]
     drawing = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not list(tmp_path.glob("*.json")) and drawing.poll() is None:

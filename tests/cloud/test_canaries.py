@@ -64,8 +64,11 @@ COMMANDS: dict[str, list[str]] = {
     "sweep": ["sweep 'a {{red|blue}} boat' --seeds 5"],
     "batch": ["batch {jobs} -o {folder}/runs --dry-run", "batch {config} -o {folder}/runs"],
     "history": [
-        "history", "history --source cloud", "history --source merged --format csv --sidecar",
-        "history --json", "history --source cloud --config {direct}",
+        "history",
+        "history --source cloud",
+        "history --source merged --format csv --sidecar",
+        "history --json",
+        "history --source cloud --config {direct}",
     ],
     "report": ["report -o {folder}/report.html", "report -o {folder}/x/y.html"],
     "reproduce": ["reproduce {id}", "reproduce 00000000-0000-4000-8000-000000000009"],
@@ -83,7 +86,7 @@ COMMANDS: dict[str, list[str]] = {
     "supabase start": ["supabase start --database-url {database_url} --folder {folder}/local"],
     "supabase stop": ["supabase stop --folder {folder}/local"],
     "supabase status": ["supabase status --folder {folder}/local"],
-}  # fmt: skip
+}
 
 
 def command_names(group: Any, before: str = "") -> Iterator[str]:
@@ -207,16 +210,23 @@ ECHOES = [
 
 def account_at(url: str) -> dict[str, Any]:
     return {
-        "url": url, "key": CANARIES["key"], "email": "me@here", "password": CANARIES["password"],
+        "url": url,
+        "key": CANARIES["key"],
+        "email": "me@here",
+        "password": CANARIES["password"],
         "exit_seconds": 0,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("status", "shape", "signs_in"), ECHOES)
 def test_a_server_that_says_back_what_it_was_sent_makes_nobody_tell_it(
-    status: int, shape: str, signs_in: bool, place: Callable[..., Place],
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    status: int,
+    shape: str,
+    signs_in: bool,
+    place: Callable[..., Place],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with echo(status, shape, signs_in=signs_in) as url:
         monkeypatch.setenv("REPLICATE_BASE_URL", url)
         at = place(account_at(url), replicate={"api_token": CANARIES["Replicate's token"]})
@@ -229,9 +239,10 @@ def test_a_server_that_says_back_what_it_was_sent_makes_nobody_tell_it(
 
 
 def test_every_command_keeps_its_secrets_when_nobody_answers(
-    place: Callable[..., Place], capfd: pytest.CaptureFixture[str],
+    place: Callable[..., Place],
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     nowhere = "http://127.0.0.1:9"
     monkeypatch.setenv("REPLICATE_BASE_URL", nowhere)
     monkeypatch.setenv("SUPABASE_DB_URL", DATABASE_URL)
@@ -248,9 +259,11 @@ def test_every_command_keeps_its_secrets_when_nobody_answers(
     "variable", ["SUPABASE_URL", "SUPABASE_KEY", "IMAGEN_SUPABASE_PASSWORD", "SUPABASE_DB_URL"]
 )
 def test_so_it_does_when_the_environment_has_what_cannot_be_used(
-    variable: str, place: Callable[..., Place], capfd: pytest.CaptureFixture[str],
+    variable: str,
+    place: Callable[..., Place],
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     secret = CANARIES["password of an address"]
     monkeypatch.setenv(variable, f"https://me:{secret}@x\x01.supabase.co")
     at = place({})
@@ -304,9 +317,14 @@ def _faulty(name: str, which: str) -> Callable[[str, str], Fault | None]:
     ],
 )
 def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
-    fault: str, which: str, local_supabase: TwoUsers, proxy: FaultProxy,
-    place: Callable[..., Place], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    fault: str,
+    which: str,
+    local_supabase: TwoUsers,
+    proxy: FaultProxy,
+    place: Callable[..., Place],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tokens: list[str] = []
     really = connection.sign_in
 
@@ -335,9 +353,10 @@ def test_no_fault_on_the_way_to_a_real_supabase_makes_anybody_tell_its_secrets(
 
 @pytest.mark.usefixtures("quick_kernels")
 def test_a_batch_leaves_no_secret_in_its_notebooks_and_pages(
-    place: Callable[..., Place], capfd: pytest.CaptureFixture[str],
+    place: Callable[..., Place],
+    capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     with echo(401, "texts") as url:
         at = place(account_at(url), replicate={"api_token": CANARIES["Replicate's token"]})
         monkeypatch.setenv("SUPABASE_DB_URL", DATABASE_URL)

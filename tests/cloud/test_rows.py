@@ -128,9 +128,12 @@ def test_a_copied_folder_gets_the_same_new_id_and_one_row(
 
 
 def test_a_colleague_with_a_copied_folder_has_pictures_of_their_own(
-    tmp_path: Path, signed_in: Account, proxy: FaultProxy, local_supabase: TwoUsers,
+    tmp_path: Path,
+    signed_in: Account,
+    proxy: FaultProxy,
+    local_supabase: TwoUsers,
     server: ServerState,
-) -> None:  # fmt: skip
+) -> None:
     from pydantic import SecretStr
 
     one, two = tmp_path / "one", tmp_path / "two"
@@ -178,9 +181,13 @@ PROCESS = """
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("boundary", ["after-id-queue", "after-id-sidecar", "after-id-row"])
 def test_a_process_killed_while_an_id_changes(
-    boundary: str, lost: bool, folder: Path, account: Account, local_supabase: TwoUsers,
+    boundary: str,
+    lost: bool,
+    folder: Path,
+    account: Account,
+    local_supabase: TwoUsers,
     server: ServerState,
-) -> None:  # fmt: skip
+) -> None:
     render(folder, 1)
     (before,) = entries_of(folder)
     take_ids([before], local_supabase.other.id, server)

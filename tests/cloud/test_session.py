@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -178,10 +177,12 @@ im.generate("a red boat", seed=3)
 """
 
 
-def finish(settings: dict[str, Any]) -> tuple[subprocess.CompletedProcess[str], float]:
+def finish(
+    python: Path, settings: dict[str, Any]
+) -> tuple[subprocess.CompletedProcess[str], float]:
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, repr(settings)],
+        [python, "-c", SCRIPT, repr(settings)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -191,20 +192,20 @@ def finish(settings: dict[str, Any]) -> tuple[subprocess.CompletedProcess[str], 
 
 
 def test_a_script_that_ends_gives_its_picture_a_few_seconds(
-    configured: Configure, folder: Path, server: ServerState
+    configured: Configure, folder: Path, server: ServerState, quick_python: Path
 ) -> None:
-    done, _ = finish(configured())
+    done, _ = finish(quick_python, configured())
     assert (done.returncode, done.stderr) == (0, "")
     assert_nothing_lost([folder], server, 1)
 
 
 def test_a_script_that_ends_while_the_server_hangs_says_what_stays_pending(
-    configured: Configure, folder: Path, proxy: FaultProxy
+    configured: Configure, folder: Path, proxy: FaultProxy, quick_python: Path
 ) -> None:
     from dataclasses import replace
 
     proxy.choose = lambda method, path: replace(FAULTS["hang"], hang=30)
-    done, _ = finish(configured(exit_seconds=0.2))
+    done, _ = finish(quick_python, configured(exit_seconds=0.2))
     assert done.returncode == 0
     assert "1 picture still pending: `imagen sync` sends it" in done.stderr
 

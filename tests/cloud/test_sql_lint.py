@@ -47,11 +47,18 @@ FAULTS = [
     ("0003", f"{OWN} USING (a = (SELECT auth.uid())) WITH CHECK (a = auth.uid())", ""),
     ("0003", f"{OWN} FOR SELECT USING (a = (SELECT auth.uid()) OR b = auth.uid())", ""),
     ("0003", f"{OWN} FOR SELECT USING (current_setting('x.y') = 'z')", ""),
-    ("0003", "ALTER POLICY imagen_generated_insert ON storage.objects"
-     " WITH CHECK (owner = auth.uid())", ""),
+    (
+        "0003",
+        "ALTER POLICY imagen_generated_insert ON storage.objects WITH CHECK (owner = auth.uid())",
+        "",
+    ),
     ("0006", "CREATE POLICY p ON imagen.images FOR SELECT USING (width > 9)", ""),
-    ("0006", "CREATE POLICY p ON imagen.claims USING (image_id = owner_user_id)"
-     " WITH CHECK (image_id = owner_user_id)", ""),
+    (
+        "0006",
+        "CREATE POLICY p ON imagen.claims USING (image_id = owner_user_id)"
+        " WITH CHECK (image_id = owner_user_id)",
+        "",
+    ),
     ("0007", "ALTER TABLE imagen.claims DISABLE ROW LEVEL SECURITY", "0013"),
     ("0008", PROTECTED, ""),
     ("0011", "CREATE FUNCTION imagen.f() RETURNS INT LANGUAGE sql AS 'SELECT 1'", ""),
@@ -71,12 +78,20 @@ FAULTS = [
     ("0025", LISTING.format("SELECT", "bucket_id = 'shown'"), ""),
     ("0025", LISTING.format("SELECT", "TRUE"), "0024"),
     ("0025", LISTING.format("ALL", "bucket_id = 'shown'"), "0024"),
-    ("0028", f"{FUNCTION.format('SECURITY DEFINER')} {NOT_FOR_ALL}"
-     " GRANT EXECUTE ON FUNCTION imagen.f TO anon", ""),
-    ("0029", f"{FUNCTION.format('SECURITY DEFINER')} {NOT_FOR_ALL}"
-     " GRANT EXECUTE ON FUNCTION imagen.f TO authenticated", ""),
+    (
+        "0028",
+        f"{FUNCTION.format('SECURITY DEFINER')} {NOT_FOR_ALL}"
+        " GRANT EXECUTE ON FUNCTION imagen.f TO anon",
+        "",
+    ),
+    (
+        "0029",
+        f"{FUNCTION.format('SECURITY DEFINER')} {NOT_FOR_ALL}"
+        " GRANT EXECUTE ON FUNCTION imagen.f TO authenticated",
+        "",
+    ),
     ("0028", FUNCTION.format("SECURITY DEFINER"), "0029"),
-]  # fmt: skip
+]
 
 # what looks like a fault and is none
 SOUND = [

@@ -109,9 +109,12 @@ HANG = Fault("hang", cut="before", hang=60)
 
 
 def test_a_picture_that_takes_too_long_stops_no_other_and_waits(
-    folder: Path, account: Account, proxy: FaultProxy, server: ServerState,
+    folder: Path,
+    account: Account,
+    proxy: FaultProxy,
+    server: ServerState,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(connection, "SENDER_TIMEOUTS", patience(httpx.Timeout(4)))
     render_noise(folder, 8, 12)
     slow = "noise-5.png"
@@ -128,9 +131,12 @@ def test_a_picture_that_takes_too_long_stops_no_other_and_waits(
 
 
 def test_a_server_that_takes_too_long_for_every_picture_is_trouble(
-    folder: Path, account: Account, proxy: FaultProxy, server: ServerState,
+    folder: Path,
+    account: Account,
+    proxy: FaultProxy,
+    server: ServerState,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     render_noise(folder, 8, 80)
     proxy.choose = lambda method, path: (
         HANG if method == "POST" and "/object/imagen" in path else None

@@ -162,9 +162,13 @@ def test_a_file_that_was_changed_here_replaces_no_copy(
 
 
 def test_the_command_says_what_it_put_right(
-    folder: Path, tmp_path: Path, local_supabase: TwoUsers, signed_in: Account,
-    server: ServerState, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    folder: Path,
+    tmp_path: Path,
+    local_supabase: TwoUsers,
+    signed_in: Account,
+    server: ServerState,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     render(folder, 3)
     sync(folder, signed_in)
     config = tmp_path / "imagen.yaml"

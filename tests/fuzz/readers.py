@@ -85,14 +85,24 @@ class Reader:
 
 def _record(**fields: Any) -> Record:
     usual = {
-        "id": ID, "prompt": "a boat", "backend": "b", "model": "m", "seed": 11, "steps": 4,
-        "width": 32, "height": 16, "created_at": "2026-05-11T12:00:00Z", "tags": ["x"],
-        "versions": {"imagen_nb": "0.1.0"}, "options": {"a": [1, 2.5, {"b": None}]},
+        "id": ID,
+        "prompt": "a boat",
+        "backend": "b",
+        "model": "m",
+        "seed": 11,
+        "steps": 4,
+        "width": 32,
+        "height": 16,
+        "created_at": "2026-05-11T12:00:00Z",
+        "tags": ["x"],
+        "versions": {"imagen_nb": "0.1.0"},
+        "options": {"a": [1, 2.5, {"b": None}]},
         "loras": [{"path": "ink.safetensors", "sha256": "0" * 64, "weight": 0.5}],
         "inputs": [{"name": "mask", "file": f"inputs/{'0' * 64}.png", "sha256": "0" * 64}],
         "unsent_tags": [{"tag": "x", "present": True, "made_at": "2026-05-11T12:00:00Z"}],
-        "memory_plan": {"quantization": "int8"}, "storage_path": "2026-05-11/a-boat-11.png",
-    }  # fmt: skip
+        "memory_plan": {"quantization": "int8"},
+        "storage_path": "2026-05-11/a-boat-11.png",
+    }
     return Record(**(usual | fields))
 
 
@@ -329,11 +339,23 @@ def _read_answer(data: bytes, folder: Path) -> None:
 
 _STATUSES = {b"4": 400, b"1": 401, b"3": 403, b"0": 404, b"9": 409, b"6": 413, b"5": 500}
 _ROW = {
-    "id": ID, "owner_user_id": ID, "prompt": "a boat", "prompt_hash": "", "backend": "b",
-    "model": None, "seed": 1, "steps": 1, "width": 1, "height": 1, "latency_ms": 1,
-    "cost_usd_estimate": 0.0, "storage_path": "x.png", "tags": ["a"], "sidecar": {"a": 1},
+    "id": ID,
+    "owner_user_id": ID,
+    "prompt": "a boat",
+    "prompt_hash": "",
+    "backend": "b",
+    "model": None,
+    "seed": 1,
+    "steps": 1,
+    "width": 1,
+    "height": 1,
+    "latency_ms": 1,
+    "cost_usd_estimate": 0.0,
+    "storage_path": "x.png",
+    "tags": ["a"],
+    "sidecar": {"a": 1},
     "created_at": "2026-05-11T00:00:00+00:00",
-}  # fmt: skip
+}
 _USER = {"id": ID, "aud": "x", "created_at": "2026-05-11T00:00:00Z"}
 _USER |= {"app_metadata": {}, "user_metadata": {}}
 _ANSWERS = [
@@ -389,10 +411,18 @@ def _never() -> Any:
 
 
 _PREDICTION = {
-    "id": "p0", "model": "black-forest-labs/flux-dev", "version": "v", "status": "succeeded",
-    "input": {}, "output": ["http://127.0.0.1:9/x.png"], "logs": "", "error": None,
-    "metrics": {}, "created_at": "2026-11-25T08:00:00Z", "urls": {},
-}  # fmt: skip
+    "id": "p0",
+    "model": "black-forest-labs/flux-dev",
+    "version": "v",
+    "status": "succeeded",
+    "input": {},
+    "output": ["http://127.0.0.1:9/x.png"],
+    "logs": "",
+    "error": None,
+    "metrics": {},
+    "created_at": "2026-11-25T08:00:00Z",
+    "urls": {},
+}
 _PROBLEM = {"title": "Too many", "detail": "Your rate limit resets in ~9s.", "status": 429}
 _PREDICTIONS = [json.dumps(one).encode() for one in (_PREDICTION, _PROBLEM)]
 
@@ -492,9 +522,13 @@ _HEADERS = [
     )
 ]
 _PROMPTS = (
-    "{red|blue|{light|dark} green} boat, \\{photo\\}", "1..8,12", "0,3.5", "128x128,192x128",
-    "me/boats:0.5", "a " * 200,
-)  # fmt: skip
+    "{red|blue|{light|dark} green} boat, \\{photo\\}",
+    "1..8,12",
+    "0,3.5",
+    "128x128,192x128",
+    "me/boats:0.5",
+    "a " * 200,
+)
 
 
 def _parquet() -> bytes:

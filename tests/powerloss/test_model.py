@@ -118,8 +118,11 @@ def test_a_flush_covers_what_ended_before_it_began() -> None:
 
 def test_a_write_is_torn_at_sectors() -> None:
     disk, last = done(("open", "a"), write("a", b"x" * 1500, 100))
-    torn = [plain(tree)["a"] for model, tree in crash_trees(disk, last, random.Random(1), 0)
-            if model.startswith("torn")]  # fmt: skip
+    torn = [
+        plain(tree)["a"]
+        for model, tree in crash_trees(disk, last, random.Random(1), 0)
+        if model.startswith("torn")
+    ]
     assert [len(data or b"") for data in torn] == [512, 1024, 1536]
 
 

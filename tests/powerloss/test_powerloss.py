@@ -24,10 +24,27 @@ from tests.powerloss.states import Recording, State, choose, distinct_states, wr
 
 # In the order of the day. Those of MUTANT need no model, and so no torch.
 ACTS = (
-    "draw", "sweep", "again", "tag", "include", "elsewhere", "settle", "company", "queue",
-    "adopt", "edit", "amend", "settle", "sync", "tag_synced", "at_once", "import_tags", "adopt",
-    "reindex", "notebook",
-)  # fmt: skip
+    "draw",
+    "sweep",
+    "again",
+    "tag",
+    "include",
+    "elsewhere",
+    "settle",
+    "company",
+    "queue",
+    "adopt",
+    "edit",
+    "amend",
+    "settle",
+    "sync",
+    "tag_synced",
+    "at_once",
+    "import_tags",
+    "adopt",
+    "reindex",
+    "notebook",
+)
 MUTANT_ACTS = ("adopt", "tag", "queue")
 MAX_SHOWN = 5  # violations in a message
 

@@ -43,7 +43,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("FluxPipeline", {"strength": 0.5}, "strength needs init_image: give both"),
     ("FluxPipeline", {"init_image": 3}, "init_image is a file"),
     (
-        "FluxPipeline", {"init_image": IMAGE, "mask": mask(64, 64)},
+        "FluxPipeline",
+        {"init_image": IMAGE, "mask": mask(64, 64)},
         "the mask has 64×64 pixels and the init image 128×128: they must be of one size",
     ),
     ("FluxPipeline", {"init_image": IMAGE, "mask": mask(shade=0)}, "the mask is black everywhere"),
@@ -52,11 +53,13 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("FluxPipeline", {"init_image": IMAGE, "strength": "x"}, "strength must be a number, not 'x'"),
     ("FluxPipeline", {"scheduler": "x"}, "there is no scheduler 'x' here: use one of euler, eul"),
     (
-        "FluxPipeline", {"scheduler": "unipc", "init_image": IMAGE},
+        "FluxPipeline",
+        {"scheduler": "unipc", "init_image": IMAGE},
         "the scheduler unipc does not go with init_image: use one of euler, euler-karras",
     ),
     (
-        "FluxPipeline", {"negative_prompt": "x", "true_cfg": 1},
+        "FluxPipeline",
+        {"negative_prompt": "x", "true_cfg": 1},
         "a negative prompt works with a true_cfg above 1 only: leave one out",
     ),
     ("FluxPipeline", {"negative_prompt": 3}, "the negative prompt must be text, not int"),
@@ -66,16 +69,18 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("FluxFillPipeline", {}, "this model draws from init_image and mask: give init_image="),
     ("FluxFillPipeline", {"init_image": IMAGE}, "draws from init_image and mask: give mask="),
     (
-        "FluxFillPipeline", {"init_image": IMAGE, "mask": MASK, "true_cfg": 2},
+        "FluxFillPipeline",
+        {"init_image": IMAGE, "mask": MASK, "true_cfg": 2},
         "this model takes no true_cfg: it takes init_image, mask, strength, scheduler",
     ),
     ("FluxKontextPipeline", {"init_image": IMAGE, "strength": 0.5}, "strength needs mask"),
     (
-        "Flux2KleinPipeline", {"negative_prompt": "x"},
+        "Flux2KleinPipeline",
+        {"negative_prompt": "x"},
         "this model takes no negative_prompt: it takes init_image, scheduler",
     ),
     ("Flux2KleinPipeline", {"init_image": IMAGE, "mask": MASK}, "this model takes no mask"),
-]  # fmt: skip
+]
 
 
 class TestRefused:
@@ -199,9 +204,15 @@ def test_the_steps_run_are_those_that_diffusers_runs(
     backend: FluxBackend, steps: int, strength: float
 ) -> None:
     request = resolve(
-        "a boat", defaults=backend.defaults, limits=backend.limits, seed=1, steps=steps,
-        width=64, height=64, options={"init_image": IMAGE, "strength": strength},
-    )  # fmt: skip
+        "a boat",
+        defaults=backend.defaults,
+        limits=backend.limits,
+        seed=1,
+        steps=steps,
+        width=64,
+        height=64,
+        options={"init_image": IMAGE, "strength": strength},
+    )
     told: list[Step] = []
     list(backend.draw([request], told.append, Event()))
     assert len(told) == request.steps_run

@@ -37,9 +37,16 @@ def test_what_is_not_said_comes_from_the_model() -> None:
 
 def test_what_is_said_wins_over_the_model() -> None:
     request = resolve(
-        "a boat", **ROOM, seed=0, steps=8, width=192, height=64, guidance=3.5,
-        max_sequence_length=32, tags=["sea"],
-    )  # fmt: skip
+        "a boat",
+        **ROOM,
+        seed=0,
+        steps=8,
+        width=192,
+        height=64,
+        guidance=3.5,
+        max_sequence_length=32,
+        tags=["sea"],
+    )
     assert request == Request("a boat", 0, 8, 192, 64, 3.5, 32, ("sea",))
 
 
@@ -233,8 +240,13 @@ def test_without_seeds_one_random_seed_serves_the_whole_grid() -> None:
 def test_numpy_ranges_and_generators_are_lists_too() -> None:
     made = make_grid(["x"], **ROOM, seeds=np.arange(3), guidance=(g / 2 for g in range(2)))
     assert [(r.guidance, r.seed) for r in made.requests] == [
-        (0.0, 0), (0.0, 1), (0.0, 2), (0.5, 0), (0.5, 1), (0.5, 2),
-    ]  # fmt: skip
+        (0.0, 0),
+        (0.0, 1),
+        (0.0, 2),
+        (0.5, 0),
+        (0.5, 1),
+        (0.5, 2),
+    ]
 
 
 def test_one_size_may_be_a_list_a_tuple_or_a_list_of_them() -> None:
@@ -272,9 +284,15 @@ def test_what_is_no_list_of_whole_numbers_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parse", "text"), [(parse_floats, "a"), (parse_floats, ""), (parse_sizes, "128"),
-                        (parse_sizes, "axb"), (parse_sizes, "")],
-)  # fmt: skip
+    ("parse", "text"),
+    [
+        (parse_floats, "a"),
+        (parse_floats, ""),
+        (parse_sizes, "128"),
+        (parse_sizes, "axb"),
+        (parse_sizes, ""),
+    ],
+)
 def test_what_is_no_list_of_numbers_or_sizes_is_refused(parse: Any, text: str) -> None:
     refusal(parse, text)
 

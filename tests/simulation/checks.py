@@ -62,9 +62,11 @@ def assert_sidecars_agree(machine: Machine) -> None:
 
 
 def assert_rows_are_pictures(
-    server: SimulatedSupabase, machines: Iterable[Machine], foreign: Mapping[str, Any],
+    server: SimulatedSupabase,
+    machines: Iterable[Machine],
+    foreign: Mapping[str, Any],
     spoiled: set[str],
-) -> None:  # fmt: skip
+) -> None:
     """There is nothing in the cloud but the pictures of the machines, and what others put there.
 
     `spoiled`: paths of objects that were changed by hand.

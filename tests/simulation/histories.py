@@ -67,9 +67,13 @@ class Histories(RuleBasedStateMachine):
             self.draw(OWN[number % 2], PROMPTS[0], number // 2, shade, (), None)
 
     @rule(
-        name=machines, prompt=st.sampled_from(PROMPTS), seed=st.integers(0, 1),
-        shade=st.integers(0, 1), tags=st.sampled_from([(), ("sea",)]), dies=steps,
-    )  # fmt: skip
+        name=machines,
+        prompt=st.sampled_from(PROMPTS),
+        seed=st.integers(0, 1),
+        shade=st.integers(0, 1),
+        tags=st.sampled_from([(), ("sea",)]),
+        dies=steps,
+    )
     def draw(
         self, name: str, prompt: str, seed: int, shade: int, tags: tuple[str, ...], dies: int | None
     ) -> None:
@@ -97,9 +101,12 @@ class Histories(RuleBasedStateMachine):
             self.intents.note(machine.name, self._picture(machine, record), added, lived)
 
     @rule(
-        name=machines, number=pictures, change=changes, dies=steps,
+        name=machines,
+        number=pictures,
+        change=changes,
+        dies=steps,
         hours=st.sampled_from([0, 0, -2, 3]),
-    )  # fmt: skip
+    )
     def tag(
         self, name: str, number: int, change: TagChange, dies: int | None, hours: int = 0
     ) -> None:
@@ -127,13 +134,20 @@ class Histories(RuleBasedStateMachine):
             self.tag(machine.name, number, change, None)
 
     @rule(
-        name=machines, tagged=tagging, plan=plans, dies=steps,
+        name=machines,
+        tagged=tagging,
+        plan=plans,
+        dies=steps,
         meanwhile=st.none() | st.tuples(st.integers(0, 8), pictures, changes),
-    )  # fmt: skip
+    )
     def sync(
-        self, name: str, tagged: list[tuple[int, TagChange]], plan: dict[int, Fault],
-        dies: int | None, meanwhile: tuple[int, int, TagChange] | None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        tagged: list[tuple[int, TagChange]],
+        plan: dict[int, Fault],
+        dies: int | None,
+        meanwhile: tuple[int, int, TagChange] | None,
+    ) -> None:
         machine = self.machines[name]
         self._tag_first(machine, tagged)
         action = self._tag_meanwhile(machine, *meanwhile) if meanwhile else None
@@ -163,15 +177,20 @@ class Histories(RuleBasedStateMachine):
             self.intents.arrive(machine.name)
 
     @rule(
-        tagged=st.tuples(tagging, tagging), first=plans, second=plans,
+        tagged=st.tuples(tagging, tagging),
+        first=plans,
+        second=plans,
         order=st.lists(st.integers(0, 1), max_size=40),
         dying=st.none() | st.tuples(st.sampled_from(OWN), st.integers(0, 40)),
-    )  # fmt: skip
+    )
     def sync_both(
-        self, tagged: tuple[list[tuple[int, TagChange]], list[tuple[int, TagChange]]],
-        first: dict[int, Fault], second: dict[int, Fault], order: list[int],
+        self,
+        tagged: tuple[list[tuple[int, TagChange]], list[tuple[int, TagChange]]],
+        first: dict[int, Fault],
+        second: dict[int, Fault],
+        order: list[int],
         dying: tuple[str, int] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Both machines at once, request by request in any order."""
         for name, some in zip(OWN, tagged, strict=True):
             self._tag_first(self.machines[name], some)

@@ -116,9 +116,16 @@ class Machine:
         """Keep a picture as a Studio does."""
         image = Image.new("RGB", (8, 8), (shade, seed, len(prompt)))
         record = Record(
-            id=id, prompt=prompt, backend="b", seed=seed, steps=4, width=8, height=8,
-            tags=tuple(tags), created_at=START + datetime.timedelta(seconds=id.int % 3600),
-        )  # fmt: skip
+            id=id,
+            prompt=prompt,
+            backend="b",
+            seed=seed,
+            steps=4,
+            width=8,
+            height=8,
+            tags=tuple(tags),
+            created_at=START + datetime.timedelta(seconds=id.int % 3600),
+        )
         output = OutputFolder(self.files, self.catalog)
         picture = _save_foreign(lambda: image, record, output)
         self.drawn[picture.path.name] = picture.path.read_bytes()

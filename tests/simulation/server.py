@@ -80,9 +80,14 @@ class SimulatedSupabase:
     def add_row(self, id: str, user: User) -> Row:
         """Add a row of imagen.images as a user may by hand, under any id that is free."""
         row = {
-            "id": id, "owner_user_id": str(user.id), "prompt": "mine", "backend": "b",
-            "storage_path": f"{user.id}/x/{id}.png", "tags": [], "sidecar": None,
-        }  # fmt: skip
+            "id": id,
+            "owner_user_id": str(user.id),
+            "prompt": "mine",
+            "backend": "b",
+            "storage_path": f"{user.id}/x/{id}.png",
+            "tags": [],
+            "sidecar": None,
+        }
         self.images[id] = row
         return row
 
@@ -129,10 +134,14 @@ class SimulatedSupabase:
         token = f"token-{self._numbers()}"
         self.sessions[token] = user.id
         about = {
-            "id": str(user.id), "aud": "authenticated", "role": "authenticated",
-            "email": user.email, "app_metadata": {}, "user_metadata": {},
+            "id": str(user.id),
+            "aud": "authenticated",
+            "role": "authenticated",
+            "email": user.email,
+            "app_metadata": {},
+            "user_metadata": {},
             "created_at": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
+        }
         times = {"expires_in": SESSION_S, "expires_at": 2_000_000_000}
         tokens = {"access_token": token, "refresh_token": "r", "token_type": "bearer"}
         return _json(200, {**tokens, **times, "user": about})

@@ -29,13 +29,19 @@ faults = st.one_of(
 plans = st.dictionaries(st.integers(0, 12), faults, max_size=4)
 mishaps = st.one_of(
     st.tuples(
-        st.sampled_from([
-            "lose_catalog", "late_requests_arrive", "end_sessions", "stranger_takes_an_id",
-            "stranger_claims_a_path", "verify_and_repair",
-        ]),
+        st.sampled_from(
+            [
+                "lose_catalog",
+                "late_requests_arrive",
+                "end_sessions",
+                "stranger_takes_an_id",
+                "stranger_claims_a_path",
+                "verify_and_repair",
+            ]
+        ),
         st.just(()),
     ),
     st.tuples(st.just("reindex"), st.tuples(steps)),
     st.tuples(st.just("copy_pictures"), st.tuples(machines)),
     st.tuples(st.just("lose_copy"), st.tuples(st.sampled_from(["row", "object", "bytes"]))),
-)  # fmt: skip
+)

@@ -54,11 +54,15 @@ def the_clock_decides(patch: Patch) -> None:
 @pytest.mark.parametrize(
     "mutate",
     [
-        claims_bind_nobody, uploads_are_not_compared, taken_ids_are_taken_for_written,
-        rows_are_not_written, queued_tags_are_forgotten, sidecars_keep_what_was_sent,
+        claims_bind_nobody,
+        uploads_are_not_compared,
+        taken_ids_are_taken_for_written,
+        rows_are_not_written,
+        queued_tags_are_forgotten,
+        sidecars_keep_what_was_sent,
         the_clock_decides,
     ],
-)  # fmt: skip
+)
 def test_a_mutant_is_noticed(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
     few = settings(BASIC, max_examples=400, phases=[Phase.generate], report_multiple_bugs=False)

@@ -14,10 +14,13 @@ from tests.simulation.histories import Histories
 
 SEED = 17
 BASIC = settings(
-    deadline=None, database=None, print_blob=True, stateful_step_count=14,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    stateful_step_count=14,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
-)  # fmt: skip
+)
 
 
 @pytest.fixture(autouse=True)

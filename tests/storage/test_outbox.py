@@ -206,9 +206,13 @@ def test_the_frame_has_its_types_without_any_picture_and_all_times_are_utc(
     assert list(frame["created_at"]) == [entry.record.created_at for entry in entries]
     types = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
     assert types == {
-        "id": "str", "created_at": "datetime64[us, UTC]", "prompt": "str", "local_path": "str",
-        "state": "str", "error": "str",
-    }  # fmt: skip
+        "id": "str",
+        "created_at": "datetime64[us, UTC]",
+        "prompt": "str",
+        "local_path": "str",
+        "state": "str",
+        "error": "str",
+    }
     empty = waiting_frame([])
     assert {str(name): str(dtype) for name, dtype in empty.dtypes.items()} == types
 

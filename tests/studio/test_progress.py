@@ -72,8 +72,10 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return Ran(tmp_path_factory.mktemp("notebook"))
+def ran(tmp_path_factory: pytest.TempPathFactory, kernels: Path) -> Ran:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(kernels))
+        return Ran(tmp_path_factory.mktemp("notebook"))
 
 
 @pytest.mark.slow

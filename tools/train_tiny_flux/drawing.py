@@ -347,10 +347,32 @@ def castle(b: Brush) -> None:
 DRAW: dict[str, Callable[[Brush], None]] = {
     f.__name__: f
     for f in (
-        lighthouse, house, tree, boat, mountain, moon, sun, star, heart, circle, square, triangle,
-        ring, flower, cat, fish, bird, car, rocket, cactus, snowman, balloon, mushroom, castle,
+        lighthouse,
+        house,
+        tree,
+        boat,
+        mountain,
+        moon,
+        sun,
+        star,
+        heart,
+        circle,
+        square,
+        triangle,
+        ring,
+        flower,
+        cat,
+        fish,
+        bird,
+        car,
+        rocket,
+        cactus,
+        snowman,
+        balloon,
+        mushroom,
+        castle,
     )
-}  # fmt: skip
+}
 
 SKY: dict[str, tuple[RGB, RGB]] = {  # at the top, at the horizon
     "day": ((112, 178, 240), (214, 236, 250)),
@@ -536,8 +558,15 @@ def _cliff(
         min(max(stand, horizon - 8), CANVAS - 30),
         rng.uniform(0.84, 0.94) * CANVAS,
     )
-    outline = [(-2, top + 6), (edge * 0.4, top), (edge, top + 4), (edge - 18, top + 34),
-               (edge + 4, top + 62), (edge - 14, CANVAS), (-2, CANVAS)]  # fmt: skip
+    outline = [
+        (-2, top + 6),
+        (edge * 0.4, top),
+        (edge, top + 4),
+        (edge - 18, top + 34),
+        (edge + 4, top + 62),
+        (edge - 14, CANVAS),
+        (-2, CANVAS),
+    ]
     draw.polygon(outline, ground)
     draw.line(outline[:3], (86, 140, 70), 9)
     for x in (0.2, 0.5, 0.72):
