@@ -15,6 +15,7 @@ import pytest
 from diffusers.utils import logging as diffusers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers
 
 from imagen_nb.backends.flux.backend import FluxBackend, custom, dev, schnell
@@ -181,6 +182,25 @@ class TestFolders:
         weights.write_bytes(weights.read_bytes()[:100])
         backend = custom(str(copied))
         with pytest.raises(BackendError, match="cannot load") as error:
+            draw(backend, request_for(backend))
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("file", "library"),
+        [
+            ("text_encoder/model.safetensors", "transformers"),
+            ("text_encoder_2/model.safetensors", "transformers"),
+            ("transformer/diffusion_pytorch_model.safetensors", "diffusers"),
+            ("vae/diffusion_pytorch_model.safetensors", "diffusers"),
+        ],
+    )
+    def test_a_weight_that_no_file_has_is_not_made_up(
+        self, file: str, library: str, copied: Path
+    ) -> None:
+        weights = load_file(copied / file)
+        save_file(dict(sorted(weights.items())[1:]), copied / file, {"format": "pt"})
+        backend = custom(str(copied))
+        with pytest.raises(BackendError, match=f"its files lack weights that {library} ") as error:
             draw(backend, request_for(backend))
         assert "\n" not in str(error.value)
 

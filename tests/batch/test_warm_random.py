@@ -16,7 +16,7 @@ from papermill.engines import papermill_engines
 from papermill.iorw import load_notebook_node
 
 from imagen_nb.batch.warm import kernels
-from tests.fixtures.forked_kernels import forked_kernels
+from tests.fixtures.forked_python import forked_kernels, forked_python
 from tests.fixtures.notebook_acts import LIBRARIES, SHOWN, random_notebook
 from tests.fixtures.warm_notebooks import notebook
 
@@ -29,8 +29,9 @@ def cold_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """For JUPYTER_PATH: each kernel is a fresh one, in a process of its own."""
     # Matplotlib looks at its import whether there is a notebook to show figures in.
     imports = [name for name in LIBRARIES if not name.startswith("matplotlib")]
-    with forked_kernels(tmp_path_factory.mktemp("c"), imports) as place:
-        yield place
+    folder = tmp_path_factory.mktemp("c")
+    with forked_python(folder, imports) as python:
+        yield forked_kernels(python, folder / "jupyter")
 
 
 @pytest.fixture(autouse=True)

@@ -492,7 +492,7 @@ PROCESS = """
         print("ready", flush=True)
         sys.stdin.readline()
         panel.resume()
-    while panel._painter.waiting().items:
+    while panel._painter.waiting().items or panel._painter.waiting().current:
         if panel._painter.waiting().current:
             print("drawing", flush=True)
         time.sleep(0.05)

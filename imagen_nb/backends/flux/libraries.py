@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -42,6 +43,43 @@ def quietly() -> Iterator[None]:
                 library.enable_progress_bar()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+# Who says that weights are in no file: both then take random numbers, and only log it.
+_LOADERS = ("diffusers.models.modeling_utils", "transformers.modeling_utils")
+_RANDOM = "newly initialized"
+
+
+class _RandomWeightsNotes(logging.Handler):
+    """Notes which libraries took random numbers for weights, in this thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.libraries: set[str] = set()
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread and _RANDOM in record.getMessage():
+            self.libraries.add(record.name.partition(".")[0])
+
+
+@contextmanager
+def noting_random_weights() -> Iterator[set[str]]:
+    """Give the set of libraries that find a weight in no file, filled meanwhile."""
+    notes = _RandomWeightsNotes()
+    loggers = [logging.getLogger(name) for name in _LOADERS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(notes)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+    try:
+        yield notes.libraries
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(notes)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 @functools.cache  # 1 ms each: versions are read from files

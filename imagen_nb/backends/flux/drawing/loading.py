@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,11 @@ from imagen_nb.backends.flux.drawing.placing import (
 )
 from imagen_nb.backends.flux.drawing.quantizing import quantization_arguments
 from imagen_nb.backends.flux.failures import card_failure, short_reason
-from imagen_nb.backends.flux.libraries import quietly
+from imagen_nb.backends.flux.libraries import (
+    library_versions,
+    noting_random_weights,
+    quietly,
+)
 from imagen_nb.backends.flux.memory.plan import MemoryPlan
 from imagen_nb.backends.flux.memory.storages import STORAGES
 from imagen_nb.backends.flux.models import Model
@@ -60,7 +64,10 @@ def load_pipeline(
 
         try:
             pipeline_class = getattr(diffusers, row.pipeline)
-            with _where_quantized(plan, without) as device_map:
+            with (
+                noting_random_weights() as random,
+                _where_quantized(plan, without) as device_map,
+            ):
                 pipeline: DiffusionPipeline = pipeline_class.from_pretrained(
                     folder,
                     dtype=_dtypes(plan),
@@ -69,6 +76,7 @@ def load_pipeline(
                     **dict.fromkeys(without),
                     **quantization_arguments(row, plan, folder, without),
                 )
+            _require_all_weights(row, random)
             pipeline.set_progress_bar_config(disable=True)
             apply_plan(pipeline, plan)
         except BackendError:
@@ -80,6 +88,18 @@ def load_pipeline(
                 "save or fetch it again"
             ) from error
     return pipeline
+
+
+def _require_all_weights(row: Model, libraries: Set[str]) -> None:
+    """Raise `BackendError` if these libraries found weights in no file."""
+    names = [
+        f"{name} {found}" for name, found in library_versions() if name in libraries
+    ]
+    if names:
+        raise BackendError(
+            f"cannot load {row.source} (its files lack weights that "
+            f"{' and '.join(names)} looks for): save or fetch it again"
+        )
 
 
 def _dtypes(plan: MemoryPlan) -> Any:
