@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -53,6 +54,12 @@ _NOT_IN_LAB = {
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
     return _ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Collecting garbage looks at a million objects of libraries, each time a model is freed."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -152,7 +152,7 @@ class TestPage:
 
 
 class TestWeight:
-    @pytest.mark.slow
+    @pytest.mark.soak
     def test_a_thousand_pictures_of_noise_are_under_five_megabytes(
         self, evil_history: Make, target: Path
     ) -> None:

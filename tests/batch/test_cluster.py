@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 # From its second notebook on, a worker waits until one of them has been killed.
 WORK = """import os, time
 from pathlib import Path
-log = Path(log)
-(log / f"{n}-{os.getppid()}").touch()
+log, worker = Path(log), os.environ["JPY_PARENT_PID"]
+(log / f"{n}-{worker}").touch()
 end = time.monotonic() + 120
-while len(list(log.glob(f"*-{os.getppid()}"))) > 1 and not (log / "killed").exists():
+while len(list(log.glob(f"*-{worker}"))) > 1 and not (log / "killed").exists():
     assert time.monotonic() < end
     time.sleep(0.01)
 if n == 3:
@@ -36,19 +36,19 @@ if n == 3:
 
 @pytest.fixture(scope="module")
 def cluster(
-    clean_module: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    clean_module: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, kernels: Path
 ) -> Iterator[LocalCluster]:
     """Two worker processes for all of these tests; Dask starts another for one that is killed."""
     folder = tmp_path_factory.mktemp("dask")
     clean_module.setenv("DASK_TEMPORARY_DIRECTORY", str(folder))
-    home = {"HOME": os.environ["HOME"]}
+    environment = {"HOME": os.environ["HOME"], "JUPYTER_PATH": str(kernels)}
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         dashboard_address=None,
         host="127.0.0.1",
         local_directory=str(folder),
-        env=home,
+        env=environment,
     ) as made:
         yield made
 
