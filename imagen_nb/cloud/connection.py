@@ -187,12 +187,14 @@ def _close_after_refusal(response: httpx.Response) -> None:
 
 
 def _raise_if_empty(response: httpx.Response) -> None:
-    """Raise UnreachableError for an answer without rows that has not even a []."""
+    """Raise UnreachableError for an answer without rows that has not even a [].
+
+    postgrest takes it for no rows.
+    """
     request = response.request
     asks = request.method == "GET" and "/rest/v1/" in request.url.path
-    empty = response.headers.get("content-length") == "0"
     with decoding():
-        if asks and empty and response.status_code == httpx.codes.OK:
+        if asks and response.status_code == httpx.codes.OK and not response.read():
             raise ValueError("nothing")
 
 

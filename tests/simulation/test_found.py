@@ -78,3 +78,11 @@ def test_a_copy_is_spoiled_and_the_catalog_lost(history: Histories, what: str) -
     history.something_happens(("lose_catalog", ()), "one", 0)
     history.sync("one", [], {}, None, None)
     assert len(history.server.images) == len(history.server.objects) == 1
+
+
+def test_an_answer_without_a_body_is_not_that_there_is_no_such_row(history: Histories) -> None:
+    """Without a Content-Length it passed as no rows, and the tags were dropped."""
+    history.sync_both(([], []), {}, {}, [], None)
+    history.sync("two", [(1, KEEP)], {0: Fault("empty", "now")}, None, None)
+    history.sync("two", [], {}, None, None)
+    assert keepers(history) == 1
