@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import short_repr
 from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,7 +98,7 @@ def decode_input(name: str, data: bytes) -> InputImage:
                 file.load()
                 if file.getexif().get(_ORIENTATION) in _ON_THE_SIDE:
                     width, height = height, width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except image_read_errors() as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{name} is torn, or no PNG, JPEG or WebP image") from None

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import printable
 from imagen_nb.storage.record import Record
 from imagen_nb.system.markup import bidi_isolated, escaped_html
-from imagen_nb.system.thumbnails import captioned_html, img_tag
+from imagen_nb.system.thumbnails import captioned_html, image_read_errors, img_tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from imagen_nb.storage.catalog import Catalog, CatalogEntry
-
-IMAGE_READ_ERRORS = (OSError, SyntaxError)  # Pillow's, for files that are gone or torn
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,13 +71,13 @@ def _thumbnail_html(picture: Picture) -> str:
     """Return the thumbnail, or the prompt and why there is none."""
     try:
         return img_tag(picture.image, picture.record.prompt)
-    except IMAGE_READ_ERRORS as error:
+    except image_read_errors() as error:
         reason = escaped_html(explain_unreadable(error))
         return f"{bidi_isolated(picture.record.prompt)}<br>{reason}"
 
 
 def explain_unreadable(error: Exception) -> str:
-    """Return why a picture is not shown, given one of `IMAGE_READ_ERRORS`."""
+    """Return why a picture is not shown, given one of `image_read_errors()`."""
     reason = getattr(error, "strerror", None) or "no whole picture"
     return f"cannot be shown: {reason}"
 

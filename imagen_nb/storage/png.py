@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.record import Record
+from imagen_nb.system.thumbnails import image_read_errors
 
 _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -21,14 +22,6 @@ _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
 _MAX_PNG_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
 _MAX_PNG_BYTES = 4 * _MAX_PNG_PIXELS
-_PNG_READ_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
 
 
 def encode_png(image: Image.Image, record: Record) -> bytes:
@@ -58,7 +51,7 @@ def read_png(path: Path) -> tuple[bytes, str]:
             image.load()
             text = image.info.get("imagen_nb")
         data = path.read_bytes()  # when the pixels are gone: memory for one of the two
-    except _PNG_READ_ERRORS as error:
+    except image_read_errors() as error:
         reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
         raise StorageError(f"cannot read the picture {path}: {reason}") from error
     if not isinstance(text, str):
@@ -82,5 +75,5 @@ def has_pixels_of(path: Path, image: Image.Image) -> bool:
         with Image.open(path, formats=["PNG"]) as saved:
             same_shape = saved.size == image.size and saved.mode == image.mode
             return same_shape and saved.tobytes() == image.tobytes()
-    except _PNG_READ_ERRORS:
+    except image_read_errors():
         return False

@@ -24,6 +24,7 @@ from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,7 +299,7 @@ def _load_pixels(original: Original, cloud: Cloud | None) -> Image | None:
     from PIL import Image
 
     for data in _unchanged_files(original, cloud):
-        with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data)) as file:
+        with suppress(*image_read_errors()), Image.open(io.BytesIO(data)) as file:
             return file.convert("RGB")
     return None
 

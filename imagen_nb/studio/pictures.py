@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep import Axis
 from imagen_nb.storage.output import save_sheet
-from imagen_nb.storage.picture import IMAGE_READ_ERRORS, Picture, explain_unreadable
+from imagen_nb.storage.picture import Picture, explain_unreadable
 from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import (
     CELL_PIXELS,
@@ -20,6 +20,7 @@ from imagen_nb.system.thumbnails import (
     SheetLabels,
     captioned_html,
     draw_contact_sheet,
+    image_read_errors,
     img_tag,
     placeholder_image,
 )
@@ -174,7 +175,7 @@ class Pictures(Sequence[Picture]):
 def _load_image_or_grey(picture: Picture) -> Image:
     try:
         return picture.image
-    except IMAGE_READ_ERRORS as error:
+    except image_read_errors() as error:
         return placeholder_image(explain_unreadable(error), CELL_PIXELS)
 
 

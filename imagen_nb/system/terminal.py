@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import printable
+from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,7 +87,7 @@ def table_thumbnail(path: str | None) -> RichCast | str:
     try:
         with Image.open(path) as file:
             return _terminal_image(file.convert("RGB"), 12)
-    except (OSError, SyntaxError):  # torn, or no picture
+    except image_read_errors():
         return ""
 
 

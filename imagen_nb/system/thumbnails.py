@@ -6,7 +6,9 @@ import base64
 import functools
 import io
 import os
+import struct
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -31,6 +33,20 @@ _WEBP_QUALITIES = (80, 65, 50, 35, 20, 5)
 _WEBP_METHOD = 0  # of 0 to 6: 1 ms a thumbnail; 2 takes 11 ms for an eighth fewer bytes
 _FONT_PIXELS = 10  # pixels
 _MAX_CAPTION_LINES = 3
+
+
+@functools.cache
+def image_read_errors() -> tuple[type[Exception], ...]:
+    """Return what Pillow raises for files that are gone, torn or no picture.
+
+    Of crafted ones that is also what its parsers stumble over. Too many pixels are an
+    error of their own, or a warning that may be made one.
+    """
+    from PIL import Image
+
+    stumbles = (ValueError, LookupError, TypeError, EOFError, ArithmeticError)
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    return (OSError, SyntaxError, *stumbles, struct.error, zlib.error, *bombs)
 
 
 @dataclass(frozen=True, slots=True)

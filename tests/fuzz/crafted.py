@@ -35,6 +35,12 @@ def _png(*more: tuple[bytes, bytes], **replaced: bytes) -> bytes:
     return png_of([chunks[0], *more, *chunks[1:]])
 
 
+def _half_a_profile() -> bytes:
+    """Pillow reads it after the pixels, and stumbles."""
+    *chunks, end = _own_chunks()
+    return png_of([*chunks, (b"iCCP", b"p\0"), end])
+
+
 def _own_chunks() -> list[tuple[bytes, bytes]]:
     return png_chunks(READERS["png"].seeds[0])
 
@@ -176,6 +182,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "a profile that unpacks to half a gigabyte": lambda: _png(
             (b"iCCP", b"x\0\0" + _packed(2**29))
         ),
+        "half a profile": _half_a_profile,
         "many texts": lambda: _png(
             *[(b"tEXt", b"x%d\0" % n + b"x" * 1_000) for n in range(90_000)]
         ),
@@ -237,6 +244,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
     },
     "folder": {
         "sixty million characters": lambda: _sidecar(prompt="x" * 60_000_000),
+        "half a profile": _half_a_profile,
         "a hundred million pixels": lambda: _blank_png(10_000),
         "NaN": lambda: _sidecar_with("cost_usd_estimate", b"NaN"),
         "half a character": lambda: _sidecar(tags=["\ud800"]),
@@ -248,6 +256,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
     },
     "input image": {
         "nothing": b"",
+        "half a profile": _half_a_profile,
         "a hundred million pixels": lambda: _blank_png(10_000),
         "a size beyond all": lambda: _png(IHDR=_header(2**31 - 1, 2**31 - 1)),
         "a text that unpacks to half a gigabyte": lambda: _png(
@@ -264,6 +273,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
     },
     "picture": {
         "nothing": b"",
+        "half a profile": _half_a_profile,
         "a hundred million pixels": lambda: _blank_png(10_000),
         "a WebP of 16,383 pixels a side": lambda: _webp_header(16_383),
         "EXIF that is none": lambda: _png((b"eXIf", b"MM\0*\0\0\0\x08\xff\xff")),

@@ -37,6 +37,7 @@ from imagen_nb.backends.replicate.models import (
 )
 from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.request.request import Request, describe_request
+from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -211,14 +212,13 @@ def _decode_image(data: bytes, request: Request) -> Image:
     """Return a file's RGB picture. Raise `BackendError` if it is broken or black."""
     from PIL import Image
 
-    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     image = None
     try:
         with Image.open(io.BytesIO(data), formats=_FILE_FORMATS) as file:
             if file.width * file.height <= _MAX_PIXELS:
                 image = file.convert("RGB")
-    except (OSError, SyntaxError, ValueError, *bombs):
-        pass  # Pillow raises all of these for files that are no whole picture
+    except image_read_errors():
+        pass
     if image is None:
         raise BackendError(
             f"what Replicate gives for {describe_request(request)} is no whole picture "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.jobs.notebook import Template
 from imagen_nb.storage.picture import Picture
-from imagen_nb.system.thumbnails import encode_webp
+from imagen_nb.system.thumbnails import encode_webp, image_read_errors
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -209,7 +209,7 @@ def _thumbnail_base64(path: str) -> str:
     try:
         with Image.open(path) as image:
             return base64.b64encode(encode_webp(image, JOB_THUMBNAIL_PIXELS)).decode()
-    except (OSError, SyntaxError):  # what Pillow raises of files that are gone or torn
+    except image_read_errors():
         return ""
 
 

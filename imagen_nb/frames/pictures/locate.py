@@ -25,12 +25,12 @@ from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.frames.schema import parse_sidecar, require_columns, text_or_empty
 from imagen_nb.request.images import MAX_INPUT_PIXELS
 from imagen_nb.system.terminal import print_notice
+from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 _WHOLE_BYTES = re.compile(r"(\d{1,15})(\.0)?")
 _LOCATION_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
@@ -157,7 +157,7 @@ def load_image(location: PictureLocation, cloud: Cloud | None) -> Image.Image:
         if image.width * image.height > MAX_INPUT_PIXELS:
             raise ValueError("too large")
         image.load()
-    except (OSError, ValueError, SyntaxError, *_BOMBS):
+    except image_read_errors():
         name = location.local or location.picture.storage_path
         raise StorageError(f"{name} is torn, or no picture") from None
     return image
