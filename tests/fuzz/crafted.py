@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
 
 from tests.fuzz.mutations import png_chunks, png_of, safetensors_of
 from tests.fuzz.readers import READERS
@@ -312,12 +316,14 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "nothing": b"",
         "magic alone": b"PAR1PAR1",
         "a footer longer than the file": b"PAR1" + b"\xff\xff\xff\x7f" + b"PAR1",
+        "a text that is none": lambda: _parquet_of_bytes(b"a \xff boat"),
     },
     "notebook": {
         "nothing": b"",
         "a list": b"[]",
         "deep lists": _DEEP_LISTS,
         "deep cells": b'{"cells":' + _DEEP_LISTS + b"}",
+        "a cell of the first version that is none": b'{"cells": [{"cell_type": null}]}',
         "version 3": lambda: _notebook(nbformat=3),
         "version 99": lambda: _notebook(nbformat=99),
         "version a": lambda: _notebook(nbformat="a"),
@@ -484,6 +490,14 @@ def _webp_header(side: int) -> bytes:
     canvas = struct.pack("<I", side - 1)[:3] * 2
     extended = b"VP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + canvas
     return b"RIFF" + struct.pack("<I", len(extended) + 4) + b"WEBP" + extended
+
+
+def _parquet_of_bytes(value: bytes) -> bytes:
+    """A column of text that holds these bytes."""
+    prompts = pa.array([value]).cast(pa.string(), safe=False)
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table({"prompt": prompts}), buffer)
+    return buffer.getvalue()
 
 
 def crafted_bytes(reader: str, name: str) -> bytes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NO_NOTEBOOK = (
     *(ValueError, LookupError, TypeError, AttributeError),
-    *(AssertionError, RecursionError),  # of nbformat and of json
+    *(AssertionError, RecursionError, NameError),  # of nbformat and of json
 )
 
 

@@ -164,12 +164,13 @@ def _table_from_yaml(path: Path) -> JobTable:
 
 def _table_from_parquet(path: Path) -> JobTable:
     import pandas as pd
+    import pyarrow as pa
 
     try:
-        frame = pd.read_parquet(path)
-    except _NO_PARQUET as error:  # pyarrow's own errors among them
+        records = _records_of_frame(pd.read_parquet(path))
+    except (pa.ArrowException, *_NO_PARQUET) as error:
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
-    return _numbered_rows(_records_of_frame(frame), "row")
+    return _numbered_rows(records, "row")
 
 
 _LOADER_BY_SUFFIX = {
