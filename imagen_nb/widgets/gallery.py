@@ -82,7 +82,7 @@ class Gallery(anywidget.AnyWidget):
         >>> gallery.selected.imagen.contact_sheet()  # once some were selected
     """
 
-    _esm = script("dom", "comparison", "cards", "facets", "dialog", "grid", "gallery")
+    _esm = script("dom", "comparison", "cards", "facets", "dialog", "scroller", "grid", "gallery")
     _css = style("comparison", "gallery")
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import { starCount } from "./cards.js";
 import { element, isolatedText, visibleText } from "./dom.js";
+import { makeScroller } from "./scroller.js";
 
 const CAPTION_HEIGHT = 38; // pixels, of the prompt and the marks below a thumbnail
 const GAP = 8;
@@ -14,18 +15,18 @@ const EXTRA_ROWS = 2; // rows above and below what is in view
 export const makeGrid = (state, layout, card, onVisible, signal) => {
   const list = element("div", { className: "imagen-list", tabIndex: 0, role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
   const box = element("div", { className: "imagen-box" }, list);
+  const scroller = makeScroller(box, list);
   const placed = new Map(); // slots by index
   const free = [];
   const name = `imagen-${Math.random().toString(36).slice(2)}`;
   let columns = 1;
   let side = layout.size;
-  let top = 0;
   let frame = 0;
 
   const pitch = () => side + CAPTION_HEIGHT + GAP;
   const inView = () => {
-    const first = Math.max(0, Math.floor(box.scrollTop / pitch()) - EXTRA_ROWS);
-    const last = Math.ceil((box.scrollTop + box.clientHeight) / pitch()) + EXTRA_ROWS;
+    const first = Math.max(0, Math.floor(scroller.top() / pitch()) - EXTRA_ROWS);
+    const last = Math.ceil((scroller.top() + box.clientHeight) / pitch()) + EXTRA_ROWS;
     return [first * columns, Math.min(state.rows.length, last * columns)];
   };
 
@@ -54,7 +55,8 @@ export const makeGrid = (state, layout, card, onVisible, signal) => {
       slot.node.hidden = false;
     }
     const x = (index % columns) * (side + GAP);
-    slot.node.style.transform = `translate(${x}px, ${Math.floor(index / columns) * pitch()}px)`;
+    const y = scroller.placeOf(Math.floor(index / columns) * pitch());
+    slot.node.style.transform = `translate(${x}px, ${y}px)`;
     updateSlot(slot, card(state.rows[index]), state, index);
   };
 
@@ -65,21 +67,20 @@ export const makeGrid = (state, layout, card, onVisible, signal) => {
     columns = layout.columns ?? Math.max(1, Math.floor(room / (layout.size + GAP)));
     side = layout.columns ? layout.size : Math.floor(room / columns) - GAP;
     list.style.setProperty("--side", `${side}px`);
-    list.style.height = `${Math.ceil(state.rows.length / columns) * pitch()}px`;
     list.style.width = layout.columns ? `${columns * (side + GAP)}px` : "";
-    box.scrollTop = top;
+    scroller.setHeight(Math.ceil(state.rows.length / columns) * pitch());
     drawSoon();
   };
 
   const scrollToFocus = () => {
     const row = Math.floor(state.focus / columns);
     const low = (row + 1) * pitch() + GAP - box.clientHeight;
-    if (row * pitch() < box.scrollTop) box.scrollTop = row * pitch();
-    else if (low > box.scrollTop) box.scrollTop = low;
+    if (row * pitch() < scroller.top()) scroller.goTo(row * pitch());
+    else if (low > scroller.top()) scroller.goTo(low);
     drawSoon();
   };
 
-  box.addEventListener("scroll", () => { top = box.scrollTop; drawSoon(); }, { signal, passive: true });
+  box.addEventListener("scroll", () => { scroller.scrolled(); drawSoon(); }, { signal, passive: true });
   const watch = new ResizeObserver(updateLayout);
   watch.observe(box);
   signal.addEventListener("abort", () => { watch.disconnect(); cancelAnimationFrame(frame); }, { once: true });
@@ -87,7 +88,7 @@ export const makeGrid = (state, layout, card, onVisible, signal) => {
     box, list, drawSoon, updateLayout, scrollToFocus,
     columns: () => columns,
     page: () => Math.max(1, Math.floor(box.clientHeight / pitch())) * columns,
-    scrollToTop: () => { top = 0; box.scrollTop = 0; },
+    scrollToTop: () => scroller.goTo(0),
   };
 };
 
