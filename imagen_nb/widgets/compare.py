@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import UsageError
 from imagen_nb.frames.pictures.diff import diff_pictures
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.schema import history_frame, history_table
@@ -47,21 +48,29 @@ class Compare(anywidget.AnyWidget):
     _esm = script("dom", "comparison", "compare")
     _css = style("comparison")
 
-    def __init__(self, a: PictureRef, b: PictureRef) -> None:
-        self._work = BackgroundWork(
-            lambda text: self.send({"kind": "trouble", "text": text})
-        )
-        super().__init__()
-        use_named_subshells([self])
+    _closed = True  # until it is made: ipywidgets closes one that could not be, too
+
+    def __init__(self, a: PictureRef, b: PictureRef | None = None) -> None:
+        if b is None:
+            raise UsageError("expected two pictures: give both, as in im.Compare(a, b)")
         session = studio()
         self._cloud = session.reader()
         self._frame = _frame_of_originals(
             [session.lookup.original(a), session.lookup.original(b)]
         )
+        self._work = BackgroundWork(
+            lambda text: self.send({"kind": "trouble", "text": text})
+        )
+        super().__init__()
+        self._closed = False
+        use_named_subshells([self])
         self.on_msg(self._on_message)
 
     def close(self) -> None:
         """End the widget and its threads."""
+        if self._closed:
+            return
+        self._closed = True
         self._work.stop()
         super().close()
 
