@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.studio.lookup import Original, PictureRef
 
+_OMITTED_FIELDS = ("threads", "batch_index")  # of the machine's work, not of a request
 _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
@@ -122,13 +123,15 @@ def pair_message(
     """Return what a browser shows of the two rows of this frame, and their files.
 
     The facts are `prompts`, two texts, and `rows`, one for each field that differs: its
-    name and both values. Raises `ImagenError` when one of the files cannot be had.
+    name and both values; `threads` and `batch_index` are left out. Raises `ImagenError`
+    when one of the files cannot be had.
     """
     located = complete_from_cloud(locate_pictures(frame), cloud)
     files = [enlarged_picture(place, cloud) for place in located]
     rows = [
         [str(name), *map(browser_text, values)]
         for name, *values in diff_pictures(frame, 0, 1).itertuples()
+        if name not in _OMITTED_FIELDS
     ]
     prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
     return {"prompts": [*map(browser_text, prompts)], "rows": rows}, files
