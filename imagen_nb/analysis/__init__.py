@@ -30,6 +30,7 @@ from imagen_nb.analysis.style import (
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import local_times
 from imagen_nb.frames.schema import parse_tags, require_columns
+from imagen_nb.system.spelling import describe_meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,9 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
         >>> analysis.latency(im.history(backend="flux-schnell-local"), by="size")
     """
     if by not in BY:
-        raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
+        raise UsageError(
+            f"by must be one of {', '.join(BY)}, not {by!r}{describe_meant(by, BY)}"
+        )
     columns = ("width", "height") if by == "size" else (by,)
     require_columns(df, "latency_ms", *columns)
     ax = titled_axes(ax, f"Latency by {by}", "seconds a picture", "")

@@ -32,11 +32,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.options import OPTION_NAMES, AcceptedOptions
 from imagen_nb.request.request import Defaults, Limits, Request, resolve
+from imagen_nb.system.spelling import describe_meant
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENTRY_POINT_GROUP = "imagen_nb.backends"
+
+
+class UnknownOptionError(UsageError):
+    """A backend was given options that it does not take, or lacks one that it needs.
+
+    `unknown`: the names of the options that it does not take; `known`: of all that it
+    takes.
+    """
+
+    unknown: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +184,10 @@ def make_backend(name: str, **options: Any) -> Backend:
         _require_known_options(name, inspect.signature(factory), options)
         backend: Backend = factory(**options)
         return backend
+    known = backend_names()
     raise UsageError(
-        f"unknown backend {name!r}: use one of {', '.join(backend_names())}, or auto"
+        f"unknown backend {name!r}: use one of {', '.join(known)}, or auto"
+        f"{describe_meant(name, [*known, 'auto'])}"
     )
 
 
@@ -185,10 +199,13 @@ def _require_known_options(
     except TypeError:
         known = ", ".join(signature.parameters) or "no options"
         given = ", ".join(sorted(options)) or "none"
-        raise UsageError(
+        error = UnknownOptionError(
             f"backend {name} takes {known}, and was given {given}; "
             f"pictures of it may take {', '.join(OPTION_NAMES)}"
-        ) from None
+        )
+        error.known = tuple(signature.parameters)
+        error.unknown = tuple(option for option in options if option not in error.known)
+        raise error from None
 
 
 def backend_rows(

@@ -20,9 +20,10 @@ from imagen_nb.cli.options import (
 from imagen_nb.errors import UsageError
 from imagen_nb.system.csv_text import frame_as_csv
 from imagen_nb.system.terminal import (
+    TableColumn,
     can_show_pictures,
+    print_fitted_table,
     print_notice,
-    print_table,
     table_thumbnail,
 )
 
@@ -34,16 +35,18 @@ if TYPE_CHECKING:
 _DEFAULT_TABLE_ROWS = 20
 _ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 _MAX_COLUMN_CHARS = 60  # of a prompt
-_TABLE_HEADINGS = (
-    "made",
-    "prompt",
-    "backend",
-    "size",
-    "seed",
-    "steps",
-    "tags",
-    "cloud",
-    "id",
+_ID_DIGITS = 8  # enough for `imagen reproduce` and `imagen tag`
+_PICTURE_COLUMN = TableColumn("", rank=2)
+_HISTORY_COLUMNS = (
+    TableColumn("id"),
+    TableColumn("made", rank=3),
+    TableColumn("prompt", rank=1, cut_to=20),
+    TableColumn("backend", rank=9),
+    TableColumn("size", rank=6),
+    TableColumn("seed", rank=4),
+    TableColumn("steps", rank=7),
+    TableColumn("tags", rank=5, cut_to=12),
+    TableColumn("cloud", rank=8, cut_to=12),
 )
 
 
@@ -143,15 +146,19 @@ def _print_newest(studio: Studio, filters: HistoryFilters, pictures: bool) -> No
 
 
 def print_history(frame: pd.DataFrame, pictures: bool) -> None:
-    """Print a line a picture; `pictures`: with a thumbnail in front of each."""
+    """Print a line a picture; `pictures`: with a thumbnail beside each id."""
     rows = [_table_cells(row) for row in frame.to_dict("records")]
     if not pictures:
-        print_table(_TABLE_HEADINGS, rows)
+        print_fitted_table(_HISTORY_COLUMNS, rows)
         return
     thumbnails = [table_thumbnail(path) for path in frame["local_path"]]
-    print_table(
-        ("", *_TABLE_HEADINGS),
-        [(cell, *row) for cell, row in zip(thumbnails, rows, strict=True)],
+    id_column, *other_columns = _HISTORY_COLUMNS
+    print_fitted_table(
+        (id_column, _PICTURE_COLUMN, *other_columns),
+        [
+            (id, thumbnail, *others)
+            for thumbnail, (id, *others) in zip(thumbnails, rows, strict=True)
+        ],
     )
 
 
@@ -164,6 +171,7 @@ def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
         prompt = prompt[: _MAX_COLUMN_CHARS - 1] + "…"
     width, height = _number_or_empty(row["width"]), _number_or_empty(row["height"])
     return (
+        row["id"][:_ID_DIGITS],
         f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "",
         prompt,
         row["backend"],
@@ -172,7 +180,6 @@ def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
         _number_or_empty(row["steps"]),
         ", ".join(row["tags"]),
         row["cloud"],
-        row["id"][:8],
     )
 
 

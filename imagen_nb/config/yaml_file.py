@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import yaml
 
 from imagen_nb.errors import ConfigError
 from imagen_nb.system.atomic import PRIVATE_MODE, move_to_new_name, temporary_file
+from imagen_nb.system.spelling import nearest_name
 from imagen_nb.system.yaml_text import parse_yaml
 
 YAML_TEMPLATE = """\
@@ -194,13 +194,12 @@ def printable_key(key: str) -> str:
 def describe_nearest(key: str, known: Iterable[str]) -> str:
     """Return a hint at the known key that was probably meant, or all known keys."""
     names = list(known)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     last = {name.rpartition(".")[2]: name for name in names}
-    if not close:
-        likely = difflib.get_close_matches(key, list(last), n=1, cutoff=0.6)
-        close = [last[name] for name in likely]
+    close = nearest_name(key, names, similarity=0.5)
+    if close is None and (likely := nearest_name(key, last)):
+        close = last[likely]
     if close:
-        return f"; did you mean {close[0]}?"
+        return f"; did you mean {close}?"
     return f"; known are {', '.join(sorted(names))}"
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
+from imagen_nb.system.spelling import describe_meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,9 @@ _DAYS_PER_UNIT = (
     | dict.fromkeys(("w", "week"), 7)
 )
 _MONTHS_PER_UNIT = {"mo": 1, "month": 1, "y": 12, "year": 12}
+_DAYS_AGO_OF_WORD = {"today": 0, "yesterday": 1}
+_MOMENT_WORDS = ("now", *_DAYS_AGO_OF_WORD)
+_SIMILARITY_OF_WORDS = 0.75  # or "tuesday" would be taken for yesterday
 _SPAN_AGO = re.compile(r"(\d{1,6})\s*([a-z]+?)s?(?:\s+ago)?", re.IGNORECASE)
 _MOMENT_FORMS = "a date, a time, or a span such as '7d', '12 h', '2 weeks', '6 months'"
 
@@ -60,7 +64,8 @@ def parse_moment(
     except (ValueError, TypeError, OverflowError):
         pass
     given = " ".join(repr(moment).split())[:60]
-    raise UsageError(f"{argument} must be {_MOMENT_FORMS}, not {given}")
+    meant = describe_meant(moment, _MOMENT_WORDS, _SIMILARITY_OF_WORDS)
+    raise UsageError(f"{argument} must be {_MOMENT_FORMS}, not {given}{meant}")
 
 
 def _moment_from_text(text: str, now: datetime | None) -> datetime | date:
@@ -69,10 +74,8 @@ def _moment_from_text(text: str, now: datetime | None) -> datetime | date:
     lower = text.lower()
     if lower == "now":
         return now
-    if lower == "today":
-        return now.date()
-    if lower == "yesterday":
-        return now.date() - timedelta(days=1)
+    if lower in _DAYS_AGO_OF_WORD:
+        return now.date() - timedelta(days=_DAYS_AGO_OF_WORD[lower])
     if span := _SPAN_AGO.fullmatch(lower):
         return _subtract_span(now, int(span[1]), span[2])
     if len(lower) == 10:

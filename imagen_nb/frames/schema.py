@@ -153,6 +153,13 @@ def json_texts(values: Iterable[Any]) -> list[str | None]:
 
 def require_columns(frame: pd.DataFrame, *columns: str) -> None:
     """Raise `UsageError` if the frame lacks some of these columns, and name them."""
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UsageError(
+            "expected a DataFrame of pictures: give `im.history()`, some of its rows, "
+            f"or `pictures.frame()`, not {type(frame).__name__}"
+        )
     lacking = [name for name in columns if name not in frame.columns]
     if not lacking:
         return

@@ -10,6 +10,7 @@ from typing import Any
 from imagen_nb.errors import UsageError
 from imagen_nb.request.images import InputImage, load_input
 from imagen_nb.request.validation import short_repr, validated_float, validated_text
+from imagen_nb.system.spelling import describe_meant
 
 IMAGE_OPTIONS = frozenset({"init_image", "mask"})
 OPTION_NAMES = (
@@ -131,8 +132,9 @@ def _guidance_fields(found: Mapping[str, Any]) -> dict[str, Any]:
 def _validated_scheduler(value: Any, takes: AcceptedOptions) -> str:
     if value not in takes.schedulers:
         known = ", ".join(takes.schedulers)
+        meant = describe_meant(value, takes.schedulers)
         raise UsageError(
-            f"there is no scheduler {short_repr(value)} here: use one of {known}"
+            f"there is no scheduler {short_repr(value)} here: use one of {known}{meant}"
         )
     return str(value)
 

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from imagen_nb.backends import Backend
+from imagen_nb.backends import Backend, UnknownOptionError
 from imagen_nb.backends.session import Backends
 from imagen_nb.config.settings import Settings
+from imagen_nb.errors import UsageError
 from imagen_nb.request.images import InputImage, decode_input, load_input
 from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, Size, resolve
 from imagen_nb.request.sweep import Grid, make_grid
+from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
+from imagen_nb.system.spelling import nearest_name
+from imagen_nb.system.terminal import print_notice
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+_REQUEST_OPTIONS = ("max_sequence_length", *OPTION_NAMES)
+_OTHER_WORDS = (  # words of other calls and programs, and our arguments for them
+    ("size", ("width", "height")),
+    ("width", ("size",)),
+    ("height", ("size",)),
+    ("num_inference_steps", ("steps",)),
+    ("guidance_scale", ("guidance",)),
+    ("image", ("init_image",)),
+    ("mask_image", ("mask",)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +72,10 @@ class RequestBuilder:
             UsageError: for an option that neither takes, or an image that is none.
             BackendError: if the file of a recorded picture cannot be found.
         """
-        of_request = ("max_sequence_length", *OPTION_NAMES)
         of_backend = {
             option: value
             for option, value in options.items()
-            if option not in of_request
+            if option not in _REQUEST_OPTIONS
         }
         request_options = {
             option: options[option]
@@ -164,3 +183,69 @@ class RequestBuilder:
             data = load_original_file(original, self.lookup.reader(cloud))
             return decode_input(option, data)
         return load_input(option, image)
+
+
+def suggesting_arguments(
+    method: Callable[_Given, _Result],
+) -> Callable[_Given, _Result]:
+    """Make the method's error for an unknown argument name what was probably meant.
+
+    That is an argument of the method, or an option that its `**` takes.
+    """
+
+    @functools.wraps(method)
+    def call(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        try:
+            return method(*args, **kwargs)
+        except UnknownOptionError as error:
+            known = [*_argument_names(method), *_REQUEST_OPTIONS, *error.known]
+            hints = _describe_unknown(error.unknown, known)
+            raise UsageError(f"{hints}: {error}" if hints else str(error)) from None
+
+    return call
+
+
+def describe_missing_prompt(options: Iterable[str]) -> str:
+    """Return why nothing can be drawn, and which of the options was to be the prompt."""
+    why = "nothing to draw: give a prompt, or like= a picture"
+    misspelt = [name for name in options if nearest_name(name, ["prompt"])]
+    hints = _describe_unknown(misspelt, ["prompt"])
+    return f"{hints}: {why}" if hints else why
+
+
+def note_single_seed(seeds: object) -> None:
+    """Say on stderr that a number for seeds is one seed, not how many there are."""
+    if isinstance(seeds, int) and 0 < seeds <= MAX_SWEEP_PICTURES:
+        print_notice(
+            f"seeds={seeds} is the one seed {seeds}, not so many seeds: "
+            f"write seeds=[{seeds}] or seeds=range({seeds})"
+        )
+
+
+def _argument_names(method: Callable[..., Any]) -> list[str]:
+    """Return the arguments that are given by name, those of `**` left out."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(method).parameters.values()
+    return [each.name for each in parameters if each.kind in by_name]
+
+
+def _describe_unknown(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """Return a line on unknown arguments; "" if nothing like one of them is known."""
+    meant = {name: _meant_arguments(name, known) for name in unknown}
+    if not any(meant.values()):
+        return ""
+    words = "unknown arguments" if len(meant) > 1 else "unknown argument"
+    described = (
+        f"{name} (did you mean {near}?)" if near else name
+        for name, near in meant.items()
+    )
+    return f"{words} {', '.join(described)}"
+
+
+def _meant_arguments(name: str, known: Sequence[str]) -> str:
+    """Return the known argument most like this one, or those that stand for it."""
+    for word, ours in _OTHER_WORDS:
+        if word == name and set(ours) <= set(known):
+            return ", ".join(f"{each}=" for each in ours)
+    nearest = nearest_name(name, known)
+    return nearest or ""

@@ -16,7 +16,12 @@ from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Size, with_seed
 from imagen_nb.request.sweep import Axis, expanded_prompts
 from imagen_nb.storage.picture import Picture
-from imagen_nb.studio.arguments import RequestBuilder
+from imagen_nb.studio.arguments import (
+    RequestBuilder,
+    describe_missing_prompt,
+    note_single_seed,
+    suggesting_arguments,
+)
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.library import Library
 from imagen_nb.studio.pictures import Pictures
@@ -64,6 +69,7 @@ class Studio(Library):
             settings, self._backends, self._folders, self._writer, self._uplink
         )
 
+    @suggesting_arguments
     def generate(
         self,
         /,
@@ -152,9 +158,10 @@ class Studio(Library):
                     **given, backend=backend, tags=tags, cloud=cloud
                 )
             else:
-                raise UsageError("nothing to draw: give a prompt, or like= a picture")
+                raise UsageError(describe_missing_prompt(backend_options))
             return self._drawer.draw(chosen, [request], call)[0]
 
+    @suggesting_arguments
     def reproduce(
         self,
         what: PictureRef,
@@ -198,6 +205,7 @@ class Studio(Library):
             picture = self._drawer.draw(backend, [request], call)[0]
         return with_comparison(picture, original, backend, self.lookup.reader(cloud))
 
+    @suggesting_arguments
     def sweep(
         self,
         /,
@@ -220,11 +228,13 @@ class Studio(Library):
         Alternatives in prompts, `{red|blue} boat`, expand in order. `size` is (width,
         height) in pixels, either of them None for the model's default. Other arguments
         and the errors are those of `generate`; each of seeds, steps, guidance, size,
-        strength, true_cfg, scheduler and negative_prompt is a value or a list of them.
+        strength, true_cfg, scheduler and negative_prompt is a value or a list of them:
+        `seeds=3` is the seed 3, and a line on stderr says so.
 
         Example:
             >>> im.sweep("a {red|blue} boat", seeds=range(4), steps=[4, 8])
         """
+        note_single_seed(seeds)
         with self._drawer.call(cloud, output, progress, again) as call:
             chosen, combined = self._builder.grid(
                 expanded_prompts(prompt),

@@ -13,6 +13,7 @@ Other rooms use:
     paths: paths as people write them
     progress: progress bars
     secret_text: secrets, stripped and kept out of messages
+    spelling: the known name that was probably meant
     terminal: notices, tables and pictures on a terminal
     throttling: servers that are busy
     thumbnails: small pictures, contact sheets, text in pictures

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import printable
@@ -15,7 +16,11 @@ from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from rich.console import RichCast
+    from rich.console import Console, RichCast
+    from rich.text import Text
+
+_COLUMN_GAP = 2  # characters between two columns
+_MAX_FULL_WIDTH = 10_000  # characters; no cell is measured beyond
 
 
 def print_notice(message: str) -> None:
@@ -63,6 +68,89 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column of `print_fitted_table`.
+
+    `rank`: where a table is too wide, the columns of the highest rank are left out
+    first; one of rank 0 never is. `cut_to`: to how many characters its texts may be
+    cut then; None: they are never cut.
+    """
+
+    heading: str
+    rank: int = 0
+    cut_to: int | None = None
+
+
+def print_fitted_table(
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[str | RichCast]]
+) -> None:
+    """Print a table on stdout, no text of which goes on in a second line.
+
+    On a terminal columns are left out, and texts cut, until it fits.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    headings = [Text(column.heading, "bold") for column in columns]
+    texts = [
+        [Text(printable(c)) if isinstance(c, str) else c for c in row] for row in rows
+    ]
+    cells = [*zip(headings, *texts, strict=True)]
+    widths = [_full_width(console, column) for column in cells]
+    if sys.stdout.isatty():
+        widths = fitted_widths(columns, widths, console.width)
+    else:
+        console.width = _table_width(widths, range(len(widths)))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for width in filter(None, widths):
+        table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+    shown = [column for column, width in zip(cells, widths, strict=True) if width]
+    for row in zip(*shown, strict=True):
+        table.add_row(*row)
+    console.print(table)
+
+
+def _full_width(console: Console, cells: Sequence[RichCast | Text]) -> int:
+    """Return in how many characters none of the cells is cut."""
+    from rich.measure import Measurement
+
+    wide = console.options.update(max_width=_MAX_FULL_WIDTH)
+    return max(Measurement.get(console, wide, cell).maximum for cell in cells)
+
+
+def fitted_widths(
+    columns: Sequence[TableColumn], widths: Sequence[int], available: int
+) -> list[int]:
+    """Return the widths with which a table fits; 0 for a column that is left out.
+
+    Args:
+        columns: as they stand side by side.
+        widths: in characters, of all their texts.
+        available: how wide the table may be, the gaps between columns included.
+    """
+    least = [
+        min(width, column.cut_to or width)
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    shown = sorted(range(len(columns)), key=lambda at: columns[at].rank)
+    while columns[shown[-1]].rank and _table_width(least, shown) > available:
+        shown.pop()
+    fitted = [0] * len(columns)
+    left = available - _table_width(least, shown)
+    for at in shown:  # what there is room for goes to the lowest ranks first
+        more = max(0, min(left, widths[at] - least[at]))
+        fitted[at] = least[at] + more
+        left -= more
+    return fitted
+
+
+def _table_width(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[at] for at in shown) + _COLUMN_GAP * (len(shown) - 1)
 
 
 def can_show_pictures(choice: str) -> bool:

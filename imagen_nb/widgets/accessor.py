@@ -176,7 +176,7 @@ class Accessor:
                 hashes.
 
         Returns:
-            One row a field, one column a picture.
+            One row a field, one column a picture, headed by the first 8 digits of its id.
         """
         from imagen_nb.frames.pictures.diff import diff_pictures
 

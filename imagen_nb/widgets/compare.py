@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import UsageError
 from imagen_nb.frames.pictures.diff import diff_pictures
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.schema import history_frame, history_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.studio.lookup import Original, PictureRef
 
+_OMITTED_FIELDS = ("threads", "batch_index")  # of the machine's work, not of a request
 _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
@@ -47,21 +49,29 @@ class Compare(anywidget.AnyWidget):
     _esm = script("dom", "comparison", "compare")
     _css = style("comparison")
 
-    def __init__(self, a: PictureRef, b: PictureRef) -> None:
-        self._work = BackgroundWork(
-            lambda text: self.send({"kind": "trouble", "text": text})
-        )
-        super().__init__()
-        use_named_subshells([self])
+    _closed = True  # until it is made: ipywidgets closes one that could not be, too
+
+    def __init__(self, a: PictureRef, b: PictureRef | None = None) -> None:
+        if b is None:
+            raise UsageError("expected two pictures: give both, as in im.Compare(a, b)")
         session = studio()
         self._cloud = session.reader()
         self._frame = _frame_of_originals(
             [session.lookup.original(a), session.lookup.original(b)]
         )
+        self._work = BackgroundWork(
+            lambda text: self.send({"kind": "trouble", "text": text})
+        )
+        super().__init__()
+        self._closed = False
+        use_named_subshells([self])
         self.on_msg(self._on_message)
 
     def close(self) -> None:
         """End the widget and its threads."""
+        if self._closed:
+            return
+        self._closed = True
         self._work.stop()
         super().close()
 
@@ -113,13 +123,15 @@ def pair_message(
     """Return what a browser shows of the two rows of this frame, and their files.
 
     The facts are `prompts`, two texts, and `rows`, one for each field that differs: its
-    name and both values. Raises `ImagenError` when one of the files cannot be had.
+    name and both values; `threads` and `batch_index` are left out. Raises `ImagenError`
+    when one of the files cannot be had.
     """
     located = complete_from_cloud(locate_pictures(frame), cloud)
     files = [enlarged_picture(place, cloud) for place in located]
     rows = [
         [str(name), *map(browser_text, values)]
         for name, *values in diff_pictures(frame, 0, 1).itertuples()
+        if name not in _OMITTED_FIELDS
     ]
     prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
     return {"prompts": [*map(browser_text, prompts)], "rows": rows}, files

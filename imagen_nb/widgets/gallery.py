@@ -85,10 +85,11 @@ class Gallery(anywidget.AnyWidget):
     _esm = script("dom", "comparison", "cards", "facets", "dialog", "scroller", "grid", "gallery")
     _css = style("comparison", "gallery")
 
+    _closed = True  # until it is made: ipywidgets closes one that could not be, too
+
     def __init__(
         self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None
     ) -> None:
-        # First what `close` needs: ipywidgets closes a widget that failed here, too.
         self._work = BackgroundWork(
             lambda text: self._send_message("trouble", text=text)
         )
@@ -99,6 +100,7 @@ class Gallery(anywidget.AnyWidget):
         }
         self._rows = GalleryRows(frame)
         super().__init__()
+        self._closed = False
         use_named_subshells([self])
         self._visible = np.arange(len(self._rows), dtype=np.int32)
         self._selected = np.empty(0, dtype=np.int32)
@@ -120,6 +122,9 @@ class Gallery(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the widget and its threads; `selected` and `visible` stay."""
+        if self._closed:
+            return
+        self._closed = True
         self._answered.set()
         self._work.stop()
         super().close()

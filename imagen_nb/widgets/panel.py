@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import VBox, Widget
 
@@ -16,15 +16,14 @@ from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.tags import KEEPER, REJECT
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
+from imagen_nb.studio.studio import Studio
+from imagen_nb.system.spelling import describe_meant
 from imagen_nb.system.thumbnails import encode_webp
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.saved_page import show_page, show_view
 from imagen_nb.widgets.strip import DrawnResult, Strip
 from imagen_nb.widgets.work import use_named_subshells
-
-if TYPE_CHECKING:
-    from imagen_nb.studio.studio import Studio
 
 _ENLARGED_SIDE = 1024  # pixels of the longer side of an enlarged picture
 
@@ -47,12 +46,15 @@ class Panel(VBox):  # type: ignore[misc]
 
     Args:
         studio: the session to draw with; the default one, as it is now.
+
+    Raises:
+        UsageError: for what is no Studio.
     """
 
     _closed = True  # until it is made: ipywidgets closes one that could not be, too
 
     def __init__(self, studio: Studio | None = None) -> None:
-        self._studio = studio or default_studio()
+        self._studio = _validated_studio(studio)
         self.controls = Controls(self._studio)
         self._strip = Strip()
         self._painter = Painter(self._studio, self._strip)
@@ -146,7 +148,8 @@ class Panel(VBox):  # type: ignore[misc]
     def _mark(self, result: DrawnResult, message: PageMessage) -> None:
         tag = message["tag"]
         if tag not in (KEEPER, REJECT):
-            raise UsageError(f"a picture is {KEEPER} or {REJECT}, not {tag}")
+            meant = describe_meant(tag, (KEEPER, REJECT))
+            raise UsageError(f"a picture is {KEEPER} or {REJECT}, not {tag}{meant}")
         if message["on"]:
             self._studio.tag(result.picture, tag)
         else:
@@ -183,6 +186,17 @@ class Panel(VBox):  # type: ignore[misc]
                 self._strip.failed(f"unexpected: {error!r}")
 
         return guarded
+
+
+def _validated_studio(studio: Studio | None) -> Studio:
+    if studio is None:
+        return default_studio()
+    if not isinstance(studio, Studio):
+        raise UsageError(
+            "expected a Studio: give `im.Studio({…})`, or nothing for the default one, "
+            f"not {type(studio).__name__}"
+        )
+    return studio
 
 
 _PANEL_ACTIONS: dict[str, Callable[[Panel, PageMessage], None]] = {

@@ -219,6 +219,8 @@ def test_a_frame_without_the_columns_is_refused_by_their_names() -> None:
         analysis.per_day(pd.DataFrame({"x": []}))
     with pytest.raises(UsageError, match="by must be one of backend, size, steps"):
         analysis.latency(frame(3), by="prompt")
+    with pytest.raises(UsageError, match=r"; did you mean backend\?"):
+        analysis.latency(frame(3), by="backnd")
 
 
 def test_labels_are_text() -> None:

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -162,18 +163,18 @@ def test_a_mistake_is_one_line(drawn: Path, capsys, said: str) -> None:
     assert error.count("\n") == 1
 
 
-def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path) -> None:
+def on_a_terminal(columns: int, *arguments: str) -> str:
+    """What `imagen history` prints on a terminal of this width, without colours."""
     termios = pytest.importorskip("termios")
     terminal, side = os.openpty()
-    termios.tcsetwinsize(side, (60, 160))
-    arguments = ["--preview", "on", "--limit", "2", "--output", str(drawn)]
-    environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    termios.tcsetwinsize(side, (60, columns))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     started = subprocess.Popen(
         [IMAGEN, "history", *arguments],
         stdin=side,
         stdout=side,
         stderr=side,
-        env={**os.environ, **environment},
+        env={name: value for name, value in environment.items() if name != "COLUMNS"},
         start_new_session=True,
     )
     os.close(side)
@@ -183,6 +184,49 @@ def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path
             shown += some
     os.close(terminal)
     assert started.wait() == 0
-    text = shown.decode()
+    questions_and_colours = r"\x1b_.*?\x1b\\|\x1b\[[0-9;?]*[A-Za-z]"
+    return re.sub(questions_and_colours, "", shown.decode())
+
+
+def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path) -> None:
+    text = on_a_terminal(160, "--preview", "on", "--limit", "2", "--output", str(drawn))
     assert "a moon" in text
     assert text.count("▀") + text.count("▄") > 40  # half cells, as this terminal knows no pixels
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (120, ["id", "made", "prompt", "backend", "size", "seed", "steps", "tags", "cloud"]),
+        (80, ["id", "made", "prompt", "size", "seed", "tags"]),
+        (60, ["id", "made", "prompt", "seed"]),
+        (24, ["id"]),
+    ],
+)
+def test_ids_are_whole_at_any_width_and_other_columns_give_way(
+    drawn: Path, columns: int, headings: list[str]
+) -> None:
+    with Studio({"output": {"dir": str(drawn)}}) as studio:
+        ids = [id[:8] for id in studio.history(source="local")["id"]]
+    text = on_a_terminal(columns, "--preview", "off", "--limit", "25", "--output", str(drawn))
+    heading, *lines = [line for line in text.splitlines() if not line.startswith("imagen: ")]
+    assert heading.split() == headings
+    assert [line.split()[0] for line in lines] == ids
+    assert max(len(line) for line in lines) <= columns
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60])
+def test_thumbnails_stand_beside_the_ids_a_row_each(drawn: Path, columns: int) -> None:
+    text = on_a_terminal(columns, "--preview", "on", "--limit", "3", "--output", str(drawn))
+    lines = [line for line in text.splitlines() if not line.startswith("imagen: ")]
+    rows = [line for line in lines if re.match("[0-9a-f]{8} ", line)]
+    assert len(rows) == 3
+    assert all("▀" in row or "▄" in row for row in rows)
+    assert max(len(line) for line in lines) <= columns
+
+
+def test_what_is_piped_is_neither_cut_nor_left_out(asked) -> None:
+    heading, row = asked("--seed", "99").splitlines()
+    assert heading.split()[-1] == "cloud"
+    assert 'keeper, a,"b"' in row
+    assert row.split()[-1] in ("off", "pending")

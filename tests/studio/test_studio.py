@@ -70,6 +70,16 @@ def test_a_sweep_draws_every_combination_in_order(studio) -> None:
     assert all(picture.path.exists() for picture in pictures)
 
 
+def test_a_sweep_says_that_a_number_for_seeds_is_one_seed(
+    studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (picture,) = studio.sweep("a comet", seeds=3, progress=False)
+    assert picture.record.seed == 3
+    assert "write seeds=[3] or seeds=range(3)" in capsys.readouterr().err
+    studio.sweep("a comet", seeds=[3], progress=False)
+    assert "seeds=" not in capsys.readouterr().err
+
+
 def test_a_sweep_comes_back_as_a_frame(studio) -> None:
     frame = studio.sweep("a moon", seeds=[2**53 - 1, 1]).frame()
     assert frame["seed"].tolist() == [2**53 - 1, 1]

@@ -204,7 +204,7 @@ def test_diff_has_the_fields_that_differ_from_columns_and_records(
     frame = pd.concat([one, other], ignore_index=True)
     found = frame.imagen.diff(0, -1)
     assert found.index.name == "field"
-    assert [*found.columns] == [*frame["id"]]
+    assert [*found.columns] == [id[:8] for id in frame["id"]]
     assert found.T.to_dict("list") == {
         "prompt": ["a boat", "a house"],
         "steps": [4, 8],
@@ -229,6 +229,8 @@ def test_diff_reads_records_from_parquet_and_from_the_files_themselves(
     bare = frame.drop(columns=["sidecar", "local_path"])
     assert bare.imagen.diff(0, 1).empty
     assert [*frame.imagen.diff(0, 0).columns] == [0, 0]
+    alike = [f"00000000-0000-4000-8000-00000000000{digit}" for digit in range(2)]
+    assert [*bare.assign(id=alike).imagen.diff(0, 1).columns] == alike
     with pytest.raises(UsageError, match="lacks id"):
         frame[["seed"]].imagen.diff(0, 1)
 

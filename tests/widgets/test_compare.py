@@ -40,6 +40,18 @@ def test_pictures_are_taken_in_any_form_that_reproduce_takes(pictures: im.Pictur
 
 
 @pytest.mark.slow
+def test_how_a_machine_shared_the_work_is_no_setting_that_differs(pictures: im.Pictures) -> None:
+    records = [
+        picture.record.model_copy(update={"threads": 1 + index, "batch_index": index})
+        for index, picture in enumerate(pictures)
+    ]
+    compare = im.Compare(*records)
+    told, _ = View(compare).ask("open", "pair")
+    compare.close()
+    assert {"threads", "batch_index"} & {row[0] for row in told["rows"]} == set()
+
+
+@pytest.mark.slow
 def test_the_same_picture_twice_differs_in_nothing(pictures: im.Pictures) -> None:
     compare = im.Compare(pictures[0], pictures[0])
     assert View(compare).ask("open", "pair")[0]["rows"] == []

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.tables import JobRow, can_be_written
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import parse_ints
 from imagen_nb.system.secret_text import is_secret_name
+from imagen_nb.system.spelling import nearest_name
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -274,10 +274,10 @@ def _column_problems(
                 "notebook: give it to the notebook by the environment"
             )
         elif name not in known:
-            close = get_close_matches(name, known, 1)
+            close = nearest_name(name, known)
             hint = f"it has {', '.join(known)}"
             if close:
-                hint = f"did you mean {close[0]!r}?"
+                hint = f"did you mean {close!r}?"
             yield f"the notebook has no parameter {name!r} ({hint})"
 
 

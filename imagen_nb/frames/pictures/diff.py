@@ -20,6 +20,7 @@ from imagen_nb.storage.output import load_record
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHORT_ID_DIGITS = 8  # enough for `reproduce` and the like
 _ALWAYS_DIFFERENT = {  # fields in which any two pictures differ
     "id",
     "created_at",
@@ -49,8 +50,8 @@ def diff_pictures(
         all: include the fields in which any two pictures differ.
 
     Returns:
-        One row a field, one column a picture: named by its id, or by its position if
-        the ids do not tell the two apart.
+        One row a field, one column a picture: named by the first 8 digits of its id,
+        by the whole id if those are the same, or by its position if both ids are.
 
     Raises:
         UsageError: if the frame has no such picture.
@@ -66,14 +67,22 @@ def diff_pictures(
         if (all or name not in _ALWAYS_DIFFERENT) and left.get(name) != right.get(name)
     ]
     values = [[left.get(name), right.get(name)] for name in names]
-    ids = [text_or_empty(frame["id"].iloc[position]) for position in positions]
-    are_distinct = len({"", *ids}) == 3
     return pd.DataFrame(
         values,
         index=pd.Index(names, name="field"),
-        columns=ids if are_distinct else positions,
+        columns=_column_names(frame, positions),
         dtype=object,
     )
+
+
+def _column_names(frame: pd.DataFrame, positions: list[int]) -> list[Any]:
+    """Return the shortest names that tell the two pictures apart."""
+    ids = [text_or_empty(frame["id"].iloc[position]) for position in positions]
+    short = [id[:_SHORT_ID_DIGITS] for id in ids]
+    for names in (short, ids):
+        if len({"", *names}) == 3:
+            return [*names]
+    return [*positions]
 
 
 def _fields_of_row(row: pd.Series[Any]) -> dict[str, Any]:

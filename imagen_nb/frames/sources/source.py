@@ -18,6 +18,7 @@ from imagen_nb.frames.sources.direct import DatabaseSource, has_postgres_extra
 from imagen_nb.frames.sources.local import CatalogSource
 from imagen_nb.frames.sources.remote import ApiSource
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.system.spelling import describe_meant
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class History:
         if source not in SOURCES:
             raise UsageError(
                 f"source must be one of {', '.join(SOURCES)}, not {source!r}"
+                f"{describe_meant(source, SOURCES)}"
             )
         if source == "local":
             return CatalogSource(self.catalogs()).load(query, sidecar=sidecar)

@@ -12,6 +12,7 @@ from imagen_nb.backends.flux.memory.plan import FAST_THRESHOLD
 from imagen_nb.backends.flux.memory.storages import STORAGES
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute_path, portable_path
+from imagen_nb.system.spelling import describe_meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ def validated_memory(memory: Any) -> dict[str, Any]:
     for name, value in memory.items():
         if name not in MEMORY_KEYS:
             known = ", ".join(MEMORY_KEYS)
-            raise UsageError(f"memory has no {name!r}: it takes {known}")
+            meant = describe_meant(name, MEMORY_KEYS)
+            raise UsageError(f"memory has no {name!r}: it takes {known}{meant}")
         if value is not None:
             validated[name] = _validated_memory_value(name, value)
     return _with_gguf(_with_cache(_with_float8(validated)))
@@ -191,7 +193,8 @@ def _with_gguf(memory: dict[str, Any]) -> dict[str, Any]:
 def _validated_memory_value(name: str, value: Any) -> Any:
     key = MEMORY_KEYS[name]
     if not key.accepts(value):
-        raise UsageError(f"memory.{name} is {key.takes}, not {value!r}")
+        meant = describe_meant(value, key.takes.split(", "))
+        raise UsageError(f"memory.{name} is {key.takes}, not {value!r}{meant}")
     if name == "gguf" and value:
         return portable_path(absolute_path(value))
     return float(value) if name == "first_block_cache" else value
