@@ -82,7 +82,9 @@ class Gallery(anywidget.AnyWidget):
         >>> gallery.selected.imagen.contact_sheet()  # once some were selected
     """
 
-    _esm = script("dom", "comparison", "cards", "facets", "dialog", "scroller", "grid", "gallery")
+    _esm = script(
+        "dom", "comparison", "cards", "facets", "dialog", "scroller", "grid", "gallery"
+    )
     _css = style("comparison", "gallery")
 
     _closed = True  # until it is made: ipywidgets closes one that could not be, too
