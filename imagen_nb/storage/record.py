@@ -69,6 +69,10 @@ _FIELDS_BEHIND_PIXELS = {
 }
 
 
+# Read again, a record without one of these would be that of another picture each time.
+_MADE_WHEN_DRAWN = ("id", "created_at")
+
+
 def new_id() -> UUID:
     """Return a new id; a picture gets one when it is drawn and keeps it for ever."""
     return uuid.uuid4()
@@ -191,13 +195,17 @@ class Record(BaseModel):
     def from_sidecar(cls, text: str) -> Record:
         """Parse a sidecar or PNG chunk. Raise `StorageError` if it is not a record."""
         try:
-            return cls.model_validate_json(text)
+            record = cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the text"
             raise StorageError(
                 f"not the record of a picture: {where}: {first['msg']}"
             ) from None
+        for name in _MADE_WHEN_DRAWN:
+            if name not in record.model_fields_set:
+                raise StorageError(f"not the record of a picture: it has no {name}")
+        return record
 
     def to_row(self) -> dict[str, Any]:
         """Return the row of imagen.images: a JSON value for each of `IMAGES_COLUMNS`.

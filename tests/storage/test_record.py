@@ -222,3 +222,14 @@ def test_a_picture_without_a_seed_says_so_in_every_face_and_is_like_no_other(
     assert "Seed" not in record.to_png_text()["parameters"]
     assert record.decides() == record.decides()
     assert record.decides() != make_record(seed=None).decides()
+
+
+@pytest.mark.parametrize("name", ["id", "created_at"])
+def test_what_is_made_when_it_is_drawn_is_not_made_up_when_it_is_read(
+    name: str, make_record: Make
+) -> None:
+    """Each reading would have found another picture."""
+    values = make_record().snapshot()
+    del values[name]
+    with pytest.raises(StorageError, match=f"it has no {name}$"):
+        Record.from_sidecar(json.dumps(values))
