@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from tests.fuzz.mutations import png_chunks, png_of, safetensors_of
-from tests.fuzz.readers import READERS
+from tests.fuzz.readers import READERS, image_file
 
 _DEEP_LISTS = b"[" * 100_000 + b"]" * 100_000
 _DEEP_OBJECTS = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
@@ -277,6 +277,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
     },
     "picture": {
         "nothing": b"",
+        "half of JPEG's EXIF": image_file("JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05"),
         "half a profile": _half_a_profile,
         "a hundred million pixels": lambda: _blank_png(10_000),
         "a WebP of 16,383 pixels a side": lambda: _webp_header(16_383),

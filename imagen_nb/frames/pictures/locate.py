@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -153,10 +154,13 @@ def load_image(location: PictureLocation, cloud: Cloud | None) -> Image.Image:
     """
     data = load_picture_file(location, cloud)
     try:
-        image = Image.open(BytesIO(data), formats=_PICTURE_FORMATS)
-        if image.width * image.height > MAX_INPUT_PIXELS:
-            raise ValueError("too large")
-        image.load()
+        with warnings.catch_warnings():
+            # Too many pixels are refused below; torn EXIF is none.
+            warnings.simplefilter("ignore")
+            image = Image.open(BytesIO(data), formats=_PICTURE_FORMATS)
+            if image.width * image.height > MAX_INPUT_PIXELS:
+                raise ValueError("too large")
+            image.load()
     except image_read_errors():
         name = location.local or location.picture.storage_path
         raise StorageError(f"{name} is torn, or no picture") from None
