@@ -5,9 +5,9 @@ STAMP := .venv/.installed
 BROWSER := .venv/.browser
 STRACE := .venv/.strace
 
-# Tests run in so many processes side by side; a third of their time they wait. Threads of torch that
+# Tests run in so many processes side by side; half of their time they wait. Threads of torch that
 # wait for work sleep: spinning, two processes on two cores take ten times as long as one.
-JOBS ?= 3
+JOBS ?= 4
 test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: demo test soak mutants test-lowest lint format clean

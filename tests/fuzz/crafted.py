@@ -325,6 +325,8 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "deep lists": _DEEP_LISTS,
         "deep cells": b'{"cells":' + _DEEP_LISTS + b"}",
         "a cell of the first version that is none": b'{"cells": [{"cell_type": null}]}',
+        "cells without ids": lambda: _notebook_of_ids(None, None),
+        "cells of one id": lambda: _notebook_of_ids("a", "a"),
         "version 3": lambda: _notebook(nbformat=3),
         "version 99": lambda: _notebook(nbformat=99),
         "version a": lambda: _notebook(nbformat="a"),
@@ -491,6 +493,16 @@ def _webp_header(side: int) -> bytes:
     canvas = struct.pack("<I", side - 1)[:3] * 2
     extended = b"VP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + canvas
     return b"RIFF" + struct.pack("<I", len(extended) + 4) + b"WEBP" + extended
+
+
+def _notebook_of_ids(*ids: str | None) -> bytes:
+    """The notebook, its cells with these ids; None for none."""
+    notebook = _seed("notebook")
+    for cell, id in zip(notebook["cells"], ids, strict=True):
+        cell.pop("id", None)
+        if id is not None:
+            cell["id"] = id
+    return json.dumps(notebook).encode()
 
 
 def _parquet_of_bytes(value: bytes) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +77,8 @@ def load_template(notebook: Path | str | None) -> Template:
         known = tuple(notebook_parameters(loaded))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    text = nbformat.writes(loaded)
+    with _repairing_ids():
+        text = nbformat.writes(loaded)
     return Template(path.name, text, _digest_of_notebook(loaded), known)
 
 
@@ -83,13 +87,25 @@ def _load_notebook(path: Path) -> NotebookNode:
     from papermill.iorw import load_notebook_node
 
     try:
-        notebook = copy.deepcopy(load_notebook_node(str(path)))
-        _require_form(notebook)
-        nbformat.writes(notebook).encode()
+        with _repairing_ids():
+            notebook = copy.deepcopy(load_notebook_node(str(path)))
+            _require_form(notebook)
+            nbformat.writes(notebook).encode()
     except (OSError, nbformat.ValidationError, *_NO_NOTEBOOK) as error:
         reason = getattr(error, "strerror", None) or "no notebook"
         raise UsageError(f"{path}: {reason}: give the path of an .ipynb file") from None
     return notebook
+
+
+@contextmanager
+def _repairing_ids() -> Iterator[None]:
+    """Let nbformat give cells ids of their own, which it warns of each time."""
+    from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
+
+    with warnings.catch_warnings():
+        for category in (DuplicateCellId, MissingIDFieldWarning):
+            warnings.simplefilter("ignore", category)
+        yield
 
 
 def _require_form(notebook: NotebookNode) -> None:
