@@ -58,6 +58,16 @@ class TestMissing:
         assert str(error.value) == backend.availability().reason
         assert not hub_cache.exists()
 
+    def test_nothing_is_said_of_memory_before(
+        self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where RAM was short, a line on another plan came first."""
+        backend = schnell()
+        monkeypatch.setattr(backend._loaded, "plan_requests", lambda *_: "another plan")
+        with pytest.raises(BackendError, match="hf download"):
+            draw(backend, request_for(backend))
+        assert capsys.readouterr().err == ""
+
     @pytest.mark.slow
     def test_the_command_is_one_that_is_installed(self) -> None:
         hf = shutil.which("hf", path=str(Path(sys.executable).parent))

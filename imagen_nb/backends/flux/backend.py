@@ -30,7 +30,7 @@ from imagen_nb.backends.flux.weights import (
     explain_missing,
     locate_weights,
 )
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.request.request import Request
 from imagen_nb.system.paths import portable_path
 from imagen_nb.system.terminal import print_notice
@@ -169,6 +169,9 @@ class FluxBackend:
         with self._loaded.lock:
             notice = self._loaded.plan_requests(requests, loras)
         if notice:
+            state = self.availability()
+            if not state.available:  # then no plan draws
+                raise BackendError(state.reason)
             print_notice(notice)
 
     def _plan(self) -> MemoryPlan:
