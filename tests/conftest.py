@@ -56,6 +56,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
     return _ByFile(config, log)
 
 
+# The files that take longest: at the end, no process waits for another's.
+_FIRST = ("tests/test_", "tests/browser/", "tests/widgets/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
 def pytest_collection_finish() -> None:
     """Collecting garbage looks at a million objects of libraries, each time a model is freed."""
     gc.collect()
