@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class PretendedCard:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> PretendedCard:
+    gc.collect()  # models of other tests would have to make room
     return PretendedCard(monkeypatch)
 
 
