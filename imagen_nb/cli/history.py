@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _DEFAULT_TABLE_ROWS = 20
 _ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 _MAX_COLUMN_CHARS = 60  # of a prompt
-_ID_DIGITS = 8  # enough for `imagen reproduce` and `imagen tag`
 _PICTURE_COLUMN = TableColumn("", rank=2)
 _HISTORY_COLUMNS = (
     TableColumn("id"),
@@ -164,6 +163,7 @@ def print_history(frame: pd.DataFrame, pictures: bool) -> None:
 
 def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
     from imagen_nb.frames.schema import plain_value
+    from imagen_nb.storage.record import short_id
 
     made = plain_value(row["created_at"])
     prompt = row["prompt"]
@@ -171,7 +171,7 @@ def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
         prompt = prompt[: _MAX_COLUMN_CHARS - 1] + "…"
     width, height = _number_or_empty(row["width"]), _number_or_empty(row["height"])
     return (
-        row["id"][:_ID_DIGITS],
+        short_id(row["id"]),
         f"{made.to_pydatetime().astimezone():%Y-%m-%d %H:%M}" if made else "",
         prompt,
         row["backend"],

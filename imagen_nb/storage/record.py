@@ -78,6 +78,11 @@ def new_id() -> UUID:
     return uuid.uuid4()
 
 
+def short_id(id: object) -> str:
+    """Return the first 8 digits of an id: enough for `reproduce` and `tag`."""
+    return str(id)[:8]
+
+
 def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)

@@ -22,7 +22,7 @@ from imagen_nb.frames.schema import parse_sidecar, plain_value, require_columns
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.picture import Picture
-from imagen_nb.storage.record import IMAGES_COLUMNS, Record
+from imagen_nb.storage.record import IMAGES_COLUMNS, Record, short_id
 from imagen_nb.system.paths import absolute_path
 from imagen_nb.system.thumbnails import image_read_errors
 
@@ -160,7 +160,7 @@ def load_original_file(original: Original, cloud: Cloud | None) -> bytes:
     for data in _unchanged_files(original, cloud):
         return data
     raise BackendError(
-        f"the file of the picture {str(original.record.id)[:8]} is nowhere to be had"
+        f"the file of the picture {short_id(original.record.id)} is nowhere to be had"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Limits
-from imagen_nb.storage.record import Record
+from imagen_nb.storage.record import Record, short_id
 
 AUTOLOG_BACKEND = "diffusers"  # the backend in the records that autolog makes
 OWN_GENERATOR = "one for each picture"  # in records: how their noise was seeded
@@ -28,7 +28,7 @@ def redrawable_record(record: Record) -> Record:
     reason = _explain_why_not(record)
     if reason:
         raise BackendError(
-            f"the picture {str(record.id)[:8]} cannot be drawn again from its record,"
+            f"the picture {short_id(record.id)} cannot be drawn again from its record,"
             f" because {reason}: call the pipeline itself again, with what `sidecar`"
             f' has of it in im.history(ids="{record.id}", sidecar=True)'
         )

@@ -52,7 +52,7 @@ export const makeScroller = (box, list) => {
       seen = box.scrollTop;
       const jumped = fits() || Math.abs(moved) > 2 * box.clientHeight;
       top = jumped ? topOfBar(seen) : clamped(top + moved, 0, end());
-      const atAnEnd = [seen <= 0, seen >= room(), top <= 0, top >= end()].some(Boolean);
+      const atAnEnd = seen <= 0 || seen >= room() || top <= 0 || top >= end();
       if (atAnEnd && !fits()) goTo(top); // else there may be no way on
     },
   };

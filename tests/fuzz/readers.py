@@ -62,11 +62,11 @@ from imagen_nb.storage.png import has_pixels_of
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.system.thumbnails import encode_webp
+from tests.fixtures.other_servers import ID, ROW, SIGNED_IN
 from tests.fixtures.replicate_server import TOKEN, Answer, Running, backend_at
 from tests.fuzz.answering import answering_server
 from tests.fuzz.mutations import mutated, mutated_json, mutated_png, mutated_safetensors
 
-ID = "00000000-0000-4000-8000-000000000001"
 NAME = "2026-05-11-a-boat-11.png"
 
 
@@ -338,34 +338,14 @@ def _read_answer(data: bytes, folder: Path) -> None:
 
 
 _STATUSES = {b"4": 400, b"1": 401, b"3": 403, b"0": 404, b"9": 409, b"6": 413, b"5": 500}
-_ROW = {
-    "id": ID,
-    "owner_user_id": ID,
-    "prompt": "a boat",
-    "prompt_hash": "",
-    "backend": "b",
-    "model": None,
-    "seed": 1,
-    "steps": 1,
-    "width": 1,
-    "height": 1,
-    "latency_ms": 1,
-    "cost_usd_estimate": 0.0,
-    "storage_path": "x.png",
-    "tags": ["a"],
-    "sidecar": {"a": 1},
-    "created_at": "2026-05-11T00:00:00+00:00",
-}
-_USER = {"id": ID, "aud": "x", "created_at": "2026-05-11T00:00:00Z"}
-_USER |= {"app_metadata": {}, "user_metadata": {}}
+_ROW = ROW | {"prompt_hash": "", "tags": ["a"], "sidecar": {"a": 1}}
 _ANSWERS = [
     [_ROW],
     [{"path": "x.png", "error": None, "signedURL": "/sign/x"}],
     {"size": 3, "etag": '"0123"', "id": ID, "version": "1", "name": "x.png"},
     {"code": "42501", "message": "no", "details": None, "hint": None},
     {"statusCode": "409", "error": "Duplicate", "message": "The resource already exists"},
-    {"access_token": "t", "refresh_token": "r", "token_type": "bearer", "expires_in": 3600}
-    | {"user": _USER},
+    json.loads(SIGNED_IN),
     {"code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials"},
 ]
 _ANSWER_SEEDS = [json.dumps(answer).encode() for answer in _ANSWERS]

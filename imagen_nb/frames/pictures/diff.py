@@ -16,11 +16,11 @@ from imagen_nb.frames.schema import (
     text_or_empty,
 )
 from imagen_nb.storage.output import load_record
+from imagen_nb.storage.record import short_id
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHORT_ID_DIGITS = 8  # enough for `reproduce` and the like
 _ALWAYS_DIFFERENT = {  # fields in which any two pictures differ
     "id",
     "created_at",
@@ -78,7 +78,7 @@ def diff_pictures(
 def _column_names(frame: pd.DataFrame, positions: list[int]) -> list[Any]:
     """Return the shortest names that tell the two pictures apart."""
     ids = [text_or_empty(frame["id"].iloc[position]) for position in positions]
-    short = [id[:_SHORT_ID_DIGITS] for id in ids]
+    short = [short_id(id) for id in ids]
     for names in (short, ids):
         if len({"", *names}) == 3:
             return [*names]
