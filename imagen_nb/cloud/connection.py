@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +29,7 @@ from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.throttling import raise_if_busy
 
 if TYPE_CHECKING:
+    from httpcore import NetworkStream
     from pydantic import SecretStr
 
 MAX_CONNECTIONS = 16  # of the one HTTP client, for all threads
@@ -169,6 +170,33 @@ class Connection:
             raise cloud_error_of(error, secrets) from None
 
 
+class _LastBody(httpx.SyncByteStream):
+    """The body of an answer, with whose end its connection ends too.
+
+    It is read up to its length and no further: once the end was seen, the pool takes
+    the connection for free, and another thread may get it before it is closed. Where
+    the length is not told, that thread's request fails before it is sent.
+    """
+
+    def __init__(
+        self, body: httpx.SyncByteStream, length: int | None, connection: NetworkStream
+    ) -> None:
+        self._body, self._length, self._connection = body, length, connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts, left = iter(self._body), self._length
+        while left is None or left > 0:
+            part = next(parts, None)
+            if part is None:
+                return
+            yield part
+            left = None if left is None else left - len(part)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._body.close()
+
+
 def _close_after_refusal(response: httpx.Response) -> None:
     """Send nothing more over a connection after what was sent is refused; an httpx hook.
 
@@ -178,10 +206,13 @@ def _close_after_refusal(response: httpx.Response) -> None:
     sent_body = response.request.method in ("POST", "PUT", "PATCH")
     if not (response.is_error and sent_body):
         return
+    connection = response.extensions.get("network_stream")
+    if connection and isinstance(response.stream, httpx.SyncByteStream):
+        length = response.headers.get("content-length")
+        response.stream = _LastBody(
+            response.stream, None if length is None else int(length), connection
+        )
     response.read()
-    stream = response.extensions.get("network_stream")
-    if stream:
-        stream.close()
     if response.status_code == 413:
         raise RejectedError("the server takes nothing so large at once (HTTP 413)")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from imagen_nb.backends.flux.backend import custom
 from imagen_nb.backends.flux.drawing import effects, placing
 from imagen_nb.backends.flux.drawing.effects import apply_plan, has_full_graphs
 from imagen_nb.backends.flux.drawing.encoders import TextEncoders
+from imagen_nb.backends.flux.drawing.loaded import LoadedModel
 from imagen_nb.backends.flux.drawing.loading import load_pipeline, load_whole_pipeline
 from imagen_nb.backends.flux.drawing.placing import place_pipeline
 from imagen_nb.backends.flux.drawing.prompts import PromptCache
@@ -52,7 +52,8 @@ class PretendedCard:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> PretendedCard:
-    gc.collect()  # models of other tests would have to make room
+    # models of other tests would have to make room
+    monkeypatch.setattr(LoadedModel, "_others_in_memory", lambda model: [])
     return PretendedCard(monkeypatch)
 
 
