@@ -1,10 +1,10 @@
-"""Fuzzes one reader guided by coverage, with atheris, which `.[dev]` does not install.
+"""Fuzzes one reader guided by coverage, with atheris.
 
-    pip install atheris
     python -m tests.fuzz.atheris_harness READER FOLDER [options of libFuzzer]
 
-FOLDER is the corpus, as in `sidecar corpus -max_total_time=600 -rss_limit_mb=2048`. It begins with
-the valid and the crafted bytes of the reader; new finds are added to it.
+FOLDER is the corpus, as in `sidecar corpus -max_total_time=600`. It begins with the valid and the
+crafted bytes of the reader; new finds are added to it. The process may grow as little as with
+`tests.fuzz.running`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import atheris
 
 with atheris.instrument_imports(include=["imagen_nb"]):
     from tests.fuzz.crafted import CRAFTED
+    from tests.fuzz.guard import MAX_GROWTH_MB, peak_mb
     from tests.fuzz.readers import READERS
     from tests.fuzz.running import read_guarded
 
@@ -33,7 +34,10 @@ def main() -> None:
     """Run until something is found, or libFuzzer's own limit is reached."""
     program, reader, corpus, *options = sys.argv
     write_corpus(reader, Path(corpus))
-    atheris.Setup([program, corpus, *options], lambda data: read_guarded(READERS[reader], data))
+    for whole in READERS[reader].seeds:
+        read_guarded(READERS[reader], whole)  # imports what it needs
+    limit = f"-rss_limit_mb={peak_mb() + MAX_GROWTH_MB:.0f}"
+    atheris.Setup([program, corpus, limit, *options], lambda data: read_guarded(READERS[reader], data))
     atheris.Fuzz()
 
 

@@ -2,6 +2,7 @@
 
 The short form reads the same examples each time. The long one, for IMAGEN_FUZZ_SECONDS (60) a
 reader, prints the seed of each round: `python -m tests.fuzz.running READER 0.1 SEED` repeats one.
+What atheris finds is a file of the test's folder, named in what the test prints.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,20 +53,36 @@ def test_valid_bytes_are_read(reader: str) -> None:
         read_guarded(READERS[reader], data)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("reader", READERS)
-def test_a_reader_withstands_damaged_bytes_for_long(reader: str, tmp_path: Path) -> None:
-    first = random.SystemRandom().randrange(2**32)
-    command = [sys.executable, "-W", "error", "-m", "tests.fuzz.running"]
+def run_alone(home: Path, *arguments: str) -> str:
+    """Return what a module of Python prints in a process of its own, where a warning is an error."""
     done = subprocess.run(
-        [*command, reader, str(SECONDS), str(first)],
+        [sys.executable, "-W", "error", "-m", *arguments],
         cwd=ROOT,
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={**os.environ, "HOME": str(home)},
         capture_output=True,
         text=True,
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-8_000:]
-    result = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout + done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_withstands_damaged_bytes_for_long(reader: str, tmp_path: Path) -> None:
+    first = random.SystemRandom().randrange(2**32)
+    said = run_alone(tmp_path, "tests.fuzz.running", reader, str(SECONDS), str(first))
+    result = json.loads(said.splitlines()[-1])
     assert result["examples"] > 0
     assert result["grown_mb"] <= MAX_GROWTH_MB
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not find_spec("atheris"), reason="atheris has no wheel for this machine")
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_withstands_bytes_that_coverage_chose(reader: str, tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    options = (f"-max_total_time={SECONDS:.0f}", f"-artifact_prefix={found}-")
+    corpus = str(tmp_path / "corpus")
+    said = run_alone(tmp_path, "tests.fuzz.atheris_harness", reader, corpus, *options)
+    assert (runs := re.search(r"Done (\d+) runs", said)) and int(runs[1]) > 0, said[-2_000:]
