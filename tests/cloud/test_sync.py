@@ -336,7 +336,13 @@ class TestGate:
 
 @pytest.mark.parametrize(
     ("count", "threads", "sizes"),
-    [(20, 1, [16, 4]), (5, 2, [3, 2]), (4, 2, [2, 2]), (3, 8, [1, 1, 1])],
+    [
+        (20, 1, [10, 10]),
+        (34, 2, [9, 9, 9, 7]),
+        (5, 2, [3, 2]),
+        (4, 2, [2, 2]),
+        (3, 8, [1, 1, 1]),
+    ],
 )
 def test_parts_fit_one_request_and_keep_all_senders_working(
     machine: Machine, drawn: Callable, parts: list[int], count: int, threads: int, sizes: list[int]
