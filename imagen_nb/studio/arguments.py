@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +20,7 @@ from imagen_nb.request.sweep import Grid, make_grid
 from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
+from imagen_nb.system.markup import one_line
 from imagen_nb.system.spelling import nearest_name
 from imagen_nb.system.terminal import print_notice
 
@@ -26,6 +28,7 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 _REQUEST_OPTIONS = ("max_sequence_length", *OPTION_NAMES)
+_ALTERNATIVES = re.compile(r"\{[^{|}]*\|[^{}]*\}")  # as a sweep expands them
 _OTHER_WORDS = (  # words of other calls and programs, and our arguments for them
     ("size", ("width", "height")),
     ("width", ("size",)),
@@ -219,6 +222,15 @@ def note_single_seed(seeds: object) -> None:
         print_notice(
             f"seeds={seeds} is the one seed {seeds}, not so many seeds: "
             f"write seeds=[{seeds}] or seeds=range({seeds})"
+        )
+
+
+def note_braces(prompt: str) -> None:
+    """Say on stderr that a prompt with alternatives in braces is drawn as it is."""
+    if alternatives := _ALTERNATIVES.search(prompt):
+        print_notice(
+            f"{one_line(alternatives[0])} is drawn as it is written: did you mean sweep, which "
+            "draws each of these?"
         )
 
 
