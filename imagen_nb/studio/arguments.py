@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
 from imagen_nb.system.markup import one_line
-from imagen_nb.system.spelling import nearest_name
+from imagen_nb.system.spelling import argument_names, nearest_name
 from imagen_nb.system.terminal import print_notice
 
 _Given = ParamSpec("_Given")
@@ -201,7 +200,7 @@ def suggesting_arguments(
         try:
             return method(*args, **kwargs)
         except UnknownOptionError as error:
-            known = [*_argument_names(method), *_REQUEST_OPTIONS, *error.known]
+            known = [*argument_names(method), *_REQUEST_OPTIONS, *error.known]
             hints = _describe_unknown(error.unknown, known)
             raise UsageError(f"{hints}: {error}" if hints else str(error)) from None
 
@@ -232,13 +231,6 @@ def note_braces(prompt: str) -> None:
             f"{one_line(alternatives[0])} is drawn as it is written: did you mean sweep, which "
             "draws each of these?"
         )
-
-
-def _argument_names(method: Callable[..., Any]) -> list[str]:
-    """Return the arguments that are given by name, those of `**` left out."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = inspect.signature(method).parameters.values()
-    return [each.name for each in parameters if each.kind in by_name]
 
 
 def _describe_unknown(unknown: Sequence[str], known: Sequence[str]) -> str:
