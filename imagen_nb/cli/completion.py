@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_IDS_OFFERED = 50  # of the newest pictures
 _PLAIN_WORD = re.compile(r"[\w.:/@%+=,-]+")
 _NOT_PLAIN = re.compile(r"[^\w ,.-]+")
-_MAX_PROMPT_CHARS = 50
+_MAX_HINT_CHARS = 50
 
 
 def backend_choices() -> list[str]:
@@ -82,7 +82,7 @@ def complete_id(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
 
 def _plain_text(prompt: str) -> str:
-    return _NOT_PLAIN.sub(" ", prompt)[:_MAX_PROMPT_CHARS]
+    return _NOT_PLAIN.sub(" ", prompt)[:_MAX_HINT_CHARS]
 
 
 def _beginning_with(begun: str, choices: Callable[[], Iterable[str]]) -> list[str]:
