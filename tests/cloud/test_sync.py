@@ -337,6 +337,7 @@ class TestGate:
 @pytest.mark.parametrize(
     ("count", "threads", "sizes"),
     [
+        (16, 1, [16]),
         (20, 1, [10, 10]),
         (34, 2, [9, 9, 9, 7]),
         (5, 2, [3, 2]),
