@@ -3,6 +3,7 @@ PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
 BROWSER := .venv/.browser
+FIREFOX := .venv/.firefox
 STRACE := .venv/.strace
 
 # Tests run in so many processes side by side; half of their time they wait. Threads of torch that
@@ -28,7 +29,7 @@ test: $(STAMP) $(BROWSER) $(STRACE)
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Everything, the long forms of tests too.
-soak: $(STAMP) $(BROWSER) $(STRACE)
+soak: $(STAMP) $(BROWSER) $(FIREFOX) $(STRACE)
 	.venv/bin/python -m compileall -q imagen_nb
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "soak or not soak"
 
@@ -83,6 +84,10 @@ $(BROWSER): $(STAMP)
 	touch $(BROWSER)
 
 # Tests of power losses record with strace; where there is none they are skipped, and say so.
+$(FIREFOX): $(STAMP)
+	command -v firefox-esr > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq firefox-esr; } || echo "no Firefox: its tests will be skipped"
+	touch $(FIREFOX)
+
 $(STRACE): $(STAMP)
 	command -v strace > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq strace; } || echo "no strace: tests of power losses will be skipped"
 	touch $(STRACE)
