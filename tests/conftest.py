@@ -95,6 +95,15 @@ def kernels(quick_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return forked_kernels(quick_python, tmp_path_factory.mktemp("jupyter"))
 
 
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: $IMAGEN_TEST_SHOTS, to be looked at, or a folder of the session."""
+    named = os.environ.get("IMAGEN_TEST_SHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.fixture
 def quick_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All kernels are these."""

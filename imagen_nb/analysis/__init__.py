@@ -21,6 +21,7 @@ from imagen_nb.analysis.style import (
     add_legend,
     category_texts,
     format_date_axis,
+    ink_of,
     label,
     mark_empty,
     most_frequent_names,
@@ -73,7 +74,8 @@ def per_day(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     began = times.dt.to_period(unit[0].upper()).dt.start_time
     counts = _count_table(began, most_frequent_names(df["backend"]))
     base = counts.iloc[:, 0] * 0
-    for colour, name in zip(GROUP_COLOURS, counts.columns, strict=False):
+    colours = (*GROUP_COLOURS, ink_of(ax))
+    for colour, name in zip(colours, counts.columns, strict=False):
         heights = counts[name][counts[name] > 0]
         ax.bar(
             _date_numbers(heights.index) + start,
@@ -126,6 +128,7 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
         key=lambda name: order[groups[name].index].median(),
         reverse=True,
     )
+    ink = ink_of(ax)
     ax.boxplot(
         [groups[name].to_numpy() for name in names],
         whis=(5, 95),
@@ -137,8 +140,10 @@ def latency(df: pd.DataFrame, by: str = "backend", ax: Axes | None = None) -> Ax
         ],
         orientation="horizontal",
         patch_artist=True,
-        boxprops={"facecolor": GROUP_COLOURS[4]},
+        boxprops={"facecolor": GROUP_COLOURS[4], "edgecolor": ink},
         medianprops={"color": "black"},
+        whiskerprops={"color": ink},
+        capprops={"color": ink},
     )
     ax.set_xlim(left=0)
     return ax
@@ -196,7 +201,7 @@ def tags(df: pd.DataFrame, most: int = 20, ax: Axes | None = None) -> Axes:
     places = range(len(counts))
     bars = ax.barh(places, counts.tolist(), color=GROUP_COLOURS[0])
     ax.set_yticks(places, [label(name) for name in counts.index])
-    ax.bar_label(bars, padding=3)
+    ax.bar_label(bars, padding=3, color=ink_of(ax))
     use_whole_numbers(ax.xaxis)
     return ax
 

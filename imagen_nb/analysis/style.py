@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.system.terminal import in_notebook
+from imagen_nb.system.theme import is_dark, paper_and_ink
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +22,9 @@ GROUP_COLOURS = (  # Okabe and Ito's, which colour-blind people tell apart
     "#56B4E9",
     "#D55E00",
     "#F0E442",
-    "#000000",
 )
 FIGURE_INCHES = (7.0, 4.0)  # width, height
-_MAX_GROUPS = len(GROUP_COLOURS)  # that a figure tells apart; the other groups are one
+_MAX_GROUPS = len(GROUP_COLOURS) + 1  # that a figure tells apart, one in its ink
 
 
 def titled_axes(
@@ -36,10 +36,14 @@ def titled_axes(
 ) -> Axes:
     """Return axes with a title and axis labels: `ax`, or those of a new figure.
 
+    A new one is dark in a dark notebook.
+
     `size`: width and height of a new figure, in inches.
     """
     if ax is None:
         ax = _pyplot_axes(size) if in_notebook() else detached_axes(size)
+        if is_dark():  # a style of the user's own stays as it is, in a light one
+            _paint(ax, *paper_and_ink())
     ax.set_title(title)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -62,9 +66,24 @@ def _pyplot_axes(size: tuple[float, float]) -> Axes:
     return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
+def _paint(ax: Axes, paper: str, ink: str) -> None:
+    ax.figure.get_figure(root=True).set_facecolor(paper)
+    ax.set_facecolor(paper)
+    ax.spines[:].set_color(ink)
+    ax.tick_params(colors=ink)
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        text.set_color(ink)
+
+
+def ink_of(ax: Axes) -> Any:
+    """Return the colour of lines and texts on these axes."""
+    return ax.xaxis.label.get_color()
+
+
 def mark_empty(ax: Axes, text: str = "no pictures") -> Axes:
     """Write on the axes that there is nothing to show, and return them."""
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+    place = {"ha": "center", "va": "center"}
+    ax.text(0.5, 0.5, text, place, transform=ax.transAxes, color=ink_of(ax))
     ax.set_xticks([])
     ax.set_yticks([])
     return ax
@@ -96,6 +115,7 @@ def add_legend(ax: Axes) -> Axes:
     """Add a legend below the axes, where it hides no bar, and return the axes."""
     ax.legend(
         frameon=False,
+        labelcolor=ink_of(ax),
         fontsize="small",
         ncols=3,
         loc="upper center",

@@ -14,6 +14,7 @@ from imagen_nb.request.sweep import Axis
 from imagen_nb.storage.output import save_sheet
 from imagen_nb.storage.picture import Picture, explain_unreadable
 from imagen_nb.storage.record import Record
+from imagen_nb.system.theme import paper_and_ink
 from imagen_nb.system.thumbnails import (
     CELL_PIXELS,
     MAX_CELLS,
@@ -103,6 +104,8 @@ class Pictures(Sequence[Picture]):
     ) -> Image:
         """Return the first pictures, at most 200, as one image; a grid has headings.
 
+        In a dark notebook it is dark.
+
         The fastest axis runs to the right; the others, combined, run down. A picture
         that cannot be read is grey and says why.
 
@@ -114,6 +117,15 @@ class Pictures(Sequence[Picture]):
         Raises:
             UsageError: if there are no pictures.
         """
+        return self._draw_sheet(columns, cell, *paper_and_ink())
+
+    def _draw_sheet(
+        self,
+        columns: int | None = None,
+        cell: int = CELL_PIXELS,
+        paper: str = "white",
+        ink: str = "black",
+    ) -> Image:
         self._require_pictures()
         pictures = self._pictures[:MAX_CELLS]
         across = len(self.axes[-1].values) if self.axes else None
@@ -121,7 +133,7 @@ class Pictures(Sequence[Picture]):
             columns = across or min(8, len(pictures))
         labels = self._labels(columns) if columns == across else SheetLabels()
         images = [_load_image_or_grey(picture) for picture in pictures]
-        return draw_contact_sheet(images, columns, labels, cell)
+        return draw_contact_sheet(images, columns, labels, cell, paper=paper, ink=ink)
 
     def save_contact_sheet(self) -> Path:
         """Write the contact sheet beside the first picture, as `<its name>-sheet.png`.
@@ -133,7 +145,7 @@ class Pictures(Sequence[Picture]):
         self._require_pictures()
         first = self._pictures[0].path
         buffer = io.BytesIO()
-        self.contact_sheet().save(buffer, "PNG")
+        self._draw_sheet().save(buffer, "PNG")
         return save_sheet(first, buffer.getvalue())
 
     def _require_pictures(self) -> None:

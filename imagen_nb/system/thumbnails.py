@@ -121,10 +121,13 @@ def draw_contact_sheet(
     labels: SheetLabels | None = None,
     cell: int = CELL_PIXELS,
     captions: Sequence[str] = (),
+    paper: str = "white",
+    ink: str = "black",
 ) -> Image:
     """Draw the pictures on one page, row by row, each at most `cell` pixels a side.
 
-    `captions`: up to three lines below each.
+    `captions`: up to three lines below each. `paper`, `ink`: colours of the page and of
+    texts.
     """
     from PIL import Image as Images
     from PIL import ImageDraw
@@ -139,29 +142,31 @@ def draw_contact_sheet(
     rows = -(-len(images) // columns)
     left = 110 if any(labels.rows) else CELL_MARGIN
     top = LINE_HEIGHT + 2 * CELL_MARGIN if any(labels.columns) else CELL_MARGIN
-    page = Images.new("RGB", (left + columns * pitch, top + rows * drop), "white")
+    page = Images.new("RGB", (left + columns * pitch, top + rows * drop), paper)
     pen = ImageDraw.Draw(page)
     pen.font = caption_font()
     for column, text in enumerate(labels.columns):
-        pen.text(
-            (left + column * pitch, CELL_MARGIN), fit_text(text, cell), fill="black"
-        )
+        corner = (left + column * pitch, CELL_MARGIN)
+        pen.text(corner, fit_text(text, cell), fill=ink)
     for row, text in enumerate(labels.rows):
         parts = wrap_text(text, left - CELL_MARGIN, cell // LINE_HEIGHT)
-        _draw_lines(pen, (CELL_MARGIN, top + row * drop), parts)
+        _draw_lines(pen, (CELL_MARGIN, top + row * drop), parts, ink)
     for place, image in enumerate(images):
         small = image.convert("RGB")
         small.thumbnail((cell, cell))
         corner = (left + place % columns * pitch, top + place // columns * drop)
         page.paste(small, corner)
         if place < len(below):
-            _draw_lines(pen, (corner[0], corner[1] + small.height + 1), below[place])
+            under = (corner[0], corner[1] + small.height + 1)
+            _draw_lines(pen, under, below[place], ink)
     return page
 
 
-def _draw_lines(pen: ImageDraw, corner: tuple[int, int], lines: Sequence[str]) -> None:
+def _draw_lines(
+    pen: ImageDraw, corner: tuple[int, int], lines: Sequence[str], ink: str = "black"
+) -> None:
     for number, line in enumerate(lines):
-        pen.text((corner[0], corner[1] + number * LINE_HEIGHT), line, fill="black")
+        pen.text((corner[0], corner[1] + number * LINE_HEIGHT), line, fill=ink)
 
 
 def placeholder_image(text: str, side: int) -> Image:

@@ -17,6 +17,7 @@ from imagen_nb.frames.pictures.locate import (
 )
 from imagen_nb.frames.pictures.parallel import map_in_threads
 from imagen_nb.frames.schema import plain_value
+from imagen_nb.system.theme import paper_and_ink
 from imagen_nb.system.thumbnails import (
     CELL_MARGIN,
     LINE_HEIGHT,
@@ -59,7 +60,10 @@ def make_contact_sheet(
     _require_page_fits(len(locations), across, side)
     completed = complete_from_cloud(locations, cloud)
     images = load_reduced_images(completed, cloud, side, "reading pictures")
-    return draw_contact_sheet(images, across, cell=side, captions=captions)
+    paper, ink = paper_and_ink()
+    return draw_contact_sheet(
+        images, across, cell=side, captions=captions, paper=paper, ink=ink
+    )
 
 
 def _validated_cell_size(size: int) -> int:
