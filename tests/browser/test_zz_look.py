@@ -1,0 +1,38 @@
+import os
+from playwright.sync_api import expect
+SHOW = "panel = im.Panel()\npanel"
+def test_look(notebook, lab, shots):
+    logs=[]
+    lab.page.on("console", lambda m: logs.append(m.text) if m.type in ("error","warning") else None)
+    lab.page.set_viewport_size({"width":1400,"height":1000})
+    opened = notebook(SHOW, "print(1)")
+    opened.run(0); opened.run(1)
+    root = opened.output(1).locator(".imagen-panel")
+    root.locator(".imagen-panel-go").wait_for()
+    lab.page.wait_for_timeout(1500)
+    lab.page.screenshot(path=shots/"a-empty-1400.png")
+    root.get_by_label("Prompt", exact=True).fill("a {red|blue} boat at sunset")
+    lab.page.keyboard.press("Control+Enter")
+    expect(root.locator(".imagen-panel-strip li")).to_have_count(2, timeout=120000)
+    lab.page.wait_for_timeout(800)
+    lab.page.screenshot(path=shots/"b-drawn-1400.png")
+    root.get_by_label("Steps", exact=True).fill("200"); lab.page.keyboard.press("Tab")
+    root.get_by_label("Count", exact=True).fill("5"); lab.page.keyboard.press("Tab")
+    root.locator(".imagen-panel-go").click()
+    lab.page.wait_for_timeout(3000)
+    lab.page.screenshot(path=shots/"c-drawing-1400.png")
+    root.locator(".imagen-panel-queue > summary").click()
+    lab.page.wait_for_timeout(500)
+    lab.page.screenshot(path=shots/"d-queue-1400.png", full_page=True)
+    root.get_by_role("button", name="Remove all").click()
+    root.get_by_role("button", name="Cancel").click()
+    for w in (1000, 700):
+        lab.page.set_viewport_size({"width":w,"height":1400})
+        lab.page.wait_for_timeout(700)
+        root.scroll_into_view_if_needed()
+        lab.page.screenshot(path=shots/f"e-{w}.png")
+    root.get_by_text("More settings").click()
+    root.get_by_text("Draw from an image").click()
+    lab.page.wait_for_timeout(300)
+    root.screenshot(path=shots/"f-more-700.png")
+    print("LOGS", logs[:10])
