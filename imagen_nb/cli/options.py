@@ -105,6 +105,12 @@ OutputOption = Annotated[
         help="Folder (or, for one picture, file) to keep it in.", callback=expand_option
     ),
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings by name, as the Panel saves them; options win over it."
+    ),
+]
 PreviewOption = Annotated[
     Switch | None,
     typer.Option(help="Show the picture in the terminal: auto, on or off."),

@@ -36,7 +36,8 @@ export const makeField = (model, kind, name, label, signal, more = {}) => {
   const input = make({ id: freshId(name), ...more });
   const text = element("label", { htmlFor: input.id }, label);
   const beside = element("div", { className: "imagen-panel-beside" }, input);
-  const node = element("div", { className: "imagen-panel-field" }, text, beside);
+  const why = element("small", { className: "imagen-panel-why" });
+  const node = element("div", { className: "imagen-panel-field" }, text, beside, why);
   node.dataset.field = name;
   const show = () => {
     const value = model.get(name);
@@ -73,7 +74,7 @@ export const makeField = (model, kind, name, label, signal, more = {}) => {
     settle: () => clearTimeout(timer),
     refuse(reason) {
       input.disabled = Boolean(reason);
-      node.title = reason;
+      why.textContent = reason;
       node.classList.toggle("imagen-panel-refused", Boolean(reason));
     },
   };

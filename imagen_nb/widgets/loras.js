@@ -10,12 +10,13 @@ const nameOf = (file) => file.replace(/^.*[/\\]/, "").replace(/\.safetensors$/, 
 export const makeLoras = (model, insert, signal) => {
   const choice = element("select", { id: freshId("lora") });
   const rows = element("ul", { className: "imagen-panel-loras", "aria-label": "LoRAs" });
-  const why = element("small");
+  const why = element("small", { className: "imagen-panel-why" });
   const node = element("div", { className: "imagen-panel-field" },
     element("label", { htmlFor: choice.id }, "Add a LoRA"), choice, rows, why);
   node.dataset.field = "loras";
   let found = [];
   let refusal = "";
+  let reasons = ""; // why there are no more
 
   const set = (loras) => {
     model.set("loras", loras);
@@ -48,6 +49,7 @@ export const makeLoras = (model, insert, signal) => {
       ...left.map((one) => element("option", { value: one.file, disabled: Boolean(one.error) },
         visibleText(one.error ? `${one.name}: ${one.error}` : one.name))));
     choice.disabled = Boolean(refusal) || !left.length;
+    why.textContent = refusal || reasons;
   };
   choice.addEventListener("change", () => {
     const one = found.find((each) => each.file === choice.value);
@@ -63,12 +65,11 @@ export const makeLoras = (model, insert, signal) => {
     value: chosen,
     receive(message) {
       found = message.loras;
-      why.textContent = visibleText(message.why);
+      reasons = visibleText(message.why);
       show();
     },
     refuse(reason) {
       refusal = reason;
-      node.title = reason;
       node.classList.toggle("imagen-panel-refused", Boolean(reason));
       show();
     },
