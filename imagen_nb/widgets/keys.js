@@ -32,7 +32,8 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
     if (!root.contains(event.target)) return;
     const command = event.ctrlKey || event.metaKey;
     // JupyterLab, which listens on the document, would run cells and delete them.
-    root.toggleAttribute("data-lm-suppress-shortcuts", !command);
+    const ours = !command || (isTyping(event.target) && "acvxyz".includes(event.key.toLowerCase()));
+    root.toggleAttribute("data-lm-suppress-shortcuts", ours);
     const stop = () => {
       event.preventDefault();
       event.stopImmediatePropagation();
