@@ -91,7 +91,7 @@ export const showProblems = (root, problems) => {
     const field = root.querySelector(`[data-field="${CSS.escape(name)}"]`);
     if (!field) continue;
     const line = element("div", { className: "imagen-panel-problem", role: "alert", id: freshId("problem") }, text);
-    field.append(line);
+    (field.closest(".imagen-panel-row") ?? field).append(line); // across all of a row
     const folded = field.closest("details");
     if (folded) folded.open = true;
     const input = field.querySelector("input, textarea, select");

@@ -6,11 +6,17 @@ import { makeMaskEditor } from "./mask.js";
 
 const FILES = "image/png, image/jpeg, image/webp";
 
+/** The kind of data of one of a panel's own pictures that is dragged: its id. */
+export const PICTURE_TYPE = "application/x-imagen-picture";
+
 const imageOf = (data) =>
   [...(data?.items ?? [])].find((item) => item.kind === "file" && item.type.startsWith("image/"))?.getAsFile();
 
-/** `upload(name, buffer)` gives the kernel a file, or takes an image away by null; `refused(text)` says why not. */
-export const makeImages = (upload, refused, signal) => {
+/**
+ * `upload(name, buffer)` gives the kernel a file, or takes an image away by null; `start(id)` draws from one of
+ * its pictures; `refused(text)` says why not.
+ */
+export const makeImages = (upload, start, refused, signal) => {
   const file = element("input", { type: "file", accept: FILES, hidden: true });
   const picture = element("img", { alt: "the init image" });
   const veil = element("img", { alt: "", className: "imagen-panel-veil", hidden: true });
@@ -53,7 +59,7 @@ export const makeImages = (upload, refused, signal) => {
       leave();
     }, leave, editing.signal);
     masking.replaceChildren(editor.node);
-    preview.hidden = tools.hidden = true;
+    zone.hidden = true;
     editor.canvas.focus();
   };
   const maskButton = labelledButton("brush", "Mask", "paint what is drawn anew", edit, signal);
@@ -64,7 +70,8 @@ export const makeImages = (upload, refused, signal) => {
   const show = () => {
     const has = Boolean(now.init_image);
     hint.hidden = has;
-    preview.hidden = tools.hidden = !has || Boolean(editing);
+    preview.hidden = tools.hidden = !has;
+    zone.hidden = Boolean(editing);
     veil.hidden = unmask.hidden = !now.mask;
     maskButton.disabled = Boolean(now.maskReason);
     maskButton.title = now.maskReason || "paint what is drawn anew";
@@ -96,21 +103,23 @@ export const makeImages = (upload, refused, signal) => {
       Object.assign(now, { reason, maskReason });
       show();
     },
-    /** Take what is dropped on, or pasted into, this part of the page. */
+    /** Take what is dropped on, or pasted into, this part of the page, and show that one may. */
     listen(root) {
       root.addEventListener("dragover", (event) => {
-        if (![...event.dataTransfer.types].includes("Files")) return;
+        if (!["Files", PICTURE_TYPE].some((type) => event.dataTransfer.types.includes(type))) return;
         event.preventDefault();
         zone.classList.add("imagen-panel-over");
       }, { signal });
       root.addEventListener("dragleave", () => zone.classList.remove("imagen-panel-over"), { signal });
       root.addEventListener("drop", (event) => {
         zone.classList.remove("imagen-panel-over");
+        const id = event.dataTransfer.getData(PICTURE_TYPE);
         const given = imageOf(event.dataTransfer);
-        if (!given) return;
+        if (!id && !given) return;
         event.preventDefault();
         event.stopPropagation();
-        take(given);
+        if (id) start(id);
+        else take(given);
       }, { signal });
       root.addEventListener("paste", (event) => {
         const given = imageOf(event.clipboardData);

@@ -32,7 +32,7 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
     if (!root.contains(event.target)) return;
     const command = event.ctrlKey || event.metaKey;
     // JupyterLab, which listens on the document, would run cells and delete them.
-    const ours = !command || (isTyping(event.target) && "acvxyz".includes(event.key.toLowerCase()));
+    const ours = !command || event.key === "v" || (isTyping(event.target) && "acxyz".includes(event.key));
     root.toggleAttribute("data-lm-suppress-shortcuts", ours);
     const stop = () => {
       event.preventDefault();

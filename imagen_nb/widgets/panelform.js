@@ -52,7 +52,8 @@ export const makeForm = (model, send, failed, signal) => {
     if (!text.includes(words)) set({ prompt: text.trim() ? `${text.trimEnd()}, ${words}` : words });
   };
   const loras = makeLoras(model, insert, signal);
-  const images = makeImages((name, buffer) => send("image", { name }, buffer ? [buffer] : []), failed, signal);
+  const images = makeImages((name, buffer) => send("image", { name }, buffer ? [buffer] : []),
+    (id) => send("start-from", { id }), failed, signal);
   const values = () => {
     const said = Object.fromEntries([...fields.values()].map((each) => [each.name, each.value()]));
     return { ...said, loras: loras.value() };

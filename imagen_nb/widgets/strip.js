@@ -2,6 +2,7 @@
 
 import { element, visibleText } from "./dom.js";
 import { iconButton } from "./icons.js";
+import { PICTURE_TYPE } from "./images.js";
 
 const MOST = 100; // pictures; Python has thumbnails of as many
 
@@ -42,7 +43,9 @@ export const makeStrip = (choose, send, signal) => {
     open.addEventListener("click", () => pick(one.id), { signal });
     const start = iconButton("image", "Use as init image", () => send("start-from", { id: one.id }), signal);
     start.tabIndex = -1; // by keyboard: i, on the current picture
-    return { one, image, button: open, node: element("li", {}, open, start) };
+    const card = element("li", { draggable: true }, open, start);
+    card.addEventListener("dragstart", (event) => event.dataTransfer.setData(PICTURE_TYPE, one.id), { signal });
+    return { one, image, button: open, node: card };
   };
   const step = (by) => {
     const ids = [...shown.keys()].reverse();

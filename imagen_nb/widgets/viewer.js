@@ -3,6 +3,7 @@
 import { copyText, element, isolatedText, visibleText } from "./dom.js";
 import { freshId } from "./fields.js";
 import { iconButton } from "./icons.js";
+import { PICTURE_TYPE } from "./images.js";
 import { makeZoom } from "./zoom.js";
 
 const STARS = [1, 2, 3, 4, 5];
@@ -13,8 +14,9 @@ export const makeViewer = (send, said, signal) => {
   const growing = element("img", { alt: "the picture so far", className: "imagen-panel-growing", hidden: true });
   const before = element("img", { alt: "the init image", className: "imagen-panel-earlier", hidden: true });
   const empty = element("div", { className: "imagen-panel-empty" }, "What you draw appears here");
+  const split = element("div", { className: "imagen-panel-split", hidden: true });
   const stage = element("div", { className: "imagen-panel-stage", tabIndex: 0, "aria-label": "Current picture" },
-    image, before, growing, empty);
+    image, before, split, growing, empty);
   stage.setAttribute("role", "group");
   stage.dataset.wheel = "focused"; // else the notebook could not be scrolled past it
   const zoom = makeZoom(stage, image, signal);
@@ -96,7 +98,7 @@ export const makeViewer = (send, said, signal) => {
 
   const showBefore = (on) => {
     if (on && now.one) return ask("before");
-    before.hidden = slider.hidden = true;
+    before.hidden = split.hidden = slider.hidden = true;
     pressed(compare, false);
   };
   const release = () => {
@@ -121,6 +123,7 @@ export const makeViewer = (send, said, signal) => {
   // What is dragged out of the page is the file itself.
   image.addEventListener("dragstart", (event) => {
     if (!now.whole) return;
+    event.dataTransfer.setData(PICTURE_TYPE, now.one.id);
     event.dataTransfer.setData("DownloadURL", `${now.whole.type}:${now.whole.name}:${image.src}`);
     event.dataTransfer.setData("text/uri-list", image.src);
   }, { signal });
@@ -167,7 +170,7 @@ export const makeViewer = (send, said, signal) => {
       if (message.id !== now.one?.id || !buffers.length) return;
       before.src = urlOf(buffers[0], "image/webp");
       zoom.fit();
-      before.hidden = slider.hidden = false;
+      before.hidden = split.hidden = slider.hidden = false;
       stage.style.setProperty("--split", `${slider.value}%`);
       pressed(compare, true);
     },

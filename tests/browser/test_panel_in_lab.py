@@ -344,7 +344,7 @@ NAME = """() => {
 }"""
 
 
-def test_an_image_is_pasted_masked_and_drawn_from_in_the_dark(
+def test_an_image_is_pasted_dragged_chosen_masked_and_drawn_from_in_the_dark(
     notebook: Callable[..., Notebook], lab: Lab, tmp_path: Path, shots: Path
 ) -> None:
     lab.theme("JupyterLab Dark")
@@ -358,9 +358,29 @@ def test_an_image_is_pasted_masked_and_drawn_from_in_the_dark(
     expect(shown.cards).to_have_count(2, timeout=LOADING_MS)
     shown.shoot(shots / "panel-dark.png")
 
+    # an image to draw from: copied here and pasted, dragged from the strip, a file, by key
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    under = shown.root.get_by_role("img", name="the init image")
+    shown.button("Copy image").click()
+    expect(shown.said).to_have_text("copied: the picture")
+    shown.open("Draw from an image")
+    shown.root.get_by_role("group", name="Init image").focus()
+    page.keyboard.press("Control+v")
+    expect(under).to_be_visible()
+    shown.button("remove the init image").click()
+    expect(under).to_be_hidden()
+    shown.cards.last.drag_to(shown.root.get_by_role("group", name="Init image"))
+    expect(under).to_be_visible()
+    shown.button("remove the init image").click()
+    (file, _) = (tmp_path / "pictures").glob("*.png")
+    with page.expect_file_chooser() as chooser:
+        shown.button("Choose a file").click()
+    chooser.value.set_files(file)
+    expect(under).to_be_visible()
+    shown.button("remove the init image").click()
+    expect(under).to_be_hidden()
     shown.stage.click()
     page.keyboard.press("i")
-    under = shown.root.get_by_role("img", name="the init image")
     expect(under).to_be_visible()
     shown.button("Mask").click()
     canvas = shown.root.get_by_role("application", name=re.compile("^Mask"))

@@ -327,7 +327,7 @@ class TestWhatIsSaved:
         panel.drawn(1)
         page = panel.panel._strip.page()
         assert "the end</bdi>" in page
-        assert "seed 7 · 128×128 · 1 steps" in page
+        assert "seed 7 · 128×128 · 1 step " in page
         assert "<small>1 picture</small>" in page
         assert repr(panel.panel) == "<Panel flux-tiny-local, 1 picture>"
         view, _ = panel.panel._repr_mimebundle_()
