@@ -71,8 +71,9 @@ def load_presets(path: Path) -> dict[str, DrawingPreset]:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise ConfigError(f"{path} cannot be read: {reason}") from None
     try:
-        return _FILE_ADAPTER.validate_python(parse_yaml(text)[1] or {})
-    except (yaml.YAMLError, ValidationError, RecursionError):
+        presets = _FILE_ADAPTER.validate_python(parse_yaml(text)[1] or {})
+        return {_validated_label(name): preset for name, preset in presets.items()}
+    except (yaml.YAMLError, ValidationError, RecursionError, UsageError):
         raise ConfigError(
             f"{path} is no file of presets: each is a name with settings below it, "
             "like `fast:` and, indented, `steps: 4`"
@@ -94,12 +95,7 @@ def save_preset(path: Path, name: str, preset: DrawingPreset) -> None:
 
     Raises `UsageError` for what is no name, `ConfigError` if it cannot be written.
     """
-    label = name.strip()
-    if not label or len(label) > _MAX_NAME_CHARS or not label.isprintable():
-        raise UsageError(
-            f"a preset's name has 1 to {_MAX_NAME_CHARS} characters of one line"
-        )
-    _write(path, {**load_presets(path), label: preset})
+    _write(path, {**load_presets(path), _validated_label(name): preset})
 
 
 def remove_preset(path: Path, name: str) -> None:
@@ -107,6 +103,15 @@ def remove_preset(path: Path, name: str) -> None:
     named_preset(path, name)
     presets = load_presets(path)
     _write(path, {each: presets[each] for each in presets if each != name})
+
+
+def _validated_label(name: str) -> str:
+    label = name.strip()
+    if not label or len(label) > _MAX_NAME_CHARS or not label.isprintable():
+        raise UsageError(
+            f"a preset's name has 1 to {_MAX_NAME_CHARS} characters of one line"
+        )
+    return label
 
 
 def _write(path: Path, presets: Mapping[str, DrawingPreset]) -> None:

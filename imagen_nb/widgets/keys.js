@@ -29,10 +29,11 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
   const open = () => card.open || card.showModal();
 
   const onKey = (event) => {
-    if (!root.contains(event.target)) return;
+    const [target] = event.composedPath(); // marimo's widgets are in the shadow
+    if (!root.contains(target)) return;
     const command = event.ctrlKey || event.metaKey;
     // JupyterLab, which listens on the document, would run cells and delete them.
-    const ours = !command || event.key === "v" || (isTyping(event.target) && "acxyz".includes(event.key));
+    const ours = !command || event.key === "v" || (isTyping(target) && "acxyz".includes(event.key));
     root.toggleAttribute("data-lm-suppress-shortcuts", ours);
     const stop = () => {
       event.preventDefault();
@@ -44,11 +45,11 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
     } else if (command && event.shiftKey && event.key.toLowerCase() === "x") {
       stop();
       cancel();
-    } else if (!command && !event.altKey && !event.target.closest("dialog, canvas")) plain(event, stop);
+    } else if (!command && !event.altKey && !target.closest("dialog, canvas")) plain(event, target, stop);
   };
-  const plain = (event, stop) => {
-    if (event.key === "Escape" && isTyping(event.target)) acts.leave();
-    if (isTyping(event.target) || event.target.closest("[type=range]")) return;
+  const plain = (event, target, stop) => {
+    if (event.key === "Escape" && isTyping(target)) acts.leave();
+    if (isTyping(target) || target.closest("[type=range]")) return;
     const digit = event.shiftKey && /^Digit[0-5]$/.test(event.code) && Number(event.code.slice(-1));
     if (digit !== false && digit !== undefined) acts.rate(digit);
     else if (event.key === "?") open();

@@ -103,7 +103,13 @@ function render({ model, el }) {
       bar.how.textContent = message.how;
     },
     said: (message) => said(message.text),
-    failed: (message) => fail(message.text),
+    failed(message) {
+      // What is said beside a control already is pointed at, not said twice.
+      const beside = [...el.querySelectorAll(".imagen-panel-problem")].find((line) => line.textContent === message.text);
+      if (!beside) return fail(message.text);
+      beside.scrollIntoView({ block: "nearest" });
+      beside.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 300, iterations: 2 });
+    },
     step: live.step,
     queue(message) {
       const current = message.items.find((item) => item.drawing);

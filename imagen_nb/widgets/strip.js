@@ -50,7 +50,7 @@ export const makeStrip = (choose, send, signal) => {
   const step = (by) => {
     const ids = [...shown.keys()].reverse();
     const next = ids[Math.min(ids.length - 1, Math.max(0, ids.indexOf(current) + by))];
-    if (next && next !== current) pick(next, node.contains(document.activeElement));
+    if (next && next !== current) pick(next, node.contains(node.getRootNode().activeElement));
   };
   node.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -MOST, End: MOST }[event.key];
