@@ -137,12 +137,8 @@ def with_preset(
     said = named_preset(presets_path(config), name).arguments()
     if given.get("init_image") is None:
         said.pop("strength", None)
-    tags = (*said.pop("tags", ()), *given["tags"])
-    return {**said, **_given_only(given), "tags": tags}
-
-
-def _given_only(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}
+    own = {name: value for name, value in given.items() if value is not None}
+    return {**said, **own, "tags": (*said.get("tags", ()), *given["tags"])}
 
 
 def sweep(

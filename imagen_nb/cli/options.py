@@ -15,6 +15,7 @@ import typer
 from imagen_nb.cli.completion import (
     complete_backend,
     complete_id,
+    complete_preset,
     complete_scheduler,
     complete_tag,
 )
@@ -118,7 +119,8 @@ OutputOption = Annotated[
 PresetOption = Annotated[
     str | None,
     typer.Option(
-        help="Settings by name, as the Panel saves them; options win over it."
+        help="Settings by name, as the Panel saves them; options win over it.",
+        autocompletion=complete_preset,
     ),
 ]
 PreviewOption = Annotated[

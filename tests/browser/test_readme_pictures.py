@@ -36,6 +36,7 @@ def picture(where: Locator, shots: Path, name: str) -> None:
 
 def test_the_panel(notebook: Callable[..., Notebook], shots: Path) -> None:
     opened = notebook("im.Panel()")
+    opened.page.set_viewport_size({"width": 1180, "height": 1150})  # all of it at once
     opened.run(0)
     panel = opened.run(1).locator(".imagen-panel")
     for prompt in ("a yellow star at night", "a red boat at sunset"):
