@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
-from imagen_nb.backends import Step
+from imagen_nb.backends import Progress, Step
+from imagen_nb.errors import Cancelled
 from imagen_nb.storage.drawing_queue import DrawingRequest, QueuedDrawing
 from imagen_nb.storage.input_files import load_saved_input
 from imagen_nb.storage.picture import Picture
@@ -76,9 +78,11 @@ class DrawingJob:
 
     stepped: it has begun to denoise; until then its model may be loading.
     gone: nobody waits for it any more.
+    stop: set, it ends as soon as its backend can end it.
     """
 
     item: QueuedDrawing
+    stop: Event = field(default_factory=Event)
     cancelled: bool = False
     stepped: bool = False
     gone: bool = False
@@ -90,6 +94,23 @@ class DrawingJob:
         if not self.stepped:
             return pace.expect([self.item.request])
         return max(0.0, self.seconds_left - (time.monotonic() - self.stepped_at))
+
+
+class JobProgress:
+    """The progress of a job: it cancels the call, or reports the step."""
+
+    def __init__(self, job: DrawingJob, report: Progress) -> None:
+        self._job, self._report = job, report
+        self.cancelled = job.stop  # which ends the call before its first step, too
+
+    def __call__(self, step: Step) -> None:
+        """Note one denoising step. Raise `Cancelled` after `stop`."""
+        job = self._job
+        if job.stop.is_set():
+            raise Cancelled("drawing cancelled")
+        job.seconds_left, job.stepped_at = step.seconds_left, time.monotonic()
+        job.stepped = True
+        self._report(step)
 
 
 def drawing_arguments(request: DrawingRequest, folder: Path) -> dict[str, Any]:

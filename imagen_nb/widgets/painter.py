@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
 from imagen_nb.request.images import InputImage
 from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest, QueuedDrawing
@@ -19,6 +17,7 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets.drawing_job import (
     DrawingJob,
+    JobProgress,
     PainterListener,
     QueueState,
     StepReporter,
@@ -134,6 +133,7 @@ class Painter:
             if job is None or job.cancelled:
                 return
             job.cancelled = True
+            job.stop.set()
             if job.stepped:
                 self._listener.said("cancelling: it stops at its next step")
                 return
@@ -149,6 +149,8 @@ class Painter:
         atexit.unregister(self.close)
         with self._wake:
             self._closed = True
+            if self._job:
+                self._job.stop.set()
             thread = self._thread
             self._wake.notify_all()
         if thread and thread is not threading.current_thread():
@@ -247,7 +249,9 @@ class Painter:
             self._listener.drew(job.item.request, picture)
 
     def _note_cancelled(self, job: DrawingJob, error: Cancelled) -> None:
-        if job.gone:
+        with self._wake:  # `cancel` may be about to let it go
+            gone = job.gone
+        if gone:
             return
         if job.cancelled:
             self._queue.remove(job.item.id)
@@ -270,14 +274,7 @@ class Painter:
         request = job.item.request
         previews = self._studio.settings.preview != "off"
         with StepReporter(self._listener, previews) as report:
-
-            def progress(step: Step) -> None:
-                if self._closed or job.cancelled:
-                    raise Cancelled("drawing cancelled")
-                job.seconds_left, job.stepped_at = step.seconds_left, time.monotonic()
-                job.stepped = True
-                report(step)
-
+            progress = JobProgress(job, report)
             if request.again:
                 return self._studio.reproduce(
                     request.again, cloud=request.cloud, progress=progress

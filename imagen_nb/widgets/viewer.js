@@ -6,6 +6,7 @@ import { iconButton } from "./icons.js";
 import { PICTURE_TYPE } from "./images.js";
 import { makeZoom } from "./zoom.js";
 
+const SETTLED_MS = 80; // that a picture is the current one, until all of it is asked for
 const STARS = [1, 2, 3, 4, 5];
 
 /** `send(what, more)` asks the kernel; `said(text)` shows a line. */
@@ -127,7 +128,10 @@ export const makeViewer = (send, said, signal) => {
     event.dataTransfer.setData("DownloadURL", `${now.whole.type}:${now.whole.name}:${image.src}`);
     event.dataTransfer.setData("text/uri-list", image.src);
   }, { signal });
-  signal.addEventListener("abort", release, { once: true });
+  signal.addEventListener("abort", () => {
+    clearTimeout(now.timer);
+    release();
+  }, { once: true });
   return {
     node, stage, zoom,
     current: () => now.one,
@@ -153,7 +157,8 @@ export const makeViewer = (send, said, signal) => {
       if (one.strength !== null) varyStrength.value = one.strength;
       compare.disabled = true;
       showTags(one.tags);
-      ask("whole");
+      clearTimeout(now.timer); // many at once are passed by: a view that comes up hears of a hundred
+      now.timer = setTimeout(() => ask("whole"), SETTLED_MS);
     },
     whole(message, buffers) {
       if (message.id !== now.one?.id || !buffers.length) return;

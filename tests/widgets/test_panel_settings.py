@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import imagen_nb as im
+from imagen_nb.backends import Step
 from imagen_nb.backends.flux.backend import FluxBackend
 from imagen_nb.cli import run
-from imagen_nb.errors import UsageError
+from imagen_nb.errors import Cancelled, UsageError
 from imagen_nb.storage.drawing_queue import DrawingQueue
 from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets.panel import Panel, latest_panel
@@ -274,6 +275,19 @@ class TestTheQueue:
         panel.drawn(1)
         assert prompts(panel) == ["a star"]
         assert [path.suffix for path in folder.glob("*boat*")] == []
+
+    def test_a_cancel_reaches_a_call_before_its_first_step(self, studio: Studio) -> None:
+        """A hosted model reports no step until the picture is paid."""
+
+        class Listener:
+            cancelled = threading.Event()
+
+            def __call__(self, step: Step) -> None:
+                raise AssertionError(step)
+
+        Listener.cancelled.set()
+        with pytest.raises(Cancelled):
+            studio.generate("a star", progress=Listener())
 
 
 @pytest.fixture
