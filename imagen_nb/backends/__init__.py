@@ -169,6 +169,13 @@ def backend_names() -> list[str]:
     return sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
 
 
+def option_names(name: str) -> tuple[str, ...]:
+    """Return the options of the backend registered as `name`; none if there is none."""
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return tuple(inspect.signature(entry.load()).parameters)
+    return ()
+
+
 def make_backend(name: str, **options: Any) -> Backend:
     """Return the backend registered as `name`, not yet loaded.
 

@@ -1,4 +1,4 @@
-"""What shells and notebooks offer on Tab: backends, schedulers, tags and ids.
+"""What shells and notebooks offer on Tab: backends, schedulers, presets, tags, ids.
 
 What is offered stands on a command line as it is, which a shell may evaluate: nothing
 with a character that means something there is.
@@ -45,6 +45,14 @@ def tag_choices(catalog: Catalog) -> list[str]:
     return [tag for tag in list_known_tags(catalog) if _PLAIN_WORD.fullmatch(tag)]
 
 
+def preset_choices(config: Path | None = None) -> list[str]:
+    """Return the presets whose names are one plain word."""
+    from imagen_nb.config.presets import load_presets, presets_path
+
+    presets = load_presets(presets_path(config))
+    return [name for name in presets if _PLAIN_WORD.fullmatch(name)]
+
+
 def complete_backend(incomplete: str) -> list[str]:
     """Complete a backend's name."""
     return _beginning_with(incomplete, backend_choices)
@@ -53,6 +61,13 @@ def complete_backend(incomplete: str) -> list[str]:
 def complete_scheduler(incomplete: str) -> list[str]:
     """Complete a scheduler's name."""
     return _beginning_with(incomplete, scheduler_choices)
+
+
+def complete_preset(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete a preset's name."""
+    config = ctx.params.get("config")
+    file = Path(config) if config else None
+    return _beginning_with(incomplete, lambda: preset_choices(file))
 
 
 def complete_tag(ctx: typer.Context, incomplete: str) -> list[str]:

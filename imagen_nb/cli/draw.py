@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +43,7 @@ def generate(
     negative_prompt: options.NegativePromptOption = None,
     true_cfg: options.TrueCfgOption = None,
     scheduler: options.SchedulerOption = None,
+    preset: options.PresetOption = None,
     tag: options.TagOption = None,
     output: options.OutputOption = None,
     again: options.AgainOption = False,
@@ -67,6 +68,8 @@ def generate(
             lora=lora,
             tag=tag,
             no_cloud=no_cloud,
+            preset=preset,
+            config=config,
             backend=backend,
             steps=steps,
             width=width,
@@ -97,26 +100,45 @@ def draw_seeds(
     lora: list[str] | None,
     tag: list[str] | None,
     no_cloud: bool,
+    preset: str | None = None,
+    config: Path | None = None,
     **arguments: Any,
 ) -> Pictures:
     """Draw `count` pictures of one prompt, with consecutive seeds, as the options say.
 
-    `arguments`: options that `Studio.generate` calls by the same name. Raises
-    `UsageError` for a count out of range, and what `Studio.generate` does.
+    `preset`: a name of those beside the configuration file `config`; what is given wins
+    over it. `arguments`: options that `Studio.generate` calls by the same name. Raises
+    `UsageError` for a count out of range or an unknown preset, and what
+    `Studio.generate` does.
     """
     from imagen_nb.request import random_seed
 
     if not 1 <= count <= MAX_PICTURES:
         raise UsageError(f"--count must be from 1 to {MAX_PICTURES}, not {count}")
     first = random_seed() if seed is None else seed
+    given = {**arguments, "tags": tag or (), **lora_options(lora)}
     return studio.repeat(
         prompt,
         range(first, first + count),
-        tags=tag or (),
         cloud=cloud_choice(no_cloud),
-        **lora_options(lora),
-        **arguments,
+        **(with_preset(preset, config, given) if preset is not None else given),
     )
+
+
+def with_preset(
+    name: str, config: Path | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments with a preset's settings for those that were not given.
+
+    Its tags come first. Raises `UsageError` if there is no such preset.
+    """
+    from imagen_nb.config.presets import named_preset, presets_path
+
+    said = named_preset(presets_path(config), name).arguments()
+    if given.get("init_image") is None:
+        said.pop("strength", None)
+    own = {name: value for name, value in given.items() if value is not None}
+    return {**said, **own, "tags": (*said.get("tags", ()), *given["tags"])}
 
 
 def sweep(

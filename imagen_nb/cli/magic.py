@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from imagen_nb.cli import ClickException, app, draw
-from imagen_nb.cli.completion import backend_choices, scheduler_choices, tag_choices
+from imagen_nb.cli.completion import (
+    backend_choices,
+    preset_choices,
+    scheduler_choices,
+    tag_choices,
+)
 from imagen_nb.errors import ImagenError, UsageError
 
 if TYPE_CHECKING:
@@ -283,6 +288,7 @@ def _tag_choices() -> list[str]:
 
 _CHOICES_OF_OPTION: dict[str, Callable[[], list[str]]] = {
     "--backend": backend_choices,
+    "--preset": preset_choices,
     "--scheduler": scheduler_choices,
     "--tag": _tag_choices,
 }

@@ -15,6 +15,7 @@ import typer
 from imagen_nb.cli.completion import (
     complete_backend,
     complete_id,
+    complete_preset,
     complete_scheduler,
     complete_tag,
 )
@@ -113,6 +114,13 @@ OutputOption = Annotated[
     Path | None,
     typer.Option(
         help="Folder (or, for one picture, file) to keep it in.", callback=expand_option
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings by name, as the Panel saves them; options win over it.",
+        autocompletion=complete_preset,
     ),
 ]
 PreviewOption = Annotated[

@@ -2,6 +2,7 @@
 
 Other rooms use:
     groups: `CostSettings` and the other groups of settings
+    presets: `DrawingPreset`, settings of a drawing by name, and their file
     settings: `Settings` and `load_settings`
     yaml_file: the file imagen.yaml and its template
 """

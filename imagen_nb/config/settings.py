@@ -54,6 +54,7 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "height": "a whole number of pixels, 1 or more",
     "guidance": "a number, 0 or more",
     "tags": "words, as in [tests, blue]",
+    "lora_dirs": "folders, as in [~/loras, /models/loras]",
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSyncChoice)),
     **{
@@ -90,6 +91,7 @@ class Settings(SettingsGroup):
     height: PositiveCount | None = None
     guidance: NonNegativeNumber | None = None
     tags: tuple[str, ...] = ()
+    lora_dirs: tuple[str, ...] = ()
     output: OutputSettings = OutputSettings()
     supabase: SupabaseSettings = SupabaseSettings()
     replicate: ReplicateSettings = ReplicateSettings()
@@ -115,7 +117,7 @@ class Settings(SettingsGroup):
             raise ValueError("no text")
         return value | {"api_token": SecretStr(strip_secret(token))}
 
-    @field_validator("tags", mode="before")
+    @field_validator("tags", "lora_dirs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):

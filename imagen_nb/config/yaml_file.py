@@ -35,6 +35,9 @@ YAML_TEMPLATE = """\
 # Tags that every picture gets.
 #tags: []
 
+# Folders of LoRAs, which the Panel offers.
+#lora_dirs: []
+
 # Show pictures in terminals that can, and as they grow in notebooks: auto, on, off.
 #preview: auto
 

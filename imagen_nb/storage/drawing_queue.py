@@ -31,6 +31,8 @@ class DrawingRequest(BaseModel):
     """One picture to draw, as arguments of `Studio.generate`; None is the default.
 
     `again` is the id of a picture to reproduce; the other fields then only describe it.
+    `init_image` and `mask` are names of files that `save_inputs` wrote into the
+    catalog's folder. `loras`: files with their weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -42,6 +44,13 @@ class DrawingRequest(BaseModel):
     width: int | None = None
     height: int | None = None
     guidance: float | None = None
+    negative_prompt: str | None = None
+    true_cfg: float | None = None
+    strength: float | None = None
+    scheduler: str | None = None
+    loras: tuple[tuple[str, float], ...] = ()
+    init_image: str | None = None
+    mask: str | None = None
     tags: tuple[str, ...] = ()
     cloud: bool | None = None
     again: UUID | None = None
@@ -152,8 +161,16 @@ class DrawingQueue:
             self._name,
         )
 
+    def remove_all(self, but: int | None = None) -> None:
+        """Remove all that it sees, but the one with this id."""
+        self._write(
+            "DELETE FROM queue WHERE id <> ? AND (holder = ? OR holder IS NULL)",
+            -1 if but is None else but,
+            self._name,
+        )
+
     def move(self, id: int, by: int) -> None:
-        """Exchange it with the one before (-1) or after (1) it."""
+        """Draw it as many places later (or, negative, earlier), as far as there are."""
         with self.catalog.transaction(durable=True) as connection:
             rows = connection.execute(
                 "SELECT id, place FROM queue WHERE holder = ? OR holder IS NULL"
@@ -161,7 +178,7 @@ class DrawingQueue:
                 (self._name,),
             ).fetchall()
             connection.executemany(
-                "UPDATE queue SET place = ? WHERE id = ?", _swapped_places(rows, id, by)
+                "UPDATE queue SET place = ? WHERE id = ?", _moved_places(rows, id, by)
             )
 
     def _other_holders(self) -> list[str]:
@@ -183,10 +200,10 @@ class DrawingQueue:
         self._write("UPDATE queue SET holder = NULL WHERE holder = ?", name)
 
 
-def _swapped_places(
+def _moved_places(
     rows: list[tuple[int, int]], id: int, by: int
 ) -> list[tuple[int, int]]:
-    """Return (new place, id) of the two that change places, or nothing.
+    """Return (new place, id) of those whose place changes.
 
     `rows`: (id, place) in the order of the queue.
     """
@@ -194,11 +211,9 @@ def _swapped_places(
     if id not in ids:
         return []
     position = ids.index(id)
-    other_position = position + by
-    if not 0 <= other_position < len(rows):
-        return []
-    other_id, other_place = rows[other_position]
-    return [(other_place, id), (rows[position][1], other_id)]
+    ids.insert(max(0, position + by), ids.pop(position))
+    moved = zip(ids, rows, strict=True)
+    return [(place, row_id) for row_id, (before, place) in moved if row_id != before]
 
 
 def _queued_drawing_of(row: tuple[Any, ...]) -> QueuedDrawing:

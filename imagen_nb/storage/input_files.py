@@ -53,6 +53,18 @@ def inputs_for_record(inputs: Mapping[str, InputImage]) -> tuple[dict[str, Any],
     )
 
 
+def load_saved_input(name: str, file_name: str, folder: Path) -> InputImage:
+    """Load an image that `save_inputs` wrote into a folder, by its `file_name`.
+
+    Raises `BackendError` if it is not there, or was changed since.
+    """
+    file = f"{INPUTS_FOLDER}/{file_name}"
+    known = _INPUT_FILE_PATTERN.fullmatch(file)
+    if not known:
+        raise BackendError(f"{file_name!r:.100} is no file of an input image")
+    return _load_input(name, {"file": file, "sha256": known[1]}, [folder])
+
+
 def load_inputs(
     record: Record, folders: Iterable[Path], names: Iterable[str] = IMAGE_OPTIONS
 ) -> dict[str, InputImage]:

@@ -76,8 +76,13 @@ class RequestDrawer:
         progress: Progress | bool | None,
         again: bool = True,
     ) -> Iterator[DrawingCall]:
-        """Begin a call, which `cancel` reaches until the context is left."""
-        call = DrawingCall(cloud, output, progress, again)
+        """Begin a call, which `cancel` reaches until the context is left.
+
+        So does the caller, by an Event that `progress` has as its attribute `cancelled`:
+        before the first step, too, which may be minutes away.
+        """
+        cancelled = getattr(progress, "cancelled", None) or Event()
+        call = DrawingCall(cloud, output, progress, again, cancelled)
         with self._lock:
             self._calls.add(call)
         try:

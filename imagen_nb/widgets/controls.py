@@ -1,342 +1,319 @@
-"""The controls of a Panel: checked before drawing, and set from a record on request."""
+"""The checks of a Panel's form: what is drawn with it, and how it is set from a record."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import ipywidgets as w
-
-from imagen_nb.backends import Backend, backend_names
+from imagen_nb.backends import Backend
+from imagen_nb.backends.flux.loras import validated_loras
 from imagen_nb.cloud.account import NOT_CONFIGURED
+from imagen_nb.config.presets import DrawingPreset
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.request.request import Defaults, Limits, check_size, random_seed, resolve
-from imagen_nb.request.validation import checked_prompt, checked_tags
+from imagen_nb.request.images import InputImage
+from imagen_nb.request.options import (
+    OPTION_NAMES,
+    AcceptedOptions,
+    validated_options,
+)
+from imagen_nb.request.request import check_size, random_seed, resolve
+from imagen_nb.request.validation import checked_tags, short_repr
 from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.record import Record
 from imagen_nb.studio.studio import Studio
-
-_MAX_PICTURES_PER_CLICK = 100
-_CUSTOM_SIZE = (0, 0)  # stands for a size that is none of the presets
-_CONTROL_NAMES = (
-    "prompt",
-    "backend",
-    "size",
-    "width",
-    "height",
-    "steps",
-    "guidance",
-    "seed",
-    "lock",
-    "dice",
-    "count",
-    "tags",
-    "cloud",
+from imagen_nb.widgets.form import MAX_COUNT, Form
+from imagen_nb.widgets.models import accepted_options, available_backends
+from imagen_nb.widgets.recall import (
+    drawing_request_like,
+    form_values_of,
+    prompt_as_literal,
 )
-_TYPED_CONTROLS = ("width", "height", "steps", "guidance", "seed", "count", "tags")
+from imagen_nb.widgets.sizes import size_of_shape
+
 _LIMITED_SETTINGS = ("seed", "steps", "width", "height", "guidance")  # by the model
-_RECALLED_SETTINGS = ("width", "height", "steps", "guidance")
-_ASPECT_RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
+_BACKEND_SETTINGS = ("width", "height", "steps", "guidance")
+# In this order an option's name in a problem tells the control that it is shown at.
+_OPTION_CONTROLS = ("scheduler", "strength", "true_cfg", "mask", "init_image")
+RECALLABLE = ("all", "prompt", "seed", "size")
 
 
 class Controls:
-    """The widgets, by name, and the backends that can draw here.
+    """The form's meaning: with which backends, in which limits, from which images.
 
-    Invariant: width and height are what will be drawn; the size preset follows them.
+    Attributes:
+        inputs: init image and mask, by these names.
 
     Raises `UsageError` when nothing can draw here.
     """
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, form: Form, studio: Studio) -> None:
+        self._form = form
         configured, why = studio.drawing_with()
-        self.backends, self.missing = _available_backends(studio, configured)
+        self.backends, self.missing = available_backends(studio, configured)
         self.notes = {"backend": why} if why else {}  # to be shown beside a control
-        backend = next(iter(self.backends.values()))
-        self._make_settings(studio.settings, backend)
-        self._make_others(studio)
-        self._settling = False  # several at once, which belong together already
-        self._offer_sizes(backend)
-        controls = self.by_name()
-        for name, control in controls.items():
-            control.add_class(f"imagen-{name}")
-        self.box = w.Box([one for name, one in controls.items() if name != "prompt"])
-        self.box.add_class("imagen-controls")
-
-    def _make_settings(self, settings: Settings, backend: Backend) -> None:
-        usual = backend.defaults
-        self.backend = w.Dropdown(description="Backend", options=[*self.backends])
-        self.size = w.Dropdown(description="Size")
-        self.width = _int_box("Width", settings.width or usual.width, "pixels")
-        self.height = _int_box("Height", settings.height or usual.height, "pixels")
-        self.steps = _int_box("Steps", settings.steps or usual.steps, "denoising steps")
-        scale = usual.guidance if settings.guidance is None else settings.guidance
-        self.guidance = w.FloatText(description="Guidance", value=scale, step=0.5)
-        self.seed = _int_box(
-            "Seed", random_seed(), "the same seed draws the same picture"
-        )
-
-    def _make_others(self, studio: Studio) -> None:
-        self.prompt = w.Textarea(
-            description="Prompt",
-            placeholder="what to draw; Ctrl-Enter draws",
-            rows=3,
-            continuous_update=False,
-        )
-        self.lock = w.ToggleButton(
-            description="Lock seed",
-            tooltip="draw with this seed again, instead of a new one",
-        )
-        self.dice = w.Button(description="New seed", tooltip="another seed by lot")
-        self.count = _int_box("Count", 1, "pictures, with this seed and the next ones")
-        self.tags = w.Text(description="Tags", placeholder="comma-separated")
-        self.cloud = w.Checkbox(
-            description="Copy to the cloud",
-            value=studio.copies(),
-            indent=False,
-            disabled=not studio.copies(True),
-        )
-        if self.cloud.disabled:
+        self.inputs: dict[str, InputImage] = {}
+        self._can_copy = studio.copies(True)
+        if not self._can_copy:
             self.notes["cloud"] = NOT_CONFIGURED
+        with form.settle():
+            form.cloud = studio.copies()
+            form.roll()
+            form.backend = next(iter(self.backends))
+            self._take_over(self.backend, studio.settings)
 
-    def by_name(self) -> dict[str, Any]:
-        """Return all widgets, by name, in the order in which they are shown."""
-        return {name: getattr(self, name) for name in _CONTROL_NAMES}
-
-    def listen(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` with the name of what a person, or a recall, has changed."""
-        for name, control in self.by_name().items():
-            if name != "dice":
-                control.observe(lambda _, name=name: changed(name), names="value")
+    @property
+    def backend(self) -> Backend:
+        """The chosen one. Raises `UsageError` for one that cannot draw here."""
+        name = self._form.backend
+        if name not in self.backends:
+            known = ", ".join(self.backends)
+            reason = self.missing.get(name, f"use one of {known}")
+            raise UsageError(f"{short_repr(name)} cannot draw here: {reason}")
+        return self.backends[name]
 
     def react(self, name: str) -> None:
-        """Keep together what belongs together, after a change of this control."""
-        if self._settling:
+        """Keep together what belongs together, after Python set this one."""
+        if self._form.settling:
             return
-        if name == "backend":
-            self._take_over(self.backends[self.backend.value])
-        elif name == "size" and self.size.value != _CUSTOM_SIZE:
-            with self._at_once():
-                self.width.value, self.height.value = self.size.value
-        elif name in ("width", "height"):
-            self._show_preset()
+        if name == "backend" and self._form.backend in self.backends:
+            with self._form.settle():
+                self._take_over(self.backend)
         elif name == "seed":
-            self.lock.value = True  # typed by hand: it is meant
-
-    def type(self, values: Mapping[str, object]) -> None:
-        """Set what was typed, by name, if these controls have not heard of it yet."""
-        for name in _TYPED_CONTROLS:
-            if name in values:
-                getattr(self, name).value = values[name]
-
-    def roll(self) -> None:
-        """Set another seed, and leave the lock as it is."""
-        locked = self.lock.value
-        self.seed.value = random_seed()
-        self.lock.value = locked
+            self._form.lock_seed = True  # it is meant
 
     def problems(self) -> dict[str, str]:
         """Return what cannot be drawn, in the library's words, by control."""
         checks = {name: _problem_of(check) for name, check in self._checks().items()}
         return {name: problem for name, problem in checks.items() if problem}
 
-    def _checks(self) -> dict[str, Callable[[], object]]:
-        backend = self.backends[self.backend.value]
-        checks: dict[str, Callable[[], object]] = {
-            "prompt": lambda: checked_prompt(self.prompt.value),
-            "tags": lambda: checked_tags(self._tags()),
-            "count": self._require_count,
-        }
-        for name in _LIMITED_SETTINGS:
-            value = getattr(self, name).value
-            checks[name] = partial(_validated_setting, backend, name, value)
-        if backend.limits.sizes:  # there one side is as good as the other makes it
-            check = partial(check_size, *self._chosen_size(), backend.limits)
-            checks["width"] = checks["height"] = check
-        return checks
-
-    def wishes(self) -> list[DrawingRequest]:
-        """Return what is to be drawn, one wish a picture.
+    def requests(self) -> list[DrawingRequest]:
+        """Return what is to be drawn, a request a picture; prompts vary slowest.
 
         A seed that is not locked is a new one. Raises `UsageError` for what cannot be
         drawn.
         """
+        form = self._form
         for problem in self.problems().values():
             raise UsageError(problem)
-        if not self.lock.value:
-            self.roll()
-        first = self.seed.value
-        last = first + self.count.value - 1
-        _validated_setting(self.backends[self.backend.value], "seed", last)
-        return [self._wish(seed) for seed in range(first, last + 1)]
+        prompts = form.prompts()
+        if not form.lock_seed:
+            form.roll()
+        seeds = range(form.seed, form.seed + form.count)
+        _validated_setting(self.backend, "seed", seeds[-1])
+        common = self._common_values()
+        return [
+            DrawingRequest(prompt=prompt, seed=seed, **common)
+            for prompt in prompts
+            for seed in seeds
+        ]
 
     def to_cloud(self) -> bool | None:
         """Return whether to copy pictures; None, as configured, without a cloud."""
-        return None if self.cloud.disabled else bool(self.cloud.value)
+        return bool(self._form.cloud) if self._can_copy else None
+
+    def options(self) -> dict[str, Any]:
+        """Return the request's options that are set and that the backend takes."""
+        form, takes = self._form, self.backend.limits.takes
+        given = {
+            "negative_prompt": form.negative_prompt.strip() or None,
+            "true_cfg": form.true_cfg,
+            "scheduler": form.scheduler or None,
+            **self.inputs,
+            "strength": form.strength,
+        }
+        options = {
+            name: value
+            for name, value in given.items()
+            if name in takes.options and value is not None
+        }
+        for name in OPTION_NAMES:  # in this order: those that others need come first
+            if any(other not in options for other in takes.options.get(name, ())):
+                options.pop(name, None)
+        return options
 
     def recall(self, record: Record, part: str) -> None:
-        """Set the controls from a picture: `all`, its `prompt` or its `seed`.
+        """Set the form from a picture: `all`, its `prompt`, `seed` or `size`.
 
-        Raises `UsageError` for all of one whose backend cannot draw here.
+        Raises `UsageError` for all of one whose backend cannot draw here, and for the
+        seed of one that has none.
         """
+        form = self._form
         if part == "all" and record.backend not in self.backends:
             raise UsageError(
-                f"{record.backend} cannot draw here, so only its prompt and seed help"
+                f"{record.backend} cannot draw here, so only its prompt, seed and size "
+                "help"
             )
-        if part in ("all", "prompt"):
-            self.prompt.value = record.prompt
-        if part == "all":
-            self._recall_settings(record)
-        if part in ("all", "seed"):
-            self.seed.value = record.seed
-            self.lock.value = True
+        if part == "seed" and record.seed is None:
+            raise UsageError("no seed of this picture is known")
+        with form.settle():
+            if part in ("all", "prompt"):
+                form.one_per_line = False
+                form.prompt = prompt_as_literal(record.prompt)
+            if part == "all":
+                form.fill(form_values_of(record))
+            if part in ("all", "size"):
+                form.width, form.height = record.width, record.height
+            if part in ("all", "seed") and record.seed is not None:
+                form.seed, form.lock_seed = record.seed, True
 
-    def _recall_settings(self, record: Record) -> None:
-        with self._at_once():
-            self.backend.value = record.backend
-        for name in _RECALLED_SETTINGS:
-            value = getattr(record, name)
-            if value is not None:
-                getattr(self, name).value = value
-        self.count.value = 1
-        self._offer_sizes(self.backends[record.backend])
+    def apply_preset(self, values: Mapping[str, Any]) -> None:
+        """Set the form to what a preset says; what it does not say stays.
 
-    def _take_over(self, backend: Backend) -> None:
-        """Set another model's own numbers."""
-        for name in _RECALLED_SETTINGS:
-            getattr(self, name).value = getattr(backend.defaults, name)
-        self._offer_sizes(backend)
+        Raises `UsageError` for a backend that cannot draw here.
+        """
+        name = values.get("backend")
+        if name is not None and name not in self.backends:
+            raise UsageError(f"{name} cannot draw here: {self.missing.get(name, '')}")
+        with self._form.settle():
+            if name is not None and name != self._form.backend:
+                self._form.backend = name
+                self._take_over(self.backend)
+            self._form.fill(
+                {
+                    **values,
+                    "tags": ", ".join(values.get("tags", self._form.tag_names())),
+                    "loras": [[*each] for each in values.get("loras", ())],
+                }
+            )
 
-    def _offer_sizes(self, backend: Backend) -> None:
-        presets = size_presets(backend.defaults, backend.limits)
-        size = self._chosen_size()
-        labelled = [(describe_size(*preset), preset) for preset in presets]
-        with self._at_once():
-            self.size.options = [*labelled, ("custom", _CUSTOM_SIZE)]
-            self.size.value = size if size in presets else _CUSTOM_SIZE
+    def preset_values(self) -> dict[str, Any]:
+        """Return what a preset keeps of the form."""
+        kept = self._common_values()
+        return {
+            name: kept[name]
+            for name in DrawingPreset.model_fields
+            if name in kept and kept[name] not in ((), "")
+        }
 
-    @contextmanager
-    def _at_once(self) -> Iterator[None]:
-        """Change several controls without `react` to each."""
-        self._settling = True
-        try:
-            yield
-        finally:
-            self._settling = False
+    def variations(
+        self, record: Record, count: int, strength: float | None
+    ) -> list[DrawingRequest]:
+        """Return requests like a picture's, with new seeds.
 
-    def _show_preset(self) -> None:
-        presets = [size for _, size in self.size.options]
-        size = self._chosen_size()
-        self.size.value = size if size in presets else _CUSTOM_SIZE
-
-    def _chosen_size(self) -> tuple[int, int]:
-        return self.width.value, self.height.value
-
-    def _tags(self) -> list[str]:
-        return [tag.strip() for tag in self.tags.value.split(",") if tag.strip()]
-
-    def _require_count(self) -> None:
-        most = _MAX_PICTURES_PER_CLICK
-        if not 1 <= self.count.value <= most:
-            raise UsageError(f"count must be from 1 to {most}, not {self.count.value}")
-
-    def _wish(self, seed: int) -> DrawingRequest:
-        return DrawingRequest(
-            prompt=self.prompt.value,
-            backend=self.backend.value,
-            seed=seed,
-            steps=self.steps.value,
-            width=self.width.value,
-            height=self.height.value,
-            guidance=self.guidance.value,
-            tags=tuple(self._tags()),
-            cloud=self.to_cloud(),
+        `strength`: another one, for a picture that was drawn from an image. Raises
+        `UsageError` for one whose backend cannot draw here, and for another count.
+        """
+        if record.backend not in self.backends:
+            raise UsageError(f"{record.backend} cannot draw here")
+        if not 1 <= count <= MAX_COUNT:
+            raise UsageError(f"count must be from 1 to {MAX_COUNT}, not {count}")
+        first = drawing_request_like(record).model_copy(
+            update={"tags": tuple(self._form.tag_names()), "cloud": self.to_cloud()}
         )
+        if strength is not None:
+            first = first.model_copy(update={"strength": strength})
+        seeds = [random_seed() for _ in range(count)]
+        return [first.model_copy(update={"seed": seed}) for seed in seeds]
 
+    def use_image(self, name: str, image: InputImage | None) -> None:
+        """Take or drop an image to draw from; an init image sets the size to its shape.
 
-def _int_box(name: str, value: int, tooltip: str) -> Any:
-    return w.IntText(description=name, value=value, tooltip=tooltip)
+        Another init image has another mask: the one before goes.
+        """
+        self.inputs.pop(name, None)
+        if name == "init_image":
+            self.inputs.pop("mask", None)
+        if image is None:
+            return
+        self.inputs[name] = image
+        if name == "init_image":
+            backend = self.backend
+            size = size_of_shape(
+                image.width / image.height, backend.defaults, backend.limits
+            )
+            with self._form.settle():
+                self._form.width, self._form.height = size
 
+    def _take_over(self, backend: Backend, settings: Settings | None = None) -> None:
+        """Set a model's own numbers, or where there are any, the configured ones."""
+        for name in _BACKEND_SETTINGS:
+            configured = getattr(settings, name) if settings else None
+            own = getattr(backend.defaults, name)
+            setattr(self._form, name, own if configured is None else configured)
+        takes = backend.limits.takes
+        self._form.strength = takes.strength
+        if self._form.scheduler not in takes.schedulers:
+            self._form.scheduler = ""
 
-def _available_backends(
-    studio: Studio, configured: Backend
-) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Return those that can draw here, the configured first, and why others cannot.
-
-    Raises `UsageError` when none can.
-    """
-    available: dict[str, Backend] = {}
-    missing: dict[str, str] = {}
-    for name in dict.fromkeys([configured.name, *backend_names()]):
+    def _checks(self) -> dict[str, Callable[[], object]]:
+        form = self._form
         try:
-            backend = configured
-            if name != configured.name:
-                backend, _ = studio.drawing_with(name)
-            reason = _why_not_here(backend)
-        except ImagenError as error:  # one that cannot be made without options
-            reason = str(error)
-        if reason is None:
-            available[name] = backend
-        else:
-            missing[name] = reason
-    if not available:
-        raise UsageError(f"nothing can draw here: {'; '.join(missing.values())}")
-    return available, missing
+            backend = self.backend
+        except UsageError as error:
+            return {"backend": partial(_fail, error)}
+        checks: dict[str, Callable[[], object]] = {
+            "prompt": form.prompts,
+            "tags": lambda: checked_tags(form.tag_names()),
+            "count": form.require_count,
+            "loras": lambda: validated_loras(self._loras()),
+        }
+        for name in _LIMITED_SETTINGS:
+            checks[name] = partial(
+                _validated_setting, backend, name, getattr(form, name)
+            )
+        if backend.limits.sizes:  # there one side is as good as the other makes it
+            fitting = partial(check_size, form.width, form.height, backend.limits)
+            checks["width"] = checks["height"] = fitting
+        name, check = self._options_check(backend)
+        return {**checks, name: check}
+
+    def _options_check(self, backend: Backend) -> tuple[str, Callable[[], object]]:
+        """Return the check of all options together, and the control that fails it."""
+        options, takes = self.options(), backend.limits.takes
+        if lacking := [name for name in takes.needs if name not in options]:
+            words = " and ".join(name.replace("_", " ") for name in takes.needs)
+            why = UsageError(f"{backend.name} draws from {words}: add what is missing")
+            return lacking[0], partial(_fail, why)
+        check = partial(validated_options, options, takes)
+        problem = _problem_of(check)
+        named = (name for name in _OPTION_CONTROLS if name in problem)
+        return next(named, "negative_prompt"), check
+
+    def _loras(self) -> list[tuple[str, float]] | None:
+        """Return the chosen LoRAs; None for a backend that takes none, or for none."""
+        if "loras" not in accepted_options(self.backend) or not self._form.loras:
+            return None
+        try:
+            return [(str(file), float(weight)) for file, weight in self._form.loras]
+        except (TypeError, ValueError):
+            raise UsageError("loras are [file, weight] pairs") from None
+
+    def _common_values(self) -> dict[str, Any]:
+        """Return what all requests of the form have, prompt and seed apart."""
+        form, options = self._form, self.options()
+        images = {name: image.file_name for name, image in _images_in(options).items()}
+        return {
+            "backend": form.backend,
+            "tags": tuple(form.tag_names()),
+            "cloud": self.to_cloud(),
+            "loras": tuple(self._loras() or ()),
+            **{name: getattr(form, name) for name in _BACKEND_SETTINGS},
+            **options,
+            **images,
+        }
 
 
-def _why_not_here(backend: Backend) -> str | None:
-    """Return why a panel cannot draw with this; None when it can."""
-    state = backend.availability()
-    needs = backend.limits.takes.needs
-    if needs:
-        return f"it draws from {' and '.join(needs)}: use im.generate"
-    return None if state.available else state.reason
+def _images_in(options: Mapping[str, Any]) -> dict[str, InputImage]:
+    return {
+        name: value for name, value in options.items() if isinstance(value, InputImage)
+    }
 
 
 def _validated_setting(backend: Backend, name: str, value: Any) -> object:
-    return resolve(
-        "x", defaults=backend.defaults, limits=backend.limits, **{name: value}
-    )
+    limits = replace(backend.limits, takes=AcceptedOptions(), sizes=())
+    return resolve("x", defaults=backend.defaults, limits=limits, **{name: value})
+
+
+def _fail(error: UsageError) -> dict[str, Any]:
+    raise error
 
 
 def _problem_of(check: Callable[[], object]) -> str:
     try:
         check()
-    except UsageError as error:
+    except ImagenError as error:
         return str(error)
     return ""
-
-
-def size_presets(defaults: Defaults, limits: Limits) -> list[tuple[int, int]]:
-    """Return sizes to choose from, (width, height) in pixels; each allowed, each once.
-
-    The model's own is the first; then come others of about as many pixels, by shape.
-    """
-    area = defaults.width * defaults.height
-    own = (defaults.width, defaults.height)
-    if limits.sizes:
-        return list(dict.fromkeys([own, *limits.sizes]))
-    ratios = [width / height for width, height in _ASPECT_RATIOS]
-    shaped = [_size_of_shape(area, ratio, limits) for ratio in ratios]
-    return list(dict.fromkeys([own, *shaped]))
-
-
-def _size_of_shape(area: int, ratio: float, limits: Limits) -> tuple[int, int]:
-    width = math.sqrt(area * ratio)
-    return _allowed_side(width, limits), _allowed_side(width / ratio, limits)
-
-
-def _allowed_side(pixels: float, limits: Limits) -> int:
-    step = limits.multiple
-    low, high = -(-limits.min_side // step) * step, limits.max_side // step * step
-    return min(high, max(low, round(pixels / step) * step))
-
-
-def describe_size(width: int, height: int) -> str:
-    """Return a size as people choose it, e.g. "128 × 96 wide"."""
-    if width == height:
-        return f"{width} × {height} square"
-    return f"{width} × {height} {'wide' if width > height else 'tall'}"

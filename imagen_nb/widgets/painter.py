@@ -5,81 +5,51 @@ from __future__ import annotations
 import atexit
 import threading
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
-from imagen_nb.backends import Step
 from imagen_nb.errors import Cancelled, ImagenError, StorageError, UsageError
+from imagen_nb.request.images import InputImage
 from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest, QueuedDrawing
+from imagen_nb.storage.input_files import save_inputs
 from imagen_nb.storage.picture import Picture
-from imagen_nb.studio.progress import PREVIEW_SIDE, StepWatcher
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.thumbnails import encode_webp
+from imagen_nb.widgets.drawing_job import (
+    DrawingJob,
+    JobProgress,
+    PainterListener,
+    QueueState,
+    StepReporter,
+    drawing_arguments,
+)
+from imagen_nb.widgets.pace import DrawingPace
 
 _SESSION_CLOSED = (
     "this panel's session is closed: make a new panel, which can resume what waits"
 )
 _CLOSE_TIMEOUT_S = 5.0  # that the end of the interpreter waits for a step
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """The queue as it is.
-
-    items: what waits or could not be drawn, and what is being drawn.
-    current: what is being drawn; among the items.
-    elsewhere: how many other painters hold.
-    held_up: nothing is drawn until somebody resumes.
-    """
-
-    items: list[QueuedDrawing]
-    current: QueuedDrawing | None
-    elsewhere: int
-    held_up: bool
-
-    @property
-    def resumable(self) -> int:
-        """How many wait for somebody to resume."""
-        waiting = [item for item in self.items if not item.error]
-        return sum(self.held_up or not item.mine for item in waiting)
-
-
-class PainterListener(Protocol):
-    """What hears of the painter's work, on the painter's threads."""
-
-    def changed(self, state: QueueState) -> None:
-        """Something in the queue, or what is being drawn, is not what it was."""
-
-    def stepped(self, step: Step, preview: bytes | None) -> None:
-        """A step of what is being drawn; `preview`: a small WebP."""
-
-    def drew(self, wish: DrawingRequest, picture: Picture) -> None:
-        """A picture is kept."""
-
-    def said(self, text: str) -> None:
-        """One line: something that was asked for is done."""
-
-    def failed(self, text: str) -> None:
-        """One line: something could not be done."""
+_NO_INPUTS: Mapping[str, InputImage] = MappingProxyType({})
 
 
 class Painter:
     """Draws what the queue of a Studio's catalog holds for it.
 
-    Invariant: what is being drawn stays in the queue until its picture is kept, so that
-    whatever ends the process, it is drawn, and not drawn twice. Methods may be called
-    from any thread. It draws nothing until `add` or `resume` is called.
+    The listener is called on the painter's threads. The drawing thread starts with the
+    first request. Invariant: one request at a time, but for those that were cancelled
+    while their model was loading: they end at their first step. What is drawn leaves
+    the queue only when its picture is kept.
     """
 
     def __init__(self, studio: Studio, listener: PainterListener) -> None:
         self._studio, self._listener = studio, listener
-        self._queue = DrawingQueue(studio.catalog())
+        catalog = studio.catalog()
+        self._folder = catalog.folder
+        self._queue = DrawingQueue(catalog)
+        self._pace = DrawingPace()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._cancel = threading.Event()  # of what is being drawn
-        self._current: QueuedDrawing | None = None
+        self._job: DrawingJob | None = None
         self._held_up = (
             False  # by what would keep the next picture from being drawn, too
         )
@@ -87,13 +57,33 @@ class Painter:
 
     def waiting(self) -> QueueState:
         """Return what waits or could not be drawn, and what is being drawn."""
-        items, elsewhere = self._queue.items(), self._queue.elsewhere()
-        return QueueState(items, self._current, elsewhere, self._held_up)
+        items, elsewhere, job = self._queue.items(), self._queue.elsewhere(), self._job
+        current = job.item if job else None
+        state = QueueState(items, current, elsewhere, self._held_up)
+        return replace(state, seconds_left=self._expect(state, job))
 
-    def add(self, wishes: Iterable[DrawingRequest]) -> None:
-        """Draw these after what waits. Raises `UsageError` when closed."""
+    def _expect(self, state: QueueState, job: DrawingJob | None) -> float | None:
+        id = job.item.id if job else None
+        later = [item for item in state.items if item.mine and not item.error]
+        waiting = self._pace.expect(each.request for each in later if each.id != id)
+        current = job.expect(self._pace) if job else 0.0
+        if waiting is None or current is None or state.held_up:
+            return None
+        return waiting + current
+
+    def add(
+        self,
+        requests: Iterable[DrawingRequest],
+        inputs: Mapping[str, InputImage] = _NO_INPUTS,
+    ) -> None:
+        """Draw these after what waits.
+
+        `inputs`: the images that they name, which are kept with the pictures. Raises
+        `UsageError` when closed, `StorageError` when an image cannot be kept.
+        """
         self._require_open()
-        self._queue.add(wishes)
+        save_inputs(self._folder, inputs)
+        self._queue.add(requests)
         self._go()
 
     def resume(self) -> None:
@@ -116,26 +106,51 @@ class Painter:
     def remove(self, id: int) -> None:
         """Take one out of the queue; what is being drawn is cancelled."""
         with self._wake:
-            if self._current and self._current.id == id:
-                self._cancel.set()
+            if self._job and self._job.item.id == id:
+                self.cancel()
                 return
             self._queue.remove(id)
         self._report_change()
 
+    def remove_all(self) -> None:
+        """Take all that waits out of the queue; what is being drawn goes on."""
+        with self._wake:
+            self._queue.remove_all(but=self._job.item.id if self._job else None)
+        self._report_change()
+
     def move(self, id: int, by: int) -> None:
-        """Draw one earlier (-1) or later (1)."""
+        """Draw one as many places later or, negative, earlier."""
         self._queue.move(id, by)
         self._report_change()
 
     def cancel(self) -> None:
-        """Stop what is being drawn at its next step; the queue goes on without it."""
-        self._cancel.set()
+        """Stop what is being drawn at its next step; the queue goes on without it.
+
+        Nobody waits for one whose model is still loading.
+        """
+        with self._wake:
+            job = self._job
+            if job is None or job.cancelled:
+                return
+            job.cancelled = True
+            job.stop.set()
+            if job.stepped:
+                self._listener.said("cancelling: it stops at its next step")
+                return
+            self._queue.remove(job.item.id)
+            job.gone, self._job, self._thread = True, None, None
+            self._listener.said("cancelled; what is still loading ends by itself")
+            if not self._closed:
+                self._start()
+        self._report_change()
 
     def close(self) -> None:
         """Stop after the current step; what is not drawn waits for the next painter."""
         atexit.unregister(self.close)
         with self._wake:
             self._closed = True
+            if self._job:
+                self._job.stop.set()
             thread = self._thread
             self._wake.notify_all()
         if thread and thread is not threading.current_thread():
@@ -157,25 +172,35 @@ class Painter:
         self._report_change()
         with self._wake:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=self._run, daemon=True, name="imagen-painter"
-                )
-                self._thread.start()
+                self._start()
                 atexit.register(self.close)
             self._wake.notify_all()
 
-    def _run(self) -> None:
-        try:
-            item = self._wait_for_next()
-            while item is not None:
-                self._paint(item)
-                self._current = None
-                self._report_change()
-                item = self._wait_for_next()
-        finally:
-            self._queue.close()
+    def _start(self) -> None:
+        self._thread = threading.Thread(
+            target=self._run, daemon=True, name="imagen-painter"
+        )
+        self._thread.start()
 
-    def _wait_for_next(self) -> QueuedDrawing | None:
+    def _run(self) -> None:
+        gone = False
+        try:
+            while not gone:
+                job = self._wait_for_next()
+                if job is None:
+                    return
+                self._paint(job)
+                with self._wake:
+                    gone = job.gone
+                    if not gone:
+                        self._job = None
+                if not gone:
+                    self._report_change()
+        finally:
+            if not gone:  # else another thread goes on with the queue
+                self._queue.close()
+
+    def _wait_for_next(self) -> DrawingJob | None:
         """Return what to draw, as soon as there is something; None to end."""
         with self._wake:
             while not self._closed:
@@ -184,9 +209,8 @@ class Painter:
                     return None
                 item = None if self._held_up else self._next_in_queue()
                 if item:
-                    self._cancel.clear()
-                    self._current = item
-                    return item
+                    self._job = DrawingJob(item)
+                    return self._job
                 self._wake.wait()
         return None
 
@@ -198,90 +222,72 @@ class Painter:
             self._listener.failed(str(error))
             return None
 
-    def _paint(self, item: QueuedDrawing) -> None:
+    def _paint(self, job: DrawingJob) -> None:
         self._report_change()
         try:
-            self._draw_and_keep(item)
+            self._draw_and_keep(job)
         except StorageError as error:  # a full disk: the next would be drawn in vain
-            self._held_up = True
-            self._fail(item, str(error))
+            self._held_up = self._held_up or not job.gone
+            self._fail(job, str(error))
         except ImagenError as error:
-            self._fail(item, str(error))
+            self._fail(job, str(error))
         except Exception as error:
             traceback.print_exc()
-            self._fail(item, f"unexpected: {error!r}")
+            self._fail(job, f"unexpected: {error!r}")
 
-    def _draw_and_keep(self, item: QueuedDrawing) -> None:
-        if item.error:
-            raise UsageError(item.error)
+    def _draw_and_keep(self, job: DrawingJob) -> None:
+        if job.item.error:
+            raise UsageError(job.item.error)
         try:
-            picture = self._draw(item.request)
-            self._queue.remove(item.id)
+            picture = self._draw(job)
         except Cancelled as error:
-            self._note_cancelled(item, error)
-        else:
-            self._listener.drew(item.request, picture)
+            self._note_cancelled(job, error)
+            return
+        if not job.gone:
+            self._queue.remove(job.item.id)
+            self._pace.note(picture.record)
+            self._listener.drew(job.item.request, picture)
 
-    def _note_cancelled(self, item: QueuedDrawing, error: Cancelled) -> None:
-        if self._cancel.is_set():
-            self._queue.remove(item.id)
+    def _note_cancelled(self, job: DrawingJob, error: Cancelled) -> None:
+        with self._wake:  # `cancel` may be about to let it go
+            gone = job.gone
+        if gone:
+            return
+        if job.cancelled:
+            self._queue.remove(job.item.id)
             self._listener.said("cancelled")
         elif not (self._closed or self._studio.closed):  # somebody did it in Python
             self._held_up = True
             self._listener.failed(str(error))
 
-    def _fail(self, item: QueuedDrawing, why: str) -> None:
+    def _fail(self, job: DrawingJob, why: str) -> None:
+        if job.gone:
+            return
         try:
-            self._queue.fail(item.id, why)
+            self._queue.fail(job.item.id, why)
         except StorageError:  # the catalog lies on the same full disk: it waits
             self._held_up = True
         self._listener.failed(why)
 
-    def _draw(self, wish: DrawingRequest) -> Picture:
+    def _draw(self, job: DrawingJob) -> Picture:
         """Draw it, unless it was drawn today: a process can die before noting it."""
+        request = job.item.request
         previews = self._studio.settings.preview != "off"
-        with _StepReporter(self._listener, previews) as report:
-
-            def progress(step: Step) -> None:
-                if self._closed or self._cancel.is_set():
-                    raise Cancelled("drawing cancelled")
-                report(step)
-
-            if wish.again:
+        with StepReporter(self._listener, previews) as report:
+            progress = JobProgress(job, report)
+            if request.again:
                 return self._studio.reproduce(
-                    wish.again, cloud=wish.cloud, progress=progress
+                    request.again, cloud=request.cloud, progress=progress
                 )
             return self._studio.generate(
-                wish.prompt,
-                backend=self._backend(wish),
-                seed=wish.seed,
-                steps=wish.steps,
-                width=wish.width,
-                height=wish.height,
-                guidance=wish.guidance,
-                tags=wish.tags,
-                cloud=wish.cloud,
+                request.prompt,
+                backend=self._backend(request),
                 again=False,
                 progress=progress,
+                **drawing_arguments(request, self._folder),
             )
 
-    def _backend(self, wish: DrawingRequest) -> str | None:
+    def _backend(self, request: DrawingRequest) -> str | None:
         """Return None for the configured one: so it is loaded once for everybody."""
         configured, _ = self._studio.drawing_with()
-        return None if wish.backend == configured.name else wish.backend
-
-
-class _StepReporter(StepWatcher):
-    """Reports steps to the listener, a few times a second."""
-
-    def __init__(self, listener: PainterListener, previews: bool) -> None:
-        super().__init__(previews, loaded=True)
-        self._listener = listener
-
-    def render(self, step: Step | None) -> Callable[[], None] | None:
-        """Return the function that tells the listener of the step and shows its preview."""
-        if step is None:
-            return None
-        picture = self.preview(step)
-        data = encode_webp(picture, PREVIEW_SIDE) if picture else None
-        return partial(self._listener.stepped, step, data)
+        return None if request.backend == configured.name else request.backend

@@ -29,6 +29,7 @@ from imagen_nb.system.markup import (
 _display: Any = display  # which has no types
 
 LIVE_CLASS = "imagen-live"
+_MAX_WHOLE_CHARS = 5000  # of a prompt that is shown whole
 MAX_PAGE_BYTES = 150_000  # bytes of a page of thumbnails, which the notebook keeps
 
 # JupyterLab, Notebook 7 and Voilà; then nbclassic. A dead or loading view is empty.
@@ -70,7 +71,7 @@ def page_output(page: str) -> dict[str, str]:
 
 
 def thumbnails_page(
-    thumbnails: Iterable[tuple[bytes, str]],
+    thumbnails: Iterable[tuple[bytes, str] | tuple[bytes, str, str]],
     total: int,
     *,
     side: int,
@@ -79,35 +80,45 @@ def thumbnails_page(
     """Return a page of thumbnails as HTML, as many as `MAX_PAGE_BYTES` has room for.
 
     Args:
-        thumbnails: WebP files, each with its prompt, which is untrusted text. Empty
-            ones are left out, and keep their number.
+        thumbnails: WebP files, each with its prompt, which is untrusted text, and if
+            given a line of other facts. Empty ones are left out, and keep their number.
         total: how many pictures there are.
         side: pixels of a thumbnail's side.
         columns: how many side by side; as many as there is room for unless given.
     """
     figures = [
-        _thumbnail_figure(webp, prompt, number, side)
-        for number, (webp, prompt) in enumerate(thumbnails)
+        _thumbnail_figure(webp, prompt, number, side, *facts)
+        for number, (webp, prompt, *facts) in enumerate(thumbnails)
         if webp
     ]
     shown = [*within_budget(MAX_PAGE_BYTES, figures)]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
-    note = f"{total} pictures"
+    note = "1 picture" if total == 1 else f"{total} pictures"
     if len(shown) < total:
         note = f"the first {len(shown)} of {note}; run the cell to see all"
     grid = f'<div {NO_FORMULAS_CLASS} style="{style}">{"".join(shown)}</div>'
     return f"{grid}<small>{escaped_html(note)}</small>"
 
 
-def _thumbnail_figure(webp: bytes, prompt: str, number: int, side: int) -> str:
+def _thumbnail_figure(
+    webp: bytes, prompt: str, number: int, side: int, facts: str = ""
+) -> str:
     line = escaped_html(prompt)
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+    image = (
+        f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
+        ' style="max-width:100%">'
+    )
+    if facts:  # whole, as nothing else in the notebook has them
+        whole = bidi_isolated(prompt, _MAX_WHOLE_CHARS)
+        caption = f"{number} · {whole}<br>{escaped_html(facts)}"
+        broken = f"max-width:{side}px;overflow-wrap:anywhere"
+        return f'{image}<figcaption style="{broken}"><small>{caption}</small></figcaption></figure>'
     one_line = (
         f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     )
     return (
-        f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
-        f' style="max-width:100%"><figcaption style="{one_line}">'
+        f'{image}<figcaption style="{one_line}">'
         f"<small>{number} · {bidi_isolated(prompt)}</small></figcaption></figure>"
     )

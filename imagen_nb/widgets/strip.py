@@ -1,14 +1,12 @@
-"""The strip below a panel's controls: it shows what is drawn, waits and was drawn."""
+"""What a Panel drew, and what its page hears of it: pictures, queue, steps, words."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
-
-import anywidget
 
 from imagen_nb.backends import Step
 from imagen_nb.errors import UsageError
@@ -16,45 +14,43 @@ from imagen_nb.storage.drawing_queue import DrawingRequest, QueuedDrawing
 from imagen_nb.storage.picture import Picture, describe_record
 from imagen_nb.studio.progress import describe_seconds
 from imagen_nb.system.thumbnails import encode_webp
-from imagen_nb.widgets.painter import QueueState
+from imagen_nb.widgets.drawing_job import QueueState
+from imagen_nb.widgets.facts import describe_settings
 from imagen_nb.widgets.saved_page import page_output, thumbnails_page
-from imagen_nb.widgets.script import script, style
 
-MAX_THUMBNAILS = 100  # of the newest pictures; panel.js shows as many
+MAX_THUMBNAILS = 100  # of the newest pictures; strip.js shows as many
 _MAX_QUEUE_ITEMS = 100  # of what waits
 _MAX_TITLE_CHARS = 200  # of a prompt in the queue
 _SAVED_THUMBNAILS = 12  # in the saved notebook
 _SAVE_INTERVAL_S = 3.0  # between two updates of these
 
 
-class Strip(anywidget.AnyWidget):
-    """The painter's listener: it sends the page what it hears, from any thread.
+class Strip:
+    """The painter's listener: it sends the page what it hears, from any thread."""
 
-    Invariant: it has no state of its own that a notebook could save.
-    """
-
-    _esm = script("dom", "panel")
-    _css = style("panel")
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, send: Callable[..., None]) -> None:
+        """`send`: of the widget, (message, buffers)."""
+        self._send = send
         self.results = Results()
         self.saved: Any = None  # the DisplayHandle of what stays in a saved notebook
         self._saved_at = 0.0
 
     def tell(self, kind: str, data: bytes | None = None, **facts: Any) -> None:
         """Send one message to every view; `data`: a picture's file to go with it."""
-        self.send({"kind": kind, **facts}, buffers=[data] if data else None)
+        self._send({"kind": kind, **facts}, [data] if data else None)
 
     def changed(self, state: QueueState) -> None:
         """See `PainterListener`; so are the next ones."""
         shown = state.items[:_MAX_QUEUE_ITEMS]
+        left = state.seconds_left
         self.tell(
             "queue",
             items=[_queue_item(item, state.current) for item in shown],
+            waiting=state.waiting,
             more=len(state.items) - len(shown),
             resumable=state.resumable,
             elsewhere=state.elsewhere,
+            left="" if left is None else f"about {describe_seconds(left)}",
         )
         if state.current is None:
             self._update_saved()
@@ -63,8 +59,8 @@ class Strip(anywidget.AnyWidget):
         left = f"{describe_seconds(step.seconds_left)} left"
         self.tell("step", preview, step=step.step, steps=step.steps, left=left)
 
-    def drew(self, wish: DrawingRequest, picture: Picture) -> None:  # noqa: D102
-        result = make_result(picture, wish.again is not None)
+    def drew(self, request: DrawingRequest, picture: Picture) -> None:  # noqa: D102
+        result = make_result(picture, request.again is not None)
         self.results.add(result)
         self.tell("result", result.small, **result.facts())
         self.said(result.verdict or f"drawn: {picture.path.name}")
@@ -85,7 +81,14 @@ class Strip(anywidget.AnyWidget):
     def page(self) -> str:
         """Return the newest pictures as plain HTML, the last one first."""
         newest = self.results.newest(_SAVED_THUMBNAILS)[::-1]
-        thumbnails = [(one.small, one.picture.record.prompt) for one in newest]
+        thumbnails = [
+            (
+                one.small,
+                one.picture.record.prompt,
+                describe_settings(one.picture.record),
+            )
+            for one in newest
+        ]
         return thumbnails_page(thumbnails, len(self.results.pictures()), side=128)
 
     def _update_saved(self) -> None:
@@ -96,13 +99,16 @@ class Strip(anywidget.AnyWidget):
 
 def _queue_item(item: QueuedDrawing, current: QueuedDrawing | None) -> dict[str, Any]:
     """Return an item of the queue as the page lists it."""
-    prompt = item.request.prompt
+    request = item.request
+    prompt = request.prompt
     if len(prompt) > _MAX_TITLE_CHARS:
         prompt = f"{prompt[:_MAX_TITLE_CHARS]}…"
     return {
         "id": item.id,
-        "title": f"again: {prompt}" if item.request.again else prompt,
-        "seed": item.request.seed,
+        "title": f"again: {prompt}" if request.again else prompt,
+        "seed": request.seed,
+        "width": request.width,
+        "height": request.height,
         "error": item.error,
         "mine": item.mine,
         "drawing": current is not None and current.id == item.id,
@@ -134,6 +140,9 @@ class DrawnResult:
             "prompt": record.prompt,
             "summary": describe_record(record),
             "path": str(self.picture.path),
+            "width": record.width,
+            "height": record.height,
+            "strength": record.strength,
             "tags": record.tags,
             "verdict": self.verdict,
         }

@@ -36,11 +36,14 @@ def picture(where: Locator, shots: Path, name: str) -> None:
 
 def test_the_panel(notebook: Callable[..., Notebook], shots: Path) -> None:
     opened = notebook("im.Panel()")
+    opened.page.set_viewport_size({"width": 1180, "height": 1150})  # all of it at once
     opened.run(0)
     panel = opened.run(1).locator(".imagen-panel")
     for prompt in ("a yellow star at night", "a red boat at sunset"):
-        panel.get_by_role("textbox", name="Prompt").fill(prompt)
-        panel.get_by_role("textbox", name="Prompt").press("Control+Enter")
+        panel.get_by_role("textbox", name="Prompt").click()
+        opened.page.keyboard.press("Control+a")
+        opened.page.keyboard.type(prompt)
+        opened.page.keyboard.press("Control+Enter")
         drawn = panel.get_by_role("img", name=prompt, exact=True)
         expect(drawn.first).to_be_visible(timeout=RUN_S * 1000)
     expect(panel.get_by_role("status")).to_contain_text("drawn: ")

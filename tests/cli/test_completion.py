@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagen_nb.cli import run
+from imagen_nb.config.presets import DrawingPreset, save_preset
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.studio import Studio
 
@@ -48,6 +49,16 @@ def test_names_are_completed(offered: Offered) -> None:
     assert offered("imagen generate x --backend flux-tiny").split() == ["flux-tiny-local"]
     assert offered("imagen history --backend au").split() == ["auto"]
     assert offered("imagen generate x --scheduler unip").split() == ["unipc"]
+
+
+def test_presets_are_completed_if_a_shell_takes_them_as_they_are(
+    offered: Offered, tmp_path: Path
+) -> None:
+    preset = DrawingPreset(steps=2)
+    for name in ("small", "slow", "two words"):
+        save_preset(tmp_path / "imagen-presets.yaml", name, preset)
+    line = f"imagen generate x --config {tmp_path / 'imagen.yaml'} --preset s"
+    assert offered(line).split() == ["small", "slow"]
 
 
 def test_tags_of_the_folder_are_completed_if_a_shell_takes_them_as_they_are(

@@ -165,7 +165,7 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     options = {parameter.name for parameter in known.params}
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
     own = {"tag", "lora", *OPTION_NAMES, "no_cloud", "cloud_sync", "config", "preview", "as_json"}
-    own |= {"count"} if command == "generate" else set()
+    own |= {"count", "preset"} if command == "generate" else set()
     assert arguments - options - {"like"} == {
         "self",
         "tags",

@@ -24,6 +24,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "height": (64, 128, 192),
     "guidance": (1.0, 2.5, 3.0),
     "tags": (("a",), ("b",), ("c",)),
+    "lora_dirs": (("/a",), ("/b",), ("/c",)),
     "output.dir": (Path("/a"), Path("/b"), Path("/c")),
     "output.cloud_sync": ("on", "off", "auto"),
     "supabase.url": ("https://a", "https://b", "https://c"),
@@ -59,6 +60,9 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
 }
 
 
+LISTS = ("tags", "lora_dirs")
+
+
 def test_every_key_has_a_precedence_case() -> None:
     assert set(VALUES) == set(setting_keys())
 
@@ -68,9 +72,9 @@ def test_arguments_win_over_environment_over_file(key: str, tmp_path: Path) -> N
     in_file, in_environment, as_argument = VALUES[key]
     file = tmp_path / "imagen.yaml"
     group, _, name = key.rpartition(".")
-    written = list(in_file) if key == "tags" else in_file
+    written = list(in_file) if key in LISTS else in_file
     file.write_text(f"{group}:\n  {name}: {written}\n" if group else f"{name}: {written}\n")
-    text = ",".join(in_environment) if key == "tags" else str(in_environment)
+    text = ",".join(in_environment) if key in LISTS else str(in_environment)
     environ = {environment_name(key): text}
     argument = {group: {name: as_argument}} if group else {name: as_argument}
     assert _value(load_settings(None, file, {}), key) == str(in_file)

@@ -45,6 +45,7 @@ from imagen_nb.batch.results.executed import (
 from imagen_nb.batch.results.folder import BatchFolder
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.config.presets import load_presets, save_preset
 from imagen_nb.config.settings import environment_name, load_settings, setting_keys, validate_file
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import PictureLocation, load_image, locate_pictures
@@ -274,6 +275,13 @@ def _read_configuration(data: bytes, folder: Path) -> None:
     _use_settings(load_settings(path=path, environ={}))
 
 
+def _read_presets(data: bytes, folder: Path) -> None:
+    path = folder / "imagen-presets.yaml"
+    path.write_bytes(data)
+    for name, preset in load_presets(path).items():
+        save_preset(path, name, preset)
+
+
 def _read_environment(data: bytes, folder: Path) -> None:
     text = data.decode("utf-8", "surrogateescape")
     for line in text.split("\n"):
@@ -481,6 +489,10 @@ _CONFIGURATION_VALUES = [
         {"cost": {"prices": {"a": 1.0}, "watts": 3}, "replicate": {"timeout": 3}, "width": 32},
     )
 ]
+_PRESETS = [
+    b"fast:\n  backend: flux-tiny-local\n  steps: 4\n  loras: [[ink.safetensors, 0.5]]\n",
+    b"wide:\n  width: 144\n  height: 112\n  tags: [sea]\n  true_cfg: 2.5\nplain: {}\n",
+]
 _ENVIRONMENT = b"\n".join(
     f"{environment_name(key)}={value}".encode()
     for key, value in zip(
@@ -548,6 +560,7 @@ def _make_readers() -> dict[str, Reader]:
             _read_executed, mutated_json(_executed_seeds()), _executed_seeds()
         ),
         "imagen.yaml": Reader(_read_configuration, settings, _CONFIGURATIONS),
+        "presets": Reader(_read_presets, st.one_of(mutated(_PRESETS), yaml), _PRESETS, 30),
         "environment": Reader(_read_environment, mutated([_ENVIRONMENT]), [_ENVIRONMENT], 10),
         "safetensors": Reader(_read_safetensors, mutated_safetensors(_HEADERS), []),
         "weights index": Reader(_read_weights_index, mutated_json(_HEADERS), _HEADERS),

@@ -11,7 +11,6 @@ import subprocess
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -26,81 +25,11 @@ from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
 from imagen_nb.studio.studio import Studio
 from imagen_nb.widgets import strip as results
 from imagen_nb.widgets.panel import Panel
-from imagen_nb.widgets.strip import Strip
 from tests.fixtures.kill_points import killing
+from tests.fixtures.panels import Seen, pngs, until
 
 PATIENCE_S = 60
-
-
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
-
-
-class Seen:
-    """A panel, what its page was told, and what the page can say."""
-
-    def __init__(self, panel: Panel, told: list[tuple[dict[str, Any], int]]) -> None:
-        self.panel, self._told = panel, told
-
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message, _ in self._told if message["kind"] == kind]
-
-    def weights(self, kind: str) -> list[int]:
-        return [weight for message, weight in self._told if message["kind"] == kind and weight]
-
-    def last(self, kind: str) -> dict[str, Any]:
-        return self.told(kind)[-1]
-
-    def say(self, what: str, **more: Any) -> None:
-        self.panel._strip._handle_custom_msg({"do": what, **more}, [])
-
-    def draw(self, prompt: str, **values: Any) -> None:
-        for name, value in values.items():
-            getattr(self.panel.controls, name).value = value
-        self.say("draw", prompt=prompt)
-
-    def drawn(self, count: int) -> None:
-        until(lambda: len(self.panel.pictures) >= count)
-        until(lambda: self.panel._painter.waiting().current is None)
-
-    def drawing(self) -> int:
-        """The id of what is being drawn, some steps on."""
-        until(lambda: self.told("step"))
-        current = self.panel._painter.waiting().current
-        assert current is not None
-        return current.id
-
-
-@pytest.fixture
-def studio(folder: Path) -> Iterator[Studio]:
-    with Studio({"backend": "flux-tiny-local", "output": {"dir": str(folder)}}) as studio:
-        yield studio
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int]]:
-    """All that strips tell, with the bytes that come along."""
-    messages: list[tuple[dict[str, Any], int]] = []
-
-    def send(self: Strip, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
-        messages.append((json.loads(json.dumps(content)), sum(map(len, buffers or []))))
-
-    monkeypatch.setattr(Strip, "send", send)
-    return messages
-
-
-@pytest.fixture
-def panel(studio: Studio, told: list[tuple[dict[str, Any], int]]) -> Iterator[Seen]:
-    panel = Panel(studio)
-    yield Seen(panel, told)
-    panel.close()
-
-
-def pngs(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*.png"))
+TYPED = {"count": 2, "seed": 7, "lock_seed": True, "tags": "sea, red"}  # as the page sends it
 
 
 class TestDrawing:
@@ -114,25 +43,23 @@ class TestDrawing:
         assert panel.last("queue")["items"] == []
 
     def test_the_seed_is_a_new_one_unless_it_is_locked(self, panel: Seen) -> None:
-        controls = panel.panel.controls
+        controls = panel.panel
         panel.draw("a red boat")
         panel.draw("a red boat")
-        controls.lock.value = True
+        controls.lock_seed = True
         panel.draw("a red boat", steps=7)
         panel.drawn(3)
         first, second, third = (picture.record.seed for picture in panel.panel.pictures)
-        assert first != second == third == controls.seed.value
+        assert first != second == third == controls.seed
 
     def test_a_seed_typed_by_hand_is_locked(self, panel: Seen) -> None:
-        panel.panel.controls.seed.value = 5
-        assert panel.panel.controls.lock.value
+        panel.panel.seed = 5
+        assert panel.panel.lock_seed
 
-    def test_a_new_seed_leaves_the_lock_as_it_is(self, panel: Seen) -> None:
-        controls = panel.panel.controls
-        for locked in (False, True):
-            controls.lock.value, before = locked, controls.seed.value
-            controls.dice.click()
-            assert (controls.lock.value, controls.seed.value == before) == (locked, False)
+    def test_what_the_page_sets_together_stays_as_it_says(self, panel: Seen) -> None:
+        """Its dice leaves the lock as it is; numbers that go with a backend are not the model's."""
+        panel.panel.set_state({"seed": 5, "lock_seed": False, "width": 64})
+        assert (panel.panel.seed, panel.panel.lock_seed, panel.panel.width) == (5, False, 64)
 
     def test_a_result_is_told_with_a_small_thumbnail(self, panel: Seen) -> None:
         panel.draw("a red boat", width=256, height=256)
@@ -161,10 +88,10 @@ class TestDrawing:
         assert 0 < max(panel.weights("step")) < 4_000
 
     def test_python_draws_as_the_button_does(self, panel: Seen) -> None:
-        panel.panel.controls.prompt.value = "a red boat"
+        panel.panel.prompt = "a red boat"
         panel.panel.draw()
         panel.drawn(1)
-        panel.panel.controls.prompt.value = " "
+        panel.panel.prompt = " "
         with pytest.raises(UsageError, match="the prompt is empty"):
             panel.panel.draw()
 
@@ -194,23 +121,23 @@ class TestMistakes:
     def test_is_said_beside_its_control_before_drawing(
         self, name: str, value: Any, said: str, panel: Seen
     ) -> None:
-        getattr(panel.panel.controls, name).value = value
+        setattr(panel.panel, name, value)
         assert panel.last("checks")["problems"] == {name: said}
-        panel.say("draw", prompt="a red boat")
+        panel.say("draw", form={"prompt": "a red boat"})
         assert panel.last("failed")["text"] == said
         assert panel.panel._painter.waiting().items == []
 
     def test_what_is_typed_comes_with_the_request(self, panel: Seen) -> None:
-        panel.say("draw", prompt="a red boat", typed={"count": 2, "seed": 7, "tags": "sea, red"})
+        panel.say("draw", form={**TYPED, "prompt": "a red boat"})
         panel.drawn(2)
         pictures = panel.panel.pictures
         assert [picture.record.seed for picture in pictures] == [7, 8]
         assert [picture.record.tags for picture in pictures] == [("sea", "red")] * 2
 
     def test_an_empty_prompt_is_one_when_it_is_to_be_drawn(self, panel: Seen) -> None:
-        panel.panel.controls.steps.value = 5
+        panel.panel.steps = 5
         assert panel.last("checks")["problems"] == {}
-        panel.say("draw", prompt="  ")
+        panel.say("draw", form={"prompt": "  "})
         assert "prompt" in panel.last("checks")["problems"]
 
     def test_seeds_must_not_run_past_the_last_one(self, panel: Seen) -> None:
@@ -220,7 +147,7 @@ class TestMistakes:
     def test_backends_that_cannot_draw_are_named_with_the_reason(self, panel: Seen) -> None:
         panel.say("hello")
         missing = {one["name"]: one["why"] for one in panel.last("hello")["missing"]}
-        assert panel.panel.controls.backend.options == ("flux-tiny-local",)
+        assert [one["name"] for one in panel.last("hello")["backends"]] == ["flux-tiny-local"]
         assert "hf download black-forest-labs/FLUX.1-dev" in missing["flux-dev-local"]
         assert panel.last("hello")["notes"]["cloud"].startswith("no Supabase is configured")
 
@@ -314,8 +241,7 @@ class TestCancelling:
             panel.draw(prompt, steps=4)
         panel.drawing()
         waiting = {item["title"]: item["id"] for item in panel.last("queue")["items"]}
-        panel.say("up", id=waiting["fourth"])
-        panel.say("up", id=waiting["fourth"])
+        panel.say("move", id=waiting["fourth"], by=-2)
         panel.say("remove", id=waiting["third"])
         panel.drawn(3)
         prompts = [picture.record.prompt for picture in panel.panel.pictures]
@@ -326,9 +252,9 @@ class TestResults:
     def test_recall_sets_the_controls(self, panel: Seen) -> None:
         panel.draw("a red boat", seed=11, steps=7, width=144, height=96, guidance=2.0)
         panel.drawn(1)
-        one, controls = panel.last("result"), panel.panel.controls
+        one, controls = panel.last("result"), panel.panel
         everything = ("prompt", "seed", "steps", "width", "height", "guidance")
-        was = {name: getattr(controls, name).value for name in everything}
+        was = {name: getattr(controls, name) for name in everything}
         for name, value in {
             "prompt": "x",
             "seed": 1,
@@ -336,15 +262,14 @@ class TestResults:
             "width": 64,
             "height": 64,
         }.items():
-            getattr(controls, name).value = value
+            setattr(controls, name, value)
         panel.say("recall", id=one["id"], part="prompt")
-        assert (controls.prompt.value, controls.seed.value) == ("a red boat", 1)
-        controls.lock.value = False
+        assert (controls.prompt, controls.seed) == ("a red boat", 1)
+        controls.lock_seed = False
         panel.say("recall", id=one["id"], part="seed")
-        assert (controls.seed.value, controls.lock.value, controls.steps.value) == (11, True, 2)
+        assert (controls.seed, controls.lock_seed, controls.steps) == (11, True, 2)
         panel.say("recall", id=one["id"], part="all")
-        assert {name: getattr(controls, name).value for name in everything} == was
-        assert controls.size.label == "144 × 96 wide" or controls.size.label == "custom"
+        assert {name: getattr(controls, name) for name in everything} == was
 
     def test_reproduce_says_identical(self, panel: Seen, folder: Path) -> None:
         panel.draw("a red boat")
@@ -389,8 +314,10 @@ class TestResults:
         before = panel.told("result")
         panel.say("hello")
         assert panel.told("result")[2:] == before
-        panel.say("enlarge", id=before[0]["id"])
-        assert panel.weights("large")[0] > 0
+        panel.say("whole", id=before[0]["id"])
+        assert panel.weights("whole")[0] == Path(before[0]["path"]).stat().st_size
+        facts = dict(panel.last("whole")["facts"])
+        assert (facts["prompt"], facts["size"], facts["steps"]) == ("a red boat", "128×128", "6")
 
     def test_the_page_that_is_saved_has_the_prompts_as_text(self, panel: Seen) -> None:
         panel.draw("<img src=x onerror=alert(1)>")
@@ -408,14 +335,16 @@ class TestTheCloud:
         settings = {"backend": "flux-tiny-local", "output": {"dir": str(folder)}, "supabase": cloud}
         with Studio(settings, background=False) as studio:
             panel = Seen(Panel(studio), told)
-            assert panel.panel.controls.cloud.value
+            assert panel.panel.cloud
             panel.draw("a red boat", cloud=False)
             panel.drawn(1)
             panel.panel.close()
             assert panel.panel.pictures[0].cloud == "off"
 
     def test_without_one_there_is_nothing_to_switch(self, panel: Seen) -> None:
-        assert panel.panel.controls.cloud.disabled
+        panel.draw("a red boat", cloud=True)
+        panel.drawn(1)
+        assert panel.panel.pictures[0].record.cloud is True  # as configured: if ever there is one
 
 
 class TestTheEnd:
@@ -484,9 +413,9 @@ PROCESS = """
     studio = Studio({"backend": "flux-tiny-local", "output": {"dir": folder}})
     panel = Panel(studio)
     if prompt:
-        panel.controls.prompt.value = prompt
-        panel.controls.steps.value = steps
-        panel.controls.count.value = count
+        panel.prompt = prompt
+        panel.steps = steps
+        panel.count = count
         panel.draw()
     else:
         print("ready", flush=True)

@@ -12,7 +12,7 @@ import pytest
 
 import imagen_nb as im
 from imagen_nb.errors import UsageError
-from imagen_nb.widgets.panel import Panel
+from imagen_nb.widgets.page import checked_mark
 
 
 @pytest.fixture
@@ -71,4 +71,4 @@ def test_one_that_was_not_even_begun_is_gone_without_a_word(
 
 def test_a_misspelt_mark_is_told_with_the_nearest(studio: im.Studio) -> None:
     with pytest.raises(UsageError, match=r"keeper or reject, not keepr; did you mean keeper\?"):
-        Panel._mark(None, None, {"tag": "keepr", "on": True})  # type: ignore[arg-type]
+        checked_mark("keepr")

@@ -12,7 +12,6 @@ import pytest
 import imagen_nb as im
 from imagen_nb.cloud.local.node import find_node
 from imagen_nb.widgets import script
-from imagen_nb.widgets.strip import Strip
 
 _CLASS = re.compile(r"\.imagen-[a-z-]+")
 FILES = sorted(Path(script.__file__).parent.glob("*.js"))
@@ -36,7 +35,7 @@ def test_a_file_is_a_module_whose_imports_are_there_and_used(path: Path, tmp_pat
             assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is not used"
 
 
-@pytest.mark.parametrize("widget", [im.Gallery, im.Compare, Strip])
+@pytest.mark.parametrize("widget", [im.Gallery, im.Compare, im.Panel])
 def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
     code = str(widget._esm)
     assert check(code, tmp_path) == ""

@@ -10,7 +10,7 @@ from imagen_nb.backends.flux.models import FLUX_SCHNELL, Model
 from imagen_nb.backends.replicate.models import FLUX_DEV_HOSTED, HOSTED_SIZES
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.request.request import Defaults, Limits, resolve
-from imagen_nb.widgets.controls import describe_size, size_presets
+from imagen_nb.widgets.sizes import describe_size, size_presets
 
 
 @given(st.sampled_from([8, 16, 32]), st.integers(4, 40), st.integers(40, 128), st.data())
