@@ -320,6 +320,9 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "a text that is none": lambda: _parquet_of_bytes(b"a \xff boat"),
     },
     "notebook": {
+        "no Python, and no language": lambda: _notebook_of(
+            "steps D 4", metadata={"tags": ["parameters"]}
+        ).replace(b'"language"', b'"x"'),
         "nothing": b"",
         "a list": b"[]",
         "deep lists": _DEEP_LISTS,
