@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def tag(
-    what: Annotated[
-        list[str],
-        typer.Argument(
-            help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin."
-        ),
-    ],
+    what: options.PicturesArgument,
     add: Annotated[
         list[str] | None, typer.Option(help="A tag to add; may be repeated.")
     ] = None,
@@ -46,9 +40,7 @@ def tag(
     from imagen_nb.studio.studio import Studio
 
     change = requested_change(add, remove, rating, keeper, reject)
-    pictures: list[str] = []
-    for one in what:
-        pictures += _stdin_lines() if one == "-" else [one]
+    pictures = options.with_stdin_lines(what)
     settings = load_command_settings(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         ids = studio.lookup.ids(pictures)
@@ -84,10 +76,6 @@ def requested_change(
     if reject:
         added.append(REJECT)
     return validated_change(added, [*(remove or ()), *stars.removed])
-
-
-def _stdin_lines() -> list[str]:
-    return [line.strip() for line in sys.stdin if line.strip()]
 
 
 def _parse_rating(text: str) -> int | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.picture_cache import CloudPicture, fetch_picture
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
 from imagen_nb.frames.query import is_uuid
@@ -150,6 +151,18 @@ def ids_of(
     if isinstance(pictures, Iterable) and not isinstance(pictures, (str, Path)):
         return [id for one in pictures for id in ids_of(one, catalogs, cloud)]
     return [str(find_original(pictures, catalogs, cloud).record.id)]
+
+
+def require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
+    """Raise UsageError if one is not in the cloud; one out of reach is asked later."""
+    if cloud is None:
+        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
+    try:
+        missing = set(ids) - set(cloud.paths(ids))
+    except UnreachableError:
+        return
+    if missing:
+        raise UsageError(f"there is no picture {min(missing)}, here or in the cloud")
 
 
 def load_original_file(original: Original, cloud: Cloud | None) -> bytes:
