@@ -7,6 +7,7 @@ caller holds the lock of the sidecars.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import sqlite3
@@ -65,14 +66,14 @@ def is_in_trash(connection: sqlite3.Connection, id: str) -> bool:
 def finish_moves(connection: sqlite3.Connection, folder: Path) -> None:
     """Move what was begun, then commit that it is done. Raises what the system raises."""
     going, returning = (_moves(connection, state) for state in ("going", "returning"))
-    for move in going:
-        _move_in(folder, move)
     bundles = {move.bundle for move in (*going, *returning)}
-    returned = [_move_out(connection, folder, move) for move in returning]
-    for bundle in bundles:
-        flush_folder(trash_folder(folder) / bundle)
     if not bundles:
         return
+    for move in going:
+        _move_in(folder, move)
+    returned = [_copy_out(connection, folder, move) for move in returning]
+    for bundle in bundles:
+        flush_folder(trash_folder(folder) / bundle)
     flush_folder(folder)
     connection.execute("BEGIN IMMEDIATE")
     ids = [(move.id,) for move in going]
@@ -80,9 +81,8 @@ def finish_moves(connection: sqlite3.Connection, folder: Path) -> None:
     connection.executemany("UPDATE trash SET state = 'kept' WHERE id = ?", ids)
     _enter_returned(connection, folder, returned)
     connection.execute("COMMIT")
-    for bundle in bundles:
-        with suppress(OSError):  # it has others of its call
-            (trash_folder(folder) / bundle).rmdir()
+    for move in returned:
+        _remove_from_trash(folder, move)
 
 
 def _moves(connection: sqlite3.Connection, state: str) -> list[_Move]:
@@ -107,31 +107,41 @@ def _move_in(folder: Path, move: _Move) -> None:
 
 
 def _is_same_file(one: Path, other: Path) -> bool:
+    """Return whether both are there, with the same bytes, which no two pictures have."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
     except FileNotFoundError:
         return False
 
 
-def _move_out(connection: sqlite3.Connection, folder: Path, move: _Move) -> _Move:
-    """Return the move as it was: under another name if its own was taken meanwhile."""
+def _copy_out(connection: sqlite3.Connection, folder: Path, move: _Move) -> _Move:
+    """Give the files their names in the folder, too; those in the trash stay.
+
+    Return the move as it was: under another name if its own was taken meanwhile.
+    """
     kept = _path_in_trash(folder, move)
-    while kept.exists():
-        png = folder / move.target
+    while kept.exists() and not _is_same_file(kept, folder / move.target):
         try:
-            move_to_new_name(kept, png)
+            move_to_new_name(kept, folder / move.target)
         except FileExistsError:
-            if not _is_same_file(kept, png):
-                move = _retargeted(connection, folder, move)
-                continue
-        kept.unlink(missing_ok=True)
-    if (folder / move.target).exists() and sidecar_of(kept).exists():
-        os.replace(sidecar_of(kept), sidecar_of(folder / move.target))
+            move = _retargeted(connection, folder, move)
+    sidecar = sidecar_of(kept)
+    if (folder / move.target).exists() and sidecar.exists():
+        write_atomically(sidecar_of(folder / move.target), sidecar.read_bytes())
     return move
 
 
+def _remove_from_trash(folder: Path, move: _Move) -> None:
+    """Remove what is in the folder again; what a crash leaves is swept later."""
+    kept = _path_in_trash(folder, move)
+    for path in (kept, sidecar_of(kept)):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it has others of its call
+        kept.parent.rmdir()
+
+
 def _retargeted(connection: sqlite3.Connection, folder: Path, move: _Move) -> _Move:
-    target = free_name(folder, move.target)
+    target = free_name(folder, move.name)
     statement = "UPDATE trash SET target = ? WHERE id = ?"
     connection.execute("PRAGMA synchronous = FULL")  # before the file has that name
     connection.execute(statement, (target, move.id))
