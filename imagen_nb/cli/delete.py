@@ -44,7 +44,7 @@ def delete(
     settings = load_command_settings(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         ids = ids_to_delete(pictures, *_known_places(studio))
-        if is_asked and not typer.confirm(_question(studio, ids), err=True):
+        if is_asked and not _confirmed(_question(studio, ids)):
             print_notice("nothing is deleted")
             raise typer.Exit(1)
         count = studio.delete(ids)
@@ -56,6 +56,12 @@ def delete(
 
 def _known_places(studio: Studio) -> tuple[list[Catalog], Cloud | None]:
     return studio.lookup.catalogs(), studio.lookup.reader()
+
+
+def _confirmed(question: str) -> bool:
+    """Ask on stderr, as stdout is for results."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _question(studio: Studio, ids: Sequence[str]) -> str:

@@ -47,7 +47,6 @@ from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
-
 _IMPATIENT_MS = 500  # to wait for others after having waited in vain
 
 # Connections of a parent process, kept as a child may neither use nor close them.
@@ -178,7 +177,7 @@ class Catalog:
         To read, change and write a sidecar within it. A thread must not enter it twice.
         Raises `StorageError` if another process holds it for very long.
         """
-        self.counts()  # opens it, for which the lock may be needed
+        self.counts()  # opens it first: that may need the lock, too
         with locked_sidecars(self.folder):
             yield
 
@@ -200,10 +199,10 @@ class Catalog:
 
         Raises `PictureDeletedError`. The caller holds `sidecar_lock`.
         """
-        current = self.get(entry.record.id)
-        if current is None:
-            require_picture(entry.saved())
-        return current or entry
+        if current := self.get(entry.record.id):
+            return current
+        require_picture(entry.saved())
+        return entry
 
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
         """Give a picture another id; its queued tags go with it.
@@ -300,12 +299,13 @@ class Catalog:
         """Return the picture with this id, or None."""
         return next(iter(self.select("WHERE id = ?", str(id))), None)
 
-    def find(self, id: UUID, path: Path) -> CatalogEntry | None:
-        """Return the picture with this id, or that of this file if its id has changed."""
-        entry = self.get(id)
+    def find(self, record: Record, path: Path) -> CatalogEntry | None:
+        """Return the picture of this record, or that of its file if its id has changed."""
+        entry, sha256 = self.get(record.id), record.sha256
         if entry is None and path.is_relative_to(self.folder):
             name = path.relative_to(self.folder).as_posix()
-            entry = next(iter(self.select("WHERE path = ?", name)), None)
+            found = self.select("WHERE path = ?", name)
+            return next((one for one in found if one.record.sha256 == sha256), None)
         return entry
 
     def get_many(self, ids: Iterable[UUID | str]) -> list[CatalogEntry]:

@@ -138,7 +138,7 @@ class Lease:
 
     def was_deleted(self, entry: CatalogEntry) -> bool:
         """Return whether a picture was deleted since it was taken."""
-        return self._catalog.find(entry.record.id, entry.path) is None
+        return self._catalog.find(entry.record, entry.path) is None
 
     def assign(
         self, entry: CatalogEntry, owner: UUID, storage_path: str

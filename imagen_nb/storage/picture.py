@@ -45,7 +45,7 @@ class Picture:
 
     def catalog_entry(self) -> CatalogEntry | None:
         """Return what the catalog has of it now; its id may be another by then."""
-        return self.catalog.find(self.record.id, self.path)
+        return self.catalog.find(self.record, self.path)
 
     @property
     def image(self) -> Image:
