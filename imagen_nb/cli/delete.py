@@ -137,9 +137,9 @@ def _print_trash(studio: Studio, as_json: bool) -> None:
     rows = [
         (
             one.id,
-            one.deleted_at.astimezone().isoformat(" ", "minutes"),
+            f"{one.deleted_at:%Y-%m-%d %H:%M}",
             printable(one.name),
         )
         for one in trash
     ]
-    print_table(("id", "deleted", "picture"), rows)
+    print_table(("id", "deleted (UTC)", "picture"), rows)

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,16 +170,14 @@ class Catalog:
             connection.execute(f"PRAGMA busy_timeout = {1000 * LOCK_TIMEOUT_S}")
             self._was_busy = False
 
-    @contextmanager
-    def sidecar_lock(self) -> Iterator[None]:
+    def sidecar_lock(self) -> AbstractContextManager[None]:
         """Keep everybody else, in any process, from changing sidecars of the folder.
 
         To read, change and write a sidecar within it. A thread must not enter it twice.
         Raises `StorageError` if another process holds it for very long.
         """
-        self.counts()  # opens it first: that may need the lock, too
-        with locked_sidecars(self.folder):
-            yield
+        with self.connection():  # opened now, as that may need the lock, too
+            return locked_sidecars(self.folder)
 
     def amend(self, entry: CatalogEntry, **values: Any) -> CatalogEntry:
         """Set these fields of a picture's record in its sidecar, then in the catalog.

@@ -40,7 +40,10 @@ class Picture:
         """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
         entry = self.catalog_entry()
         if entry is None:
-            return "unknown: it is not in the catalog, see `imagen reindex`"
+            return (
+                "unknown: it is not in the catalog: deleted (see `imagen restore`), or"
+                " to be entered by `imagen reindex`"
+            )
         return entry.cloud
 
     def catalog_entry(self) -> CatalogEntry | None:

@@ -12,14 +12,14 @@ from imagen_nb.storage.catalog_rows import utc_text
 def queue_removals(
     connection: sqlite3.Connection,
     pictures: Iterable[tuple[str, str | None]],
-    due: datetime,
+    due: datetime | None = None,
 ) -> None:
     """Queue removals within the caller's transaction, before rows leave the catalog.
 
     Args:
         connection: the catalog's.
         pictures: ids, each with the path of its object if that is known.
-        due: when they may begin.
+        due: when they may begin; None: at once, whatever the clock says.
     """
     connection.executemany(
         "INSERT INTO removals (id, storage_path, due_at, sender)"
@@ -28,7 +28,7 @@ def queue_removals(
         " storage_path = coalesce(excluded.storage_path, storage_path),"
         " due_at = excluded.due_at, error = NULL, cancelled = 0,"
         " sender = coalesce(sender, excluded.sender)",
-        [(id, path, utc_text(due)) for id, path in pictures],
+        [(id, path, utc_text(due) if due else "") for id, path in pictures],
     )
 
 

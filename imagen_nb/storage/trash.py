@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
@@ -23,6 +23,7 @@ from imagen_nb.storage.output import load_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.removal_rows import queue_removals
 from imagen_nb.storage.trash_moves import (
+    are_plain_names,
     finish_moves,
     free_name,
     sweep,
@@ -35,15 +36,19 @@ from imagen_nb.system.atomic import explain_folder_errors, make_folder
 class TrashedPicture:
     """A picture in the trash.
 
-    `name`: of its PNG when it was deleted; `path`: where that is now; `record`: None if
-    the sidecar is torn; `deleted_at`: in UTC.
+    `name`: of its PNG when it was deleted; `path`: where that is now; `deleted_at`: in
+    UTC.
     """
 
     id: str
     name: str
     path: Path
-    record: Record | None
     deleted_at: datetime
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, read from the sidecar; None if that is torn."""
+        return load_sidecar(sidecar_of(self.path))
 
 
 def move_to_trash(
@@ -104,10 +109,23 @@ def _commit_deletion(
             rows,
         )
         in_cloud = [(id, path) for id, path in paths.items() if path]
-        queue_removals(connection, in_cloud, now + timedelta(seconds=cloud_after))
+        queue_removals(connection, in_cloud, _due(catalog, cloud_after))
         connection.executemany("DELETE FROM images WHERE id = ?", keys)
         # Their sidecars have these too: a restored picture's are queued again.
         connection.executemany("DELETE FROM tag_changes WHERE id = ?", keys)
+
+
+def queue_without_files(
+    catalog: Catalog, ids: Iterable[str], cloud_after: float = 0.0
+) -> None:
+    """Delete pictures of other machines: only from the cloud, by the next sync."""
+    with catalog.transaction(durable=True) as connection:
+        pictures = [(id, None) for id in ids]
+        queue_removals(connection, pictures, _due(catalog, cloud_after))
+
+
+def _due(catalog: Catalog, seconds: float) -> datetime | None:
+    return catalog.clock.now() + timedelta(seconds=seconds) if seconds else None
 
 
 def _path_in_cloud(entry: CatalogEntry) -> str | None:
@@ -169,12 +187,15 @@ def trashed_pictures(
     chosen = None if ids is None else set(ids)
     folder = trash_folder(catalog.folder)
     return [
-        _trashed_picture(id, name, folder / bundle / name, deleted_at)
+        TrashedPicture(id, name, folder / bundle / name, _moment(deleted_at))
         for id, name, bundle, deleted_at in rows
-        if chosen is None or id in chosen
+        if (chosen is None or id in chosen) and are_plain_names(bundle, name)
     ]
 
 
-def _trashed_picture(id: str, name: str, path: Path, deleted_at: str) -> TrashedPicture:
-    record = load_sidecar(sidecar_of(path))
-    return TrashedPicture(id, name, path, record, datetime.fromisoformat(deleted_at))
+def _moment(text: str) -> datetime:
+    """Return the time; the beginning of time for what a crafted catalog has instead."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)

@@ -87,7 +87,15 @@ def finish_moves(connection: sqlite3.Connection, folder: Path) -> None:
 
 def _moves(connection: sqlite3.Connection, state: str) -> list[_Move]:
     query = "SELECT id, bundle, name, target FROM trash WHERE state = ? ORDER BY target"
-    return [_Move(*row) for row in connection.execute(query, (state,))]
+    moves = [_Move(*row) for row in connection.execute(query, (state,))]
+    return [
+        move for move in moves if are_plain_names(move.bundle, move.name, move.target)
+    ]
+
+
+def are_plain_names(*names: str) -> bool:
+    """Return whether none leads to another folder, as in a crafted catalog."""
+    return all(Path(name).name == name and name != ".." for name in names)
 
 
 def _move_in(folder: Path, move: _Move) -> None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.removal_rows import cancel_removals, queue_removals
+from imagen_nb.storage.removal_rows import cancel_removals
 from imagen_nb.storage.removals import MAX_DELAY, load_removals
 from imagen_nb.storage.trash import (
     TrashedPicture,
     move_to_trash,
+    queue_without_files,
     restore_from_trash,
     trashed_pictures,
 )
 from imagen_nb.storage.trash_moves import TRASH_DAYS
-from imagen_nb.studio.lookup import ids_of, is_picture, require_in_cloud
+from imagen_nb.studio.lookup import ids_of, is_picture, is_whole_id, require_in_cloud
 from imagen_nb.system.paths import absolute_path
 
 _ID_DIGITS = re.compile(r"[0-9a-fA-F-]{8,36}")
@@ -44,9 +44,7 @@ def delete_pictures(
         id for catalog in catalogs for id in move_to_trash(catalog, ids, cloud_after)
     }
     if elsewhere:
-        due = catalogs[0].clock.now() + timedelta(seconds=cloud_after)
-        with catalogs[0].transaction(durable=True) as connection:
-            queue_removals(connection, [(id, None) for id in elsewhere], due)
+        queue_without_files(catalogs[0], elsewhere, cloud_after)
     return len(deleted) + len(elsewhere)
 
 
@@ -148,7 +146,7 @@ def _deleted_ids(catalogs: Iterable[Catalog], ids: Sequence[str]) -> set[str]:
 
 def _find_in_trash(what: Any, catalogs: Iterable[Catalog]) -> str | None:
     """Return the id of what an id's first digits, or a file's old path, names."""
-    if not isinstance(what, (str, Path)):
+    if not isinstance(what, (str, Path)) or is_whole_id(what):
         return None
     for catalog in filter(Catalog.has_any, catalogs):
         found = trashed_pictures(catalog)

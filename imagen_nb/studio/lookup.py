@@ -146,7 +146,7 @@ def ids_of(
         return [str(pictures.id)]
     if _is_row(pictures):
         return [str(pictures["id"])]
-    if isinstance(pictures, UUID) or _is_whole_id(pictures):
+    if isinstance(pictures, UUID) or is_whole_id(pictures):
         return [str(pictures).lower()]
     if isinstance(pictures, Iterable) and not isinstance(pictures, (str, Path)):
         return [id for one in pictures for id in ids_of(one, catalogs, cloud)]
@@ -197,7 +197,8 @@ def _is_row(value: Any) -> bool:
     return hasattr(value, "index") and "id" in value
 
 
-def _is_whole_id(value: Any) -> bool:
+def is_whole_id(value: Any) -> bool:
+    """Return whether this is the text of an id, all of it."""
     return isinstance(value, str) and len(value) == 36 and is_uuid(value)
 
 

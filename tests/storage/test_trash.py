@@ -400,3 +400,34 @@ def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(
         move_to_trash(catalog, ids)
     assert contents(folder) == before
     assert ids_of(catalog) == ids
+
+
+@pytest.mark.parametrize("state", ["going", "returning", "kept"])
+def test_a_crafted_catalog_moves_no_file_of_another_folder(
+    state: str, catalog: Catalog, folder: Path
+) -> None:
+    precious = folder.parent / "precious.png"
+    precious.write_bytes(b"precious")
+    sneaking = [
+        ("1", "0123456789abcdef", "x.png", "../precious.png"),
+        ("2", "..", "x.png", "x.png"),
+        ("3", "../../..", "precious.png", "stolen.png"),
+        ("4", "0123456789abcdef", "../../../../precious.png", "stolen.png"),
+        ("5", str(folder.parent), "precious.png", "stolen.png"),
+    ]
+    with catalog.connection() as connection:
+        connection.executemany(
+            "INSERT INTO trash (id, bundle, name, target, state, deleted_at)"
+            f" VALUES (?, ?, ?, ?, '{state}', 'the day before')",
+            sneaking,
+        )
+    catalog.close()
+    before = contents(folder)
+    assert catalog.counts()["total"] == 3
+    for id, *_ in sneaking:
+        with suppress(StorageError):
+            restore_from_trash(catalog, [id])
+    assert move_to_trash(catalog, ids_of(catalog)[:1])
+    assert reindex(folder).found == 2
+    assert precious.read_bytes() == b"precious"
+    assert {*contents(folder)} < {*before}
