@@ -6,17 +6,26 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from imagen_nb.cloud.removal import push_removals
 from imagen_nb.errors import UsageError
 from imagen_nb.storage.removals import load_removals
+from imagen_nb.storage.trash import (
+    move_to_trash,
+    restore_from_trash,
+    trashed_pictures,
+)
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.pictures import render, wait_little
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
+from tests.simulation.machine import Machine
+from tests.simulation.network import Fault as SimulatedFault
+from tests.simulation.server import SimulatedSupabase
 
 
 def with_secret_key(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:
@@ -270,3 +279,94 @@ def test_the_worker_removes_when_it_is_due(
             time.sleep(0.05)
         assert time.monotonic() - began >= 1.5
         assert seeds(server) == [0, 1]
+
+
+class TestRequests:
+    """Against a server within this process: every request may fail, and every step be the last."""
+
+    @pytest.fixture
+    def machine(self, tmp_path: Path) -> Iterator[Machine]:
+        """With three pictures, which the server has."""
+        server = SimulatedSupabase()
+        machine = Machine("one", server.add_user("owner"), server, tmp_path)
+        for number in range(3):
+            machine.draw(UUID(int=number), "a boat", number, 0, ())
+        assert machine.sync().synced == 3
+        yield machine
+        machine.stop()
+
+    ANSWERS = ("cut", "503", "429", "empty", "foreign", "silence", "death")
+
+    @pytest.mark.parametrize("done", ["now", "never"])
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_after_any_fault_the_next_sync_does_the_rest(
+        self, answer: Any, done: Any, machine: Machine
+    ) -> None:
+        for number in range(8):
+            ids = [str(UUID(int=0)), str(UUID(int=1))]
+            machine.survives(lambda ids=ids: move_to_trash(machine.catalog, ids))
+            plan = {number: SimulatedFault(answer, done), number + 1: SimulatedFault(answer, done)}
+            with machine.network.with_faults(plan):
+                machine.survives(machine.sync)
+            assert_whole_or_gone(machine)
+            machine.sync()
+            assert load_removals(machine.catalog) == []
+            assert [*machine.server.images] == [str(UUID(int=2))]
+            assert len(machine.server.objects) == 1
+            assert sorted(restore_from_trash(machine.catalog, ids)) == ids
+            assert machine.sync().synced == 2
+            assert machine.verify() == set()
+
+    @pytest.mark.parametrize("act", ["delete", "sync", "restore", "sync again"])
+    def test_after_a_death_at_any_step_everything_agrees(self, act: str, machine: Machine) -> None:
+        ids = [str(UUID(int=0)), str(UUID(int=1))]
+        acts: dict[str, Callable[[], object]] = {
+            "delete": lambda: move_to_trash(machine.catalog, ids),
+            "sync": lambda: machine.sync(),
+            "restore": lambda: restore_from_trash(machine.catalog, ids),
+            "sync again": lambda: machine.sync(),
+        }
+        for steps in range(0, 60, 3):
+            lived = True
+            for name, work in acts.items():
+                lived = machine.survives(work, steps if name == act else None) and lived
+                assert len(trashed_pictures(machine.catalog)) + len(machine.entries()) == 3
+            for work in acts.values():
+                machine.survives(work)
+            assert machine.verify() == set()
+            assert {entry.cloud_state for entry in machine.entries()} == {"synced"}
+            assert len(machine.server.images) == len(machine.server.objects) == 3
+            assert sorted(path.name for path in machine.folder.glob("*.png")) == sorted(
+                machine.drawn
+            )
+            if lived:
+                return
+
+    def test_deleted_while_it_is_sent_it_leaves_the_cloud_again(self, machine: Machine) -> None:
+        """By another process, during each of the requests that send it."""
+        for number in range(8):
+            id = UUID(int=100 + number)
+            machine.draw(id, "a barge", number, 1, ())
+
+            def delete(id: UUID = id) -> None:
+                catalog = machine.open_catalog()
+                move_to_trash(catalog, [str(id)])
+                catalog.close()
+
+            with machine.network.with_faults({}, meanwhile=(number, delete)):
+                report = machine.sync()
+            assert (report.failed, report.trouble) == ((), None)
+            move_to_trash(machine.catalog, [str(id)])  # where it took fewer requests
+            machine.sync()
+            assert str(id) not in machine.server.images
+            assert len(machine.server.objects) == 3
+            assert load_removals(machine.catalog) == []
+
+
+def assert_whole_or_gone(machine: Machine) -> None:
+    """No row names an object that another picture took; a row may be the last to go."""
+    for row in machine.server.images.values():
+        claim = machine.server.claims[row["storage_path"]]
+        assert claim["image_id"] == row["id"]
+    paths = {row["storage_path"] for row in machine.server.images.values()}
+    assert {*machine.server.objects} <= paths

@@ -30,6 +30,7 @@ from imagen_nb.storage.trash import (
 )
 from imagen_nb.storage.trash_moves import TRASH_DAYS, trash_folder
 from imagen_nb.storage.writer import _save_foreign
+from imagen_nb.system.atomic import is_temporary
 from tests.fixtures.pictures import render
 
 NAME = "2026-05-11-a-boat-0.png"
@@ -49,7 +50,8 @@ def ids_of(catalog: Catalog) -> list[str]:
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if not is_temporary(name))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
