@@ -20,6 +20,7 @@ from imagen_nb.storage.tags import (
     load_queued_tags,
     make_tag_change,
 )
+from imagen_nb.storage.trash import move_to_trash, restore_from_trash
 from tests.simulation import checks
 from tests.simulation.intents import Intents, Picture
 from tests.simulation.machine import Machine
@@ -35,6 +36,13 @@ from tests.simulation.strategies import (
     plans,
     steps,
     tagging,
+)
+
+_OF_ONE_PICTURE = (
+    "stranger_takes_an_id",
+    "stranger_claims_a_path",
+    "lose_copy",
+    "delete_and_restore",
 )
 
 
@@ -219,6 +227,16 @@ class Histories(RuleBasedStateMachine):
             machine.survives(machine.reindex, dies)
             self._begin_found(machine)
 
+    def delete_and_restore(self, name: str, number: int, dies: int | None) -> None:
+        """A user changes their mind: what waits for the cloud waits again."""
+        machine = self.machines[name]
+        entries = machine.entries()
+        if entries:
+            ids = [str(entries[number % len(entries)].record.id)]
+            machine.survives(lambda: move_to_trash(machine.catalog, ids), dies)
+            machine.survives(lambda: restore_from_trash(machine.catalog, ids), dies)
+            restore_from_trash(machine.catalog, ids)
+
     def _begin_found(self, machine: Machine) -> None:
         for entry in machine.entries():
             self.intents.begin(self._picture(machine, entry.record), entry.record.tags)
@@ -246,7 +264,7 @@ class Histories(RuleBasedStateMachine):
         event, arguments = what
         if event in ("end_sessions", "late_requests_arrive"):
             getattr(self, event)()
-        elif event in ("stranger_takes_an_id", "stranger_claims_a_path", "lose_copy"):
+        elif event in _OF_ONE_PICTURE:
             getattr(self, event)(name, number, *arguments)
         else:
             getattr(self, event)(name, *arguments)
