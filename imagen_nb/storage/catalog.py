@@ -40,7 +40,7 @@ from imagen_nb.storage.output import (
 )
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.sidecar_lock import locked_sidecars
-from imagen_nb.storage.trash_moves import is_in_trash, tend_trash
+from imagen_nb.storage.trash_moves import finish_moves, is_in_trash, tend_trash
 from imagen_nb.system.atomic import flush_folder
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.forks import start_anew_in_forks
@@ -264,7 +264,7 @@ class Catalog:
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
         """Enter a picture that was just written; one that is there stays as it is."""
         with self.transaction() as connection:
-            if not is_in_trash(connection, str(saved.record.id)):
+            if saved.path.exists() or not is_in_trash(connection, saved.record.id):
                 insert_rows(connection, [saved_row(self.folder, saved, cloud_state)])
 
     def add_again(self, saved: SavedPicture, cloud_state: str) -> SavedPicture:
@@ -273,6 +273,8 @@ class Catalog:
         All but the state of its copy is updated. Raises `PictureDeletedError`.
         """
         with self.sidecar_lock():
+            with self.connection() as connection:
+                finish_moves(connection, self.folder)  # or it may be deleted later
             require_picture(saved)
             record = load_sidecar(saved.sidecar_path) or saved.record
             current = replace(saved, record=record)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog_rows import enter_scanned, scanned_picture
@@ -57,10 +58,10 @@ def names_on_the_move(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute(query)}
 
 
-def is_in_trash(connection: sqlite3.Connection, id: str) -> bool:
+def is_in_trash(connection: sqlite3.Connection, id: UUID) -> bool:
     """Return whether a picture was deleted and can be restored."""
     query = "SELECT 1 FROM trash WHERE id = ?"
-    return connection.execute(query, (id,)).fetchone() is not None
+    return connection.execute(query, (str(id),)).fetchone() is not None
 
 
 def finish_moves(connection: sqlite3.Connection, folder: Path) -> None:

@@ -356,6 +356,31 @@ class TestMeanwhile:
             assert restore_from_trash(catalog, [str(first.record.id)])
             assert len(ids_of(catalog)) == 2
 
+    def test_what_a_dead_process_was_deleting_is_not_taken_for_the_same_picture(
+        self,
+        folder: Path,
+        make_record: Callable[..., Record],
+        make_image: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The catalog is open already, so that nobody has finished it yet."""
+        with closing(Catalog(folder)) as catalog:
+            output = OutputFolder(PictureFiles(folder), catalog)
+            record = make_record(seed=5, created_at=datetime.datetime(2026, 5, 11, 12).astimezone())
+            first = _save_foreign(make_image, record, output)
+            with pytest.MonkeyPatch.context() as patch:
+                die_at(patch, 0)
+                with pytest.raises(Died):
+                    move_to_trash(catalog, [str(record.id)])
+            assert first.path.exists()
+            other = record.model_copy(update={"id": make_record().id})
+            second = _save_foreign(make_image, other, output)
+            assert second.record.id == other.id
+            catalog.close()
+            assert ids_of(catalog) == [str(other.id)]
+            assert second.path.exists()
+            assert [one.id for one in trashed_pictures(catalog)] == [str(record.id)]
+
     def test_two_processes_delete_the_same(self, catalog: Catalog, folder: Path) -> None:
         render(folder, 30, first=10)
         ids = ids_of(catalog)
