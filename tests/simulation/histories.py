@@ -38,13 +38,6 @@ from tests.simulation.strategies import (
     tagging,
 )
 
-_OF_ONE_PICTURE = (
-    "stranger_takes_an_id",
-    "stranger_claims_a_path",
-    "lose_copy",
-    "delete_and_restore",
-)
-
 
 class Histories(RuleBasedStateMachine):
     """Two machines of one account, and a stranger's, on one server."""
@@ -227,16 +220,6 @@ class Histories(RuleBasedStateMachine):
             machine.survives(machine.reindex, dies)
             self._begin_found(machine)
 
-    def delete_and_restore(self, name: str, number: int, dies: int | None) -> None:
-        """A user changes their mind: what waits for the cloud waits again."""
-        machine = self.machines[name]
-        entries = machine.entries()
-        if entries:
-            ids = [str(entries[number % len(entries)].record.id)]
-            machine.survives(lambda: move_to_trash(machine.catalog, ids), dies)
-            machine.survives(lambda: restore_from_trash(machine.catalog, ids), dies)
-            restore_from_trash(machine.catalog, ids)
-
     def _begin_found(self, machine: Machine) -> None:
         for entry in machine.entries():
             self.intents.begin(self._picture(machine, entry.record), entry.record.tags)
@@ -264,7 +247,7 @@ class Histories(RuleBasedStateMachine):
         event, arguments = what
         if event in ("end_sessions", "late_requests_arrive"):
             getattr(self, event)()
-        elif event in _OF_ONE_PICTURE:
+        elif event in ("stranger_takes_an_id", "stranger_claims_a_path", "lose_copy"):
             getattr(self, event)(name, number, *arguments)
         else:
             getattr(self, event)(name, *arguments)
@@ -384,3 +367,18 @@ class Histories(RuleBasedStateMachine):
 
     def _picture(self, machine: Machine, record: Record) -> Picture:
         return machine.user.email, record.sha256 or ""
+
+
+class DeletingHistories(Histories):
+    """Histories in which users delete pictures, too, and change their minds."""
+
+    @rule(name=machines, number=pictures, dies=steps)
+    def delete_and_restore(self, name: str, number: int, dies: int | None) -> None:
+        """A user changes their mind: what waits for the cloud waits again."""
+        machine = self.machines[name]
+        entries = machine.entries()
+        if entries:
+            ids = [str(entries[number % len(entries)].record.id)]
+            machine.survives(lambda: move_to_trash(machine.catalog, ids), dies)
+            machine.survives(lambda: restore_from_trash(machine.catalog, ids), dies)
+            restore_from_trash(machine.catalog, ids)
