@@ -30,7 +30,10 @@ INTENDED = {  # names that several modules define on purpose, with the reason
     "R": "a type variable, named as typing does",
     "app": "a group of commands, named as typer does",
     **dict.fromkeys(
-        ("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
+        (
+            *("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
+            *("delete", "restore"),
+        ),
         _SHORTCUT,
     ),
     "reindex": _SHORTCUT,

@@ -57,7 +57,12 @@ SIDE_BY_SIDE = 2
 MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a server
     "system/leases": ("tests/system/test_leases.py",),
     "system/atomic": ("tests/system/test_atomic.py",),
-    "storage/outbox": ("tests/storage/test_outbox.py",),
+    "storage/outbox": (
+        "tests/storage/test_outbox.py",
+        "tests/storage/test_trash.py",
+        "-k",
+        "not Interrupted and not two_processes",
+    ),
     "storage/tags": (
         "tests/storage/test_tags.py",
         "-k",
@@ -65,11 +70,17 @@ MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a ser
     ),
     "storage/output": (
         "tests/storage/test_output.py",
+        "tests/storage/test_trash.py",
         "-k",
-        "not processes and not crash and not may_not_grow and not slug and not tears",
+        "not processes and not crash and not may_not_grow and not slug and not tears"
+        " and not Interrupted",
     ),
     "cloud/tags": ("tests/cloud/test_tags.py::TestRequests",),
-    "cloud/sync": ("tests/cloud/test_sync.py",),
+    "cloud/sync": (
+        "tests/cloud/test_sync.py",
+        "tests/cloud/test_delete.py::TestRequests::"
+        "test_deleted_while_it_is_sent_it_leaves_the_cloud_again",
+    ),
 }
 SQL_TESTS = "tests/cloud/test_sql_mutants.py"
 

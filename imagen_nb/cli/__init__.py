@@ -14,6 +14,7 @@ import typer
 from imagen_nb._version import __version__
 from imagen_nb.cli import config, db, supabase
 from imagen_nb.cli.batch import batch
+from imagen_nb.cli.delete import delete, restore
 from imagen_nb.cli.draw import generate, reproduce, sweep
 from imagen_nb.cli.history import history, report
 from imagen_nb.cli.models import bench_gpu, models
@@ -38,6 +39,8 @@ app.command()(history)
 app.command()(report)
 app.command()(reproduce)
 app.command()(tag)
+app.command()(delete)
+app.command()(restore)
 app.command()(models)
 app.command()(bench_gpu)
 app.command()(sync)

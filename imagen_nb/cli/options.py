@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -48,6 +49,18 @@ def load_command_settings(config: Path | None, **arguments: Any) -> Settings:
     return load_settings(arguments, config)
 
 
+def with_stdin_lines(words: Iterable[str]) -> list[str]:
+    """Return the words, with what stands on stdin, a line each, in the place of a -."""
+    found: list[str] = []
+    for word in words:
+        found += _stdin_lines() if word == "-" else [word]
+    return found
+
+
+def _stdin_lines() -> list[str]:
+    return [line.strip() for line in sys.stdin if line.strip()]
+
+
 # Of nearly every command.
 ConfigOption = Annotated[
     Path | None,
@@ -60,6 +73,13 @@ FolderOption = Annotated[
     Path | None,
     typer.Option(
         "--output", help="Instead of the configured folder.", callback=expand_option
+    ),
+]
+PicturesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin.",
+        autocompletion=complete_id,
     ),
 ]
 JsonOption = Annotated[

@@ -28,12 +28,14 @@ class CatalogSummary:
 
     counts: pictures by what the cloud has of them, and their "total".
     tagged: how many pictures have tags that wait for the cloud.
+    removals: how many deleted pictures wait to be removed from the cloud.
     latest: the path of the last picture, if there is one.
     errors: what went wrong with the newest ones, each once.
     """
 
     counts: dict[str, int] = field(default_factory=lambda: {"total": 0})
     tagged: int = 0
+    removals: int = 0
     latest: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -60,12 +62,17 @@ def status(
         print(json.dumps(facts, indent=2))
         return
     facts["pictures"] = summary.pictures
-    facts["tags waiting"] = f"of {summary.tagged} picture{'s' * (summary.tagged != 1)}"
+    facts["tags waiting"] = _of_pictures(summary.tagged)
+    facts["removals waiting"] = _of_pictures(summary.removals)
     rows = [
         (name, ", ".join(value) if isinstance(value, list) else value)
         for name, value in facts.items()
     ]
     print_table(("what", "now"), rows)
+
+
+def _of_pictures(count: int) -> str:
+    return f"of {count} picture{'s' * (count != 1)}"
 
 
 def _facts_in_force(settings: Settings, summary: CatalogSummary) -> dict[str, Any]:
@@ -80,6 +87,7 @@ def _facts_in_force(settings: Settings, summary: CatalogSummary) -> dict[str, An
         "cloud_sync": settings.output.cloud_sync,
         "pictures": summary.counts,
         "tags waiting": summary.tagged,
+        "removals waiting": summary.removals,
         "latest": summary.latest,
         "supabase": settings.supabase.url or "not configured",
         "last errors": summary.errors,
@@ -93,6 +101,7 @@ def summarize_catalog(folder: Path) -> CatalogSummary:
     Makes no catalog where there is none.
     """
     from imagen_nb.storage.catalog import Catalog
+    from imagen_nb.storage.removals import load_removals
     from imagen_nb.storage.tags import load_queued_tags
 
     catalog = Catalog(folder)
@@ -102,10 +111,14 @@ def summarize_catalog(folder: Path) -> CatalogSummary:
         failed = catalog.select(
             "WHERE cloud_error IS NOT NULL ORDER BY created_at DESC LIMIT 20"
         )
-        errors = dict.fromkeys(str(entry.cloud_error) for entry in failed)
+        removals = load_removals(catalog)
+        told = [str(entry.cloud_error) for entry in failed]
+        told += [one.error for one in removals if one.error]
         latest = [str(entry.path) for entry in catalog.latest(1)]
         tagged = len(load_queued_tags(catalog))
-        return CatalogSummary(catalog.counts(), tagged, latest, [*errors])
+        return CatalogSummary(
+            catalog.counts(), tagged, len(removals), latest, [*dict.fromkeys(told)]
+        )
 
 
 def reindex(

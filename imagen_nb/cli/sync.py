@@ -77,11 +77,12 @@ def sync(
 
 
 def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
-    """Return what a sync would send: the pictures that wait, then those whose tags do.
+    """Return what a sync would send: pictures that wait, then tags, then removals.
 
     A row has id, path, state, error, and the tags to add and to remove. `path`, `state`
     and `error` are None where this machine does not have the picture.
     """
+    from imagen_nb.storage.removals import load_removals
     from imagen_nb.storage.tags import load_queued_tags
 
     catalog = studio.catalog()
@@ -92,6 +93,8 @@ def waiting_rows(studio: Studio) -> list[dict[str, Any]]:
         for one in catalog.get_many(changes.keys() - rows.keys())
     }
     elsewhere = {"path": None, "state": None, "error": None}
+    for one in load_removals(catalog):
+        rows[one.id] = {"path": None, "state": "to be removed", "error": one.error}
     return [
         {"id": id, **rows.get(id, elsewhere), **_tag_changes(changes.get(id, ()))}
         for id in dict.fromkeys((*rows, *changes))
@@ -151,6 +154,8 @@ def print_sync_report(
             "postponed": [{"id": id, "error": why} for id, why in report.postponed],
             "pending": report.pending,
             "tagged": report.tagged,
+            "removed": report.removed,
+            "unremoved": [{"id": id, "error": why} for id, why in report.unremoved],
             "trouble": report.trouble,
             "seconds": round(report.seconds, 3),
         }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagen_nb.cli import options
-from imagen_nb.cli.completion import complete_id, complete_tag
+from imagen_nb.cli.completion import complete_tag
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError, printable
 from imagen_nb.system.terminal import print_notice
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
 
 
 def tag(
-    what: Annotated[
-        list[str],
-        typer.Argument(
-            help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin.",
-            autocompletion=complete_id,
-        ),
-    ],
+    what: options.PicturesArgument,
     add: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,9 +47,7 @@ def tag(
     from imagen_nb.studio.studio import Studio
 
     change = requested_change(add, remove, rating, keeper, reject)
-    pictures: list[str] = []
-    for one in what:
-        pictures += _stdin_lines() if one == "-" else [one]
+    pictures = options.with_stdin_lines(what)
     settings = load_command_settings(config, output={"dir": output})
     with Studio(settings, background=False) as studio:
         ids = studio.lookup.ids(pictures)
@@ -92,10 +83,6 @@ def requested_change(
     if reject:
         added.append(REJECT)
     return validated_change(added, [*(remove or ()), *stars.removed])
-
-
-def _stdin_lines() -> list[str]:
-    return [line.strip() for line in sys.stdin if line.strip()]
 
 
 def _parse_rating(text: str) -> int | None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from imagen_nb.cloud.account import NOT_CONFIGURED, account_of, is_supabase_url
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RefusedError
+from imagen_nb.cloud.removal import MIGRATION
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
@@ -101,6 +102,9 @@ def check_server(settings: Settings) -> Iterator[Finding]:
                 lambda: _check_policies_of_images(cloud),
                 "imagen_row_level_security",
             )
+            yield _run_check(
+                "removing pictures", lambda: _check_removal(cloud), MIGRATION
+            )
         yield _run_check(
             "claims of paths",
             lambda: _check_policies_of_claims(cloud),
@@ -157,6 +161,11 @@ def _check_policies(cloud: Cloud, table: str, wrong: dict[str, None]) -> None:
             raise RefusedError(
                 "rows for others are not refused: run `imagen db migrate` (policies)"
             )
+
+
+def _check_removal(cloud: Cloud) -> None:
+    """Delete a row that does not exist."""
+    cloud.delete([("id", f"eq.{uuid4()}")])
 
 
 def _check_bucket_policies(cloud: Cloud) -> None:

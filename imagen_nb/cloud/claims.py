@@ -64,8 +64,12 @@ def claim_paths(
 
 def is_claimed_by(entry: CatalogEntry, claim: Claim, owner: UUID) -> bool:
     """Return whether a claim is this picture's, perhaps under an earlier id."""
-    id, claimant = entry.record.id, claim.image_id
-    earlier = [claimant]
+    return is_id_claimed_by(entry.record.id, claim, owner)
+
+
+def is_id_claimed_by(id: UUID, claim: Claim, owner: UUID) -> bool:
+    """Return whether a claim is of the picture with this id, or an earlier id of it."""
+    earlier = [claim.image_id]
     for _ in range(MAX_IDS):
         earlier.append(next_id(owner, earlier[-1]))
     return claim.owner == owner and id in earlier

@@ -18,7 +18,9 @@ from imagen_nb.cloud.objects import (
     StoredObject,
     Upload,
     load_object_info,
+    load_signed_urls,
     read_url,
+    remove_objects,
 )
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 
@@ -122,7 +124,7 @@ class Cloud:
             new = {row["storage_path"]: row for row in written}
         old = [path for path in dict(pairs) if path not in new]
         columns = "storage_path,image_id,owner_user_id"
-        found = self._rows_by("storage_path", old, columns, "claims") | new
+        found = self.rows_by("storage_path", old, columns, "claims") | new
         with decoding():
             return {
                 path: Claim(
@@ -175,17 +177,26 @@ class Cloud:
         All of them, however few rows the server gives in one answer. `columns` are
         PostgREST's, with commas between them; `id` must be one of them.
         """
-        return self._rows_by("id", ids, columns, "images")
+        return self.rows_by("id", ids, columns, "images")
 
-    def _rows_by(
-        self, key: str, values: Sequence[str], columns: str, table: str
+    def rows_by(
+        self,
+        key: str,
+        values: Sequence[str],
+        columns: str,
+        table: str,
+        filters: Sequence[tuple[str, str]] = (),
     ) -> dict[str, dict[str, Any]]:
-        """Return those rows of a table that have these values of its key, by the key."""
+        """Return those rows of a table that have these values of a column, by these.
+
+        One of each value, of those that meet the `filters`.
+        """
         found: dict[str, dict[str, Any]] = {}
         for chunk in url_chunks(values):
             left = [*chunk]
             while left:
-                rows = self.rows([(key, in_filter(left))], columns, table)
+                conditions = [(key, in_filter(left)), *filters]
+                rows = self.rows(conditions, columns, table)
                 with decoding():
                     new = {row[key]: row for row in rows if row[key] not in found}
                 if not new:
@@ -232,6 +243,19 @@ class Cloud:
 
         return self._connection.call(write)
 
+    def delete(self, filters: Sequence[tuple[str, str]]) -> None:
+        """Delete the rows of imagen.images that meet all `filters` and that one may."""
+
+        def delete(session: Session) -> None:
+            deleting = session.tables.from_("images").delete()
+            _execute_filtered(deleting, [*filters, ("select", "id")])
+
+        self._connection.call(delete)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Remove those of these objects that are there, and that this user may remove."""
+        self._connection.call(partial(remove_objects, paths=[*paths]))
+
     def insert_error_code(self, table: str, row: dict[str, Any]) -> str | None:
         """Return the database's error code for a row that it must refuse.
 
@@ -267,7 +291,7 @@ class Cloud:
         urls: dict[str, str | None] = dict.fromkeys(paths)
         for start in range(0, len(paths), _PATHS_PER_REQUEST):
             chunk = list(paths[start : start + _PATHS_PER_REQUEST])
-            sign = partial(_sign_paths, paths=chunk, expires_in=expires_in)
+            sign = partial(load_signed_urls, paths=chunk, expires_in=expires_in)
             urls |= self._connection.call(sign)
         return urls
 
@@ -320,14 +344,3 @@ def _upsert_rows(
 def _recorded_picture(row: dict[str, Any]) -> RecordedPicture:
     owner = UUID(row["owner_user_id"])
     return RecordedPicture(row["storage_path"], owner, row["sha256"])
-
-
-def _sign_paths(
-    session: Session, paths: list[str], expires_in: int
-) -> dict[str, str | None]:
-    items = session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)
-    with decoding():
-        return {
-            str(item["path"]): None if item["error"] else str(item["signedURL"])
-            for item in items
-        }

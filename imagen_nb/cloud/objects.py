@@ -58,6 +58,23 @@ def read_url(http: httpx.Client, url: str, max_bytes: int | None) -> bytes:
         return bytes(data)
 
 
+def remove_objects(session: Session, paths: list[str]) -> None:
+    """Remove objects. Storage says nothing of those that this user may not remove."""
+    session.storage.from_(BUCKET).remove(paths)
+
+
+def load_signed_urls(
+    session: Session, paths: list[str], expires_in: int
+) -> dict[str, str | None]:
+    """Return a signed URL for each path; None where there is nothing to read."""
+    items = session.storage.from_(BUCKET).create_signed_urls(paths, expires_in)
+    with decoding():
+        return {
+            str(item["path"]): None if item["error"] else str(item["signedURL"])
+            for item in items
+        }
+
+
 class Upload:
     """One upload, which may be tried several times.
 

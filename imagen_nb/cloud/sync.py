@@ -220,6 +220,8 @@ class _Drain:
         return [uploaded]
 
     def _reject(self, entry: CatalogEntry, error: Exception) -> None:
+        if self.lease.was_deleted(entry):
+            return  # meanwhile, which is no failure
         self.lease.reject(entry, str(error))
         self.tally.fail(str(entry.record.id), str(error))
 

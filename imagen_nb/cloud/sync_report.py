@@ -30,6 +30,8 @@ class SyncReport:
         tagged: Of how many pictures the tags were written.
         postponed: The ids of those that took too long, each with the reason; they still
             wait.
+        removed: How many deleted pictures were removed from the cloud.
+        unremoved: The ids of deleted pictures that stay there, each with the reason.
     """
 
     synced: int = 0
@@ -39,6 +41,8 @@ class SyncReport:
     seconds: float = 0.0
     tagged: int = 0
     postponed: tuple[tuple[str, str], ...] = ()
+    removed: int = 0
+    unremoved: tuple[tuple[str, str], ...] = ()
 
     def __add__(self, other: SyncReport) -> SyncReport:
         return SyncReport(
@@ -49,12 +53,14 @@ class SyncReport:
             self.seconds + other.seconds,
             self.tagged + other.tagged,
             self.postponed + other.postponed,
+            self.removed + other.removed,
+            self.unremoved + other.unremoved,
         )
 
     @property
     def unsent(self) -> tuple[tuple[str, str], ...]:
-        """`failed` and `postponed`: the ids of what was tried in vain, with reasons."""
-        return self.failed + self.postponed
+        """The ids of what was tried in vain, sent or removed, with reasons."""
+        return self.failed + self.postponed + self.unremoved
 
     @property
     def summary(self) -> str:
@@ -63,7 +69,9 @@ class SyncReport:
         figures = (
             f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
         )
-        return f"{figures}{tagged} ({self.seconds:.1f} s)"
+        removed = f", {self.removed} removed" if self.removed else ""
+        left = f", {len(self.unremoved)} not removed" if self.unremoved else ""
+        return f"{figures}{tagged}{removed}{left} ({self.seconds:.1f} s)"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None

@@ -12,6 +12,7 @@ from uuid import UUID
 from imagen_nb.cloud.account import NOT_CONFIGURED, Account, account_of
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.connection import READER_TIMEOUTS
+from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import SendGate, drain
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
@@ -88,9 +89,16 @@ class Uplink:
 
     def tagged(self, catalog: Catalog) -> None:
         """Send this catalog's queued tags in the background, unless sync is off."""
+        self.deleted(catalog, 0.0)
+
+    def deleted(self, catalog: Catalog, seconds: float) -> None:
+        """Remove from the cloud what was deleted, in the background, as `tagged` sends.
+
+        `seconds`: when that is due.
+        """
         worker = self._background_worker() if self.wants(None) else None
         if worker:
-            worker.notify(catalog)
+            worker.notify_after(catalog, seconds)
 
     def _background_worker(self) -> Worker | None:
         with self._lock:
@@ -224,11 +232,14 @@ def _drain_all(
         postponed |= {id for id, _ in more.postponed}
     if report.trouble or not gate.is_open():
         return report
-    return _push_tags_too(report, catalog, cloud)
+    return _push_changes_too(report, catalog, cloud)
 
 
-def _push_tags_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
+def _push_changes_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
+    """Write queued tags, and remove what was deleted."""
     try:
-        return replace(report, tagged=push_tags(catalog, cloud))
+        report = replace(report, tagged=push_tags(catalog, cloud))
+        removal = push_removals(catalog, cloud)
     except CloudError as error:
         return replace(report, trouble=str(error))
+    return replace(report, removed=removal.removed, unremoved=removal.refused)

@@ -8,10 +8,12 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import MAX_SENDERS, SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push_tags
@@ -79,6 +81,19 @@ class Worker:
                 self._thread.start()
                 atexit.register(self.close)
             self._wake.notify_all()
+
+    def notify_after(self, catalog: Catalog, seconds: float) -> None:
+        """Send what is pending in this catalog after so many seconds, unless closed."""
+        if not seconds:
+            self.notify(catalog)
+            return
+        timer = threading.Timer(seconds, self._notify_unless_closed, [catalog])
+        timer.daemon = True
+        timer.start()
+
+    def _notify_unless_closed(self, catalog: Catalog) -> None:
+        if not self._closed:
+            self.notify(catalog)
 
     def _enqueue(self, catalog: Catalog, ids: list[str] | None) -> None:
         waiting = self._waiting.get(catalog, [])
@@ -152,6 +167,8 @@ class Worker:
             report = drain(catalog, cloud, pending, gate=gate, senders=gate.senders())
             if not report.trouble and ids is None and gate.is_open():
                 push_tags(catalog, cloud)
+                removal = push_removals(catalog, cloud, refused_too=False)
+                report = replace(report, unremoved=removal.refused)
             return report, bool(_pending_of(catalog, ids))
         except ImagenError as error:  # a full disk, a catalog that another locks
             return SyncReport(trouble=str(error)), True
@@ -202,10 +219,11 @@ def _complain_of_pending(catalogs: set[Catalog]) -> None:
 
 
 def _complain_of_failed(report: SyncReport) -> None:
-    if report.failed:
-        (_, reason), *others = report.failed
-        more = f" (and {len(others)} more)" if others else ""
-        print_notice(f"cloud sync: {reason}{more}: `imagen sync` tries again")
+    for unsent in (report.failed, report.unremoved):
+        if unsent:
+            (_, reason), *others = unsent
+            more = f" (and {len(others)} more)" if others else ""
+            print_notice(f"cloud sync: {reason}{more}: `imagen sync` tries again")
 
 
 class _IdleGate(SendGate):

@@ -13,6 +13,11 @@ Other rooms use:
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
     record: `Record`, the facts of one picture, `UnsentTag` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog
+    removal_rows: `cancel_removals`, within a transaction
+    removals: `QueuedRemoval`, what the cloud is still to remove, and `load_removals`
     tags: `TagChange`, its makers, and the queue of changes for the cloud
+    trash: `move_to_trash`, `restore_from_trash`, `queue_without_files` and
+        `trashed_pictures`, deleted pictures
+    trash_moves: `TRASH_DAYS`, how long a deleted picture can be restored
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`
 """

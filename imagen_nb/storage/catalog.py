@@ -9,13 +9,11 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-from filelock import FileLock, Timeout
 
 from imagen_nb.storage.catalog_rows import (
     insert_rows,
@@ -26,7 +24,6 @@ from imagen_nb.storage.catalog_rows import (
 )
 from imagen_nb.storage.catalog_schema import (
     LOCK_TIMEOUT_S,
-    CatalogBusyError,
     inode_of,
     is_busy,
     is_read_only,
@@ -35,16 +32,21 @@ from imagen_nb.storage.catalog_schema import (
     translated_sqlite_errors,
 )
 from imagen_nb.storage.mending import enter_missing
-from imagen_nb.storage.output import SavedPicture, load_sidecar, rewrite_sidecar
+from imagen_nb.storage.output import (
+    SavedPicture,
+    load_sidecar,
+    require_picture,
+    rewrite_sidecar,
+)
 from imagen_nb.storage.record import Record
-from imagen_nb.system.atomic import explain_folder_errors, flush_folder, make_folder
+from imagen_nb.storage.sidecar_lock import locked_sidecars
+from imagen_nb.storage.trash_moves import finish_moves, is_in_trash, tend_trash
+from imagen_nb.system.atomic import flush_folder
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.forks import start_anew_in_forks
-from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.paths import absolute_path
 
 CLOUD_STATES = ("pending", "synced", "off", "failed")
-
 _IMPATIENT_MS = 500  # to wait for others after having waited in vain
 
 # Connections of a parent process, kept as a child may neither use nor close them.
@@ -161,33 +163,21 @@ class Catalog:
         self._was_busy = True
         with suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA busy_timeout = {_IMPATIENT_MS}")
+            if self._mends and not self._is_copy:
+                tend_trash(connection, self.folder)
             if self._mends:
                 enter_missing(connection, self.folder)
             connection.execute(f"PRAGMA busy_timeout = {1000 * LOCK_TIMEOUT_S}")
             self._was_busy = False
 
-    @contextmanager
-    def sidecar_lock(self) -> Iterator[None]:
+    def sidecar_lock(self) -> AbstractContextManager[None]:
         """Keep everybody else, in any process, from changing sidecars of the folder.
 
         To read, change and write a sidecar within it. A thread must not enter it twice.
         Raises `StorageError` if another process holds it for very long.
         """
-        with explain_folder_errors(self.path.parent):
-            make_folder(self.path.parent)
-            path = self.path.parent / "amend.lock"
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=LOCK_TIMEOUT_S)
-            except Timeout:
-                raise CatalogBusyError(
-                    f"{describe_holder(path)} has been changing pictures in "
-                    f"{self.folder} for {LOCK_TIMEOUT_S} seconds: wait for it or end it"
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        with self.connection():  # opened now, as that may need the lock, too
+            return locked_sidecars(self.folder)
 
     def amend(self, entry: CatalogEntry, **values: Any) -> CatalogEntry:
         """Set these fields of a picture's record in its sidecar, then in the catalog.
@@ -195,12 +185,22 @@ class Catalog:
         Other fields that were changed since `entry` was read keep their new values.
         """
         with self.sidecar_lock():
-            current = self.get(entry.record.id) or entry
+            current = self._still_here(entry)
             saved = current.saved()
             record = saved.record.model_copy(update=values)
             changed = (rewrite_sidecar(saved, record), current.cloud_state)
             self.add_many([changed])
         return replace(current, record=record)
+
+    def _still_here(self, entry: CatalogEntry) -> CatalogEntry:
+        """Return what the catalog has of a picture now; the entry if its row was lost.
+
+        Raises `PictureDeletedError`. The caller holds `sidecar_lock`.
+        """
+        if current := self.get(entry.record.id):
+            return current
+        require_picture(entry.saved())
+        return entry
 
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
         """Give a picture another id; its queued tags go with it.
@@ -210,7 +210,7 @@ class Catalog:
         """
         old_id = str(entry.record.id)
         with self.sidecar_lock():
-            current = self.get(old_id) or entry
+            current = self._still_here(entry)
             saved = current.saved()
             record = saved.record.model_copy(update={"id": id})
             with self.connection(durable=True) as connection:
@@ -264,14 +264,18 @@ class Catalog:
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
         """Enter a picture that was just written; one that is there stays as it is."""
         with self.transaction() as connection:
-            insert_rows(connection, [saved_row(self.folder, saved, cloud_state)])
+            if saved.path.exists() or not is_in_trash(connection, saved.record.id):
+                insert_rows(connection, [saved_row(self.folder, saved, cloud_state)])
 
     def add_again(self, saved: SavedPicture, cloud_state: str) -> SavedPicture:
         """Enter a picture that was there; return it as its sidecar has it now.
 
-        All but the state of its copy is updated.
+        All but the state of its copy is updated. Raises `PictureDeletedError`.
         """
         with self.sidecar_lock():
+            with self.connection() as connection:
+                finish_moves(connection, self.folder)  # or it may be deleted later
+            require_picture(saved)
             record = load_sidecar(saved.sidecar_path) or saved.record
             current = replace(saved, record=record)
             self.add_many([(current, cloud_state)])
@@ -295,12 +299,13 @@ class Catalog:
         """Return the picture with this id, or None."""
         return next(iter(self.select("WHERE id = ?", str(id))), None)
 
-    def find(self, id: UUID, path: Path) -> CatalogEntry | None:
-        """Return the picture with this id, or that of this file if its id has changed."""
-        entry = self.get(id)
+    def find(self, record: Record, path: Path) -> CatalogEntry | None:
+        """Return the picture of this record, or that of its file if its id has changed."""
+        entry, sha256 = self.get(record.id), record.sha256
         if entry is None and path.is_relative_to(self.folder):
             name = path.relative_to(self.folder).as_posix()
-            entry = next(iter(self.select("WHERE path = ?", name)), None)
+            found = self.select("WHERE path = ?", name)
+            return next((one for one in found if one.record.sha256 == sha256), None)
         return entry
 
     def get_many(self, ids: Iterable[UUID | str]) -> list[CatalogEntry]:

@@ -95,6 +95,28 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " WHERE cloud_error IS NOT NULL",
         "UPDATE queue SET error = without_keys(error) WHERE error IS NOT NULL",
     ),
+    (
+        """
+        CREATE TABLE trash (            -- deleted pictures, see trash_moves.py
+          id TEXT PRIMARY KEY,
+          bundle TEXT NOT NULL,         -- the folder below .imagen/trash
+          name TEXT NOT NULL,           -- of the PNG there
+          target TEXT NOT NULL,         -- of the PNG in the output folder
+          state TEXT NOT NULL CHECK (state IN ('going', 'kept', 'returning')),
+          deleted_at TEXT NOT NULL      -- UTC
+        ) STRICT
+        """,
+        """
+        CREATE TABLE removals (         -- what the cloud is still to remove
+          id TEXT PRIMARY KEY,          -- of the picture, which may be another machine's
+          storage_path TEXT,            -- NULL: as its row says
+          due_at TEXT NOT NULL,         -- UTC; not before then
+          error TEXT,                   -- why it was refused
+          sender TEXT,                  -- under whose lease it is, see removals.py
+          cancelled INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+    ),
 )
 
 

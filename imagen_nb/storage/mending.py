@@ -18,6 +18,7 @@ from imagen_nb.storage.catalog_rows import (
     scanned_picture,
 )
 from imagen_nb.storage.output import load_sidecar
+from imagen_nb.storage.trash_moves import names_on_the_move
 from imagen_nb.system.atomic import time_in
 from imagen_nb.system.terminal import print_notice
 
@@ -34,7 +35,10 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
     query = "SELECT value FROM marks WHERE name = 'folder_mtime_ns'"
     if connection.execute(query).fetchone() == (changed_ns,):
         return
-    missing = _missing_names(connection, folder)
+    moving = names_on_the_move(connection)  # deleted or restored by somebody just now
+    missing = [
+        name for name in _missing_names(connection, folder) if name not in moving
+    ]
     if len(missing) > _MAX_ENTERED:
         print_notice(
             f"{len(missing)} pictures in {folder} are not in its catalog: "
@@ -43,7 +47,7 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
         return
     pictures = _load(folder, missing)
     now = time_in(folder / ".imagen")  # by the clock that dates the folder, too
-    settled = now - changed_ns / 1e9 > _SETTLED_S
+    settled = now - changed_ns / 1e9 > _SETTLED_S and not moving
     if not pictures and not settled:
         return
     connection.execute("BEGIN IMMEDIATE")

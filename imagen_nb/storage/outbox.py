@@ -14,6 +14,13 @@ from uuid import UUID
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.catalog_rows import utc_text
 from imagen_nb.storage.catalog_schema import MAX_ERROR_CHARS
+from imagen_nb.storage.removal_rows import free_removals
+from imagen_nb.storage.removals import (
+    QueuedRemoval,
+    claim_removals,
+    finish_removals,
+    refuse_removals,
+)
 from imagen_nb.system.leases import Leases
 
 if TYPE_CHECKING:
@@ -77,14 +84,18 @@ class Outbox:
             yield Lease(self.catalog, name)
 
     def _senders(self) -> list[str]:
-        query = "SELECT DISTINCT sender FROM images WHERE sender IS NOT NULL"
+        query = (
+            "SELECT sender FROM images WHERE sender IS NOT NULL"
+            " UNION SELECT sender FROM removals WHERE sender IS NOT NULL"
+        )
         with self.catalog.connection() as connection:
             return [name for (name,) in connection.execute(query).fetchall()]
 
     def _free(self, name: str) -> None:
         statement = "UPDATE images SET sender = NULL WHERE sender = ?"
-        with self.catalog.connection() as connection:
+        with self.catalog.transaction() as connection:
             connection.execute(statement, (name,))
+            free_removals(connection, name)
 
 
 class Lease:
@@ -97,17 +108,37 @@ class Lease:
         self._catalog, self._name = catalog, name
 
     def claim(self, ids: Sequence[str]) -> list[CatalogEntry]:
-        """Take and return those of the pictures that wait and nobody else holds."""
+        """Take and return those of the pictures that wait and nobody else holds.
+
+        Without restored ones that somebody is still removing from the cloud.
+        """
         marks = _placeholders(ids)
         with self._catalog.connection() as connection:
             connection.execute(
                 f"UPDATE images SET sender = ? WHERE id IN ({marks}) AND sender IS NULL"
-                f" AND cloud_state IN ({_placeholders(UNSENT_STATES)})",
+                f" AND cloud_state IN ({_placeholders(UNSENT_STATES)})"
+                " AND id NOT IN (SELECT id FROM removals)",
                 (self._name, *ids, *UNSENT_STATES),
             )
         return self._catalog.select(
             f"WHERE sender = ? AND id IN ({marks})", self._name, *ids
         )
+
+    def claim_removals(self, *, refused_too: bool) -> list[QueuedRemoval]:
+        """Take and return what is to be removed from the cloud, as `removals` has it."""
+        return claim_removals(self._catalog, self._name, refused_too=refused_too)
+
+    def finish_removals(self, ids: Sequence[str]) -> None:
+        """Note that the cloud has these no longer."""
+        finish_removals(self._catalog, self._name, ids)
+
+    def refuse_removals(self, ids: Sequence[str], reason: str) -> None:
+        """Note why these stay in the cloud; only `sync` tries again."""
+        refuse_removals(self._catalog, self._name, ids, reason)
+
+    def was_deleted(self, entry: CatalogEntry) -> bool:
+        """Return whether a picture was deleted since it was taken."""
+        return self._catalog.find(entry.record, entry.path) is None
 
     def assign(
         self, entry: CatalogEntry, owner: UUID, storage_path: str

@@ -34,6 +34,10 @@ _MAX_CACHED_STEMS = 1000
 _MAX_SIDECAR_CHARS = 2**24  # of a foreign file: ours have some thousand
 
 
+class PictureDeletedError(StorageError):
+    """The picture was deleted since it was looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedPicture:
     """The files of one picture. `reused`: they were there already."""
@@ -237,6 +241,19 @@ def rewrite_sidecar(saved: SavedPicture, record: Record) -> SavedPicture:
     with explain_folder_errors(saved.path.parent):
         write_atomically(saved.sidecar_path, record.to_sidecar().encode())
     return replace(saved, record=record)
+
+
+def require_picture(saved: SavedPicture) -> None:
+    """Raise `PictureDeletedError` if the PNG is gone.
+
+    A sidecar of it goes too: it was made when the PNG was still there.
+    """
+    if saved.path.exists():
+        return
+    found = load_sidecar(saved.sidecar_path)
+    if found and found.id == saved.record.id:
+        saved.sidecar_path.unlink(missing_ok=True)
+    raise PictureDeletedError(f"{saved.path.name} was deleted meanwhile")
 
 
 def read_sidecar(path: Path | str) -> str:

@@ -40,12 +40,15 @@ class Picture:
         """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
         entry = self.catalog_entry()
         if entry is None:
-            return "unknown: it is not in the catalog, see `imagen reindex`"
+            return (
+                "unknown: it is not in the catalog: deleted (see `imagen restore`), or"
+                " to be entered by `imagen reindex`"
+            )
         return entry.cloud
 
     def catalog_entry(self) -> CatalogEntry | None:
         """Return what the catalog has of it now; its id may be another by then."""
-        return self.catalog.find(self.record.id, self.path)
+        return self.catalog.find(self.record, self.path)
 
     @property
     def image(self) -> Image:

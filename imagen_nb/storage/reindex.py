@@ -25,6 +25,7 @@ from imagen_nb.storage.mending import is_picture_file
 from imagen_nb.storage.names import is_sheet
 from imagen_nb.storage.output import load_png_record, read_sidecar
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.trash_moves import finish_moves
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
 _ROWS_PER_TRANSACTION = 2000  # and between two calls of `progress`
@@ -87,6 +88,8 @@ def reindex(
 def _rebuild_rows(
     catalog: Catalog, progress: Callable[[int, int], None] | None
 ) -> ReindexReport:
+    with catalog.sidecar_lock():
+        _finish_moves(catalog)
     with catalog.connection() as connection:
         before = {path for (path,) in connection.execute("SELECT path FROM images")}
     scan = _FolderScan(catalog.folder)
@@ -106,12 +109,19 @@ def _rebuild_rows(
     )
 
 
+def _finish_moves(catalog: Catalog) -> None:
+    """Let pictures that were deleted, or restored, be wholly so before they are read."""
+    with catalog.connection() as connection:
+        finish_moves(connection, catalog.folder)
+
+
 def _enter_next_rows(catalog: Catalog, scanned: Iterator[ScannedPicture]) -> bool:
     """Read and enter some more pictures; return whether there were any left.
 
     Under the lock of the sidecars, as a tag may be set between reading and entering.
     """
     with catalog.sidecar_lock():
+        _finish_moves(catalog)
         batch = list(itertools.islice(scanned, _ROWS_PER_TRANSACTION))
         with catalog.transaction(durable=True) as connection:
             enter_scanned(connection, batch, replace=True)
@@ -169,6 +179,8 @@ class _FolderScan:
         try:
             record = load_png_record(self.folder / name)
         except StorageError:
+            if not (self.folder / name).exists():
+                return None  # deleted since the folder was listed
             if sidecar.name in self._files:
                 self.torn.append(sidecar)
             elif not is_sheet(name):
@@ -207,10 +219,13 @@ def _put_aside_if_damaged(catalog: Catalog) -> None:
         _salvage(damaged, catalog)
 
 
-# What no sidecar tells: tags of pictures that are not here, and the Panel's queue.
+# What no sidecar tells: tags of pictures that are not here, the Panel's queue, and what
+# was deleted.
 _SALVAGED = {
     "tag_changes": "id, tag, present, made_at",
     "queue": "place, wish, error, made_at",
+    "trash": "id, bundle, name, target, state, deleted_at",
+    "removals": "id, storage_path, due_at, error, cancelled",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,11 @@ from imagen_nb.storage.catalog_schema import CatalogBusyError
 from imagen_nb.storage.cost import cost_usd
 from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
-from imagen_nb.storage.output import SavedPicture, load_record
+from imagen_nb.storage.output import (
+    PictureDeletedError,
+    SavedPicture,
+    load_record,
+)
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import apply_tag_change, make_tag_change
@@ -161,9 +166,10 @@ def find_drawn_today(
         record = _record_of_request(request, context)
         saved = folder.files.find_drawn(record, today, folder.stem)
         if saved:
-            pictures[position] = _enter_in_catalog(
-                saved, request.tags, folder, context.cloud
-            )
+            with suppress(PictureDeletedError):  # meanwhile: it is drawn again
+                pictures[position] = _enter_in_catalog(
+                    saved, request.tags, folder, context.cloud
+                )
     return pictures
 
 
@@ -180,8 +186,10 @@ def _save_drawn(
     )
     # Inputs first: a record may only name files that are there.
     save_inputs(folder.files.folder, drawn.request.inputs)
-    saved = folder.files.save(drawn.image, record, now.date(), folder.stem)
-    return _enter_in_catalog(saved, drawn.request.tags, folder, context.cloud)
+    while True:
+        saved = folder.files.save(drawn.image, record, now.date(), folder.stem)
+        with suppress(PictureDeletedError):  # the same one, by another process
+            return _enter_in_catalog(saved, drawn.request.tags, folder, context.cloud)
 
 
 def _save_foreign(
@@ -190,8 +198,11 @@ def _save_foreign(
     day = record.created_at.astimezone().date()
     versions = {"imagen_nb": __version__, **record.versions}
     complete = record.model_copy(update={"versions": versions})
-    saved = folder.files.save(make_image(), complete, day)
-    return _enter_in_catalog(saved, record.tags, folder, record.cloud)
+    image = make_image()
+    while True:
+        saved = folder.files.save(image, complete, day)
+        with suppress(PictureDeletedError):
+            return _enter_in_catalog(saved, record.tags, folder, record.cloud)
 
 
 def _announce_saved(

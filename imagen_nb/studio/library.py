@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
-from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
@@ -29,8 +27,10 @@ from imagen_nb.storage.tags import (
     make_tag_change,
     queue_tag_change,
 )
+from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
 from imagen_nb.storage.writer import Writer
-from imagen_nb.studio.lookup import Lookup, ids_of
+from imagen_nb.studio.deleting import delete_pictures, restore_pictures
+from imagen_nb.studio.lookup import Lookup, ids_of, require_in_cloud
 from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
@@ -250,11 +250,64 @@ class Library:
             left = [id for id in ids if id in elsewhere]
             elsewhere -= set(apply_tag_change(catalog, left, tags))
         if elsewhere:  # pictures of another machine
-            _require_in_cloud(sorted(elsewhere), cloud)
+            require_in_cloud(sorted(elsewhere), cloud)
             queue_tag_change(catalogs[0], elsewhere, tags)
         for catalog in catalogs:
             self._uplink.tagged(catalog)
         return len(ids)
+
+    @known_arguments
+    def delete(self, what: Any, /, *, cloud_after: float = 0.0) -> int:
+        """Delete pictures: file, sidecar and row here, and the copy in the cloud.
+
+        Returns how many; those that were deleted before are not counted. `restore`
+        brings them back within 30 days. The cloud's copy goes at the next sync, where
+        the rights allow; until then, no history shows it. A picture that is on another
+        machine too stays there. Images that it was drawn from stay.
+
+        Args:
+            what: pictures in any form that `tag` takes.
+            cloud_after: seconds, up to 3600, before the cloud's copy may go.
+
+        Raises:
+            UsageError: for what is no picture; nothing is deleted.
+            StorageError: if the folder cannot be changed.
+
+        Example:
+            >>> im.delete(im.history(tags="reject", source="local"))
+        """
+        catalogs, cloud = self._catalogs(), self._uplink.reader()
+        count = delete_pictures(what, catalogs, cloud, cloud_after)
+        for catalog in catalogs:
+            self._uplink.deleted(catalog, cloud_after)
+        return count
+
+    @known_arguments
+    def restore(self, what: Any, /) -> int:
+        """Undo `delete`, for 30 days: files, tags and ids are as they were.
+
+        Returns how many; those that are there already are not counted. A name that
+        another picture has by now gets the next free number. The copy in the cloud is
+        sent again, unless it is still there.
+
+        Args:
+            what: pictures in any form that `tag` takes, or the paths that they had.
+
+        Raises:
+            UsageError: for a picture that is not in the trash; nothing is restored.
+            StorageError: if the folder cannot be changed.
+        """
+        catalogs = self._catalogs()
+        count = restore_pictures(what, catalogs, self._uplink.reader())
+        for catalog in catalogs:
+            self._uplink.tagged(catalog)
+        return count
+
+    def trash(self) -> list[TrashedPicture]:
+        """Return the pictures that `restore` can bring back, the last deleted first."""
+        return [
+            one for catalog in self._catalogs() for one in trashed_pictures(catalog)
+        ]
 
     def reader(self) -> Cloud | None:
         """Return the session's client to read from the cloud, or None without one."""
@@ -284,15 +337,3 @@ class Library:
 
 def _picture_id(picture: Picture | UUID | str) -> str:
     return str(picture.record.id if isinstance(picture, Picture) else picture)
-
-
-def _require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
-    """Raise UsageError if one is not in the cloud; one out of reach is asked later."""
-    if cloud is None:
-        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
-    try:
-        missing = set(ids) - set(cloud.paths(ids))
-    except UnreachableError:
-        return
-    if missing:
-        raise UsageError(f"there is no picture {min(missing)}, here or in the cloud")

@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.picture_cache import CloudPicture, fetch_picture
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
 from imagen_nb.frames.query import is_uuid
@@ -145,11 +146,23 @@ def ids_of(
         return [str(pictures.id)]
     if _is_row(pictures):
         return [str(pictures["id"])]
-    if isinstance(pictures, UUID) or _is_whole_id(pictures):
+    if isinstance(pictures, UUID) or is_whole_id(pictures):
         return [str(pictures).lower()]
     if isinstance(pictures, Iterable) and not isinstance(pictures, (str, Path)):
         return [id for one in pictures for id in ids_of(one, catalogs, cloud)]
     return [str(find_original(pictures, catalogs, cloud).record.id)]
+
+
+def require_in_cloud(ids: Sequence[str], cloud: Cloud | None) -> None:
+    """Raise UsageError if one is not in the cloud; one out of reach is asked later."""
+    if cloud is None:
+        raise UsageError(f"there is no picture {ids[0]} in this machine's catalog")
+    try:
+        missing = set(ids) - set(cloud.paths(ids))
+    except UnreachableError:
+        return
+    if missing:
+        raise UsageError(f"there is no picture {min(missing)}, here or in the cloud")
 
 
 def load_original_file(original: Original, cloud: Cloud | None) -> bytes:
@@ -184,7 +197,8 @@ def _is_row(value: Any) -> bool:
     return hasattr(value, "index") and "id" in value
 
 
-def _is_whole_id(value: Any) -> bool:
+def is_whole_id(value: Any) -> bool:
+    """Return whether this is the text of an id, all of it."""
     return isinstance(value, str) and len(value) == 36 and is_uuid(value)
 
 

@@ -14,8 +14,10 @@ from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.config.settings import Settings, SupabaseSettings
+from imagen_nb.studio.studio import Studio
+from tests.fixtures.pictures import render
 from tests.fixtures.postgres import cluster
-from tests.fixtures.supabase_fixtures import npm_as_at_home
+from tests.fixtures.supabase_fixtures import npm_as_at_home, settings
 
 INSERT_OWN = "imagen_images_insert"
 DAMAGE = {  # what a user finds wrong: the statement, and the migration that is named
@@ -41,6 +43,7 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
         "CREATE POLICY loose ON imagen.claims FOR INSERT TO authenticated WITH CHECK (TRUE)",
         "imagen_claims",
     ),
+    "no right to remove": ("REVOKE DELETE ON imagen.images FROM authenticated", "imagen_delete"),
     "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
     "no right to upload": (
         "DROP POLICY imagen_generated_insert ON storage.objects",
@@ -89,7 +92,7 @@ def test_what_is_missing_is_named(
     what: str, found: Any, supabase: LocalSupabase, tmp_path: Path
 ) -> None:
     statement, migration = DAMAGE[what]
-    assert [finding.trouble for finding in found()] == [None] * 5
+    assert [finding.trouble for finding in found()] == [None] * 6
     assert supabase.database_url
     with psycopg.connect(supabase.database_url, autocommit=True) as database:
         database.execute(statement.encode())
@@ -100,6 +103,37 @@ def test_what_is_missing_is_named(
     assert [finding.migration for finding in wrong] == [migration], wrong
     assert wrong[0].trouble
     assert "imagen db migrate" in wrong[0].trouble
+
+
+@pytest.mark.slow
+def test_without_the_last_migration_a_deleted_picture_waits_to_be_removed(
+    supabase: LocalSupabase, folder: Path
+) -> None:
+    assert supabase.database_url
+    render(folder, 2)
+    with (
+        psycopg.connect(supabase.database_url, autocommit=True) as database,
+        Studio(settings(folder, supabase), background=False) as studio,
+    ):
+        assert studio.sync().synced == 2
+        for statement in (
+            "REVOKE DELETE ON imagen.images FROM authenticated",
+            "DROP POLICY imagen_images_delete ON imagen.images",
+            "DROP POLICY imagen_generated_delete ON storage.objects",
+        ):
+            database.execute(statement.encode())
+        try:
+            studio.delete(studio.history(source="local").iloc[:1])
+            ((_, reason),) = studio.sync().unremoved
+        finally:
+            repair(database, "")
+        assert reason.startswith("no right to remove ")
+        assert reason.endswith(": run `imagen db migrate`")
+        rows = database.execute("SELECT FROM imagen.images").rowcount
+        assert rows == database.execute("SELECT FROM storage.objects").rowcount == 2
+        assert studio.sync().removed == 1
+        rows = database.execute("SELECT FROM imagen.images").rowcount
+        assert rows == database.execute("SELECT FROM storage.objects").rowcount == 1
 
 
 def repair(database: psycopg.Connection[Any], what: str) -> None:

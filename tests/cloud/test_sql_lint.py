@@ -98,7 +98,7 @@ SOUND = [
     f"{TWO_KEYS} CREATE INDEX ON imagen.children (a, b, c)",
     f"{OWN} FOR SELECT USING (a = (SELECT auth.uid()))",
     f"{OWN} FOR SELECT USING ((SELECT current_setting('x.y')) = 'z')",
-    "CREATE POLICY p ON imagen.images FOR DELETE TO authenticated USING (width > 9)",
+    "CREATE POLICY p ON imagen.claims FOR DELETE TO authenticated USING (image_id = owner_user_id)",
     "CREATE POLICY p ON imagen.images AS RESTRICTIVE FOR SELECT USING (TRUE)",
     "CREATE POLICY p ON imagen.images FOR SELECT TO service_role USING (TRUE)",
     f"{FUNCTION.format('SECURITY INVOKER')}",

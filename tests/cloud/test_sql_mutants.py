@@ -22,13 +22,22 @@ from tests.fixtures.rights_mutants import (
 POLICIES = [
     "imagen_claims_insert",
     "imagen_claims_select",
+    "imagen_generated_delete",
     "imagen_generated_insert",
     "imagen_generated_select",
     "imagen_generated_update",
+    "imagen_images_delete",
     "imagen_images_insert",
     "imagen_images_select",
     "imagen_images_update",
 ]
+
+# Changes that give nobody anything: the other policies let the same rows through.
+EQUIVALENT = {
+    ("imagen_generated_insert", "for all"),
+    ("imagen_generated_update", "for all"),
+    ("imagen_images_insert", "for all"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +76,7 @@ def test_these_are_all_policies(connection: psycopg.Connection) -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_change_of_a_policy_goes_unnoticed(connection: psycopg.Connection, name: str) -> None:
     (policy,) = (policy for policy in policies(connection) if policy.name == name)
-    mutants = policy.mutants()
+    mutants = [one for one in policy.mutants() if (name, one.change) not in EQUIVALENT]
     assert len(mutants) >= 5
     assert unnoticed(connection, mutants) == []
 
@@ -78,7 +87,7 @@ def test_row_level_security_does_not_go_off_unnoticed(connection: psycopg.Connec
 
 def test_no_grant_is_revoked_unnoticed(connection: psycopg.Connection) -> None:
     held = grants(connection)
-    assert len(held) == 22
+    assert len(held) == 23
     assert unnoticed(connection, [revoked(*grant) for grant in held]) == []
 
 

@@ -28,6 +28,7 @@ from imagen_nb.storage.output import PictureFiles, load_record
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
+from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
 from imagen_nb.system.atomic import is_temporary
 from tests.powerloss.states import Promise
 
@@ -37,12 +38,13 @@ _PICTURES = "pictures"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the product finds: the rows of the history by id, queued tags, the queue."""
+    """What the product finds: rows of the history by id, queued tags, the queue, the trash."""
 
     folder: Path
     rows: dict[str, dict[str, Any]]
     queued: dict[str, dict[str, bool]]
     queue: list[str]
+    trashed: dict[str, TrashedPicture]
 
 
 def problems_of(root: Path, promises: Mapping[int, Promise]) -> list[tuple[int, str]]:
@@ -127,7 +129,8 @@ def _look(folder: Path) -> Found:
         }
         with closing(DrawingQueue(catalog)) as queue:
             waiting = [one.request.prompt for one in queue.items()]
-    return Found(folder, rows, queued, waiting)
+        trashed = {one.id: one for one in trashed_pictures(catalog)}
+    return Found(folder, rows, queued, waiting, trashed)
 
 
 def _doubled(found: Found) -> Iterator[str]:
@@ -180,9 +183,29 @@ def _broken(root: Path, promise: Promise, found: Found) -> Iterator[str]:
         yield f"the queue has lost {sorted(set(promise['queue']) - set(waiting))}"
     elif promise["queue_closed"] and found.queue != promise["queue"]:
         yield f"the queue is {found.queue} instead of {promise['queue']}"
+    for id, picture in promise["trashed"].items():
+        yield from _lost_of_trashed(id, picture, found)
+    for id, picture in promise["moving"].items():
+        if id in found.trashed:
+            yield from _lost_of_trashed(id, picture, found)
+        else:
+            states = [*picture["states"], "pending"]
+            yield from _lost_of_picture(id, picture | {"states": states}, found)
     for id in promise["gone"]:
         if id in found.rows and not Path(found.rows[id]["local_path"]).exists():
             yield f"the removed picture {id} is back in the history, without its file"
+
+
+def _lost_of_trashed(id: str, picture: dict[str, Any], found: Found) -> Iterator[str]:
+    name, trashed = picture["name"], found.trashed.get(id)
+    if trashed is None or not trashed.path.is_file():
+        yield f"the deleted {name} cannot be restored"
+    elif _sha256(trashed.path) != picture["sha256"] or trashed.record is None:
+        yield f"the deleted {name} is half in the trash"
+    if id in found.rows:
+        yield f"the deleted {name} is in the history"
+    if any((found.folder / one).exists() for one in (name, f"{name}.json")):
+        yield f"of the deleted {name} something is in the folder"
 
 
 def _lost_of_picture(id: str, picture: dict[str, Any], found: Found) -> Iterator[str]:

@@ -22,7 +22,9 @@ class Promises:
     tags are `queued` for the cloud, the `states` that its copy may be in, and perhaps
     `storage_path`; `queue`, the prompts of the drawing queue in order, if `queue_closed`;
     `files` with their sha256; `gone`, ids of pictures that were removed, and `leaving`, of
-    those that are being removed. `times_ns` is of the folder of pictures, as it was then.
+    those that are being removed; `trashed`, pictures by id that were deleted, and `moving`,
+    of those that are being deleted or restored. `times_ns` is of the folder of pictures, as it
+    was then.
     """
 
     def __init__(self, marks: Path, root: Path, pictures: Path) -> None:
@@ -35,6 +37,8 @@ class Promises:
         self.files: dict[str, str] = {}
         self.gone: list[str] = []
         self.leaving: list[str] = []
+        self.trashed: dict[str, dict[str, Any]] = {}
+        self.moving: dict[str, dict[str, Any]] = {}
 
     def note(self, what: str) -> None:
         """Write down what is promised from now on, in one call of the system."""
@@ -49,6 +53,8 @@ class Promises:
             "files": self.files,
             "gone": self.gone,
             "leaving": self.leaving,
+            "trashed": self.trashed,
+            "moving": self.moving,
             "times_ns": times_ns,
         }
         os.write(self._descriptor, (json.dumps(promised) + "\n").encode())

@@ -56,6 +56,7 @@ class Scenario:
         self.ids: list[str] = []  # of the pictures, in the order in which they were made
         self._seed = 0
         self._others: list[Catalog] = []
+        self._deleted: list[str] = []
 
     def _new_seed(self) -> int:
         self._seed += 1
@@ -257,6 +258,32 @@ class Scenario:
         assert report.removed == 1, report
         self.promises.gone.append(id)
         self.promises.note("reindexed")
+
+    def delete(self) -> None:
+        """Delete two pictures: one that the cloud may have, and the last one."""
+        self._deleted = [self.ids[0], self.ids[-1]]
+        self._move(self._deleted, self.promises.pictures, "to be deleted")
+        with self.studio() as studio:
+            assert studio.delete(self._deleted) == 2
+            self._arrive(self.promises.trashed, "deleted")
+
+    def restore(self) -> None:
+        """Bring these two back."""
+        self._move(self._deleted, self.promises.trashed, "to be restored")
+        with self.studio() as studio:
+            assert studio.restore(self._deleted) == 2
+            for picture in self.promises.moving.values():
+                picture["states"] = ["pending"]
+            self._arrive(self.promises.pictures, "restored")
+
+    def _move(self, ids: Sequence[str], pictures: dict[str, Any], what: str) -> None:
+        self.promises.moving = {id: pictures.pop(id) for id in ids}
+        self.promises.note(what)
+
+    def _arrive(self, pictures: dict[str, Any], what: str) -> None:
+        pictures.update(self.promises.moving)
+        self.promises.moving = {}
+        self.promises.note(what)
 
     def amend(self) -> None:
         """Change a field of a record."""

@@ -40,7 +40,9 @@ ACTS = (
     "sync",
     "tag_synced",
     "at_once",
+    "delete",
     "import_tags",
+    "restore",
     "adopt",
     "reindex",
     "notebook",
@@ -130,3 +132,14 @@ def test_rows_that_are_not_mended_would_be_noticed(
     assert check(recording, states, disk) > 10
     monkeypatch.setattr(cataloging, "enter_missing", lambda connection, folder: None)
     assert any("not in the history" in one for _, one in violations(recording, states, disk))
+
+
+def test_deletions_that_are_not_finished_would_be_noticed(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = record(tmp_path, ("adopt", "delete"))
+    states = distinct_states(recording, random_states=0, seed=17)
+    assert check(recording, choose(states, 40), disk) > 10
+    monkeypatch.setattr(cataloging, "tend_trash", lambda connection, folder: None)
+    latest_first = violations(recording, states[::-1], disk)
+    assert any("of the deleted" in one for _, one in latest_first)

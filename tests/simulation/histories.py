@@ -20,6 +20,7 @@ from imagen_nb.storage.tags import (
     load_queued_tags,
     make_tag_change,
 )
+from imagen_nb.storage.trash import move_to_trash, restore_from_trash
 from tests.simulation import checks
 from tests.simulation.intents import Intents, Picture
 from tests.simulation.machine import Machine
@@ -366,3 +367,18 @@ class Histories(RuleBasedStateMachine):
 
     def _picture(self, machine: Machine, record: Record) -> Picture:
         return machine.user.email, record.sha256 or ""
+
+
+class DeletingHistories(Histories):
+    """Histories in which users delete pictures, too, and change their minds."""
+
+    @rule(name=machines, number=pictures, dies=steps)
+    def delete_and_restore(self, name: str, number: int, dies: int | None) -> None:
+        """A user changes their mind: what waits for the cloud waits again."""
+        machine = self.machines[name]
+        entries = machine.entries()
+        if entries:
+            ids = [str(entries[number % len(entries)].record.id)]
+            machine.survives(lambda: move_to_trash(machine.catalog, ids), dies)
+            machine.survives(lambda: restore_from_trash(machine.catalog, ids), dies)
+            restore_from_trash(machine.catalog, ids)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import drain
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
@@ -138,11 +139,12 @@ class Machine:
             queue_tag_change(catalog, [id], change)
 
     def sync(self) -> SyncReport:
-        """Send what waits, then tags, as the worker does."""
+        """Send what waits, then tags and removals, as the worker does."""
         report = drain(self.catalog, self.cloud, senders=1)
         if report.trouble is None:
             try:
                 push_tags(self.catalog, self.cloud)
+                push_removals(self.catalog, self.cloud)
             except CloudError as error:
                 return SyncReport(trouble=str(error))
         return report

@@ -105,7 +105,7 @@ class SimulatedSupabase:
             before = {id: row["tags"] for id, row in self.images.items()}
             run(one.work)
             self.changed_late |= {
-                id for id, tags in before.items() if self.images[id]["tags"] != tags
+                id for id, row in self.images.items() if row["tags"] != before.get(id, row["tags"])
             }
 
     def handle(self, request: httpx.Request) -> Work:
@@ -155,6 +155,8 @@ class SimulatedSupabase:
             return self._info(rest.removeprefix(f"info/{BUCKET}/"), caller)
         if request.method == "POST" and rest.startswith(f"{BUCKET}/"):
             return self._upload(request, rest.removeprefix(f"{BUCKET}/"), caller)
+        if request.method == "DELETE" and rest == BUCKET:
+            return self._remove(json.loads(request.content)["prefixes"], caller)
         raise NotImplementedError(f"{request.method} {rest}")
 
     def _upload(self, request: httpx.Request, path: str, caller: UUID) -> Work:
@@ -172,6 +174,14 @@ class SimulatedSupabase:
             self.overwritten.append(path)
         self.objects[path] = png
         return _json(200, {"Key": f"{BUCKET}/{path}", "Id": str(UUID(int=self._numbers()))})
+
+    def _remove(self, paths: list[str], caller: UUID) -> Work:
+        """Silent about what the caller may not remove."""
+        yield
+        mine = [path for path in paths if path in self.objects and _is_in_folder_of(path, caller)]
+        for path in mine:
+            del self.objects[path]
+        return _json(200, [{"name": path} for path in mine])
 
     def _info(self, path: str, caller: UUID) -> Work:
         yield
@@ -213,6 +223,8 @@ class SimulatedSupabase:
             return self._select(request, table, caller)
         if request.method == "PATCH" and table == "images":
             return self._update(request, caller)
+        if request.method == "DELETE" and table == "images":
+            return self._delete(request, caller)
         raise NotImplementedError(f"{request.method} {table}")
 
     def _insert(self, request: httpx.Request, table: str, caller: UUID) -> Work:
@@ -247,6 +259,14 @@ class SimulatedSupabase:
             row["tags"] = list(values["tags"])
         return _json(200, [_columns_of(row, request.url.params["select"]) for row in rows])
 
+    def _delete(self, request: httpx.Request, caller: UUID) -> Work:
+        yield
+        rows = self._visible("images", caller, request.url.params)
+        mine = [row for row in rows if _is_in_folder_of(row["storage_path"], caller)]
+        for row in mine:
+            del self.images[row["id"]]
+        return _json(200, [_columns_of(row, request.url.params["select"]) for row in mine])
+
     def _visible(self, table: str, caller: UUID, params: httpx.QueryParams) -> list[Row]:
         rows = [row for row in self.tables[table].values() if row["owner_user_id"] == str(caller)]
         for name, condition in params.multi_items():
@@ -266,6 +286,8 @@ def run(work: Work) -> httpx.Response:
 
 def _meets(value: Any, condition: str) -> bool:
     operator, _, operand = condition.partition(".")
+    if operator == "not":
+        return not _meets(value, operand)
     if operator == "in":
         return value in _quoted(operand)
     if operator == "is" and operand == "null":

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from imagen_nb.storage import reindex as reindexing
 from imagen_nb.storage import tags as tagging
-from tests.simulation.histories import Histories
+from tests.simulation.histories import DeletingHistories, Histories
 
 SEED = 17
 BASIC = settings(
@@ -30,14 +30,18 @@ def one_thing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reindexing, "_PAUSE_S", 0.0)
 
 
-def run_histories(number: int, count: int) -> None:
+def run_histories(number: int, count: int, kind: type[Histories] = Histories) -> None:
     """Run so many; what fails is printed, shrunk, with the seed that finds it again."""
     print(f"histories with seed {number}")
-    run_state_machine_as_test(seed(number)(Histories), settings=settings(BASIC, max_examples=count))
+    run_state_machine_as_test(seed(number)(kind), settings=settings(BASIC, max_examples=count))
 
 
 def test_two_hundred_histories() -> None:
     run_histories(SEED, 200)
+
+
+def test_thirty_histories_with_deletions() -> None:
+    run_histories(SEED, 30, DeletingHistories)
 
 
 @pytest.mark.soak

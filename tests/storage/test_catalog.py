@@ -412,6 +412,8 @@ def test_a_key_that_an_older_version_kept_is_gone_once_the_catalog_is_opened(
     connection.execute(
         "INSERT INTO queue (place, wish, error, made_at) VALUES (1, '', ?, '')", [text]
     )
+    for later in ("trash", "removals"):
+        connection.execute(f"DROP TABLE {later}")
     connection.execute("PRAGMA user_version = 5")
     connection.close()
     (entry,) = catalog.latest(1)

@@ -249,7 +249,7 @@ def test_a_new_id_is_in_catalog_and_sidecar_and_queued_tags_have_it_too(
     assert (found.record, found.cloud_state) == (changed.record, "synced")
     assert load_sidecar(found.sidecar_path) == found.record
     assert set(load_queued_tags(catalog)) == {str(new), second}
-    assert catalog.find(UUID(first), found.path) == found
+    assert catalog.find(found.record.model_copy(update={"id": UUID(first)}), found.path) == found
     assert load_png_record(found.path).id == UUID(first)
 
 

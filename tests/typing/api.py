@@ -60,6 +60,7 @@ is_same: bool | None = same.identical
 why_not: tuple[str, ...] = same.differs
 tagged: int = im.tag(frame, "sea", "keeper") + im.untag([picture, "3f1c9a52"], "sea")
 rated: int = im.rate(picture, 5) + im.rate(path, None) + im.keep(frame.iloc[0]) + im.reject(id)
+gone: int = im.delete(frame, cloud_after=10) + im.delete("3f1c9a52") + im.restore([picture, path])
 other: im.Picture = im.generate(like=same, steps=8)
 history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from imagen_nb.frames.sources.direct import DatabaseSource, has_postgres_extra
 from imagen_nb.frames.sources.local import CatalogSource
 from imagen_nb.frames.sources.remote import ApiSource
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.removals import load_removals
 from imagen_nb.system.spelling import describe_meant
 from imagen_nb.system.terminal import print_notice
 
@@ -149,10 +150,15 @@ class History:
         return newest_first(pa.concat_tables([in_cloud, here]), query.limit)
 
     def _load_cloud(self, query: Query, sidecar: bool) -> pa.Table:
-        """Return the cloud's rows, with the local paths of those that are here, too."""
-        table = self._load_cloud_rows(query, sidecar)
-        table = _with_column(table, "cloud", ["synced"] * table.num_rows)
+        """Return the cloud's rows, with the local paths of those that are here, too.
+
+        Without those that were deleted here and wait to be removed there.
+        """
         catalogs = self._existing_catalogs()
+        deleted = {one.id for catalog in catalogs for one in load_removals(catalog)}
+        table = self._load_cloud_rows(_widened(query, len(deleted)), sidecar)
+        table = _without(table, deleted).slice(0, query.limit)
+        table = _with_column(table, "cloud", ["synced"] * table.num_rows)
         if not catalogs:
             return table
         ids = table["id"].to_pylist()
@@ -183,6 +189,21 @@ class History:
         if cloud is not None and self.settings.supabase.email:
             return cloud.owner()[0]
         return self.settings.owner_user_id
+
+
+def _widened(query: Query, rows: int) -> Query:
+    """Return the query for so many more rows, if it has a limit."""
+    return query if query.limit is None else replace(query, limit=query.limit + rows)
+
+
+def _without(table: pa.Table, ids: Collection[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not ids:
+        return table
+    deleted = pa.array([*ids], table.schema.field("id").type)
+    return table.filter(pc.invert(pc.is_in(table["id"], deleted)))
 
 
 def _with_column(table: pa.Table, name: str, values: Sequence[str | None]) -> pa.Table:
