@@ -164,6 +164,10 @@ def test_braces_are_drawn_and_the_current_picture_is_worked_by_mouse_and_keys(
     page.screenshot(path=shots / "panel-keys.png")
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
+    for width in (1400, 1000, 700):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(300)
+        shown.shoot(shots / f"panel-light-{width}.png")
     expect(shown.notebook.run(2)).to_contain_text("a red boat at sunset")
 
 
@@ -409,10 +413,10 @@ def test_an_image_is_pasted_dragged_chosen_masked_and_drawn_from_in_the_dark(
     compare.click()
     expect(shown.root.get_by_role("slider", name="before and after")).to_be_visible()
     shown.shoot(shots / "panel-before-after.png")
-    for width in (1000, 700, 480):
+    for width in (1400, 1000, 700, 480):
         page.set_viewport_size({"width": width, "height": 1200})
         page.wait_for_timeout(300)
-        shown.shoot(shots / f"panel-{width}.png")
+        shown.shoot(shots / f"panel-dark-{width}.png")
         assert shown.root.evaluate("root => root.scrollWidth <= root.clientWidth")
     lab.theme("JupyterLab Light")
 
