@@ -109,10 +109,10 @@ def _beginning_with(begun: str, choices: Callable[[], Iterable[str]]) -> list[st
 
 def _catalog_of(ctx: typer.Context) -> Catalog:
     """Return the catalog of the folder that the options before the cursor name."""
-    from imagen_nb.cli.options import load_command_settings
+    from imagen_nb.config.settings import load_settings
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.system.paths import expand_user
 
     output: Path | None = ctx.params.get("output")
-    settings = load_command_settings(ctx.params.get("config"), output={"dir": output})
+    settings = load_settings({"output": {"dir": output}}, ctx.params.get("config"))
     return Catalog(expand_user(settings.output.dir))
