@@ -32,9 +32,9 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
     const [target] = event.composedPath(); // marimo's widgets are in the shadow
     if (!root.contains(target)) return;
     const command = event.ctrlKey || event.metaKey;
-    // JupyterLab, which listens on the document, would run cells and delete them.
+    // JupyterLab, which listens on the document, would run cells and delete them; "" is no mark for it.
     const ours = !command || event.key === "v" || (isTyping(target) && "acxyz".includes(event.key));
-    root.toggleAttribute("data-lm-suppress-shortcuts", ours);
+    root.dataset.lmSuppressShortcuts = ours ? "true" : "";
     const stop = () => {
       event.preventDefault();
       event.stopImmediatePropagation();
@@ -58,5 +58,8 @@ export const makeKeys = (root, acts, draw, cancel, signal) => {
     stop();
   };
   window.addEventListener("keydown", onKey, { signal, capture: true });
+  for (const name of ["keydown", "keyup", "keypress"]) { // nbclassic looks at what bubbles
+    root.addEventListener(name, (event) => root.dataset.lmSuppressShortcuts && event.stopPropagation(), { signal });
+  }
   return { card, open };
 };

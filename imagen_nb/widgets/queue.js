@@ -63,7 +63,7 @@ export const makeQueue = (send, signal) => {
   }, { signal });
 
   const describe = (message, failed) => {
-    const parts = [`${message.waiting} waiting`];
+    const parts = message.waiting || !message.resumable ? [`${message.waiting} waiting`] : [];
     if (message.resumable) parts.push(`${message.resumable} from before`);
     if (failed) parts.push(`${failed} failed`);
     if (message.elsewhere) parts.push(`${message.elsewhere} in other panels`);

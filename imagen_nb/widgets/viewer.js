@@ -111,7 +111,7 @@ export const makeViewer = (send, said, signal) => {
     now.urls.push(url);
     return url;
   };
-  const shape = (width, height) => stage.style.setProperty("--ratio", width && height ? width / height : 1);
+  const shape = (width, height) => node.style.setProperty("--ratio", width && height ? width / height : 1);
   const showTags = (tags) => {
     pressed(keeper, tags.includes("keeper"));
     pressed(reject, tags.includes("reject"));

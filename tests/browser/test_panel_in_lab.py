@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, expect
+from safetensors.torch import load_file, save_file
 
 from tests.fixtures.jupyter_pages import RUN_S, Lab, Notebook
+from tests.fixtures.lora_files import write_lora
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +164,10 @@ def test_braces_are_drawn_and_the_current_picture_is_worked_by_mouse_and_keys(
     page.screenshot(path=shots / "panel-keys.png")
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
+    for width in (1400, 1000, 700):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(300)
+        shown.shoot(shots / f"panel-light-{width}.png")
     expect(shown.notebook.run(2)).to_contain_text("a red boat at sunset")
 
 
@@ -226,36 +232,37 @@ def test_cancel_while_a_cell_runs_leaves_nothing_and_the_queue_goes_on(
     assert "a-green-tree" in names[1]
 
 
-def test_what_waits_is_reordered_by_mouse_and_keyboard_and_survives_a_restart(
+def test_what_waits_survives_a_restart_and_is_reordered_by_mouse_and_keyboard(
     panel: Callable[..., Panel], shots: Path
 ) -> None:
     shown = panel("print([p.record.prompt for p in panel.pictures])")
-    shown.type("Steps", "150")
-    shown.type("Count", "3")
+    shown.type("Steps", "200")
+    shown.type("Count", "2")
     shown.draw("first")
+    shown.type("Steps", "4")
     shown.type("Count", "1")
-    shown.draw("second")
-    shown.draw("third")
+    for prompt in ("second", "third", "fourth"):
+        shown.draw(prompt)
     shown.open("Queue: ")
-    earlier = shown.button("Earlier: third")
-    earlier.focus()
-    shown.page.keyboard.press("Enter")
-    expect(shown.queue.last).to_contain_text("second")
-    expect(earlier).to_be_focused()
-    shown.queue.filter(has_text="second").drag_to(shown.queue.first)
-    expect(shown.queue.first).to_contain_text("second")
+    expect(shown.queue.last).to_contain_text("fourth")
     shown.notebook.restart_kernel()
     shown.notebook.run(0)
     shown.notebook.run(1)
     resume = shown.root.get_by_role("button", name=re.compile(r"Resume \d"))
     expect(resume).to_be_visible()
     shown.open("Queue: ")
-    expect(shown.queue.last).to_contain_text("third")
     waited = int((resume.text_content() or "").removeprefix("Resume "))
+    earlier = shown.button("Earlier: fourth")
+    earlier.focus()
+    shown.page.keyboard.press("Enter")
+    expect(shown.queue.last).to_contain_text("third")
+    expect(earlier).to_be_focused()
+    shown.queue.filter(has_text="third").drag_to(shown.queue.filter(has_text="second"))
+    expect(shown.queue.last).to_contain_text("fourth")
     shown.shoot(shots / "panel-resume.png")
     resume.click()
     expect(shown.cards).to_have_count(waited, timeout=LOADING_MS)
-    expect(shown.notebook.run(2)).to_contain_text("'third']")
+    expect(shown.notebook.run(2)).to_contain_text("'third', 'second', 'fourth']")
 
 
 EVIL = (
@@ -406,12 +413,56 @@ def test_an_image_is_pasted_dragged_chosen_masked_and_drawn_from_in_the_dark(
     compare.click()
     expect(shown.root.get_by_role("slider", name="before and after")).to_be_visible()
     shown.shoot(shots / "panel-before-after.png")
-    for width in (1000, 700, 480):
+    for width in (1400, 1000, 700, 480):
         page.set_viewport_size({"width": width, "height": 1200})
         page.wait_for_timeout(300)
-        shown.shoot(shots / f"panel-{width}.png")
+        shown.shoot(shots / f"panel-dark-{width}.png")
         assert shown.root.evaluate("root => root.scrollWidth <= root.clientWidth")
     lab.theme("JupyterLab Light")
+
+
+def test_a_lora_a_negative_prompt_and_a_preset_are_chosen_by_keys(
+    notebook: Callable[..., Notebook], tmp_path: Path, shots: Path
+) -> None:
+    weights = load_file(write_lora(tmp_path / "plain.safetensors"))
+    (tmp_path / "styles").mkdir()
+    metadata = {"modelspec.trigger_phrase": "inky style"}
+    save_file(weights, tmp_path / "styles" / "ink.safetensors", metadata)
+    opened = notebook(
+        f"im.configure(backend='flux-tiny-local', lora_dirs=[{str(tmp_path / 'styles')!r}],"
+        f" output={{'dir': {str(tmp_path / 'pictures')!r}}})\n{SHOW}",
+        "r = panel.pictures[0].record\nprint(r.prompt, r.negative_prompt, r.loras, r.steps)",
+    )
+    opened.run(0)
+    opened.run(1)
+    shown = Panel(opened, 1)
+    page = shown.page
+    shown.write(shown.prompt, "a red boat")
+    shown.open("More settings")
+    shown.write(shown.field("Negative prompt"), "people")
+    expect(shown.field("Add a LoRA")).to_be_enabled()
+    shown.field("Add a LoRA").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(1500)
+    expect(shown.prompt).to_have_value("a red boat, inky style")
+    shown.type("weight of ink", "0.5")
+    expect(shown.root.get_by_text("memory: ")).to_be_visible()
+    shown.type("Steps", "4")
+    shown.write(shown.field("Preset's name"), "inky")
+    page.keyboard.press("Enter")
+    expect(shown.said).to_have_text("preset saved: inky")
+    shown.button("remove ink").click()
+    shown.type("Steps", "9")
+    shown.shoot(shots / "panel-more.png")
+    shown.field("Preset").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    expect(shown.field("Steps")).to_have_value("4")
+    expect(shown.field("weight of ink")).to_have_value("0.5")
+    page.keyboard.press("Control+Enter")
+    expect(shown.image("a red boat, inky style")).to_be_visible(timeout=LOADING_MS)
+    printed = opened.run(2)
+    expect(printed).to_contain_text(re.compile(r"inky style people .*'weight': 0\.5\}.* 4"))
 
 
 def test_a_saved_notebook_shows_thumbnails_where_the_panel_was(

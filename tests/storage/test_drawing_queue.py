@@ -61,6 +61,13 @@ def test_a_request_comes_back_as_it_was(painter: Callable[[], DrawingQueue]) -> 
         width=128,
         height=64,
         guidance=3.5,
+        negative_prompt="people",
+        true_cfg=2.5,
+        strength=0.7,
+        scheduler="euler",
+        loras=(("ink.safetensors", 0.5),),
+        init_image=f"{'a' * 64}.png",
+        mask=f"{'b' * 64}.png",
         tags=("sea",),
         cloud=False,
     )
@@ -76,9 +83,18 @@ def test_any_prompt_survives_the_way_through_json(prompt: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "by", "expected"),
-    [(1, -1, "bac"), (1, 1, "acb"), (0, -1, "abc"), (2, 1, "abc"), (0, 1, "bac")],
+    [
+        (1, -1, "bac"),
+        (1, 1, "acb"),
+        (0, -1, "abc"),
+        (2, 1, "abc"),
+        (0, 1, "bac"),
+        (2, -2, "cab"),
+        (0, 2, "bca"),
+        (2, -9, "cab"),
+    ],
 )
-def test_neighbours_change_places(
+def test_one_is_moved_among_the_others(
     number: int, by: int, expected: str, painter: Callable[[], DrawingQueue]
 ) -> None:
     queue = painter()
@@ -97,6 +113,18 @@ def test_what_is_removed_is_gone_and_may_be_removed_twice(
     queue.remove(id)
     queue.move(id, 1)
     assert prompts(queue.items()) == ["b"]
+
+
+def test_all_are_removed_but_one_and_but_those_of_others(
+    painter: Callable[[], DrawingQueue],
+) -> None:
+    queue, other = painter(), painter()
+    queue.add(requests("a", "b", "c"))
+    other.add(requests("d"))
+    queue.remove_all(but=queue.items()[1].id)
+    assert (prompts(queue.items()), prompts(other.items())) == (["b"], ["d"])
+    queue.remove_all()
+    assert queue.items() == []
 
 
 def test_what_failed_stays_with_the_reason_until_it_is_retried(

@@ -91,6 +91,10 @@ own.close()
 # Widgets.
 panel = im.Panel()
 panel = im.Panel(studio)
+panel.prompt = "a red boat"
+panel.steps = 4
+panel.take(picture, "seed")
+panel.use_as_init_image(picture)
 panel.draw()
 panel.cancel()
 panel.resume()
