@@ -6,8 +6,9 @@ The page asks by messages; the strip answers.
 from __future__ import annotations
 
 import traceback
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipywidgets import VBox, Widget
 
@@ -25,9 +26,20 @@ from imagen_nb.widgets.saved_page import show_page, show_view
 from imagen_nb.widgets.strip import DrawnResult, Strip
 from imagen_nb.widgets.work import use_named_subshells
 
+if TYPE_CHECKING:
+    from imagen_nb.studio.lookup import PictureRef
+
 _ENLARGED_SIDE = 1024  # pixels of the longer side of an enlarged picture
 
 PageMessage = dict[str, Any]
+
+_latest: weakref.ref[Panel] | None = None
+
+
+def latest_panel() -> Panel | None:
+    """Return the open panel that was made last, if there is one."""
+    panel = _latest() if _latest else None
+    return None if panel is None or panel._closed else panel
 
 
 class Panel(VBox):  # type: ignore[misc]
@@ -65,6 +77,8 @@ class Panel(VBox):  # type: ignore[misc]
         self.controls.listen(self._guarded(self._react))
         self.controls.dice.on_click(self._guarded(lambda _: self.controls.roll()))
         self._strip.on_msg(self._guarded(self._on_message))
+        global _latest
+        _latest = weakref.ref(self)
 
     @property
     def pictures(self) -> Pictures:
@@ -78,6 +92,17 @@ class Panel(VBox):  # type: ignore[misc]
         """
         self._send_problems()
         self._painter.add(self.controls.wishes())
+
+    def take(self, picture: PictureRef, part: str = "all") -> None:
+        """Set the controls from a picture: `all`, its `prompt` or its `seed`.
+
+        Raises `UsageError` for what is no picture.
+        """
+        self.controls.recall(self._studio.lookup.original(picture).record, part)
+
+    def use_as_init_image(self, picture: PictureRef) -> None:
+        """Raise `UsageError`: these controls have no init image yet."""
+        raise UsageError("this panel has no init image")
 
     def cancel(self) -> None:
         """Stop what is being drawn at its next step; the queue goes on without it."""

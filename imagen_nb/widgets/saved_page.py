@@ -29,6 +29,8 @@ from imagen_nb.system.markup import (
 _display: Any = display  # which has no types
 
 LIVE_CLASS = "imagen-live"
+_WHOLE = 2000  # characters of a prompt that the page has: all of nearly every one
+_LINES = 9  # of text below a thumbnail; the others are scrolled to
 MAX_PAGE_BYTES = 150_000  # bytes of a page of thumbnails, which the notebook keeps
 
 # JupyterLab, Notebook 7 and Voilà; then nbclassic. A dead or loading view is empty.
@@ -70,7 +72,7 @@ def page_output(page: str) -> dict[str, str]:
 
 
 def thumbnails_page(
-    thumbnails: Iterable[tuple[bytes, str]],
+    thumbnails: Iterable[tuple[bytes, str] | tuple[bytes, str, str]],
     total: int,
     *,
     side: int,
@@ -79,35 +81,41 @@ def thumbnails_page(
     """Return a page of thumbnails as HTML, as many as `MAX_PAGE_BYTES` has room for.
 
     Args:
-        thumbnails: WebP files, each with its prompt, which is untrusted text. Empty
-            ones are left out, and keep their number.
+        thumbnails: WebP files, each with its prompt and its settings in a line, which
+            are untrusted texts. Empty files are left out, and keep their number.
         total: how many pictures there are.
         side: pixels of a thumbnail's side.
         columns: how many side by side; as many as there is room for unless given.
     """
     figures = [
-        _thumbnail_figure(webp, prompt, number, side)
-        for number, (webp, prompt) in enumerate(thumbnails)
+        _thumbnail_figure(webp, prompt, "".join(settings), number, side)
+        for number, (webp, prompt, *settings) in enumerate(thumbnails)
         if webp
     ]
     shown = [*within_budget(MAX_PAGE_BYTES, figures)]
     across = "auto-fill" if columns is None else columns
-    style = f"display:grid;gap:6px;grid-template-columns:repeat({across},{side}px)"
-    note = f"{total} pictures"
+    style = f"display:grid;gap:8px;grid-template-columns:repeat({across},{side}px)"
+    note = f"{total} {'picture' if total == 1 else 'pictures'}"
     if len(shown) < total:
         note = f"the first {len(shown)} of {note}; run the cell to see all"
     grid = f'<div {NO_FORMULAS_CLASS} style="{style}">{"".join(shown)}</div>'
     return f"{grid}<small>{escaped_html(note)}</small>"
 
 
-def _thumbnail_figure(webp: bytes, prompt: str, number: int, side: int) -> str:
-    line = escaped_html(prompt)
+def _thumbnail_figure(
+    webp: bytes, prompt: str, settings: str, number: int, side: int
+) -> str:
     source = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
-    one_line = (
-        f"max-width:{side}px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    title = escaped_html(" \N{EM DASH} ".join(filter(None, (prompt, settings))), _WHOLE)
+    lines = (
+        f"max-width:{side}px;max-height:{_LINES}em;overflow:auto;overflow-wrap:anywhere"
     )
+    below = bidi_isolated(prompt, _WHOLE)
+    if settings:
+        below += f"<br>{bidi_isolated(settings)}"
     return (
-        f'<figure style="margin:0" title="{line}"><img src="{source}" alt="{line}"'
-        f' style="max-width:100%"><figcaption style="{one_line}">'
-        f"<small>{number} · {bidi_isolated(prompt)}</small></figcaption></figure>"
+        f'<figure style="margin:0" title="{title}"><img src="{source}"'
+        f' alt="{escaped_html(prompt)}" style="max-width:100%">'
+        f'<figcaption style="{lines}"><small>{number} · {below}</small>'
+        "</figcaption></figure>"
     )

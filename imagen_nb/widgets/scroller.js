@@ -7,8 +7,8 @@ const clamped = (value, least, most) => Math.max(least, Math.min(most, value));
 
 /**
  * `box` scrolls `list`. A jump of the scroll bar goes to the same part of the rows; a wheel's turn goes
- * as far as anywhere. `top` is what the box begins with, in pixels of all rows; what is drawn there
- * belongs at `placeOf` it, in pixels of the list.
+ * as far as anywhere. `top` is what the box begins with, in pixels of all rows, and `end` the last such;
+ * what is drawn there belongs at `placeOf` it, in pixels of the list.
  */
 export const makeScroller = (box, list) => {
   let height = 0; // of all rows, pixels
@@ -38,6 +38,7 @@ export const makeScroller = (box, list) => {
 
   return {
     top: () => top,
+    end,
     placeOf: (value) => value - top + seen,
     goTo,
     setHeight: (pixels) => {
