@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from imagen_nb.studio.lookup import Original, PictureRef
 
 MAX_COMPARED = 9
-_OMITTED_FIELDS = ("threads", "batch_index")  # of the machine's work, not of a request
+_OMITTED_FIELDS = (
+    "threads",
+    "batch_index",
+    "batch_size",
+)  # of the machine's work, not of a request
 _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
@@ -140,7 +144,7 @@ def comparison_message(
     """Return what a browser shows of the rows of this frame, and their files.
 
     The facts are `prompts`, a text each, and `rows`, one for each field that differs:
-    its name and the values; `threads` and `batch_index` are left out. Raises
+    its name and the values; those of the machine are left out. Raises
     `ImagenError` when one of the files cannot be had.
     """
     located = complete_from_cloud(locate_pictures(frame), cloud)

@@ -207,8 +207,10 @@ class RowSearch:
                 return facet_of_days(self._column(DATE))
             case "lora":
                 return facet_of_lists(self._column("loras"), len(self._frame))
-            case _:
+            case _ if self._has(name):
                 return facet_of_column(self._column(name), _number_or_text)
+            case _:
+                return SingleFacet(np.zeros(len(self._frame), np.int32), [""])
 
     def _new_tags(self) -> MultiFacet:
         facet = facet_of_lists(self._column("tags"), len(self._frame))
@@ -225,15 +227,22 @@ class RowSearch:
             ratings[tags.having([tag])] = stars
         return ratings
 
+    def _has(self, name: str) -> bool:
+        return any(name in frame.columns for frame in self._frames())
+
     def _column(self, name: str) -> pd.Series[Any]:
         import pandas as pd
 
-        if name in self._frame.columns:
-            return self._frame[name]
-        details = self._details
-        if details is not None and name in details and len(details) == len(self._frame):
-            return details[name]
+        for frame in self._frames():
+            if name in frame.columns:
+                return frame[name]
         return pd.Series([None] * len(self._frame), dtype=object)
+
+    def _frames(self) -> list[pd.DataFrame]:
+        details = self._details
+        if details is None or len(details) < len(self._frame):  # of some rows only
+            return [self._frame]
+        return [self._frame, details]
 
 
 def _downwards(stars: str) -> int:

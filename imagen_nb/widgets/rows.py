@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.widgets.filtering import Positions
 
-_CARD_COLUMNS = ("prompt", "seed", "backend")
+_CARD_COLUMNS = ("prompt", "seed")
 _OMITTED_FACTS = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 
 

@@ -59,15 +59,11 @@ class SavedGallery:
         if not _has_viewer():
             show_page(self.page())
             return
-        cached = [cached_thumbnail(place) for place in self._first_places()]
-        page = self._page([self._shrunk(one) for one in cached])
-        work.aside(self._complete_page, show_page(page), page)
+        work.aside(self._complete_page, show_page(self._page([])))
 
-    def _complete_page(self, handle: Any, shown: str) -> None:
+    def _complete_page(self, handle: Any) -> None:
         self._answered.wait(_FIRST_CARDS_TIMEOUT_S)  # its thumbnails are the page's
-        page = self.page()
-        if page != shown:
-            handle.update(page_output(page), raw=True)
+        handle.update(page_output(self.page()), raw=True)
 
     def _first_places(self) -> list[PictureLocation]:
         return self._rows.places(range(min(_SAVED_CARDS, len(self._rows))))

@@ -32,7 +32,7 @@ def test_a_slider_side_by_side_and_blinking(
     assert rows == ["prompt", "steps", "height"]
     lab.page.screenshot(path=shots / "compare-slider.png")
 
-    shown.get_by_role("group", name="Comparison of two pictures").focus()
+    shown.get_by_role("group", name="Comparison of pictures").focus()
     for _ in range(10):
         lab.page.keyboard.press("ArrowLeft")
     slider = shown.get_by_role("slider")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+_DETAILS = ("guidance", "scheduler", "loras")
 _RECORDS_PER_CHUNK = 20_000  # rows that are Python objects at one time
 _RECORDS_PER_SELECT = 5_000  # for more, the records of all pictures are read
 _SELECT = (
@@ -30,15 +31,19 @@ def load_record_details(
     """Return guidance, scheduler and the names of `loras` (a list) of each row.
 
     From the frame's own sidecars, or else from these catalogs; missing for a picture
-    that is in neither. Raises `StorageError` if a catalog cannot be read.
+    that is in neither, and without columns if all are. Raises `StorageError` if a
+    catalog cannot be read.
     """
     import pandas as pd
 
     if "sidecar" in frame.columns and frame["sidecar"].notna().all():
         records = [parse_sidecar(one) or {} for one in frame["sidecar"]]
         rows = [_details_of(record) for record in records]
-        return pd.DataFrame(rows, columns=["guidance", "scheduler", "loras"])
-    return _joined(frame, _in_catalogs(frame, catalogs))
+        return pd.DataFrame(rows, columns=[*_DETAILS])
+    found = _in_catalogs(frame, catalogs)
+    if not len(found):
+        return pd.DataFrame(index=pd.RangeIndex(len(frame)))
+    return _joined(frame, found)
 
 
 def _details_of(record: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
@@ -62,7 +67,7 @@ def _in_catalogs(frame: pd.DataFrame, catalogs: Sequence[Catalog]) -> pa.Table:
         pa.table(dict(zip(_schema().names, columns, strict=True)), schema=_schema())
         for catalog in catalogs
         if catalog.has_any()
-        for columns in _read(catalog, [*map(str, frame["id"])])
+        for columns in _read(catalog, frame["id"])
     ]
     return pa.concat_tables(tables) if tables else _schema().empty_table()
 
@@ -81,11 +86,11 @@ def _schema() -> pa.Schema:
     )
 
 
-def _read(catalog: Catalog, ids: Sequence[str]) -> Iterator[list[list[Any]]]:
+def _read(catalog: Catalog, ids: pd.Series[Any]) -> Iterator[list[list[Any]]]:
     statement, values = _SELECT, []
     if len(ids) <= _RECORDS_PER_SELECT:
         statement += " WHERE id IN (SELECT value FROM json_each(?))"
-        values = [json.dumps(ids)]
+        values = [json.dumps([*map(str, ids)])]
     with catalog.reader() as connection:
         cursor = connection.execute(statement, values)
         while chunk := cursor.fetchmany(_RECORDS_PER_CHUNK):
@@ -101,6 +106,6 @@ def _joined(frame: pd.DataFrame, table: pa.Table) -> pd.DataFrame:
 
     ids = pa.array([*map(str, frame["id"])], pa.large_string())
     places = pc.index_in(ids, value_set=table["id"])
-    found = table.select(["guidance", "scheduler", "loras"]).take(places)
+    found = table.select([*_DETAILS]).take(places)
     details: pd.DataFrame = found.to_pandas()
     return details
