@@ -107,7 +107,7 @@ def local_times(moments: pd.Series[Any]) -> pd.Series[Any]:
     seconds = utc.dt.as_unit("s").to_numpy("datetime64[s]").astype("int64")
     # Offsets change at full quarters of an hour, and on few days: of any other day the
     # offset is looked up once.
-    days, day_of_moment = np.unique(seconds // 86_400, return_inverse=True)
+    day_of_moment, days = pd.factorize(seconds // 86_400)
     starts = [_utc_offset(day * 86_400) for day in days.tolist()]
     changes = [
         start != _utc_offset((day + 1) * 86_400)

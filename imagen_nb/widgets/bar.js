@@ -47,6 +47,7 @@ export const makeBar = (ask, resize, signal) => {
     question();
   }, signal);
   words.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(question, TYPING_PAUSE_MS); }, { signal });
+  words.addEventListener("keydown", (event) => { if (event.key === "Enter") question(); }, { signal });
   sort.addEventListener("change", () => question(), { signal });
   size.addEventListener("input", () => resize(Number(size.value)), { signal });
   signal.addEventListener("abort", () => { clearTimeout(timer); clearTimeout(busy); }, { once: true });

@@ -20,7 +20,7 @@ export const makeFacetLists = (names, changed, signal) => {
     /** The values that are known of a facet. */
     values: (name) => lists[name].counts.map(([value]) => value),
     show: (counts, picked) => {
-      for (const name of names) lists[name].take(counts[name], picked ? picked[name] ?? [] : null);
+      for (const name of names) lists[name].take(counts[name] ?? [], picked ? picked[name] ?? [] : null);
     },
   };
 };

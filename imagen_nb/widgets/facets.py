@@ -94,10 +94,10 @@ def facet_of_pairs(
     one: pd.Series[Any], other: pd.Series[Any], between: str, key: _Key
 ) -> SingleFacet:
     """Return the facet of two columns together, such as 512×768."""
+    import pandas as pd
+
     (left, lefts), (right, rights) = encode_column(one), encode_column(other)
-    pairs, numbers = np.unique(
-        left.astype(np.int64) * max(1, len(rights)) + right, return_inverse=True
-    )
+    numbers, pairs = pd.factorize(left.astype(np.int64) * len(rights) + right)
     values = [
         between.join(
             filter(None, (lefts[pair // len(rights)], rights[pair % len(rights)]))

@@ -142,6 +142,11 @@ class RowSearch:
             return []
         return runs_of(days, positions)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether all facets are known, so that `counts` is quick."""
+        return len(self._facets) == len(FACETS)
+
     def counts(self, filters: GalleryFilters) -> dict[str, list[tuple[str, int]]]:
         """Count, by facet, how many rows have each of its values.
 
@@ -205,7 +210,7 @@ class RowSearch:
                 return facet_of_pairs(*sides, "×", str)
             case "day":
                 return facet_of_days(self._column(DATE))
-            case "lora":
+            case "lora" if self._has("loras"):
                 return facet_of_lists(self._column("loras"), len(self._frame))
             case _ if self._has(name):
                 return facet_of_column(self._column(name), _number_or_text)

@@ -70,7 +70,7 @@ const makeGallery = (send, signal) => {
     root.classList.add("imagen-live");
     if (isFirst) Object.assign(layout, { size: message.size, columns: message.columns });
     if (isFirst) bar.sized(layout.size, layout.columns !== null);
-    const change = () => replaceRows(state, message, positionsIn(rows));
+    const change = () => replaceRows(state, message, message.packed ? unpacked(rows, message.count) : positionsIn(rows));
     if (message.view) selection.take(positionsIn(selected)); // of views that were there before
     bar.show(message);
     bar.pill.hidden = true;
@@ -122,6 +122,17 @@ const showPill = (pill, count) => {
 };
 
 const positionsIn = (view) => new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+/** Positions of which a view has a bit each. */
+const unpacked = (view, count) => {
+  const positions = new Int32Array(count);
+  let place = 0;
+  for (let at = 0; place < count; at += 1) {
+    const byte = view.getUint8(at);
+    for (let bit = 0; byte >> bit; bit += 1) if ((byte >> bit) & 1) positions[place++] = at * 8 + bit;
+  }
+  return positions;
+};
 
 /** Take new rows: the focus stays on its picture, if that is there; what is selected stays so. */
 const replaceRows = (state, message, rows) => {
@@ -184,7 +195,7 @@ const makeMoves = (state, grid, send, complain) => {
       const some = new Set(selection.positions());
       if (some.size === 1) some.add(at());
       if (some.size >= 2 && some.size <= MOST_COMPARED) send({ kind: "compare", at: [...some] });
-      else complain(`select two to ${MOST_COMPARED} pictures to compare`);
+      else complain("select two to nine pictures to compare");
     },
   };
 };

@@ -28,7 +28,10 @@ from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.widgets.filtering import Positions
 
+
+_MANY_ROWS = 20_000  # from which on messages are made small, and facets sent later
 _SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
 
 
@@ -223,24 +226,32 @@ class Gallery(anywidget.AnyWidget):
     def _send_shown(self, view: str | None, keep: bool = False) -> None:
         """Send a view that has just come up, or all of them (None), what is shown.
 
-        `keep`: what one looks at stays where it is.
+        `keep`: what one looks at stays where it is. Facets of very many rows, which
+        take longer than the first screen, come after it.
         """
+        search = self._rows.search
+        later = len(self._rows) > _MANY_ROWS and not search.is_counted
+        rows, is_packed = _packed_positions(self._visible, len(self._rows))
         self._send_message(
             "shown",
-            [self._visible.tobytes(), self._selected.tobytes()],
+            [rows, self._selected.tobytes()],
             view=view,
             keep=keep,
+            packed=is_packed,
+            count=len(self._visible),
             total=len(self._rows),
-            facets=self._rows.search.counts(self._filters),
+            facets={} if later else search.counts(self._filters),
             chosen=dict(self._filters.chosen),
             words=self._words,
             hides_rejects=self._filters.hides_rejects,
             sorts=self._rows.sorts,
             sort=self._order.by,
             descending=self._order.descending,
-            days=self._rows.search.days(self._visible, self._order),
+            days=search.days(self._visible, self._order),
             **self._layout,
         )
+        if later:
+            self._send_facets()
 
     def _load_details(self) -> None:
         details = self._rows.read_details(studio().lookup.catalogs())
@@ -249,6 +260,9 @@ class Gallery(anywidget.AnyWidget):
 
     def _take_details(self, details: pd.DataFrame) -> None:
         self._rows.take_details(details)
+        self._send_facets()
+
+    def _send_facets(self) -> None:
         facets = self._rows.search.counts(self._filters)
         self._send_message("facets", facets=facets)
 
@@ -298,6 +312,15 @@ def _frame_to_show(frame: pd.DataFrame | None, live: bool) -> pd.DataFrame:
         "give a history, as in im.Gallery(im.history()), or live=True for what is made"
         " from now on"
     )
+
+
+def _packed_positions(positions: Positions, total: int) -> tuple[bytes, bool]:
+    """Return positions for a message; True: a bit of each row, as they ascend."""
+    if total <= _MANY_ROWS or (np.diff(positions) < 0).any():
+        return positions.tobytes(), False
+    mask = np.zeros(total, dtype=bool)
+    mask[positions] = True
+    return np.packbits(mask, bitorder="little").tobytes(), True
 
 
 def _validated_size(size: int) -> int:

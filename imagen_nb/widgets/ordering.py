@@ -101,7 +101,7 @@ def facet_of_days(column: pd.Series[Any]) -> SingleFacet:
 
     times = local_times(pd.to_datetime(column, utc=True, errors="coerce"))
     days = times.to_numpy("datetime64[D]").view(np.int64)
-    found, numbers = np.unique(days, return_inverse=True)
+    numbers, found = pd.factorize(days)
     names = [
         "" if day == _NO_MOMENT else str(np.datetime64(day, "D"))
         for day in found.tolist()

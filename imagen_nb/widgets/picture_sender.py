@@ -78,7 +78,7 @@ class PictureSender:
     def send_compared(self, view: str, at: Sequence[int]) -> None:
         """Send two to nine pictures, and what differs. Raises `UsageError` for others."""
         if not 2 <= len(at) <= MAX_COMPARED:
-            raise UsageError(f"select two to {MAX_COMPARED} pictures to compare")
+            raise UsageError("select two to nine pictures to compare")
         rows = self._rows.frame(positions_in(at))
         facts, files = comparison_message(rows, studio().reader())
         self._send("compared", files, view=view, **facts)

@@ -14,9 +14,10 @@ export const makeScroller = (box, list) => {
   let height = 0; // of all rows, pixels
   let top = 0;
   let seen = 0; // box.scrollTop, when it was last looked at
+  let scrolls = 0; // how far the box does; to ask for it lays the page out
 
   const fits = () => height <= MAX_HEIGHT;
-  const room = () => box.scrollHeight - box.clientHeight; // how far the box scrolls
+  const room = () => scrolls;
   const end = () => room() + Math.max(0, height - MAX_HEIGHT); // how far there is to scroll
   const ratio = () => (end() - 2 * EXACT) / (room() - 2 * EXACT);
 
@@ -44,6 +45,7 @@ export const makeScroller = (box, list) => {
     setHeight: (pixels) => {
       height = pixels;
       list.style.height = `${Math.min(height, MAX_HEIGHT)}px`;
+      scrolls = box.scrollHeight - box.clientHeight;
       goTo(top);
     },
     /** To be called for each of the box's events of scrolling. */

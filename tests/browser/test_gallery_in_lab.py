@@ -190,7 +190,8 @@ def test_enter_enlarges_arrows_go_on_and_esc_closes(opened: Notebook, shots: Pat
 def test_c_compares_two(opened: Notebook, shots: Path) -> None:
     grid(opened).focus()
     press(opened, "c")
-    expect(opened.output(2).get_by_role("alert")).to_have_text("select two to 9 pictures to compare")
+    why = "select two to nine pictures to compare"
+    expect(opened.output(2).get_by_role("alert")).to_have_text(why)
     press(opened, "Space", "ArrowRight", "Space", "c")
     dialog = opened.page.get_by_role("dialog")
     expect(dialog.get_by_role("row", name="width 64 128")).to_be_visible()

@@ -92,6 +92,24 @@ class TestFilters:
         assert np.frombuffer(rows, np.int32).tolist() == [1]
         assert shown.filter(rating=["4"]) == []
 
+    def test_many_rows_come_as_a_bit_each_and_their_facets_after_them(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat", "a cat", "a boat")
+        many = pd.concat([frame] * 8000, ignore_index=True)
+        shown = view(many)
+        told, (rows, _) = shown.ask("open", "shown")
+        assert (told["packed"], told["count"], told["facets"]) == (True, 24_000, {})
+        assert len(rows) == 3000
+        assert dict(shown.wait("facets")[0]["facets"]["size"]) == {"32×16": 24_000}
+        told, (rows, _) = shown.ask("filter", "shown", words="cat")
+        bits = np.unpackbits(np.frombuffer(rows, np.uint8), bitorder="little")
+        assert np.flatnonzero(bits).tolist() == [*range(1, 24_000, 3)]
+        order = {"sort": "seed", "descending": True}
+        told, (rows, _) = shown.ask("filter", "shown", words="", **order)
+        assert not told["packed"]
+        assert np.frombuffer(rows, np.int32)[:2].tolist() == [2, 5]
+
     def test_a_frame_needs_only_what_names_pictures(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
     ) -> None:
