@@ -81,3 +81,14 @@ def test_a_saved_notebook_keeps_two_thumbnails(pictures: im.Pictures) -> None:
     assert "a red boat &lt;b&gt;" in page
     assert len(page) < 40_000
     compare.close()
+
+
+@pytest.mark.slow
+def test_nine_are_compared_and_not_one_more(pictures: im.Pictures) -> None:
+    compare = im.Compare(*pictures, *[pictures[0]] * 7)
+    told, files = View(compare).ask("open", "compared")
+    compare.close()
+    assert len(files) == len(told["prompts"]) == 9
+    assert told["rows"][1] == ["width", "128", "64", *["128"] * 7]
+    with pytest.raises(UsageError, match="expected two to 9 pictures to compare, not 10"):
+        im.Compare(*[pictures[0]] * 10)

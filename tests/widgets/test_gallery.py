@@ -354,3 +354,15 @@ class TestWidget:
         page = view(frame).gallery._repr_html_()
         assert ">1 · <bdi>a house" in page
         assert "a boat" not in page
+
+    def test_a_saved_notebook_has_whole_prompts_seeds_and_settings(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        prompt = "a boat " * 150 + "and its end"
+        page = view(made(prompt, first=7)).gallery._repr_html_()
+        assert page.count("and its end") == 2  # in the text, and in the title
+        assert "<bdi>seed 7 · 4 steps · 32×16 · flux-tiny-local</bdi>" in page
+        assert "<small>1 picture</small>" in page
+        assert repr(view(made("a")).gallery) == "<Gallery: 1 picture>"
+        bare = view(made("a").drop(columns=["seed", "steps", "width"])).gallery
+        assert "<bdi>flux-tiny-local</bdi>" in bare._repr_html_()
