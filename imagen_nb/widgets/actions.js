@@ -10,7 +10,7 @@ const FORMS = {
 };
 
 /**
- * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), clear(). `known()` gives the tags to
+ * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), recall(part), clear(). `known()` gives the tags to
  * suggest.
  */
 export const makeActions = (act, known, signal) => {
@@ -23,6 +23,10 @@ export const makeActions = (act, known, signal) => {
   const form = makeForm((kind, value) => submit[kind](value), known, signal);
   const said = element("span", { role: "status", className: "imagen-told" });
   const press = (text, title, does) => button(text, title, does, signal);
+  const single = [ // for one picture
+    press("Recall", "Set the Panel as for this picture", () => act.recall("all")),
+    press("Init image", "Draw from this picture in the Panel", () => act.recall("init")),
+  ];
   const buttons = element(
     "div", { className: "imagen-line", role: "group", "aria-label": "With what is selected" },
     ...[1, 2, 3, 4, 5].map((stars) => press(`${stars}★`, `Rate ${stars}`, () => act.mark(`${stars}`))),
@@ -35,6 +39,7 @@ export const makeActions = (act, known, signal) => {
     press("Contact sheet", "Contact sheet", () => act.do("sheet", "")),
     press("Export…", "Export to a folder or a zip", () => form.open("export")),
     press("To variable…", "Make the rows a variable of the notebook", () => form.open("name")),
+    ...single,
     press("Select none", "Select none", act.clear),
   );
   const root = element("div", { className: "imagen-actions", hidden: true }, buttons, form.root, said);
@@ -42,6 +47,7 @@ export const makeActions = (act, known, signal) => {
     root,
     show: (count) => {
       root.hidden = count === 0;
+      for (const one of single) one.disabled = count !== 1;
       if (count === 0) form.close();
     },
     say: (text) => { said.textContent = text; },

@@ -47,7 +47,7 @@ const makeGallery = (send, signal) => {
   const resize = (size) => grid.keeping(() => { layout.size = size; });
   const bar = makeBar((question) => send({ kind: "filter", ...question }), resize, signal);
   const moves = makeMoves(state, grid, send, bar.complain);
-  const acts = { ...moves, clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }) };
+  const acts = { ...moves, clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }), recall: (part) => send({ kind: "panel", part, at: [...selection.positions()] }) };
   const actions = makeActions(acts, () => bar.facets.values("tag"), signal);
   const told = () => {
     bar.count(state);
@@ -162,7 +162,7 @@ const throttled = (act, pause, signal) => {
 const makeRoot = (bar, actions, grid, scrubber) => {
   const keys = element("p", { className: "imagen-keys" }, KEYS);
   const body = element("div", { className: "imagen-body" }, grid.box, scrubber.root, bar.pill);
-  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, actions.root, body, keys);
+  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, actions.root, keys);
 };
 
 /** What keys and mouse do with the rows. */

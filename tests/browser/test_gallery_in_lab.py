@@ -66,6 +66,7 @@ def press(notebook: Notebook, *keys: str) -> None:
 
 def point(notebook: Notebook, words: Locator) -> None:
     """Press and let go of the mouse on them, as `Locator.check` does not."""
+    expect(words).to_be_visible()
     box = words.bounding_box()
     assert box is not None
     notebook.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -249,9 +249,11 @@ def test_a_picture_is_zoomed_tagged_and_given_to_the_panel(
     recall.click()
     expect(told).to_have_text("the Panel has its settings")
     page.keyboard.press("Escape")
-    expect(opened.output(2).get_by_role("textbox", name="Prompt", exact=True)).to_have_value(
-        "a red boat"
-    )
+    prompt = opened.output(2).get_by_role("textbox", name="Prompt", exact=True)
+    expect(prompt).to_have_value("a red boat")
+    cells(output).nth(2).click(modifiers=["ControlOrMeta"])  # or from the grid
+    output.get_by_role("group", name="With what is selected").get_by_text("Recall").click()
+    expect(prompt).to_have_value("a blue boat")
 
 
 def test_a_live_gallery_takes_in_what_is_drawn(
