@@ -104,9 +104,24 @@ def local_times(moments: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     utc = pd.to_datetime(moments, utc=True, format="ISO8601").dt.tz_localize(None)
-    # Offsets change at full quarters of an hour: each quarter is looked up once.
-    codes, quarters = pd.factorize(utc.dt.floor("15min"))
-    seconds = quarters.astype("datetime64[s]").astype("int64").tolist()
-    offsets = [time.localtime(second).tm_gmtoff for second in seconds]
-    offset_of_moment = np.array([*offsets, 0])[codes]  # code -1, the last one, is NaT
-    return utc + pd.to_timedelta(offset_of_moment, unit="s").as_unit("us")
+    seconds = utc.dt.as_unit("s").to_numpy("datetime64[s]").astype("int64")
+    # Offsets change at full quarters of an hour, and on few days: of any other day the
+    # offset is looked up once.
+    day_of_moment, days = pd.factorize(seconds // 86_400)
+    starts = [_utc_offset(day * 86_400) for day in days.tolist()]
+    changes = [
+        start != _utc_offset((day + 1) * 86_400)
+        for day, start in zip(days.tolist(), starts, strict=True)
+    ]
+    offsets = np.array(starts, dtype="int64")[day_of_moment]
+    for place in np.flatnonzero(np.array(changes, dtype=bool)[day_of_moment]).tolist():
+        offsets[place] = _utc_offset(int(seconds[place]) // 900 * 900)
+    return utc + pd.to_timedelta(offsets, unit="s").as_unit("us")
+
+
+def _utc_offset(second: int) -> int:
+    """Return how many seconds local time is ahead then; 0 of what is no time."""
+    try:
+        return time.localtime(second).tm_gmtoff
+    except (OverflowError, ValueError, OSError):
+        return 0

@@ -2,7 +2,7 @@
 
 Other rooms use:
     accessor: `register_accessor_with_pandas`, which makes `df.imagen` available
-    compare: `Compare`, two pictures
+    compare: `Compare`, two to nine pictures
     gallery: `Gallery`, a history
     panel: `Panel`, controls to draw with
 """

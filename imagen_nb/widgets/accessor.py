@@ -113,6 +113,26 @@ class Accessor:
 
         return download_pictures(self._frame, folder, self._cloud)
 
+    def export(self, target: Path | str) -> pd.DataFrame:
+        """Write every picture with its sidecar into a folder, or a zip to give away.
+
+        Into a folder as `download` does; a sidecar stands beside each picture, as it
+        was drawn, for `imagen reindex` or `imagen reproduce` elsewhere.
+
+        Args:
+            target: the folder, or a new file that ends in .zip.
+
+        Returns:
+            As `download`; of a zip, `path` is the name inside it.
+
+        Raises:
+            UsageError: when there are no pictures.
+            StorageError: when it cannot be written, or the zip exists.
+        """
+        from imagen_nb.frames.pictures.export import export_pictures
+
+        return export_pictures(self._frame, target, self._cloud)
+
     @known_arguments
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
         """Return a URL for each picture: anybody can read it for `expires_in` seconds.

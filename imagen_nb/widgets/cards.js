@@ -54,8 +54,6 @@ export const makeCardCache = (send, signal) => {
 const cardFrom = (message, buffer, place) => ({
   prompt: message.prompt[place],
   seed: message.seed[place],
-  backend: message.backend[place],
-  size: message.size[place],
   tags: message.tags[place],
   trouble: message.troubles[place],
   url: buffer.byteLength ? URL.createObjectURL(new Blob([buffer], { type: "image/webp" })) : null,

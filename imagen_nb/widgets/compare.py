@@ -1,4 +1,4 @@
-"""Two pictures compared: a slider, side by side, blinking; and what differs."""
+"""Two to nine pictures compared in one place, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import anywidget
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.pictures.diff import diff_pictures
+from imagen_nb.frames.pictures.diff import differing_fields
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.studio.default import studio
-from imagen_nb.widgets.rows import browser_text
+from imagen_nb.widgets.facets import browser_text
 from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails_page
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.thumbnails import enlarged_picture, thumbnail_or_error
@@ -24,20 +24,27 @@ if TYPE_CHECKING:
 
     from imagen_nb.studio.lookup import Original, PictureRef
 
-_OMITTED_FIELDS = ("threads", "batch_index")  # of the machine's work, not of a request
+MAX_COMPARED = 9
+_OMITTED_FIELDS = (
+    "threads",
+    "batch_index",
+    "batch_size",
+)  # of the machine's work, not of a request
 _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
 class Compare(anywidget.AnyWidget):
-    """Two pictures compared in a notebook: a slider, side by side, or blinking.
+    """Two to nine pictures compared in a notebook, zoomed and moved together.
 
-    Below them are only the settings that differ. Keys: 1, 2 and 3 choose how they are
-    shown, arrows move the slider. A saved notebook keeps two thumbnails.
+    Side by side or blinking; two also with a slider between them, or as a map of their
+    difference. Below them are only the settings that differ. Keys: 1 to 4 choose how
+    they are shown, arrows move the slider. A saved notebook keeps their thumbnails.
 
     Args:
         a: a picture in any form that `reproduce` takes: an id, a row of a history, a
             file, a Picture.
-        b: the other.
+        b: another one.
+        *more: up to seven more.
 
     Raises:
         UsageError: for what is no picture, or is nowhere to be found.
@@ -46,18 +53,25 @@ class Compare(anywidget.AnyWidget):
         >>> im.Compare(df.iloc[0], df.iloc[1])
     """
 
-    _esm = script("dom", "comparison", "compare")
+    _esm = script("dom", "zoom", "comparison", "compare")
     _css = style("comparison")
 
     _closed = True  # until it is made: ipywidgets closes one that could not be, too
 
-    def __init__(self, a: PictureRef, b: PictureRef | None = None) -> None:
+    def __init__(
+        self, a: PictureRef, b: PictureRef | None = None, *more: PictureRef
+    ) -> None:
         if b is None:
             raise UsageError("expected two pictures: give both, as in im.Compare(a, b)")
+        given = [a, b, *more]
+        if len(given) > MAX_COMPARED:
+            raise UsageError(
+                f"expected two to {MAX_COMPARED} pictures to compare, not {len(given)}"
+            )
         session = studio()
         self._cloud = session.reader()
         self._frame = _frame_of_originals(
-            [session.lookup.original(a), session.lookup.original(b)]
+            [session.lookup.original(one) for one in given]
         )
         self._work = BackgroundWork(
             lambda text: self.send({"kind": "trouble", "text": text})
@@ -88,19 +102,26 @@ class Compare(anywidget.AnyWidget):
     def _page(self) -> str:
         located = complete_from_cloud(locate_pictures(self._frame), self._cloud)
         thumbnails = [thumbnail_or_error(place, self._cloud) for place in located]
-        pairs = zip(thumbnails, self._frame["prompt"], strict=True)
-        available = [(one, prompt) for one, prompt in pairs if isinstance(one, bytes)]
+        frame = self._frame
+        columns = (frame["prompt"], frame["seed"], frame["steps"], frame["backend"])
+        available = [
+            (one, prompt, f"seed {seed} · {steps} steps · {backend}")
+            for one, prompt, seed, steps, backend in zip(
+                thumbnails, *columns, strict=True
+            )
+            if isinstance(one, bytes)
+        ]
         return thumbnails_page(available, len(available), side=_SAVED_COMPARE_SIDE)
 
     def _on_message(self, _: Any, message: Any, __: Any) -> None:
         if message.get("kind") == "open":
-            self._work.soon(self._send_pair)
+            self._work.soon(self._send_pictures)
         elif message.get("kind") == "left":
             self._work.stop()
 
-    def _send_pair(self) -> None:
-        facts, files = pair_message(self._frame, self._cloud)
-        self.send({"kind": "pair", **facts}, files)
+    def _send_pictures(self) -> None:
+        facts, files = comparison_message(self._frame, self._cloud)
+        self.send({"kind": "compared", **facts}, files)
 
 
 def _frame_of_originals(originals: list[Original]) -> pd.DataFrame:
@@ -117,21 +138,21 @@ def _frame_of_originals(originals: list[Original]) -> pd.DataFrame:
     return history_frame(history_table(columns, len(rows)))
 
 
-def pair_message(
+def comparison_message(
     frame: pd.DataFrame, cloud: Cloud | None
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Return what a browser shows of the two rows of this frame, and their files.
+    """Return what a browser shows of the rows of this frame, and their files.
 
-    The facts are `prompts`, two texts, and `rows`, one for each field that differs: its
-    name and both values; `threads` and `batch_index` are left out. Raises `ImagenError`
-    when one of the files cannot be had.
+    The facts are `prompts`, a text each, and `rows`, one for each field that differs:
+    its name and the values; those of the machine are left out. Raises
+    `ImagenError` when one of the files cannot be had.
     """
     located = complete_from_cloud(locate_pictures(frame), cloud)
     files = [enlarged_picture(place, cloud) for place in located]
     rows = [
         [str(name), *map(browser_text, values)]
-        for name, *values in diff_pictures(frame, 0, 1).itertuples()
+        for name, values in differing_fields(frame, range(len(frame))).items()
         if name not in _OMITTED_FIELDS
     ]
-    prompts = frame["prompt"] if "prompt" in frame.columns else ["", ""]
+    prompts = frame["prompt"] if "prompt" in frame.columns else [""] * len(frame)
     return {"prompts": [*map(browser_text, prompts)], "rows": rows}, files

@@ -49,3 +49,17 @@ export const blockNotebookKeys = (root, signal) => {
     root.addEventListener(name, (event) => event.stopPropagation(), { signal });
   }
 };
+
+const DAY = new Intl.DateTimeFormat(undefined, { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const MONTH = new Intl.DateTimeFormat(undefined, { timeZone: "UTC", month: "short", year: "numeric" });
+
+const inWords = (format, day) => {
+  const moment = new Date(`${day}T00:00:00Z`);
+  return Number.isNaN(moment.getTime()) ? "no date" : format.format(moment);
+};
+
+/** A day such as 2026-05-11 in the words of whoever reads. */
+export const dayText = (day) => inWords(DAY, day);
+
+/** A month such as 2026-05, likewise, in short. */
+export const monthText = (month) => inWords(MONTH, `${month}-01`);

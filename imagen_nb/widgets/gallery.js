@@ -1,15 +1,17 @@
 // The widget Gallery: a filter, facets, a grid, and keys for all that can be done there.
 
+import { makeActions } from "./actions.js";
+import { makeBar } from "./bar.js";
 import { makeCardCache } from "./cards.js";
 import { makePictureDialog, tagOfKey } from "./dialog.js";
-import { blockNotebookKeys, button, element } from "./dom.js";
-import { makeFacetLists } from "./facets.js";
+import { blockNotebookKeys, element } from "./dom.js";
 import { makeGrid } from "./grid.js";
+import { makeScrubber } from "./scrubber.js";
+import { makeSelection } from "./selection.js";
 
-const FACETS = ["backend", "model", "tag", "size", "day"];
-const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares two · / filters";
-const TYPING_PAUSE_MS = 200; // without a key, until the filter asks
+const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · / filters";
 const REQUEST_PAUSE_MS = 100; // between questions for thumbnails
+const MOST_COMPARED = 9;
 
 const render = ({ model, el }) => {
   const controller = new AbortController();
@@ -32,45 +34,74 @@ const render = ({ model, el }) => {
 };
 
 const makeGallery = (send, signal) => {
-  const state = { rows: new Int32Array(0), focus: 0, anchor: 0, selected: new Set(), total: 0 };
+  const selection = makeSelection((positions) => {
+    send({ kind: "select" }, [positions.buffer]);
+    told();
+  });
+  const state = { rows: new Int32Array(0), days: [], focus: 0, anchor: 0, selection, total: 0 };
   const layout = { size: 128, columns: null };
   const cards = makeCardCache(send, signal);
   const ask = throttled(cards.request, REQUEST_PAUSE_MS, signal);
-  const grid = makeGrid(state, layout, cards.get, ask, signal);
-  const bar = makeBar(() => filter(), signal);
-  const root = makeRoot(bar, grid);
-  const actions = makeActions(state, grid, send, (kind) => bar.say(kind));
+  const grid = makeGrid(state, layout, cards.get, ask, () => scrubber.update(), signal);
+  const scrubber = makeScrubber(grid, signal);
+  const resize = (size) => grid.keeping(() => { layout.size = size; });
+  const bar = makeBar((question) => send({ kind: "filter", ...question }), resize, signal);
+  const moves = makeMoves(state, grid, send, bar.complain);
+  const acts = { ...moves, clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }), recall: (part) => send({ kind: "panel", part, at: [...selection.positions()] }) };
+  const actions = makeActions(acts, () => bar.facets.values("tag"), signal);
+  const told = () => {
+    bar.count(state);
+    actions.show(selection.size());
+    grid.drawSoon();
+  };
+  const root = makeRoot(bar, actions, grid, scrubber);
+  const enlarge = () => { if (moves.at() !== undefined) dialog.open(moves.at(), cards.get(moves.at())); };
   const dialog = makePictureDialog(root, {
     send,
-    step: (by) => { actions.move(by); dialog.open(actions.at(), cards.get(actions.at())); },
-    tag: (name) => actions.tag(name, [dialog.at()]), // what is looked at, whatever is selected behind it
+    step: (by) => { moves.move(by); enlarge(); },
+    tag: (name) => moves.mark(name, [dialog.at()]), // what is looked at, whatever is selected behind it
+    knownTags: () => bar.facets.values("tag"),
     close: () => { grid.list.focus(); },
   }, signal);
-  actions.enlarge = () => { if (actions.at() !== undefined) dialog.open(actions.at(), cards.get(actions.at())); };
-  const filter = () => send({ kind: "filter", words: bar.words.value, chosen: bar.facets.chosen() });
 
   const shown = (message, [rows, selected]) => {
+    const isFirst = root.hidden;
     root.hidden = false;
     root.classList.add("imagen-live");
-    Object.assign(layout, { size: message.size, columns: message.columns });
-    replaceRows(state, message, positionsIn(rows));
-    if (message.view) state.selected = new Set(positionsIn(selected)); // of views that were there before
+    if (isFirst) Object.assign(layout, { size: message.size, columns: message.columns });
+    if (isFirst) bar.sized(layout.size, layout.columns !== null);
+    const change = () => replaceRows(state, message, message.packed ? unpacked(rows, message.count) : positionsIn(rows));
+    if (message.view) selection.take(positionsIn(selected)); // of views that were there before
     bar.show(message);
-    bar.count(state);
-    grid.scrollToTop();
-    grid.updateLayout();
+    bar.pill.hidden = true;
+    if (message.keep) grid.keeping(change);
+    else {
+      change();
+      grid.updateLayout();
+      grid.scrollToTop();
+    }
+    told();
   };
+  const refresh = () => bar.question({ keep: true });
   const handlers = {
     shown,
-    selected: (_, [selected]) => {
-      state.selected = new Set(positionsIn(selected));
-      bar.count(state);
-      grid.drawSoon();
-    },
+    selected: (_, [selected]) => { selection.take(positionsIn(selected)); told(); },
     cards: (message, buffers) => { cards.receive(message, buffers); grid.drawSoon(); },
     picture: (message, buffers) => dialog.picture(message, buffers, cards.get(message.at)?.tags ?? []),
-    pair: (message, buffers) => dialog.compare(message, buffers),
-    trouble: (message) => bar.complain(message.text),
+    compared: (message, buffers) => dialog.compare(message, buffers),
+    facets: (message) => bar.facets.show(message.facets),
+    trouble: (message) => { bar.complain(message.text); dialog.complain(message.text); },
+    done: (message, buffers) => {
+      if (message.act === "sheet") dialog.sheet(message.text, buffers[0]);
+      else if (dialog.at() === null) actions.say(message.text);
+      else dialog.say(message.text);
+    },
+    new: (message) => {
+      state.total = message.total;
+      bar.count(state);
+      if (grid.isAtTop() && !dialog.isOpen()) refresh();
+      else showPill(bar.pill, message.count);
+    },
     tags: (message) => {
       cards.retag(message);
       bar.facets.show(message.facets);
@@ -79,16 +110,35 @@ const makeGallery = (send, signal) => {
       grid.drawSoon();
     },
   };
-  listen(root, bar, grid, actions, state, signal);
+  bar.pill.addEventListener("click", () => { grid.scrollToTop(); refresh(); grid.list.focus(); }, { signal });
+  listen(root, bar, grid, { ...moves, enlarge }, state, signal);
   return { root, handle: (message, buffers) => handlers[message.kind]?.(message, buffers) };
 };
 
+const showPill = (pill, count) => {
+  pill.hidden = count === 0;
+  pill.textContent = `${count} new`;
+  pill.title = "Show the new pictures";
+};
+
 const positionsIn = (view) => new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+/** Positions of which a view has a bit each. */
+const unpacked = (view, count) => {
+  const positions = new Int32Array(count);
+  let place = 0;
+  for (let at = 0; place < count; at += 1) {
+    const byte = view.getUint8(at);
+    for (let bit = 0; byte >> bit; bit += 1) if ((byte >> bit) & 1) positions[place++] = at * 8 + bit;
+  }
+  return positions;
+};
 
 /** Take new rows: the focus stays on its picture, if that is there; what is selected stays so. */
 const replaceRows = (state, message, rows) => {
   const before = state.rows[state.focus];
   state.rows = rows;
+  state.days = message.days;
   state.total = message.total;
   state.focus = state.anchor = Math.max(0, rows.indexOf(before));
 };
@@ -109,49 +159,16 @@ const throttled = (act, pause, signal) => {
   };
 };
 
-const makeRoot = (bar, grid) => {
+const makeRoot = (bar, actions, grid, scrubber) => {
   const keys = element("p", { className: "imagen-keys" }, KEYS);
-  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, grid.box, keys);
-};
-
-const makeBar = (filter, signal) => {
-  const words = element("input", { type: "search", placeholder: 'red "tall ship" -night', maxLength: 1000, "aria-label": "Filter by words of the prompt" });
-  const facets = makeFacetLists(FACETS, filter, signal);
-  const said = element("span", { role: "status" });
-  const trouble = element("p", { role: "alert", hidden: true });
-  const clear = button("Clear", "Clear all filters", () => { words.value = ""; facets.clear(); filter(); }, signal);
-  let timer = 0;
-  const soon = (pause) => { clearTimeout(timer); timer = setTimeout(filter, pause); };
-  words.addEventListener("input", () => soon(TYPING_PAUSE_MS), { signal });
-  words.addEventListener("keydown", (event) => { if (event.key === "Enter") soon(0); }, { signal });
-  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-  const complain = (text) => { trouble.hidden = !text; trouble.textContent = text; };
-  return {
-    root: element("div", { className: "imagen-bar" }, words, facets.root, clear, said),
-    words, facets, trouble, complain,
-    say: complain,
-    show: (message) => {
-      facets.show(message.facets, message.chosen);
-      if (document.activeElement !== words) words.value = message.words;
-      complain("");
-    },
-    count: (state) => { said.textContent = describeCounts(state); },
-  };
-};
-
-const describeCounts = ({ rows, total, selected }) => {
-  const shown = rows.length === total ? `${total} pictures` : `${rows.length} of ${total} pictures`;
-  return selected.size ? `${shown} · ${selected.size} selected` : shown;
+  const body = element("div", { className: "imagen-body" }, grid.box, scrubber.root, bar.pill);
+  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, actions.root, keys);
 };
 
 /** What keys and mouse do with the rows. */
-const makeActions = (state, grid, send, complain) => {
+const makeMoves = (state, grid, send, complain) => {
+  const { selection } = state;
   const at = () => state.rows[state.focus];
-  const tell = () => {
-    send({ kind: "select" }, [Int32Array.from(state.selected).buffer]);
-    actions.onSelected();
-    grid.drawSoon();
-  };
   const goTo = (index, extend) => {
     state.focus = Math.max(0, Math.min(state.rows.length - 1, index));
     if (extend) range();
@@ -160,33 +177,30 @@ const makeActions = (state, grid, send, complain) => {
   };
   const range = () => {
     const [from, to] = [state.anchor, state.focus].sort((one, other) => one - other);
-    state.selected = new Set(state.rows.subarray(from, to + 1));
-    tell();
+    selection.only(state.rows.subarray(from, to + 1));
   };
-  const targets = () => (state.selected.has(at()) ? [...state.selected] : [at()]).filter((one) => one !== undefined);
-  const actions = {
+  const targets = () => (selection.has(at()) ? [...selection.positions()] : [at()]).filter((one) => one !== undefined);
+  return {
     at, goTo,
-    onSelected: () => {},
     move: (by, extend) => goTo(state.focus + by, extend),
     toggle: () => {
       if (at() === undefined) return;
-      if (!state.selected.delete(at())) state.selected.add(at());
       state.anchor = state.focus;
-      tell();
+      selection.toggle(at());
     },
-    only: (positions) => { state.selected = new Set(positions); tell(); },
-    tag: (name, at = targets()) => send({ kind: "tag", tag: name, at }),
+    only: selection.only,
+    mark: (tag, positions = targets()) => send({ kind: "tag", tag, at: positions }),
+    retag: (add, remove) => send({ kind: "retag", add, remove }),
     compare: () => {
-      const two = state.selected.size === 1 ? new Set([...state.selected, at()]) : state.selected;
-      if (two.size === 2) send({ kind: "compare", at: [...two] });
-      else complain("select two pictures to compare");
+      const some = new Set(selection.positions());
+      if (some.size === 1) some.add(at());
+      if (some.size >= 2 && some.size <= MOST_COMPARED) send({ kind: "compare", at: [...some] });
+      else complain("select two to nine pictures to compare");
     },
   };
-  return actions;
 };
 
 const listen = (root, bar, grid, actions, state, signal) => {
-  actions.onSelected = () => bar.count(state);
   blockNotebookKeys(root, signal);
   grid.list.addEventListener("keydown", (event) => onKeyDown(event, grid, actions, state, bar), { signal });
   grid.list.addEventListener("click", (event) => onClick(event, grid, actions), { signal });
@@ -215,9 +229,9 @@ const handleKey = (event, grid, actions, state, bar) => {
   const { key, shiftKey } = event;
   if (event.altKey) return false;
   if (event.ctrlKey || event.metaKey) return key === "a" && done(actions.only(state.rows));
-  const step = stepOfKey(key, grid);
-  if (step) return done(actions.move(step, shiftKey));
-  if (tagOfKey(key)) return done(actions.tag(tagOfKey(key)));
+  const target = indexOfKey(key, grid, state.focus);
+  if (target !== null) return done(actions.goTo(target, shiftKey));
+  if (tagOfKey(key)) return done(actions.mark(tagOfKey(key)));
   const act = {
     Home: () => actions.goTo(0, shiftKey), End: () => actions.goTo(state.rows.length - 1, shiftKey),
     Enter: actions.enlarge, " ": actions.toggle, c: actions.compare, Escape: () => actions.only([]),
@@ -228,9 +242,15 @@ const handleKey = (event, grid, actions, state, bar) => {
 
 const done = () => true;
 
-const stepOfKey = (key, grid) => ({
-  ArrowLeft: -1, ArrowRight: 1, ArrowUp: -grid.columns(), ArrowDown: grid.columns(),
-  PageUp: -grid.page(), PageDown: grid.page(),
-})[key];
+/** Where a key that moves goes to from an index; null for any other key. */
+const indexOfKey = (key, grid, from) => {
+  const { above, below } = grid.layout();
+  const again = (step) => Array.from({ length: grid.rowsPerPage() }).reduce(step, from);
+  const target = {
+    ArrowLeft: () => from - 1, ArrowRight: () => from + 1, ArrowUp: () => above(from), ArrowDown: () => below(from),
+    PageUp: () => again(above), PageDown: () => again(below),
+  }[key];
+  return target ? target() : null;
+};
 
 export default { render };

@@ -1,4 +1,4 @@
-"""A history to look through in a notebook: filtered, rated and compared by keyboard.
+"""A history to look through in a notebook: filtered, sorted, rated and compared.
 
 Each view (a copy of the widget on a page) asks by messages and is answered by messages,
 which name pictures by their positions in the frame.
@@ -6,72 +6,52 @@ which name pictures by their positions in the frame.
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import numpy as np
-from IPython import get_ipython
-from PIL import Image
 
-from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.pictures.locate import PictureLocation, complete_from_cloud
+from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse_search_words
-from imagen_nb.storage.tags import (
-    KEEPER,
-    REJECT,
-    TagChange,
-    make_rating_change,
-    make_tag_change,
-)
 from imagen_nb.studio.default import studio
-from imagen_nb.system.thumbnails import encode_webp
-from imagen_nb.widgets.compare import pair_message
-from imagen_nb.widgets.rows import FACETS, GalleryFilters, GalleryRows
-from imagen_nb.widgets.saved_page import (
-    page_output,
-    show_page,
-    show_view,
-    thumbnails_page,
-)
+from imagen_nb.widgets.filtering import FACETS, GalleryFilters
+from imagen_nb.widgets.new_pictures import NewPictures
+from imagen_nb.widgets.ordering import GalleryOrder
+from imagen_nb.widgets.picture_sender import PictureSender
+from imagen_nb.widgets.rows import GalleryRows, positions_in
+from imagen_nb.widgets.saved_gallery import SavedGallery
 from imagen_nb.widgets.script import script, style
-from imagen_nb.widgets.thumbnails import (
-    cached_thumbnail,
-    enlarged_picture,
-    thumbnail_or_error,
-)
+from imagen_nb.widgets.selection import ACTIONS, MARKS, send_to_panel, write_tags
 from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.widgets.filtering import Positions
+
+
+_MANY_ROWS = 20_000  # from which on messages are made small, and facets sent later
 _SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
-_CARDS_PER_MESSAGE = 6
-_MAX_CARDS_PER_QUESTION = 500
-_SAVED_CARDS = 24  # pictures in the saved notebook
-_MAX_SAVED_SIDE = 112  # pixels of one of these
-_MAX_SAVED_BYTES = 4000  # of one of these
-_FIRST_CARDS_TIMEOUT_S = 5  # until a view has its first thumbnails
 
 
 class Gallery(anywidget.AnyWidget):
-    """The pictures of a history in a notebook: filter, rate, tag, compare, select.
+    """The pictures of a history in a notebook: filter, sort, rate, tag, compare, select.
 
     Thumbnails are made when they come into view, in threads, and kept in the user's
-    cache. Ratings and `keeper` / `reject` are written at once, as `imagen_nb.rate`
-    does. A saved notebook keeps the first 24 thumbnails.
+    cache. Ratings and tags are written at once, as `imagen_nb.tag` does. A saved
+    notebook keeps the first 24 thumbnails.
 
     Keys: arrows move, Enter enlarges, Esc closes, 1 to 5 rate and 0 unrates, k and x
-    tag
-    keeper and reject, Space selects, Ctrl-A selects all that are shown, c compares two,
+    tag keeper and reject, Space selects, Ctrl-A selects all that are shown, c compares,
     / goes to the filter.
 
     Args:
-        frame: a history, or some of its rows.
+        frame: a history, or some of its rows; of a live gallery, by default that of
+            this machine.
         size: pixels of a thumbnail's side, 64 to 512.
         columns: how many side by side; as many as there is room for unless given.
+        live: also show pictures that are made from now on, by whatever program.
 
     Raises:
         UsageError: when the frame has no pictures' columns, or for a bad size.
@@ -83,33 +63,53 @@ class Gallery(anywidget.AnyWidget):
     """
 
     _esm = script(
-        "dom", "comparison", "cards", "facets", "dialog", "scroller", "grid", "gallery"
+        "dom",
+        "zoom",
+        "comparison",
+        "cards",
+        "facets",
+        "dialog",
+        "selection",
+        "scroller",
+        "layout",
+        "grid",
+        "scrubber",
+        "bar",
+        "actions",
+        "gallery",
     )
-    _css = style("comparison", "gallery")
+    _css = style("comparison", "gallery", "enlarged")
 
     _closed = True  # until it is made: ipywidgets closes one that could not be, too
 
     def __init__(
-        self, frame: pd.DataFrame, *, size: int = 128, columns: int | None = None
+        self,
+        frame: pd.DataFrame | None = None,
+        *,
+        size: int = 128,
+        columns: int | None = None,
+        live: bool = False,
     ) -> None:
         self._work = BackgroundWork(
             lambda text: self._send_message("trouble", text=text)
         )
-        self._answered = threading.Event()  # a view has its first thumbnails
         self._layout = {
             "size": _validated_size(size),
             "columns": _validated_columns(columns),
         }
-        self._rows = GalleryRows(frame)
+        self._new = NewPictures(self._take_new, self._say_trouble) if live else None
+        self._rows = GalleryRows(_frame_to_show(frame, live))
         super().__init__()
         self._closed = False
         use_named_subshells([self])
         self._visible = np.arange(len(self._rows), dtype=np.int32)
         self._selected = np.empty(0, dtype=np.int32)
         self._filters, self._words = GalleryFilters(), ""
+        self._order = self._rows.search.order_as_given()
         self._views: set[str] = set()
-        # The last question for thumbnails, by view.
-        self._questions: dict[str, object] = {}
+        self._search: object = None  # the last question what is to be shown
+        self._pictures = PictureSender(self._rows, self._work, self._send_message)
+        self._saved = SavedGallery(self._rows, self._layout, self._pictures.answered)
         self.on_msg(self._on_message)
 
     @property
@@ -127,12 +127,18 @@ class Gallery(anywidget.AnyWidget):
         if self._closed:
             return
         self._closed = True
-        self._answered.set()
-        self._work.stop()
+        self._pictures.answered.set()
+        self._stop()
         super().close()
 
+    def _stop(self) -> None:
+        self._work.stop()
+        if self._new:
+            self._new.stop()
+
     def __repr__(self) -> str:
-        return f"<Gallery: {len(self._rows)} pictures>"
+        count = len(self._rows)
+        return f"<Gallery: {count} {'picture' if count == 1 else 'pictures'}>"
 
     def _on_message(self, _: Any, message: Any, buffers: Sequence[Any]) -> None:
         """Act on a message of a view.
@@ -141,24 +147,30 @@ class Gallery(anywidget.AnyWidget):
         """
         match message:
             case {"kind": "open", "view": str(view)}:
-                self._views.add(view)
-                self._work.in_turn(self._send_shown, view)
+                self._open(view)
             case {"kind": "filter"}:
-                self._work.in_turn(self._filter, message)
+                self._search = question = object()
+                self._work.in_turn(self._filter, message, question)
             case {"kind": "want", "view": str(view), "at": list(at)}:
-                self._queue_cards(view, self._existing(at[:_MAX_CARDS_PER_QUESTION]))
+                self._pictures.send_cards(view, self._existing(at))
             case {"kind": "select", "view": str(view)}:
-                at = self._existing(np.frombuffer(buffers[0], np.int32))
-                self._selected = np.array(at, np.int32)
+                told = np.frombuffer(buffers[0], np.int32)
+                self._selected = told[(told >= 0) & (told < len(self._rows))]
                 self._send_message("selected", [self._selected.tobytes()], but=view)
-            case {"kind": "tag", "tag": str(tag), "at": list(at)} if (
-                tag in _TAG_CHANGES
-            ):
-                self._work.in_turn(self._tag, tag, self._existing(at))
+            case {"kind": "tag", "tag": str(tag), "at": list(at)} if tag in MARKS:
+                self._work.in_turn(self._tag, MARKS[tag], self._existing(at))
+            case {"kind": "retag", "add": list(add), "remove": list(remove)}:
+                at = self._existing(message.get("at") or self._selected.tolist())
+                self._work.in_turn(self._tag, (add, remove), at)
             case {"kind": "look", "view": view, "at": list(at)}:
-                self._work.soon(self._send_picture, view, *self._existing(at[:1]))
+                self._work.soon(self._pictures.send_one, view, *self._existing(at[:1]))
             case {"kind": "compare", "view": view, "at": list(at)}:
-                self._work.soon(self._send_pair, view, self._existing(at[:2]))
+                self._work.soon(self._pictures.send_compared, view, self._existing(at))
+            case {"kind": "act", "view": view, "act": str(act)} if act in ACTIONS:
+                self._work.aside(self._act, view, act, str(message.get("value", "")))
+            case {"kind": "panel", "view": view, "part": str(part), "at": list(at)}:
+                start = self._work.aside if part == "reproduce" else self._work.soon
+                start(self._to_panel, view, part, *self._existing(at[:1]))
             case {"kind": "left", "view": view}:
                 self._forget(view)
 
@@ -167,149 +179,148 @@ class Gallery(anywidget.AnyWidget):
         count = len(self._rows)
         return [position for position in map(int, at) if 0 <= position < count]
 
+    def _open(self, view: str) -> None:
+        self._views.add(view)
+        self._work.in_turn(self._send_shown, view)
+        if self._rows.lacks_details:
+            self._work.aside(self._load_details)
+        if self._new:
+            self._new.start()
+
     def _forget(self, view: str) -> None:
         self._views.discard(view)
-        self._questions.pop(view, None)
+        self._pictures.forget(view)
         if not self._views:
-            self._work.stop()
+            self._stop()
 
     def _send_message(
         self, kind: str, buffers: Sequence[bytes] = (), **facts: Any
     ) -> None:
         self.send({"kind": kind, **facts}, [*buffers])
 
-    def _filter(self, message: dict[str, Any]) -> None:
-        """Filter anew. Nothing else does: what is rated stays in view."""
-        self._words = str(message.get("words", ""))
-        facets = _requested_facets(message.get("chosen"))
-        self._filters = GalleryFilters(parse_search_words(self._words), facets)
-        self._visible = self._rows.passing(self._filters)
-        self._send_shown(None)
+    def _say_trouble(self, text: str) -> None:
+        self._send_message("trouble", text=text)
 
-    def _send_shown(self, view: str | None) -> None:
-        """Send a view that has just come up, or all of them (None), what is shown."""
+    def _filter(self, message: dict[str, Any], question: object) -> None:
+        """Filter and sort anew. Nothing else does: what is rated stays in view.
+
+        It is given up for a newer question.
+        """
+        words = str(message.get("words", ""))
+        filters = GalleryFilters(
+            parse_search_words(words),
+            _requested_facets(message.get("chosen")),
+            message.get("hides_rejects") is True,
+        )
+        order = self._order
+        if "sort" in message:
+            descending = message.get("descending") is True
+            order = GalleryOrder(str(message["sort"]), descending)
+        found = self._rows.search.find(filters, order, lambda: self._search is question)
+        if found is None:
+            return
+        self._words, self._filters, self._order = words, filters, order
+        self._visible = found
+        self._send_shown(None, keep=message.get("keep") is True)
+
+    def _send_shown(self, view: str | None, keep: bool = False) -> None:
+        """Send a view that has just come up, or all of them (None), what is shown.
+
+        `keep`: what one looks at stays where it is. Facets of very many rows, which
+        take longer than the first screen, come after it.
+        """
+        search = self._rows.search
+        later = len(self._rows) > _MANY_ROWS and not search.is_counted
+        rows, is_packed = _packed_positions(self._visible, len(self._rows))
         self._send_message(
             "shown",
-            [self._visible.tobytes(), self._selected.tobytes()],
+            [rows, self._selected.tobytes()],
             view=view,
+            keep=keep,
+            packed=is_packed,
+            count=len(self._visible),
             total=len(self._rows),
-            facets=self._rows.counts(self._filters),
+            facets={} if later else search.counts(self._filters),
             chosen=dict(self._filters.chosen),
             words=self._words,
+            hides_rejects=self._filters.hides_rejects,
+            sorts=self._rows.sorts,
+            sort=self._order.by,
+            descending=self._order.descending,
+            days=search.days(self._visible, self._order),
             **self._layout,
         )
+        if later:
+            self._send_facets()
 
-    def _queue_cards(self, view: str, at: Sequence[int]) -> None:
-        self._questions[view] = question = object()
-        for start in range(0, len(at), _CARDS_PER_MESSAGE):
-            batch = at[start : start + _CARDS_PER_MESSAGE]
-            self._work.soon(self._send_cards, view, question, batch)
+    def _load_details(self) -> None:
+        details = self._rows.read_details(studio().lookup.catalogs())
+        if self._views and not self._closed:  # else nobody would end that thread
+            self._work.in_turn(self._take_details, details)
 
-    def _send_cards(self, view: str, question: object, at: Sequence[int]) -> None:
-        """Send thumbnails and their facts, until the view asks for others."""
-        cloud = studio().reader()
-        made: list[bytes | ImagenError] = []
-        for place in complete_from_cloud(self._rows.places(at), cloud):
-            if self._questions.get(view) is not question:  # scrolled on meanwhile
-                break
-            made.append(thumbnail_or_error(place, cloud))
-        if not made:
+    def _take_details(self, details: pd.DataFrame) -> None:
+        self._rows.take_details(details)
+        self._send_facets()
+
+    def _send_facets(self) -> None:
+        facets = self._rows.search.counts(self._filters)
+        self._send_message("facets", facets=facets)
+
+    def _take_new(self, ids: list[str]) -> None:
+        """Take in new pictures, which a view then asks for when it suits."""
+        self._work.in_turn(self._add_new, ids)
+
+    def _add_new(self, ids: list[str]) -> None:
+        unknown = self._rows.unknown_of(ids)
+        if not unknown:
             return
-        at = at[: len(made)]
+        self._rows.add(studio().history(ids=unknown, source="local"))
+        self._work.aside(self._load_details)
+        found = self._rows.search.find(self._filters, self._order)
+        count = 0 if found is None else len(found) - len(self._visible)
+        self._send_message("new", count=max(0, count), total=len(self._rows))
+
+    def _tag(self, names: tuple[list[str], list[str]], at: Sequence[int]) -> None:
+        change = write_tags(self._rows.frame(positions_in(at)), *names)
+        tags = self._rows.retag(at, change)
         self._send_message(
-            "cards",
-            [one if isinstance(one, bytes) else b"" for one in made],
-            view=view,
-            at=[*at],
-            troubles=[str(one) if isinstance(one, ImagenError) else "" for one in made],
-            **self._rows.card_facts(at),
+            "tags", facets=self._rows.search.counts(self._filters), **tags
         )
-        self._answered.set()
 
-    def _tag(self, name: str, at: Sequence[int]) -> None:
-        wanted, write = _TAG_CHANGES[name]
-        write(self._rows.frame(np.array(at, np.int32)))
-        tags = self._rows.retag(at, wanted)
-        self._send_message("tags", facets=self._rows.counts(self._filters), **tags)
+    def _act(self, view: str, act: str, value: str) -> None:
+        said, files = ACTIONS[act](self.selected, value)
+        self._send_message("done", files, view=view, act=act, text=said)
 
-    def _send_picture(self, view: str, position: int) -> None:
-        cloud = studio().reader()
-        (place,) = complete_from_cloud(self._rows.places([position]), cloud)
-        facts = self._rows.all_facts(position) | {"path": str(place.local or "")}
-        file = b""
-        try:
-            file = enlarged_picture(place, cloud)
-        except ImagenError as error:
-            facts["trouble"] = str(error)
-        self._send_message("picture", [file], view=view, at=position, **facts)
-
-    def _send_pair(self, view: str, at: Sequence[int]) -> None:
-        if len(at) != 2:
-            raise UsageError("select two pictures to compare")
-        rows = self._rows.frame(np.array(at, np.int32))
-        facts, files = pair_message(rows, studio().reader())
-        self._send_message("pair", files, view=view, **facts)
+    def _to_panel(self, view: str, part: str, position: int) -> None:
+        rows = self._rows.frame(positions_in([position]))
+        said = send_to_panel(rows.iloc[0], part)
+        self._send_message("done", view=view, act=part, text=said)
 
     def _repr_html_(self) -> str:
-        return self._page([self._saved_card(place) for place in self._first_places()])
+        return self._saved.page()
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Show it and the page that stands for it in a saved notebook.
-
-        For somebody who looks, the page can wait until they see the view.
-        """
-        show_view(self)
-        if not _has_viewer():
-            show_page(self._repr_html_())
-            return
-        cached = [cached_thumbnail(place) for place in self._first_places()]
-        page = self._page([self._shrunk(one) for one in cached])
-        self._work.aside(self._complete_page, show_page(page), page)
-
-    def _complete_page(self, handle: Any, shown: str) -> None:
-        self._answered.wait(_FIRST_CARDS_TIMEOUT_S)  # its thumbnails are the page's
-        page = self._repr_html_()
-        if page != shown:
-            handle.update(page_output(page), raw=True)
-
-    def _first_places(self) -> list[PictureLocation]:
-        return self._rows.places(range(min(_SAVED_CARDS, len(self._rows))))
-
-    def _saved_card(self, place: PictureLocation) -> bytes:
-        """Return a thumbnail to save; empty when not here and never seen."""
-        if place.local:
-            return self._shrunk(thumbnail_or_error(place, None))
-        return self._shrunk(cached_thumbnail(place))
-
-    def _shrunk(self, made: bytes | ImagenError | None) -> bytes:
-        if not isinstance(made, bytes):
-            return b""
-        return encode_webp(
-            Image.open(io.BytesIO(made)), self._saved_side, _MAX_SAVED_BYTES
-        )
-
-    def _page(self, files: Sequence[bytes]) -> str:
-        prompts = self._rows.card_facts(range(len(files)))["prompt"]
-        return thumbnails_page(
-            zip(files, prompts, strict=True),
-            len(self._rows),
-            side=self._saved_side,
-            columns=self._layout["columns"],
-        )
-
-    @property
-    def _saved_side(self) -> int:
-        return min(_MAX_SAVED_SIDE, int(self._layout["size"] or 0))
+        self._saved.show(self, self._work)
 
 
-def _has_viewer() -> bool:
-    """Return whether somebody looks.
+def _frame_to_show(frame: pd.DataFrame | None, live: bool) -> pd.DataFrame:
+    if frame is not None:
+        return frame
+    if live:
+        return studio().history(source="local")
+    raise UsageError(
+        "give a history, as in im.Gallery(im.history()), or live=True for what is made"
+        " from now on"
+    )
 
-    JupyterLab says which cell it runs; programs that run whole notebooks do not.
-    """
-    shell = get_ipython()
-    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    return "cellId" in parent.get("metadata", {})
+
+def _packed_positions(positions: Positions, total: int) -> tuple[bytes, bool]:
+    """Return positions for a message; True: a bit of each row, as they ascend."""
+    if total <= _MANY_ROWS or (np.diff(positions) < 0).any():
+        return positions.tobytes(), False
+    mask = np.zeros(total, dtype=bool)
+    mask[positions] = True
+    return np.packbits(mask, bitorder="little").tobytes(), True
 
 
 def _validated_size(size: int) -> int:
@@ -330,18 +341,3 @@ def _requested_facets(chosen: Any) -> dict[str, list[str]]:
     if not isinstance(chosen, dict):
         return {}
     return {name: [*map(str, chosen[name])] for name in FACETS if chosen.get(name)}
-
-
-def _rating_change(
-    stars: int | None,
-) -> tuple[TagChange, Callable[[pd.DataFrame], int]]:
-    return make_rating_change(stars), lambda frame: studio().rate(frame, stars)
-
-
-# By the tag of a view's message: what changes in the rows, and what writes it.
-_TAG_CHANGES = {
-    "0": _rating_change(None),
-    **{str(stars): _rating_change(stars) for stars in range(1, 6)},
-    KEEPER: (make_tag_change(add=[KEEPER]), lambda frame: studio().keep(frame)),
-    REJECT: (make_tag_change(add=[REJECT]), lambda frame: studio().reject(frame)),
-}

@@ -1,7 +1,8 @@
 // A grid of thumbnails of which only those in view are in the page.
 
 import { starCount } from "./cards.js";
-import { element, isolatedText, visibleText } from "./dom.js";
+import { dayText, element, isolatedText, visibleText } from "./dom.js";
+import { makeLayout } from "./layout.js";
 import { makeScroller } from "./scroller.js";
 
 const CAPTION_HEIGHT = 38; // pixels, of the prompt and the marks below a thumbnail
@@ -9,53 +10,58 @@ const GAP = 8;
 const EXTRA_ROWS = 2; // rows above and below what is in view
 
 /**
- * The box that scrolls. `state`: rows (positions that are shown), focus (an index of them), selected
- * (a set of positions). `card(position)` gives what is known of one; `onVisible` gets the positions in view.
+ * The box that scrolls. `state`: rows (positions that are shown), days (their headings), focus (an index of
+ * rows), selection. `view`: size and columns. `card(position)` gives what is known of one; `onVisible` gets
+ * the positions in view, `onScroll` is called whenever what is in view may have changed.
  */
-export const makeGrid = (state, layout, card, onVisible, signal) => {
+export const makeGrid = (state, view, card, onVisible, onScroll, signal) => {
   const list = element("div", { className: "imagen-list", tabIndex: 0, role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
   const box = element("div", { className: "imagen-box" }, list);
   const scroller = makeScroller(box, list);
-  const placed = new Map(); // slots by index
-  const free = [];
+  const slots = makePool(() => makeSlot(list));
+  const heads = makePool(() => makeHead(list));
   const name = `imagen-${Math.random().toString(36).slice(2)}`;
   let columns = 1;
-  let side = layout.size;
+  let side = view.size;
   let frame = 0;
+  let layout = makeLayout([], 0, 1, 1);
 
   const pitch = () => side + CAPTION_HEIGHT + GAP;
-  const inView = () => {
-    const first = Math.max(0, Math.floor(scroller.top() / pitch()) - EXTRA_ROWS);
-    const last = Math.ceil((scroller.top() + box.clientHeight) / pitch()) + EXTRA_ROWS;
-    return [first * columns, Math.min(state.rows.length, last * columns)];
-  };
-
   const draw = () => {
     frame = 0;
-    const [first, last] = inView();
-    for (const [index, slot] of placed) {
-      if (index >= first && index < last) continue;
-      placed.delete(index);
-      free.push(slot);
-      slot.node.hidden = true;
-    }
+    const [top, bottom] = [scroller.top(), scroller.top() + box.clientHeight];
+    const first = layout.rowAt(top - EXTRA_ROWS * pitch());
+    const last = Math.min(state.rows.length, layout.rowAt(bottom + EXTRA_ROWS * pitch()) + columns);
+    slots.keep((index) => index >= first && index < last);
     for (let index = first; index < last; index += 1) placeSlot(index);
-    list.setAttribute("aria-activedescendant", placed.has(state.focus) ? `${name}-${state.focus}` : "");
-    onVisible([...state.rows.subarray(first + EXTRA_ROWS * columns, last), ...state.rows.subarray(first, first + EXTRA_ROWS * columns)]);
+    drawHeads(top, bottom);
+    list.setAttribute("aria-activedescendant", slots.has(state.focus) ? `${name}-${state.focus}` : "");
+    const seen = Math.min(last, layout.rowAt(top));
+    onVisible([...state.rows.subarray(seen, last), ...state.rows.subarray(first, seen)]);
+    onScroll();
   };
   const drawSoon = () => { frame ||= requestAnimationFrame(draw); };
 
+  const drawHeads = (top, bottom) => {
+    const now = layout.headsBetween(top - pitch(), bottom);
+    const tops = new Set(now.map((head) => head.top));
+    heads.keep((key) => tops.has(key));
+    for (const head of now) {
+      const node = heads.get(head.top).slot;
+      node.style.transform = `translateY(${scroller.placeOf(head.top)}px)`;
+      const text = `${dayText(head.name)} · ${head.count.toLocaleString()}`;
+      if (node.textContent !== text) node.textContent = text;
+    }
+  };
+
   const placeSlot = (index) => {
-    let slot = placed.get(index);
-    if (!slot) {
-      slot = free.pop() ?? makeSlot(list);
-      placed.set(index, slot);
+    const { slot, isNew } = slots.get(index);
+    if (isNew) {
       slot.node.id = `${name}-${index}`;
       slot.node.dataset.index = index;
-      slot.node.hidden = false;
     }
-    const x = (index % columns) * (side + GAP);
-    const y = scroller.placeOf(Math.floor(index / columns) * pitch());
+    const x = layout.columnOf(index) * (side + GAP);
+    const y = scroller.placeOf(layout.topOf(index));
     slot.node.style.transform = `translate(${x}px, ${y}px)`;
     updateSlot(slot, card(state.rows[index]), state, index);
   };
@@ -64,32 +70,85 @@ export const makeGrid = (state, layout, card, onVisible, signal) => {
     const width = box.clientWidth;
     if (!width) return; // not in the page just now
     const room = width - GAP; // without the padding, with a gap after the last column
-    columns = layout.columns ?? Math.max(1, Math.floor(room / (layout.size + GAP)));
-    side = layout.columns ? layout.size : Math.floor(room / columns) - GAP;
+    columns = view.columns ?? Math.max(1, Math.floor(room / (view.size + GAP)));
+    side = view.columns ? view.size : Math.floor(room / columns) - GAP;
     list.style.setProperty("--side", `${side}px`);
-    list.style.width = layout.columns ? `${columns * (side + GAP)}px` : "";
-    scroller.setHeight(Math.ceil(state.rows.length / columns) * pitch());
+    list.style.width = view.columns ? `${columns * (side + GAP)}px` : "";
+    layout = makeLayout(state.days, state.rows.length, columns, pitch());
+    scroller.setHeight(layout.height);
+    drawSoon();
+  };
+
+  /** Lay out anew so that the picture which is now at the top stays there, by what `change` does to the rows. */
+  const keeping = (change) => {
+    const at = layout.rowAt(scroller.top());
+    const position = state.rows[at];
+    const offset = scroller.top() - (at < state.rows.length ? layout.topOf(at) : 0);
+    const isAtTop = scroller.top() < pitch() / 2;
+    change();
+    updateLayout();
+    const now = isAtTop ? -1 : state.rows.indexOf(position);
+    scroller.goTo(now < 0 ? (isAtTop ? 0 : scroller.top()) : layout.topOf(now) + offset);
     drawSoon();
   };
 
   const scrollToFocus = () => {
-    const row = Math.floor(state.focus / columns);
-    const low = (row + 1) * pitch() + GAP - box.clientHeight;
-    if (row * pitch() < scroller.top()) scroller.goTo(row * pitch());
+    if (!state.rows.length) return;
+    const top = layout.topOf(state.focus);
+    const low = top + pitch() + GAP - box.clientHeight;
+    const isFirstRow = top < layout.head + pitch();
+    if (isFirstRow) scroller.goTo(0);
+    else if (top < scroller.top()) scroller.goTo(top);
     else if (low > scroller.top()) scroller.goTo(low);
     drawSoon();
   };
+  const goTo = (place) => { scroller.goTo(place); drawSoon(); };
 
   box.addEventListener("scroll", () => { scroller.scrolled(); drawSoon(); }, { signal, passive: true });
-  const watch = new ResizeObserver(updateLayout);
+  const watch = new ResizeObserver(() => keeping(() => {}));
   watch.observe(box);
   signal.addEventListener("abort", () => { watch.disconnect(); cancelAnimationFrame(frame); }, { once: true });
   return {
-    box, list, drawSoon, updateLayout, scrollToFocus,
-    columns: () => columns,
-    page: () => Math.max(1, Math.floor(box.clientHeight / pitch())) * columns,
-    scrollToTop: () => scroller.goTo(0),
+    box, list, drawSoon, updateLayout, scrollToFocus, keeping, goTo,
+    layout: () => layout,
+    top: () => scroller.top(),
+    end: () => scroller.end(),
+    isAtTop: () => scroller.top() < pitch() / 2,
+    rowsPerPage: () => Math.max(1, Math.floor(box.clientHeight / pitch())),
+    scrollToTop: () => goTo(0),
   };
+};
+
+/** Elements by key, of which those that are not needed are hidden and used again. */
+const makePool = (make) => {
+  const used = new Map();
+  const free = [];
+  const nodeOf = (slot) => slot.node ?? slot;
+  return {
+    has: (key) => used.has(key),
+    keep: (isNeeded) => {
+      for (const [key, slot] of used) {
+        if (isNeeded(key)) continue;
+        used.delete(key);
+        free.push(slot);
+        nodeOf(slot).hidden = true;
+      }
+    },
+    get: (key) => {
+      const known = used.get(key);
+      if (known) return { slot: known, isNew: false };
+      const slot = free.pop() ?? make();
+      nodeOf(slot).hidden = false;
+      used.set(key, slot);
+      return { slot, isNew: true };
+    },
+  };
+};
+
+const makeHead = (list) => {
+  const node = element("div", { className: "imagen-head", role: "presentation" });
+  list.append(node);
+  return node;
 };
 
 const makeSlot = (list) => {
@@ -104,7 +163,7 @@ const makeSlot = (list) => {
 /** Write only what has changed: this is called for each cell in each frame of scrolling. */
 const updateSlot = (slot, card, state, index) => {
   const { node } = slot;
-  const now = [index, state.rows.length, state.selected.has(state.rows[index]), index === state.focus];
+  const now = [index, state.rows.length, state.selection.has(state.rows[index]), index === state.focus];
   if (now.some((value, number) => value !== slot.was[number])) {
     slot.was = now;
     node.setAttribute("aria-selected", now[2]);

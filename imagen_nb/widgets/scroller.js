@@ -7,16 +7,17 @@ const clamped = (value, least, most) => Math.max(least, Math.min(most, value));
 
 /**
  * `box` scrolls `list`. A jump of the scroll bar goes to the same part of the rows; a wheel's turn goes
- * as far as anywhere. `top` is what the box begins with, in pixels of all rows; what is drawn there
- * belongs at `placeOf` it, in pixels of the list.
+ * as far as anywhere. `top` is what the box begins with, in pixels of all rows, and `end` the last such;
+ * what is drawn there belongs at `placeOf` it, in pixels of the list.
  */
 export const makeScroller = (box, list) => {
   let height = 0; // of all rows, pixels
   let top = 0;
   let seen = 0; // box.scrollTop, when it was last looked at
+  let scrolls = 0; // how far the box does; to ask for it lays the page out
 
   const fits = () => height <= MAX_HEIGHT;
-  const room = () => box.scrollHeight - box.clientHeight; // how far the box scrolls
+  const room = () => scrolls;
   const end = () => room() + Math.max(0, height - MAX_HEIGHT); // how far there is to scroll
   const ratio = () => (end() - 2 * EXACT) / (room() - 2 * EXACT);
 
@@ -38,11 +39,13 @@ export const makeScroller = (box, list) => {
 
   return {
     top: () => top,
+    end,
     placeOf: (value) => value - top + seen,
     goTo,
     setHeight: (pixels) => {
       height = pixels;
       list.style.height = `${Math.min(height, MAX_HEIGHT)}px`;
+      scrolls = box.scrollHeight - box.clientHeight;
       goTo(top);
     },
     /** To be called for each of the box's events of scrolling. */

@@ -32,7 +32,7 @@ def test_a_slider_side_by_side_and_blinking(
     assert rows == ["prompt", "steps", "height"]
     lab.page.screenshot(path=shots / "compare-slider.png")
 
-    shown.get_by_role("group", name="Comparison of two pictures").focus()
+    shown.get_by_role("group", name="Comparison of pictures").focus()
     for _ in range(10):
         lab.page.keyboard.press("ArrowLeft")
     slider = shown.get_by_role("slider")
@@ -55,10 +55,57 @@ def test_a_slider_side_by_side_and_blinking(
     expect(stage.locator("figure").nth(1)).to_be_visible()
 
 
-def test_the_dark_theme_shows_it(notebook: Callable[..., Notebook], lab: Lab, shots: Path) -> None:
+def test_many_are_zoomed_together_and_two_have_a_difference(
+    notebook: Callable[..., Notebook], lab: Lab, shots: Path
+) -> None:
     lab.theme("JupyterLab Dark")
-    opened = notebook(DRAW, "im.Compare(a, b)")
-    opened.run_all()
-    expect(opened.output(2).get_by_role("img", name="a red boat")).to_be_visible()
-    lab.page.screenshot(path=shots / "compare-dark.png")
+    opened = notebook(
+        DRAW,
+        "im.Compare(a, b)",
+        "c = im.generate('a red boat', seed=3, steps=2, progress=False)\nim.Compare(a, b, c)",
+    )
+    opened.run(0)
+    opened.run(1)
+    opened.run(3)
+    three, page = opened.output(3), opened.page
+    figures = three.locator(".imagen-stage figure")
+    expect(figures).to_have_count(3)
+    modes = three.get_by_role("group", name="How to compare").get_by_role("button")
+    expect(modes).to_have_text(["Side by side", "Blink"])
+    heads = three.get_by_role("columnheader").all_inner_texts()
+    assert [head for head in heads if head] == ["A", "B", "C"]
+    assert three.get_by_role("rowheader").all_inner_texts() == ["prompt", "seed", "steps", "height"]
+    images = figures.locator("img")
+    first = images.nth(0)
+    first.scroll_into_view_if_needed()
+    wide = first.bounding_box()
+    assert wide
+    x, y = wide["x"] + wide["width"] / 2, wide["y"] + wide["height"] / 2
+    page.mouse.click(x, y)  # from now on the wheel is the comparison's
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(300)
+    same = "all => all.map(one => one.style.transform)"
+    transforms = images.evaluate_all(same)
+    assert transforms[0] == transforms[2]
+    assert transforms[1].split("scale")[1] == transforms[0].split("scale")[1]  # half as high
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 30, y - 20, steps=3)
+    page.mouse.up()
+    moved = images.evaluate_all(same)
+    assert moved[0] == moved[2] != transforms[0]
+    page.screenshot(path=shots / "compare-three.png")
+    three.get_by_role("button", name="Fit all (0)").click()
+    now = first.bounding_box()
+    assert now
+    assert now["width"] == pytest.approx(wide["width"], abs=1)
+
+    opened.run(2)
+    two = opened.output(2)
+    two.get_by_role("button", name="Difference (4)").click()
+    stage = two.locator(".imagen-stage")
+    expect(two.get_by_role("status")).to_contain_text("the largest difference is")
+    expect(two.get_by_role("img", name="difference: the largest")).to_be_visible()
+    expect(stage.get_by_alt_text("a red boat")).to_be_hidden()
+    page.screenshot(path=shots / "compare-difference.png")
     lab.theme("JupyterLab Light")

@@ -17,8 +17,9 @@ WIDGET = (
     "import ipywidgets\n"
     "from imagen_nb.widgets.saved_page import LIVE_CLASS, show_page, show_view, thumbnails_page\n"
     "from imagen_nb.system.thumbnails import encode_webp\n"
+    "PROMPT = '<b>a red boat</b>' + ' upon a sea' * 40 + ' to its end'\n"
     "picture = im.generate('a red boat', seed=1)\n"
-    "page = thumbnails_page([(encode_webp(picture.image, 96), '<b>a red boat</b>')], 1, side=96)\n"
+    "page = thumbnails_page([(encode_webp(picture.image, 96), PROMPT, 'seed 1')], 1, side=96)\n"
     "button = ipywidgets.Button(description='Alive')\n"
     "button.add_class(LIVE_CLASS)\n"
     "show_view(button)\n"
@@ -37,9 +38,16 @@ def test_a_live_widget_hides_its_page_and_a_dead_one_is_hidden_by_it(
     opened.save()
     lab.close()
     again = lab.open_file(opened.path)
-    picture = again.output(1).get_by_role("img", name="<b>a red boat</b>")
+    picture = again.output(1).get_by_role("img", name="<b>a red boat</b> upon")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") == 96
+    caption = again.output(1).locator("figcaption")
+    expect(caption).to_contain_text("to its end")
+    expect(caption).to_contain_text("seed 1")
+    expect(again.output(1)).to_contain_text("1 picture")
+    box = caption.bounding_box()
+    assert box
+    assert box["width"] < 100  # wrapped below its picture
     lab.page.wait_for_timeout(2000)  # until the dead widget says that it is one
     expect(again.output(1)).not_to_contain_text("widget", use_inner_text=True)
     lab.page.screenshot(path=shots / "saved.png")
@@ -60,6 +68,6 @@ def test_a_notebook_of_somebody_else_shows_the_thumbnails_too(
     path = opened.path.with_name("foreign.ipynb")
     nbformat.write(foreign, path)
     again = lab.open_file(path)
-    expect(again.output(1).get_by_role("img", name="<b>a red boat</b>")).to_be_visible()
+    expect(again.output(1).get_by_role("img", name="<b>a red boat</b> upon")).to_be_visible()
     expect(again.output(1)).not_to_contain_text("Error")
     lab.page.screenshot(path=shots / "saved-foreign.png")

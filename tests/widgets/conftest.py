@@ -21,7 +21,7 @@ from tests.fixtures.views import View
 def view() -> Iterator[Callable[..., View]]:
     galleries = []
 
-    def open_(frame: pd.DataFrame, **options: Any) -> View:
+    def open_(frame: pd.DataFrame | None, **options: Any) -> View:
         galleries.append(im.Gallery(frame, **options))
         return View(galleries[-1])
 

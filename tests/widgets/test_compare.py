@@ -28,7 +28,7 @@ def test_pictures_are_taken_in_any_form_that_reproduce_takes(pictures: im.Pictur
     row = frame[frame["id"] == str(one.record.id)].iloc[0]
     for a in (one, one.record, str(one.record.id), str(one.record.id)[:8], one.path, row):
         compare = im.Compare(a, other)
-        told, files = View(compare).ask("open", "pair")
+        told, files = View(compare).ask("open", "compared")
         compare.close()
         assert files == [one.path.read_bytes(), other.path.read_bytes()]
         assert told["prompts"] == ["a red boat", "a red boat <b>"]
@@ -46,7 +46,7 @@ def test_how_a_machine_shared_the_work_is_no_setting_that_differs(pictures: im.P
         for index, picture in enumerate(pictures)
     ]
     compare = im.Compare(*records)
-    told, _ = View(compare).ask("open", "pair")
+    told, _ = View(compare).ask("open", "compared")
     compare.close()
     assert {"threads", "batch_index"} & {row[0] for row in told["rows"]} == set()
 
@@ -54,7 +54,7 @@ def test_how_a_machine_shared_the_work_is_no_setting_that_differs(pictures: im.P
 @pytest.mark.slow
 def test_the_same_picture_twice_differs_in_nothing(pictures: im.Pictures) -> None:
     compare = im.Compare(pictures[0], pictures[0])
-    assert View(compare).ask("open", "pair")[0]["rows"] == []
+    assert View(compare).ask("open", "compared")[0]["rows"] == []
     compare.close()
 
 
@@ -81,3 +81,14 @@ def test_a_saved_notebook_keeps_two_thumbnails(pictures: im.Pictures) -> None:
     assert "a red boat &lt;b&gt;" in page
     assert len(page) < 40_000
     compare.close()
+
+
+@pytest.mark.slow
+def test_nine_are_compared_and_not_one_more(pictures: im.Pictures) -> None:
+    compare = im.Compare(*pictures, *[pictures[0]] * 7)
+    told, files = View(compare).ask("open", "compared")
+    compare.close()
+    assert len(files) == len(told["prompts"]) == 9
+    assert told["rows"][1] == ["width", "128", "64", *["128"] * 7]
+    with pytest.raises(UsageError, match="expected two to 9 pictures to compare, not 10"):
+        im.Compare(*[pictures[0]] * 10)

@@ -81,15 +81,34 @@ class TestFilters:
     ) -> None:
         """A picture would vanish under the cursor of whoever rates what is not rated yet."""
         shown = view(made("a boat", "a house", tags=("new",)))
-        assert shown.filter(tag=["new", "rating:4"]) == [0, 1]
+        assert shown.filter(rating=["4", ""]) == [0, 1]
         shown.ask("tag", "tags", tag="4", at=[1])
-        assert shown.filter(tag=["rating:4"]) == [1]
+        assert shown.filter(rating=["4"]) == [1]
         told, _ = shown.ask("tag", "tags", tag="0", at=[1])
-        assert dict(told["facets"]["tag"]) == {"new": 2}
+        assert dict(told["facets"]["tag"]) == {"new": 0}
+        assert dict(told["facets"]["rating"]) == {"": 2}
         assert shown.gallery.visible["prompt"].tolist() == ["a house"]
         _, (rows, _) = shown.ask("open", "shown", view="another")
         assert np.frombuffer(rows, np.int32).tolist() == [1]
-        assert shown.filter(tag=["rating:4"]) == []
+        assert shown.filter(rating=["4"]) == []
+
+    def test_many_rows_come_as_a_bit_each_and_their_facets_after_them(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        frame = made("a boat", "a cat", "a boat")
+        many = pd.concat([frame] * 8000, ignore_index=True)
+        shown = view(many)
+        told, (rows, _) = shown.ask("open", "shown")
+        assert (told["packed"], told["count"], told["facets"]) == (True, 24_000, {})
+        assert len(rows) == 3000
+        assert dict(shown.wait("facets")[0]["facets"]["size"]) == {"32×16": 24_000}
+        told, (rows, _) = shown.ask("filter", "shown", words="cat")
+        bits = np.unpackbits(np.frombuffer(rows, np.uint8), bitorder="little")
+        assert np.flatnonzero(bits).tolist() == [*range(1, 24_000, 3)]
+        order = {"sort": "seed", "descending": True}
+        told, (rows, _) = shown.ask("filter", "shown", words="", **order)
+        assert not told["packed"]
+        assert np.frombuffer(rows, np.int32)[:2].tolist() == [2, 5]
 
     def test_a_frame_needs_only_what_names_pictures(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
@@ -152,11 +171,11 @@ class TestCards:
         view: Callable[..., View],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("imagen_nb.widgets.gallery._CARDS_PER_MESSAGE", 2)
+        monkeypatch.setattr("imagen_nb.widgets.picture_sender._CARDS_PER_MESSAGE", 2)
         shown = view(made(*"abcdefghijklmnopqrstu"))
         going, go = threading.Semaphore(0), threading.Event()
         monkeypatch.setattr(
-            "imagen_nb.widgets.gallery.thumbnail_or_error",
+            "imagen_nb.widgets.picture_sender.thumbnail_or_error",
             lambda *_: (going.release(), go.wait(), b"WEBP")[2],
         )
         shown.say("want", at=[*range(20)])
@@ -179,7 +198,7 @@ class TestTags:
         shown = view(frame)
         told, _ = shown.ask("tag", "tags", tag="4", at=[1])
         assert (told["at"], told["tags"]) == ([1], [["rating:4"]])
-        assert ["rating:4", 1] in [list(pair) for pair in told["facets"]["tag"]]
+        assert dict(told["facets"]["rating"]) == {"": 1, "4": 1}
         sidecar = json.loads(Path(frame["local_path"][1] + ".json").read_text())
         assert sidecar["tags"] == ["rating:4"]
         assert im.history(tags="rating:4")["prompt"].tolist() == ["a house"]
@@ -235,8 +254,8 @@ class TestSelected:
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
     ) -> None:
         shown = view(made(*"abc"))
-        shown.say("open", view="one")
-        shown.say("open", view="other")
+        for name in ("one", "other"):
+            shown.ask("open", "shown", view=name)
         chosen = np.array([2, 0], np.int32).tobytes()
         told, files = shown.ask("select", "selected", view="one", buffers=[chosen])
         assert (told["but"], files) == ("one", [chosen])
@@ -273,7 +292,7 @@ class TestWidget:
         frame = made("a very special boat")
         state = view(frame).gallery.get_state()
         code = {name: state.pop(name) for name in ("_esm", "_css")}
-        assert sum(map(len, code.values())) < 50_000
+        assert sum(map(len, code.values())) < 100_000
         assert len(json.dumps(state, default=str)) < 1500
         assert "boat" not in json.dumps(state, default=str)
         assert frame["id"][0] not in json.dumps(state, default=str)
@@ -307,7 +326,7 @@ class TestWidget:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         shown = view(made("a"))
-        monkeypatch.setattr(shown.gallery._rows, "counts", lambda _: 1 / 0)
+        monkeypatch.setattr(shown.gallery._rows.search, "counts", lambda _: 1 / 0)
         assert shown.ask("open", "trouble")[0]["text"] == "ZeroDivisionError: division by zero"
         assert "a widget's thread failed" in caplog.text
 
@@ -335,3 +354,15 @@ class TestWidget:
         page = view(frame).gallery._repr_html_()
         assert ">1 · <bdi>a house" in page
         assert "a boat" not in page
+
+    def test_a_saved_notebook_has_whole_prompts_seeds_and_settings(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        prompt = "a boat " * 150 + "and its end"
+        page = view(made(prompt, first=7)).gallery._repr_html_()
+        assert page.count("and its end") == 2  # in the text, and in the title
+        assert "<bdi>seed 7 · 4 steps · 32×16 · flux-tiny-local</bdi>" in page
+        assert "<small>1 picture</small>" in page
+        assert repr(view(made("a")).gallery) == "<Gallery: 1 picture>"
+        bare = view(made("a").drop(columns=["seed", "steps", "width"])).gallery
+        assert "<bdi>flux-tiny-local</bdi>" in bare._repr_html_()

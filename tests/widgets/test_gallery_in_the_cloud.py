@@ -72,7 +72,7 @@ def test_an_enlarged_picture_and_a_pair_are_the_clouds_own_bytes(
     assert large in files
     assert ["seed", str(frame["seed"][3])] in told["facts"]
     assert told["path"] == ""
-    told, pair = shown.ask("compare", "pair", at=[1, 4])
+    told, pair = shown.ask("compare", "compared", at=[1, 4])
     assert {*pair} < files
     assert ["seed", str(frame["seed"][1]), str(frame["seed"][4])] in told["rows"]
 

@@ -1,8 +1,8 @@
-"""Two pictures of a frame, field by field."""
+"""Two or more pictures of a frame, field by field."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -60,19 +60,33 @@ def diff_pictures(
 
     require_columns(frame, "id")
     positions = [position_of(frame, one), position_of(frame, other)]
-    left, right = (_fields_of_row(frame.iloc[position]) for position in positions)
-    names = [
-        name
-        for name in dict.fromkeys([*left, *right])
-        if (all or name not in _ALWAYS_DIFFERENT) and left.get(name) != right.get(name)
-    ]
-    values = [[left.get(name), right.get(name)] for name in names]
+    differing = differing_fields(frame, positions, all=all)
     return pd.DataFrame(
-        values,
-        index=pd.Index(names, name="field"),
+        [*differing.values()],
+        index=pd.Index([*differing], name="field"),
         columns=_column_names(frame, positions),
         dtype=object,
     )
+
+
+def differing_fields(
+    frame: pd.DataFrame, positions: Sequence[int], *, all: bool = False
+) -> dict[str, list[Any]]:
+    """Return the fields in which these pictures are not all the same, and their values.
+
+    `all`: also the fields in which any two pictures differ.
+    """
+    pictures = [_fields_of_row(frame.iloc[position]) for position in positions]
+    values = {
+        name: [picture.get(name) for picture in pictures]
+        for name in dict.fromkeys(name for picture in pictures for name in picture)
+        if all or name not in _ALWAYS_DIFFERENT
+    }
+    return {
+        name: several
+        for name, several in values.items()
+        if any(value != several[0] for value in several[1:])
+    }
 
 
 def _column_names(frame: pd.DataFrame, positions: list[int]) -> list[Any]:
