@@ -2,13 +2,14 @@
 
 import { showComparison } from "./comparison.js";
 import { blockNotebookKeys, element } from "./dom.js";
+import { connect } from "./wire.js";
 
 const render = ({ model, el }) => {
   const controller = new AbortController();
   const root = element("div", { className: "imagen-widget imagen-compare", tabIndex: 0, role: "group", hidden: true });
   root.setAttribute("aria-label", "Comparison of pictures");
   let onKeyDown = () => false;
-  const onMessage = (message, buffers) => {
+  const hear = (message, buffers) => {
     root.hidden = false;
     root.classList.add("imagen-live");
     if (message.kind === "trouble") root.replaceChildren(element("p", { role: "alert" }, message.text));
@@ -16,13 +17,12 @@ const render = ({ model, el }) => {
   };
   root.addEventListener("keydown", (event) => onKeyDown(event), { signal: controller.signal });
   blockNotebookKeys(root, controller.signal);
-  model.on("msg:custom", onMessage);
   el.append(root);
-  model.send({ kind: "open" });
+  const send = connect(model, hear, controller.signal);
+  send({ kind: "open" });
   return () => {
-    model.off("msg:custom", onMessage);
     controller.abort();
-    model.send({ kind: "left" });
+    send({ kind: "left" });
   };
 };
 

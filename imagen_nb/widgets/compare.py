@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import anywidget
-
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.pictures.diff import differing_fields
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.studio.default import studio
+from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.facets import browser_text
 from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails_page
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.thumbnails import enlarged_picture, thumbnail_or_error
-from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
+from imagen_nb.widgets.work import BackgroundWork
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +32,7 @@ _OMITTED_FIELDS = (
 _SAVED_COMPARE_SIDE = 256  # pixels of each in the saved notebook
 
 
-class Compare(anywidget.AnyWidget):
+class Compare(PageWidget):
     """Two to nine pictures compared in a notebook, zoomed and moved together.
 
     Side by side or blinking; two also with a slider between them, or as a map of their
@@ -53,10 +52,8 @@ class Compare(anywidget.AnyWidget):
         >>> im.Compare(df.iloc[0], df.iloc[1])
     """
 
-    _esm = script("dom", "zoom", "comparison", "compare")
+    _esm = script("dom", "zoom", "comparison", "wire", "compare")
     _css = style("comparison")
-
-    _closed = True  # until it is made: ipywidgets closes one that could not be, too
 
     def __init__(
         self, a: PictureRef, b: PictureRef | None = None, *more: PictureRef
@@ -78,7 +75,6 @@ class Compare(anywidget.AnyWidget):
         )
         super().__init__()
         self._closed = False
-        use_named_subshells([self])
         self.on_msg(self._on_message)
 
     def close(self) -> None:

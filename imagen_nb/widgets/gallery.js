@@ -8,6 +8,7 @@ import { blockNotebookKeys, element } from "./dom.js";
 import { makeGrid } from "./grid.js";
 import { makeScrubber } from "./scrubber.js";
 import { makeSelection } from "./selection.js";
+import { connect } from "./wire.js";
 
 const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · / filters";
 const REQUEST_PAUSE_MS = 100; // between questions for thumbnails
@@ -17,17 +18,15 @@ const render = ({ model, el }) => {
   const controller = new AbortController();
   const { signal } = controller;
   const view = crypto.randomUUID?.() ?? String(Math.random());
-  const send = (message, buffers) => model.send({ view, ...message }, undefined, buffers);
+  const send = (message, buffers) => tell({ view, ...message }, buffers);
   const gallery = makeGallery(send, signal);
-  const onMessage = (message, buffers) => {
+  const tell = connect(model, (message, buffers) => {
     const isForThisView = message.view ? message.view === view : message.but !== view;
     if (isForThisView) gallery.handle(message, buffers);
-  };
-  model.on("msg:custom", onMessage);
+  }, signal);
   el.append(gallery.root);
   send({ kind: "open" });
   return () => {
-    model.off("msg:custom", onMessage);
     controller.abort();
     send({ kind: "left" });
   };

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import numpy as np
 
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.studio.default import studio
+from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
 from imagen_nb.widgets.new_pictures import NewPictures
 from imagen_nb.widgets.ordering import GalleryOrder
@@ -23,7 +23,7 @@ from imagen_nb.widgets.rows import GalleryRows, positions_in
 from imagen_nb.widgets.saved_gallery import SavedGallery
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.selection import ACTIONS, MARKS, send_to_panel, write_tags
-from imagen_nb.widgets.work import BackgroundWork, use_named_subshells
+from imagen_nb.widgets.work import BackgroundWork
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ _MANY_ROWS = 20_000  # from which on messages are made small, and facets sent la
 _SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
 
 
-class Gallery(anywidget.AnyWidget):
+class Gallery(PageWidget):
     """The pictures of a history in a notebook: filter, sort, rate, tag, compare, select.
 
     Thumbnails are made when they come into view, in threads, and kept in the user's
@@ -76,11 +76,10 @@ class Gallery(anywidget.AnyWidget):
         "scrubber",
         "bar",
         "actions",
+        "wire",
         "gallery",
     )
     _css = style("comparison", "gallery", "enlarged")
-
-    _closed = True  # until it is made: ipywidgets closes one that could not be, too
 
     def __init__(
         self,
@@ -101,7 +100,6 @@ class Gallery(anywidget.AnyWidget):
         self._rows = GalleryRows(_frame_to_show(frame, live))
         super().__init__()
         self._closed = False
-        use_named_subshells([self])
         self._visible = np.arange(len(self._rows), dtype=np.int32)
         self._selected = np.empty(0, dtype=np.int32)
         self._filters, self._words = GalleryFilters(), ""

@@ -9,6 +9,7 @@ import { makeLive } from "./live.js";
 import { makeQueue } from "./queue.js";
 import { makeStrip } from "./strip.js";
 import { makeViewer } from "./viewer.js";
+import { connect } from "./wire.js";
 
 const LIVE_CLASS = "imagen-live"; // see saved_page.py
 
@@ -37,7 +38,7 @@ function render({ model, el }) {
   };
   const send = (what, more = {}, buffers = []) => {
     if (what !== "whole") fail(""); // that was of what was asked before
-    model.send({ do: what, ...more }, undefined, buffers);
+    tell({ do: what, ...more }, buffers);
   };
   let following = true; // the newest picture becomes the current one
   const draw = () => {
@@ -134,12 +135,10 @@ function render({ model, el }) {
     presets: form.presets.receive,
     memory: form.memory,
   };
-  const onMessage = (message, buffers) => handlers[message.kind]?.(message, buffers ?? []);
-  model.on("msg:custom", onMessage);
+  const tell = connect(model, (message, buffers) => handlers[message.kind]?.(message, buffers), signal);
   send("hello");
   return () => {
     controller.abort();
-    model.off("msg:custom", onMessage);
     strip.release();
     form.images.release();
   };

@@ -9,13 +9,12 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import anywidget
-
 from imagen_nb.errors import UsageError
 from imagen_nb.request.images import InputImage
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
+from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.form import FORM_NAMES, Form
 from imagen_nb.widgets.page import Page
@@ -23,7 +22,6 @@ from imagen_nb.widgets.painter import Painter
 from imagen_nb.widgets.saved_page import show_page, show_view
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.strip import Strip
-from imagen_nb.widgets.work import use_named_subshells
 
 if TYPE_CHECKING:
     from imagen_nb.studio.lookup import PictureRef
@@ -43,12 +41,13 @@ _MODULES = (
     "viewer",
     "strip",
     "keys",
+    "wire",
     "panel",
 )
 _latest: weakref.ref[Panel] | None = None
 
 
-class Panel(Form, anywidget.AnyWidget):
+class Panel(Form, PageWidget):
     """A form to draw with, a queue, and a strip of what was drawn.
 
     A thread of the panel's own draws, and cells run meanwhile. What waits is kept in
@@ -76,8 +75,6 @@ class Panel(Form, anywidget.AnyWidget):
     _esm = script(*_MODULES)
     _css = style("panel")
 
-    _closed = True  # until it is made: ipywidgets closes one that could not be, too
-
     def __init__(self, studio: Studio | None = None) -> None:
         self._studio = _validated_studio(studio)
         super().__init__()
@@ -92,7 +89,6 @@ class Panel(Form, anywidget.AnyWidget):
             self._studio, self, self._controls, self._painter, self._strip
         )
         self._closed = False
-        use_named_subshells([self])
         self.observe(self._on_change, names=list(FORM_NAMES))
         self.on_msg(self._page.hear)
         _note_latest(self)

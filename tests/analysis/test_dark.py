@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from imagen_nb.system.theme import is_dark, tell_theme
+from imagen_nb.widgets.gallery import Gallery
 from tests.analysis.test_analysis import frame
 
 FIGURES = (
@@ -78,3 +80,6 @@ def test_a_page_that_tells_its_theme_is_believed(monkeypatch: pytest.MonkeyPatch
     assert is_dark()
     tell_theme(False)
     assert not is_dark()
+    with closing(Gallery(frame(3))) as gallery:
+        gallery._handle_custom_msg({"dark": True}, [])
+    assert is_dark()

@@ -16,6 +16,8 @@ _RATED = re.compile("a (red|blue) boat, ★★★★★")
 
 CELLS = [
     "import imagen_nb as im\n"
+    "import imagen_nb.widgets.base as base, types\n"
+    "base.sys = types.SimpleNamespace(modules={'google.colab': None})  # bytes go as text\n"
     "im.configure(backend='flux-tiny-local', output={'dir': 'pictures'})\n"
     "im.generate('a green house', seed=11)",
     "import ipywidgets\nipywidgets.IntSlider(3, description='stars')",
