@@ -10,7 +10,7 @@ const FORMS = {
 };
 
 /**
- * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), recall(part), clear(). `known()` gives the tags to
+ * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), recall(part), remove(), clear(). `known()` gives the tags to
  * suggest.
  */
 export const makeActions = (act, known, signal) => {
@@ -40,6 +40,7 @@ export const makeActions = (act, known, signal) => {
     press("Export…", "Export to a folder or a zip", () => form.open("export")),
     press("To variable…", "Make the rows a variable of the notebook", () => form.open("name")),
     ...single,
+    press("Delete…", "Delete (Del)", act.remove),
     press("Select none", "Select none", act.clear),
   );
   const root = element("div", { className: "imagen-actions", hidden: true }, buttons, form.root, said);

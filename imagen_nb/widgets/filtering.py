@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ class RowSearch:
         frame: it is never changed.
         details: of the first rows, what only records have; None if it is not known.
         changed_tags: of rows whose tags are no longer those of the frame.
+        gone: rows that are no longer found.
     """
 
     def __init__(
@@ -84,10 +85,12 @@ class RowSearch:
         frame: pd.DataFrame,
         details: pd.DataFrame | None = None,
         changed_tags: Mapping[int, tuple[str, ...]] | None = None,
+        gone: Collection[int] = (),
     ) -> None:
         self._frame = frame
         self._details = details
         self._changed_tags = dict(changed_tags or {})
+        self._gone = [*gone]
         self._facets: dict[str, Facet] = {}
         self._prompts: PromptSearch | None = None
         self._last_words: tuple[SearchWords, Mask] | None = None
@@ -113,6 +116,10 @@ class RowSearch:
         self._facets.pop("rating", None)
         self._last_order = None
 
+    def forget(self, gone: Collection[int]) -> None:
+        """Find these rows no longer, and those that were gone before, again."""
+        self._gone = [*gone]
+
     def find(
         self,
         filters: GalleryFilters,
@@ -120,13 +127,11 @@ class RowSearch:
         go_on: Callable[[], bool] = lambda: True,
     ) -> Positions | None:
         """Return what passes, in order; None if `go_on`, asked now and then, said no."""
-        mask = self._with_words(filters.words, go_on)
+        mask = self._base(filters, go_on)
         if mask is None:
             return None
         for name, values in filters.chosen.items():
             mask = mask & self._facet(name).having(values)
-        if filters.hides_rejects:
-            mask = mask & ~self._facet("tag").having([REJECT])
         ordered = self._ordered(order)
         if ordered is None:
             return np.flatnonzero(mask).astype(np.int32)
@@ -153,10 +158,8 @@ class RowSearch:
         Rows count that pass the filters of the words and of all other facets: so many
         would be shown if that value was chosen.
         """
-        base = self._with_words(filters.words, lambda: True)
+        base = self._base(filters)
         assert base is not None
-        if filters.hides_rejects:
-            base = base & ~self._facet("tag").having([REJECT])
         masks = {
             name: self._facet(name).having(values)
             for name, values in filters.chosen.items()
@@ -172,6 +175,20 @@ class RowSearch:
             is_telling = name in masks or [value for value, _ in shown] != [""]
             counts[name] = shown[:_MAX_VALUES_PER_FACET] if is_telling else []
         return counts
+
+    def _base(
+        self, filters: GalleryFilters, go_on: Callable[[], bool] = lambda: True
+    ) -> Mask | None:
+        """Return what passes but for the chosen facets; None if `go_on` said no."""
+        mask = self._with_words(filters.words, go_on)
+        if mask is None:
+            return None
+        if filters.hides_rejects:
+            mask = mask & ~self._facet("tag").having([REJECT])
+        if self._gone:
+            mask = mask.copy()
+            mask[self._gone] = False
+        return mask
 
     def _with_words(self, words: SearchWords, go_on: Callable[[], bool]) -> Mask | None:
         if not words:

@@ -3,6 +3,7 @@
 import { makeActions } from "./actions.js";
 import { makeBar } from "./bar.js";
 import { makeCardCache } from "./cards.js";
+import { makeDeleting } from "./deleting.js";
 import { makePictureDialog, tagOfKey } from "./dialog.js";
 import { blockNotebookKeys, element } from "./dom.js";
 import { makeGrid } from "./grid.js";
@@ -10,7 +11,7 @@ import { makeScrubber } from "./scrubber.js";
 import { makeSelection } from "./selection.js";
 import { connect } from "./wire.js";
 
-const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · / filters";
+const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · Del deletes · / filters";
 const REQUEST_PAUSE_MS = 100; // between questions for thumbnails
 const MOST_COMPARED = 9;
 
@@ -45,7 +46,8 @@ const makeGallery = (send, signal) => {
   const scrubber = makeScrubber(grid, signal);
   const resize = (size) => grid.keeping(() => { layout.size = size; });
   const bar = makeBar((question) => send({ kind: "filter", ...question }), resize, signal);
-  const moves = makeMoves(state, grid, send, bar.complain);
+  const deleting = makeDeleting(send, () => grid.list.focus({ preventScroll: true }), signal);
+  const moves = makeMoves(state, grid, send, bar.complain, deleting.ask);
   const acts = { ...moves, clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }), recall: (part) => send({ kind: "panel", part, at: [...selection.positions()] }) };
   const actions = makeActions(acts, () => bar.facets.values("tag"), signal);
   const told = () => {
@@ -53,7 +55,7 @@ const makeGallery = (send, signal) => {
     actions.show(selection.size());
     grid.drawSoon();
   };
-  const root = makeRoot(bar, actions, grid, scrubber);
+  const root = makeRoot(bar, actions, grid, scrubber, deleting);
   const enlarge = () => { if (moves.at() !== undefined) dialog.open(moves.at(), cards.get(moves.at())); };
   const dialog = makePictureDialog(root, {
     send,
@@ -88,6 +90,7 @@ const makeGallery = (send, signal) => {
     cards: (message, buffers) => { cards.receive(message, buffers); grid.drawSoon(); },
     picture: (message, buffers) => dialog.picture(message, buffers, cards.get(message.at)?.tags ?? []),
     compared: (message, buffers) => dialog.compare(message, buffers),
+    deleted: deleting.deleted,
     facets: (message) => bar.facets.show(message.facets),
     trouble: (message) => { bar.complain(message.text); dialog.complain(message.text); },
     done: (message, buffers) => {
@@ -158,14 +161,14 @@ const throttled = (act, pause, signal) => {
   };
 };
 
-const makeRoot = (bar, actions, grid, scrubber) => {
+const makeRoot = (bar, actions, grid, scrubber, deleting) => {
   const keys = element("p", { className: "imagen-keys" }, KEYS);
   const body = element("div", { className: "imagen-body" }, grid.box, scrubber.root, bar.pill);
-  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, actions.root, keys);
+  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, deleting.root, actions.root, keys);
 };
 
 /** What keys and mouse do with the rows. */
-const makeMoves = (state, grid, send, complain) => {
+const makeMoves = (state, grid, send, complain, askToDelete) => {
   const { selection } = state;
   const at = () => state.rows[state.focus];
   const goTo = (index, extend) => {
@@ -189,6 +192,7 @@ const makeMoves = (state, grid, send, complain) => {
     },
     only: selection.only,
     mark: (tag, positions = targets()) => send({ kind: "tag", tag, at: positions }),
+    remove: () => askToDelete(targets()),
     retag: (add, remove) => send({ kind: "retag", add, remove }),
     compare: () => {
       const some = new Set(selection.positions());
@@ -233,7 +237,7 @@ const handleKey = (event, grid, actions, state, bar) => {
   if (tagOfKey(key)) return done(actions.mark(tagOfKey(key)));
   const act = {
     Home: () => actions.goTo(0, shiftKey), End: () => actions.goTo(state.rows.length - 1, shiftKey),
-    Enter: actions.enlarge, " ": actions.toggle, c: actions.compare, Escape: () => actions.only([]),
+    Enter: actions.enlarge, " ": actions.toggle, c: actions.compare, Delete: actions.remove, Escape: () => actions.only([]),
     "/": () => bar.words.select(),
   }[key];
   return act ? done(act()) : false;

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagen_nb.errors import UsageError
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.studio.default import studio
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
+from imagen_nb.widgets.gallery_arguments import (
+    frame_to_show,
+    validated_columns,
+    validated_size,
+)
 from imagen_nb.widgets.new_pictures import NewPictures
 from imagen_nb.widgets.ordering import GalleryOrder
 from imagen_nb.widgets.picture_sender import PictureSender
-from imagen_nb.widgets.rows import GalleryRows, positions_in
+from imagen_nb.widgets.rows import (
+    MANY_ROWS,
+    GalleryRows,
+    packed_positions,
+    positions_in,
+)
 from imagen_nb.widgets.saved_gallery import SavedGallery
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.selection import ACTIONS, MARKS, send_to_panel, write_tags
@@ -28,11 +37,8 @@ from imagen_nb.widgets.work import BackgroundWork
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.widgets.filtering import Positions
 
-
-_MANY_ROWS = 20_000  # from which on messages are made small, and facets sent later
-_SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
+_UNDO_S = 10  # seconds
 
 
 class Gallery(PageWidget):
@@ -76,6 +82,7 @@ class Gallery(PageWidget):
         "scrubber",
         "bar",
         "actions",
+        "deleting",
         "wire",
         "gallery",
     )
@@ -93,11 +100,11 @@ class Gallery(PageWidget):
             lambda text: self._send_message("trouble", text=text)
         )
         self._layout = {
-            "size": _validated_size(size),
-            "columns": _validated_columns(columns),
+            "size": validated_size(size),
+            "columns": validated_columns(columns),
         }
         self._new = NewPictures(self._take_new, self._say_trouble) if live else None
-        self._rows = GalleryRows(_frame_to_show(frame, live))
+        self._rows = GalleryRows(frame_to_show(frame, live))
         super().__init__()
         self._closed = False
         self._visible = np.arange(len(self._rows), dtype=np.int32)
@@ -105,6 +112,7 @@ class Gallery(PageWidget):
         self._filters, self._words = GalleryFilters(), ""
         self._order = self._rows.search.order_as_given()
         self._views: set[str] = set()
+        self._deleted: list[int] = []  # what was deleted last
         self._search: object = None  # the last question what is to be shown
         self._pictures = PictureSender(self._rows, self._work, self._send_message)
         self._saved = SavedGallery(self._rows, self._layout, self._pictures.answered)
@@ -169,6 +177,10 @@ class Gallery(PageWidget):
             case {"kind": "panel", "view": view, "part": str(part), "at": list(at)}:
                 start = self._work.aside if part == "reproduce" else self._work.soon
                 start(self._to_panel, view, part, *self._existing(at[:1]))
+            case {"kind": "delete", "at": list(at)}:
+                self._work.in_turn(self._delete, self._existing(at))
+            case {"kind": "restore"}:
+                self._work.in_turn(self._restore)
             case {"kind": "left", "view": view}:
                 self._forget(view)
 
@@ -228,8 +240,8 @@ class Gallery(PageWidget):
         take longer than the first screen, come after it.
         """
         search = self._rows.search
-        later = len(self._rows) > _MANY_ROWS and not search.is_counted
-        rows, is_packed = _packed_positions(self._visible, len(self._rows))
+        later = len(self._rows) > MANY_ROWS and not search.is_counted
+        rows, is_packed = packed_positions(self._visible, len(self._rows))
         self._send_message(
             "shown",
             [rows, self._selected.tobytes()],
@@ -237,7 +249,7 @@ class Gallery(PageWidget):
             keep=keep,
             packed=is_packed,
             count=len(self._visible),
-            total=len(self._rows),
+            total=self._rows.total,
             facets={} if later else search.counts(self._filters),
             chosen=dict(self._filters.chosen),
             words=self._words,
@@ -276,7 +288,7 @@ class Gallery(PageWidget):
         self._work.aside(self._load_details)
         found = self._rows.search.find(self._filters, self._order)
         count = 0 if found is None else len(found) - len(self._visible)
-        self._send_message("new", count=max(0, count), total=len(self._rows))
+        self._send_message("new", count=max(0, count), total=self._rows.total)
 
     def _tag(self, names: tuple[list[str], list[str]], at: Sequence[int]) -> None:
         change = write_tags(self._rows.frame(positions_in(at)), *names)
@@ -284,6 +296,30 @@ class Gallery(PageWidget):
         self._send_message(
             "tags", facets=self._rows.search.counts(self._filters), **tags
         )
+
+    def _delete(self, at: Sequence[int]) -> None:
+        """Delete pictures; those in the cloud once it cannot be undone here any more."""
+        rows = self._rows.frame(positions_in(at))
+        count = studio().delete(rows, cloud_after=_UNDO_S)
+        self._deleted = [*at]
+        self._rows.remove(at)
+        self._selected = self._selected[~np.isin(self._selected, at)]
+        self._send_message("selected", [self._selected.tobytes()])
+        self._show_again()
+        self._send_message("deleted", count=count, seconds=_UNDO_S)
+
+    def _restore(self) -> None:
+        """Bring back what was deleted last."""
+        studio().restore(self._rows.frame(positions_in(self._deleted)))
+        self._rows.bring_back(self._deleted)
+        self._deleted = []
+        self._show_again()
+
+    def _show_again(self) -> None:
+        found = self._rows.search.find(self._filters, self._order)
+        assert found is not None
+        self._visible = found
+        self._send_shown(None, keep=True)
 
     def _act(self, view: str, act: str, value: str) -> None:
         said, files = ACTIONS[act](self.selected, value)
@@ -299,39 +335,6 @@ class Gallery(PageWidget):
 
     def _ipython_display_(self, **_: Any) -> None:
         self._saved.show(self, self._work)
-
-
-def _frame_to_show(frame: pd.DataFrame | None, live: bool) -> pd.DataFrame:
-    if frame is not None:
-        return frame
-    if live:
-        return studio().history(source="local")
-    raise UsageError(
-        "give a history, as in im.Gallery(im.history()), or live=True for what is made"
-        " from now on"
-    )
-
-
-def _packed_positions(positions: Positions, total: int) -> tuple[bytes, bool]:
-    """Return positions for a message; True: a bit of each row, as they ascend."""
-    if total <= _MANY_ROWS or (np.diff(positions) < 0).any():
-        return positions.tobytes(), False
-    mask = np.zeros(total, dtype=bool)
-    mask[positions] = True
-    return np.packbits(mask, bitorder="little").tobytes(), True
-
-
-def _validated_size(size: int) -> int:
-    low, high = _SIZE_RANGE
-    if not (isinstance(size, int) and low <= size <= high):
-        raise UsageError(f"size is in pixels, {low} to {high}, not {size!r}")
-    return size
-
-
-def _validated_columns(columns: int | None) -> int | None:
-    if columns is not None and not (isinstance(columns, int) and 1 <= columns <= 100):
-        raise UsageError(f"columns must be a whole number, 1 to 100, not {columns!r}")
-    return columns
 
 
 def _requested_facets(chosen: Any) -> dict[str, list[str]]:

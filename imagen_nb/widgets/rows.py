@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imagen_nb.storage.catalog import Catalog
     from imagen_nb.widgets.filtering import Positions
 
+MANY_ROWS = 20_000  # from which on messages are made small, and facets sent later
 _CARD_COLUMNS = ("prompt", "seed")
 _OMITTED_FACTS = ("sidecar", "prompt", "owner_user_id", "prompt_hash")  # when enlarged
 
@@ -37,6 +38,7 @@ class GalleryRows:
         require_columns(frame, "id", "storage_path", "local_path")
         self._given = len(frame)  # rows; later ones were added
         self._changed_tags: dict[int, tuple[str, ...]] = {}
+        self._gone: set[int] = set()
         self._details: pd.DataFrame | None = None
         self._frame = frame
         self.search = RowSearch(frame)
@@ -52,7 +54,24 @@ class GalleryRows:
     def add(self, frame: pd.DataFrame) -> None:
         """Add rows behind the others, which keep their positions."""
         self._frame = _joined_frames(self._frame, frame)
-        self.search = RowSearch(self._frame, self._details, self._changed_tags)
+        self.search = RowSearch(
+            self._frame, self._details, self._changed_tags, self._gone
+        )
+
+    @property
+    def total(self) -> int:
+        """How many there are, without those that are gone."""
+        return len(self) - len(self._gone)
+
+    def remove(self, positions: Iterable[int]) -> None:
+        """Find these no longer."""
+        self._gone |= set(positions)
+        self.search.forget(self._gone)
+
+    def bring_back(self, positions: Iterable[int]) -> None:
+        """Find these again."""
+        self._gone -= set(positions)
+        self.search.forget(self._gone)
 
     @property
     def lacks_details(self) -> bool:
@@ -173,6 +192,15 @@ class GalleryRows:
 def positions_in(at: Sequence[int]) -> Positions:
     """Return positions as the methods of `GalleryRows` take them."""
     return np.array(at, np.int32)
+
+
+def packed_positions(positions: Positions, total: int) -> tuple[bytes, bool]:
+    """Return positions for a message; True: a bit of each row, as they ascend."""
+    if total <= MANY_ROWS or (np.diff(positions) < 0).any():
+        return positions.tobytes(), False
+    mask = np.zeros(total, dtype=bool)
+    mask[positions] = True
+    return np.packbits(mask, bitorder="little").tobytes(), True
 
 
 def _joined_frames(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

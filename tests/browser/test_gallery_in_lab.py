@@ -242,3 +242,31 @@ def test_opened_again_without_a_kernel_it_shows_its_thumbnails(
     lab.page.wait_for_timeout(2000)  # until the dead widget says that it is one
     expect(again.output(2)).not_to_contain_text("model not found", use_inner_text=True)
     lab.page.screenshot(path=shots / "gallery-saved.png")
+
+
+def test_what_is_deleted_comes_back_within_ten_seconds(
+    opened: Notebook, tmp_path: Path, shots: Path
+) -> None:
+    output, folder = opened.output(2), tmp_path / "pictures"
+    cells(opened).nth(0).click()
+    cells(opened).nth(1).click(modifiers=["Shift"])
+    output.get_by_role("button", name="Delete (Del)").click()
+    question = output.get_by_role("alertdialog")
+    expect(question).to_contain_text("Delete 2 pictures, here and in the cloud?")
+    opened.page.screenshot(path=shots / "gallery-delete.png")
+    question.get_by_role("button", name="Delete nothing (Esc)").click()
+    expect(question).to_be_hidden()
+    press(opened, "Delete", "Enter")
+    expect(cells(opened)).to_have_count(7)
+    expect(output.get_by_text("2 pictures deleted")).to_be_visible()
+    expect(output.get_by_text("7 pictures", exact=True)).to_be_visible()
+    assert len([*folder.glob("*.png")]) == 7
+    opened.page.screenshot(path=shots / "gallery-deleted.png")
+    output.get_by_role("button", name="Bring them back").click()
+    expect(cells(opened)).to_have_count(9)
+    expect(output.get_by_text("2 pictures deleted")).to_be_hidden()
+    assert len([*folder.glob("*.png")]) == 9
+    press(opened, "Delete", "Enter")
+    expect(cells(opened)).to_have_count(8)
+    expect(output.get_by_text("1 picture deleted")).to_be_visible()
+    expect(output.get_by_text("1 picture deleted")).to_be_hidden(timeout=15_000)
