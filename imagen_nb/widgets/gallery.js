@@ -162,7 +162,7 @@ const throttled = (act, pause, signal) => {
 const makeRoot = (bar, actions, grid, scrubber) => {
   const keys = element("p", { className: "imagen-keys" }, KEYS);
   const body = element("div", { className: "imagen-body" }, grid.box, scrubber.root, bar.pill);
-  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, actions.root, keys);
+  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, body, bar.trouble, actions.root, keys);
 };
 
 /** What keys and mouse do with the rows. */
