@@ -27,7 +27,6 @@ EXIT_INTERRUPTED = 130  # what shells say of a command that Ctrl-C ended
 
 app = typer.Typer(
     name="imagen",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

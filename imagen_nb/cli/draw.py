@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagen_nb.cli import options
+from imagen_nb.cli.completion import complete_id
 from imagen_nb.cli.options import Switch, load_command_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.terminal import can_show_pictures, print_notice, print_picture
@@ -176,7 +177,11 @@ def sweep(
 
 def reproduce(
     what: Annotated[
-        str, typer.Argument(help="An id (8 digits or more of it), a PNG, or a sidecar.")
+        str,
+        typer.Argument(
+            help="An id (8 digits or more of it), a PNG, or a sidecar.",
+            autocompletion=complete_id,
+        ),
     ],
     tag: options.TagOption = None,
     output: options.OutputOption = None,

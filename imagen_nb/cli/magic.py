@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from imagen_nb.cli import ClickException, app, draw
+from imagen_nb.cli.completion import backend_choices, scheduler_choices, tag_choices
 from imagen_nb.errors import ImagenError, UsageError
 
 if TYPE_CHECKING:
@@ -271,31 +272,17 @@ class OptionCompleter:
         return [name for name in names if name.startswith("-")]
 
 
-def _backend_choices() -> list[str]:
-    from imagen_nb.backends import backend_names
-
-    return ["auto", *backend_names()]
-
-
-def _scheduler_choices() -> list[str]:
-    from imagen_nb.backends.flux.schedulers import SCHEDULER_CONFLICTS
-
-    return [*SCHEDULER_CONFLICTS]
-
-
 def _tag_choices() -> list[str]:
-    """Return the tags of the session's folder that are one word on a line."""
+    """Return the tags of the session's folder."""
     from imagen_nb.storage.catalog import Catalog
-    from imagen_nb.storage.tags import list_known_tags
     from imagen_nb.studio.default import studio
     from imagen_nb.system.paths import expand_user
 
-    tags = list_known_tags(Catalog(expand_user(studio().settings.output.dir)))
-    return [tag for tag in tags if tag.isprintable() and not set(tag) & set(" \"'{}$")]
+    return tag_choices(Catalog(expand_user(studio().settings.output.dir)))
 
 
 _CHOICES_OF_OPTION: dict[str, Callable[[], list[str]]] = {
-    "--backend": _backend_choices,
-    "--scheduler": _scheduler_choices,
+    "--backend": backend_choices,
+    "--scheduler": scheduler_choices,
     "--tag": _tag_choices,
 }

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from imagen_nb.cli.completion import (
+    complete_backend,
+    complete_id,
+    complete_scheduler,
+    complete_tag,
+)
 from imagen_nb.system import paths
 
 if TYPE_CHECKING:
@@ -73,7 +79,11 @@ AgainOption = Annotated[
     typer.Option("--again", help="Draw even what was drawn today with these settings."),
 ]
 BackendOption = Annotated[
-    str | None, typer.Option(help="What draws: a name of `imagen models`, or auto.")
+    str | None,
+    typer.Option(
+        help="What draws: a name of `imagen models`, or auto.",
+        autocompletion=complete_backend,
+    ),
 ]
 CloudSyncOption = Annotated[
     Switch | None, typer.Option(help="Copy to the cloud: auto, on or off.")
@@ -110,7 +120,10 @@ PreviewOption = Annotated[
     typer.Option(help="Show the picture in the terminal: auto, on or off."),
 ]
 TagOption = Annotated[
-    list[str] | None, typer.Option(help="A label to find it by; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        help="A label to find it by; may be repeated.", autocompletion=complete_tag
+    ),
 ]
 
 # Of `imagen generate`: one value each.
@@ -133,7 +146,10 @@ TrueCfgOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option(help="Another than the model's own, like euler-karras, unipc."),
+    typer.Option(
+        help="Another than the model's own, like euler-karras, unipc.",
+        autocompletion=complete_scheduler,
+    ),
 ]
 
 # Of `imagen sweep`: lists.
@@ -174,15 +190,25 @@ class HistoryFilters:
         str | None,
         typer.Option(help='Words that all must occur; "an exact phrase"; -without.'),
     ] = None
-    backend: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="One of these.", autocompletion=complete_backend),
+    ] = None
     model: Annotated[list[str] | None, typer.Option(help="One of these.")] = None
-    tag: Annotated[list[str] | None, typer.Option(help="All of these.")] = None
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="All of these.", autocompletion=complete_tag),
+    ] = None
     any_tag: Annotated[
-        list[str] | None, typer.Option(help="At least one of these.")
+        list[str] | None,
+        typer.Option(help="At least one of these.", autocompletion=complete_tag),
     ] = None
     seed: Annotated[str | None, typer.Option(help="Like 11 or 1..8,12.")] = None
     size: Annotated[str | None, typer.Option(help="Like 128x128,192x128.")] = None
-    id: Annotated[list[str] | None, typer.Option(help="Only these.")] = None
+    id: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these.", autocompletion=complete_id),
+    ] = None
     limit: Annotated[int | None, typer.Option(help="At most so many, the newest.")] = (
         None
     )

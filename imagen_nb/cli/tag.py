@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagen_nb.cli import options
+from imagen_nb.cli.completion import complete_id, complete_tag
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError, printable
 from imagen_nb.system.terminal import print_notice
@@ -22,14 +23,21 @@ def tag(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin."
+            help="Ids (8 digits or more), PNGs or sidecars; - reads them from stdin.",
+            autocompletion=complete_id,
         ),
     ],
     add: Annotated[
-        list[str] | None, typer.Option(help="A tag to add; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="A tag to add; may be repeated.", autocompletion=complete_tag
+        ),
     ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option(help="A tag to take away; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="A tag to take away; may be repeated.", autocompletion=complete_tag
+        ),
     ] = None,
     rating: Annotated[str | None, typer.Option(help="1 to 5, or none.")] = None,
     keeper: Annotated[

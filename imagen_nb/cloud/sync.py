@@ -225,9 +225,10 @@ class _Drain:
 
 
 def _chunks_of(ids: Sequence[str], senders: int) -> queue.SimpleQueue[list[str]]:
-    """Parts whose rows go in one request, small enough to keep all senders working."""
+    """Parts whose rows go in one request: as many, and as large, for each sender."""
     share = -(-len(ids) // senders)  # rounded up
-    size = max(1, min(_ROWS_PER_REQUEST, share))
+    rounds = -(-share // _ROWS_PER_REQUEST)
+    size = -(-share // rounds)
     chunks: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
     for start in range(0, len(ids), size):
         chunks.put(list(ids[start : start + size]))

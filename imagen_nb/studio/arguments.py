@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -19,13 +19,15 @@ from imagen_nb.request.sweep import Grid, make_grid
 from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES
 from imagen_nb.request.validation import checked_prompt, checked_tags
 from imagen_nb.studio.lookup import Lookup, is_picture, load_original_file
-from imagen_nb.system.spelling import nearest_name
+from imagen_nb.system.markup import one_line
+from imagen_nb.system.spelling import argument_names, nearest_name
 from imagen_nb.system.terminal import print_notice
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 _REQUEST_OPTIONS = ("max_sequence_length", *OPTION_NAMES)
+_ALTERNATIVES = re.compile(r"\{[^{|}]*\|[^{}]*\}")  # as a sweep expands them
 _OTHER_WORDS = (  # words of other calls and programs, and our arguments for them
     ("size", ("width", "height")),
     ("width", ("size",)),
@@ -198,7 +200,7 @@ def suggesting_arguments(
         try:
             return method(*args, **kwargs)
         except UnknownOptionError as error:
-            known = [*_argument_names(method), *_REQUEST_OPTIONS, *error.known]
+            known = [*argument_names(method), *_REQUEST_OPTIONS, *error.known]
             hints = _describe_unknown(error.unknown, known)
             raise UsageError(f"{hints}: {error}" if hints else str(error)) from None
 
@@ -222,11 +224,13 @@ def note_single_seed(seeds: object) -> None:
         )
 
 
-def _argument_names(method: Callable[..., Any]) -> list[str]:
-    """Return the arguments that are given by name, those of `**` left out."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = inspect.signature(method).parameters.values()
-    return [each.name for each in parameters if each.kind in by_name]
+def note_braces(prompt: str) -> None:
+    """Say on stderr that a prompt with alternatives in braces is drawn as it is."""
+    if alternatives := _ALTERNATIVES.search(prompt):
+        print_notice(
+            f"{one_line(alternatives[0])} is drawn as it is written: did you mean sweep, which "
+            "draws each of these?"
+        )
 
 
 def _describe_unknown(unknown: Sequence[str], known: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ from imagen_nb.storage.tags import (
 )
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.lookup import Lookup, ids_of
+from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ class Library:
         self._history = History(settings, self._catalogs, self._uplink.reader)
         self.lookup = Lookup(self._catalogs, self._uplink.reader)
 
+    @known_arguments
     def history(
         self,
         *,
@@ -123,6 +125,7 @@ class Library:
         )
         return history_frame(self._history.table(conditions, source, sidecar=sidecar))
 
+    @known_arguments
     def sync(
         self,
         timeout: float | None = None,
@@ -185,6 +188,7 @@ class Library:
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
         ]
 
+    @known_arguments
     def pending(self) -> pd.DataFrame:
         """Return the pictures that wait for the cloud, one row each.
 
@@ -193,6 +197,7 @@ class Library:
         """
         return waiting_frame(self.waiting())
 
+    @known_arguments
     def tag(self, what: Any, /, *names: str) -> int:
         """Add tags to pictures: here at once, in the cloud when it can be reached.
 
@@ -213,10 +218,12 @@ class Library:
         """
         return self.retag(what, make_tag_change(add=names))
 
+    @known_arguments
     def untag(self, what: Any, /, *names: str) -> int:
         """Remove tags from pictures; arguments, result and errors are as of `tag`."""
         return self.retag(what, make_tag_change(remove=names))
 
+    @known_arguments
     def rate(self, what: Any, /, stars: int | None) -> int:
         """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`.
 
@@ -224,10 +231,12 @@ class Library:
         """
         return self.retag(what, make_rating_change(stars))
 
+    @known_arguments
     def keep(self, what: Any, /) -> int:
         """Tag pictures `keeper`; they are no longer `reject`."""
         return self.tag(what, KEEPER)
 
+    @known_arguments
     def reject(self, what: Any, /) -> int:
         """Tag pictures `reject`; they are no longer `keeper`."""
         return self.tag(what, REJECT)

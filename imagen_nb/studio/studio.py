@@ -19,6 +19,7 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.arguments import (
     RequestBuilder,
     describe_missing_prompt,
+    note_braces,
     note_single_seed,
     suggesting_arguments,
 )
@@ -159,6 +160,8 @@ class Studio(Library):
                 )
             else:
                 raise UsageError(describe_missing_prompt(backend_options))
+            if prompt is not None:
+                note_braces(request.prompt)
             return self._drawer.draw(chosen, [request], call)[0]
 
     @suggesting_arguments

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import printable
+from imagen_nb.system.markup import escaped_html
 from imagen_nb.system.thumbnails import image_read_errors
 
 if TYPE_CHECKING:
@@ -19,13 +20,29 @@ if TYPE_CHECKING:
     from rich.console import Console, RichCast
     from rich.text import Text
 
+_QUIET_STYLE = "color:var(--jp-ui-font-color2,#616161)"  # as labels of JupyterLab
 _COLUMN_GAP = 2  # characters between two columns
 _MAX_FULL_WIDTH = 10_000  # characters; no cell is measured beyond
 
 
 def print_notice(message: str) -> None:
-    """Print one line on stderr, as every error and notice of the command is."""
-    print(f"imagen: {printable(message)}", file=sys.stderr, flush=True)
+    """Tell one line: quietly in a notebook, else on stderr, as errors of the command are.
+
+    What a notebook gets on stderr looks like an error there.
+    """
+    line = f"imagen: {printable(message)}"
+    if in_notebook():
+        _show_quietly(line)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _show_quietly(line: str) -> None:
+    from IPython.display import display
+
+    page = f'<small style="{_QUIET_STYLE}">{escaped_html(line, len(line))}</small>'
+    output = {"text/plain": line, "text/html": page}
+    display(output, raw=True)  # type: ignore[no-untyped-call]
 
 
 def accept_any_text() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.system.import_hooks import when_imported
+from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Accessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
+    @known_arguments
     def gallery(self, columns: int | None = None, size: int = 128) -> Gallery:
         """Return a widget to filter, rate, tag, compare and select; as `im.Gallery`.
 
@@ -52,6 +54,7 @@ class Accessor:
 
         return Gallery(self._frame, columns=columns, size=size)
 
+    @known_arguments
     def contact_sheet(
         self,
         columns: int | None = None,
@@ -110,6 +113,7 @@ class Accessor:
 
         return download_pictures(self._frame, folder, self._cloud)
 
+    @known_arguments
     def export(self, target: Path | str) -> pd.DataFrame:
         """Write every picture with its sidecar into a folder, or a zip to give away.
 
@@ -130,6 +134,7 @@ class Accessor:
 
         return export_pictures(self._frame, target, self._cloud)
 
+    @known_arguments
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
         """Return a URL for each picture: anybody can read it for `expires_in` seconds.
 
@@ -140,6 +145,7 @@ class Accessor:
 
         return sign_frame(self._frame, expires_in, self._cloud)
 
+    @known_arguments
     def report(
         self,
         path: Path | str = "report.html",
@@ -180,6 +186,7 @@ class Accessor:
         """Tag every picture of the frame `reject`, and no longer `keeper`."""
         self._studio.reject(self._frame)
 
+    @known_arguments
     def diff(
         self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False
     ) -> pd.DataFrame:
@@ -202,6 +209,7 @@ class Accessor:
 
         return diff_pictures(self._frame, i, j, all=all)
 
+    @known_arguments
     def duplicates(self, near: int = 0) -> pd.DataFrame:
         """Return the rows of pictures that are there twice or more, by `group`.
 

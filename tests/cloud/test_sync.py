@@ -180,7 +180,7 @@ def test_progress_counts_what_is_done_in_whatever_way(
     seen: list[tuple[int, int]] = []
     report = run(machine, progress=lambda done, total: seen.append((done, total)))
     assert (report.synced, len(report.failed), len(report.postponed)) == (15, 3, 2)
-    assert seen == [(16, 20), (20, 20)]
+    assert seen == [(10, 20), (20, 20)]
 
 
 class TestTrouble:
@@ -192,20 +192,20 @@ class TestTrouble:
             report = run(machine)
         assert report.trouble == "signing in to Supabase failed: connection reset by peer"
         assert (report.synced, report.failed, report.pending) == (0, (), 18)
-        assert states(machine) == [("pending", report.trouble)] * 16 + [("pending", None)] * 2
+        assert states(machine) == [("pending", report.trouble)] * 9 + [("pending", None)] * 9
 
     def test_what_is_acknowledged_before_it_stays_so(
         self, machine: Machine, drawn: Callable, uploading: Callable
     ) -> None:
         def refuse(number: int) -> None:
-            if number == 17:
+            if number == 10:
                 raise UnreachableError("no network")
 
         drawn(18)
         uploading(refuse)
         report = run(machine)
-        assert (report.synced, report.pending, report.trouble) == (16, 2, "no network")
-        assert states(machine)[15:] == [("synced", None), *[("pending", "no network")] * 2]
+        assert (report.synced, report.pending, report.trouble) == (9, 9, "no network")
+        assert states(machine)[8:] == [("synced", None), *[("pending", "no network")] * 9]
 
     def test_two_slow_pictures_are_left_for_later(
         self, machine: Machine, drawn: Callable, uploading: Callable
@@ -249,7 +249,7 @@ class TestDefect:
         tried = uploading(fail)
         with pytest.raises(ZeroDivisionError):
             run(machine)
-        assert (tried, parts) == ([0], [16])
+        assert (tried, parts) == ([0], [9])
         assert states(machine) == [("pending", None)] * 18
 
     def test_it_stops_the_other_senders(
@@ -258,7 +258,7 @@ class TestDefect:
         begun, failed = threading.Event(), threading.Event()
 
         def fail(number: int) -> None:
-            if number < 16:
+            if number < 9:
                 assert begun.wait(10)
                 failed.set()
                 raise ZeroDivisionError
@@ -270,7 +270,7 @@ class TestDefect:
         uploading(fail)
         with pytest.raises(ZeroDivisionError):
             run(machine, senders=2)
-        assert parts == [16, 16]
+        assert parts == [9, 9]
 
 
 class TestGate:
@@ -336,7 +336,14 @@ class TestGate:
 
 @pytest.mark.parametrize(
     ("count", "threads", "sizes"),
-    [(20, 1, [16, 4]), (5, 2, [3, 2]), (4, 2, [2, 2]), (3, 8, [1, 1, 1])],
+    [
+        (16, 1, [16]),
+        (20, 1, [10, 10]),
+        (34, 2, [9, 9, 9, 7]),
+        (5, 2, [3, 2]),
+        (4, 2, [2, 2]),
+        (3, 8, [1, 1, 1]),
+    ],
 )
 def test_parts_fit_one_request_and_keep_all_senders_working(
     machine: Machine, drawn: Callable, parts: list[int], count: int, threads: int, sizes: list[int]

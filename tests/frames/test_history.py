@@ -102,13 +102,26 @@ def test_newest_first_with_the_id_deciding_between_equals(both: Studio) -> None:
     assert frame["created_at"].duplicated().sum() == 80
 
 
-def test_auto_without_a_cloud_says_so_and_makes_no_catalog(
+def test_auto_says_nothing_of_a_cloud_that_nobody_ever_had_and_makes_no_catalog(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Studio({"output": {"dir": str(folder)}}) as studio:
         assert studio.history().empty
-    assert "from this machine's catalog: no Supabase is configured" in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
     assert not folder.joinpath(".imagen").exists()
+
+
+def test_auto_without_a_cloud_that_may_be_missed_says_so(
+    folder: Path, both: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = {"output": {"dir": str(folder)}, "supabase": {"url": "https://x.supabase.co"}}
+    earlier = {"output": {"dir": str(both.settings.output.dir)}}  # whose pictures were synced
+    for given in (half, earlier):
+        with Studio(given, background=False) as studio:
+            studio.history(limit=1)
+            studio.history(limit=1)
+        said = capsys.readouterr().err
+        assert said.count("from this machine's catalog: no Supabase is configured") == 1
 
 
 def test_auto_takes_the_cloud_and_says_so_once(

@@ -34,10 +34,11 @@ def main() -> None:
     """Run until something is found, or libFuzzer's own limit is reached."""
     program, reader, corpus, *options = sys.argv
     write_corpus(reader, Path(corpus))
-    for whole in READERS[reader].seeds:
-        read_guarded(READERS[reader], whole)  # imports what it needs
+    fuzzed = READERS[reader]
+    for whole in fuzzed.seeds:
+        read_guarded(fuzzed, whole)  # imports what it needs
     limit = f"-rss_limit_mb={peak_mb() + MAX_GROWTH_MB:.0f}"
-    atheris.Setup([program, corpus, limit, *options], lambda data: read_guarded(READERS[reader], data))
+    atheris.Setup([program, corpus, limit, *options], lambda data: read_guarded(fuzzed, data))
     atheris.Fuzz()
 
 

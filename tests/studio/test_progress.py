@@ -35,6 +35,7 @@ CELLS = {
     "hidden": "im.sweep('a red boat', seeds=range(8), steps=61, progress=False);",
     "no picture": "im.configure(backend='flux-tiny-local', output={'dir': 'out'}, preview='off')\n"
     "im.sweep('a red boat', seeds=range(8), steps=62);",
+    "notice": "im.generate('a red boat', backend='auto', steps=1, progress=False);",
     "mistake": "x = 1\nim.generate('a red boat', width=130)",
 }
 BUDGET = 40_000  # bytes: what one saved notebook with all of these may take
@@ -107,6 +108,12 @@ class TestInAKernel:
     def test_nothing_is_said_on_stderr(self, ran: Ran) -> None:
         said = [o for cell in ran.book.cells for o in cell.outputs if o.get("name") == "stderr"]
         assert said == []
+
+    def test_a_notice_is_a_quiet_text_and_comes_once(self, ran: Ran) -> None:
+        (notice,) = ran.saved("notice")
+        assert notice.output_type == "display_data"
+        assert "imagen: drawing with flux-tiny-local, the small" in notice.data["text/plain"]
+        assert notice.data["text/html"].startswith('<small style="color:')
 
     def test_a_mistake_is_the_message_and_the_users_own_line(self, ran: Ran) -> None:
         (error,) = ran.saved("mistake")

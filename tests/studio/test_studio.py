@@ -80,6 +80,16 @@ def test_a_sweep_says_that_a_number_for_seeds_is_one_seed(
     assert "seeds=" not in capsys.readouterr().err
 
 
+def test_generate_says_that_braces_are_for_a_sweep(
+    studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = studio.generate("a {red|blue} comet", steps=1, progress=False)
+    assert picture.record.prompt == "a {red|blue} comet"
+    assert "{red|blue} is drawn as it is written: did you mean sweep" in capsys.readouterr().err
+    studio.generate("a {red} comet", steps=1, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_sweep_comes_back_as_a_frame(studio) -> None:
     frame = studio.sweep("a moon", seeds=[2**53 - 1, 1]).frame()
     assert frame["seed"].tolist() == [2**53 - 1, 1]

@@ -36,7 +36,7 @@ CHARTS: dict[str, Callable[..., Axes]] = {  # by the description for screen read
 
 
 def charts_html(df: pd.DataFrame) -> str:
-    """Return the figures that need no picture files, as HTML."""
+    """Return the figures that need no picture files, as HTML; no empty ones."""
     return f'<div class="charts">\n{"".join(_chart_tags(df))}</div>\n'
 
 
@@ -44,6 +44,8 @@ def _chart_tags(df: pd.DataFrame) -> Iterator[str]:
     for description, draw in CHARTS.items():
         alt = f"{description} The tables have the numbers."
         ax = draw(df, ax=detached_axes(FIGURE_INCHES))
+        if not ax.has_data():
+            continue
         svg = _svg_bytes(ax)
         if len(svg) <= _MAX_SVG_BYTES:
             yield _chart_tag("chart", alt, "svg+xml", svg)

@@ -16,6 +16,7 @@ from imagen_nb.studio.default import studio
 from imagen_nb.system.atomic import write_atomically
 from imagen_nb.system.markup import GENERATOR_TAG, PAGE_END, bidi_isolated, page_head
 from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +123,7 @@ def _report_heading(df: pd.DataFrame, title: str) -> str:
     return f"<h1>{bidi_isolated(title)}</h1>\n<p>{count} · {now:%Y-%m-%d %H:%M}</p>\n"
 
 
+@known_arguments
 def report(
     df: pd.DataFrame,
     path: Path | str = "report.html",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.jobs.notebook import Template
 from imagen_nb.storage.picture import Picture
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.thumbnails import encode_webp, image_read_errors
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ def _is_outcome(outcome: Outcome) -> bool:
     return is_number and all(isinstance(text, str) for text in texts)
 
 
+@known_arguments
 def glue(pictures: Picture | Pictures | Iterable[Picture]) -> None:
     """Record in this notebook which pictures it drew, for `imagen batch` and papermill.
 

@@ -32,6 +32,7 @@ from imagen_nb.batch.running.workers import Workers
 from imagen_nb.config.settings import environment_name, load_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import in_notebook, print_notice
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class BatchOptions:
             raise UsageError(f"timeout is seconds, more than 0, not {self.timeout:g}")
 
 
+@known_arguments
 def run_batch(
     jobs: JobsSource,
     notebook: Path | str | None = None,

@@ -71,8 +71,9 @@ class History:
 
         Args:
             query: the conditions.
-            source: one of `SOURCES`. A line on stderr tells which one `auto` chose when
-                it is another one than before.
+            source: one of `SOURCES`. A line on stderr, in a notebook a quiet one, tells
+                which one `auto` chose when it is another one than before; none where
+                no cloud was ever configured.
             sidecar: load the column `sidecar`, too.
 
         Raises:
@@ -95,7 +96,8 @@ class History:
 
     def _load_auto(self, query: Query, sidecar: bool) -> pa.Table:
         if not self._is_configured:
-            self._announce(f"from this machine's catalog: {NOT_CONFIGURED}")
+            if self._was_configured():
+                self._announce(f"from this machine's catalog: {NOT_CONFIGURED}")
         else:
             try:
                 table = self._load_cloud(query, sidecar)
@@ -111,6 +113,13 @@ class History:
     def _is_configured(self) -> bool:
         has_database = self.settings.supabase.database_url is not None
         return has_database or self.cloud() is not None
+
+    def _was_configured(self) -> bool:
+        """Return whether a cloud may be missed: it is half set up, or was sent to."""
+        part = self.settings.supabase
+        if part.url or part.key:
+            return True
+        return any(one.counts()["synced"] for one in self._existing_catalogs())
 
     def _announce(self, choice: str, details: Callable[[], str] | None = None) -> None:
         """Tell what `auto` chose if that is another choice than the last one."""

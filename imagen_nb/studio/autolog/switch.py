@@ -11,6 +11,7 @@ from imagen_nb.studio import default
 from imagen_nb.studio.autolog.patching import Observer, unwrap_calls, wrap_calls
 from imagen_nb.studio.autolog.recorder import Recorder
 from imagen_nb.system.import_hooks import forget_import_hook, when_imported
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import print_notice
 
 _PIPELINE_MODULE = "diffusers.pipelines.pipeline_utils"
@@ -20,6 +21,7 @@ _recorder_lock = threading.Lock()
 _recorder: Recorder | None = None
 
 
+@known_arguments
 def autolog(
     disable: bool = False, *, tags: Iterable[str] = (), cloud: bool | None = None
 ) -> None:
