@@ -40,7 +40,7 @@ const makeGallery = (send, signal) => {
   });
   const state = { rows: new Int32Array(0), days: [], focus: 0, anchor: 0, selection, total: 0 };
   const layout = { size: 128, columns: null };
-  const cards = makeCardCache(send, signal);
+  const cards = makeCardCache(send, () => grid.side(), signal);
   const ask = throttled(cards.request, REQUEST_PAUSE_MS, signal);
   const grid = makeGrid(state, layout, cards.get, ask, () => scrubber.update(), signal);
   const scrubber = makeScrubber(grid, signal);

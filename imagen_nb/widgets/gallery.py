@@ -152,7 +152,8 @@ class Gallery(anywidget.AnyWidget):
                 self._search = question = object()
                 self._work.in_turn(self._filter, message, question)
             case {"kind": "want", "view": str(view), "at": list(at)}:
-                self._pictures.send_cards(view, self._existing(at))
+                side = int(message.get("side", 0))
+                self._pictures.send_cards(view, self._existing(at), side)
             case {"kind": "select", "view": str(view)}:
                 told = np.frombuffer(buffers[0], np.int32)
                 self._selected = told[(told >= 0) & (told < len(self._rows))]
