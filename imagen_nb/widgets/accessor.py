@@ -113,6 +113,7 @@ class Accessor:
 
         return download_pictures(self._frame, folder, self._cloud)
 
+    @known_arguments
     def export(self, target: Path | str) -> pd.DataFrame:
         """Write every picture with its sidecar into a folder, or a zip to give away.
 

@@ -1,9 +1,10 @@
 // Thumbnails and facts that the kernel sent, by position: the last ones seen, within bounds.
 
-const MAX_CARDS = 1500; // of at most 12 kB each
+const LARGEST = 512; // pixels of a thumbnail that the kernel makes, at most
+const MAX_CARDS = 1500; // of at most 12 kB each, large ones of 48
 
-/** A cache of what is known of pictures; asks the kernel, by `send`, for what is not. */
-export const makeCardCache = (send, signal) => {
+/** A cache of what is known of pictures; asks the kernel, by `send`, for what is not, `side()` pixels wide. */
+export const makeCardCache = (send, side, signal) => {
   const cards = new Map();
   let requested = new Set(); // of the last question, what has not come yet
   signal.addEventListener("abort", () => [...cards.values()].forEach(release), { once: true });
@@ -28,10 +29,11 @@ export const makeCardCache = (send, signal) => {
     },
     /** Ask for those of these that are not known; the kernel drops older questions. */
     request: (positions) => {
-      const at = positions.filter((position) => !cards.has(position));
+      const wanted = side();
+      const at = positions.filter((position) => !(cards.get(position)?.side >= Math.min(wanted, LARGEST)));
       if (at.every((position) => requested.has(position))) return;
       requested = new Set(at);
-      send({ kind: "want", at });
+      send({ kind: "want", at, side: wanted });
     },
     /** Keep the cards of a message. */
     receive: (message, buffers) => {
@@ -52,6 +54,7 @@ export const makeCardCache = (send, signal) => {
 };
 
 const cardFrom = (message, buffer, place) => ({
+  side: message.side,
   prompt: message.prompt[place],
   seed: message.seed[place],
   tags: message.tags[place],

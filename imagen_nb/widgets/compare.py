@@ -11,6 +11,7 @@ from imagen_nb.frames.pictures.diff import differing_fields
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.studio.default import studio
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.facets import browser_text
 from imagen_nb.widgets.saved_page import show_page, show_view, thumbnails_page
@@ -55,6 +56,7 @@ class Compare(PageWidget):
     _esm = script("dom", "zoom", "comparison", "wire", "compare")
     _css = style("comparison")
 
+    @known_arguments
     def __init__(
         self, a: PictureRef, b: PictureRef | None = None, *more: PictureRef
     ) -> None:

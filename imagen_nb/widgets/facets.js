@@ -53,6 +53,7 @@ const makeFacetList = (name, changed, signal) => {
     });
     if (shown.some((node, place) => values.children[place] !== node) || shown.length !== values.children.length) values.replaceChildren(...shown);
     const left = found.length - shown.length;
+    more.hidden = found.length > 0 && left === 0;
     more.textContent = found.length ? (left ? `and ${left} more` : "") : "nothing found";
   };
   list.take = (counts, picked) => {

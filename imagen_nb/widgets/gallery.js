@@ -40,7 +40,7 @@ const makeGallery = (send, signal) => {
   });
   const state = { rows: new Int32Array(0), days: [], focus: 0, anchor: 0, selection, total: 0 };
   const layout = { size: 128, columns: null };
-  const cards = makeCardCache(send, signal);
+  const cards = makeCardCache(send, () => grid.side(), signal);
   const ask = throttled(cards.request, REQUEST_PAUSE_MS, signal);
   const grid = makeGrid(state, layout, cards.get, ask, () => scrubber.update(), signal);
   const scrubber = makeScrubber(grid, signal);
@@ -164,7 +164,8 @@ const throttled = (act, pause, signal) => {
 const makeRoot = (bar, actions, grid, scrubber, deleting) => {
   const keys = element("p", { className: "imagen-keys" }, KEYS);
   const body = element("div", { className: "imagen-body" }, grid.box, scrubber.root, bar.pill);
-  return element("div", { className: "imagen-widget imagen-gallery", hidden: true }, bar.root, bar.trouble, body, deleting.root, actions.root, keys);
+  return element("div", { className: "imagen-widget imagen-gallery", hidden: true },
+    bar.root, body, bar.trouble, deleting.root, actions.root, keys);
 };
 
 /** What keys and mouse do with the rows. */

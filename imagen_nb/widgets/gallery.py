@@ -13,6 +13,7 @@ import numpy as np
 
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.studio.default import studio
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
 from imagen_nb.widgets.gallery_arguments import (
@@ -88,6 +89,7 @@ class Gallery(PageWidget):
     )
     _css = style("comparison", "gallery", "enlarged")
 
+    @known_arguments
     def __init__(
         self,
         frame: pd.DataFrame | None = None,
@@ -158,7 +160,8 @@ class Gallery(PageWidget):
                 self._search = question = object()
                 self._work.in_turn(self._filter, message, question)
             case {"kind": "want", "view": str(view), "at": list(at)}:
-                self._pictures.send_cards(view, self._existing(at))
+                side = int(message.get("side", 0))
+                self._pictures.send_cards(view, self._existing(at), side)
             case {"kind": "select", "view": str(view)}:
                 told = np.frombuffer(buffers[0], np.int32)
                 self._selected = told[(told >= 0) & (told < len(self._rows))]

@@ -111,6 +111,7 @@ export const makeGrid = (state, view, card, onVisible, onScroll, signal) => {
   return {
     box, list, drawSoon, updateLayout, scrollToFocus, keeping, goTo,
     layout: () => layout,
+    side: () => side,
     top: () => scroller.top(),
     end: () => scroller.end(),
     isAtTop: () => scroller.top() < pitch() / 2,

@@ -14,6 +14,7 @@ from imagen_nb.request.images import InputImage
 from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.form import FORM_NAMES, Form
@@ -75,6 +76,7 @@ class Panel(Form, PageWidget):
     _esm = script(*_MODULES)
     _css = style("panel")
 
+    @known_arguments
     def __init__(self, studio: Studio | None = None) -> None:
         self._studio = _validated_studio(studio)
         super().__init__()

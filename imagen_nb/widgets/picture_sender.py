@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import complete_from_cloud
 from imagen_nb.studio.default import studio
+from imagen_nb.system.thumbnails import THUMBNAIL_PIXELS
 from imagen_nb.widgets.compare import MAX_COMPARED, comparison_message
 from imagen_nb.widgets.rows import GalleryRows, positions_in
 from imagen_nb.widgets.thumbnails import enlarged_picture, thumbnail_or_error
@@ -35,21 +36,27 @@ class PictureSender:
         """Send this view no more of what it asked for."""
         self._questions.pop(view, None)
 
-    def send_cards(self, view: str, at: Sequence[int]) -> None:
-        """Send thumbnails with what is shown beside them, some at a time."""
+    def send_cards(self, view: str, at: Sequence[int], side: int) -> None:
+        """Send thumbnails with what is shown beside them, some at a time.
+
+        `side`: pixels of the longer side that the view has room for.
+        """
+        side = THUMBNAIL_PIXELS if side <= THUMBNAIL_PIXELS else 2 * THUMBNAIL_PIXELS
         at = at[:_MAX_CARDS_PER_QUESTION]
         self._questions[view] = question = object()
         for start in range(0, len(at), _CARDS_PER_MESSAGE):
             batch = at[start : start + _CARDS_PER_MESSAGE]
-            self._work.soon(self._send_batch, view, question, batch)
+            self._work.soon(self._send_batch, view, question, batch, side)
 
-    def _send_batch(self, view: str, question: object, at: Sequence[int]) -> None:
+    def _send_batch(
+        self, view: str, question: object, at: Sequence[int], side: int
+    ) -> None:
         cloud = studio().reader()
         made: list[bytes | ImagenError] = []
         for place in complete_from_cloud(self._rows.places(at), cloud):
             if self._questions.get(view) is not question:  # scrolled on meanwhile
                 break
-            made.append(thumbnail_or_error(place, cloud))
+            made.append(thumbnail_or_error(place, cloud, side))
         if not made:
             return
         at = at[: len(made)]
@@ -58,6 +65,7 @@ class PictureSender:
             [one if isinstance(one, bytes) else b"" for one in made],
             view=view,
             at=[*at],
+            side=side,
             troubles=[str(one) if isinstance(one, ImagenError) else "" for one in made],
             **self._rows.card_facts(at),
         )

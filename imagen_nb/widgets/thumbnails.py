@@ -17,40 +17,44 @@ from imagen_nb.frames.pictures.locate import (
 )
 from imagen_nb.system.file_cache import FileCache
 from imagen_nb.system.paths import cache_folder
-from imagen_nb.system.thumbnails import encode_webp
+from imagen_nb.system.thumbnails import THUMBNAIL_PIXELS, encode_webp
 
 MAX_ENLARGED_BYTES = 1_000_000
 _MAX_LARGE_SIDE = 2048  # pixels
 _MAX_CACHE_BYTES = 256 * 2**20  # of all thumbnails: some 30,000
 
 
-def thumbnail(place: PictureLocation, cloud: Cloud | None) -> bytes:
-    """Return the picture as WebP of at most 256 pixels a side and 12 kB.
+def thumbnail(
+    place: PictureLocation, cloud: Cloud | None, side: int = THUMBNAIL_PIXELS
+) -> bytes:
+    """Return the picture as WebP, by default of 256 pixels a side and 12 kB at most.
 
-    It is made once and kept in the user's cache. Raises what `decoded` does.
+    `side` is that of the longer side; a larger one may have as many bytes for each of
+    its pixels. It is made once and kept in the user's cache. Raises what `decoded` does.
     """
     cache = _thumbnail_cache(cache_folder() / "thumbnails")
-    data = cache.get(place)
+    data = cache.get(place, side)
     if data is None:
-        data = encode_webp(load_image(place, cloud))
+        data = encode_webp(load_image(place, cloud), side)
         with suppress(StorageError):  # a full disk: it is made again the next time
-            cache.put(place, data)
+            cache.put(place, side, data)
     return data
 
 
 def thumbnail_or_error(
-    place: PictureLocation, cloud: Cloud | None
+    place: PictureLocation, cloud: Cloud | None, side: int = THUMBNAIL_PIXELS
 ) -> bytes | ImagenError:
     """Return the thumbnail, or why there is none."""
     try:
-        return thumbnail(place, cloud)
+        return thumbnail(place, cloud, side)
     except ImagenError as error:
         return error
 
 
 def cached_thumbnail(place: PictureLocation) -> bytes | None:
     """Return the thumbnail if it was made before."""
-    return _thumbnail_cache(cache_folder() / "thumbnails").get(place)
+    cache = _thumbnail_cache(cache_folder() / "thumbnails")
+    return cache.get(place, THUMBNAIL_PIXELS)
 
 
 def enlarged_picture(place: PictureLocation, cloud: Cloud | None) -> bytes:
@@ -69,8 +73,8 @@ def enlarged_picture(place: PictureLocation, cloud: Cloud | None) -> bytes:
 class _ThumbnailCache(FileCache):
     """Thumbnails by their pictures, the least recently used of which go first."""
 
-    def get(self, place: PictureLocation) -> bytes | None:
-        path = self._path(place)
+    def get(self, place: PictureLocation, side: int) -> bytes | None:
+        path = self._path(place, side)
         try:
             data = path.read_bytes()
         except OSError:
@@ -79,16 +83,18 @@ class _ThumbnailCache(FileCache):
             os.utime(path)
         return data or None
 
-    def put(self, place: PictureLocation, data: bytes) -> None:
-        self._put(self._path(place), data)
+    def put(self, place: PictureLocation, side: int, data: bytes) -> None:
+        self._put(self._path(place, side), data)
 
-    def _path(self, place: PictureLocation) -> Path:
+    def _path(self, place: PictureLocation, side: int) -> Path:
         """By a hash of the picture's id and where its bytes are: rows can say anything.
 
         Not of its sha256, which some frames have, and of others only the cloud knows.
         """
         picture = place.picture
         parts = [picture.id, picture.storage_path, *_file_version(place.local)]
+        if side != THUMBNAIL_PIXELS:
+            parts.append(f"{side} pixels")
         key = "\n".join(parts).encode(errors="surrogatepass")
         return self.folder / f"{hashlib.sha256(key).hexdigest()[:32]}.webp"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -137,6 +138,14 @@ class TestCards:
         assert last["seed"][place] == "9007199254740991"
         for _, files in shown.heard:
             assert all(file[8:12] == b"WEBP" and len(file) <= 12_000 for file in files)
+
+    def test_large_thumbnails_are_made_where_there_is_room_for_them(
+        self, made: Callable[..., pd.DataFrame], view: Callable[..., View]
+    ) -> None:
+        shown = view(made("a boat", size=(800, 400)))
+        for side, width in ((128, 256), (257, 512), (256, 256)):
+            told, (file,) = shown.ask("want", "cards", at=[0], side=side)
+            assert (told["side"], Image.open(io.BytesIO(file)).size) == (width, (width, width // 2))
 
     def test_a_thumbnail_is_made_once(
         self, made: Callable[..., pd.DataFrame], view: Callable[..., View]

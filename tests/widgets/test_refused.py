@@ -59,11 +59,11 @@ def test_it_is_refused_in_one_line_that_says_what_to_give(
     assert ignored == []
 
 
-@pytest.mark.parametrize("make", [im.Compare, im.Gallery])
+@pytest.mark.parametrize("make", [im.Compare, im.Gallery, im.Panel])
 def test_one_that_was_not_even_begun_is_gone_without_a_word(
     make: Callable[..., Any], ignored: list[Any]
 ) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(UsageError, match="unknown argument nothing_like_that"):
         make(nothing_like_that=1)
     gc.collect()
     assert ignored == []
