@@ -54,6 +54,7 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "height": "a whole number of pixels, 1 or more",
     "guidance": "a number, 0 or more",
     "tags": "words, as in [tests, blue]",
+    "wildcards_dir": "a folder of text files",
     "lora_dirs": "folders, as in [~/loras, /models/loras]",
     "output.dir": "a folder",
     "output.cloud_sync": ", ".join(get_args(CloudSyncChoice)),
@@ -92,6 +93,7 @@ class Settings(SettingsGroup):
     guidance: NonNegativeNumber | None = None
     tags: tuple[str, ...] = ()
     lora_dirs: tuple[str, ...] = ()
+    wildcards_dir: str | None = None
     output: OutputSettings = OutputSettings()
     supabase: SupabaseSettings = SupabaseSettings()
     replicate: ReplicateSettings = ReplicateSettings()

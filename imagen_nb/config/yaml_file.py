@@ -38,6 +38,10 @@ YAML_TEMPLATE = """\
 # Folders of LoRAs, which the Panel offers.
 #lora_dirs: []
 
+# A folder of text files: __animal__ in a prompt of a sweep, or of the Panel, stands for
+# each line of its animal.txt.
+#wildcards_dir: ~/wildcards
+
 # Show pictures in terminals that can, and as they grow in notebooks: auto, on, off.
 #preview: auto
 

@@ -10,6 +10,7 @@ Other rooms use:
     sweep: `Axis`, `Grid` and `make_grid`
     sweep_syntax: "{red|blue} boat", "1..8" and "128x128" as lists
     validation: what users give, checked
+    wildcards: `__animal__` for the lines of a file
 """
 
 from __future__ import annotations

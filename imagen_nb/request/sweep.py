@@ -20,6 +20,7 @@ from imagen_nb.request.request import (
 )
 from imagen_nb.request.sweep_syntax import MAX_SWEEP_PICTURES, expand
 from imagen_nb.request.validation import checked_prompt, short_repr
+from imagen_nb.request.wildcards import NO_WILDCARDS, Wildcards
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,17 @@ class Grid:
     axes: tuple[Axis, ...]
 
 
-def expanded_prompts(prompts: str | Iterable[str]) -> list[str]:
+def expanded_prompts(
+    prompts: str | Iterable[str], wildcards: Wildcards = NO_WILDCARDS
+) -> list[str]:
     """Return the prompts with their alternatives, `{red|blue} boat`, expanded in order.
 
-    Raise `UsageError` for what is no prompt, or has too many alternatives.
+    Raise `UsageError` for what is no prompt, or has too many alternatives, and for a
+    wildcard that there is not.
     """
     given = [prompts] if isinstance(prompts, str) else list(prompts)
-    return [text for prompt in given for text in expand(checked_prompt(prompt))]
+    texts = [wildcards.filled_in(checked_prompt(prompt)) for prompt in given]
+    return [alternative for text in texts for alternative in expand(text)]
 
 
 def make_grid(

@@ -14,6 +14,7 @@ from imagen_nb.config.settings import Settings
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
+from imagen_nb.request.wildcards import Wildcards
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
@@ -50,6 +51,7 @@ class Library:
         `background`: whether pictures are copied to the cloud without `sync`.
         """
         self.settings = settings
+        self.wildcards = Wildcards(settings.wildcards_dir)
         self.closed = False
         self._folders = OutputFolders(settings.output.dir)
         self._writer = Writer()

@@ -240,7 +240,7 @@ class Studio(Library):
         note_single_seed(seeds)
         with self._drawer.call(cloud, output, progress, again) as call:
             chosen, combined = self._builder.grid(
-                expanded_prompts(prompt),
+                expanded_prompts(prompt, self.wildcards),
                 backend=backend,
                 seeds=seeds,
                 steps=steps,

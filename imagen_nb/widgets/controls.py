@@ -51,6 +51,7 @@ class Controls:
 
     def __init__(self, form: Form, studio: Studio) -> None:
         self._form = form
+        form.wildcards = studio.wildcards
         configured, why = studio.drawing_with()
         self.backends, self.missing = available_backends(studio, configured)
         self.notes = {"backend": why} if why else {}  # to be shown beside a control

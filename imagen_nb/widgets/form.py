@@ -12,6 +12,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.request.request import random_seed
 from imagen_nb.request.sweep import expanded_prompts
 from imagen_nb.request.validation import short_repr
+from imagen_nb.request.wildcards import NO_WILDCARDS
 
 MAX_COUNT = 100
 _MAX_PICTURES_PER_CLICK = 1000
@@ -43,6 +44,7 @@ class Form(HasTraits):
     scheduler = Unicode().tag(sync=True)
     loras: Any = List().tag(sync=True)
 
+    wildcards = NO_WILDCARDS  # of the prompt
     _settling = False  # several are set at once, which belong together already
 
     @contextmanager
@@ -85,13 +87,15 @@ class Form(HasTraits):
     def prompts(self) -> list[str]:
         """Return the prompts to draw: lines, if each is one, their braces expanded.
 
+        Wildcards stand for braces.
+
         Raises `UsageError` for what is no prompt, or braces without a partner.
         """
         text = self.prompt
         if not self.one_per_line:
-            return expanded_prompts(text)
+            return expanded_prompts(text, self.wildcards)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return expanded_prompts(lines or text)
+        return expanded_prompts(lines or text, self.wildcards)
 
     def describe_count(self) -> tuple[int, str]:
         """Return how many pictures would be drawn, and how they come about; 0 for none."""
