@@ -323,6 +323,8 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "no Python, and no language": lambda: _notebook_of(
             "steps D 4", metadata={"tags": ["parameters"]}
         ).replace(b'"language"', b'"x"'),
+        "no language": lambda: _notebook().replace(b'"language"', b'"x"'),
+        "a language of nobody": lambda: _notebook().replace(b'"python"', b'"pytbon"'),
         "nothing": b"",
         "a list": b"[]",
         "deep lists": _DEEP_LISTS,

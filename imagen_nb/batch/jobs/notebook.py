@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.parameters import Parameter, notebook_parameters
 from imagen_nb.errors import UsageError
+from imagen_nb.system.markup import one_line
 from imagen_nb.system.paths import expand_user
 
 if TYPE_CHECKING:
@@ -62,14 +63,14 @@ def packaged_notebook() -> Path:
 def load_template(notebook: Path | str | None) -> Template:
     """Load a notebook to run, the packaged one if None.
 
-    Raises `UsageError` if the file is no notebook, names no kernel, or has no cell
-    tagged `parameters`.
+    Raises `UsageError` if the file is no notebook, names no kernel or a language in
+    which papermill writes no parameters, or has no cell tagged `parameters`.
     """
     import nbformat
 
     path = packaged_notebook() if notebook is None else expand_user(Path(notebook))
     loaded = _load_notebook(path)
-    _require_kernel_name(path, loaded)
+    _require_language(path, loaded)
     for cell in loaded.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -120,11 +121,23 @@ def _require_form(notebook: NotebookNode) -> None:
         raise TypeError("of another form")
 
 
-def _require_kernel_name(path: Path, notebook: NotebookNode) -> None:
-    if not notebook.metadata.get("kernelspec", {}).get("name"):
+def _require_language(path: Path, notebook: NotebookNode) -> None:
+    """Raise UsageError if papermill could not write parameters into the notebook."""
+    from papermill.exceptions import PapermillException
+    from papermill.translators import papermill_translators
+    from papermill.utils import nb_language
+
+    remedy = "open it in JupyterLab, choose one, and save it"
+    kernel = notebook.metadata.get("kernelspec", {}).get("name")
+    if not kernel:
+        raise UsageError(f"{path} names no kernel: {remedy}")
+    try:
+        papermill_translators.find_translator(kernel, nb_language(notebook, None))
+    except (ValueError, TypeError, PapermillException):
         raise UsageError(
-            f"{path} names no kernel: open it in JupyterLab, choose one, and save it"
-        )
+            f"{path} names no language that papermill writes parameters in, beside its"
+            f" kernel {one_line(kernel)}: {remedy}"
+        ) from None
 
 
 def require_kernel(template: Template) -> None:

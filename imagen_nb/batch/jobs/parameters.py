@@ -125,8 +125,7 @@ def notebook_parameters(notebook: NotebookNode) -> list[Parameter]:
     """Return the parameters that the cell tagged `parameters` assigns, in its order.
 
     Raises `UsageError` if there is no such cell. A cell that is not Python, or has
-    magics in it, is read as papermill does, which finds no types; `UsageError` where it
-    cannot.
+    magics in it, is read as papermill does, which finds no types.
     """
     cells = [
         cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
@@ -145,16 +144,8 @@ def notebook_parameters(notebook: NotebookNode) -> list[Parameter]:
 
 def _papermill_parameters(notebook: NotebookNode) -> list[Parameter]:
     import papermill
-    from papermill.exceptions import PapermillException
 
-    try:
-        return [Parameter(name) for name in papermill.inspect_notebook(notebook)]
-    except (ValueError, PapermillException):  # no kernel, no language, or none it knows
-        raise UsageError(
-            "the cell tagged `parameters` is not Python, and the notebook names no "
-            "language that papermill knows: open it in JupyterLab, choose its kernel "
-            "and save it"
-        ) from None
+    return [Parameter(name) for name in papermill.inspect_notebook(notebook)]
 
 
 def _assigned_parameters(statement: ast.stmt) -> Iterable[Parameter]:
