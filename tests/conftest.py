@@ -18,6 +18,7 @@ from hypothesis import settings
 from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
+from imagen_nb.cloud import connection
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
@@ -26,6 +27,7 @@ from imagen_nb.studio.default import using
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forked_python import forked_kernels, forked_python
+from tests.fixtures.pictures import wait_little
 
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
@@ -108,6 +110,14 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All kernels are these."""
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for the cloud, and between attempts, as short as they can be."""
+    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDER_TIMEOUTS"):
+        monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
+    wait_little()
 
 
 @pytest.fixture

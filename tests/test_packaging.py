@@ -47,7 +47,8 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
     code = [path.name for path in (ROOT / "imagen_nb" / "widgets").glob("*.[jc]s*")]
     assert {"gallery.js", "panel.js", "panel.css"} <= {*code}
     assert {f"imagen_nb/widgets/{name}" for name in code} <= set(names)
-    assert sum(name.startswith("imagen_nb/sql/") for name in names) == 7
+    migrations = {f"imagen_nb/sql/{path.name}" for path in (ROOT / "sql").glob("*.sql")}
+    assert {name for name in names if name.startswith("imagen_nb/sql/")} == migrations
     assert {"imagen_nb/notebooks/batch.ipynb", "imagen_nb/batch/results/batch.css"} <= set(names)
     assert any(name.endswith("LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]

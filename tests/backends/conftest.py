@@ -7,11 +7,13 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pytest
 from huggingface_hub import constants
 
 from imagen_nb.backends.flux.backend import FluxBackend, custom
+from imagen_nb.backends.flux.drawing import loaded
 from imagen_nb.studio.studio import Studio
 from tests.fixtures import flux_layout
 from tests.fixtures.replicate_server import TOKEN, Replicate
@@ -76,6 +78,8 @@ def copied(schnell_folder: Path, tmp_path: Path) -> Path:
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hugging Face cache."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    # Models of other tests, which go by the same names, may not have been collected.
+    monkeypatch.setattr(loaded, "_LOADED_MODELS", WeakValueDictionary())
     return tmp_path / "hub"
 
 

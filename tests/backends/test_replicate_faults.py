@@ -457,13 +457,14 @@ class TestStudio:
         self, server: Replicate, studio_at: Callable[..., Studio]
     ) -> None:
         from imagen_nb.widgets.controls import Controls
+        from imagen_nb.widgets.form import Form
 
-        controls = Controls(studio_at(server))
-        assert controls.backend.value == "flux-dev-replicate"
-        controls.prompt.value = "a boat"
-        controls.width.value, controls.height.value = 1344, 768
+        form = Form(prompt="a boat")
+        controls = Controls(form, studio_at(server))
+        assert form.backend == "flux-dev-replicate"
+        form.width, form.height = 1344, 768
         assert controls.problems() == {}
-        controls.width.value = 1300
+        form.width = 1300
         said = controls.problems()
         assert set(said) == {"width", "height"}
         assert "nearest is 1344x768" in said["width"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     Dialog,
     Error,
     Page,
@@ -49,18 +50,26 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What a browser keeps between pages: JupyterLab's megabytes of scripts, compiled once."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(context: BrowserContext) -> Iterator[Page]:
     """A fresh page that may speak to this machine only, and fails the test when it tried others."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 900})
     foreign: list[str] = []
     errors: list[str] = []
     page.on("request", lambda request: foreign.append(request.url) if _leaves(request) else None)
     page.on("pageerror", lambda error: None if _of_notebook_7(error) else errors.append(str(error)))
     page.on("dialog", lambda dialog: _answer(dialog, errors))
     yield page
-    context.close()
+    page.close()
     assert not foreign, "requests to foreign hosts"
     assert not errors, "errors on the page"
 

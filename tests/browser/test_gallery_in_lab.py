@@ -125,6 +125,7 @@ def test_a_click_on_a_facets_words_ticks_it_and_the_list_stays_open(opened: Note
         expect(sizes).to_have_attribute("open", "")
 
 
+@pytest.mark.soak
 def test_two_views_have_one_selection(
     notebook: Callable[..., Notebook], drawn: None, shots: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_two_views_have_one_selection(
     opened.page.screenshot(path=shots / "gallery-two-views.png")
 
 
+@pytest.mark.soak
 def test_a_rating_that_no_picture_has_any_more_is_counted_as_none(opened: Notebook) -> None:
     ratings = opened.output(2).locator("details[data-facet=rating]")
     grid(opened).focus()
@@ -188,6 +190,7 @@ def test_enter_enlarges_arrows_go_on_and_esc_closes(opened: Notebook, shots: Pat
     expect(cells(opened).nth(1)).to_have_accessible_name("a blue star, ★★★★★")
 
 
+@pytest.mark.soak
 def test_c_compares_two(opened: Notebook, shots: Path) -> None:
     grid(opened).focus()
     press(opened, "c")

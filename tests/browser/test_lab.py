@@ -27,6 +27,7 @@ def test_a_picture_shows_as_a_thumbnail_with_its_prompt(
     assert opened.path.stat().st_size < 30_000
 
 
+@pytest.mark.soak
 def test_a_restarted_kernel_knows_nothing(notebook: Callable[..., Notebook]) -> None:
     opened = notebook("x = 1", "print('x' in globals())")
     opened.run(1)

@@ -275,6 +275,7 @@ EVIL = (
 )
 
 
+@pytest.mark.soak
 def test_any_prompt_is_shown_as_text(panel: Callable[..., Panel], shots: Path) -> None:
     shown = panel(
         "panel.prompt = 'with a \\0 in it'\npanel.draw()",

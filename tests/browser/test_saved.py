@@ -53,6 +53,7 @@ def test_a_live_widget_hides_its_page_and_a_dead_one_is_hidden_by_it(
     lab.page.screenshot(path=shots / "saved.png")
 
 
+@pytest.mark.soak
 def test_a_notebook_of_somebody_else_shows_the_thumbnails_too(
     notebook: Callable[..., Notebook], lab: Lab, shots: Path
 ) -> None:

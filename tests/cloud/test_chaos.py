@@ -26,17 +26,10 @@ from imagen_nb.storage.reindex import reindex
 from imagen_nb.system.clock import SystemClock
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.kill_points import killing
-from tests.fixtures.pictures import render, sync, wait_little
+from tests.fixtures.pictures import render, sync
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDER_TIMEOUTS"):
-        monkeypatch.setattr(connection, name, getattr(connection, name))  # put back afterwards
-    wait_little()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_waits")]
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -20,7 +20,7 @@ from imagen_nb.storage.trash import (
 )
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
-from tests.fixtures.pictures import render, wait_little
+from tests.fixtures.pictures import render
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 from tests.simulation.machine import Machine
@@ -108,9 +108,14 @@ def test_restored_before_the_sync_nothing_is_asked_of_the_cloud(
 @pytest.mark.parametrize("where", ["/object/", "/images"])
 @session_only
 def test_what_a_fault_interrupts_is_done_by_the_next_sync(
-    where: str, fault: str, here: Studio, folder: Path, proxy: FaultProxy, server: ServerState
+    where: str,
+    fault: str,
+    here: Studio,
+    folder: Path,
+    proxy: FaultProxy,
+    server: ServerState,
+    short_waits: None,
 ) -> None:
-    wait_little()
     here.delete(here.history(source="local").iloc[:2])
     proxy.choose = lambda method, path: (
         FAULTS[fault] if method == "DELETE" and where in path else None
@@ -128,9 +133,8 @@ def test_what_a_fault_interrupts_is_done_by_the_next_sync(
 
 
 def test_a_fault_that_passes_is_not_seen(
-    here: Studio, folder: Path, proxy: FaultProxy, server: ServerState
+    here: Studio, folder: Path, proxy: FaultProxy, server: ServerState, short_waits: None
 ) -> None:
-    wait_little()
     here.delete(here.history(source="local").iloc[:2])
     tried: list[str] = []
 

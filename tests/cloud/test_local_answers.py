@@ -143,9 +143,14 @@ def test_an_object_comes_back_as_it_went_up(
     assert files(client).exists(path)
 
 
-def test_only_a_secret_key_removes(service: Client, owner: Client, path: str) -> None:
+def test_an_owner_and_a_secret_key_remove_and_nobody_else(
+    service: Client, owner: Client, stranger: Client, path: str
+) -> None:
     files(owner).upload(path, PNG, OPTIONS)
-    assert files(owner).remove([path]) == []  # there is no policy for it
+    assert [item["name"] for item in files(owner).remove([path])] == [path]
+    assert not files(owner).exists(path)
+    files(owner).upload(path, PNG, OPTIONS)
+    assert files(stranger).remove([path]) == []
     assert files(owner).exists(path)
     assert [item["name"] for item in files(service).remove([path, "none.png"])] == [path]
     assert not files(owner).exists(path)
@@ -315,10 +320,11 @@ def test_a_stranger_sees_and_touches_no_row(
     assert images(stranger).select("*").eq("id", mine["id"]).execute().data == []
     assert images(stranger).update({"tags": ["x"]}).eq("id", mine["id"]).execute().data == []
     assert code_of(lambda: images(stranger).insert(row()).execute()) == "42501"
-    assert code_of(lambda: images(stranger).delete().eq("id", mine["id"]).execute()) == "42501"
+    assert images(stranger).delete().eq("id", mine["id"]).execute().data == []
+    assert images(owner).select("id").eq("id", mine["id"]).execute().data == [{"id": mine["id"]}]
 
 
-def test_an_owner_edits_tags_and_nothing_else(
+def test_an_owner_edits_tags_and_deletes_and_nothing_else(
     owner: Client, row: Callable[..., dict[str, Any]]
 ) -> None:
     mine = row()
@@ -328,8 +334,10 @@ def test_an_owner_edits_tags_and_nothing_else(
     assert (
         code_of(lambda: images(owner).update({"prompt": "p"}).eq(*mine_only).execute()) == "42501"
     )
-    assert code_of(lambda: images(owner).delete().eq(*mine_only).execute()) == "42501"
     assert code_of(lambda: images(owner).insert(row(storage_path="x.png")).execute()) == "42501"
+    assert [row["id"] for row in images(owner).delete().eq(*mine_only).execute().data] == [
+        mine["id"]
+    ]
 
 
 def test_without_a_session_the_publishable_key_opens_nothing(

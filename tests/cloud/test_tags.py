@@ -12,7 +12,6 @@ from uuid import UUID
 import httpx
 import pytest
 
-from imagen_nb.cloud import connection
 from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.tags import push_tags
 from imagen_nb.errors import UsageError
@@ -26,7 +25,7 @@ from imagen_nb.storage.tags import (
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
 from tests.fixtures.kill_points import arm
-from tests.fixtures.pictures import render, wait_little
+from tests.fixtures.pictures import render
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
 from tests.simulation.machine import Machine
@@ -123,11 +122,8 @@ def test_offline_tags_wait_and_are_not_lost(
     server: ServerState,
     proxy: FaultProxy,
     local_supabase: TwoUsers,
-    monkeypatch: pytest.MonkeyPatch,
+    short_waits: None,
 ) -> None:
-    for name in ("_backoff", "_MAX_RETRY_AFTER_S", "SENDER_TIMEOUTS"):
-        monkeypatch.setattr(connection, name, getattr(connection, name))
-    wait_little()
     folder = here.settings.output.dir
     with Studio(settings(folder, local_supabase, proxy.url), background=False) as mine:
         frame = mine.history(source="local")
