@@ -87,6 +87,7 @@ def test_every_row_is_reached_by_keys_wheel_and_scroll_bar(opened: Notebook) -> 
     expect(row(opened, ROWS)).to_be_in_viewport()
     press(opened, "ArrowUp")
     expect(row(opened, ROWS - 1)).to_be_in_viewport()
+    press(opened, "End")
     wheel(opened, -PIXELS_A_ROW * 3)
     expect(row(opened, ROWS - 3)).to_be_in_viewport()
     wheel(opened, PIXELS_A_ROW * 6)
@@ -97,7 +98,7 @@ def test_every_row_is_reached_by_keys_wheel_and_scroll_bar(opened: Notebook) -> 
     expect(row(opened, ROWS)).to_be_in_viewport()
     box(opened).evaluate("box => { box.scrollTop = 0; }")
     expect(row(opened, 1)).to_be_in_viewport()
-    assert top_of(opened, 1) == pytest.approx(8, abs=2)
+    assert 0 <= top_of(opened, 1) <= 45  # below the heading of its day
     box(opened).evaluate("box => { box.scrollTop = (box.scrollHeight - box.clientHeight) / 2; }")
     opened.page.wait_for_timeout(200)
     assert abs(box(opened).evaluate(MIDDLE) - ROWS / 2) < ROWS / 1000
