@@ -12,7 +12,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import UsageError, printable
-from imagen_nb.system.terminal import print_notice, print_table
+from imagen_nb.system.terminal import counted_pictures, print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.cloud.client import Cloud
@@ -117,7 +117,7 @@ def _print_count(done: str, count: int, ids: Sequence[str], as_json: bool) -> No
     if as_json:
         print(json.dumps({done: count, "ids": [*ids]}, indent=2))
     else:
-        print(f"{count} picture{'s' * (count != 1)} {done}")
+        print(f"{counted_pictures(count)} {done}")
 
 
 def _print_trash(studio: Studio, as_json: bool) -> None:

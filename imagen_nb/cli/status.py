@@ -14,7 +14,7 @@ import typer
 from imagen_nb.cli import options
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.system.paths import expand_user
-from imagen_nb.system.terminal import print_notice, print_table
+from imagen_nb.system.terminal import counted_pictures, print_notice, print_table
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
@@ -62,17 +62,13 @@ def status(
         print(json.dumps(facts, indent=2))
         return
     facts["pictures"] = summary.pictures
-    facts["tags waiting"] = _of_pictures(summary.tagged)
-    facts["removals waiting"] = _of_pictures(summary.removals)
+    facts["tags waiting"] = f"of {counted_pictures(summary.tagged)}"
+    facts["removals waiting"] = f"of {counted_pictures(summary.removals)}"
     rows = [
         (name, ", ".join(value) if isinstance(value, list) else value)
         for name, value in facts.items()
     ]
     print_table(("what", "now"), rows)
-
-
-def _of_pictures(count: int) -> str:
-    return f"of {count} picture{'s' * (count != 1)}"
 
 
 def _facts_in_force(settings: Settings, summary: CatalogSummary) -> dict[str, Any]:

@@ -122,16 +122,16 @@ class Cloud:
         written = self._connection.call(upsert)
         with decoding():
             new = {row["storage_path"]: row for row in written}
+            claimed = {path: _claim_of(row, True) for path, row in new.items()}
         old = [path for path in dict(pairs) if path not in new]
+        return self.claims_of(old) | claimed
+
+    def claims_of(self, paths: Sequence[str]) -> dict[str, Claim]:
+        """Return whose these paths are; without those that nobody has, or may see."""
         columns = "storage_path,image_id,owner_user_id"
-        found = self.rows_by("storage_path", old, columns, "claims") | new
+        found = self.rows_by("storage_path", paths, columns, "claims")
         with decoding():
-            return {
-                path: Claim(
-                    UUID(row["image_id"]), UUID(row["owner_user_id"]), path in new
-                )
-                for path, row in found.items()
-            }
+            return {path: _claim_of(row, False) for path, row in found.items()}
 
     def object_info(self, path: str) -> StoredObject | None:
         """Return what is at this path; None if nothing is that this user may see."""
@@ -339,6 +339,10 @@ def _upsert_rows(
         rows, on_conflict=key, ignore_duplicates=True
     )
     return _rows_of(upsert.execute())
+
+
+def _claim_of(row: dict[str, Any], is_new: bool) -> Claim:
+    return Claim(UUID(row["image_id"]), UUID(row["owner_user_id"]), is_new)
 
 
 def _recorded_picture(row: dict[str, Any]) -> RecordedPicture:

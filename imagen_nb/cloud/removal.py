@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from imagen_nb.cloud.claims import is_id_claimed_by
-from imagen_nb.cloud.client import Claim, Cloud
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RefusedError, decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.storage.catalog import Catalog
@@ -103,13 +103,7 @@ def _paths_to_remove(
         }
     recorded = {one.id: one.storage_path for one in chunk if one.storage_path}
     candidates = sorted({*named.values(), *recorded.values()})
-    columns = "storage_path,image_id,owner_user_id"
-    found = cloud.rows_by("storage_path", candidates, columns, "claims")
-    with decoding():
-        claims = {
-            path: Claim(UUID(row["image_id"]), UUID(row["owner_user_id"]), False)
-            for path, row in found.items()
-        }
+    claims = cloud.claims_of(candidates)
     of_others = [("id", f"not.{in_filter(ids)}")]
     shared = cloud.rows_by(
         "storage_path", candidates, "id,storage_path", "images", of_others

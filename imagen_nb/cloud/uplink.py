@@ -87,14 +87,10 @@ class Uplink:
         # Switched off, nothing goes up but what a call named.
         worker.notify(catalog, [str(id) for id in ids] if off else None)
 
-    def tagged(self, catalog: Catalog) -> None:
-        """Send this catalog's queued tags in the background, unless sync is off."""
-        self.deleted(catalog, 0.0)
+    def changed(self, catalog: Catalog, seconds: float = 0.0) -> None:
+        """Send this catalog's queued tags and removals in the background.
 
-    def deleted(self, catalog: Catalog, seconds: float) -> None:
-        """Remove from the cloud what was deleted, in the background, as `tagged` sends.
-
-        `seconds`: when that is due.
+        Unless sync is off. `seconds`: until they are due.
         """
         worker = self._background_worker() if self.wants(None) else None
         if worker:

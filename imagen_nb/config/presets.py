@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from imagen_nb.config.settings import config_path
 from imagen_nb.errors import ConfigError, UsageError
+from imagen_nb.request.drawing_settings import DrawingSettings
 from imagen_nb.request.validation import short_repr
 from imagen_nb.system.atomic import write_atomically
 from imagen_nb.system.spelling import describe_meant
@@ -23,22 +24,8 @@ from imagen_nb.system.yaml_text import parse_yaml
 _MAX_NAME_CHARS = 60
 
 
-class DrawingPreset(BaseModel):
-    """Arguments of `Studio.generate`, prompt and seed left out; None is not said."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    backend: str | None = None
-    steps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    guidance: float | None = None
-    negative_prompt: str | None = None
-    true_cfg: float | None = None
-    strength: float | None = None
-    scheduler: str | None = None
-    loras: tuple[tuple[str, float], ...] = ()
-    tags: tuple[str, ...] = ()
+class DrawingPreset(DrawingSettings):
+    """Settings by name, prompt and seed left out; None is not said."""
 
     def arguments(self) -> dict[str, Any]:
         """Return what it says, by name."""

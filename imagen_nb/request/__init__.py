@@ -4,6 +4,7 @@ Programs that build on this package, and notebooks of batches, may import the na
 below from here.
 
 Other rooms use:
+    drawing_settings: `DrawingSettings`, what presets and the queue keep
     images: `InputImage`, an image to draw from
     options: `AcceptedOptions`, the options that a model takes
     request: `Request`, `Defaults`, `Limits` and `resolve`

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from imagen_nb.request.drawing_settings import DrawingSettings
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.catalog_rows import utc_text
 from imagen_nb.storage.catalog_schema import MAX_ERROR_CHARS
@@ -27,31 +28,18 @@ _OTHER_VERSION_ERROR = (
 )
 
 
-class DrawingRequest(BaseModel):
+class DrawingRequest(DrawingSettings):
     """One picture to draw, as arguments of `Studio.generate`; None is the default.
 
     `again` is the id of a picture to reproduce; the other fields then only describe it.
     `init_image` and `mask` are names of files that `save_inputs` wrote into the
-    catalog's folder. `loras`: files with their weights.
+    catalog's folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     prompt: str
-    backend: str | None = None
     seed: int | None = None
-    steps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    guidance: float | None = None
-    negative_prompt: str | None = None
-    true_cfg: float | None = None
-    strength: float | None = None
-    scheduler: str | None = None
-    loras: tuple[tuple[str, float], ...] = ()
     init_image: str | None = None
     mask: str | None = None
-    tags: tuple[str, ...] = ()
     cloud: bool | None = None
     again: UUID | None = None
 

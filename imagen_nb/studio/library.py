@@ -255,7 +255,7 @@ class Library:
             require_in_cloud(sorted(elsewhere), cloud)
             queue_tag_change(catalogs[0], elsewhere, tags)
         for catalog in catalogs:
-            self._uplink.tagged(catalog)
+            self._uplink.changed(catalog)
         return len(ids)
 
     @known_arguments
@@ -281,7 +281,7 @@ class Library:
         catalogs, cloud = self._catalogs(), self._uplink.reader()
         count = delete_pictures(what, catalogs, cloud, cloud_after)
         for catalog in catalogs:
-            self._uplink.deleted(catalog, cloud_after)
+            self._uplink.changed(catalog, cloud_after)
         return count
 
     @known_arguments
@@ -302,7 +302,7 @@ class Library:
         catalogs = self._catalogs()
         count = restore_pictures(what, catalogs, self._uplink.reader())
         for catalog in catalogs:
-            self._uplink.tagged(catalog)
+            self._uplink.changed(catalog)
         return count
 
     def trash(self) -> list[TrashedPicture]:

@@ -45,6 +45,11 @@ def _show_quietly(line: str) -> None:
     display(output, raw=True)  # type: ignore[no-untyped-call]
 
 
+def counted_pictures(count: int) -> str:
+    """Return "1 picture", "2 pictures" and so on."""
+    return f"{count} {'picture' if count == 1 else 'pictures'}"
+
+
 def accept_any_text() -> None:
     """Let stdout and stderr print any text: path bytes as they were, the rest as ?."""
     codecs.register_error("imagen", _encode_unprintable)

@@ -7,6 +7,7 @@ from typing import Any
 
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
+from imagen_nb.widgets.recall import guiding_scale
 
 
 def list_facts(picture: Picture) -> list[tuple[str, str]]:
@@ -51,7 +52,7 @@ def describe_call(record: Record) -> str:
         "height": record.height,
         "guidance": record.guidance,
         "negative_prompt": record.negative_prompt,
-        "true_cfg": record.true_cfg if (record.true_cfg or 1) > 1 else None,
+        "true_cfg": guiding_scale(record),
         "strength": record.strength,
         "scheduler": record.scheduler_name,
         "loras": [(each.get("path"), each.get("weight")) for each in record.loras],
@@ -64,7 +65,7 @@ def describe_call(record: Record) -> str:
 
 
 def _drawing_facts(record: Record) -> dict[str, Any]:
-    guided = record.true_cfg is not None and record.true_cfg > 1
+    true_cfg = guiding_scale(record)
     return {
         "prompt": record.prompt,
         "seed": "unknown" if record.seed is None else record.seed,
@@ -72,7 +73,7 @@ def _drawing_facts(record: Record) -> dict[str, Any]:
         "steps": record.steps,
         "guidance": None if record.guidance is None else f"{record.guidance:g}",
         "negative prompt": record.negative_prompt,
-        "true CFG": f"{record.true_cfg:g}" if guided else None,
+        "true CFG": None if true_cfg is None else f"{true_cfg:g}",
         "strength": None if record.strength is None else f"{record.strength:g}",
         "scheduler": record.scheduler_name,
         "LoRAs": ", ".join(map(_describe_lora, record.loras)),

@@ -14,6 +14,7 @@ import numpy as np
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.studio.default import studio
 from imagen_nb.system.spelling import known_arguments
+from imagen_nb.system.terminal import counted_pictures
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
 from imagen_nb.widgets.gallery_arguments import (
@@ -145,8 +146,7 @@ class Gallery(PageWidget):
             self._new.stop()
 
     def __repr__(self) -> str:
-        count = len(self._rows)
-        return f"<Gallery: {count} {'picture' if count == 1 else 'pictures'}>"
+        return f"<Gallery: {counted_pictures(len(self._rows))}>"
 
     def _on_message(self, _: Any, message: Any, buffers: Sequence[Any]) -> None:
         """Act on a message of a view.

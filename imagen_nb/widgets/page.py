@@ -245,11 +245,8 @@ class Page:
         self._painter.add(requests)
 
     def _mark(self, result: DrawnResult, message: PageMessage) -> None:
-        tag = checked_mark(message["tag"])
-        change = make_tag_change(
-            add=[tag] if message["on"] else [], remove=[] if message["on"] else [tag]
-        )
-        self._retag(result, change)
+        checked_mark(message["tag"])
+        self._tag(result, message)
 
     def _rate(self, result: DrawnResult, message: PageMessage) -> None:
         self._retag(result, make_rating_change(message["stars"] or None))

@@ -15,6 +15,7 @@ from imagen_nb.studio.default import studio as default_studio
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.spelling import known_arguments
+from imagen_nb.system.terminal import counted_pictures
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.controls import Controls
 from imagen_nb.widgets.form import FORM_NAMES, Form
@@ -165,8 +166,7 @@ class Panel(Form, PageWidget):
 
     def __repr__(self) -> str:
         drawn = len(self._strip.results.pictures())
-        pictures = "1 picture" if drawn == 1 else f"{drawn} pictures"
-        return f"<Panel {self.backend}, {pictures}>"
+        return f"<Panel {self.backend}, {counted_pictures(drawn)}>"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         view: Any = super()._repr_mimebundle_(**options)

@@ -26,7 +26,7 @@ def form_values_of(record: Record) -> dict[str, Any]:
         "count": 1,
     }
     said = {name: value for name, value in values.items() if value is not None}
-    return {**said, "true_cfg": _guiding(record)}
+    return {**said, "true_cfg": guiding_scale(record)}
 
 
 def drawing_request_like(record: Record) -> DrawingRequest:
@@ -43,7 +43,7 @@ def drawing_request_like(record: Record) -> DrawingRequest:
             "height": record.height,
             "guidance": record.guidance,
             "negative_prompt": record.negative_prompt,
-            "true_cfg": _guiding(record),
+            "true_cfg": guiding_scale(record),
             "strength": record.strength,
             "scheduler": record.scheduler_name,
             "loras": tuple(map(_lora_and_weight, record.loras)),
@@ -63,7 +63,7 @@ def prompt_as_literal(prompt: str) -> str:
         return escape(prompt)
 
 
-def _guiding(record: Record) -> float | None:
+def guiding_scale(record: Record) -> float | None:
     """Return the scale of classifier-free guidance; None where it was off."""
     scale = record.true_cfg
     return scale if scale is not None and scale > 1 else None

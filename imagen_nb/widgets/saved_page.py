@@ -25,6 +25,7 @@ from imagen_nb.system.markup import (
     escaped_html,
     within_budget,
 )
+from imagen_nb.system.terminal import counted_pictures
 
 _display: Any = display  # which has no types
 
@@ -95,7 +96,7 @@ def thumbnails_page(
     shown = [*within_budget(MAX_PAGE_BYTES, figures)]
     across = "auto-fill" if columns is None else columns
     style = f"display:grid;gap:8px;grid-template-columns:repeat({across},{side}px)"
-    note = f"{total} {'picture' if total == 1 else 'pictures'}"
+    note = counted_pictures(total)
     if len(shown) < total:
         note = f"the first {len(shown)} of {note}; run the cell to see all"
     grid = f'<div {NO_FORMULAS_CLASS} style="{style}">{"".join(shown)}</div>'

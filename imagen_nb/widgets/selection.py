@@ -15,6 +15,7 @@ from imagen_nb.frames.pictures.export import export_pictures
 from imagen_nb.storage.tags import KEEPER, RATINGS, REJECT, TagChange, make_tag_change
 from imagen_nb.studio.default import studio
 from imagen_nb.system.paths import absolute_path
+from imagen_nb.system.terminal import counted_pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def _export(frame: pd.DataFrame, target: str) -> tuple[str, list[bytes]]:
     path = absolute_path(target.strip())
     done = export_pictures(frame, path, studio().reader())
     lacking = done["reason"].dropna()
-    said = f"{_count(done['path'].count())} exported to {path}"
+    said = f"{counted_pictures(done['path'].count())} exported to {path}"
     if len(lacking):
         said += f"; {len(lacking)} could not be had: {lacking.iloc[0]}"
     return said, []
@@ -63,7 +64,7 @@ def _make_sheet(frame: pd.DataFrame, _: str) -> tuple[str, list[bytes]]:
     sheet = make_contact_sheet(frame, studio().reader(), None, 160, caption)
     file = io.BytesIO()
     sheet.save(file, "PNG", compress_level=1)
-    return f"contact sheet of {_count(len(frame))}", [file.getvalue()]
+    return f"contact sheet of {counted_pictures(len(frame))}", [file.getvalue()]
 
 
 def _name(frame: pd.DataFrame, name: str) -> tuple[str, list[bytes]]:
@@ -81,11 +82,7 @@ def _name(frame: pd.DataFrame, name: str) -> tuple[str, list[bytes]]:
         kind = type(known).__name__
         raise UsageError(f"{name} is a {kind} in this notebook: choose another name")
     shell.user_ns[name] = frame
-    return f"{name} is a frame of {_count(len(frame))} now", []
-
-
-def _count(number: int) -> str:
-    return f"{number} {'picture' if number == 1 else 'pictures'}"
+    return f"{name} is a frame of {counted_pictures(len(frame))} now", []
 
 
 def _of_some(

@@ -23,9 +23,8 @@ from tests.fixtures.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.fixtures.pictures import render
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
-from tests.simulation.machine import Machine
+from tests.simulation.machine import Machine, synced_machine
 from tests.simulation.network import Fault as SimulatedFault
-from tests.simulation.server import SimulatedSupabase
 
 
 def with_secret_key(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:
@@ -290,14 +289,8 @@ class TestRequests:
 
     @pytest.fixture
     def machine(self, tmp_path: Path) -> Iterator[Machine]:
-        """With three pictures, which the server has."""
-        server = SimulatedSupabase()
-        machine = Machine("one", server.add_user("owner"), server, tmp_path)
-        for number in range(3):
-            machine.draw(UUID(int=number), "a boat", number, 0, ())
-        assert machine.sync().synced == 3
-        yield machine
-        machine.stop()
+        with synced_machine(tmp_path, 3) as machine:
+            yield machine
 
     ANSWERS = ("cut", "503", "429", "empty", "foreign", "silence", "death")
 

@@ -28,8 +28,8 @@ from tests.fixtures.kill_points import arm
 from tests.fixtures.pictures import render
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers
-from tests.simulation.machine import Machine
-from tests.simulation.server import Row, SimulatedSupabase
+from tests.simulation.machine import Machine, synced_machine
+from tests.simulation.server import Row
 
 
 def settings(folder: Path, supabase: TwoUsers, url: str | None = None) -> dict[str, Any]:
@@ -200,14 +200,8 @@ class TestRequests:
 
     @pytest.fixture
     def machine(self, tmp_path: Path) -> Iterator[Machine]:
-        """Has four pictures, which the cloud has too."""
-        server = SimulatedSupabase()
-        machine = Machine("one", server.add_user("owner"), server, tmp_path)
-        for number in range(4):
-            machine.draw(UUID(int=number), "a boat", number, 0, ())
-        assert machine.sync().synced == 4
-        yield machine
-        machine.stop()
+        with synced_machine(tmp_path, 4) as machine:
+            yield machine
 
     @pytest.fixture
     def rows(self, machine: Machine) -> list[Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -59,6 +60,18 @@ class SimulatedClock(SystemClock):
         self._passed += seconds
         self._now += datetime.timedelta(seconds=seconds)
         return event.is_set()
+
+
+@contextmanager
+def synced_machine(folder: Path, pictures: int) -> Iterator[Machine]:
+    """A machine whose pictures, numbered from 0, the server has, too."""
+    server = SimulatedSupabase()
+    machine = Machine("one", server.add_user("owner"), server, folder)
+    for number in range(pictures):
+        machine.draw(UUID(int=number), "a boat", number, 0, ())
+    assert machine.sync().synced == pictures
+    yield machine
+    machine.stop()
 
 
 class Machine:

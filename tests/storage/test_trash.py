@@ -7,6 +7,8 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +21,7 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.output import PictureDeletedError, PictureFiles, load_record
+from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.removals import load_removals
@@ -265,6 +268,29 @@ def die_at(patch: pytest.MonkeyPatch, step: int) -> list[int]:
     return died
 
 
+@dataclass
+class DrawnTwice:
+    """A picture that is kept, and the record of the same one, drawn by another program."""
+
+    catalog: Catalog
+    first: Picture
+    other: Record
+    save_again: Callable[[], Picture]
+
+
+@pytest.fixture
+def twice(
+    folder: Path, make_record: Callable[..., Record], make_image: Callable[..., Any]
+) -> Iterator[DrawnTwice]:
+    with closing(Catalog(folder)) as catalog:
+        output = OutputFolder(PictureFiles(folder), catalog)
+        record = make_record(seed=5, created_at=datetime.datetime(2026, 5, 11, 12).astimezone())
+        first = _save_foreign(make_image, record, output)
+        assert first.record.id == record.id
+        other = record.model_copy(update={"id": make_record().id})
+        yield DrawnTwice(catalog, first, other, partial(_save_foreign, make_image, other, output))
+
+
 class TestMeanwhile:
     """Others who look at, send, tag or draw the picture that is deleted."""
 
@@ -327,59 +353,42 @@ class TestMeanwhile:
         assert load_removals(catalog) == []
 
     def test_the_same_picture_drawn_by_another_is_kept_anew(
-        self,
-        folder: Path,
-        make_record: Callable[..., Record],
-        make_image: Callable[..., Any],
-        monkeypatch: pytest.MonkeyPatch,
+        self, twice: DrawnTwice, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It was found to be there already, and then it was deleted."""
-        with closing(Catalog(folder)) as catalog:
-            files = PictureFiles(folder)
-            output = OutputFolder(files, catalog)
-            record = make_record(seed=5, created_at=datetime.datetime(2026, 5, 11, 12).astimezone())
-            first = _save_foreign(make_image, record, output)
-            again = catalog.add_again
+        catalog, first = twice.catalog, twice.first
+        again = catalog.add_again
 
-            def delete_first(*args: Any) -> Any:
-                monkeypatch.undo()
-                assert move_to_trash(catalog, [str(first.record.id)])
-                first.sidecar_path.write_text(first.record.to_sidecar())  # as `_reuse` may
-                return again(*args)
+        def delete_first(*args: Any) -> Any:
+            monkeypatch.undo()
+            assert move_to_trash(catalog, [str(first.record.id)])
+            first.sidecar_path.write_text(first.record.to_sidecar())  # as `_reuse` may
+            return again(*args)
 
-            monkeypatch.setattr(catalog, "add_again", delete_first)
-            other = record.model_copy(update={"id": make_record().id})
-            second = _save_foreign(make_image, other, output)
-            assert second.path == first.path
-            assert [str(second.record.id)] == ids_of(catalog)
-            assert len(names_in(folder)) == 2
-            assert restore_from_trash(catalog, [str(first.record.id)])
-            assert len(ids_of(catalog)) == 2
+        monkeypatch.setattr(catalog, "add_again", delete_first)
+        second = twice.save_again()
+        assert second.path == first.path
+        assert [str(second.record.id)] == ids_of(catalog)
+        assert len(names_in(folder)) == 2
+        assert restore_from_trash(catalog, [str(first.record.id)])
+        assert len(ids_of(catalog)) == 2
 
     def test_what_a_dead_process_was_deleting_is_not_taken_for_the_same_picture(
-        self,
-        folder: Path,
-        make_record: Callable[..., Record],
-        make_image: Callable[..., Any],
-        monkeypatch: pytest.MonkeyPatch,
+        self, twice: DrawnTwice
     ) -> None:
         """The catalog is open already, so that nobody has finished it yet."""
-        with closing(Catalog(folder)) as catalog:
-            output = OutputFolder(PictureFiles(folder), catalog)
-            record = make_record(seed=5, created_at=datetime.datetime(2026, 5, 11, 12).astimezone())
-            first = _save_foreign(make_image, record, output)
-            with pytest.MonkeyPatch.context() as patch:
-                die_at(patch, 0)
-                with pytest.raises(Died):
-                    move_to_trash(catalog, [str(record.id)])
-            assert first.path.exists()
-            other = record.model_copy(update={"id": make_record().id})
-            second = _save_foreign(make_image, other, output)
-            assert second.record.id == other.id
-            catalog.close()
-            assert ids_of(catalog) == [str(other.id)]
-            assert second.path.exists()
-            assert [one.id for one in trashed_pictures(catalog)] == [str(record.id)]
+        catalog, first = twice.catalog, twice.first
+        with pytest.MonkeyPatch.context() as patch:
+            die_at(patch, 0)
+            with pytest.raises(Died):
+                move_to_trash(catalog, [str(first.record.id)])
+        assert first.path.exists()
+        second = twice.save_again()
+        assert second.record.id == twice.other.id
+        catalog.close()
+        assert ids_of(catalog) == [str(twice.other.id)]
+        assert second.path.exists()
+        assert [one.id for one in trashed_pictures(catalog)] == [str(first.record.id)]
 
     def test_two_processes_delete_the_same(self, catalog: Catalog, folder: Path) -> None:
         render(folder, 30, first=10)
