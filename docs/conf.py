@@ -6,7 +6,9 @@ do in a browser of the repository. Nothing is fetched: no fonts, no scripts, no 
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,9 @@ from imagen_nb.widgets.accessor import Accessor
 for name in [*os.environ]:
     if name.startswith(("IMAGEN_", "XDG_", "SUPABASE_", "REPLICATE_", "HF_")):
         del os.environ[name]
-os.environ |= {
-    "HOME": tempfile.mkdtemp(),
-    "HF_HUB_OFFLINE": "1",
-    "PYTHONWARNINGS": "default",
-}
+home = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, home, ignore_errors=True)
+os.environ |= {"HOME": home, "TMPDIR": home, "HF_HUB_OFFLINE": "1"}
 
 project = "imagen_nb"
 author = "the authors of imagen_nb"
@@ -47,7 +47,8 @@ exclude_patterns = [
 html_theme = "furo"
 html_title = f"imagen_nb {release}"
 html_extra_path = ["site"]  # its index.html leads to docs/index.html
-html_static_path: list[str] = []
+html_static_path, html_css_files = ["static"], ["site.css"]
+html_show_search_summary = False  # pages that are opened as files cannot fetch it
 html_copy_source = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
