@@ -6,6 +6,10 @@ python tools/reference_docs.py --check    exit 1 when one of them is stale
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -158,14 +162,30 @@ def _json_type(field: dict[str, Any]) -> str:
 def _description(name: str) -> str:
     """What a field of the record is, from where it is defined."""
     if name in Record.model_computed_fields:
-        text = Record.model_computed_fields[name].description
+        text = Record.model_computed_fields[name].description or ""
     else:
-        text = Record.model_fields[name].description
+        text = _field_docstrings().get(name, "")
     if not text:
         raise SystemExit(
             f"Record.{name} has no description: write a docstring below it"
         )
     return " ".join(text.split())
+
+
+@functools.cache
+def _field_docstrings() -> dict[str, str]:
+    """The text below each field of the record.
+
+    pydantic could read them too (`use_attribute_docstrings`), at each start of the program.
+    """
+    (kind,) = ast.parse(inspect.getsource(Record)).body
+    assert isinstance(kind, ast.ClassDef)
+    found = {}
+    for field, below in itertools.pairwise(kind.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            found[field.target.id] = ast.literal_eval(below.value)
+    return found
 
 
 def _column_rows() -> Iterator[tuple[str, ...]]:

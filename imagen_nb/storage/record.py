@@ -127,9 +127,7 @@ class Record(BaseModel):
         True
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     schema_version: int = SCHEMA_VERSION
     """The version of these keys; docs/stability.md has its history."""
