@@ -24,6 +24,11 @@ for name in [*os.environ]:
 home = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, home, ignore_errors=True)
 os.environ |= {"HOME": home, "TMPDIR": home, "HF_HUB_OFFLINE": "1"}
+kernels = Path(home, ".ipython", "profile_default", "ipython_kernel_config.py")
+kernels.parent.mkdir(parents=True)
+kernels.write_text(
+    "get_config().IPKernelApp.log_level = 'ERROR'\n"
+)  # not of their wire
 
 project = "imagen_nb"
 author = "the authors of imagen_nb"
