@@ -51,7 +51,7 @@ test-lowest: $(LOWEST)/.installed
 docs: $(DOCS)
 	.venv/bin/python tools/reference_docs.py --check
 	rm -rf build/docs
-	.venv/bin/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/docs
+	.venv/bin/python -m sphinx -E -q -W --keep-going -c docs -d build/doctrees . build/docs
 	.venv/bin/python tools/check_site.py build/docs
 
 lint: $(STAMP)
