@@ -36,7 +36,7 @@ version = release = imagen_nb.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "notebooks/*.ipynb", "*.md"]
+include_patterns = ["*.md", "docs/*.md", "notebooks/*.ipynb", "examples/*/README.md"]
 exclude_patterns = [
     ".*",
     "build",
@@ -113,15 +113,15 @@ def require_all_names(app: Any, env: Any) -> None:
 
 def leave_out_unmatched(app: Any, page: str, source: list[str]) -> None:
     """Leave the patterns of the index out that no page matches: Sphinx would warn of them."""
-    if page == root_doc:
-        folder = Path(app.srcdir) / "docs"
-        lines = source[0].splitlines(keepends=True)
-        kept = (
-            one
-            for one in lines
-            if not one.endswith("*\n") or any(folder.glob(f"{one[:-1]}.*"))
-        )
-        source[0] = "".join(kept)
+    if page != root_doc:
+        return
+    folder = Path(app.srcdir) / "docs"
+    kept = []
+    for line in source[0].splitlines():
+        is_pattern = "*" in line and " " not in line
+        if not is_pattern or any(folder.glob(f"{line}.*")):
+            kept.append(line)
+    source[0] = "\n".join(kept)
 
 
 def setup(app: Any) -> None:

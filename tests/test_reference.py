@@ -111,7 +111,7 @@ class TestSite:
     def test_each_entry_of_the_index_is_there(self) -> None:
         for entry in self.listed():
             found = [*DOCS.glob(f"{entry}.md"), *DOCS.glob(f"{entry}.ipynb")]
-            assert found or entry.endswith("*"), entry
+            assert found or "*" in entry, entry
 
     def test_what_is_fetched_or_leads_nowhere_is_found(self, tmp_path: Path) -> None:
         checker = loaded_tool("check_site")
