@@ -4,6 +4,7 @@ PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
 BROWSER := .venv/.browser
 FIREFOX := .venv/.firefox
+DOCS := .venv/.docs
 STRACE := .venv/.strace
 
 # Tests run in so many processes side by side; half of their time they wait. Threads of torch that
@@ -11,7 +12,7 @@ STRACE := .venv/.strace
 JOBS ?= 4
 test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test soak mutants test-lowest lint format clean
+.PHONY: demo test soak mutants test-lowest docs lint format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -46,6 +47,13 @@ test-lowest: $(LOWEST)/.installed
 		tests/backends tests/request tests/config tests/storage tests/studio tests/frames tests/analysis \
 		tests/widgets tests/batch tests/cli
 
+# The documentation site, its notebooks executed; warnings are errors, and nothing is fetched.
+docs: $(DOCS)
+	.venv/bin/python tools/reference_docs.py --check
+	rm -rf build/docs
+	.venv/bin/python -m sphinx -E -q -W --keep-going -c docs -d build/doctrees . build/docs
+	.venv/bin/python tools/check_site.py build/docs
+
 lint: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -60,6 +68,7 @@ format: $(STAMP)
 	.venv/bin/ruff format .
 	.venv/bin/python tools/cli_docs.py
 	.venv/bin/python tools/plan_docs.py
+	.venv/bin/python tools/reference_docs.py
 
 clean:
 	rm -rf .venv .venv-lowest build dist demo-out
@@ -70,6 +79,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt hatchling editables setuptools
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(STAMP)
+
+$(DOCS): $(STAMP)
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[docs]"
+	touch $(DOCS)
 
 $(LOWEST)/.installed: pyproject.toml constraints.txt tools/lowest_versions.py
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)

@@ -183,7 +183,8 @@ def test_every_direct_dependency_has_a_tried_version_within_its_bounds() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()[2:]]
     tried = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["dev"], *extras["docs"]]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(tried[canonicalize_name(wanted.name)]), text
 

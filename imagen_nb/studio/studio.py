@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,15 +42,15 @@ class Studio(Library):
             over environment variables and the configuration file.
         config: the configuration file, instead of $IMAGEN_CONFIG or
             ~/.config/imagen.yaml.
-        background: copy pictures to the cloud after they are drawn, on a thread of its
-            own; otherwise only `sync` copies them.
+        background: copy pictures to the cloud on a thread of its own after they are
+            drawn; otherwise only `sync` copies them.
 
     Raises:
         ConfigError: for a setting that cannot be used.
 
     Example:
-        >>> with im.Studio({"backend": "auto", "output": {"dir": "~/boats"}}) as studio:
-        ...     studio.generate("a red boat", seed=1)
+        >>> with im.Studio({"backend": "auto", "output": {"dir": "~/boats"}}) as boats:
+        ...     boat = boats.generate("a red boat", seed=1)
     """
 
     def __init__(
@@ -268,6 +267,9 @@ class Studio(Library):
 
         Braces in the prompt are braces, not alternatives. Other arguments and the
         errors are those of `generate`.
+
+        Example:
+            >>> studio.repeat("a boat {not red}", seeds=[1, 2])
         """
         with self._drawer.call(cloud, output, progress, again) as call:
             chosen, first = self._builder.request(
@@ -300,6 +302,10 @@ class Studio(Library):
             UsageError: for what is no tag.
             StorageError: if the folder cannot be written to.
             Cancelled: if this session is closed; then none of them is kept.
+
+        Example:
+            >>> (kept,) = studio.adopt([(lambda: picture.image, picture.record)])
+            >>> kept.result()
         """
         self._writer.require_open()
         home = self._folders.folder()
@@ -312,18 +318,13 @@ class Studio(Library):
         announce = partial(self._uplink.drawn, cloud=cloud)
         return self._writer.adopt(drawn, home, common, announce)
 
-    def drawing(self) -> AbstractContextManager[None]:
-        """Let the cloud wait while something else than this session draws.
-
-        >>> with studio.drawing():
-        ...     pipeline("a red boat")
-        """
-        return self._uplink.drawing()
-
     def cancel(self) -> None:
         """Stop every drawing that is under way, or about to begin, at its next step.
 
         May be called from any thread.
+
+        Example:
+            >>> studio.cancel()
         """
         self._drawer.cancel()
 
@@ -332,6 +333,9 @@ class Studio(Library):
 
         Loads no model. The text beside it says why "auto" chose it, once in a session;
         otherwise it is "".
+
+        Example:
+            >>> backend, why = studio.drawing_with("flux-tiny-local")
         """
         backend = self._backends.get(name)
         return backend, self._backends.why(backend)
@@ -339,9 +343,3 @@ class Studio(Library):
     def __repr__(self) -> str:
         name, _ = self.settings.backend_choice()
         return f"<Studio {name}, {self.settings.output.dir}>"
-
-    def __enter__(self) -> Studio:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

@@ -49,6 +49,9 @@ class Accessor:
         Args:
             columns: how many side by side; as many as there is room for unless given.
             size: pixels of a thumbnail's side, 64 to 512.
+
+        Example:
+            >>> df.imagen.gallery(size=96)
         """
         from imagen_nb.widgets.gallery import Gallery
 
@@ -78,6 +81,9 @@ class Accessor:
         Raises:
             UsageError: when there are no pictures, too many for one page, or no such
                 column.
+
+        Example:
+            >>> df.imagen.contact_sheet(caption="{seed}").save("sheet.png")
         """
         from imagen_nb.frames.pictures.contact_sheet import make_contact_sheet
 
@@ -94,6 +100,10 @@ class Accessor:
             CloudError: when it cannot be had, or is not the picture that its row
                 describes.
             StorageError: when its file is torn.
+
+        Example:
+            >>> df.imagen.open(0).size
+            (128, 128)
         """
         from imagen_nb.frames.pictures.locate import open_picture
 
@@ -108,6 +118,9 @@ class Accessor:
 
         Returns:
             A frame with this one's index: id, path, and reason, why there is none.
+
+        Example:
+            >>> df.imagen.download("fetched")["path"]
         """
         from imagen_nb.frames.pictures.download import download_pictures
 
@@ -129,6 +142,9 @@ class Accessor:
         Raises:
             UsageError: when there are no pictures.
             StorageError: when it cannot be written, or the zip exists.
+
+        Example:
+            >>> df.head(2).imagen.export("given.zip")
         """
         from imagen_nb.frames.pictures.export import export_pictures
 
@@ -140,6 +156,9 @@ class Accessor:
 
         It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index
         label.
+
+        Example:
+            >>> urls = df.imagen.signed_urls(expires_in=3600)
         """
         from imagen_nb.frames.pictures.signed_urls import sign_frame
 
@@ -153,13 +172,22 @@ class Accessor:
         title: str = "Pictures",
         pictures: int = 1000,
     ) -> Path:
-        """Write the frame as one HTML page that needs nothing else; as `im.report`."""
+        """Write the frame as one HTML page that needs nothing else; as `im.report`.
+
+        Example:
+            >>> df.imagen.report("boats.html", title="Boats", pictures=10)
+        """
         from imagen_nb.analysis.report.page import report
 
         return report(self._frame, path, title=title, pictures=pictures)
 
     def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
-        """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
+        """Draw one picture again, by its position or id; as `imagen_nb.reproduce`.
+
+        Example:
+            >>> df.imagen.reproduce(0).identical
+            True
+        """
         from imagen_nb.frames.pictures.locate import position_of
 
         return self._studio.reproduce(
@@ -167,23 +195,43 @@ class Accessor:
         )
 
     def tag(self, *names: str) -> None:
-        """Add these tags to every picture of the frame; as `imagen_nb.tag`."""
+        """Add these tags to every picture of the frame; as `imagen_nb.tag`.
+
+        Example:
+            >>> df.imagen.tag("harbour", "series-1")
+        """
         self._studio.tag(self._frame, *names)
 
     def untag(self, *names: str) -> None:
-        """Take these tags from every picture of the frame; as `imagen_nb.untag`."""
+        """Take these tags from every picture of the frame; as `imagen_nb.untag`.
+
+        Example:
+            >>> df.imagen.untag("series-1")
+        """
         self._studio.untag(self._frame, *names)
 
     def rate(self, stars: int | None) -> None:
-        """Rate every picture of the frame: 1 to 5 stars; None takes ratings away."""
+        """Rate every picture of the frame: 1 to 5 stars; None takes ratings away.
+
+        Example:
+            >>> df.imagen.rate(4)
+        """
         self._studio.rate(self._frame, stars)
 
     def keep(self) -> None:
-        """Tag every picture of the frame `keeper`, and no longer `reject`."""
+        """Tag every picture of the frame `keeper`, and no longer `reject`.
+
+        Example:
+            >>> df.head(1).imagen.keep()
+        """
         self._studio.keep(self._frame)
 
     def reject(self) -> None:
-        """Tag every picture of the frame `reject`, and no longer `keeper`."""
+        """Tag every picture of the frame `reject`, and no longer `keeper`.
+
+        Example:
+            >>> df.tail(1).imagen.reject()
+        """
         self._studio.reject(self._frame)
 
     @known_arguments
@@ -204,6 +252,9 @@ class Accessor:
 
         Returns:
             One row a field, one column a picture, headed by the first 8 digits of its id.
+
+        Example:
+            >>> df.imagen.diff(0, 1)
         """
         from imagen_nb.frames.pictures.diff import diff_pictures
 
@@ -219,6 +270,9 @@ class Accessor:
                 perceptual hashes (of 64 bits) may differ. Any two pictures of a group
                 are that near (complete linkage). Needs the extra `similar`; each
                 picture is looked at once, and remembered.
+
+        Example:
+            >>> df.imagen.duplicates()[["group", "prompt"]]
         """
         from imagen_nb.frames.pictures.duplicates import find_duplicates
 
@@ -233,6 +287,12 @@ class Accessor:
 
         Raises:
             CloudError: when there is no such table, or it cannot be read.
+
+        Example:
+            >>> try:
+            ...     used = df.imagen.with_usage()
+            ... except im.CloudError as error:
+            ...     print(error)  # where there is no such table
         """
         from imagen_nb.frames.sources.usage import with_usage
 

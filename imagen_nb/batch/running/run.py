@@ -133,7 +133,10 @@ def run_batch(
         KeyboardInterrupt: after Ctrl-C, when the table is written.
 
     Example:
-        >>> results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"})
+        >>> jobs = {"prompts": ["{red|blue} boat"], "seeds": "1..4"}
+        >>> len(im.run_batch(jobs, limit=0))  # what there is to do; nothing is run
+        8
+        >>> results = im.run_batch(jobs)  # doctest: +SKIP
     """
     options = BatchOptions(
         workers,
