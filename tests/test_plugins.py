@@ -26,7 +26,8 @@ import imagen_nb as im
 from imagen_nb.frames.plugins.embedders import make_embedder
 
 folder = Path(sys.argv[1])
-im.configure(output={"dir": str(folder / "pictures")}, backend={"type": "gradient"})
+linear = {"type": "gradient", "mode": "linear"}
+im.configure(output={"dir": str(folder / "pictures")}, backend=linear)
 frame = im.sweep("a boat", seeds=range(4), tags=["sea"], progress=False).frame()
 radial = im.generate("a boat", seed=1, backend="gradient", mode="radial", progress=False)
 try:

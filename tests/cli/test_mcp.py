@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,16 +14,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+import typer
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from PIL import Image
 
-from imagen_nb.cli import run
+from imagen_nb.cli import app, run
 from imagen_nb.errors import UsageError
 from tests.fixtures.pictures import render
 
 mcp = pytest.importorskip("mcp", reason="with the lowest versions there is no SDK")
 
+ROOT = Path(__file__).parents[2]
 MAIN = "from imagen_nb.cli import main; main()"
 LOOKING = {"history", "show", "facts"}
 DRAWING = {"generate", "sweep", "reproduce", "tag", "untag"}
@@ -46,6 +50,20 @@ class Agent:
             return await self._client.call_tool(name, arguments, progress_callback=note)
 
         return self._portal.call(ask)
+
+    def give_up_at_first_step(self, name: str, **arguments: Any) -> None:
+        """Call a tool, and stop waiting for it as soon as it has said something."""
+
+        async def ask() -> None:
+            with anyio.CancelScope() as scope:
+
+                async def stop(done: float, total: float | None, message: str | None) -> None:
+                    scope.cancel()
+
+                await self._client.call_tool(name, arguments, progress_callback=stop)
+            assert scope.cancelled_caught
+
+        self._portal.call(ask)
 
     def data(self, name: str, **arguments: Any) -> Any:
         """What a tool answers as data: structured, or else the JSON in its text."""
@@ -233,6 +251,16 @@ class TestDrawing:
             assert reason in draws.refusal(tool, **arguments)
         assert len([*folder.glob("*.png")]) == before
 
+    def test_one_who_gives_up_stops_the_drawing_and_nothing_else(
+        self, draws: Agent, folder: Path
+    ) -> None:
+        before = len([*folder.glob("*.png")])
+        large = {"prompts": ["a house"], "sizes": ["256x256"], "steps": [8]}
+        draws.give_up_at_first_step("sweep", **large, seeds=[*range(16)])
+        # The model is taken by one drawing at a time: this one has waited for its end.
+        draws.data("generate", prompt="a house", seed=99, steps=1)
+        assert len([*folder.glob("*.png")]) < before + 16
+
     def test_labels_come_and_go(self, draws: Agent, looks: Agent) -> None:
         ids = [row["id"] for row in draws.data("history", seed=[0, 5])["pictures"]]
         assert draws.data("tag", ids=ids, tags=["sea", "rating:4"]) == {"pictures": 2}
@@ -289,6 +317,27 @@ def test_nothing_but_the_protocol_is_on_stdout_and_the_end_of_stdin_ends_it(
     assert server.returncode == 0
     assert b"a line" in told
     assert b"of another program" in told
+
+
+def test_the_guide_configures_what_there_is() -> None:
+    text = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    ((block),) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    server = json.loads(block)["mcpServers"]["imagen"]
+    typed = [[server["command"], *server["args"]], *json_arguments(text)]
+    command = typer.main.get_command(app).commands["mcp"]  # type: ignore[attr-defined]
+    for words in typed:
+        assert words[:2] == ["imagen", "mcp"]
+        command.make_context("mcp", words[2:]).close()
+    assert {name for name in LOOKING | DRAWING if f"`{name}`" not in text} == set()
+
+
+def json_arguments(text: str) -> list[list[str]]:
+    """The other ways to start it that the guide names."""
+    lists = re.findall(r'`"args": (\[.*?\])`', text)
+    lines = re.findall(r"-- (imagen mcp.*)$", text, re.MULTILINE)
+    assert lists
+    assert lines
+    return [["imagen", *json.loads(found)] for found in lists] + [line.split() for line in lines]
 
 
 def test_without_the_sdk_one_line_says_what_to_install(

@@ -114,6 +114,15 @@ class TestDataSets:
         line = json.loads((tmp_path / "set" / "metadata.jsonl").read_text())
         assert (line["tags"], line["created_at"][:3]) == (["sea"], "202")
 
+    def test_whatever_a_column_has_is_json_in_the_end(
+        self, made: Callable[..., pd.DataFrame], tmp_path: Path
+    ) -> None:
+        frame = made("a boat").assign(odd=float("inf"), day=pd.Timestamp("2026-05-11"), of=tmp_path)
+        frame.imagen.export(tmp_path / "set", format="imagefolder")
+        text = (tmp_path / "set" / "metadata.jsonl").read_text()
+        line = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+        assert (line["odd"], line["day"][:10], line["of"]) == (None, "2026-05-11", str(tmp_path))
+
     def test_nothing_is_overwritten_and_nothing_half_written_stays(
         self,
         made: Callable[..., pd.DataFrame],

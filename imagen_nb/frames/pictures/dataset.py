@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,10 @@ class _Reading:
 
 
 def _row_for_others(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the values as JSON has them; a frame may have been in a file meanwhile."""
-    tags = {"tags": parse_tags(row["tags"])} if "tags" in row else {}
-    values: dict[str, Any] = plain_value(row)
-    return values | tags
+    """Return the values as JSON has them: no infinity, and text for other objects.
+
+    A frame may have been in a file meanwhile: then tags may be JSON, or an array.
+    """
+    text = json.dumps(plain_value(row), default=str)
+    values: dict[str, Any] = json.loads(text, parse_constant=lambda name: None)
+    return values | {name: parse_tags(row[name]) for name in ("tags",) if name in row}
