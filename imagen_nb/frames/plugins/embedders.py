@@ -28,7 +28,8 @@ class Embedder(Protocol):
     at most 32 texts or pictures in one call and may split them further. They raise an
     `ImagenError` that says in one line what to do if weights are missing, and let other
     errors pass; a picture that nothing can be said of gets a row of zeros, which is
-    like nothing. Equal pictures must get equal vectors, whatever else is in the call.
+    like nothing. Equal pictures get equal vectors, up to rounding, whatever else is in
+    the call.
 
     Attributes:
         model: which space the vectors are of, and which weights they come from, in up

@@ -21,7 +21,8 @@ class Scorer(Protocol):
 
     It may be called from any thread, and from several at once. It raises an
     `ImagenError` that says in one line what to do if weights are missing, and lets
-    other errors pass. A picture's number must not depend on what else is in the call.
+    other errors pass. A picture's number does not depend, but for rounding, on what else
+    is in the call.
     """
 
     def __call__(
