@@ -173,7 +173,7 @@ class TestLooking:
     def test_its_filters_are_those_of_the_command_and_bounded(self, looks: Agent) -> None:
         assert looks.data("history", limit=1, seed=[0, 5])["more"] is True
         assert [row["seed"] for row in looks.data("history", prompt="boat -x")["pictures"]] == [0]
-        assert "did not" not in looks.refusal("history", since="the day of days")
+        assert "since must be" in looks.refusal("history", since="the day of days")
         for wrong in ({"limit": 201}, {"limit": 0}, {"tags": ["a"] * 101}, {"prompt": "x" * 2001}):
             looks.refusal("history", **wrong)
 
@@ -256,7 +256,7 @@ class TestDrawing:
     ) -> None:
         before = len([*folder.glob("*.png")])
         large = {"prompts": ["a house"], "sizes": ["256x256"], "steps": [8]}
-        draws.give_up_at_first_step("sweep", **large, seeds=[*range(16)])
+        draws.give_up_at_first_step("sweep", **large, seeds=[*range(100, 116)])
         # The model is taken by one drawing at a time: this one has waited for its end.
         draws.data("generate", prompt="a house", seed=99, steps=1)
         assert len([*folder.glob("*.png")]) < before + 16
