@@ -25,19 +25,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.options import OPTION_NAMES, AcceptedOptions
 from imagen_nb.request.request import Defaults, Limits, Request, resolve
-from imagen_nb.system.spelling import describe_meant
+from imagen_nb.system.plugins import PluginKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ENTRY_POINT_GROUP = "imagen_nb.backends"
+BACKENDS = PluginKind("backend", "imagen_nb.backends", also=("auto",))
 
 
 class UnknownOptionError(UsageError):
@@ -166,14 +165,13 @@ def may_differ(backend: Backend) -> str:
 
 def backend_names() -> list[str]:
     """Return the names of all registered backends, sorted."""
-    return sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return BACKENDS.names()
 
 
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options of the backend registered as `name`; none if there is none."""
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return tuple(inspect.signature(entry.load()).parameters)
-    return ()
+    factory = BACKENDS.find(name)
+    return tuple(inspect.signature(factory).parameters) if factory else ()
 
 
 def make_backend(name: str, **options: Any) -> Backend:
@@ -186,16 +184,10 @@ def make_backend(name: str, **options: Any) -> Backend:
     Example:
         >>> make_backend("flux-tiny-local", memory={"batch": 4})
     """
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        factory = entry.load()
-        _require_known_options(name, inspect.signature(factory), options)
-        backend: Backend = factory(**options)
-        return backend
-    known = backend_names()
-    raise UsageError(
-        f"unknown backend {name!r}: use one of {', '.join(known)}, or auto"
-        f"{describe_meant(name, [*known, 'auto'])}"
-    )
+    factory = BACKENDS.load(name)
+    _require_known_options(name, inspect.signature(factory), options)
+    backend: Backend = factory(**options)
+    return backend
 
 
 def _require_known_options(

@@ -17,6 +17,7 @@ from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
 from imagen_nb.cli.draw import generate, reproduce, sweep
 from imagen_nb.cli.history import history, report
+from imagen_nb.cli.mcp import mcp
 from imagen_nb.cli.models import bench_gpu, models
 from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
@@ -43,6 +44,7 @@ app.command()(delete)
 app.command()(restore)
 app.command()(models)
 app.command()(bench_gpu)
+app.command()(mcp)
 app.command()(sync)
 app.command()(status)
 app.command()(reindex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from imagen_nb.studio.studio import Studio
 
 _DEFAULT_TABLE_ROWS = 20
-_ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 _MAX_COLUMN_CHARS = 60  # of a prompt
 _PICTURE_COLUMN = TableColumn("", rank=2)
 _HISTORY_COLUMNS = (
@@ -191,16 +190,9 @@ def _number_or_empty(value: Any) -> str:
     return "" if number is None else str(number)
 
 
-def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield the rows as JSON values: times in ISO 8601, what is missing as None."""
-    for start in range(0, len(frame), _ROWS_PER_JSON_CHUNK):
-        chunk = frame.iloc[start : start + _ROWS_PER_JSON_CHUNK]
-        times = [moment.isoformat() for moment in chunk["created_at"].astype(object)]
-        values = chunk.assign(created_at=times).astype(object)
-        yield from values.where(chunk.notna(), None).to_dict("records")  # type: ignore[misc]
-
-
 def _print_json_array(frame: pd.DataFrame) -> None:
+    from imagen_nb.frames.schema import json_rows
+
     opening = "[\n"
     for row in json_rows(frame):
         print(opening + json.dumps(row, indent=2))
@@ -209,6 +201,8 @@ def _print_json_array(frame: pd.DataFrame) -> None:
 
 
 def _print_json_lines(frame: pd.DataFrame) -> None:
+    from imagen_nb.frames.schema import json_rows
+
     for row in json_rows(frame):
         print(json.dumps(row))
 

@@ -11,6 +11,7 @@ Other rooms use:
     locks: which process has locked a file
     markup: untrusted text as HTML
     paths: paths as people write them
+    plugins: what other packages add by entry points
     progress: progress bars
     secret_text: secrets, stripped and kept out of messages
     spelling: the known name that was probably meant

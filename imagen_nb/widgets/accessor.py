@@ -127,28 +127,77 @@ class Accessor:
         return download_pictures(self._frame, folder, self._cloud)
 
     @known_arguments
-    def export(self, target: Path | str) -> pd.DataFrame:
-        """Write every picture with its sidecar into a folder, or a zip to give away.
-
-        Into a folder as `download` does; a sidecar stands beside each picture, as it
-        was drawn, for `imagen reindex` or `imagen reproduce` elsewhere.
+    def export(self, target: Path | str, format: str = "sidecars") -> pd.DataFrame:
+        """Write every picture into a folder, or a zip, to give away or to train with.
 
         Args:
             target: the folder, or a new file that ends in .zip.
+            format: "sidecars" writes pictures as `download` does, and beside each its
+                record, for `imagen reindex` or `imagen reproduce` elsewhere.
+                "imagefolder" writes a metadata.jsonl beside them, as Hugging Face's
+                datasets read it: `text` is the prompt, and there is each column of the
+                frame. Packages may bring others, see docs/plugins.md. All but sidecars
+                want a folder that is new or empty, and fill it as a whole or not at
+                all.
 
         Returns:
             As `download`; of a zip, `path` is the name inside it.
 
         Raises:
-            UsageError: when there are no pictures.
-            StorageError: when it cannot be written, or the zip exists.
+            UsageError: when there are no pictures, or no such format.
+            StorageError: when it cannot be written, or is there already.
 
         Example:
             >>> df.head(2).imagen.export("given.zip")
+            >>> df.imagen.export("boats", format="imagefolder")
         """
         from imagen_nb.frames.pictures.export import export_pictures
 
-        return export_pictures(self._frame, target, self._cloud)
+        return export_pictures(self._frame, target, self._cloud, format)
+
+    @known_arguments
+    def score(self, name: str) -> pd.DataFrame:
+        """Return the frame with a column of this name: each picture's score.
+
+        The higher, the better. "sharpness", the variance of the Laplacian, tells sharp
+        pictures from blurred ones. Packages may bring others, see docs/plugins.md. It is
+        NaN for a picture that cannot be had or that nothing can be said of.
+
+        Raises:
+            UsageError: when there is no such scorer, or it has the name of a column of
+                the history.
+            ImagenError: when the scorer cannot be loaded, or lacks what it needs.
+
+        Example:
+            >>> df.imagen.score("sharpness").nlargest(8, "sharpness").imagen.gallery()
+        """
+        from imagen_nb.frames.pictures.score import score_pictures
+
+        return score_pictures(self._frame, name, self._cloud)
+
+    @known_arguments
+    def similar(
+        self, i: int | str | UUID, *, n: int = 12, embedder: str | None = None
+    ) -> pd.DataFrame:
+        """Return the rows of the pictures most like one, the most similar first.
+
+        The column `similarity` is the cosine of the angle between two pictures' vectors:
+        1 is the same, and what else it means depends on the embedder. That picture
+        itself is left out, and so are those that cannot be had.
+
+        Args:
+            i: the picture, by its position or id.
+            n: how many at most.
+            embedder: what looks at them; needed where several are installed. None comes
+                with imagen_nb, see docs/plugins.md.
+
+        Raises:
+            UsageError: when there is no such picture or embedder.
+            ImagenError: when the embedder cannot be loaded, or lacks what it needs.
+        """
+        from imagen_nb.frames.pictures.similar import similar_pictures
+
+        return similar_pictures(self._frame, i, n, embedder, self._cloud)
 
     @known_arguments
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
