@@ -96,8 +96,9 @@ def missing_names(described: set[str]) -> list[str]:
     }
     owners["imagen_nb.widgets.accessor.Accessor"] = Accessor
     for home, owner in owners.items():
-        methods = (name for name in vars(owner) if not name.startswith("_"))
-        public |= {f"{home}.{name}" for name in methods}
+        ours = (one for one in owner.__mro__ if one.__module__.startswith("imagen_nb"))
+        names = {name for one in ours for name in vars(one) if not name.startswith("_")}
+        public |= {f"{home}.{name}" for name in names}
     return sorted(public - described)
 
 
