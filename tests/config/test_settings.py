@@ -101,6 +101,16 @@ def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
     assert settings.sources == {}
 
 
+def test_the_file_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "imagen.yaml").write_text("steps: 1\n")
+    (tmp_path / "other.yaml").write_text("steps: 2\n")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert load_settings(None, None, environ).steps == 1
+    environ["IMAGEN_CONFIG"] = str(tmp_path / "other.yaml")
+    assert load_settings(None, None, environ).steps == 2
+    assert load_settings(None, tmp_path / "imagen.yaml", environ).steps == 1
+
+
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="imagen config init"):
         load_settings(None, tmp_path / "none.yaml", {})

@@ -274,7 +274,7 @@ WAITING = (
     "from imagen_nb.backends import Step\n"
     "from imagen_nb.studio.progress import progress_listener\n"
     "with progress_listener([], None) as listen:\n"
-    "    time.sleep(0.5)\n"
+    "    time.sleep(0.6)\n"
     "    print('a notice', file=sys.stderr)\n"
     "    print('a result')\n"
     "    for number in (1, 2):\n"
