@@ -1,7 +1,8 @@
 """Who draws: the protocol of a backend, the registry that finds it, and the backends.
 
 Other rooms use:
-    session: `Backends`, those of one session; `describe_backend`, one in a line
+    session: `Backends`, those of one session; `describe_backend`, one in a line;
+        `choose_backend`, which one auto is
     tiny: `FLUX_TINY` and its `WEIGHTS`, the embedded model
     flux.models: `Model`, `LOCAL_MODELS`, `short_name`: the FLUX models known by name
     flux.custom: `custom_model`, any folder or Hugging Face id of FLUX layout
@@ -52,10 +53,14 @@ class UnknownOptionError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can draw on this machine now; if not, why, and what to do."""
+    """Whether a backend can draw on this machine now; if not, why, and what to do.
+
+    `lacks`: what it cannot draw without, in one word: weights, token, package.
+    """
 
     available: bool
     reason: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,19 +218,20 @@ def backend_rows(
     """Return a row for each registered backend, as `imagen models` shows them.
 
     `options_of`: returns what is configured of a backend, by its name. Of a row,
-    `reason` says why the backend cannot draw here and what to do; `cost_usd` is the
-    price of a picture of its own size and steps.
+    `reason` says why the backend cannot draw here and what to do, `lacks` in one word;
+    `cost_usd` is the price of a picture of its own size and steps.
     """
-    return [_backend_row(name, options_of(name)) for name in backend_names()]
+    return [backend_row(name, options_of(name)) for name in backend_names()]
 
 
-def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of one backend, with these options, see `backend_rows`."""
     unknown = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
     row = {"name": name, **unknown}
     try:
         backend = make_backend(name, **options)
     except ImagenError as error:  # one that cannot be made without options
-        return row | {"available": False, "reason": str(error)}
+        return row | {"available": False, "lacks": "options", "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
     return row | {
         "model": backend.model,
@@ -234,6 +240,7 @@ def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "steps": defaults.steps,
         "cost_usd": backend.cost_usd(_default_request(backend)),
         "available": state.available,
+        "lacks": state.lacks,
         "reason": state.reason,
     }
 

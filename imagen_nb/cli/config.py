@@ -56,6 +56,7 @@ def validate(
 ) -> None:
     """Check the configuration file: each problem with its line, key and what is expected."""
     from imagen_nb.cloud.check import configuration_warnings
+    from imagen_nb.config.older_names import older_names_in
     from imagen_nb.config.settings import config_path, load_settings
     from imagen_nb.config.settings import validate_file as find_problems
 
@@ -66,6 +67,8 @@ def validate(
     if problems:
         raise typer.Exit(1)
     settings = load_settings(path=path)
+    for note in older_names_in(path):
+        print_notice(str(note))
     for warning in configuration_warnings(settings, path):
         print_notice(warning)
     print(f"{path}: good")

@@ -15,6 +15,7 @@ from imagen_nb.cli import options
 from imagen_nb.cli.options import (
     HistoryFilters,
     load_command_settings,
+    preview_choice,
     with_filter_options,
 )
 from imagen_nb.errors import UsageError
@@ -71,6 +72,7 @@ def history(
     ] = False,
     raw_csv: options.RawCsvOption = False,
     preview: options.PreviewOption = None,
+    no_preview: options.NoPreviewOption = False,
     output: options.FolderOption = None,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
@@ -78,9 +80,8 @@ def history(
     """List the pictures ever made, newest first."""
     from imagen_nb.studio.studio import Studio
 
-    settings = load_command_settings(
-        config, output={"dir": output}, preview=preview.value if preview else None
-    )
+    shown = preview_choice(preview, no_preview)
+    settings = load_command_settings(config, output={"dir": output}, preview=shown)
     chosen = HistoryFormat.json if as_json else format
     if chosen is HistoryFormat.parquet and sys.stdout.isatty():
         raise UsageError("parquet is no text: add > history.parquet")

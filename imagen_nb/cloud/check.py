@@ -33,10 +33,12 @@ def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
     """
     part = settings.supabase
     syncing = settings.output.cloud_sync != "off"
-    if syncing and not settings.owner_user_id and not part.email:
+    signs_in = part.email and part.password  # then the session tells who the owner is
+    if syncing and not settings.owner_user_id and not signs_in:
         yield (
             "owner_user_id is not set, so no picture goes to the cloud: "
-            f"`{_FIND_OWNER}` finds it (or sign in with supabase.email)"
+            f"`{_FIND_OWNER}` finds it (or sign in with supabase.email and "
+            "supabase.password)"
         )
     if part.url and not is_supabase_url(part.url):
         yield (

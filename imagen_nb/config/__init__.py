@@ -2,6 +2,7 @@
 
 Other rooms use:
     groups: `CostSettings` and the other groups of settings
+    older_names: `older_names_in`, keys of a file that have another name today
     presets: `DrawingPreset`, settings of a drawing by name, and their file
     settings: `Settings` and `load_settings`
     yaml_file: the file imagen.yaml and its template

@@ -51,7 +51,7 @@ output:
   # Where pictures, their sidecars and the catalog are kept.
   #dir: ~/imagen
   # Copy pictures to your Supabase: auto (when it is configured), on, off. [$IMAGEN_CLOUD_SYNC]
-  #cloud_sync: auto
+  cloud_sync: auto
 
 supabase:
   # The address of your project. [$SUPABASE_URL]
@@ -101,9 +101,10 @@ cost:
   # And what it costs, in US dollars.
   #usd_per_kwh: 0.30
 
-# Whose pictures these are, when the key is a secret one. Find it in the SQL editor with
+# Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
+# known without. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;
-#owner_user_id:
+owner_user_id:
 """
 
 
@@ -193,6 +194,11 @@ def _dotted_keys(
         yield f"{prefix}{key.value}", Line(key.start_mark.line + 1)
         if not prefix:
             yield from _dotted_keys(value, f"{key.value}.")
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value counts as not given."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def printable_key(key: str) -> str:

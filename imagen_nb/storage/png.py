@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.webui_text import webui_text
 from imagen_nb.system.thumbnails import image_read_errors
 
 _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -27,17 +28,24 @@ _MAX_PNG_BYTES = 4 * _MAX_PNG_PIXELS
 def encode_png(image: Image.Image, record: Record) -> bytes:
     """Return the PNG file, with the record and "made by a model" in its metadata.
 
-    See `Record.to_png_text` for the text chunks; the mark is IPTC's DigitalSourceType
-    in XMP.
+    See `png_texts` for the text chunks; the mark is IPTC's DigitalSourceType in XMP.
     """
     info = PngInfo()
-    for keyword, text in record.to_png_text().items():
+    for keyword, text in png_texts(record).items():
         info.add_text(keyword, text)
     info.add_itxt("XML:com.adobe.xmp", _MADE_BY_MODEL_XMP)
     buffer = BytesIO()
     # Run-length matching at level 1 is faster and smaller on pictures than the default.
     image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=info)
     return buffer.getvalue()
+
+
+def png_texts(record: Record) -> dict[str, str]:
+    """Return the text chunks of a picture's PNG, by keyword.
+
+    `parameters` is what other tools read, `imagen_nb` the whole record, which we read.
+    """
+    return {"parameters": webui_text(record), "imagen_nb": record.to_png_chunk()}
 
 
 def read_png(path: Path) -> tuple[bytes, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -253,38 +252,10 @@ class Record(BaseModel):
             for name in IMAGES_COLUMNS
         }
 
-    def to_png_text(self) -> dict[str, str]:
-        """Return the text chunks of the PNG, by keyword: `parameters` and `imagen_nb`.
-
-        `parameters` is the form that stable-diffusion-webui writes and other tools
-        read: the prompt, then a line of `Name: value` pairs. `imagen_nb` is the record
-        as ASCII JSON.
-        """
+    def to_png_chunk(self) -> str:
+        """Return the record as its own PNG holds it: ASCII JSON, without file facts."""
         inside = self.model_copy(update=dict.fromkeys(_FIELDS_OF_FILE))
-        lines = [_printable(self.prompt), *self._negative_line(), self._settings_line()]
-        return {
-            "parameters": "\n".join(lines),
-            "imagen_nb": json.dumps(inside.snapshot(), ensure_ascii=True),
-        }
-
-    def _negative_line(self) -> list[str]:
-        text = _printable(self.negative_prompt or "")
-        return [f"Negative prompt: {text}"] if text else []
-
-    def _settings_line(self) -> str:
-        pairs = {
-            "Steps": self.steps,
-            "Sampler": self.scheduler,
-            "CFG scale": self.guidance,
-            "Seed": self.seed,
-            "Size": f"{self.width}x{self.height}",
-            "Denoising strength": self.strength,
-            "Model": self.model,
-            "Version": f"imagen_nb {self.versions.get('imagen_nb', '')}".strip(),
-        }
-        return ", ".join(
-            f"{name}: {value}" for name, value in pairs.items() if value is not None
-        )
+        return json.dumps(inside.snapshot(), ensure_ascii=True)
 
     def decides(self) -> str:
         """Return a digest of all that decides the pixels: equal for the same picture.
@@ -300,11 +271,3 @@ class Record(BaseModel):
         values = self.model_dump(mode="json", fallback=str, include=names)
         text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _printable(text: str) -> str:
-    """Replace control characters but line ends: a PNG text chunk ends at a NUL."""
-    return "".join(
-        " " if char != "\n" and unicodedata.category(char) == "Cc" else char
-        for char in text
-    )

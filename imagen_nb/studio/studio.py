@@ -261,17 +261,18 @@ class Studio(Library):
         output: str | Path | None = None,
         progress: Progress | bool | None = None,
         again: bool = True,
+        previews: bool = True,
         **arguments: Any,
     ) -> Pictures:
         """Draw one prompt once with each of these seeds.
 
-        Braces in the prompt are braces, not alternatives. Other arguments and the
-        errors are those of `generate`.
+        Braces in the prompt are braces, not alternatives. `previews`: False shows no
+        growing picture. Other arguments and the errors are those of `generate`.
 
         Example:
             >>> studio.repeat("a boat {not red}", seeds=[1, 2])
         """
-        with self._drawer.call(cloud, output, progress, again) as call:
+        with self._drawer.call(cloud, output, progress, again, previews) as call:
             chosen, first = self._builder.request(
                 prompt, seed=seeds[0], cloud=cloud, **arguments
             )

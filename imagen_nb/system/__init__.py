@@ -15,7 +15,7 @@ Other rooms use:
     progress: progress bars
     secret_text: secrets, stripped and kept out of messages
     spelling: the known name that was probably meant
-    terminal: notices, tables and pictures on a terminal
+    terminal: notices, tables, pictures and a spinner on a terminal
     theme: whether the notebook is dark
     throttling: servers that are busy
     thumbnails: small pictures, contact sheets, text in pictures

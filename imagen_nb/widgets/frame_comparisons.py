@@ -60,6 +60,12 @@ class FrameComparisons:
         Raises:
             UsageError: when there is no such picture or embedder.
             ImagenError: when the embedder cannot be loaded, or lacks what it needs.
+
+        Example:
+            >>> try:
+            ...     near = df.imagen.similar(0, n=8)
+            ... except im.UsageError as error:
+            ...     print(error)  # where no embedder is installed
         """
         from imagen_nb.frames.pictures.similar import similar_pictures
 

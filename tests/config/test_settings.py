@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,16 @@ def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
     settings = load_settings(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
     assert settings.backend_choice() == ("auto", {})
     assert settings.sources == {}
+
+
+def test_the_file_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "imagen.yaml").write_text("steps: 1\n")
+    (tmp_path / "other.yaml").write_text("steps: 2\n")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert load_settings(None, None, environ).steps == 1
+    environ["IMAGEN_CONFIG"] = str(tmp_path / "other.yaml")
+    assert load_settings(None, None, environ).steps == 2
+    assert load_settings(None, tmp_path / "imagen.yaml", environ).steps == 1
 
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
@@ -356,8 +367,20 @@ def test_the_template_is_valid_and_names_every_key(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "imagen.yaml"
     write_template(file)
     assert validate_file(file) == []
-    assert all(f"#{key.rpartition('.')[2]}:" in YAML_TEMPLATE for key in setting_keys())
+    names = {key.rpartition(".")[2]: f"#{key.rpartition('.')[2]}:" for key in setting_keys()}
+    names |= {name: f"{name}:" for name in ("cloud_sync", "owner_user_id")}
+    assert all(written in YAML_TEMPLATE for written in names.values())
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_template_has_the_place_for_the_owner_and_the_cloud_ready_to_fill_in() -> None:
+    lines = YAML_TEMPLATE.splitlines()
+    owner = lines.index("owner_user_id:")
+    assert "SELECT id, email FROM auth.users;" in lines[owner - 1]
+    assert yaml.safe_load(YAML_TEMPLATE) == {
+        "output": {"cloud_sync": "auto"},
+        **dict.fromkeys(("supabase", "replicate", "memory", "cost", "owner_user_id")),
+    }
 
 
 def test_the_template_never_overwrites_without_force(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ from imagen_nb.request.sweep_syntax import escape, parse_floats, parse_ints, par
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.input_files import load_inputs
 from imagen_nb.storage.output import PictureFiles, load_png_record, load_record, load_sidecar
-from imagen_nb.storage.png import has_pixels_of
+from imagen_nb.storage.png import has_pixels_of, png_texts
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.system.thumbnails import encode_webp
@@ -139,7 +139,7 @@ def _read_png(data: bytes, folder: Path) -> None:
 
 def _use_record(record: Record, folder: Path) -> None:
     """Do with a record all that is done with those that are not of this session."""
-    record.to_row(), record.to_png_text(), record.decides()
+    record.to_row(), png_texts(record), record.decides()
     assert Record.from_sidecar(record.to_sidecar()).id == record.id
     json.dumps(record.to_row(), allow_nan=False).encode()
     with suppress(ImagenError):
