@@ -7,5 +7,6 @@ Other rooms use:
     pictures: `Pictures`, several pictures with a contact sheet
     lookup: `Original` and `PictureRef`, a picture that was found and what names one
     progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
+    checkup.run: `run_checkup`, for `imagen doctor`
     autolog.switch: `autolog`, which records what pipelines of diffusers draw
 """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,9 +15,12 @@ from pydantic import SecretStr
 from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.local import LocalSupabase
+from imagen_nb.cloud.local.configure import write_to_config
 from imagen_nb.config.settings import Settings, SupabaseSettings
+from imagen_nb.studio.checkup.run import run_checkup
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
+from tests.fixtures.ports import free_port
 from tests.fixtures.postgres import cluster
 from tests.fixtures.supabase_fixtures import npm_as_at_home, settings
 
@@ -103,6 +108,27 @@ def test_what_is_missing_is_named(
     assert [finding.migration for finding in wrong] == [migration], wrong
     assert wrong[0].trouble
     assert "imagen db migrate" in wrong[0].trouble
+
+
+@pytest.mark.slow
+def test_the_doctor_asks_the_same_questions(supabase: LocalSupabase, tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    write_to_config(file, supabase)
+    asked = [row for row in run_checkup(file, tmp_path, online=True) if row.name == "supabase"]
+    offline, *online = asked
+    assert (offline.state, offline.what.split(";")[0]) == ("good", supabase.url)
+    assert [row.state for row in online] == ["good"] * 6
+
+
+def test_the_doctor_gives_up_a_server_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "imagen.yaml"
+    account = {"url": f"http://127.0.0.1:{free_port()}", "key": "sb_secret_x"}
+    file.write_text(json.dumps({"supabase": account, "owner_user_id": str(uuid4())}))
+    file.chmod(0o600)
+    _, *online = [r for r in run_checkup(file, tmp_path, online=True) if r.name == "supabase"]
+    states = [(row.what, row.state, row.needed) for row in online]
+    assert states == [("sign-in", "good", False), ("schema and table", "wrong", False)]
+    assert "cannot be reached" in online[-1].mend
 
 
 @pytest.mark.slow
