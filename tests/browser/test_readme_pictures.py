@@ -1,4 +1,7 @@
-"""The pictures of the README, made anew: $IMAGEN_TEST_SHOTS=docs/pictures puts them there."""
+"""The README's tour, and the pictures of docs/notebook.md, made anew.
+
+IMAGEN_TEST_SHOTS=docs/pictures pytest -m "soak or not soak" tests/browser/test_readme_pictures.py
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from tests.fixtures.film import Film
 from tests.fixtures.jupyter_pages import RUN_S, Notebook
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("readme-panel.png", "readme-gallery.png", "readme-compare.png")
+TOUR = "tour.webp"
+NAMES = ("panel.png", "gallery.png", "compare.png")
 LARGEST = 300_000  # bytes of one
+LARGEST_TOUR = 1_500_000
 DRAW = (
     "prompts = ['a {red|blue|yellow} boat at sunset', 'a white house in the snow',"
     " 'a {green|purple} tree by a lake', 'a yellow star at night']\n"
@@ -69,7 +75,80 @@ def test_gallery_and_comparison(notebook: Callable[..., Notebook], shots: Path) 
     picture(comparison, shots, NAMES[2])
 
 
-def test_those_in_the_readme_are_there_and_light() -> None:
-    shown = re.findall(r"docs/pictures/([\w.-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert set(shown) == set(NAMES)
-    assert all((ROOT / "docs/pictures" / name).stat().st_size <= LARGEST for name in shown)
+@pytest.mark.soak
+def test_the_tour(notebook: Callable[..., Notebook], shots: Path) -> None:
+    """Two prompts are drawn in the Panel; in the Gallery pictures are found, rated, compared."""
+    opened = notebook(
+        DRAW,
+        "panel = im.Panel()\npanel.steps = 40\npanel",
+        "im.Gallery(im.history(source='local'), size=96)",
+    )
+    opened.page.set_viewport_size({"width": 1000, "height": 1000})
+    opened.run(0)
+    opened.run(1)
+    film = Film((820, 640))
+    film_panel(film, opened.run(2).locator(".imagen-panel"))
+    film_gallery(film, opened.run(3).locator(".imagen-gallery"))
+    film.save(shots / TOUR)
+    assert (shots / TOUR).stat().st_size <= LARGEST_TOUR
+
+
+def film_panel(film: Film, panel: Locator) -> None:
+    page = panel.page
+    drawn = panel.get_by_role("list", name="Pictures, newest first").get_by_role("img")
+    prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
+    expect(prompt).to_be_visible()
+    film.shoot(panel, 600)
+    for count, words in enumerate(("a red boat at sunset", "a yellow star at night"), 1):
+        prompt.click()
+        page.keyboard.press("Control+a")
+        for word in words.split():
+            page.keyboard.type(f"{word} ")
+            film.shoot(panel, 180)
+        page.keyboard.press("Control+Enter")
+        film.shoot_until(lambda count=count: drawn.count() == count, panel, 120)  # type: ignore[misc]
+        expect(panel.get_by_role("status")).to_contain_text("drawn: ")
+        film.shoot(panel, 1200)
+
+
+def film_gallery(film: Film, gallery: Locator) -> None:
+    page = gallery.page
+    cells = gallery.get_by_role("listbox", name="Pictures").get_by_role("option")
+    expect(cells.nth(20).get_by_role("img")).to_be_visible()
+    film.shoot(gallery, 1200)
+    gallery.get_by_role("searchbox", name="Filter by words").click()
+    for word in ("boat", " -yellow"):
+        page.keyboard.type(word)
+        film.shoot(gallery, 500)
+    expect(gallery.get_by_role("status")).to_contain_text("12")
+    film.shoot(gallery, 700)
+    cells.nth(1).click()
+    film.shoot(gallery, 300)
+    page.keyboard.press("5")
+    expect(cells.nth(1)).to_have_accessible_name(re.compile("★★★★★"))
+    film.shoot(gallery, 800)
+    cells.nth(7).click(modifiers=["Control"])
+    film.shoot(gallery, 500)
+    page.keyboard.press("c")
+    compared = page.locator("dialog[open]")
+    expect(compared.get_by_role("img").first).to_be_visible()
+    for _ in range(6):
+        film.shoot(compared, 200)
+        page.keyboard.press("ArrowLeft")
+    film.shoot(compared, 1500)
+
+
+def test_those_that_are_shown_are_there_and_light() -> None:
+    tour, stills = shown_in("README.md"), shown_in("docs/notebook.md")
+    assert (tour, stills) == ({TOUR}, {*NAMES})
+    folder = ROOT / "docs" / "pictures"
+    assert all((folder / name).stat().st_size <= LARGEST for name in NAMES)
+    assert (folder / TOUR).stat().st_size <= LARGEST_TOUR
+    with Image.open(folder / TOUR) as film:
+        assert getattr(film, "n_frames", 1) > 20
+
+
+def shown_in(document: str) -> set[str]:
+    """The names of the pictures of docs/pictures that a document shows."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return set(re.findall(r"\]\((?:docs/)?pictures/([\w.-]+)\)", text))
