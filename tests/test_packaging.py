@@ -165,7 +165,8 @@ def test_pip_installs_the_wheel_alone_into_an_empty_environment_and_the_readme_w
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, imagen_nb\n"
-        "heavy = ('torch', 'diffusers', 'pandas', 'pydantic', 'PIL')\n"
+        "heavy = ('torch', 'diffusers', 'pandas', 'pydantic', 'PIL', 'matplotlib', 'pyarrow',"
+        " 'supabase', 'papermill')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

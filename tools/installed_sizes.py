@@ -3,8 +3,8 @@
     PYTHON tools/installed_sizes.py              of the environment of this Python
     PYTHON tools/installed_sizes.py --without X  also: what would go with X, and only with it
 
-MB are 10⁶ bytes of the files that a distribution lists, those that Python compiled when
-it installed them included, and its own tests too.
+MB are 10⁶ bytes of the files that a distribution lists, its own tests among them, and of
+what Python compiled of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from importlib.metadata import Distribution, distributions
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -23,7 +24,11 @@ _SHOWN_MB = 10.0  # smaller ones are one row
 
 def megabytes(distribution: Distribution) -> float:
     """Return what the files of a distribution take, in MB."""
-    paths = (Path(str(file.locate())) for file in distribution.files or ())
+    listed = [Path(str(file.locate())) for file in distribution.files or ()]
+    compiled = [
+        Path(cache_from_source(path)) for path in listed if path.suffix == ".py"
+    ]
+    paths = {*listed, *compiled}
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
 
 

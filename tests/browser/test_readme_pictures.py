@@ -80,13 +80,13 @@ def test_the_tour(notebook: Callable[..., Notebook], shots: Path) -> None:
     """Two prompts are drawn in the Panel; in the Gallery pictures are found, rated, compared."""
     opened = notebook(
         DRAW,
-        "panel = im.Panel()\npanel.steps = 40\npanel",
+        "panel = im.Panel()\npanel.steps = 60\npanel",
         "im.Gallery(im.history(source='local'), size=96)",
     )
-    opened.page.set_viewport_size({"width": 1000, "height": 1000})
+    opened.page.set_viewport_size({"width": 900, "height": 1000})
     opened.run(0)
     opened.run(1)
-    film = Film((820, 640))
+    film = Film((800, 790))
     film_panel(film, opened.run(2).locator(".imagen-panel"))
     film_gallery(film, opened.run(3).locator(".imagen-gallery"))
     film.save(shots / TOUR)
@@ -99,14 +99,15 @@ def film_panel(film: Film, panel: Locator) -> None:
     prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
     expect(prompt).to_be_visible()
     film.shoot(panel, 600)
-    for count, words in enumerate(("a red boat at sunset", "a yellow star at night"), 1):
+    for count, words in enumerate(("a red boat at sunset", "a yellow star at night")):
         prompt.click()
         page.keyboard.press("Control+a")
         for word in words.split():
             page.keyboard.type(f"{word} ")
             film.shoot(panel, 180)
         page.keyboard.press("Control+Enter")
-        film.shoot_until(lambda count=count: drawn.count() == count, panel, 120)  # type: ignore[misc]
+        expect(panel.get_by_text("getting ready to draw")).to_be_hidden()
+        film.shoot_until(drawn.nth(count).is_visible, panel, 120)
         expect(panel.get_by_role("status")).to_contain_text("drawn: ")
         film.shoot(panel, 1200)
 
@@ -117,24 +118,26 @@ def film_gallery(film: Film, gallery: Locator) -> None:
     expect(cells.nth(20).get_by_role("img")).to_be_visible()
     film.shoot(gallery, 1200)
     gallery.get_by_role("searchbox", name="Filter by words").click()
-    for word in ("boat", " -yellow"):
+    for word, left in (("boat", "19 of 44"), (" -yellow", "13 of 44")):
         page.keyboard.type(word)
-        film.shoot(gallery, 500)
-    expect(gallery.get_by_role("status")).to_contain_text("12")
-    film.shoot(gallery, 700)
-    cells.nth(1).click()
+        expect(gallery.get_by_role("status")).to_contain_text(left)
+        film.shoot(gallery, 700)
+    second, eighth = (gallery.locator(f'.imagen-cell[aria-posinset="{n}"]:visible') for n in (2, 8))
+    second.click(modifiers=["Control"])
     film.shoot(gallery, 300)
     page.keyboard.press("5")
-    expect(cells.nth(1)).to_have_accessible_name(re.compile("★★★★★"))
+    expect(second).to_have_accessible_name(re.compile("★★★★★"))
     film.shoot(gallery, 800)
-    cells.nth(7).click(modifiers=["Control"])
-    film.shoot(gallery, 500)
+    eighth.click(modifiers=["Control"])
+    expect(gallery.get_by_role("status")).to_contain_text("2 selected")
+    film.shoot(gallery, 600)
     page.keyboard.press("c")
-    compared = page.locator("dialog[open]")
-    expect(compared.get_by_role("img").first).to_be_visible()
-    for _ in range(6):
+    compared = page.get_by_role("dialog")
+    expect(compared.get_by_role("slider")).to_be_visible()
+    for key in ["ArrowLeft"] * 3 + ["ArrowRight"] * 6:
         film.shoot(compared, 200)
-        page.keyboard.press("ArrowLeft")
+        for _ in range(5):
+            page.keyboard.press(key)
     film.shoot(compared, 1500)
 
 
