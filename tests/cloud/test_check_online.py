@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,11 +14,10 @@ from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.cloud.local.configure import write_to_config
-from imagen_nb.config.settings import Settings, SupabaseSettings
-from imagen_nb.studio.checkup.run import run_checkup
+from imagen_nb.config.settings import Settings, SupabaseSettings, load_settings
+from imagen_nb.studio.checkup.keeping import ask_supabase
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
-from tests.fixtures.ports import free_port
 from tests.fixtures.postgres import cluster
 from tests.fixtures.supabase_fixtures import npm_as_at_home, settings
 
@@ -111,24 +108,13 @@ def test_what_is_missing_is_named(
 
 
 @pytest.mark.slow
-def test_the_doctor_asks_the_same_questions(supabase: LocalSupabase, tmp_path: Path) -> None:
+def test_the_doctor_asks_the_same_questions(
+    supabase: LocalSupabase, found: Callable[[], list[Finding]], tmp_path: Path
+) -> None:
     file = tmp_path / "imagen.yaml"
     write_to_config(file, supabase)
-    asked = [row for row in run_checkup(file, tmp_path, online=True) if row.name == "supabase"]
-    offline, *online = asked
-    assert (offline.state, offline.what.split(";")[0]) == ("good", supabase.url)
-    assert [row.state for row in online] == ["good"] * 6
-
-
-def test_the_doctor_gives_up_a_server_that_is_not_there(tmp_path: Path) -> None:
-    file = tmp_path / "imagen.yaml"
-    account = {"url": f"http://127.0.0.1:{free_port()}", "key": "sb_secret_x"}
-    file.write_text(json.dumps({"supabase": account, "owner_user_id": str(uuid4())}))
-    file.chmod(0o600)
-    _, *online = [r for r in run_checkup(file, tmp_path, online=True) if r.name == "supabase"]
-    states = [(row.what, row.state, row.needed) for row in online]
-    assert states == [("sign-in", "good", False), ("schema and table", "wrong", False)]
-    assert "cannot be reached" in online[-1].mend
+    rows = [*ask_supabase(load_settings(path=file))]
+    assert [(row.what, row.state) for row in rows] == [(one.what, "good") for one in found()]
 
 
 @pytest.mark.slow

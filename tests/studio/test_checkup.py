@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from huggingface_hub import constants
 from imagen_nb.studio.checkup import drawing
 from imagen_nb.studio.checkup.row import CheckRow
 from imagen_nb.studio.checkup.run import run_checkup
+from tests.fixtures.ports import free_port
 
 SECRET = "sb_secret_do-not-show"
 
@@ -212,6 +214,17 @@ class TestConfiguration:
         (row,) = found("supabase", config=configured(supabase=supabase))
         assert (row.state, row.needed) == ("wrong", False)
         assert "owner_user_id" in row.mend
+
+    def test_a_supabase_that_cannot_be_reached_is_given_up_and_stops_no_drawing(
+        self, configured: Callable[..., Path]
+    ) -> None:
+        supabase = {"url": f"http://127.0.0.1:{free_port()}", "key": SECRET}
+        file = configured(supabase=supabase, owner_user_id=str(UUID(int=1)))
+        offline, *online = found("supabase", config=file, online=True)
+        assert (offline.state, offline.what.partition(";")[0]) == ("good", supabase["url"])
+        states = [(row.what, row.state, row.needed) for row in online]
+        assert states == [("sign-in", "good", False), ("schema and table", "wrong", False)]
+        assert "cannot be reached" in online[-1].mend
 
     def test_a_library_that_quotes_a_key_shows_none(
         self, monkeypatch: pytest.MonkeyPatch, configured: Callable[..., Path]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def check_configuration(
     config: Path | None, output: Path | None
 ) -> Generator[CheckRow, None, Settings]:
-    """Can the configuration be used, and are its secrets secret?
+    """Yield whether the configuration can be used, and its secrets are secret.
 
-    Returns the settings in force, or the defaults where they cannot be used.
+    Return the settings in force, or the defaults where they cannot be used.
     """
     from imagen_nb.cloud.check import secret_warnings
     from imagen_nb.config.settings import Settings, config_path, load_settings

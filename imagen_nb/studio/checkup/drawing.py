@@ -21,7 +21,7 @@ _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def check_torch(settings: Settings) -> Iterator[CheckRow]:
-    """Does torch load, and is it one for the card that is here?"""
+    """Yield whether torch loads, and can use the card that is here."""
     import torch
 
     build = _describe_build()
@@ -38,7 +38,7 @@ def check_torch(settings: Settings) -> Iterator[CheckRow]:
         yield CheckRow("torch", "missing", what, mend)
         return
     reasons = [str(one.message).partition("(Triggered")[0].strip() for one in told]
-    why = "; ".join(reasons) or "it says not why"
+    why = "; ".join(reasons) or "torch does not say why"
     yield CheckRow("torch", "wrong", f"{what}, but cannot use the card: {why}", mend)
 
 
@@ -58,7 +58,7 @@ def has_nvidia_card() -> bool:
 
 
 def check_card(settings: Settings) -> Iterator[CheckRow]:
-    """What is there to draw with?"""
+    """Yield what there is to draw with."""
     from imagen_nb.backends.flux.memory.machine import this_machine
     from imagen_nb.backends.flux.memory.words import describe_machine
 
@@ -71,14 +71,14 @@ def check_card(settings: Settings) -> Iterator[CheckRow]:
         yield CheckRow("card", "good", describe_machine(machine))
         return
     mend = (
-        "FLUX.1 wants one (`imagen models --plan --gpu 12GB` tells what it would do),"
-        " or draw with flux-schnell-replicate"
+        "`imagen models --plan --gpu 12GB` tells what a card of that size would hold;"
+        " flux-schnell-replicate draws without one"
     )
     yield CheckRow("card", "missing", describe_machine(machine), mend)
 
 
 def check_weights(settings: Settings) -> Iterator[CheckRow]:
-    """Which models of FLUX are on this machine, whole?"""
+    """Yield which models of FLUX are on this machine, and which of them are not whole."""
     from imagen_nb.backends.flux.models import FLUX_SCHNELL, LOCAL_MODELS
     from imagen_nb.backends.flux.weights import (
         explain_incomplete,
@@ -102,7 +102,7 @@ def check_weights(settings: Settings) -> Iterator[CheckRow]:
 
 
 def check_backend(settings: Settings) -> Iterator[CheckRow]:
-    """Can what is configured draw?"""
+    """Yield whether the configured backend can draw."""
     from imagen_nb.backends import make_backend
     from imagen_nb.backends.session import describe_backend
 
@@ -117,7 +117,10 @@ def check_backend(settings: Settings) -> Iterator[CheckRow]:
 
 
 def check_picture(settings: Settings) -> Iterator[CheckRow]:
-    """Does the embedded model draw? It is drawn in memory, and kept nowhere."""
+    """Yield that the embedded model draws: a picture in memory, kept nowhere.
+
+    Raise what drawing raises.
+    """
     from imagen_nb.backends import make_backend
     from imagen_nb.backends.tiny import FLUX_TINY
     from imagen_nb.request.request import resolve

@@ -20,7 +20,7 @@ _LITTLE_BYTES = 2 * 10**9
 
 
 def check_folder(settings: Settings) -> Iterator[CheckRow]:
-    """Can pictures be written where they go? Nothing is written, and no folder made."""
+    """Yield whether pictures can be written where they go, without writing anything."""
     folder = absolute_path(settings.output.dir)
     nearest = nearest_existing(folder)
     what = str(folder)
@@ -43,7 +43,7 @@ def nearest_existing(path: Path) -> Path:
 
 
 def check_disk(settings: Settings) -> Iterator[CheckRow]:
-    """Is there space for pictures?"""
+    """Yield whether there is space for pictures."""
     folder = absolute_path(settings.output.dir)
     free = shutil.disk_usage(nearest_existing(folder)).free
     what = f"{free / 1e9:.1f} GB free in {folder}"
@@ -57,7 +57,7 @@ def check_disk(settings: Settings) -> Iterator[CheckRow]:
 
 
 def check_supabase(settings: Settings) -> Iterator[CheckRow]:
-    """Is a Supabase configured, as far as that can be told without asking it?"""
+    """Yield whether a Supabase is configured, without asking it."""
     from imagen_nb.cloud.check import cloud_warnings
 
     if not settings.supabase.url:
@@ -77,7 +77,7 @@ def check_supabase(settings: Settings) -> Iterator[CheckRow]:
 
 
 def ask_supabase(settings: Settings) -> Iterator[CheckRow]:
-    """What does the configured Supabase say? A row for each question."""
+    """Yield what the configured Supabase says, a row for each question."""
     from imagen_nb.cloud.check import check_server
 
     if not settings.supabase.url:

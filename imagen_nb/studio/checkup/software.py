@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError
 
 from imagen_nb._version import __version__
 from imagen_nb.studio.checkup.row import CheckRow
@@ -25,7 +24,7 @@ _DRAWING = ("torch", "diffusers", "transformers")  # whose versions are always n
 
 
 def check_python() -> Iterator[CheckRow]:
-    """Is this Python one that the package is made for?"""
+    """Yield whether the package is made for this Python."""
     from packaging.specifiers import SpecifierSet
 
     bounds, mine = python_bounds(), platform.python_version()
@@ -40,16 +39,11 @@ def check_python() -> Iterator[CheckRow]:
 
 
 def check_versions() -> Iterator[CheckRow]:
-    """Is each library there, in a version within the bounds?
+    """Yield whether each library is there, in a version within the bounds.
 
     Of extras only those that are installed are looked at.
     """
-    try:
-        libraries = load_libraries()
-    except PackageNotFoundError:
-        what = f"{DISTRIBUTION} {__version__} is on the path, but not installed"
-        yield CheckRow("versions", "missing", what, pip_install([DISTRIBUTION]))
-        return
+    libraries = load_libraries()
     needed = [one for one in libraries if not one.extra]
     unfit = [
         one
@@ -75,7 +69,7 @@ def _describe_unfit(library: AskedLibrary) -> str:
 
 
 def check_extras() -> Iterator[CheckRow]:
-    """Which extras are installed?"""
+    """Yield which extras are installed."""
     lacking: dict[str, bool] = {}
     for library in load_libraries():
         if library.extra:
@@ -89,11 +83,11 @@ def check_extras() -> Iterator[CheckRow]:
         return
     mend = pip_install([f"{DISTRIBUTION}[{','.join(absent)}]"])
     what += f"; not installed: {', '.join(absent)}"
-    yield CheckRow("extras", "missing", what, f"those that you want of {mend}")
+    yield CheckRow("extras", "missing", what, mend)
 
 
 def check_kernel() -> Iterator[CheckRow]:
-    """Is the kernel there that notebooks and batches run in, and is it this Python?"""
+    """Yield whether the kernel of notebooks and batches is there, and is this Python."""
     program = find_kernel(_KERNEL)
     if program is None:
         what = f"{_KERNEL} is not installed: no batches"
