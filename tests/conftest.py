@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import gc
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,6 +112,23 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All kernels are these."""
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip uninstall ipykernel`: its code is gone, and its entry in share/jupyter."""
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)
+    monkeypatch.setattr("jupyter_client.kernelspec.jupyter_path", lambda *parts: [])
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connects to anything fails the test."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"reached for the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture

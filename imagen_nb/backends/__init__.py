@@ -5,6 +5,7 @@ Other rooms use:
         `choose_backend`, which one auto is
     tiny: `FLUX_TINY` and its `WEIGHTS`, the embedded model
     flux.models: `Model`, `LOCAL_MODELS`, `short_name`: the FLUX models known by name
+    flux.weights: `locate_weights`, `explain_missing`, `explain_incomplete`
     flux.custom: `custom_model`, any folder or Hugging Face id of FLUX layout
     flux.schedulers: `SCHEDULERS` by name
     flux.loras: `parse_lora` of a command line, `loras_of_record`
@@ -17,7 +18,7 @@ Other rooms use:
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with
     flux.memory.ram: `total_ram_gb`, what this process may use
-    flux.memory.words: `explain_plan`, `plan_as_data`
+    flux.memory.words: `explain_plan`, `plan_as_data`, `describe_machine`
     flux.drawing.loaded: `LoadedModel`, a model in memory
 """
 

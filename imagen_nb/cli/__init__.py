@@ -15,6 +15,7 @@ from imagen_nb._version import __version__
 from imagen_nb.cli import config, db, supabase
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
+from imagen_nb.cli.doctor import doctor
 from imagen_nb.cli.draw import generate, reproduce, sweep
 from imagen_nb.cli.history import history, report
 from imagen_nb.cli.mcp import mcp
@@ -46,6 +47,7 @@ app.command()(models)
 app.command()(bench_gpu)
 app.command()(mcp)
 app.command()(sync)
+app.command()(doctor)
 app.command()(status)
 app.command()(reindex)
 app.add_typer(config.app, name="config")
