@@ -97,6 +97,15 @@ cost:
   #watts: 350
   #usd_per_kwh: 0.30
 
+provenance:
+  # Sign each picture that is kept (C2PA content credentials): a model made it, which one, and when.
+  # `imagen config provenance` makes a key and a certificate, and writes these lines.
+  #c2pa: false
+  #certificate: ~/.config/imagen-provenance.pem
+  #private_key: ~/.config/imagen-provenance-key.pem
+  # Quote the prompt in what is signed, too; the record in the PNG has it anyway.
+  #prompt: false
+
 # Whose pictures these are, when the key is a secret one. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;
 #owner_user_id:

@@ -46,7 +46,9 @@ IMAGES_COLUMNS = (  # of imagen.images, in its order
 )
 
 # Facts of the PNG file, so they are not known inside it.
-_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes")
+_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes", "content_credentials")
+
+SIGNED, UNSIGNED = "signed", "unsigned"  # values of `Record.content_credentials`
 
 # What the pixels follow from: equal values, equal pixels.
 _FIELDS_BEHIND_PIXELS = {
@@ -123,6 +125,8 @@ class Record(BaseModel):
             that was called without one.
         storage_path, sha256, bytes: of the PNG file; None in the file
             itself, and until it is saved.
+        content_credentials: "signed" or, where that failed, "unsigned"; None where
+            signing was not asked for, and in the file itself.
         inputs: the images that it was drawn from, each with `name` (the option of the
             request), `file` (relative to the picture's folder), and that file's
             `sha256` and `bytes`.
@@ -172,6 +176,7 @@ class Record(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     sha256: str | None = None
     bytes: Count | None = None
+    content_credentials: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     cloud: bool = True
     unsent_tags: tuple[UnsentTag, ...] = ()
