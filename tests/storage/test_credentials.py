@@ -324,6 +324,28 @@ class TestFiles:
         again = files.save(make_image(0), make_record(seed=0), DAY)
         assert again.reused  # not one more file each time
 
+    def test_nothing_of_the_key_is_in_a_file_or_told(
+        self,
+        folder: Path,
+        signing: ProvenanceSettings,
+        make_record: Make,
+        make_image: Draw,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert signing.private_key
+        signer = PictureSigner(signing)
+        files = PictureFiles(folder, signer)
+        files.save(make_image(), make_record(), DAY)
+        monkeypatch.setattr(credentials_module, "_SETTINGS", {"core": 3})
+        files.save(make_image(1), make_record(), DAY)
+        kept = b"".join(path.read_bytes() for path in folder.iterdir())
+        told = "".join(capsys.readouterr()).encode() + repr(signer).encode()
+        secret = [line for line in signing.private_key.read_bytes().split(b"\n") if line]
+        assert len(secret) >= 5
+        assert not [line for line in secret if line in kept + told]
+        assert str(signing.private_key).encode() not in kept
+
     def test_a_key_that_vanishes_while_it_draws_costs_no_picture(
         self,
         folder: Path,
