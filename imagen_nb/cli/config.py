@@ -58,6 +58,7 @@ def validate(
     from imagen_nb.cloud.check import configuration_warnings
     from imagen_nb.config.settings import config_path, load_settings
     from imagen_nb.config.settings import validate_file as find_problems
+    from imagen_nb.storage.credentials import signer_of
 
     path = config or config_path()
     problems = find_problems(path)
@@ -66,6 +67,8 @@ def validate(
     if problems:
         raise typer.Exit(1)
     settings = load_settings(path=path)
+    if signer := signer_of(settings.provenance):
+        signer.require_ready()
     for warning in configuration_warnings(settings, path):
         print_notice(warning)
     print(f"{path}: good")

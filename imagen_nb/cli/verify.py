@@ -24,6 +24,13 @@ def verify(
             help="Pictures or sidecars, anybody's; - reads them from stdin."
         ),
     ],
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificates (PEM) of authorities that may vouch for signers.",
+            callback=options.expand_option,
+        ),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Check pictures: content credentials (C2PA), record, sidecar and sha256.
@@ -31,7 +38,10 @@ def verify(
     A line for each: good, not there, not checked, or changed. Exit code 1 when anything
     is changed, or cannot be read.
     """
-    found = [_verified(Path(file)) for file in options.with_stdin_lines(files)]
+    from imagen_nb.storage.credentials_reading import load_authorities
+
+    trusted = load_authorities(trust) if trust else ""
+    found = [_verified(Path(one), trusted) for one in options.with_stdin_lines(files)]
     if as_json:
         print(json.dumps([_facts(one) for one in found if one], indent=2))
     for one in found:
@@ -42,12 +52,12 @@ def verify(
         raise typer.Exit(1)
 
 
-def _verified(path: Path) -> Verification | None:
+def _verified(path: Path, trusted: str) -> Verification | None:
     """Return what is found out; None, and a line on stderr, for what cannot be read."""
     from imagen_nb.storage.verification import verify_picture
 
     try:
-        return verify_picture(path)
+        return verify_picture(path, trusted)
     except StorageError as error:
         print_notice(str(error))
         return None

@@ -11,6 +11,7 @@ from imagen_nb.config.settings import config_path
 from imagen_nb.config.yaml_edit import load_written_values
 from imagen_nb.errors import ConfigError, UsageError, printable
 from imagen_nb.system.atomic import write_atomically, write_private
+from imagen_nb.system.paths import absolute_path
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -44,7 +45,7 @@ class CertificateFiles:
 
 def certificate_files(config: Path | None = None) -> CertificateFiles:
     """Return the files beside the configuration `config`, or beside `config_path()`."""
-    file = config or config_path()
+    file = absolute_path(config or config_path())
     return CertificateFiles(
         file.with_name(f"{file.stem}-provenance.pem"),
         file.with_name(f"{file.stem}-provenance-key.pem"),

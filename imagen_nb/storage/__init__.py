@@ -5,6 +5,7 @@ Other rooms use:
     catalog_rows: `utc_text`, a time as the catalog has it
     cost: `describe_price`, a price as a word
     credentials: `signer_of`, what signs pictures, if they are to be signed
+    credentials_reading: `load_authorities`, who may vouch for those who sign
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     input_files: `load_inputs`, the images that a picture was drawn from

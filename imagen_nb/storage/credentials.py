@@ -122,7 +122,11 @@ def _manifest(record: Record, settings: ProvenanceSettings) -> dict[str, Any]:
         "claim_generator_info": [{"name": "imagen_nb", "version": __version__}],
         "format": "image/png",
         "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
+            {
+                "label": "c2pa.actions.v2",
+                "created": True,  # stated by the signer, not found in the picture
+                "data": {"actions": [created]},
+            },
         ],
     }
 

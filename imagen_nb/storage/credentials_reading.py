@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imagen_nb.config.certificate import MISSING_C2PA
@@ -15,6 +16,7 @@ from imagen_nb.storage.credentials import OFFLINE, PROMPT_PARAMETER, explain_c2p
 
 _UNTRUSTED = "signingCredential.untrusted"
 _MAX_STATED_CHARS = 200  # of a stranger's statement
+_MAX_AUTHORITIES_BYTES = 2**24  # C2PA's own list has some 50 kB
 _MEDIA_TYPES = {  # by what the first twelve bytes are
     re.compile(rb"\x89PNG\r\n\x1a\n"): "image/png",
     re.compile(rb"\xff\xd8\xff"): "image/jpeg",
@@ -49,17 +51,33 @@ class Credentials:
 
     def __str__(self) -> str:
         signer = self.signer or "somebody without a name"
-        trust = "by" if self.trusted else "not by"
+        trust = "vouched for by" if self.trusted else "not by"
         facts = (self.source_type, self.model, self.generator, self.when)
         stated = ", ".join(fact for fact in facts if fact)
         return f"signed by {signer}, {trust} a trusted authority: {stated}"
 
 
-def read_credentials(data: bytes) -> Credentials | None:
+def load_authorities(path: Path) -> str:
+    """Return the certificates, in PEM, of those who may vouch for a signer.
+
+    Raises `UsageError` if the file cannot be read, or has none.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_AUTHORITIES_BYTES).decode("ascii", "replace")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise UsageError(f"{path} has no certificate in PEM")
+    return text
+
+
+def read_credentials(data: bytes, authorities: str = "") -> Credentials | None:
     """Return what the content credentials of a PNG, JPEG or WebP state.
 
-    None if there are none. Raises `UsageError` if the extra `c2pa` is not installed,
-    and `StorageError` if they cannot be read.
+    None if there are none. `authorities`: see `load_authorities`; without, nobody is
+    trusted. Raises `UsageError` if the extra `c2pa` is not installed, and
+    `StorageError` if they cannot be read.
     """
     try:
         from c2pa import C2paError, Context, Reader
@@ -69,7 +87,7 @@ def read_credentials(data: bytes) -> Credentials | None:
     if media_type is None:
         return None
     try:
-        with Context.from_dict(OFFLINE) as context:
+        with Context.from_dict(OFFLINE | _trusting(authorities)) as context:
             reader = Reader.try_create(media_type, io.BytesIO(data), context=context)
             if reader is None:
                 return None
@@ -79,6 +97,10 @@ def read_credentials(data: bytes) -> Credentials | None:
         raise StorageError(
             f"content credentials that cannot be read: {explain_c2pa_error(error)}"
         ) from None
+
+
+def _trusting(authorities: str) -> dict[str, Any]:
+    return {"trust": {"trust_anchors": authorities}} if authorities else {}
 
 
 def media_type_of(data: bytes) -> str | None:

@@ -59,10 +59,11 @@ class Verification:
         return all(check.verdict != "changed" for check in self.checks)
 
 
-def verify_picture(path: Path | str) -> Verification:
+def verify_picture(path: Path | str, authorities: str = "") -> Verification:
     """Check a picture, named by its file or its sidecar. It may be anybody's.
 
-    Raises `StorageError` if the file cannot be read.
+    `authorities`: who may vouch for a signer, see `load_authorities`. Raises
+    `StorageError` if the file cannot be read.
 
     Example:
         >>> [str(check) for check in verify_picture("2026-05-11-a-boat-11.png").checks]
@@ -74,7 +75,7 @@ def verify_picture(path: Path | str) -> Verification:
     data = _read_file(path)
     record, in_picture = _check_record(path, data)
     kept, in_sidecar = _check_sidecar(path, record)
-    credentials, statement = _check_credentials(data, kept)
+    credentials, statement = _check_credentials(data, kept, authorities)
     checks = (statement, in_picture, in_sidecar, _check_hash(data, kept))
     return Verification(path, checks, credentials)
 
@@ -93,11 +94,11 @@ def _read_file(path: Path) -> bytes:
 
 
 def _check_credentials(
-    data: bytes, kept: Record | None
+    data: bytes, kept: Record | None, authorities: str
 ) -> tuple[Credentials | None, Check]:
     what = "content credentials"
     try:
-        credentials = read_credentials(data)
+        credentials = read_credentials(data, authorities)
     except UsageError as error:  # without c2pa-python
         if has_credentials(data):
             return None, Check(what, "not checked", str(error))

@@ -97,6 +97,27 @@ def test_a_configuration_that_cannot_be_edited_gets_the_lines_to_put_in(
     assert "put the printed lines into it" in err
 
 
+def test_validate_says_what_keeps_pictures_from_being_signed(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("provenance: {c2pa: true, certificate: /none.pem}\n")
+    assert run(["config", "validate"]) == 2
+    assert "provenance.certificate cannot be read" in capsys.readouterr().err
+    config.write_text("steps: 2\n")
+    assert run(["config", "provenance"]) == 0
+    assert run(["config", "validate"]) == 0
+
+
+def test_a_relative_configuration_names_its_certificate_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["config", "provenance", "--config", "mine.yaml"]) == 0
+    named = load_settings(path=tmp_path / "mine.yaml").provenance
+    assert named.certificate == tmp_path / "mine-provenance.pem"
+    assert named.certificate.exists()
+
+
 def test_a_certificate_that_is_missing_is_said_before_anything_is_drawn(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -498,6 +498,7 @@ _CONFIGURATION_VALUES = [
         {"output": {"dir": "x"}, "supabase": {"url": "https://x.co", "exit_seconds": 1}},
         {"memory": {"batch": 1, "dtype": "float32", "vae_tiling": True}, "preview": "on"},
         {"cost": {"prices": {"a": 1.0}, "watts": 3}, "replicate": {"timeout": 3}, "width": 32},
+        {"provenance": {"c2pa": True, "certificate": "a.pem", "private_key": "b.pem"}},
     )
 ]
 _PRESETS = [

@@ -34,13 +34,13 @@ Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]
 
 
-def stated(png: bytes) -> dict[str, Any]:
+def stated(png: bytes, detailed: bool = False) -> dict[str, Any]:
     """What C2PA's library reads in a file: the whole report."""
     with (
         Context.from_dict(OFFLINE) as context,
         Reader("image/png", io.BytesIO(png), context=context) as reader,
     ):
-        report: dict[str, Any] = json.loads(reader.json())
+        report: dict[str, Any] = json.loads(reader.detailed_json() if detailed else reader.json())
         return report
 
 
@@ -85,6 +85,16 @@ class TestSigning:
         assert created["softwareAgent"]["name"] == "flux-tiny"
         assert created["digitalSourceType"].endswith("/trainedAlgorithmicMedia")
         assert created["when"] == "2026-05-11T12:00:00+00:00"
+
+    def test_the_signer_states_it_and_did_not_find_it_in_the_picture(
+        self, signing: ProvenanceSettings, make_record: Make, make_image: Draw
+    ) -> None:
+        """By C2PA's word: it is among the created assertions, not among the gathered ones."""
+        png, _ = PictureSigner(signing).sign(encode_png(make_image(), make_record()), make_record())
+        claim = manifest_of(stated(png, detailed=True))["claim"]
+        created = [one["url"].rpartition("/")[2] for one in claim["created_assertions"]]
+        assert sorted(created) == ["c2pa.actions.v2", "c2pa.hash.data"]
+        assert not claim.get("gathered_assertions")
 
     def test_what_a_mask_kept_of_another_image_is_stated(
         self, signing: ProvenanceSettings, make_record: Make, make_image: Draw

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from imagen_nb.config.certificate import certificate_files, make_certificate
 from imagen_nb.config.groups import ProvenanceSettings
-from imagen_nb.errors import StorageError
+from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.credentials import PictureSigner
+from imagen_nb.storage.credentials_reading import load_authorities
 from imagen_nb.storage.names import sidecar_of
 from imagen_nb.storage.output import PictureFiles, SavedPicture, load_record, rewrite_sidecar
 from imagen_nb.storage.record import Record, new_id
@@ -20,6 +22,7 @@ from imagen_nb.storage.verification import Verification, verify_picture
 from tests.fixtures.signing import SIGNER
 
 DAY = date(2026, 5, 11)
+STORED = Path(__file__).parents[1] / "fixtures" / "signed.png"
 Save = Callable[..., SavedPicture]
 
 
@@ -60,6 +63,43 @@ def test_a_signed_picture_is_good_and_says_by_whom(save: Save, signing: Provenan
     assert found.credentials.generator.startswith("imagen_nb ")
     assert found.credentials.prompt is None
     assert f"signed by {SIGNER}, not by a trusted authority" in str(found.checks[0])
+
+
+def test_a_signer_for_whom_a_trusted_authority_vouches_is_told_so(
+    save: Save, signing: ProvenanceSettings, tmp_path: Path
+) -> None:
+    saved = save(signing)
+    assert signing.certificate
+    _, _own, authority = signing.certificate.read_text().split("-----BEGIN")
+    trusted, others = tmp_path / "trusted.pem", tmp_path / "others.pem"
+    trusted.write_text(f"-----BEGIN{authority}")
+    make_certificate(certificate_files(tmp_path / "imagen.yaml"))
+    others.write_bytes((tmp_path / "imagen-provenance.pem").read_bytes())
+    found = verify_picture(saved.path, load_authorities(trusted))
+    assert f"signed by {SIGNER}, vouched for by a trusted authority" in str(found.checks[0])
+    assert found.credentials
+    assert found.credentials.trusted
+    assert found.holds
+    other = verify_picture(saved.path, load_authorities(others)).credentials
+    assert other
+    assert not other.trusted
+
+
+def test_a_picture_that_was_signed_by_an_earlier_version_stays_good(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(STORED.read_bytes())
+    found = verify_picture(path)
+    assert verdicts(found) == GOOD | {"sidecar": "not there", "sha256": "not there"}
+    assert found.credentials
+    assert (found.credentials.prompt, found.credentials.when[:10]) == ("a boat", "2026-05-11")
+
+
+def test_what_holds_no_authority_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("no PEM")
+    with pytest.raises(UsageError, match="has no certificate in PEM"):
+        load_authorities(tmp_path / "x.pem")
+    with pytest.raises(UsageError, match="cannot read"):
+        load_authorities(tmp_path / "none.pem")
 
 
 def test_a_quoted_prompt_is_read_back(save: Save, signing: ProvenanceSettings) -> None:
