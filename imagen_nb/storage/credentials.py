@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,13 +57,15 @@ class PictureSigner:
         self._settings = settings
         self._identity: _Identity | None = None
         self._told = False
-        self._lock = threading.Lock()
 
     def require_ready(self) -> None:
         """Raise `ConfigError` if no picture could be signed, before it is drawn."""
-        with self._lock:
-            if self._identity is None:
-                self._identity = _load_identity(self._settings)
+        self._ready_identity()
+
+    def _ready_identity(self) -> _Identity:
+        if self._identity is None:
+            self._identity = _load_identity(self._settings)
+        return self._identity
 
     def sign(self, png: bytes, record: Record) -> tuple[bytes, Record]:
         """Return the file with content credentials, and its record, which says so.
@@ -73,9 +74,8 @@ class PictureSigner:
         it is, its record says so, and a line on stderr why, once in a session.
         """
         try:
-            self.require_ready()
-            assert self._identity is not None
-            signed = _signed(png, _manifest(record, self._settings), self._identity)
+            identity = self._ready_identity()
+            signed = _signed(png, _manifest(record, self._settings), identity)
         except ImagenError as error:
             self._tell(str(error))
             return png, record.model_copy(update={"content_credentials": UNSIGNED})
@@ -143,7 +143,7 @@ def _signed(png: bytes, manifest: dict[str, Any], identity: _Identity) -> bytes:
             Builder(manifest, context) as builder,
         ):
             builder.sign(signer, "image/png", io.BytesIO(png), signed)
-    except C2paError as error:
+    except (C2paError, OSError, ValueError) as error:
         raise StorageError(f"c2pa cannot sign: {explain_c2pa_error(error)}") from None
     return signed.getvalue()
 
