@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb._version import __version__
 from imagen_nb.config.certificate import MISSING_C2PA
 from imagen_nb.errors import ConfigError, ImagenError, StorageError, UsageError
-from imagen_nb.storage.png import digital_source_type
+from imagen_nb.storage.png import digital_source_type, encode_png
 from imagen_nb.storage.record import SIGNED, UNSIGNED, Record
 from imagen_nb.system.paths import absolute_path
 from imagen_nb.system.terminal import print_notice
@@ -75,7 +75,8 @@ class PictureSigner:
         """
         try:
             identity = self._ready_identity()
-            signed = _signed(png, _manifest(record, self._settings), identity)
+            manifest = _manifest(record, quotes_prompt=self._settings.prompt)
+            signed = _signed(png, manifest, identity)
         except ImagenError as error:
             self._tell(str(error))
             return png, record.model_copy(update={"content_credentials": UNSIGNED})
@@ -103,7 +104,7 @@ def is_signed_as(found: Record, record: Record) -> bool:
     return record.content_credentials in (None, found.content_credentials)
 
 
-def _manifest(record: Record, settings: ProvenanceSettings) -> dict[str, Any]:
+def _manifest(record: Record, *, quotes_prompt: bool) -> dict[str, Any]:
     """Return what is stated: a model made it, which one, when, with what program."""
     agent = {"name": record.model or record.backend}
     created: dict[str, Any] = {
@@ -116,7 +117,7 @@ def _manifest(record: Record, settings: ProvenanceSettings) -> dict[str, Any]:
             "imagen_nb.backend": record.backend,
         },
     }
-    if settings.prompt:
+    if quotes_prompt:
         created["parameters"][PROMPT_PARAMETER] = record.prompt
     return {
         "claim_generator_info": [{"name": "imagen_nb", "version": __version__}],
@@ -179,7 +180,21 @@ def _load_identity(settings: ProvenanceSettings) -> _Identity:
     if private.public_key() != certificate.public_key():
         raise _unusable("private_key", "is not the key of the certificate")
     _require_in_force(certificate)
-    return _Identity(chain, key, _algorithm_of(private))
+    identity = _Identity(chain, key, _algorithm_of(private))
+    _try_out(identity)
+    return identity
+
+
+def _try_out(identity: _Identity) -> None:
+    """Raise `ConfigError` if c2pa does not take the certificate: it wants a profile."""
+    from PIL import Image
+
+    record = Record(prompt="", backend="none", seed=None, steps=0, width=1, height=1)
+    smallest = encode_png(Image.new("RGB", (1, 1)), record)
+    try:
+        _signed(smallest, _manifest(record, quotes_prompt=False), identity)
+    except StorageError as error:
+        raise _unusable("certificate", f"is not taken: {error}") from None
 
 
 def _read_pem(name: str, path: Path | None) -> bytes:

@@ -30,6 +30,7 @@ from imagen_nb.storage.reindex import reindex
 from tests.fixtures.signing import SIGNER
 
 DAY = date(2026, 5, 11)
+SERVER_AUTH = x509.ExtendedKeyUsageOID.SERVER_AUTH
 Make = Callable[..., Record]
 Draw = Callable[..., Image.Image]
 
@@ -157,7 +158,10 @@ def own_certificate(folder: Path, key: Any, **changes: Any) -> ProvenanceSetting
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
         .add_extension(
-            x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+            x509.ExtendedKeyUsage(
+                [changes.get("purpose", x509.ExtendedKeyUsageOID.EMAIL_PROTECTION)]
+            ),
+            critical=False,
         )
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()),
@@ -219,8 +223,8 @@ class TestCertificates:
         (tmp_path / "other.pem").write_text("no PEM")
         now, day = datetime.now(UTC), timedelta(days=1)
         key = KEYS["ES256"]()
-        other, old, young = tmp_path / "a", tmp_path / "b", tmp_path / "c"
-        for folder in (other, old, young, tmp_path / "d", tmp_path / "e"):
+        other, old, young, web = (tmp_path / name for name in ("a", "b", "c", "web"))
+        for folder in (other, old, young, web, tmp_path / "d", tmp_path / "e"):
             folder.mkdir()
         foreign = own_certificate(other, key).private_key
         curve = ec.generate_private_key(ec.SECP256K1())
@@ -234,6 +238,7 @@ class TestCertificates:
             "begins on": dict(own_certificate(young, key, begins=now + day, ends=now + 3 * day)),
             "without a password": dict(own_certificate(tmp_path / "d", key, password=b"x")),
             "of a kind with which C2PA": dict(own_certificate(tmp_path / "e", curve)),
+            "is not taken: c2pa cannot sign": dict(own_certificate(web, key, purpose=SERVER_AUTH)),
         }
         for says, changes in cases.items():
             signer = PictureSigner(signing.model_copy(update=changes))
@@ -297,8 +302,13 @@ class TestFiles:
         plain = PictureFiles(folder).save(make_image(), make_record(), DAY)
         signed = PictureFiles(folder, PictureSigner(signing)).save(make_image(), make_record(), DAY)
         assert (signed.path.name, signed.reused) == (f"{plain.path.stem}-2.png", False)
-        unsigned = PictureFiles(folder).save(make_image(), make_record(), DAY)
-        assert unsigned.reused  # where none is asked for, a signed one does as well
+
+    def test_where_none_is_asked_for_a_signed_one_does_as_well(
+        self, folder: Path, signing: ProvenanceSettings, make_record: Make, make_image: Draw
+    ) -> None:
+        signed = PictureFiles(folder, PictureSigner(signing)).save(make_image(), make_record(), DAY)
+        again = PictureFiles(folder).save(make_image(), make_record(), DAY)
+        assert (again.path, again.reused) == (signed.path, True)
 
     def test_one_of_today_counts_only_if_it_is_signed(
         self, folder: Path, signing: ProvenanceSettings, make_record: Make, make_image: Draw

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -32,10 +33,10 @@ def save(
 ) -> Save:
     """Keeps a picture; signed with these settings."""
 
-    def keep(signing: ProvenanceSettings | None = None, size: int = 64) -> SavedPicture:
+    def keep(signing: ProvenanceSettings | None = None, **fields: Any) -> SavedPicture:
         signer = PictureSigner(signing) if signing else None
-        record = make_record(width=size, height=size)
-        return PictureFiles(folder, signer).save(make_image(0, (size, size)), record, DAY)
+        record = make_record(width=64, height=64, **fields)
+        return PictureFiles(folder, signer).save(make_image(0, (64, 64)), record, DAY)
 
     return keep
 
@@ -182,10 +183,11 @@ def test_another_pictures_sidecar_is_noticed(save: Save) -> None:
     assert verdicts(verify_picture(saved.path))["sidecar"] == "changed"
 
 
+@pytest.mark.parametrize("seed", [11, None])
 def test_tags_and_the_id_that_the_cloud_gave_are_no_contradiction(
-    save: Save, signing: ProvenanceSettings
+    seed: int | None, save: Save, signing: ProvenanceSettings
 ) -> None:
-    saved = save(signing)
+    saved = save(signing, seed=seed)
     rewrite_sidecar(saved, saved.record.model_copy(update={"tags": ("x",), "id": new_id()}))
     assert verify_picture(saved.path).holds
 
