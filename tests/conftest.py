@@ -21,6 +21,7 @@ from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
 from imagen_nb.cloud import connection
+from imagen_nb.config.groups import ProvenanceSettings
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
@@ -30,6 +31,7 @@ from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forked_python import forked_kernels, forked_python
 from tests.fixtures.pictures import wait_little
+from tests.fixtures.signing import signing_settings
 
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
@@ -176,6 +178,12 @@ def make_image() -> Callable[..., Image.Image]:
         return image
 
     return make
+
+
+@pytest.fixture(scope="session")
+def signing(tmp_path_factory: pytest.TempPathFactory) -> ProvenanceSettings:
+    """Settings that sign every picture, with a certificate of the tests' own."""
+    return signing_settings(tmp_path_factory.mktemp("signing"))
 
 
 @pytest.fixture

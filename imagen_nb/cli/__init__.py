@@ -23,6 +23,7 @@ from imagen_nb.cli.models import bench_gpu, models
 from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
+from imagen_nb.cli.verify import verify
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.terminal import abandon_stdout, accept_any_text, print_notice
 
@@ -50,6 +51,7 @@ app.command()(sync)
 app.command()(doctor)
 app.command()(status)
 app.command()(reindex)
+app.command()(verify)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(supabase.app, name="supabase")

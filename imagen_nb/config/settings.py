@@ -28,6 +28,7 @@ from imagen_nb.config.groups import (
     OutputSettings,
     PositiveCount,
     PreviewChoice,
+    ProvenanceSettings,
     ReplicateSettings,
     SettingsGroup,
     SupabaseSettings,
@@ -72,6 +73,10 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
     "cost.usd_per_kwh": "US dollars, 0 or more",
+    "provenance.c2pa": "true or false",
+    "provenance.certificate": "a file of certificates in PEM",
+    "provenance.private_key": "a file with a private key in PEM",
+    "provenance.prompt": "true or false",
     **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
@@ -102,6 +107,7 @@ class Settings(SettingsGroup):
     replicate: ReplicateSettings = ReplicateSettings()
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)

@@ -101,6 +101,17 @@ cost:
   # And what it costs, in US dollars.
   #usd_per_kwh: 0.30
 
+provenance:
+  # Sign each picture that is kept (C2PA content credentials): a model made it, which one, and when.
+  # `imagen config provenance` makes a key and a certificate, and writes these lines.
+  #c2pa: false
+  # The certificate that it is signed with, and those above it, as PEM.
+  #certificate: ~/.config/imagen-provenance.pem
+  # Its private key, as PEM; readable by you alone.
+  #private_key: ~/.config/imagen-provenance-key.pem
+  # Quote the prompt in what is signed, too; the record in the PNG has it anyway.
+  #prompt: false
+
 # Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
 # known without. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;

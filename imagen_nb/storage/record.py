@@ -45,7 +45,9 @@ IMAGES_COLUMNS = (  # of imagen.images, in its order
 )
 
 # Facts of the PNG file, so they are not known inside it.
-_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes")
+_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes", "content_credentials")
+
+SIGNED, UNSIGNED = "signed", "unsigned"  # values of `Record.content_credentials`
 
 # What the pixels follow from: equal values, equal pixels.
 _FIELDS_BEHIND_PIXELS = {
@@ -197,6 +199,9 @@ class Record(BaseModel):
     """Of the PNG file, hexadecimal; null in the file itself."""
     bytes: Count | None = None
     """The size of the PNG file; null in the file itself."""
+    content_credentials: str | None = None
+    """Signed or, where that failed, unsigned; null where signing was not asked for,
+    and in the file itself."""
     versions: dict[str, str] = Field(default_factory=dict)
     """The versions of the software that decide pixels."""
     cloud: bool = True

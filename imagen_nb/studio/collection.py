@@ -16,6 +16,7 @@ from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
 from imagen_nb.request.wildcards import Wildcards
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.credentials import signer_of
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
 from imagen_nb.storage.writer import Writer
@@ -41,7 +42,9 @@ class Collection:
         self.settings = settings
         self.wildcards = Wildcards(settings.wildcards_dir)
         self.closed = False
-        self._folders = OutputFolders(settings.output.dir)
+        self._folders = OutputFolders(
+            settings.output.dir, signer_of(settings.provenance)
+        )
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)
         self._history = History(settings, self._catalogs, self._uplink.reader)

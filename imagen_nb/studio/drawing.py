@@ -108,11 +108,13 @@ class RequestDrawer:
         If an error is raised, the pictures that were drawn before it are kept.
 
         Raises:
+            ConfigError: if pictures are to be signed, and cannot be; nothing is drawn.
             BackendError: if a picture cannot be drawn.
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
         folder = self.folders.folder(call.output, len(requests))
+        self.folders.require_signer()
         self.uplink.warn(call.cloud)
         context = RecordContext(
             backend,

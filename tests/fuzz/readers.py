@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +62,7 @@ from imagen_nb.storage.output import PictureFiles, load_png_record, load_record,
 from imagen_nb.storage.png import has_pixels_of, png_texts
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
+from imagen_nb.storage.verification import verify_picture
 from imagen_nb.system.thumbnails import encode_webp
 from tests.fixtures.other_servers import ID, ROW, SIGNED_IN
 from tests.fixtures.replicate_server import TOKEN, Answer, Running, backend_at
@@ -69,6 +70,7 @@ from tests.fuzz.answering import answering_server
 from tests.fuzz.mutations import mutated, mutated_json, mutated_png, mutated_safetensors
 
 NAME = "2026-05-11-a-boat-11.png"
+_SIGNED = Path(__file__).parents[1] / "fixtures" / "signed.png"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,15 @@ def _read_png(data: bytes, folder: Path) -> None:
     record = load_png_record(path)
     assert load_record(path) == record
     _use_record(record, folder)
+
+
+def _read_any_picture(data: bytes, folder: Path) -> None:
+    """What `imagen verify` is handed: a picture, signed or not, or what is called so."""
+    path = folder / NAME
+    path.write_bytes(data)
+    found = verify_picture(path)
+    assert all(str(check).isprintable() for check in found.checks)
+    json.dumps(asdict(found), default=str).encode()
 
 
 def _use_record(record: Record, folder: Path) -> None:
@@ -487,6 +498,7 @@ _CONFIGURATION_VALUES = [
         {"output": {"dir": "x"}, "supabase": {"url": "https://x.co", "exit_seconds": 1}},
         {"memory": {"batch": 1, "dtype": "float32", "vae_tiling": True}, "preview": "on"},
         {"cost": {"prices": {"a": 1.0}, "watts": 3}, "replicate": {"timeout": 3}, "width": 32},
+        {"provenance": {"c2pa": True, "certificate": "a.pem", "private_key": "b.pem"}},
     )
 ]
 _PRESETS = [
@@ -535,6 +547,7 @@ def _json_seeds(*values: Any) -> list[bytes]:
 
 def _make_readers() -> dict[str, Reader]:
     sidecars, pngs = [_kept()[1]], _pngs()
+    signed = [_SIGNED.read_bytes(), pngs[0], image_file("JPEG"), image_file("WEBP")]
     tables = _json_seeds(_TABLE, _GRID)
     texts = [prompt.encode() for prompt in _PROMPTS]
     lines = [b"\n".join(_json_seeds(*_TABLE))]
@@ -546,6 +559,7 @@ def _make_readers() -> dict[str, Reader]:
     )
     return {
         "png": Reader(_read_png, mutated_png(pngs), pngs),
+        "signed picture": Reader(_read_any_picture, mutated_png(signed), signed),
         "sidecar": Reader(_read_sidecar, mutated_json(sidecars), sidecars, 80),
         "folder": Reader(_read_folder, both, [*sidecars, pngs[0]], 8),
         "input image": Reader(_read_input, st.one_of(mutated(_images()), mutated_png(pngs)), pngs),
