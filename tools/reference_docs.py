@@ -88,16 +88,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def template_comments() -> dict[str, str]:
     """What the template of imagen.yaml says above each key, e.g. of output.dir."""
     found: dict[str, str] = {}
+    keys = {*setting_keys()}
     group, comment, is_open = "", "", False
     for line in YAML_TEMPLATE.splitlines():
         text = line.strip()
         if text.startswith("# "):
             comment = f"{comment} {text[2:].strip()}" if is_open else text[2:].strip()
-        elif match := re.match(r"#(\w+):", text):
-            prefix = group if line.startswith(" ") else ""
-            found[prefix + match[1]] = _BRACKETS.sub("", comment)
-        elif match := re.fullmatch(r"(\w+):", text):
-            group, comment = f"{match[1]}.", ""
+        elif match := re.match(r"#?(\w+):", text):
+            key = f"{group if line.startswith(' ') else ''}{match[1]}"
+            if key in keys:
+                found[key] = _BRACKETS.sub("", comment)
+            else:
+                group, comment = f"{key}.", ""
         is_open = text.startswith("# ")
     return found
 

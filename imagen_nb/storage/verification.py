@@ -29,7 +29,7 @@ Verdict = Literal["good", "not there", "not checked", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VerifiedPart:
     """One thing about a file: `what`, whether it holds, and a few words on it."""
 
     what: str
@@ -50,7 +50,7 @@ class Verification:
     """
 
     path: Path
-    checks: tuple[Check, ...]
+    checks: tuple[VerifiedPart, ...]
     credentials: Credentials | None = None
 
     @property
@@ -95,63 +95,63 @@ def _read_file(path: Path) -> bytes:
 
 def _check_credentials(
     data: bytes, kept: Record | None, authorities: str
-) -> tuple[Credentials | None, Check]:
+) -> tuple[Credentials | None, VerifiedPart]:
     what = "content credentials"
     try:
         credentials = read_credentials(data, authorities)
     except UsageError as error:  # without c2pa-python
         if has_credentials(data):
-            return None, Check(what, "not checked", str(error))
+            return None, VerifiedPart(what, "not checked", str(error))
         credentials = None
     except StorageError as error:
-        return None, Check(what, "changed", str(error))
+        return None, VerifiedPart(what, "changed", str(error))
     if credentials is None:
         if kept and kept.content_credentials == SIGNED:
-            return None, Check(what, "changed", "the sidecar says that it was signed")
-        return None, Check(what, "not there")
+            return None, VerifiedPart(what, "changed", "the sidecar says that it was signed")
+        return None, VerifiedPart(what, "not there")
     if credentials.problems:
         reason = f"{', '.join(credentials.problems)}; {credentials}"
-        return credentials, Check(what, "changed", reason)
-    return credentials, Check(what, "good", str(credentials))
+        return credentials, VerifiedPart(what, "changed", reason)
+    return credentials, VerifiedPart(what, "good", str(credentials))
 
 
-def _check_record(path: Path, data: bytes) -> tuple[Record | None, Check]:
+def _check_record(path: Path, data: bytes) -> tuple[Record | None, VerifiedPart]:
     what = "record"
     if media_type_of(data) != "image/png":
-        return None, Check(what, "not there")
+        return None, VerifiedPart(what, "not there")
     try:
         record = Record.from_sidecar(read_png(path)[1])
     except NoRecordError:
-        return None, Check(what, "not there")
+        return None, VerifiedPart(what, "not there")
     except StorageError as error:
-        return None, Check(what, "changed", str(error))
-    return record, Check(what, "good", describe_record(record))
+        return None, VerifiedPart(what, "changed", str(error))
+    return record, VerifiedPart(what, "good", describe_record(record))
 
 
-def _check_sidecar(path: Path, record: Record | None) -> tuple[Record | None, Check]:
+def _check_sidecar(path: Path, record: Record | None) -> tuple[Record | None, VerifiedPart]:
     """Compare what decides the pixels: tags may be others, and in the cloud the id."""
     what = "sidecar"
     try:
         kept = Record.from_sidecar(read_sidecar(sidecar_of(path)))
     except FileNotFoundError:
-        return None, Check(what, "not there")
+        return None, VerifiedPart(what, "not there")
     except (OSError, UnicodeDecodeError, StorageError) as error:
         reason = getattr(error, "strerror", None) or "it is torn, or no sidecar"
-        return None, Check(what, "changed", reason)
+        return None, VerifiedPart(what, "changed", reason)
     if (
         record
         and kept.model_copy(update={"id": record.id}).decides() != record.decides()
     ):
-        return kept, Check(
+        return kept, VerifiedPart(
             what, "changed", "it is not of the picture that the PNG records"
         )
-    return kept, Check(what, "good")
+    return kept, VerifiedPart(what, "good")
 
 
-def _check_hash(data: bytes, kept: Record | None) -> Check:
+def _check_hash(data: bytes, kept: Record | None) -> VerifiedPart:
     what = "sha256"
     if kept is None or kept.sha256 is None:
-        return Check(what, "not there")
+        return VerifiedPart(what, "not there")
     if hashlib.sha256(data).hexdigest() != kept.sha256:
-        return Check(what, "changed", "it is not the file that was saved")
-    return Check(what, "good")
+        return VerifiedPart(what, "changed", "it is not the file that was saved")
+    return VerifiedPart(what, "good")
