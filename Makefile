@@ -11,7 +11,7 @@ STRACE := .venv/.strace
 JOBS ?= 4
 test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test soak mutants test-lowest lint format clean
+.PHONY: demo test soak mutants test-lowest lint audit audit-holes dist release format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -55,6 +55,33 @@ lint: $(STAMP)
 	.venv/bin/python tools/lint_browser_code.py
 	.venv/bin/squawk sql/*.sql
 
+# The project as strangers read it, with tools of its own (the extra audit). What does not fit has its
+# reason in pyproject.toml.
+AUDIT := .venv-audit
+AUDIT_PIP := $(AUDIT)/bin/pip --disable-pip-version-check --quiet
+audit: dist
+	$(AUDIT)/bin/validate-pyproject pyproject.toml
+	$(AUDIT)/bin/repo-review --show err .
+	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml imagen_nb tools
+	$(AUDIT)/bin/zizmor --offline --no-progress .
+	PYTHONPATH=. $(AUDIT)/bin/python tools/lint_workflows.py
+	$(AUDIT)/bin/python tools/api_changes.py
+
+# Has a version that constraints.txt pins a known hole? Asks PyPI.
+audit-holes: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+
+# Wheel and sdist in dist/, as PyPI would get them.
+dist: $(AUDIT)/.installed
+	rm -rf dist
+	$(AUDIT)/bin/python -m build --no-isolation
+	$(AUDIT)/bin/twine check --strict dist/*
+	$(AUDIT)/bin/check-wheel-contents dist/*.whl
+
+# Checks, builds and tags a version; says what to push, and pushes nothing: make release VERSION=0.2.0
+release: $(AUDIT)/.installed
+	$(AUDIT)/bin/python tools/release.py "$(VERSION)"
+
 format: $(STAMP)
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -62,7 +89,7 @@ format: $(STAMP)
 	.venv/bin/python tools/plan_docs.py
 
 clean:
-	rm -rf .venv .venv-lowest build dist demo-out
+	rm -rf .venv .venv-lowest .venv-audit build dist demo-out
 
 # What builds us, and setuptools for the one dependency (yattag, of cosmic-ray) that has no wheel.
 $(STAMP): pyproject.toml constraints.txt
@@ -77,6 +104,12 @@ $(LOWEST)/.installed: pyproject.toml constraints.txt tools/lowest_versions.py
 	$(LOWEST_PIP) install -r $(LOWEST)/pins.txt hatchling editables
 	$(LOWEST_PIP) install --no-deps --no-build-isolation -e .
 	touch $(LOWEST)/.installed
+
+$(AUDIT)/.installed: pyproject.toml constraints.txt tools/extra.py
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python tools/extra.py audit > $(AUDIT)/requirements.txt
+	$(AUDIT_PIP) install -c constraints.txt -r $(AUDIT)/requirements.txt
+	touch $(AUDIT)/.installed
 
 # Tests that look at pages run in Chromium; where there is none they are skipped, and say so.
 $(BROWSER): $(STAMP)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FOR_DEVELOPERS = "dev"  # the extra whose packages are tools, not what a user runs
+FOR_DEVELOPERS = ("dev", "docs", "test", "audit")  # of tools, not of what a user runs
 FOR_TESTS = (
     "pytest",
     "pytest-xdist",
@@ -41,7 +41,7 @@ def lowest_pins(project: Mapping[str, Any], constraints: str) -> Iterator[str]:
         requirement
         for name, requirements in extras.items()
         for requirement in requirements
-        if name != FOR_DEVELOPERS
+        if name not in FOR_DEVELOPERS
     ]
     usual = dict(line.split("==") for line in constraints.splitlines() if "==" in line)
     for requirement in dict.fromkeys([*project["dependencies"], *for_users]):
