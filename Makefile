@@ -13,7 +13,7 @@ STRACE := .venv/.strace
 JOBS ?= 4
 test soak test-lowest: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test soak mutants test-lowest docs lint format clean
+.PHONY: demo test soak mutants test-lowest docs lint audit audit-holes dist release format clean
 
 DEMO := --config demo-out/imagen.yaml --output demo-out
 
@@ -68,6 +68,33 @@ lint: $(STAMP)
 	.venv/bin/python tools/lint_browser_code.py
 	.venv/bin/squawk sql/*.sql
 
+# The project as strangers read it, with tools of its own (the extra audit). What does not fit has its
+# reason in pyproject.toml.
+AUDIT := .venv-audit
+AUDIT_PIP := $(AUDIT)/bin/pip --disable-pip-version-check --quiet
+audit: dist
+	$(AUDIT)/bin/validate-pyproject pyproject.toml
+	$(AUDIT)/bin/repo-review --show err .
+	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml imagen_nb tools
+	$(AUDIT)/bin/zizmor --offline --no-progress .
+	PYTHONPATH=. $(AUDIT)/bin/python tools/lint_workflows.py
+	$(AUDIT)/bin/python tools/api_changes.py
+
+# Has a version that constraints.txt pins a known hole? Asks PyPI.
+audit-holes: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
+
+# Wheel and sdist in dist/, as PyPI would get them.
+dist: $(AUDIT)/.installed
+	rm -rf dist
+	$(AUDIT)/bin/python -m build --no-isolation
+	$(AUDIT)/bin/twine check --strict dist/*
+	$(AUDIT)/bin/check-wheel-contents dist/*.whl
+
+# Checks, builds and tags a version; says what to push, and pushes nothing: make release VERSION=0.2.0
+release: $(AUDIT)/.installed
+	$(AUDIT)/bin/python tools/release.py "$(VERSION)"
+
 format: $(STAMP)
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -77,7 +104,7 @@ format: $(STAMP)
 	.venv/bin/python tools/install_docs.py
 
 clean:
-	rm -rf .venv .venv-lowest build dist demo-out
+	rm -rf .venv .venv-lowest .venv-audit build dist demo-out
 
 # What users get, and Node for the local Supabase where this machine has none. Python compiles what
 # it imports, which is less than all that pip would compile.
@@ -108,6 +135,12 @@ $(LOWEST)/.installed: pyproject.toml constraints.txt tools/lowest_versions.py
 	$(LOWEST_PIP) install -r $(LOWEST)/pins.txt hatchling editables
 	$(LOWEST_PIP) install --no-deps --no-build-isolation -e .
 	touch $(LOWEST)/.installed
+
+$(AUDIT)/.installed: pyproject.toml constraints.txt tools/extra.py
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python tools/extra.py audit > $(AUDIT)/requirements.txt
+	$(AUDIT_PIP) install -c constraints.txt -r $(AUDIT)/requirements.txt
+	touch $(AUDIT)/.installed
 
 # Tests that look at pages run in Chromium; where there is none they are skipped, and say so.
 $(BROWSER): $(STAMP)

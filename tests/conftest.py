@@ -68,6 +68,9 @@ _FIRST = ("tests/test_", "tests/browser/", "tests/widgets/")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+    for item in items:
+        if sys.platform == "win32" and item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="needs what Windows has not"))
 
 
 def pytest_collection_finish() -> None:
@@ -90,6 +93,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
 @pytest.fixture(scope="session")
 def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Python, forked from one process that has imported torch, which takes it 8 s."""
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("only Linux has what waits for a forked process")
     # A short path: sockets' names have at most 107 bytes.
     with forked_python(tmp_path_factory.mktemp("k")) as python:
         yield python

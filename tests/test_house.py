@@ -98,7 +98,8 @@ def named_files(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["docs/architecture.md", "docs/safety.md", "docs/seed.md", "CONTRIBUTING.md"]
+    "name",
+    ["docs/architecture.md", "docs/safety.md", "docs/seed.md", "CONTRIBUTING.md", "SECURITY.md"],
 )
 def test_every_file_that_a_document_names_is_there(name: str) -> None:
     names = named_files(ROOT / name)

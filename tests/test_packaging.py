@@ -58,6 +58,14 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
 
 
 @pytest.mark.slow
+def test_wheel_and_sdist_have_the_version_of_the_package(built: dict[str, Path]) -> None:
+    import imagen_nb
+
+    assert built["wheel"].name.split("-")[1] == imagen_nb.__version__
+    assert built["sdist"].name == f"imagen_nb-{imagen_nb.__version__}.tar.gz"
+
+
+@pytest.mark.slow
 def test_the_wheel_asks_for_a_kernel_without_any_extra(built: dict[str, Path]) -> None:
     wheel = zipfile.ZipFile(built["wheel"])
     (place,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
@@ -71,6 +79,7 @@ def test_the_sdist_holds_what_the_tests_need(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {f"{WEIGHTS}/model_index.json", "tests/conftest.py", "constraints.txt", "LICENSE"}
+    wanted |= {"SECURITY.md", "CITATION.cff", "conda/recipe/recipe.yaml", "biome.json"}
     assert wanted <= names
 
 
@@ -194,6 +203,20 @@ def test_the_conda_environment_asks_for_what_the_package_does() -> None:
     assert listed - {"pip", "-e ."} == wanted
 
 
+def test_the_conda_recipe_asks_for_what_the_package_does() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = yaml.safe_load((ROOT / "conda/recipe/recipe.yaml").read_text())
+    renamed = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+    lowest = recipe["context"]["python_min"]
+    listed = set()
+    for item in recipe["requirements"]["run"]:
+        name, _, bound = item.replace("${{ python_min }}", lowest).partition(" ")
+        listed.add(renamed.get(name, name).replace("_", "-") + bound)
+    assert listed == {*project["dependencies"], f"python{project['requires-python']}"}
+    commands = [f"{name} = {place}" for name, place in project["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == commands
+
+
 def imported_in(folder: Path) -> set[str]:
     """The packages that the code of a folder imports, wherever it does."""
     found = set()
@@ -230,11 +253,3 @@ def test_every_direct_dependency_has_a_tried_version_within_its_bounds() -> None
     for text in [*project["dependencies"], *extras["dev"], *extras["docs"]]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(tried[canonicalize_name(wanted.name)]), text
-
-
-def test_the_version_is_written_the_same_everywhere() -> None:
-    import imagen_nb
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == imagen_nb.__version__
-    assert f"## {imagen_nb._version.__version__}" in (ROOT / "CHANGELOG.md").read_text()

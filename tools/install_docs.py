@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "README.md"
 _PLACE = re.compile(r"(<!-- extras -->\n).*?(<!-- end -->)", re.DOTALL)
 _NAME = re.compile(r"[\w.-]+(\[[\w,]+\])?")
-_DEVELOPERS = "dev"  # which names far more packages than a cell of a table holds
+_FOR_DEVELOPERS = ("dev", "docs", "test", "audit")  # CONTRIBUTING.md tells of these
 
 
 def extras_table(pyproject: Mapping[str, Any]) -> str:
@@ -34,15 +34,14 @@ def extras_table(pyproject: Mapping[str, Any]) -> str:
     if gone := sorted(purposes.keys() - extras.keys()):
         raise ValueError(f"{place} describes what is no extra: {', '.join(gone)}")
     rows = [
-        f"| `{name}` | {purposes[name]} | {_brings(name, asked)} |"
+        f"| `{name}` | {purposes[name]} | {_brings(asked)} |"
         for name, asked in extras.items()
+        if name not in _FOR_DEVELOPERS
     ]
     return "\n".join(["| Extra | What for | What it brings |", "|---|---|---|", *rows])
 
 
-def _brings(extra: str, requirements: list[str]) -> str:
-    if extra == _DEVELOPERS:
-        return f"{len(requirements)} packages"
+def _brings(requirements: list[str]) -> str:
     names = [_NAME.match(requirement) for requirement in requirements]
     return ", ".join(name[0] for name in names if name)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FOR_DEVELOPERS = ("dev", "docs")  # extras of tools, not of what a user runs
+FOR_DEVELOPERS = ("dev", "docs", "test", "audit")  # of tools, not of what a user runs
 # Extras that bring newer versions of our dependencies than our own floors (mcp: pydantic 2.12).
 # Their tests are skipped there.
 APART = ("mcp",)

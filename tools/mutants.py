@@ -216,7 +216,7 @@ def try_change(module: str, item: WorkItem) -> WorkResult:
 
 def try_all(modules: Sequence[str], fresh: bool) -> None:
     FOUND.mkdir(parents=True, exist_ok=True)
-    memory = Path("/dev/shm")  # where nothing waits for a disk
+    memory = Path("/dev/shm")  # where nothing waits for a disk  # nosec B108
     with (
         tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
         ProcessPoolExecutor(

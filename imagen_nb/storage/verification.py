@@ -107,7 +107,9 @@ def _check_credentials(
         return None, VerifiedPart(what, "changed", str(error))
     if credentials is None:
         if kept and kept.content_credentials == SIGNED:
-            return None, VerifiedPart(what, "changed", "the sidecar says that it was signed")
+            return None, VerifiedPart(
+                what, "changed", "the sidecar says that it was signed"
+            )
         return None, VerifiedPart(what, "not there")
     if credentials.problems:
         reason = f"{', '.join(credentials.problems)}; {credentials}"
@@ -128,7 +130,9 @@ def _check_record(path: Path, data: bytes) -> tuple[Record | None, VerifiedPart]
     return record, VerifiedPart(what, "good", describe_record(record))
 
 
-def _check_sidecar(path: Path, record: Record | None) -> tuple[Record | None, VerifiedPart]:
+def _check_sidecar(
+    path: Path, record: Record | None
+) -> tuple[Record | None, VerifiedPart]:
     """Compare what decides the pixels: tags may be others, and in the cloud the id."""
     what = "sidecar"
     try:

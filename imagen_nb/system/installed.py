@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, version
 
 DISTRIBUTION = "imagen_nb"
-_FOR_DEVELOPERS = ("dev", "docs")  # extras that change nothing for users
+_FOR_DEVELOPERS = (
+    "dev",
+    "docs",
+    "test",
+    "audit",
+)  # extras that change nothing for users
 
 
 @dataclass(frozen=True, slots=True)
