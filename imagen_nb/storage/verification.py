@@ -110,7 +110,7 @@ def _check_credentials(
             return None, Check(what, "changed", "the sidecar says that it was signed")
         return None, Check(what, "not there")
     if credentials.problems:
-        reason = f"{', '.join(credentials.problems)}; {credentials}"
+        reason = f"{', '.join(credentials.problems)}; it says: {credentials}"
         return credentials, Check(what, "changed", reason)
     return credentials, Check(what, "good", str(credentials))
 

@@ -134,7 +134,9 @@ def test_a_changed_pixel_is_noticed_by_signature_and_hash(
     found = verify_picture(saved.path)
     assert verdicts(found) == GOOD | {"content credentials": "changed", "sha256": "changed"}
     assert not found.holds
-    assert "assertion.dataHash.mismatch" in str(found.checks[0])
+    assert found.credentials
+    assert found.credentials.problems == ("assertion.dataHash.mismatch",)
+    assert f"it says: signed by {SIGNER}" in str(found.checks[0])
 
 
 def blank_pixels(width: int, height: int) -> bytes:
