@@ -77,6 +77,8 @@ COMMANDS: dict[str, list[str]] = {
     "restore": ["restore", "restore {id}", "restore 00000000-0000-4000-8000-000000000009"],
     "models": ["models", "models --json", "models --plan flux-schnell-local"],
     "bench-gpu": ["bench-gpu"],
+    "doctor": ["doctor --online --json", "doctor --config {bad}"],
+    "mcp": [],  # speaks over stdin and stdout: tests/cli/test_mcp.py, tests/studio/agents/
     "sync": ["sync", "sync --dry-run", "sync --verify --json", "sync --dry-run --json"],
     "status": ["status", "status --json"],
     "reindex": ["reindex {folder}"],
