@@ -130,7 +130,7 @@ def has_watermark_in(data: bytes) -> bool | None:
     except UsageError:  # without the library; a ValueError, too
         raise
     except image_read_errors():
-        raise StorageError("no whole picture") from None
+        raise StorageError("its pixels cannot be read") from None
 
 
 def _through_library(
