@@ -71,6 +71,7 @@ MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a ser
     "storage/output": (
         "tests/storage/test_output.py",
         "tests/storage/test_credentials.py",
+        "tests/storage/test_watermark.py::TestKeeping",
         "tests/storage/test_trash.py",
         "-k",
         "not processes and not crash and not may_not_grow and not slug and not tears"

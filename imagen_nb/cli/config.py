@@ -60,6 +60,7 @@ def validate(
     from imagen_nb.config.settings import config_path, load_settings
     from imagen_nb.config.settings import validate_file as find_problems
     from imagen_nb.storage.credentials import signer_of
+    from imagen_nb.storage.watermark import marker_of
 
     path = config or config_path()
     problems = find_problems(path)
@@ -70,8 +71,9 @@ def validate(
     settings = load_settings(path=path)
     for note in older_names_in(path):
         print_notice(str(note))
-    if signer := signer_of(settings.provenance):
-        signer.require_ready()
+    for part in (signer_of(settings.provenance), marker_of(settings.provenance)):
+        if part:
+            part.require_ready()
     for warning in configuration_warnings(settings, path):
         print_notice(warning)
     print(f"{path}: good")

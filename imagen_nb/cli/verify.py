@@ -33,7 +33,7 @@ def verify(
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Check pictures: content credentials (C2PA), record, sidecar and sha256.
+    """Check pictures: content credentials (C2PA), record, sidecar, sha256 and watermark.
 
     A line for each: good, not there, not checked, or changed. Exit code 1 when anything
     is changed, or cannot be read.

@@ -159,10 +159,12 @@ class ProvenanceSettings(SettingsGroup):
     """How pictures tell where they come from, beside the mark in their metadata.
 
     `certificate`: PEM file of the chain, the signer's own first; `private_key`: PEM file
-    of its key. `prompt`: whether the signed statement quotes the prompt.
+    of its key. `prompt`: whether the signed statement quotes the prompt. `watermark`:
+    whether pictures get an invisible one, in the pixels.
     """
 
     c2pa: bool = False
     certificate: _UserPath | None = None
     private_key: _UserPath | None = None
     prompt: bool = False
+    watermark: bool = False

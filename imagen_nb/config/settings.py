@@ -77,6 +77,7 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "provenance.certificate": "a file of certificates in PEM",
     "provenance.private_key": "a file with a private key in PEM",
     "provenance.prompt": "true or false",
+    "provenance.watermark": "true or false",
     **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),

@@ -111,6 +111,9 @@ provenance:
   #private_key: ~/.config/imagen-provenance-key.pem
   # Quote the prompt in what is signed, too; the record in the PNG has it anyway.
   #prompt: false
+  # Write an invisible watermark into the pixels of pictures from 256 × 256 on: that imagen_nb drew
+  # them. It survives JPEG at quality 80; needs pip install "imagen_nb[watermark]".
+  #watermark: false
 
 # Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
 # known without. Find it in the SQL editor with

@@ -22,5 +22,6 @@ Other rooms use:
         `trashed_pictures`, deleted pictures
     trash_moves: `TRASH_DAYS`, how long a deleted picture can be restored
     verification: `verify_picture`, whether a file is as it was made
+    watermark: `marker_of`, what writes an invisible one into pictures, if they are to have it
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`
 """

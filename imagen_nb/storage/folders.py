@@ -10,6 +10,7 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.credentials import PictureSigner
 from imagen_nb.storage.names import parse_destination
 from imagen_nb.storage.output import PictureFiles
+from imagen_nb.storage.watermark import PictureMarker
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
 
@@ -29,12 +30,18 @@ class OutputFolders:
     Invariant: each is opened once.
     """
 
-    def __init__(self, default: Path, signer: PictureSigner | None = None) -> None:
+    def __init__(
+        self,
+        default: Path,
+        signer: PictureSigner | None = None,
+        marker: PictureMarker | None = None,
+    ) -> None:
         """Open nothing yet.
 
-        `default`: the configured folder; `signer`: what signs the pictures.
+        `default`: the configured folder; `signer`: what signs the pictures; `marker`:
+        what writes the watermark into them.
         """
-        self._default, self._signer = default, signer
+        self._default, self._signer, self._marker = default, signer, marker
         self._open: dict[Path, OutputFolder] = {}
         self._writable: set[Path] = set()
         self.start_anew()
@@ -65,10 +72,14 @@ class OutputFolders:
                 self._writable.add(path)
             return replace(opened, stem=stem)
 
-    def require_signer(self) -> None:
-        """Raise `ConfigError` if pictures are to be signed, and cannot be."""
-        if self._signer:
-            self._signer.require_ready()
+    def require_provenance(self) -> None:
+        """Raise an error if pictures are to be signed or marked, and cannot be.
+
+        `ConfigError`, or `UsageError` where a library is missing.
+        """
+        for part in (self._signer, self._marker):
+            if part:
+                part.require_ready()
 
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """Return the catalog of a folder, which may be one that can only be read."""
@@ -92,7 +103,7 @@ class OutputFolders:
     def _opened(self, path: Path) -> OutputFolder:
         if path not in self._open:
             self._open[path] = OutputFolder(
-                PictureFiles(path, self._signer), Catalog(path)
+                PictureFiles(path, self._signer, self._marker), Catalog(path)
             )
         return self._open[path]
 

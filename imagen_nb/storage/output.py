@@ -17,13 +17,9 @@ from imagen_nb.storage.credentials import (
     with_credentials_wanted,
 )
 from imagen_nb.storage.names import numbered_name, sidecar_of, stem_of, storage_path_of
-from imagen_nb.storage.png import (
-    encode_png,
-    has_credentials,
-    has_pixels_of,
-    read_png,
-)
+from imagen_nb.storage.png import encode_png, has_credentials, has_pixels_of, read_png
 from imagen_nb.storage.record import SIGNED, Record
+from imagen_nb.storage.watermark import PictureMarker
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
@@ -77,7 +73,7 @@ class PictureFiles:
     the same folder. A file has its name only when it is whole and flushed: PNG first,
     sidecar second.
 
-    `signer`: signs every picture that is written; None for none.
+    `signer` signs every picture that is written, `marker` marks it before; or None.
 
     Example:
         >>> files = PictureFiles("pictures")
@@ -85,10 +81,15 @@ class PictureFiles:
         '2026-05-11-a-boat-11.png'
     """
 
-    def __init__(self, folder: Path | str, signer: PictureSigner | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        signer: PictureSigner | None = None,
+        marker: PictureMarker | None = None,
+    ) -> None:
         """Remove temporary files of dead processes; create nothing."""
         self.folder = absolute_path(folder)
-        self.signer = signer
+        self.signer, self.marker = signer, marker
         self.start_anew()
         start_anew_in_forks(self)
         remove_stale_files(self.folder)
@@ -122,8 +123,8 @@ class PictureFiles:
 
         Args:
             image: the picture, RGB.
-            record: its record; sha256, bytes, storage_path and content_credentials
-                are filled in.
+            record: its record; sha256, bytes, storage_path, content_credentials
+                and watermark are filled in.
             day: the local date for the name.
             stem: stands for "<day>-<slug>-<seed>".
 
@@ -133,6 +134,8 @@ class PictureFiles:
         """
         stem = stem or stem_of(record, day)
         record = with_credentials_wanted(record, self.signer)
+        if self.marker:
+            image, record = self.marker.mark(image, record)
         with explain_folder_errors(self.folder):
             _, same = self._find_same(stem, image, record)
             if same:
@@ -156,6 +159,7 @@ class PictureFiles:
         """
         stem = stem or stem_of(record, day)
         record = with_credentials_wanted(record, self.signer)
+        record = self.marker.wanted(record) if self.marker else record
         with explain_folder_errors(self.folder):
             for path in self._look_up(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
@@ -228,9 +232,8 @@ class PictureFiles:
             known = self._namesakes.setdefault(stem, _Namesakes())
             path = self.folder / numbered_name(stem, known.next_number)
             while _is_taken(path):
-                with suppress(
-                    StorageError
-                ):  # torn, or another program's: taken as well
+                # Torn, or another program's: taken as well.
+                with suppress(StorageError):
                     known.paths.setdefault(load_record(path).decides(), []).append(path)
                 known.next_number += 1
                 path = self.folder / numbered_name(stem, known.next_number)

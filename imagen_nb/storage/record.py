@@ -67,6 +67,7 @@ _FIELDS_BEHIND_PIXELS = {
     "true_cfg",
     "scheduler_name",
     "inputs",
+    "watermark",
 }
 
 
@@ -202,6 +203,9 @@ class Record(BaseModel):
     content_credentials: str | None = None
     """Signed or, where that failed, unsigned; null where signing was not asked for,
     and in the file itself."""
+    watermark: str | None = None
+    """How an invisible watermark was written into the pixels: dwtDctSvd; null: there is
+    none."""
     versions: dict[str, str] = Field(default_factory=dict)
     """The versions of the software that decide pixels."""
     cloud: bool = True

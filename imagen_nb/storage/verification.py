@@ -1,4 +1,4 @@
-"""Checks a picture's file: its content credentials, our record in it, its sidecar, its hash."""
+"""Checks a picture's file: content credentials, record, sidecar, hash and watermark."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from imagen_nb.storage.png import (
     read_png,
 )
 from imagen_nb.storage.record import SIGNED, Record
+from imagen_nb.storage.watermark import WATERMARK, has_watermark_in
 from imagen_nb.system.paths import absolute_path
 
 Verdict = Literal["good", "not there", "not checked", "changed"]
@@ -67,7 +68,8 @@ def verify_picture(path: Path | str, authorities: str = "") -> Verification:
 
     Example:
         >>> [str(check) for check in verify_picture("2026-05-11-a-boat-11.png").checks]
-        ['content credentials: not there', 'record: good: …', 'sidecar: good', 'sha256: good']
+        ['content credentials: not there', 'record: good: …', 'sidecar: good', 'sha256: good',
+         'watermark: not there']
     """
     path = absolute_path(path)
     if path.suffix == ".json":
@@ -76,7 +78,13 @@ def verify_picture(path: Path | str, authorities: str = "") -> Verification:
     record, in_picture = _check_record(path, data)
     kept, in_sidecar = _check_sidecar(path, record)
     credentials, statement = _check_credentials(data, kept, authorities)
-    checks = (statement, in_picture, in_sidecar, _check_hash(data, kept))
+    checks = (
+        statement,
+        in_picture,
+        in_sidecar,
+        _check_hash(data, kept),
+        _check_watermark(data),
+    )
     return Verification(path, checks, credentials)
 
 
@@ -159,3 +167,17 @@ def _check_hash(data: bytes, kept: Record | None) -> VerifiedPart:
     if hashlib.sha256(data).hexdigest() != kept.sha256:
         return VerifiedPart(what, "changed", "it is not the file that was saved")
     return VerifiedPart(what, "good")
+
+
+def _check_watermark(data: bytes) -> VerifiedPart:
+    """Look for it in the pixels, whatever a record says: that it is gone changes no file."""
+    what = "watermark"
+    try:
+        found = has_watermark_in(data)
+    except (UsageError, StorageError) as error:
+        return VerifiedPart(what, "not checked", str(error))
+    if found is None:
+        return VerifiedPart(what, "not checked", "the picture is too large")
+    if not found:
+        return VerifiedPart(what, "not there")
+    return VerifiedPart(what, "good", f"imagen_nb, {WATERMARK}")

@@ -19,6 +19,7 @@ from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.credentials import signer_of
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
+from imagen_nb.storage.watermark import marker_of
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.lookup import Lookup
 from imagen_nb.system.spelling import known_arguments
@@ -43,7 +44,9 @@ class Collection:
         self.wildcards = Wildcards(settings.wildcards_dir)
         self.closed = False
         self._folders = OutputFolders(
-            settings.output.dir, signer_of(settings.provenance)
+            settings.output.dir,
+            signer_of(settings.provenance),
+            marker_of(settings.provenance),
         )
         self._writer = Writer()
         self._uplink = Uplink(settings, background=background)

@@ -109,12 +109,13 @@ class RequestDrawer:
 
         Raises:
             ConfigError: if pictures are to be signed, and cannot be; nothing is drawn.
+            UsageError: if a library is missing that signs or marks them.
             BackendError: if a picture cannot be drawn.
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
         folder = self.folders.folder(call.output, len(requests))
-        self.folders.require_signer()
+        self.folders.require_provenance()
         self.uplink.warn(call.cloud)
         context = RecordContext(
             backend,

@@ -187,7 +187,10 @@ def with_comparison(
     it is not on this machine.
     """
     same = has_same_pixels(original, picture.image, cloud)
-    differs = drawing_differences(drawn_by.record, drawn_by.drawn_with)
+    differs = (
+        *drawing_differences(drawn_by.record, drawn_by.drawn_with),
+        *_keeping_differences(original.record, picture.record),
+    )
     line = describe_comparison(same, differs, drawn_by.inner)
     if line:
         print_notice(f"reproduce: {line}")
@@ -266,6 +269,15 @@ def drawing_differences(
         for name, then, now in pairs
         if then is not None and now is not None and then != now
     )
+
+
+def _keeping_differences(then: Record, now: Record) -> tuple[str, ...]:
+    """Say in what two pictures differ that no backend decides: how they were kept.
+
+    A watermark that a record does not name was not written.
+    """
+    before, after = then.watermark or "none", now.watermark or "none"
+    return (f"watermark was {before}, is {after}",) if before != after else ()
 
 
 def describe_comparison(

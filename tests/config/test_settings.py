@@ -61,6 +61,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "provenance.certificate": (Path("/a.pem"), Path("/b.pem"), Path("/c.pem")),
     "provenance.private_key": (Path("/a.key"), Path("/b.key"), Path("/c.key")),
     "provenance.prompt": (True, False, True),
+    "provenance.watermark": (True, False, True),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }

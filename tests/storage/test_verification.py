@@ -50,6 +50,7 @@ GOOD = {
     "record": "good",
     "sidecar": "good",
     "sha256": "good",
+    "watermark": "not there",
 }
 
 
@@ -172,6 +173,7 @@ def test_credentials_that_another_program_removed_are_missed(
         "record": "not there",
         "sidecar": "good",
         "sha256": "changed",
+        "watermark": "not there",
     }
     sidecar_of(saved.path).unlink()
     assert {*verdicts(verify_picture(saved.path)).values()} == {"not there"}

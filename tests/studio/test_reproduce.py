@@ -139,6 +139,29 @@ class TestSigned:
                 signs.generate("a red boat", **FAST)
 
 
+class TestWatermarked:
+    """A watermark is in the pixels: a picture is repeated where it is switched as it was then."""
+
+    def test_it_is_repeated_with_its_watermark_and_what_lacks_one_is_named(
+        self, studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        drawing = {**FAST, "width": 256, "height": 256}
+        settings = studio.settings.model_copy(
+            update={"provenance": ProvenanceSettings(watermark=True)}
+        )
+        plain = studio.generate("a red boat", seed=11, **drawing)
+        with Studio(settings, background=False) as marks:
+            first = marks.generate("a red boat", seed=11, **drawing)
+            assert first.record.watermark == "dwtDctSvd"
+            assert_repeated(marks, first, first.path, tmp_path / "again")
+            capsys.readouterr()
+            more = marks.reproduce(plain, output=tmp_path / "more", progress=False)
+        less = studio.reproduce(first, output=tmp_path / "less", progress=False)
+        assert (more.identical, more.differs) == (False, ("watermark was none, is dwtDctSvd",))
+        assert (less.identical, less.differs) == (False, ("watermark was dwtDctSvd, is none",))
+        assert "reproduce: watermark was none, is dwtDctSvd" in capsys.readouterr().err
+
+
 class TestLoras:
     """A picture drawn with LoRAs is repeated with the same files, or says why it cannot be."""
 
