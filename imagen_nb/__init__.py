@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imagen_nb.storage.record import Record
     from imagen_nb.studio.autolog.switch import autolog
     from imagen_nb.studio.default import (
+        adopt,
         configure,
         delete,
         generate,
@@ -66,6 +67,7 @@ _HOMES = {
     "Studio": "studio.studio",
     "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
+    "adopt": "studio.default",
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "delete": "studio.default",
@@ -103,6 +105,7 @@ __all__ = [
     "SyncReport",
     "UsageError",
     "__version__",
+    "adopt",
     "autolog",
     "configure",
     "delete",

@@ -1,11 +1,13 @@
 """What is kept of a picture on this machine: record, files, catalog, outbox, tags.
 
 Other rooms use:
+    adoption: `Adoption`, which takes files of other programs, and `SourceFile`
     catalog: `Catalog`, the index of a folder, and `CatalogEntry`
     catalog_rows: `utc_text`, a time as the catalog has it
     cost: `describe_price`, a price as a word
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
+    foreign_file: `read_foreign_file`, and why a file cannot be adopted
     input_files: `load_inputs`, the images that a picture was drawn from
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`

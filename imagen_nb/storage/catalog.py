@@ -32,6 +32,7 @@ from imagen_nb.storage.catalog_schema import (
     translated_sqlite_errors,
 )
 from imagen_nb.storage.mending import enter_missing
+from imagen_nb.storage.names import is_sidecar
 from imagen_nb.storage.output import (
     SavedPicture,
     load_sidecar,
@@ -41,7 +42,7 @@ from imagen_nb.storage.output import (
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.sidecar_lock import locked_sidecars
 from imagen_nb.storage.trash_moves import finish_moves, is_in_trash, tend_trash
-from imagen_nb.system.atomic import flush_folder
+from imagen_nb.system.atomic import flush_folder, names_in
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
@@ -193,7 +194,7 @@ class Catalog:
         return replace(current, record=record)
 
     def _still_here(self, entry: CatalogEntry) -> CatalogEntry:
-        """Return what the catalog has of a picture now; the entry if its row was lost.
+        """Return what the catalog has of it now; the entry itself if its row was lost.
 
         Raises `PictureDeletedError`. The caller holds `sidecar_lock`.
         """
@@ -205,8 +206,8 @@ class Catalog:
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
         """Give a picture another id; its queued tags go with it.
 
-        First in the queue, then in the sidecar, then in the catalog: what is interrupted
-        is found by the old id, and done again. The PNG keeps the first id.
+        First in the queue, then in sidecar and catalog: what is interrupted is found by
+        the old id, and done again. The PNG keeps the first id.
         """
         old_id = str(entry.record.id)
         with self.sidecar_lock():
@@ -252,7 +253,7 @@ class Catalog:
 
     def has_any(self) -> bool:
         """Return whether its file exists, or sidecars that it would be made from."""
-        return self.path.exists() or any(self.folder.glob("*.png.json"))
+        return self.path.exists() or any(map(is_sidecar, names_in(self.folder)))
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""

@@ -117,6 +117,20 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
     ),
+    (
+        "ALTER TABLE images ADD COLUMN sha256 TEXT",  # of the picture's file
+        "UPDATE images SET sha256 = json_extract(sidecar, '$.sha256')"
+        " WHERE json_valid(sidecar)",
+        "CREATE INDEX images_sha256_idx ON images (sha256)",
+        """
+        CREATE TABLE adopted (          -- files of other programs, see adoption.py
+          source TEXT PRIMARY KEY,      -- the path that the file had, or has
+          bytes INTEGER NOT NULL,
+          modified_ns INTEGER NOT NULL, -- as it was then: else it is read again
+          sha256 TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
 )
 
 

@@ -20,8 +20,8 @@ _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType=
 "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-_MAX_PNG_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
-_MAX_PNG_BYTES = 4 * _MAX_PNG_PIXELS
+MAX_FILE_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
+MAX_FILE_BYTES = 4 * MAX_FILE_PIXELS
 
 
 def encode_png(image: Image.Image, record: Record) -> bytes:
@@ -65,7 +65,7 @@ def _require_size(path: Path) -> None:
         header, size = file.read(24), os.fstat(file.fileno()).st_size
     width, height = header[16:20], header[20:24]
     pixels = int.from_bytes(width, "big") * int.from_bytes(height, "big")
-    if pixels > _MAX_PNG_PIXELS or size > _MAX_PNG_BYTES:
+    if pixels > MAX_FILE_PIXELS or size > MAX_FILE_BYTES:
         raise ValueError("too large")
 
 

@@ -144,7 +144,7 @@ class Record(BaseModel):
     backend: str
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None
-    steps: Count
+    steps: Count | None = None
     width: Count
     height: Count
     latency_ms: Count | None = None

@@ -90,6 +90,7 @@ def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
     return call
 
 
+adopt = _shortcut(Studio.adopt)
 generate = _shortcut(Studio.generate)
 sweep = _shortcut(Studio.sweep)
 sync = _shortcut(Studio.sync)

@@ -412,8 +412,10 @@ def test_a_key_that_an_older_version_kept_is_gone_once_the_catalog_is_opened(
     connection.execute(
         "INSERT INTO queue (place, wish, error, made_at) VALUES (1, '', ?, '')", [text]
     )
-    for later in ("trash", "removals"):
+    for later in ("trash", "removals", "adopted"):
         connection.execute(f"DROP TABLE {later}")
+    connection.execute("DROP INDEX images_sha256_idx")
+    connection.execute("ALTER TABLE images DROP COLUMN sha256")
     connection.execute("PRAGMA user_version = 5")
     connection.close()
     (entry,) = catalog.latest(1)

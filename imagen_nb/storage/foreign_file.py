@@ -1,0 +1,167 @@
+"""Picture files of other programs: whether one is whole, and of a kind that is taken."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from imagen_nb.errors import StorageError
+from imagen_nb.storage.names import suffix_of_format
+from imagen_nb.storage.other_programs import ForeignMetadata, read_metadata
+from imagen_nb.storage.png import MAX_FILE_BYTES, MAX_FILE_PIXELS
+from imagen_nb.system.thumbnails import image_read_errors
+
+NOT_TAKEN = "no PNG, JPEG or WebP"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_TRAILER_BYTES = 65536  # what programs put behind the end: a preview, padding
+_WEBP_ANIMATED = 0x02  # flag of the chunk VP8X
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf")
+_NO_CHUNK_MORE = b"\0\0\0\0"
+
+
+class NotAdoptableError(StorageError):
+    """The file is no picture that can be adopted; the message says why, in short."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFile:
+    """A whole picture of another program, as it was read.
+
+    `modified_ns`: nanoseconds since 1970, of the file. `suffix` follows from what is in
+    it, whatever its name is. `width` and `height` are pixels.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+    modified_ns: int
+    suffix: str
+    width: int
+    height: int
+    metadata: ForeignMetadata
+
+
+def read_foreign_file(path: Path) -> ForeignFile:
+    """Read a file of another program: its bytes once, its pixels not at all.
+
+    Raises:
+        NotAdoptableError: if it is no picture, is torn, animated, enormous or of
+            another kind than PNG, JPEG and WebP, or cannot be read.
+    """
+    try:
+        data, status = _load_bytes(path)
+        kind = _kind_of_whole(data)
+        with Image.open(BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
+            width, height = image.size
+            if width * height > MAX_FILE_PIXELS:
+                raise NotAdoptableError(f"too large: {width}×{height} pixels")
+            metadata = _read_metadata(data, image, path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAdoptableError("too large: very many pixels") from error
+    except image_read_errors() as error:
+        reason = getattr(error, "strerror", None) or "torn, or no picture"
+        raise NotAdoptableError(reason) from error
+    return ForeignFile(
+        path,
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+        status.st_mtime_ns,
+        suffix_of_format(kind),
+        width,
+        height,
+        metadata,
+    )
+
+
+def _load_bytes(path: Path) -> tuple[bytes, os.stat_result]:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_size > MAX_FILE_BYTES:
+            raise NotAdoptableError(f"too large: {status.st_size} bytes")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) != status.st_size:
+        raise NotAdoptableError("it is being written")
+    return data, status
+
+
+def _read_metadata(data: bytes, image: Image.Image, path: Path) -> ForeignMetadata:
+    """Read what its program wrote: of a PNG, text behind the pixels as well.
+
+    Pillow decodes all pixels to get there, so it is shown the file without them.
+    """
+    if image.format != "PNG":
+        return read_metadata(image, path)
+    chunks = [raw for kind, raw in _png_chunks(data) if kind in _TEXT_CHUNKS]
+    if not chunks:
+        return read_metadata(image, path)
+    (header,) = (raw for kind, raw in _png_chunks(data) if kind == b"IHDR")
+    empty = b"".join(
+        _NO_CHUNK_MORE + kind + struct.pack(">I", zlib.crc32(kind))
+        for kind in (b"IDAT", b"IEND")
+    )
+    light = BytesIO(_PNG_SIGNATURE + header + b"".join(chunks) + empty)
+    with Image.open(light, formats=["PNG"]) as without_pixels:
+        return read_metadata(without_pixels, path)
+
+
+def _kind_of_whole(data: bytes) -> str:
+    """Return PNG, JPEG or WEBP.
+
+    Raises `NotAdoptableError` for a file that ends too early, or is animated.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        _require_whole_png(data)
+        return "PNG"
+    if data.startswith(_JPEG_START):
+        _require_whole_jpeg(data)
+        return "JPEG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        _require_whole_webp(data)
+        return "WEBP"
+    raise NotAdoptableError(NOT_TAKEN if data else "it is empty")
+
+
+def _require_whole_png(data: bytes) -> None:
+    kinds = [kind for kind, _ in _png_chunks(data)]
+    if kinds.count(b"IHDR") != 1 or kinds[-1:] != [b"IEND"]:
+        raise NotAdoptableError("torn: it ends too early")
+    if b"acTL" in kinds:
+        raise NotAdoptableError("it is animated")
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give each chunk, up to IEND: its kind, and itself with length and checksum."""
+    place = len(_PNG_SIGNATURE)
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        kind, end = data[place + 4 : place + 8], place + 12 + length
+        content = memoryview(data)[place + 4 : end - 4]
+        if end > len(data) or zlib.crc32(content) != int.from_bytes(
+            data[end - 4 : end], "big"
+        ):
+            raise NotAdoptableError("torn: a part of it is damaged or missing")
+        yield kind, data[place:end]
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def _require_whole_jpeg(data: bytes) -> None:
+    if _JPEG_END not in data[-_JPEG_TRAILER_BYTES:]:
+        raise NotAdoptableError("torn: it ends too early")
+
+
+def _require_whole_webp(data: bytes) -> None:
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise NotAdoptableError("torn: it ends too early")
+    if data[12:16] == b"VP8X" and data[20:21] and data[20] & _WEBP_ANIMATED:
+        raise NotAdoptableError("it is animated")
