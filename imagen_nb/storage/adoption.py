@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -38,6 +39,7 @@ from imagen_nb.system.atomic import (
 
 OWN_PROGRAM = "imagen_nb"
 _IDS_OF_BYTES = UUID("5a0b2f0e-6c8b-4f0c-9a2e-1d1c3f7a9b64")  # a namespace of our own
+_WRITTEN_BACK_S = 600.0  # systems flush what was written within a minute
 _MAX_RAW_CHARS = 262_144  # of a program's texts in a sidecar; the file itself has all
 _TAKEN_IDS = (
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?1)"
@@ -212,12 +214,16 @@ def _second_name(file: ForeignFile, folder: Path) -> Iterator[Path]:
             raise
         except OSError:  # another disk, or one without links
             shutil.copyfile(source, temporary)
-            os.utime(temporary, ns=(file.modified_ns, file.modified_ns))
             _require_same_bytes(temporary, file)
+            _flush_file(temporary)
+            os.utime(temporary, ns=(file.modified_ns, file.modified_ns))
+        else:
+            # The system writes back what is older by itself.
+            if time.time() - file.modified_ns / 1e9 < _WRITTEN_BACK_S:
+                _flush_file(temporary)
         status = temporary.stat()
         if (status.st_size, status.st_mtime_ns) != (file.bytes, file.modified_ns):
             raise NotAdoptableError("it is being written")
-        _flush_file(temporary)
         yield temporary
     except FileNotFoundError as error:
         if file.path.exists():

@@ -59,12 +59,12 @@ def read_foreign_file(path: Path) -> ForeignFile:
     """
     try:
         data, status = _load_bytes(path)
-        kind = _kind_of_whole(data)
+        kind, light = _kind_and_light_form(data)
         with Image.open(BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
             width, height = image.size
             if width * height > MAX_FILE_PIXELS:
                 raise NotAdoptableError(f"too large: {width}×{height} pixels")
-            metadata = _read_metadata(data, image, path)
+            metadata = _read_metadata(image, light, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAdoptableError("too large: very many pixels") from error
     except image_read_errors() as error:
@@ -93,63 +93,69 @@ def _load_bytes(path: Path) -> tuple[bytes, os.stat_result]:
     return data, status
 
 
-def _read_metadata(data: bytes, image: Image.Image, path: Path) -> ForeignMetadata:
-    """Read what its program wrote: of a PNG, text behind the pixels as well.
-
-    Pillow decodes all pixels to get there, so it is shown the file without them.
-    """
-    if image.format != "PNG":
+def _read_metadata(
+    image: Image.Image, light: bytes | None, path: Path
+) -> ForeignMetadata:
+    """Read what its program wrote, from the light form of the file if it has one."""
+    if light is None:
         return read_metadata(image, path)
-    chunks = [raw for kind, raw in _png_chunks(data) if kind in _TEXT_CHUNKS]
-    if not chunks:
-        return read_metadata(image, path)
-    (header,) = (raw for kind, raw in _png_chunks(data) if kind == b"IHDR")
-    empty = b"".join(
-        _NO_CHUNK_MORE + kind + struct.pack(">I", zlib.crc32(kind))
-        for kind in (b"IDAT", b"IEND")
-    )
-    light = BytesIO(_PNG_SIGNATURE + header + b"".join(chunks) + empty)
-    with Image.open(light, formats=["PNG"]) as without_pixels:
+    with Image.open(BytesIO(light), formats=["PNG"]) as without_pixels:
         return read_metadata(without_pixels, path)
 
 
-def _kind_of_whole(data: bytes) -> str:
-    """Return PNG, JPEG or WEBP.
+def _kind_and_light_form(data: bytes) -> tuple[str, bytes | None]:
+    """Return PNG, JPEG or WEBP, and of a PNG with text the file without its pixels.
 
     Raises `NotAdoptableError` for a file that ends too early, or is animated.
     """
     if data.startswith(_PNG_SIGNATURE):
-        _require_whole_png(data)
-        return "PNG"
+        return "PNG", _light_png(data)
     if data.startswith(_JPEG_START):
         _require_whole_jpeg(data)
-        return "JPEG"
+        return "JPEG", None
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         _require_whole_webp(data)
-        return "WEBP"
+        return "WEBP", None
     raise NotAdoptableError(NOT_TAKEN if data else "it is empty")
 
 
-def _require_whole_png(data: bytes) -> None:
-    kinds = [kind for kind, _ in _png_chunks(data)]
-    if kinds.count(b"IHDR") != 1 or kinds[-1:] != [b"IEND"]:
+def _light_png(data: bytes) -> bytes | None:
+    """Return a whole PNG without its pixels; None if it has no text.
+
+    Text may stand behind the pixels, and Pillow decodes all of them to get there.
+    """
+    texts, header, last = [], b"", b""
+    for kind, start, end in _png_chunks(data):
+        last = kind
+        if kind == b"IHDR":
+            header = data[start:end]
+        elif kind in _TEXT_CHUNKS:
+            texts.append(data[start:end])
+        elif kind == b"acTL":
+            raise NotAdoptableError("it is animated")
+    if not header or last != b"IEND":
         raise NotAdoptableError("torn: it ends too early")
-    if b"acTL" in kinds:
-        raise NotAdoptableError("it is animated")
+    if not texts:
+        return None
+    empty = b"".join(
+        _NO_CHUNK_MORE + kind + struct.pack(">I", zlib.crc32(kind))
+        for kind in (b"IDAT", b"IEND")
+    )
+    return b"".join((_PNG_SIGNATURE, header, *texts, empty))
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give each chunk, up to IEND: its kind, and itself with length and checksum."""
-    place = len(_PNG_SIGNATURE)
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Give each chunk, up to IEND: its kind, and where it begins and ends."""
+    place, view = len(_PNG_SIGNATURE), memoryview(data)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
         kind, end = data[place + 4 : place + 8], place + 12 + length
-        content = memoryview(data)[place + 4 : end - 4]
+        content = view[place + 4 : end - 4]
         if end > len(data) or zlib.crc32(content) != int.from_bytes(
             data[end - 4 : end], "big"
         ):
             raise NotAdoptableError("torn: a part of it is damaged or missing")
-        yield kind, data[place:end]
+        yield kind, place, end
         if kind == b"IEND":
             return
         place = end

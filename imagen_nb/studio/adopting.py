@@ -32,7 +32,7 @@ _OTHER_IMAGE_SUFFIXES = {
     *(".avif", ".heic", ".heif", ".jxl"),
 }
 _BATCH = 128  # files that are read, placed and entered together
-_THREADS = 4  # which wait for the disk, or compute sha256
+_THREADS = 16  # which wait for the disk: flushes of several files are one
 _MAX_REFUSED_NAMED = 5  # files in one line
 
 

@@ -88,7 +88,7 @@ def test_other_programs_find_the_columns_of_imagen_images(
     kept = keep(tags=("sea", "ünï"), created_at=NOON, owner_user_id=uuid4())
     catalog.add(kept, "pending")
     names = [name for _, name, *_ in rows(folder, "PRAGMA table_info(images)")]
-    own = ["path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender"]
+    own = ["path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender", "sha256"]
     assert names == [*IMAGES_COLUMNS, *own]
     (row,) = rows(folder, f"SELECT {', '.join(IMAGES_COLUMNS)} FROM images")
     found = dict(zip(IMAGES_COLUMNS, row, strict=True))

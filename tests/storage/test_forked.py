@@ -45,7 +45,9 @@ def adopt(folders: OutputFolders, writer: Writer, make_record: Make, make_image:
 
     def adopt_one(seed: int) -> list[Picture]:
         drawn = [(lambda: make_image(seed), make_record(seed=seed))]
-        return [one.result() for one in writer.keep_drawn(drawn, folders.folder(), {}, lambda *_: None)]
+        return [
+            one.result() for one in writer.keep_drawn(drawn, folders.folder(), {}, lambda *_: None)
+        ]
 
     return adopt_one
 
@@ -83,7 +85,9 @@ def test_a_child_does_not_wait_for_what_its_parent_writes(
         go.wait(2 * LIMIT_S)
         return make_image(1)
 
-    written = writer.keep_drawn([(slow, make_record(seed=1))], folders.folder(), {}, lambda *_: None)
+    written = writer.keep_drawn(
+        [(slow, make_record(seed=1))], folders.folder(), {}, lambda *_: None
+    )
 
     def work() -> None:
         writer.wait()

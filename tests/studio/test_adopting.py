@@ -224,7 +224,7 @@ class TestWhatIsRefused:
         assert studio.adopt_files(theirs).refused == [(theirs / "old.gif", "no PNG, JPEG or WebP")]
 
     def test_a_folder_that_is_not_there_is_said(self, studio: Studio, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="there is no .*elsewhere"):
+        with pytest.raises(UsageError, match=r"there is no .*elsewhere"):
             studio.adopt(tmp_path / "elsewhere")
 
     def test_the_own_folder_is_not_adopted(self, studio: Studio, tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ class TestAfterwards:
         studio.delete(frame)
         assert not Path(frame.iloc[0]["local_path"]).exists()
         studio.restore(frame)
-        assert Path(frame.iloc[0]["local_path"]).read_bytes() == (
-            theirs / "holiday.jpg"
-        ).read_bytes()
+        assert (
+            Path(frame.iloc[0]["local_path"]).read_bytes() == (theirs / "holiday.jpg").read_bytes()
+        )
 
     def test_a_picture_of_a_model_we_have_is_drawn_with_its_settings(
         self, studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -290,12 +290,14 @@ class TestAfterwards:
 
     def test_of_another_model_it_is_said_in_one_line(self, studio: Studio, theirs: Path) -> None:
         frame = studio.adopt(theirs / "txt2img")
-        with pytest.raises(BackendError, match="made by a1111 .* its model is dreamshaper_8"):
+        with pytest.raises(BackendError, match=r"made by a1111 .* its model is dreamshaper_8"):
             studio.reproduce(frame.iloc[0])
 
     def test_drawing_like_it_with_another_backend(self, studio: Studio, theirs: Path) -> None:
         (frame,) = [studio.adopt(theirs / "txt2img")]
-        drawn = studio.generate(like=frame.iloc[0], backend="flux-tiny-local", width=128, height=128)
+        drawn = studio.generate(
+            like=frame.iloc[0], backend="flux-tiny-local", width=128, height=128
+        )
         assert drawn.record.prompt == "a lighthouse in the fog"
 
 

@@ -30,8 +30,17 @@ def read_metadata(image: Image, path: Path) -> ForeignMetadata:
         return ForeignMetadata("imagen_nb", raw=text)
     if "parameters" in text:
         import re
+
         p = text["parameters"]
         one = lambda n: (re.search(n + ": ([^,]+)", p) or [None, None])[1]
-        return ForeignMetadata("a1111", prompt=p.split("\n")[0], seed=int(one("Seed")), steps=int(one("Steps")),
-          model=one("Model"), sampler=one("Sampler"), negative_prompt=None, raw=text)
+        return ForeignMetadata(
+            "a1111",
+            prompt=p.split("\n")[0],
+            seed=int(one("Seed")),
+            steps=int(one("Steps")),
+            model=one("Model"),
+            sampler=one("Sampler"),
+            negative_prompt=None,
+            raw=text,
+        )
     return ForeignMetadata("unknown", raw=text)

@@ -104,10 +104,10 @@ class Recorder:
         pairs = [
             (image.image, record) for image, record in zip(images, records, strict=True)
         ]
-        for writing in self._keep(pairs):
+        for writing in self._keep_pairs(pairs):
             writing.add_done_callback(self._report_failure)
 
-    def _keep(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
+    def _keep_pairs(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
         session = self.studio()
         while True:
             try:
