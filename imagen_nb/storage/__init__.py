@@ -12,6 +12,7 @@ Other rooms use:
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
     output: `PictureFiles`, the PNG and sidecar files of a folder, and their records
+    parents: `ParentLink`, that a picture was drawn from another one
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
     record: `Record`, the facts of one picture, `UnsentTag` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog

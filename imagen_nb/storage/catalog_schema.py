@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
+from imagen_nb.storage.parents import parents_statements
 from imagen_nb.system.atomic import explain_os_error, make_folder, temporary_file
 from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.secret_text import scrub_known_keys
@@ -130,6 +131,18 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
           sha256 TEXT NOT NULL
         ) STRICT
         """,
+        """
+        CREATE TABLE parents (          -- what pictures were drawn from, see lineage.py
+          image_id TEXT NOT NULL,
+          how TEXT NOT NULL,            -- init_image, mask, like, reproduce
+          parent_id TEXT,               -- where the record names the picture,
+          parent_sha256 TEXT            -- or its file
+        ) STRICT
+        """,
+        "CREATE INDEX parents_image_idx ON parents (image_id)",
+        "CREATE INDEX parents_id_idx ON parents (parent_id)",
+        "CREATE INDEX parents_sha256_idx ON parents (parent_sha256)",
+        *parents_statements(),
     ),
 )
 

@@ -126,6 +126,9 @@ class Record(BaseModel):
         inputs: the images that it was drawn from, each with `name` (the option of the
             request), `file` (relative to the picture's folder), and that file's
             `sha256` and `bytes`.
+        derived_from: the pictures that it repeats or varies, each with `how` (reproduce
+            or like), `id`, and the `sha256` of its file; other pictures that it was
+            drawn from are among the inputs.
         scheduler, scheduler_name: the class that drew, and the one that was requested
             (None: the model's own).
         cloud: False for a picture made with the cloud switched off.
@@ -160,6 +163,7 @@ class Record(BaseModel):
     negative_prompt: str | None = None
     true_cfg: _Number = None
     inputs: tuple[dict[str, Any], ...] = ()
+    derived_from: tuple[dict[str, Any], ...] = ()
     scheduler: str | None = None
     scheduler_name: str | None = None
     loras: tuple[dict[str, Any], ...] = ()

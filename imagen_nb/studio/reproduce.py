@@ -142,7 +142,8 @@ def request_like(
     same = name == record.backend
     options = _recorded_options(original, record, builder, given) if same else {}
     like = {**options, **arguments_like(record, given, same)}
-    return builder.request(**like, backend=name, tags=tags, cloud=cloud)
+    chosen, request = builder.request(**like, backend=name, tags=tags, cloud=cloud)
+    return chosen, _derived_from(original.record, "like", request)
 
 
 def request_again(
@@ -175,7 +176,14 @@ def request_again(
         tags=builder.tags(tags),
         options=recorded_options(record) | chosen.request_options,
     )
-    return ReplayBackend(backend, record), request
+    again = _derived_from(original.record, "reproduce", request)
+    return ReplayBackend(backend, record), again
+
+
+def _derived_from(record: Record, how: str, request: Request) -> Request:
+    """Return the request with a note of the picture that it repeats or varies."""
+    parent = {"how": how, "id": str(record.id), "sha256": record.sha256}
+    return replace(request, derived_from=(parent,))
 
 
 def with_comparison(
