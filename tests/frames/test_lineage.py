@@ -40,12 +40,8 @@ class TestHere:
             (1, "like", "a red boat"),
             (2, "reproduce", "a red boat"),
         ]
-        assert [one[:2] for one in family(studio, sketch)] == [
-            (0, ""),
-            (1, "init_image"),
-            (2, "like"),
-            (3, "reproduce"),
-        ]
+        began_with_it = [(1, "init_image")] * 3
+        assert [one[:2] for one in family(studio, sketch)] == [(0, ""), *began_with_it]
 
     def test_via_tells_whose_parent_or_child_each_is(self, studio: Studio) -> None:
         first = studio.generate("a boat", seed=1)
