@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from imagen_nb.storage.other_programs.foreign_metadata import (
@@ -39,8 +40,8 @@ _CALL_KEYS = (
 
 def read_call_arguments(texts: Mapping[str, str]) -> ForeignMetadata | None:
     """Return what such chunks or such an object says; None if there is none."""
-    objects = (json_object_of(texts.get(key)) for key in _CALL_KEYS)
-    for values in (texts, *(found for found in objects if found is not None)):
+    objects = (json_object_of(texts.get(key)) or {} for key in _CALL_KEYS)
+    for values in chain((texts,), objects):
         if "prompt" in values and any(name in values for name in _OF_DIFFUSERS):
             return metadata_of_call(values)
     return None

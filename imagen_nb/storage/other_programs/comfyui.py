@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from imagen_nb.storage.other_programs.comfyui_graph import (
@@ -41,6 +42,7 @@ _SEEDS, _STEPS, _SCALES = ("seed", "noise_seed"), ("steps",), ("cfg", "cfg_scale
 _SAMPLERS, _SCHEDULES, _DENOISE = ("sampler_name",), ("scheduler",), ("denoise",)
 _LORA_WEIGHTS = ("strength_model", "strength", "lora_model_strength")
 _POSITIVE = ("positive", "conditioning", "cond1")
+_MAX_ENDS = 100  # each is walked up from
 _SAVED = ("images", "image")  # the inputs of nodes that save
 _EXIF_TEXTS = ("exif:Make", "exif:Model", "exif:ImageDescription", "exif:UserComment")
 
@@ -111,7 +113,8 @@ def _samplers(graph: Graph) -> list[GraphNode]:
         if name in links
     ]
     firsts: dict[str, GraphNode] = {}
-    for link in ends or [Link(key, 0) for key in graph]:
+    every = dict.fromkeys(ends or (Link(key, 0) for key in graph))
+    for link in islice(every, _MAX_ENDS):
         passes = [
             node for node in nodes_above(graph, link, _PICTURE) if _is_sampler(node)
         ]

@@ -32,6 +32,7 @@ _HIDINGS = {
 }
 _SIGNATURE_BYTES = 15
 _LENGTH_BYTES = 4
+_MAX_HIDDEN_BYTES = 1_000_000  # eight times as many pixels are looked at
 _LOSSLESS = ("PNG", "WEBP")
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -59,7 +60,7 @@ def _hidden_in(image: Image, channels: str) -> str | None:
     if hiding is None or hiding.channels != channels:
         return None
     length = int.from_bytes(head[_SIGNATURE_BYTES:], "big") // 8
-    if length > MAX_JSON_CHARS:
+    if length > _MAX_HIDDEN_BYTES:
         return None
     data = _lowest_bits(image, channels, begin + length)[begin:]
     if hiding.packed:

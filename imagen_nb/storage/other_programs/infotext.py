@@ -35,12 +35,13 @@ _INFOTEXT_NAMES = FieldNames(
 )
 _NEGATIVE = "Negative prompt:"
 _PAIR_NAME = re.compile(r"\s*(\w[\w \-/.()]{0,60}):[ \t]*")
+_VALUE_ENDS = re.compile(r"\s*(?:,|$)")
 _KNOWN = {"Steps", "Seed", "Size", "Sampler", "CFG scale", "Model", "Model hash"}
 _CERTAIN = {"Steps", "Seed"}  # one of them is in every line of settings
 _FEWEST_KNOWN = 2  # of the names above, in a line that is taken for the settings
 _JSON_BEGINS = re.compile(r'\s*\{\s*"')
-_MAX_LINES_FROM_END = 200  # from the end, in which the settings are looked for
-_MAX_LINE_CHARS = 200_000
+_MAX_LINES_FROM_END = 50  # in which the settings are looked for
+_MAX_LINE_CHARS = 100_000
 _SECOND_PASS = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps")
 _LORA_TAG = re.compile(
     r"<(?:lora|lyco):([^:<>]{1,200})(?::([^:<>]{0,40}))?[^<>]{0,80}>"
@@ -118,8 +119,8 @@ def _loras_of_infotext(
     pattern, text = (
         (_WEIGHTED, weights) if isinstance(weights, str) else (_LORA_TAG, parts.prompt)
     )
-    found = [lora_entry(name, weight) for name, weight in pattern.findall(text)]
-    return tuple(lora for at, lora in enumerate(found) if lora not in found[:at])
+    found = dict.fromkeys(pattern.findall(text))  # a tag may stand there twice
+    return tuple(lora_entry(name, weight) for name, weight in found)
 
 
 def parsed_infotext(text: str) -> Infotext:
@@ -173,8 +174,7 @@ def _value_at(line: str, at: int) -> tuple[Any, int]:
             value, end = json.JSONDecoder().raw_decode(line, at)
         except (ValueError, RecursionError):
             value, end = None, at
-        after = line[end:].lstrip()[:1] if end > at else "x"
-        if after in ("", ","):
+        if end > at and _VALUE_ENDS.match(line, end):
             return value, _after_comma(line, end)
     end = _after_comma(line, at)
     return line[at:end].rstrip().removesuffix(",").strip(), end
