@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_LOADED_PIXELS = 40_000_000  # more than programs draw: 160 MB in memory
+_EXIF_NAMES = ("exif", "Raw profile type exif")  # in Pillow's info; of ImageMagick
 _EXIF_IFD = 0x8769  # the tags of the camera, UserComment among them
 _EXIF_TAGS = {
     0x010E: "ImageDescription",
@@ -32,8 +33,7 @@ _PROBE_CHARS = 4096
 
 def load_texts(image: Image) -> dict[str, str]:
     """Return the texts that are known without the pixels, by chunk or `exif:` and tag."""
-    texts = {key: storable(str(text)) for key, text in _info_texts(image).items()}
-    return texts | _exif_texts(image)
+    return _storable_texts(_info_texts(image)) | _exif_texts(image)
 
 
 def load_late_texts(image: Image) -> dict[str, str]:
@@ -47,9 +47,13 @@ def load_late_texts(image: Image) -> dict[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             texts: Mapping[str, str] = image.text  # type: ignore[attr-defined]
-    except image_read_errors():
+    except (*image_read_errors(), AssertionError):  # Pillow's own, of damaged chunks
         return {}
-    return {key: storable(str(text)) for key, text in texts.items()}
+    return _storable_texts(texts or {}) | _exif_texts(image)
+
+
+def _storable_texts(texts: Mapping[str, str]) -> dict[str, str]:
+    return {storable(key): storable(str(text)) for key, text in texts.items()}
 
 
 def _info_texts(image: Image) -> dict[str, str]:
@@ -65,7 +69,12 @@ def _info_texts(image: Image) -> dict[str, str]:
 
 
 def _exif_texts(image: Image) -> dict[str, str]:
-    """Return the texts of both directories: Fooocus writes UserComment into the first."""
+    """Return the texts of both directories: Fooocus writes UserComment into the first.
+
+    A PNG without EXIF is not asked for it, as Pillow would load the pixels to be sure.
+    """
+    if not any(name in image.info for name in _EXIF_NAMES):
+        return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

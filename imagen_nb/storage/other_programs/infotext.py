@@ -40,8 +40,8 @@ _KNOWN = {"Steps", "Seed", "Size", "Sampler", "CFG scale", "Model", "Model hash"
 _CERTAIN = {"Steps", "Seed"}  # one of them is in every line of settings
 _FEWEST_KNOWN = 2  # of the names above, in a line that is taken for the settings
 _JSON_BEGINS = re.compile(r'\s*\{\s*"')
-_MAX_LINES_FROM_END = 50  # in which the settings are looked for
-_MAX_LINE_CHARS = 100_000
+_MAX_LINES_FROM_END = 30  # in which the settings are looked for
+_MAX_LINE_CHARS = 50_000
 _SECOND_PASS = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps")
 _LORA_TAG = re.compile(
     r"<(?:lora|lyco):([^:<>]{1,200})(?::([^:<>]{0,40}))?[^<>]{0,80}>"
@@ -154,7 +154,7 @@ def _prompts(lines: list[str]) -> tuple[str, str]:
 def _pairs(line: str) -> dict[str, Any]:
     """Return the pairs of a line; the first of a name counts, as the webui writes it."""
     pairs: dict[str, Any] = {}
-    if len(line) > _MAX_LINE_CHARS or ": " not in line:
+    if len(line) > _MAX_LINE_CHARS or not any(name in line for name in _CERTAIN):
         return pairs
     at = 0
     while at < len(line):
