@@ -527,6 +527,7 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
             parameters=" ".join(f"<lora:{n}:1>" for n in range(20_000)) + "\nSteps: 4, Seed: 1"
         ),
         "many lines of settings": lambda: _texts(parameters="\n".join(["a: b, Seed" * 4_500] * 30)),
+        "a name of two lines": b'{"a\\nb\\u2028c": "x"}',
         "a node that links to itself": _texts(
             prompt='{"a": {"class_type": "x", "inputs": {"images": ["a", 0], "text": ["a", 0]}}}'
         ),

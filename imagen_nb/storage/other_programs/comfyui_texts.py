@@ -16,7 +16,20 @@ from imagen_nb.storage.other_programs.foreign_metadata import clean_text, finite
 
 _TEXTS = ("text", "t5xxl", "text_g", "prompt", "clip_l", "text_l", "positive", "string")
 _NEGATIVE_TEXTS = ("negative", "negative_prompt", "text_negative", *_TEXTS)
-_JOINED = (("string_a", "string_b", "delimiter"), ("text1", "text2", "separator"))
+_SIDES = ("positive", "negative")
+_TEXT_KINDS = (
+    "string",
+    "text",
+    "prompt",
+    "primitive",
+    "wildcard",
+)  # in names of classes
+_TEXT_OUTPUTS = ("value", "text", "string", "populated_text", "prompt", "text_0")
+_JOINED = (
+    ("string_a", "string_b", "delimiter"),
+    ("text_a", "text_b", "delimiter"),
+    ("text1", "text2", "separator"),
+)
 _NOT_CONDITIONING = (
     *(
         "clip",
@@ -33,7 +46,8 @@ _NOT_CONDITIONING = (
 )
 _EMPTY = ("ConditioningZeroOut",)  # what says nothing, whatever is above
 _MAX_NODES = 10_000
-_MAX_JOINS = 200
+_MAX_TEXT_NODES = 200  # that one text is joined from
+_MAX_JOINED_CHARS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -87,54 +101,50 @@ def _above(node: GraphNode, slot: int, side: str) -> list[tuple[Link, str]]:
 def _encoded_text(graph: Graph, node: GraphNode, side: str) -> str | None:
     """Return the text that a node encodes; None for a node that encodes none."""
     names = _NEGATIVE_TEXTS if side == "negative" else _TEXTS
-    has_text = False
-    for name in names:
-        value = node.inputs.get(name)
-        if not isinstance(value, str) and not _brings_text(graph, link_of(value)):
-            continue
-        has_text = True
-        text = clean_text(_joined_text(graph, value, name))
-        if text:
-            return text
-    return "" if has_text else None
+    values = {name: node.inputs.get(name) for name in names}
+    texts = [
+        clean_text(_joined_text(graph, value, name))
+        for name, value in values.items()
+        if isinstance(value, str) or _brings_text(graph, node, name)
+    ]
+    return next(filter(None, texts), "") if texts else None
 
 
-def _brings_text(graph: Graph, link: Link | None) -> bool:
-    """Tell whether a link brings a text, not conditioning: its node has no encoder."""
-    node = graph.get(link.node) if link else None
-    return node is not None and "clip" not in node.inputs and _gives_text(node)
+def _brings_text(graph: Graph, node: GraphNode, name: str) -> bool:
+    """Tell whether an input brings a text: to an encoder, or from what makes texts."""
+    link = node.links().get(name)
+    source = graph.get(link.node) if link else None
+    if source is None or "clip" in source.inputs:
+        return False
+    kind = source.kind.lower()
+    makes_texts = any(word in kind for word in _TEXT_KINDS) and "condition" not in kind
+    return makes_texts or ("clip" in node.inputs and name not in _SIDES)
 
 
-def _gives_text(node: GraphNode) -> bool:
-    kind = node.kind.lower()
-    return any(
-        word in kind for word in ("string", "text", "prompt", "primitive", "concat")
-    ) and ("conditioning" not in kind)
-
-
-def _joined_text(graph: Graph, value: Any, name: str) -> Any:
+def _joined_text(graph: Graph, value: Any, name: str) -> str:
     """Return the text of an input, also one that nodes join from several."""
     parts: list[str] = []
-    waiting, joins = [(value, name)], 0
-    while waiting and joins < _MAX_JOINS:
+    waiting, nodes, size = [(value, name)], 0, 0
+    while waiting and nodes < _MAX_TEXT_NODES and size < _MAX_JOINED_CHARS:
         value, name = waiting.pop()
         link = link_of(value)
-        node = graph.get(link.node) if link else None
-        if node is None:
-            parts += [value] if isinstance(value, str) else []
-            continue
-        joins += 1
-        pair = next((each for each in _JOINED if each[0] in node.inputs), None)
-        if pair is None:
-            parts += [
-                str(text)
-                for text in [value_of(graph, node, (name, *_TEXT_OUTPUTS))]
-                if text
-            ]
-            continue
-        first, second, between = (node.inputs.get(each) for each in pair)
-        waiting += [(second, name), (between or "", name), (first, name)]
+        source = graph.get(link.node) if link else None
+        if source is not None:
+            nodes += 1
+            waiting += reversed(_parts_of_text(source, name))
+        elif isinstance(value, str):
+            size += len(value)
+            parts.append(value)
     return "".join(parts)
 
 
-_TEXT_OUTPUTS = ("value", "text", "string", "Text", "prompt")
+def _parts_of_text(node: GraphNode, name: str) -> list[tuple[Any, str]]:
+    """Return the inputs that the text of a node consists of, each with its name."""
+    inputs = node.inputs
+    joined = next((each for each in _JOINED if each[0] in inputs), None)
+    if joined is not None:
+        first, second, between = joined
+        parts = [(inputs.get(key), key) for key in (first, between, second)]
+        return [(value or "", key) for value, key in parts]
+    chosen = next((key for key in (name, *_TEXT_OUTPUTS) if key in inputs), None)
+    return [] if chosen is None else [(inputs[chosen], chosen)]

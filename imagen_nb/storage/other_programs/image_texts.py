@@ -47,7 +47,9 @@ def load_late_texts(image: Image) -> dict[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             texts: Mapping[str, str] = image.text  # type: ignore[attr-defined]
-    except (*image_read_errors(), AssertionError):  # Pillow's own, of damaged chunks
+    except image_read_errors():
+        return {}
+    except AssertionError:  # Pillow's own, of damaged chunks
         return {}
     return _storable_texts(texts or {}) | _exif_texts(image)
 

@@ -108,7 +108,12 @@ def _metadata_of_infotext(parts: Infotext, settings: dict[str, Any]) -> ForeignM
     }
     if any(name in settings for name in _SECOND_PASS):
         values.pop("Denoising strength", None)  # it is the second pass's
-    found = metadata_of(program, values, _INFOTEXT_NAMES)
+    names = _INFOTEXT_NAMES
+    if str(settings.get("Pipeline", "")).startswith("Flux") and "CFG true" in settings:
+        names = replace(
+            names, distilled_guidance=names.cfg_scale, cfg_scale=("CFG true",)
+        )
+    found = metadata_of(program, values, names)
     return replace(found, loras=_loras_of_infotext(parts, settings))
 
 

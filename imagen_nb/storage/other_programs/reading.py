@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagen_nb.errors import printable
 from imagen_nb.storage.other_programs.call_arguments import read_call_arguments
 from imagen_nb.storage.other_programs.comfyui import read_comfyui
 from imagen_nb.storage.other_programs.fooocus import read_fooocus
@@ -98,5 +99,5 @@ def _texts_in(hidden: str) -> dict[str, str]:
 def _nothing_known(texts: Mapping[str, str]) -> str:
     if not texts:
         return "the picture has no text"
-    names = ", ".join(sorted(texts))
-    return f"no program that is known wrote its texts ({names:.200})"
+    names = printable(f"{', '.join(sorted(texts)):.200}")
+    return f"no program that is known wrote its texts ({names})"
