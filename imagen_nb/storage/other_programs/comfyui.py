@@ -37,9 +37,11 @@ _COMFYUI_NAMES = FieldNames(
 _PICTURE = frozenset(("images", "image", "samples", "latent_image", "latent", "pixels"))
 _MODEL = frozenset(("model",))
 _SIGMAS = frozenset(("sigmas",))
-_MODEL_NAMES = ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "gguf_name")
+_CHECKPOINTS = ("ckpt_name", "unet_name", "base_ckpt_name")
+_MODEL_NAMES = (*_CHECKPOINTS, "gguf_name", "model_path", "model_name")
 _SEEDS, _STEPS, _SCALES = ("seed", "noise_seed"), ("steps",), ("cfg", "cfg_scale")
 _SAMPLERS, _SCHEDULES, _DENOISE = ("sampler_name",), ("scheduler",), ("denoise",)
+_NO_LORA = ("", "None")
 _LORA_WEIGHTS = ("strength_model", "strength", "lora_model_strength")
 _POSITIVE = ("positive", "conditioning", "cond1")
 _MAX_ENDS = 100  # each is walked up from
@@ -79,12 +81,21 @@ def read_comfyui(texts: Mapping[str, str]) -> ForeignMetadata | None:
 
 def _graph(texts: Mapping[str, str]) -> tuple[dict[str, GraphNode], bool]:
     """Return the graph, and whether it is what ran."""
-    values = json_object_of(_chunk_or_tag(texts, "prompt"))
-    graph = graph_of_prompt(values) if values else {}
-    if graph:
-        return graph, True
-    values = json_object_of(_chunk_or_tag(texts, "workflow"))
-    return graph_of_workflow(values) if values else {}, False
+    for values in _prompts_in(texts):
+        graph = graph_of_prompt(values)
+        if graph:
+            return graph, True
+    workflow = json_object_of(_chunk_or_tag(texts, "workflow"))
+    return graph_of_workflow(workflow) if workflow else {}, False
+
+
+def _prompts_in(texts: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield what may be a graph that ran: a chunk, or in EXIF in the ways of others."""
+    yield json_object_of(_chunk_or_tag(texts, "prompt")) or {}
+    for key in _EXIF_TEXTS:
+        values = json_object_of(texts.get(key)) or {}
+        inner = values.get("prompt")
+        yield inner if isinstance(inner, dict) else values
 
 
 def _chunk_or_tag(texts: Mapping[str, str], name: str) -> str | None:
@@ -189,9 +200,8 @@ def _model(
 
 def _loras_of(graph: Graph, node: GraphNode) -> Iterator[dict[str, Any]]:
     name = value_of(graph, node, ("lora_name",))
-    if isinstance(name, str):
-        weight = value_of(graph, node, _LORA_WEIGHTS)
-        yield lora_entry(name, weight)
+    if isinstance(name, str) and name not in _NO_LORA:
+        yield lora_entry(name, value_of(graph, node, _LORA_WEIGHTS))
     for value in node.inputs.values():  # a node of rgthree has an object for each
         row = value if isinstance(value, dict) and value.get("on") is not False else {}
         if isinstance(row.get("lora"), str):
@@ -200,6 +210,6 @@ def _loras_of(graph: Graph, node: GraphNode) -> Iterator[dict[str, Any]]:
 
 def _only_model(graph: Graph) -> str | None:
     """Return the model of a graph whose samplers get theirs in a bundle."""
-    names = {value_of(graph, node, _MODEL_NAMES) for node in graph.values()} - {None}
+    names = {value_of(graph, node, _CHECKPOINTS) for node in graph.values()} - {None}
     only = names.pop() if len(names) == 1 else None
     return only if isinstance(only, str) else None

@@ -63,4 +63,5 @@ def _loras_of_fooocus(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name in _LORA_NAMES
     ]
     parts = [text.split(" : ") for text in texts if " : " in text]
-    return [lora_entry(row[-2], row[-1]) for row in parts if row[0] != "False"]
+    used = [row for row in parts if row[0] != "False" and row[-2] != "None"]
+    return [lora_entry(row[-2], row[-1]) for row in used]
