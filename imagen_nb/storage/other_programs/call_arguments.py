@@ -6,6 +6,7 @@ arguments, as chunks of their own or in one object of JSON.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
@@ -31,6 +32,7 @@ _CALL_NAMES = FieldNames(
         *("base_model", "use_stable_diffusion_model"),
     ),
 )
+_CALL_LORA_NAMES = ("loras", "lora", "lora_path", "lora_scale")
 _OF_DIFFUSERS = ("num_inference_steps", "guidance_scale", "true_cfg_scale")
 _CALL_KEYS = (
     *("parameters", "metadata", "Comment", "comment", "Description", "generation"),
@@ -45,6 +47,15 @@ def read_call_arguments(texts: Mapping[str, str]) -> ForeignMetadata | None:
         if "prompt" in values and any(name in values for name in _OF_DIFFUSERS):
             return metadata_of_call(values)
     return None
+
+
+def named_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that are read: others may be nobody's business."""
+    fields = (
+        getattr(_CALL_NAMES, each.name) for each in dataclasses.fields(FieldNames)
+    )
+    names = {"true_cfg_scale", *_CALL_LORA_NAMES, *chain(*fields)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def metadata_of_call(

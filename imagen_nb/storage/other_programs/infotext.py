@@ -18,6 +18,7 @@ from imagen_nb.storage.other_programs.foreign_metadata import (
     clean_text,
     lora_entry,
     metadata_of,
+    objects_in,
 )
 
 _INFOTEXT_KEYS = ("parameters", "exif:UserComment", "exif:ImageDescription", "comment")
@@ -43,6 +44,8 @@ _JSON_BEGINS = re.compile(r'\s*\{\s*"')
 _MAX_LINES_FROM_END = 30  # in which the settings are looked for
 _MAX_LINE_CHARS = 50_000
 _SECOND_PASS = ("Hires upscale", "Hires upscaler", "Hires resize", "Hires steps")
+_RESOURCES = "Civitai resources"
+_LORA_TYPES = ("lora", "locon", "lycoris", "dora")
 _LORA_TAG = re.compile(
     r"<(?:lora|lyco):([^:<>]{1,200})(?::([^:<>]{0,40}))?[^<>]{0,80}>"
 )
@@ -102,6 +105,7 @@ def _metadata_of_infotext(parts: Infotext, settings: dict[str, Any]) -> ForeignM
         "a1111",
     )
     values = {
+        **_of_civitai(settings),
         **settings,
         "Prompt": parts.prompt,
         "Negative prompt": parts.negative_prompt,
@@ -125,7 +129,24 @@ def _loras_of_infotext(
         (_WEIGHTED, weights) if isinstance(weights, str) else (_LORA_TAG, parts.prompt)
     )
     found = dict.fromkeys(pattern.findall(text))  # a tag may stand there twice
-    return tuple(lora_entry(name, weight) for name, weight in found)
+    tags = tuple(lora_entry(name, weight) for name, weight in found)
+    return tags or tuple(
+        lora_entry(_resource_name(row), row.get("weight"))
+        for row in objects_in(settings.get(_RESOURCES))
+        if row.get("type") in _LORA_TYPES
+    )
+
+
+def _of_civitai(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the model that Civitai's generator names, as one of its resources."""
+    rows = objects_in(settings.get(_RESOURCES))
+    models = [_resource_name(row) for row in rows if row.get("type") == "checkpoint"]
+    return {"Model": models[0]} if models else {}
+
+
+def _resource_name(row: Mapping[str, Any]) -> str:
+    names = (clean_text(row.get(key)) for key in ("modelName", "modelVersionName"))
+    return " ".join(filter(None, names))
 
 
 def parsed_infotext(text: str) -> Infotext:

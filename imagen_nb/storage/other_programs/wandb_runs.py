@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from imagen_nb.storage.other_programs.call_arguments import metadata_of_call
+from imagen_nb.storage.other_programs.call_arguments import (
+    metadata_of_call,
+    named_arguments,
+)
 from imagen_nb.storage.other_programs.foreign_metadata import (
     MAX_JSON_CHARS,
     ForeignMetadata,
@@ -38,7 +41,6 @@ _ARGUMENTS = ("workflow", "params")  # where the integration for diffusers puts 
 class _Run(NamedTuple):
     """What the files of a run say; rows and captions by the path of the picture."""
 
-    config_text: str
     config: dict[str, Any]
     rows: dict[str, dict[str, Any]]
     captions: dict[str, str]
@@ -58,13 +60,24 @@ def read_wandb(path: Path) -> ForeignMetadata | None:
         named = clean_text(run.config.get("prompt"))
         values["prompt"] = named if named and caption.endswith(named) else caption
     found = metadata_of_call(values, "wandb")
-    row_text = json.dumps(row, ensure_ascii=False) if row else ""
-    raw = {_CONFIG: run.config_text, "row": row_text, "caption": caption}
-    raw = {f"wandb:{name}": storable(text) for name, text in raw.items() if text}
-    said = (
-        None if found.prompt else "neither tables nor captions of the run name a prompt"
-    )
-    return replace(found, raw=raw, not_understood=said)
+    said_of_it: dict[str, Any] = {
+        "arguments": run.config,
+        "row": row,
+        "caption": caption,
+    }
+    raw = {
+        f"wandb:{name}": said if isinstance(said, str) else _json_text(said)
+        for name, said in said_of_it.items()
+        if said
+    }
+    if not found.prompt:
+        reason = "neither tables nor captions of the run name a prompt"
+        found = replace(found, not_understood=reason)
+    return replace(found, raw=raw)
+
+
+def _json_text(values: Mapping[str, Any]) -> str:
+    return storable(json.dumps(values, ensure_ascii=False, default=str))
 
 
 def _files_folder(path: Path) -> Path | None:
@@ -107,7 +120,7 @@ def _load_run(files: Path, stamps: tuple[tuple[int, int] | None, ...]) -> _Run:
             for path, caption in _captions_of_log(logged):
                 if isinstance(path, str) and clean_text(caption):
                     captions.setdefault(path, clean_text(caption))
-    return _Run(config_text, _config(config_text), rows, captions)
+    return _Run(_config(config_text), rows, captions)
 
 
 def _bounded_text(path: Path, most: int = MAX_JSON_CHARS) -> str | None:
@@ -120,7 +133,10 @@ def _bounded_text(path: Path, most: int = MAX_JSON_CHARS) -> str | None:
 
 
 def _config(text: str) -> dict[str, Any]:
-    """Return the arguments that the run was configured with."""
+    """Return the arguments of a call that the run was configured with, and no others.
+
+    Training scripts put all of theirs there, tokens among them.
+    """
     try:
         values = parse_yaml(text)[1]
     except yaml.YAMLError:
@@ -134,7 +150,9 @@ def _config(text: str) -> dict[str, Any]:
     }
     flat |= _arguments_of_integration(flat)
     prompts = (clean_text(flat.get(name)) for name in _PROMPT_NAMES)
-    return flat | {"prompt": next(filter(None, prompts), "")}
+    prompt = next(filter(None, prompts), "")
+    known = named_arguments(flat | {"prompt": prompt})
+    return {name: value for name, value in known.items() if value not in (None, "")}
 
 
 def _arguments_of_integration(config: Mapping[str, Any]) -> dict[str, Any]:

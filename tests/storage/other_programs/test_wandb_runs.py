@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -26,16 +27,31 @@ def read(sample: Sample, folder: Path) -> ForeignMetadata:
 
 def test_what_the_run_says_is_kept_with_the_picture(tmp_path: Path) -> None:
     raw = read(INTEGRATION, tmp_path).raw
-    assert raw["wandb:config.yaml"] == INTEGRATION.beside[f"{FILES}/config.yaml"]
-    assert '"prompt": "a red boat"' in raw["wandb:row"]
+    assert json.loads(raw["wandb:arguments"])["num_inference_steps"] == 30
+    assert json.loads(raw["wandb:row"]) == {"prompt": "a red boat", "negative_prompt": "blurry"}
     assert read(TRAINING, tmp_path / "b").raw["wandb:caption"] == "1: a red boat, sks style"
+
+
+def test_what_else_the_run_was_configured_with_is_not_kept(tmp_path: Path) -> None:
+    """Scripts log all of their arguments, hub_token among them."""
+    name = f"{FILES}/config.yaml"
+    text = TRAINING.beside[name] + "hub_token:\n  value: hf_canary\napi_key: canary\n"
+    found = read(replace(TRAINING, beside={**TRAINING.beside, name: text}), tmp_path)
+    assert found.seed == 1337
+    assert "canary" not in repr(found)
+
+
+def test_a_byte_of_the_generators_state_is_no_seed(tmp_path: Path) -> None:
+    """The integration for diffusers logs it by the name of one."""
+    assert "seed: 42" in INTEGRATION.beside[f"{FILES}/config.yaml"]
+    assert read(INTEGRATION, tmp_path).seed is None
 
 
 def test_what_changes_beside_the_picture_is_read_again(tmp_path: Path) -> None:
     assert read(TRAINING, tmp_path).seed == 1337
     name = f"{FILES}/config.yaml"
     text = TRAINING.beside[name].replace("1337", "7")
-    again = replace(TRAINING, beside=TRAINING.beside | {name: text})  # type: ignore[operator]
+    again = replace(TRAINING, beside={**TRAINING.beside, name: text})
     os.utime(write_sample(again, tmp_path).parents[2] / "config.yaml", (1, 1))
     assert read(again, tmp_path).seed == 7
 
