@@ -37,7 +37,7 @@ from imagen_nb.system.atomic import (
     temporary_name,
 )
 
-OWN_PROGRAM = "imagen_nb"
+OWN_CHUNK = "imagen_nb"  # of a PNG, with the record
 _IDS_OF_BYTES = UUID("5a0b2f0e-6c8b-4f0c-9a2e-1d1c3f7a9b64")  # a namespace of our own
 _WRITTEN_BACK_S = 600.0  # systems flush what was written within a minute
 _MAX_RAW_CHARS = 262_144  # of a program's texts in a sidecar; the file itself has all
@@ -157,7 +157,7 @@ class Adoption:
 
 def _own_record(file: ForeignFile) -> Record | None:
     """Return the record inside a PNG that this program drew, on whichever machine."""
-    if file.metadata.program != OWN_PROGRAM:
+    if OWN_CHUNK not in file.metadata.raw:
         return None
     with suppress(StorageError):
         return load_png_record(file.path)

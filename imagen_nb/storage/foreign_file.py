@@ -15,7 +15,8 @@ from PIL import Image
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.names import suffix_of_format
-from imagen_nb.storage.other_programs import ForeignMetadata, read_metadata
+from imagen_nb.storage.other_programs.foreign_metadata import ForeignMetadata
+from imagen_nb.storage.other_programs.reading import read_metadata
 from imagen_nb.storage.png import MAX_FILE_BYTES, MAX_FILE_PIXELS
 from imagen_nb.system.thumbnails import image_read_errors
 
@@ -96,11 +97,13 @@ def _load_bytes(path: Path) -> tuple[bytes, os.stat_result]:
 def _read_metadata(
     image: Image.Image, light: bytes | None, path: Path
 ) -> ForeignMetadata:
-    """Read what its program wrote, from the light form of the file if it has one."""
-    if light is None:
-        return read_metadata(image, path)
-    with Image.open(BytesIO(light), formats=["PNG"]) as without_pixels:
-        return read_metadata(without_pixels, path)
+    """Read what its program wrote, from the light form of the file if that tells it."""
+    if light is not None:
+        with Image.open(BytesIO(light), formats=["PNG"]) as without_pixels:
+            found = read_metadata(without_pixels, path)
+        if found.program != "unknown":
+            return found
+    return read_metadata(image, path)
 
 
 def _kind_and_light_form(data: bytes) -> tuple[str, bytes | None]:

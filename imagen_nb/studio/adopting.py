@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +116,11 @@ class Adopter:
         """
         report, done = AdoptReport(), 0
         waiting = iter(sources)
-        with ThreadPoolExecutor(_THREADS, "imagen-adopt") as pool:
+        with (
+            warnings.catch_warnings(),
+            ThreadPoolExecutor(_THREADS, "imagen-adopt") as pool,
+        ):
+            warnings.simplefilter("ignore")  # Pillow's, of files that are a little torn
             while batch := list(islice(waiting, _BATCH)):
                 self._adopt_batch(batch, report, pool)
                 done += len(batch)
