@@ -1,6 +1,10 @@
 """Image generation with a local FLUX pipeline, recorded, searchable and repeatable.
 
 Names load when they are first used: importing imagen_nb imports neither torch nor pandas.
+
+Example:
+    >>> import imagen_nb as im
+    >>> im.__version__
 """
 
 from __future__ import annotations

@@ -25,6 +25,12 @@ class ImagenError(Exception):
 
     `exit_code` is what the command returns. A notebook shows the message and the user's
     own line, not the way through this package, which `traceback.print_exc()` still has.
+
+    Example:
+        >>> try:
+        ...     im.generate("a red boat", width=130)
+        ... except im.ImagenError as error:
+        ...     print(error)
     """
 
     exit_code = 1
@@ -41,29 +47,71 @@ class ImagenError(Exception):
 
 
 class UsageError(ImagenError, ValueError):
-    """A bad argument: nothing was drawn and nothing written."""
+    """A bad argument: nothing was drawn and nothing written.
+
+    Example:
+        >>> try:
+        ...     im.generate("a red boat", steps=0)
+        ... except im.UsageError as error:
+        ...     print(error)
+    """
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used; the message names file, line and key."""
+    """A configuration that cannot be used; the message names file, line and key.
+
+    Example:
+        >>> try:
+        ...     im.configure(steps="many")
+        ... except im.ConfigError as error:
+        ...     print(error)
+    """
 
 
 class BackendError(ImagenError):
-    """A backend cannot load or draw."""
+    """A backend cannot load or draw.
+
+    Example:
+        >>> try:
+        ...     im.generate("a boat", backend="flux", model="no/such-model")
+        ... except im.BackendError as error:
+        ...     print(error)
+    """
 
 
 class StorageError(ImagenError):
-    """A picture, sidecar or catalog cannot be written or read."""
+    """A picture, sidecar or catalog cannot be written or read.
+
+    Example:
+        >>> try:
+        ...     im.Record.from_sidecar("{}")
+        ... except im.StorageError as error:
+        ...     print(error)
+    """
 
 
 class CloudError(ImagenError):
-    """The copy in the cloud failed. No picture is lost: it waits in the outbox."""
+    """The copy in the cloud failed. No picture is lost: it waits in the outbox.
+
+    Example:
+        >>> try:
+        ...     im.history(source="cloud")
+        ... except im.CloudError as error:
+        ...     print(error)
+    """
 
 
 class Cancelled(ImagenError):  # noqa: N818 - it is no fault
-    """Drawing was cancelled; pictures finished before stay kept."""
+    """Drawing was cancelled; pictures finished before stay kept.
+
+    Example:
+        >>> try:
+        ...     im.generate("a red boat")
+        ... except im.Cancelled as error:
+        ...     print("stopped by studio.cancel(), in another thread")
+    """
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import gc
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,7 @@ from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
 from imagen_nb.cloud import connection
+from imagen_nb.config.groups import ProvenanceSettings
 from imagen_nb.frames.schema import history_frame, history_table
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
@@ -28,6 +31,7 @@ from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forked_python import forked_kernels, forked_python
 from tests.fixtures.pictures import wait_little
+from tests.fixtures.signing import signing_settings
 
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
@@ -64,6 +68,9 @@ _FIRST = ("tests/test_", "tests/browser/", "tests/widgets/")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+    for item in items:
+        if sys.platform == "win32" and item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="needs what Windows has not"))
 
 
 def pytest_collection_finish() -> None:
@@ -86,6 +93,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
 @pytest.fixture(scope="session")
 def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Python, forked from one process that has imported torch, which takes it 8 s."""
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("only Linux has what waits for a forked process")
     # A short path: sockets' names have at most 107 bytes.
     with forked_python(tmp_path_factory.mktemp("k")) as python:
         yield python
@@ -110,6 +119,23 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All kernels are these."""
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip uninstall ipykernel`: its code is gone, and its entry in share/jupyter."""
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)
+    monkeypatch.setattr("jupyter_client.kernelspec.jupyter_path", lambda *parts: [])
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connects to anything fails the test."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"reached for the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture
@@ -157,6 +183,12 @@ def make_image() -> Callable[..., Image.Image]:
         return image
 
     return make
+
+
+@pytest.fixture(scope="session")
+def signing(tmp_path_factory: pytest.TempPathFactory) -> ProvenanceSettings:
+    """Settings that sign every picture, with a certificate of the tests' own."""
+    return signing_settings(tmp_path_factory.mktemp("signing"))
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import ast
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,11 +19,12 @@ import typer
 import imagen_nb as im
 from imagen_nb import analysis
 from imagen_nb.cli import app
-from imagen_nb.studio.default import leave, using
+from imagen_nb.studio.checkup import run as checkup
 from tests.fixtures.tool_files import loaded_tool
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "docs/install.md", "docs/supabase.md")  # whose commands are looked at
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +32,13 @@ def cli_docs() -> ModuleType:
     return loaded_tool("cli_docs")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def typed() -> list[list[str]]:
-    """The commands of README, as words: those in blocks and those within sentences."""
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+def typed(page: str) -> list[list[str]]:
+    """The commands of a page, as words: those in blocks and those within sentences."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
     found = [line.removeprefix("$ ") for line in lines]
-    found += re.findall(r"`((?:imagen|make) [^`]+)`", README)
+    found += re.findall(r"`((?:imagen|make) [^`]+)`", text)
     split = [shlex.split(line, comments=True) for line in found if "…" not in line]
     return [words for words in split if words and words[0] in ("imagen", "make")]
 
@@ -56,45 +57,88 @@ class TestCommandPage:
         assert silent == []
 
 
+@pytest.mark.parametrize("words", [*chain.from_iterable(map(typed, PAGES))], ids=" ".join)
+def test_commands_exist_with_their_options(words: list[str]) -> None:
+    program, *rest = words
+    if program == "make":
+        assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
+        return
+    assert program == "imagen"
+    command = typer.main.get_command(app)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        name = rest.pop(0)
+        command = command.commands[name]  # type: ignore[attr-defined]
+    if getattr(command, "commands", None):  # then it is an option of `imagen` itself
+        assert set(rest) <= {name for one in command.params for name in one.opts}, words
+        return
+    command.make_context("imagen", rest).close()  # raises for what it does not know
+
+
 class TestReadme:
-    @pytest.mark.slow
-    @pytest.mark.parametrize("code", blocks("python"))
-    def test_its_python_runs(
-        self, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("IMAGEN_BACKEND", "flux-tiny-local")
-        monkeypatch.chdir(tmp_path)
-        names: dict[str, Any] = {}
-        with using(None):
-            exec(compile(code, "README.md", "exec"), names)
-            leave()
-        made = [value for value in names.values() if isinstance(value, (im.Picture, im.Pictures))]
-        assert made
-        assert all(str(Path.home()) in str(p.path) for p in made if isinstance(p, im.Picture))
+    """Its sections are followed, step by step, in tests/test_packaging.py."""
 
-    def test_it_has_commands_and_python(self) -> None:
-        assert len(blocks("python")) >= 1
-        assert len(typed()) >= 10
+    def test_it_is_short_and_begins_with_the_install(self) -> None:
+        assert len(README.splitlines()) <= 150
+        first, second = re.findall(r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[:2]
+        assert first == "$ pip install imagen_nb\n"
+        assert len([line for line in second.splitlines() if line]) == 2
 
-    @pytest.mark.parametrize("words", typed(), ids=" ".join)
-    def test_its_commands_exist_with_their_options(self, words: list[str]) -> None:
-        program, *rest = words
-        if program == "make":
-            assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
-            return
-        assert program == "imagen"
-        command = typer.main.get_command(app)
-        while rest and rest[0] in getattr(command, "commands", {}):
-            name = rest.pop(0)
-            command = command.commands[name]  # type: ignore[attr-defined]
-        if getattr(command, "commands", None):  # then it is an option of `imagen` itself
-            assert set(rest) <= {name for one in command.params for name in one.opts}, words
-            return
-        command.make_context("imagen", rest).close()  # raises for what it does not know
+    def test_each_page_of_the_documentation_is_one_or_two_links_away(self) -> None:
+        there = {page.name for page in (ROOT / "docs").glob("*.md")}
+        linked = {Path(link).name for link in re.findall(r"\]\((docs/[^)#]+)", README)}
+        pages = [(ROOT / "docs" / name) for name in linked if name.endswith(".md")]
+        texts = [page.read_text(encoding="utf-8") for page in pages]
+        further = {name for text in texts for name in re.findall(r"\]\(([\w-]+\.md)", text)}
+        assert there <= linked | further
 
     def test_its_links_lead_somewhere(self) -> None:
         links = re.findall(r"\]\(([^)#]+)", README)
         assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_each_test_that_the_install_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/.]+)`", text))
+    assert len(named) >= 5
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_install_page_tells_of_each_check_of_the_doctor() -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| ([a-z, ]+) \|", text.partition("doctor")[2], re.MULTILINE)
+    names = set(", ".join(told).split(", "))
+    checks = (*checkup._OF_SOFTWARE, checkup._CONFIGURATION, *checkup._OF_SETTINGS)
+    assert {check.name for check in checks} <= names
+
+
+class TestExtras:
+    @pytest.fixture
+    def tool(self) -> ModuleType:
+        return loaded_tool("install_docs")
+
+    @pytest.fixture
+    def pyproject(self) -> dict[str, Any]:
+        return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    def test_the_readme_has_what_pyproject_says(
+        self, tool: ModuleType, pyproject: dict[str, Any]
+    ) -> None:
+        fresh = tool.page(README, pyproject)
+        assert fresh == README, "README.md is stale: run python tools/install_docs.py"
+
+    def test_an_extra_that_nobody_described_is_named(
+        self, tool: ModuleType, pyproject: dict[str, Any]
+    ) -> None:
+        pyproject["project"]["optional-dependencies"]["new"] = ["tqdm>=4"]
+        with pytest.raises(ValueError, match=r"\[tool.imagen_nb.extras\].*what is for: new"):
+            tool.page(README, pyproject)
+
+    def test_a_description_of_what_is_gone_is_named(
+        self, tool: ModuleType, pyproject: dict[str, Any]
+    ) -> None:
+        del pyproject["project"]["optional-dependencies"]["lora"]
+        with pytest.raises(ValueError, match="no extra: lora"):
+            tool.page(README, pyproject)
 
 
 class TestPublicNames:

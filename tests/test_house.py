@@ -97,7 +97,10 @@ def named_files(document: Path) -> set[str]:
     return set(re.findall(f"`({path}|{name})`", document.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/safety.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["docs/architecture.md", "docs/safety.md", "docs/seed.md", "CONTRIBUTING.md", "SECURITY.md"],
+)
 def test_every_file_that_a_document_names_is_there(name: str) -> None:
     names = named_files(ROOT / name)
     assert len(names) > 15

@@ -20,7 +20,10 @@ def test_each_package_that_a_user_gets_is_pinned_to_its_floor() -> None:
     pins = {pin.name: pin for pin in map(Requirement, tool.lowest_pins(PROJECT, CONSTRAINTS))}
     extras = PROJECT["optional-dependencies"]
     wanted = PROJECT["dependencies"] + [
-        text for name in extras if name != "dev" for text in extras[name]
+        text
+        for name in extras
+        if name not in (*tool.FOR_DEVELOPERS, *tool.APART)
+        for text in extras[name]
     ]
     for requirement in map(Requirement, wanted):
         if requirement.name == "torch":

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterable
-from contextlib import suppress
 from email import message_from_bytes
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,12 @@ from jupyter_client.kernelspec import get_kernel_spec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.fixtures.plain_environment import installed_with, plain_environment
+from tests.fixtures.readme_driver import sections
+from tests.fixtures.supabase_fixtures import npm_as_at_home
+
 ROOT = Path(__file__).parent.parent
+SECTIONS = sections((ROOT / "README.md").read_text(encoding="utf-8"))
 WEIGHTS = "imagen_nb/backends/tiny/weights"
 
 
@@ -55,6 +58,14 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
 
 
 @pytest.mark.slow
+def test_wheel_and_sdist_have_the_version_of_the_package(built: dict[str, Path]) -> None:
+    import imagen_nb
+
+    assert built["wheel"].name.split("-")[1] == imagen_nb.__version__
+    assert built["sdist"].name == f"imagen_nb-{imagen_nb.__version__}.tar.gz"
+
+
+@pytest.mark.slow
 def test_the_wheel_asks_for_a_kernel_without_any_extra(built: dict[str, Path]) -> None:
     wheel = zipfile.ZipFile(built["wheel"])
     (place,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
@@ -68,47 +79,103 @@ def test_the_sdist_holds_what_the_tests_need(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {f"{WEIGHTS}/model_index.json", "tests/conftest.py", "constraints.txt", "LICENSE"}
+    wanted |= {"SECURITY.md", "CITATION.cff", "conda/recipe/recipe.yaml", "biome.json"}
     assert wanted <= names
 
 
+@pytest.fixture(scope="module")
+def plain_python(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the wheel and what it asks for, no extra, no source."""
+    return plain_environment(tmp_path_factory.mktemp("plain") / "venv", built["wheel"])
+
+
+def told_by(python: Path, *arguments: str, home: Path) -> str:
+    """What a program of that Python puts out, in an empty home; it must succeed."""
+    environment = os.environ | {"HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    command = [str(python), *arguments]
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or done.stdout
+    return done.stdout
+
+
+def sections_done(python: Path, home: Path, *wanted: str) -> dict[str, dict[str, int]]:
+    """What the sections of README did when that Python followed them."""
+    driver = str(ROOT / "tests" / "fixtures" / "readme_driver.py")
+    arguments = [driver, str(ROOT / "README.md"), str(home), *wanted]
+    lines = told_by(python, *arguments, home=home).splitlines()
+    return {done.pop("section"): done for done in map(json.loads, lines)}
+
+
 @pytest.mark.slow
-def test_the_wheel_works_with_the_source_out_of_reach(
+def test_the_wheel_works_with_the_source_out_of_reach(plain_python: Path, tmp_path: Path) -> None:
+    code = (
+        "import imagen_nb\n"
+        "from importlib.util import find_spec\n"
+        "print(*map(find_spec, ['pytest', 'peft', 'dask']))\n"
+        "from importlib.metadata import entry_points\n"
+        "print(imagen_nb.__file__)\n"
+        "(command,) = entry_points(group='console_scripts', name='imagen')\n"
+        "command.load()(['--help'])"
+    )
+    absent, place, *told = told_by(plain_python, "-c", code, home=tmp_path).splitlines()
+    assert absent == "None None None"
+    assert place.startswith(str(plain_python.parents[1]))
+    assert any("generate" in line for line in told)
+
+
+@pytest.mark.slow
+def test_without_any_extra_each_section_of_the_readme_works(
+    plain_python: Path, tmp_path: Path
+) -> None:
+    """All but the Supabase, for which npm fetches packages: the long form has that too."""
+    wanted = [title for title in SECTIONS if title != "Your Supabase"]
+    done = sections_done(plain_python, tmp_path, *wanted)
+    assert {title for title in done if done[title]} == {
+        "Install",
+        "In a notebook",
+        "In the shell",
+        "Batches",
+        "What was made",
+    }
+    assert (tmp_path / "runs" / "results.csv").is_file()
+
+
+@pytest.mark.soak
+def test_pip_installs_the_wheel_alone_into_an_empty_environment_and_the_readme_works(
     built: dict[str, Path], tmp_path: Path
 ) -> None:
-    """The dependencies come from this environment; imagen_nb itself from the wheel only."""
+    home = tmp_path / "home"
+    home.mkdir()
     venv.create(tmp_path / "venv", with_pip=True)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "venv")}))
     python = tmp_path / "venv" / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--no-deps", "--quiet", str(built["wheel"])]
+    options = ["--quiet", "--no-compile", "-c", str(ROOT / "constraints.txt")]
+    install = [str(python), "-m", "pip", "install", *options, str(built["wheel"])]
     subprocess.run(install, check=True)
-    # A path file would run this environment's own .pth files, the editable install among them.
-    dependencies = sysconfig.get_path("purelib")
-    environment = {"PYTHONPATH": f"{site}:{dependencies}", "HOME": str(tmp_path)}
-    code = "import imagen_nb; print(imagen_nb.__file__); print(imagen_nb._version.__version__)"
-    done = subprocess.run(
-        [str(python), "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    for absent in ("pytest", "jupyterlab", "peft", "distributed"):
+        told_by(
+            python,
+            "-c",
+            f"import importlib.util as u; assert not u.find_spec({absent!r})",
+            home=home,
+        )
+    with npm_as_at_home():
+        done = sections_done(python, home)
+    assert done.keys() == SECTIONS.keys()
+    assert done["Your Supabase"] == {"imagen": 4}
+    assert (
+        b"generate"
+        in subprocess.run(
+            [python.with_name("imagen"), "--help"], check=True, capture_output=True
+        ).stdout
     )
-    assert done.stdout.startswith(str(tmp_path / "venv")), done.stderr
-    imagen = str(tmp_path / "venv" / "bin" / "imagen")
-    told = subprocess.run([imagen, "--help"], env=environment, cwd=tmp_path, capture_output=True)
-    assert (told.returncode, told.stderr) == (0, b"")
-    assert b"generate" in told.stdout
-    command = [imagen, "generate", "a red boat", "--steps", "1"]
-    drawn = subprocess.run(
-        [*command, "--backend", "flux-tiny-local", "--output", str(tmp_path / "out")],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert drawn.returncode == 0, drawn.stderr
-    assert len(list((tmp_path / "out").glob("*.png"))) == 1
 
 
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, imagen_nb\n"
-        "heavy = ('torch', 'diffusers', 'pandas', 'pydantic', 'PIL')\n"
+        "heavy = ('torch', 'diffusers', 'pandas', 'pydantic', 'PIL', 'matplotlib', 'pyarrow',"
+        " 'supabase', 'papermill')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -136,19 +203,18 @@ def test_the_conda_environment_asks_for_what_the_package_does() -> None:
     assert listed - {"pip", "-e ."} == wanted
 
 
-def installed_with(requirements: Iterable[str]) -> set[str]:
-    """The distributions that pip brings with these, as far as they are in this environment."""
-    found: set[str] = set()
-    waiting = [Requirement(text) for text in requirements]
-    while waiting:
-        wanted = waiting.pop()
-        name = canonicalize_name(wanted.name)
-        if name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
-            continue
-        found.add(name)
-        with suppress(PackageNotFoundError):  # what another platform needs
-            waiting += map(Requirement, distribution(name).requires or ())
-    return found
+def test_the_conda_recipe_asks_for_what_the_package_does() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = yaml.safe_load((ROOT / "conda/recipe/recipe.yaml").read_text())
+    renamed = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+    lowest = recipe["context"]["python_min"]
+    listed = set()
+    for item in recipe["requirements"]["run"]:
+        name, _, bound = item.replace("${{ python_min }}", lowest).partition(" ")
+        listed.add(renamed.get(name, name).replace("_", "-") + bound)
+    assert listed == {*project["dependencies"], f"python{project['requires-python']}"}
+    commands = [f"{name} = {place}" for name, place in project["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == commands
 
 
 def imported_in(folder: Path) -> set[str]:
@@ -183,14 +249,7 @@ def test_every_direct_dependency_has_a_tried_version_within_its_bounds() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()[2:]]
     tried = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["dev"], *extras["docs"]]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(tried[canonicalize_name(wanted.name)]), text
-
-
-def test_the_version_is_written_the_same_everywhere() -> None:
-    import imagen_nb
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == imagen_nb.__version__
-    assert f"## {imagen_nb._version.__version__}" in (ROOT / "CHANGELOG.md").read_text()

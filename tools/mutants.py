@@ -70,6 +70,7 @@ MODULES = {  # the tests, as arguments of pytest: few and fast, none needs a ser
     ),
     "storage/output": (
         "tests/storage/test_output.py",
+        "tests/storage/test_credentials.py",
         "tests/storage/test_trash.py",
         "-k",
         "not processes and not crash and not may_not_grow and not slug and not tears"
@@ -215,7 +216,7 @@ def try_change(module: str, item: WorkItem) -> WorkResult:
 
 def try_all(modules: Sequence[str], fresh: bool) -> None:
     FOUND.mkdir(parents=True, exist_ok=True)
-    memory = Path("/dev/shm")  # where nothing waits for a disk
+    memory = Path("/dev/shm")  # where nothing waits for a disk  # nosec B108
     with (
         tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
         ProcessPoolExecutor(

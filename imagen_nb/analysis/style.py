@@ -151,6 +151,10 @@ def label(text: object, most: int = 28) -> str:
     """Return untrusted text as a label of at most `most` characters, in one line.
 
     What matplotlib would interpret is escaped, and what it cannot draw is replaced.
+
+    Example:
+        >>> analysis.label("a boat for $5 million", most=11)
+        'a boat for…'
     """
     line = " ".join(str(text).split())
     plain = "".join(c if _is_drawable(c) else "\N{WHITE SQUARE}" for c in line)

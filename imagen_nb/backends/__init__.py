@@ -1,9 +1,11 @@
 """Who draws: the protocol of a backend, the registry that finds it, and the backends.
 
 Other rooms use:
-    session: `Backends`, those of one session; `describe_backend`, one in a line
+    session: `Backends`, those of one session; `describe_backend`, one in a line;
+        `choose_backend`, which one auto is
     tiny: `FLUX_TINY` and its `WEIGHTS`, the embedded model
     flux.models: `Model`, `LOCAL_MODELS`, `short_name`: the FLUX models known by name
+    flux.weights: `locate_weights`, `explain_missing`, `explain_incomplete`
     flux.custom: `custom_model`, any folder or Hugging Face id of FLUX layout
     flux.schedulers: `SCHEDULERS` by name
     flux.loras: `parse_lora` of a command line, `loras_of_record`
@@ -16,7 +18,7 @@ Other rooms use:
     flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
     flux.memory.plan: `Machine`, what there is to draw with
     flux.memory.ram: `total_ram_gb`, what this process may use
-    flux.memory.words: `explain_plan`, `plan_as_data`
+    flux.memory.words: `explain_plan`, `plan_as_data`, `describe_machine`
     flux.drawing.loaded: `LoadedModel`, a model in memory
 """
 
@@ -25,19 +27,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.request.options import OPTION_NAMES, AcceptedOptions
 from imagen_nb.request.request import Defaults, Limits, Request, resolve
-from imagen_nb.system.spelling import describe_meant
+from imagen_nb.system.plugins import PluginKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ENTRY_POINT_GROUP = "imagen_nb.backends"
+BACKENDS = PluginKind("backend", "imagen_nb.backends", also=("auto",))
 
 
 class UnknownOptionError(UsageError):
@@ -53,10 +54,14 @@ class UnknownOptionError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can draw on this machine now; if not, why, and what to do."""
+    """Whether a backend can draw on this machine now; if not, why, and what to do.
+
+    `lacks`: what it cannot draw without, in one word: weights, token, package.
+    """
 
     available: bool
     reason: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +171,13 @@ def may_differ(backend: Backend) -> str:
 
 def backend_names() -> list[str]:
     """Return the names of all registered backends, sorted."""
-    return sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return BACKENDS.names()
 
 
 def option_names(name: str) -> tuple[str, ...]:
     """Return the options of the backend registered as `name`; none if there is none."""
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return tuple(inspect.signature(entry.load()).parameters)
-    return ()
+    factory = BACKENDS.find(name)
+    return tuple(inspect.signature(factory).parameters) if factory else ()
 
 
 def make_backend(name: str, **options: Any) -> Backend:
@@ -186,16 +190,10 @@ def make_backend(name: str, **options: Any) -> Backend:
     Example:
         >>> make_backend("flux-tiny-local", memory={"batch": 4})
     """
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        factory = entry.load()
-        _require_known_options(name, inspect.signature(factory), options)
-        backend: Backend = factory(**options)
-        return backend
-    known = backend_names()
-    raise UsageError(
-        f"unknown backend {name!r}: use one of {', '.join(known)}, or auto"
-        f"{describe_meant(name, [*known, 'auto'])}"
-    )
+    factory = BACKENDS.load(name)
+    _require_known_options(name, inspect.signature(factory), options)
+    backend: Backend = factory(**options)
+    return backend
 
 
 def _require_known_options(
@@ -221,19 +219,20 @@ def backend_rows(
     """Return a row for each registered backend, as `imagen models` shows them.
 
     `options_of`: returns what is configured of a backend, by its name. Of a row,
-    `reason` says why the backend cannot draw here and what to do; `cost_usd` is the
-    price of a picture of its own size and steps.
+    `reason` says why the backend cannot draw here and what to do, `lacks` in one word;
+    `cost_usd` is the price of a picture of its own size and steps.
     """
-    return [_backend_row(name, options_of(name)) for name in backend_names()]
+    return [backend_row(name, options_of(name)) for name in backend_names()]
 
 
-def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of one backend, with these options, see `backend_rows`."""
     unknown = dict.fromkeys(("model", "width", "height", "steps", "cost_usd"))
     row = {"name": name, **unknown}
     try:
         backend = make_backend(name, **options)
     except ImagenError as error:  # one that cannot be made without options
-        return row | {"available": False, "reason": str(error)}
+        return row | {"available": False, "lacks": "options", "reason": str(error)}
     state, defaults = backend.availability(), backend.defaults
     return row | {
         "model": backend.model,
@@ -242,6 +241,7 @@ def _backend_row(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "steps": defaults.steps,
         "cost_usd": backend.cost_usd(_default_request(backend)),
         "available": state.available,
+        "lacks": state.lacks,
         "reason": state.reason,
     }
 

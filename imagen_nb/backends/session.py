@@ -156,7 +156,7 @@ def choose_backend() -> tuple[str, str]:
 def _explain_tiny(reason: str) -> str:
     return (
         f"drawing with {_TINY}, the small embedded model: {reason} "
-        "(see `imagen models`)"
+        f"(see `imagen models {FLUX_SCHNELL.name}`)"
     )
 
 

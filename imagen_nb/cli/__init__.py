@@ -16,12 +16,15 @@ from imagen_nb.cli import config, db, supabase
 from imagen_nb.cli.adopt import adopt
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
+from imagen_nb.cli.doctor import doctor
 from imagen_nb.cli.draw import generate, reproduce, sweep
 from imagen_nb.cli.history import history, report
+from imagen_nb.cli.mcp import mcp
 from imagen_nb.cli.models import bench_gpu, models
 from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
+from imagen_nb.cli.verify import verify
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.terminal import abandon_stdout, accept_any_text, print_notice
 
@@ -45,9 +48,12 @@ app.command()(delete)
 app.command()(restore)
 app.command()(models)
 app.command()(bench_gpu)
+app.command()(mcp)
 app.command()(sync)
+app.command()(doctor)
 app.command()(status)
 app.command()(reindex)
+app.command()(verify)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(supabase.app, name="supabase")

@@ -50,7 +50,7 @@ def adopt(
             return
         report = studio.adopt_files(paths, tags=tag or (), cloud=cloud, dry_run=dry_run)
     if as_json:
-        print(json.dumps(_facts(report), indent=2))
+        print(json.dumps(_report_facts(report), indent=2))
         return
     _print_programs(report)
     print(_first_line(report, dry_run))
@@ -103,7 +103,7 @@ def _first_line(report: AdoptReport, dry_run: bool) -> str:
     return "; ".join(parts)
 
 
-def _facts(report: AdoptReport) -> dict[str, object]:
+def _report_facts(report: AdoptReport) -> dict[str, object]:
     return {
         "adopted": report.adopted,
         "present": report.present,

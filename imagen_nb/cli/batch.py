@@ -90,6 +90,7 @@ def batch(
     notebooks: NotebooksOption = None,
     config: options.ConfigOption = None,
     no_cloud: options.NoCloudOption = False,
+    no_preview: options.NoPreviewOption = False,
     raw_csv: options.RawCsvOption = False,
     as_json: ResultsJsonOption = False,
 ) -> None:
@@ -118,6 +119,7 @@ def batch(
         warm=not cold,
         config=config,
         cloud=False if no_cloud else None,
+        preview=False if no_preview else None,
         dask=dask,
         notebooks=notebooks,
         raw_csv=raw_csv,

@@ -13,13 +13,19 @@ import typer
 
 from imagen_nb.cli import options
 from imagen_nb.cli.completion import complete_id
-from imagen_nb.cli.options import Switch, load_command_settings
+from imagen_nb.cli.drawn import (
+    comparison_as_json,
+    copy_to_cloud,
+    describe_identical,
+    note_pictures_of_today,
+    print_drawn,
+)
+from imagen_nb.cli.options import Switch, load_command_settings, preview_choice
 from imagen_nb.errors import UsageError
-from imagen_nb.system.terminal import can_show_pictures, print_notice, print_picture
+from imagen_nb.system.terminal import can_show_pictures, print_picture
 
 if TYPE_CHECKING:
     from imagen_nb.config.settings import Settings
-    from imagen_nb.storage.picture import Picture
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
 
@@ -51,13 +57,14 @@ def generate(
     no_cloud: options.NoCloudOption = False,
     cloud_sync: options.CloudSyncOption = None,
     preview: options.PreviewOption = None,
+    no_preview: options.NoPreviewOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a picture and keep it with all that is needed to draw it again."""
     from imagen_nb.studio.studio import Studio
 
     text = prompt_or_stdin(prompt)
-    settings = load_drawing_settings(config, cloud_sync, preview)
+    settings = load_drawing_settings(config, cloud_sync, preview, no_preview)
     began = datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = draw_seeds(
@@ -83,6 +90,7 @@ def generate(
             scheduler=scheduler,
             output=output,
             again=again,
+            progress=progress_choice(as_json),
         )
         note_pictures_of_today(pictures, began, again)
         print_drawn(studio, pictures, cloud_choice(no_cloud), as_json)
@@ -162,13 +170,14 @@ def sweep(
     no_cloud: options.NoCloudOption = False,
     cloud_sync: options.CloudSyncOption = None,
     preview: options.PreviewOption = None,
+    no_preview: options.NoPreviewOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw every combination, keep each picture, and a contact sheet with labelled axes."""
     from imagen_nb.request.sweep_syntax import parse_floats, parse_ints, parse_sizes
     from imagen_nb.studio.studio import Studio
 
-    settings = load_drawing_settings(config, cloud_sync, preview)
+    settings = load_drawing_settings(config, cloud_sync, preview, no_preview)
     began = datetime.now(UTC)
     with Studio(settings, background=False) as studio:
         pictures = studio.sweep(
@@ -182,6 +191,7 @@ def sweep(
             cloud=cloud_choice(no_cloud),
             output=output,
             again=again,
+            progress=progress_choice(as_json),
             init_image=init_image,
             mask=mask,
             strength=parse_floats(strength) if strength is not None else None,
@@ -211,37 +221,30 @@ def reproduce(
     no_cloud: options.NoCloudOption = False,
     cloud_sync: options.CloudSyncOption = None,
     preview: options.PreviewOption = None,
+    no_preview: options.NoPreviewOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a picture again and compare it with the first one, pixel by pixel."""
     from imagen_nb.studio.studio import Studio
 
-    settings = load_drawing_settings(config, cloud_sync, preview)
+    settings = load_drawing_settings(config, cloud_sync, preview, no_preview)
     cloud = cloud_choice(no_cloud)
     with Studio(settings, background=False) as studio:
-        picture = studio.reproduce(what, tags=tag or (), cloud=cloud, output=output)
+        picture = studio.reproduce(
+            what,
+            tags=tag or (),
+            cloud=cloud,
+            output=output,
+            progress=progress_choice(as_json),
+        )
         if as_json:
             copy_to_cloud(studio, [picture], cloud)
-            print(json.dumps(_comparison_as_json(picture), indent=2))
+            print(json.dumps(comparison_as_json(picture), indent=2))
         else:
             print_drawn(studio, [picture], cloud, as_json)
-            print(f"identical: {_describe_identical(picture)}")
+            print(f"identical: {describe_identical(picture)}")
         if can_show_pictures(settings.preview):
             print_picture(picture.image)
-
-
-def note_pictures_of_today(
-    pictures: Sequence[Picture], began: datetime, again: bool
-) -> None:
-    """Say on stderr which pictures of today were given instead of being drawn.
-
-    `began`: when the command began; what is older was not drawn by it.
-    """
-    old = [picture for picture in pictures if picture.record.created_at < began]
-    if again or not old:
-        return
-    which = f"{len(old)} of {len(pictures)} pictures" if len(old) > 1 else old[0].path
-    print_notice(f"drawn today already: {which} (--again draws anew)")
 
 
 def lora_options(loras: Sequence[str] | None) -> dict[str, Any]:
@@ -265,13 +268,12 @@ def prompt_or_stdin(prompt: str) -> str:
 
 
 def load_drawing_settings(
-    config: Path | None, sync: Switch | None, preview: Switch | None
+    config: Path | None, sync: Switch | None, preview: Switch | None, no_preview: bool
 ) -> Settings:
     """Load the settings in force for a command that draws."""
     output = {"cloud_sync": sync.value if sync else None}
-    return load_command_settings(
-        config, output=output, preview=preview.value if preview else None
-    )
+    shown = preview_choice(preview, no_preview)
+    return load_command_settings(config, output=output, preview=shown)
 
 
 def cloud_choice(no_cloud: bool) -> bool | None:
@@ -279,70 +281,6 @@ def cloud_choice(no_cloud: bool) -> bool | None:
     return False if no_cloud else None
 
 
-def print_drawn(
-    studio: Studio,
-    pictures: Sequence[Picture],
-    cloud: bool | None,
-    as_json: bool,
-    sheet: Path | None = None,
-) -> None:
-    """Print what was drawn: paths for people and pipes, whole records for programs.
-
-    Paths come first and at once; then what the cloud has, as soon as it has it. One
-    record is an object, several are an array, as are those of a sweep (with a `sheet`).
-    """
-    if not as_json:
-        for picture in pictures:
-            print(picture.path)
-            print(f"sidecar: {picture.sidecar_path}")
-        if sheet:
-            print(f"contact sheet: {sheet}")
-        sys.stdout.flush()
-    copy_to_cloud(studio, pictures, cloud)
-    if as_json:
-        rows = [_picture_as_json(picture) for picture in pictures]
-        print(json.dumps(rows if len(rows) > 1 or sheet else rows[0], indent=2))
-        return
-    for picture in pictures:
-        entry = picture.catalog_entry()
-        if entry and entry.cloud == "synced":
-            id, path = entry.record.id, entry.record.storage_path
-            print(f"cloud: imagen.images.id={id} storage_path={path}")
-
-
-def copy_to_cloud(
-    studio: Studio, pictures: Sequence[Picture], cloud: bool | None
-) -> None:
-    """Try to copy the pictures where that is configured, and say what failed."""
-    if not studio.copies(cloud):
-        return
-    result = studio.sync(pictures=pictures)
-    reasons = [result.trouble, *(reason for _, reason in result.unsent)]
-    for reason in filter(None, reasons):
-        print_notice(
-            f"cloud sync: {reason}; the picture is kept, `imagen sync` tries again"
-        )
-
-
-def _picture_as_json(picture: Picture) -> dict[str, object]:
-    """Return the record by the catalog, or as it was drawn if its entry is gone."""
-    kept = picture.catalog_entry() or picture
-    return {**kept.record.snapshot(), "path": str(kept.path), "cloud": kept.cloud}
-
-
-def _describe_identical(picture: Picture) -> str:
-    if picture.identical is None:
-        return "unknown: there is no first picture to compare with"
-    if picture.identical:
-        return "yes"
-    return f"no: {'; '.join(picture.differs) or 'nothing recorded is why'}"
-
-
-def _comparison_as_json(picture: Picture) -> dict[str, object]:
-    return {
-        **picture.record.snapshot(),
-        "path": str(picture.path),
-        "cloud": picture.cloud,
-        "identical": picture.identical,
-        "differs": list(picture.differs),
-    }
+def progress_choice(as_json: bool) -> bool | None:
+    """Return `progress` as `Studio.generate` takes it: programs are shown none."""
+    return False if as_json else None

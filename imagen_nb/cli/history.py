@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from imagen_nb.cli import options
 from imagen_nb.cli.options import (
     HistoryFilters,
     load_command_settings,
+    preview_choice,
     with_filter_options,
 )
 from imagen_nb.errors import UsageError
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from imagen_nb.studio.studio import Studio
 
 _DEFAULT_TABLE_ROWS = 20
-_ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 _MAX_COLUMN_CHARS = 60  # of a prompt
 _PICTURE_COLUMN = TableColumn("", rank=2)
 _HISTORY_COLUMNS = (
@@ -72,6 +72,7 @@ def history(
     ] = False,
     raw_csv: options.RawCsvOption = False,
     preview: options.PreviewOption = None,
+    no_preview: options.NoPreviewOption = False,
     output: options.FolderOption = None,
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
@@ -79,9 +80,8 @@ def history(
     """List the pictures ever made, newest first."""
     from imagen_nb.studio.studio import Studio
 
-    settings = load_command_settings(
-        config, output={"dir": output}, preview=preview.value if preview else None
-    )
+    shown = preview_choice(preview, no_preview)
+    settings = load_command_settings(config, output={"dir": output}, preview=shown)
     chosen = HistoryFormat.json if as_json else format
     if chosen is HistoryFormat.parquet and sys.stdout.isatty():
         raise UsageError("parquet is no text: add > history.parquet")
@@ -191,16 +191,9 @@ def _number_or_empty(value: Any) -> str:
     return "" if number is None else str(number)
 
 
-def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield the rows as JSON values: times in ISO 8601, what is missing as None."""
-    for start in range(0, len(frame), _ROWS_PER_JSON_CHUNK):
-        chunk = frame.iloc[start : start + _ROWS_PER_JSON_CHUNK]
-        times = [moment.isoformat() for moment in chunk["created_at"].astype(object)]
-        values = chunk.assign(created_at=times).astype(object)
-        yield from values.where(chunk.notna(), None).to_dict("records")  # type: ignore[misc]
-
-
 def _print_json_array(frame: pd.DataFrame) -> None:
+    from imagen_nb.frames.schema import json_rows
+
     opening = "[\n"
     for row in json_rows(frame):
         print(opening + json.dumps(row, indent=2))
@@ -209,6 +202,8 @@ def _print_json_array(frame: pd.DataFrame) -> None:
 
 
 def _print_json_lines(frame: pd.DataFrame) -> None:
+    from imagen_nb.frames.schema import json_rows
+
     for row in json_rows(frame):
         print(json.dumps(row))
 

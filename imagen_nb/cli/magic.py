@@ -21,6 +21,7 @@ from imagen_nb.cli.completion import (
     scheduler_choices,
     tag_choices,
 )
+from imagen_nb.cli.drawn import note_pictures_of_today
 from imagen_nb.errors import ImagenError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MAGIC_NAME = "imagen"
 OMITTED_OPTIONS = {  # of the command's
     "config",  # a session has its configuration: im.configure
     "cloud_sync",  # likewise; --no-cloud is for single pictures
-    "preview",  # of terminals; a notebook shows what it drew anyway
+    "preview",  # of terminals; --no-preview is for the growing picture
     "as_json",  # -o gives the Picture, whose .record is all of it
 }
 _WORD_PATTERN = re.compile(
@@ -174,13 +175,15 @@ def run_magic(shell: Any, line: str, cell: str = "") -> Picture | Pictures | Non
 
 
 def _draw_pictures(
-    prompt: str, again: bool, count: int, **options: Any
+    prompt: str, again: bool, count: int, no_preview: bool, **options: Any
 ) -> Picture | Pictures:
     from imagen_nb.studio.default import studio
 
     began = datetime.now(UTC)
-    pictures = draw.draw_seeds(studio(), prompt, again=again, count=count, **options)
-    draw.note_pictures_of_today(pictures, began, again)
+    pictures = draw.draw_seeds(
+        studio(), prompt, again=again, count=count, previews=not no_preview, **options
+    )
+    note_pictures_of_today(pictures, began, again)
     return pictures[0] if count == 1 else pictures
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagen_nb.cli import options
+from imagen_nb.cli.completion import complete_backend
 from imagen_nb.cli.options import load_command_settings
 from imagen_nb.errors import BackendError, UsageError, printable
 from imagen_nb.system.terminal import print_notice, print_table
@@ -32,6 +34,13 @@ ModelOption = Annotated[
 
 
 def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Only this one: what it lacks, and how to get it.",
+            autocompletion=complete_backend,
+        ),
+    ] = None,
     loras: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +72,10 @@ def models(
     as_json: options.JsonOption = False,
 ) -> None:
     """List the backends: which can draw here, what a picture costs, and what the others lack."""
+    if name is not None and (plan or loras is not None):
+        raise UsageError(
+            "a name goes with neither --plan nor --loras; --model says whose plan it is"
+        )
     if loras is not None:
         print_loras(loras, as_json)
         return
@@ -76,34 +89,65 @@ def models(
         raise UsageError(
             "--gpu, --ram and --capability describe a machine for --plan: add it"
         )
-    print_backends(settings, as_json)
+    if name is None:
+        print_backends(settings, as_json)
+    else:
+        print_backend(settings, name, as_json)
 
 
 def print_backends(settings: Settings, as_json: bool) -> None:
-    """Print every backend, and below the table why some of them cannot draw here."""
+    """Print a table of every backend; of one that cannot draw here, what it lacks."""
     from imagen_nb.backends import backend_rows
-    from imagen_nb.storage.cost import describe_price
 
-    rows = backend_rows(settings.options_of)
-    for row in rows:
-        row["cost_usd"] = settings.cost.prices.get(row["name"], row["cost_usd"])
+    rows = [_with_own_price(row, settings) for row in backend_rows(settings.options_of)]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
+    _print_backend_table(rows, settings)
+    if not all(row["available"] for row in rows):
+        print_notice("`imagen models NAME` says how to get what one lacks")
+
+
+def print_backend(settings: Settings, name: str, as_json: bool) -> None:
+    """Print one backend, why it cannot draw here, and what to do then.
+
+    `name`: that of a backend, or auto. Raises `UsageError` for any other.
+    """
+    from imagen_nb.backends import BACKENDS, backend_row
+    from imagen_nb.backends.session import choose_backend
+
+    chosen, why = choose_backend() if name == "auto" else (name, "")
+    BACKENDS.require(chosen)
+    row = _with_own_price(backend_row(chosen, settings.options_of(chosen)), settings)
+    if as_json:
+        print(json.dumps(row, indent=2))
+        return
+    _print_backend_table([row], settings)
+    advice = row["reason"] or why or f"{chosen} can draw here"
+    print(f"\n{printable(advice)}")
+
+
+def _with_own_price(row: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return a backend's row with the price that is configured, if one is."""
+    price = settings.cost.prices.get(row["name"], row["cost_usd"])
+    return row | {"cost_usd": price}
+
+
+def _print_backend_table(rows: Iterable[Mapping[str, Any]], settings: Settings) -> None:
+    from imagen_nb.storage.cost import describe_price
+
     cells = [
         (
             row["name"],
             "yes" if row["available"] else "no",
+            "" if row["available"] else row["lacks"] or "other",
             f"{row['width']}×{row['height']}" if row["width"] else "",
             str(row["steps"] or ""),
             describe_price(settings.cost, row["cost_usd"]),
         )
         for row in rows
     ]
-    print_table(("backend", "here", "size", "steps", "price"), cells)
-    for row in rows:  # below the table, where a narrow terminal has room for them
-        if row["reason"]:
-            print(f"\n{row['name']}: {printable(row['reason'])}")
+    print_table(("backend", "here", "lacks", "size", "steps", "price"), cells)
 
 
 def print_loras(folder: Path, as_json: bool) -> None:

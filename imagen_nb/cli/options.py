@@ -20,6 +20,7 @@ from imagen_nb.cli.completion import (
     complete_scheduler,
     complete_tag,
 )
+from imagen_nb.errors import UsageError
 from imagen_nb.system import paths
 
 if TYPE_CHECKING:
@@ -47,6 +48,20 @@ def load_command_settings(config: Path | None, **arguments: Any) -> Settings:
     from imagen_nb.config.settings import load_settings
 
     return load_settings(arguments, config)
+
+
+def preview_choice(preview: Switch | None, no_preview: bool) -> str | None:
+    """Return the setting `preview` that the two options ask for; None for neither.
+
+    Raises `UsageError` where they contradict each other.
+    """
+    if not no_preview:
+        return preview.value if preview else None
+    if preview not in (None, Switch.off):
+        raise UsageError(
+            f"--no-preview and --preview {preview} contradict each other: leave one out"
+        )
+    return Switch.off.value
 
 
 def with_stdin_lines(words: Iterable[str]) -> list[str]:
@@ -129,6 +144,13 @@ NegativePromptOption = Annotated[
 ]
 NoCloudOption = Annotated[
     bool, typer.Option("--no-cloud", help="Never copy these pictures to the cloud.")
+]
+NoPreviewOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-preview",
+        help="Show no picture in the terminal, nor as it grows in a notebook.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None,

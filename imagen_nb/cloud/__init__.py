@@ -2,7 +2,8 @@
 
 Other rooms use:
     account: `NOT_CONFIGURED`, what to say if there is no account
-    check: `configuration_warnings` and `check_server`, for `imagen config validate`
+    check: `configuration_warnings` and `check_server`, for `imagen config validate`;
+        `cloud_warnings` and `secret_warnings`, its parts
     client: `Cloud`, the client
     connection: `READER_CONNECT_S`, how long a reader waits for a connection
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`

@@ -11,13 +11,15 @@ from uuid import uuid4
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, account_of, is_supabase_url
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import RefusedError
+from imagen_nb.cloud.connection import READER_TIMEOUTS
+from imagen_nb.cloud.errors import RefusedError, UnreachableError
 from imagen_nb.cloud.removal import MIGRATION
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
 _FIND_OWNER = "SELECT id, email FROM auth.users;"
 _NOT_NULL_VIOLATION, _INSUFFICIENT_PRIVILEGE = "23502", "42501"  # PostgreSQL's codes
+_ATTEMPTS = 2  # at one question: a second may find a server that was busy
 _SECRET_KEYS = (
     "supabase.key",
     "supabase.password",
@@ -31,12 +33,20 @@ def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
 
     Asks no server. `file`: the configuration file, whose mode is looked at.
     """
+    yield from cloud_warnings(settings)
+    yield from secret_warnings(settings, file)
+
+
+def cloud_warnings(settings: Settings) -> Iterator[str]:
+    """Yield what would keep pictures from the cloud. Asks no server."""
     part = settings.supabase
     syncing = settings.output.cloud_sync != "off"
-    if syncing and not settings.owner_user_id and not part.email:
+    signs_in = part.email and part.password  # then the session tells who the owner is
+    if syncing and not settings.owner_user_id and not signs_in:
         yield (
             "owner_user_id is not set, so no picture goes to the cloud: "
-            f"`{_FIND_OWNER}` finds it (or sign in with supabase.email)"
+            f"`{_FIND_OWNER}` finds it (or sign in with supabase.email and "
+            "supabase.password)"
         )
     if part.url and not is_supabase_url(part.url):
         yield (
@@ -49,6 +59,10 @@ def configuration_warnings(settings: Settings, file: Path) -> Iterator[str]:
         )
     if part.email and not part.password:
         yield "supabase.email is set, but supabase.password is not"
+
+
+def secret_warnings(settings: Settings, file: Path) -> Iterator[str]:
+    """Yield a warning if the configuration file has secrets that others may read."""
     has_secret = any(settings.sources.get(key) == str(file) for key in _SECRET_KEYS)
     if has_secret and is_readable_by_others(file):
         yield (
@@ -70,24 +84,27 @@ class Finding:
     """The answer to one question, `what`, about the server.
 
     `trouble`: what is wrong, and what to do; None if all is well. `migration`: the name
-    of the one in `sql/` that would have made it, if one is missing.
+    of the one in `sql/` that would have made it, if one is missing. `answered`: whether
+    there was an answer at all.
     """
 
     what: str
     trouble: str | None
     migration: str | None = None
+    answered: bool = True
 
 
 def check_server(settings: Settings) -> Iterator[Finding]:
     """Sign in, and look at table, policies, bucket and exposed schema.
 
-    Leaves nothing behind. Stops at the first trouble that makes the rest pointless.
+    Leaves nothing behind. Stops at the first trouble that makes the rest pointless. Of
+    a server that is silent it waits for 12 s at most: somebody waits for the answer.
     """
     account = account_of(settings)
     if account is None:
         yield Finding("configuration", NOT_CONFIGURED)
         return
-    with closing(Cloud(account)) as cloud:
+    with closing(Cloud(account, _ATTEMPTS, READER_TIMEOUTS)) as cloud:
         signed_in = _run_check("sign-in", cloud.owner)
         yield signed_in
         if signed_in.trouble:
@@ -96,6 +113,8 @@ def check_server(settings: Settings) -> Iterator[Finding]:
             "schema and table", lambda: cloud.paths([str(uuid4())]), "imagen_grants"
         )
         yield table
+        if not table.answered:
+            return
         if not table.trouble:
             yield _run_check(
                 "table policies",
@@ -125,6 +144,8 @@ def _run_check(
         check()
     except RefusedError as error:
         return Finding(what, str(error), error.migration or migration)
+    except UnreachableError as error:
+        return Finding(what, str(error), answered=False)
     except CloudError as error:
         return Finding(what, str(error))
     return Finding(what, None)

@@ -32,6 +32,11 @@ class SyncReport:
             wait.
         removed: How many deleted pictures were removed from the cloud.
         unremoved: The ids of deleted pictures that stay there, each with the reason.
+
+    Example:
+        >>> report = im.SyncReport(synced=3, pending=1, seconds=0.5)
+        >>> report.summary
+        '3 synced, 0 failed, 1 pending (0.5 s)'
     """
 
     synced: int = 0
@@ -59,12 +64,22 @@ class SyncReport:
 
     @property
     def unsent(self) -> tuple[tuple[str, str], ...]:
-        """The ids of what was tried in vain, sent or removed, with reasons."""
+        """The ids of what was tried in vain, sent or removed, with reasons.
+
+        Example:
+            >>> im.SyncReport(failed=(("3c23b027", "the picture is too large"),)).unsent
+            (('3c23b027', 'the picture is too large'),)
+        """
         return self.failed + self.postponed + self.unremoved
 
     @property
     def summary(self) -> str:
-        """The figures on one line."""
+        """The figures on one line.
+
+        Example:
+            >>> im.SyncReport(synced=2, removed=1).summary
+            '2 synced, 0 failed, 0 pending, 1 removed (0.0 s)'
+        """
         tagged = f", {self.tagged} tagged" if self.tagged else ""
         figures = (
             f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"

@@ -1,4 +1,4 @@
-"""The groups of settings: output, supabase, replicate, cost and memory, and their values' types."""
+"""The groups of settings: output, supabase, replicate, memory, cost, provenance; their types."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def _validated_address(url: str) -> str:
     return url
 
 
-def _validated_folder(folder: Path) -> Path:
-    expand_user(folder)  # raises for ~nobody; the setting stays as it was written
-    return folder
+def _validated_path(path: Path) -> Path:
+    expand_user(path)  # raises for ~nobody; the setting stays as it was written
+    return path
 
 
 PositiveCount = Annotated[int, BeforeValidator(_reject_boolean), Field(ge=1)]
@@ -78,6 +78,7 @@ _PositiveSeconds = Annotated[
 ]
 _StrippedText = Annotated[str, BeforeValidator(_strip_value)]
 _StrippedSecret = Annotated[SecretStr, BeforeValidator(_strip_value)]
+_UserPath = Annotated[Path, AfterValidator(_validated_path)]
 
 
 class SettingsGroup(BaseModel):
@@ -89,7 +90,7 @@ class SettingsGroup(BaseModel):
 class OutputSettings(SettingsGroup):
     """Where pictures are kept, and whether they are copied to the cloud."""
 
-    dir: Annotated[Path, AfterValidator(_validated_folder)] = Path("~/imagen")
+    dir: _UserPath = Path("~/imagen")
     cloud_sync: Annotated[CloudSyncChoice, BeforeValidator(on_or_off)] = "auto"
 
 
@@ -152,3 +153,16 @@ class CostSettings(SettingsGroup):
     ] = Field(default_factory=dict)
     watts: NonNegativeNumber | Literal["nvml"] | None = None
     usd_per_kwh: NonNegativeNumber | None = None
+
+
+class ProvenanceSettings(SettingsGroup):
+    """How pictures tell where they come from, beside the mark in their metadata.
+
+    `certificate`: PEM file of the chain, the signer's own first; `private_key`: PEM file
+    of its key. `prompt`: whether the signed statement quotes the prompt.
+    """
+
+    c2pa: bool = False
+    certificate: _UserPath | None = None
+    private_key: _UserPath | None = None
+    prompt: bool = False

@@ -28,15 +28,18 @@ from imagen_nb.config.groups import (
     OutputSettings,
     PositiveCount,
     PreviewChoice,
+    ProvenanceSettings,
     ReplicateSettings,
     SettingsGroup,
     SupabaseSettings,
     on_or_off,
 )
+from imagen_nb.config.older_names import OLDER_NAMES, by_todays_name
 from imagen_nb.config.yaml_file import (
     Line,
     Problem,
     describe_nearest,
+    is_empty,
     printable_key,
     read_yaml,
 )
@@ -70,6 +73,10 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "cost.prices": "US dollars for a picture of each backend, as in {flux-dev-replicate: 0.025}",
     "cost.watts": "watts, 0 or more, or nvml to ask the graphics card",
     "cost.usd_per_kwh": "US dollars, 0 or more",
+    "provenance.c2pa": "true or false",
+    "provenance.certificate": "a file of certificates in PEM",
+    "provenance.private_key": "a file with a private key in PEM",
+    "provenance.prompt": "true or false",
     **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
@@ -80,6 +87,7 @@ ENVIRONMENT_NAMES = {  # names that other programs use too, or that people type
     "supabase.key": "SUPABASE_KEY",
     "supabase.database_url": "SUPABASE_DB_URL",
     "replicate.api_token": "REPLICATE_API_TOKEN",
+    "imagen_user_id": "IMAGEN_USER_ID",
 }
 
 
@@ -99,6 +107,7 @@ class Settings(SettingsGroup):
     replicate: ReplicateSettings = ReplicateSettings()
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
@@ -252,7 +261,7 @@ def _layers(
         if problems:
             raise ConfigError(str(problems[0]))
         layers.append(_Layer(str(file), _flattened(values), lines))
-    for key in setting_keys():
+    for key in (*OLDER_NAMES, *setting_keys()):
         if value := environ.get(environment_name(key)):
             layers.append(_Layer(f"${environment_name(key)}", {key: value}, {}))
     return [*layers, _Layer("argument", _flattened(arguments), {})]
@@ -273,12 +282,12 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
     """Return the settings of all layers together, or None and what is wrong in them."""
     known = set(setting_keys())
     merged: dict[str, Any] = {}
-    owner: dict[str, _Layer] = {}
+    owner: dict[str, tuple[_Layer, str]] = {}  # whose value counts, and its name there
     problems = []
     for layer in layers:
-        for key, value in layer.values.items():
-            if key in known and not _empty(value):
-                merged[key], owner[key] = value, layer
+        for name, key, value in by_todays_name(layer.values):
+            if key in known and not is_empty(value):
+                merged[key], owner[key] = value, (layer, name)
             elif key not in known:
                 expected = _misplaced(key, value, known)
                 problems += [layer.problem(key, expected)] if expected else []
@@ -286,14 +295,12 @@ def _merged(layers: list[_Layer]) -> tuple[Settings | None, list[Problem]]:
         settings = Settings.model_validate(_nested(merged))
     except ValidationError as error:
         wrong = dict.fromkeys(_owned_key(item["loc"], owner) for item in error.errors())
-        problems += [owner[key].problem(key, _expected(key)) for key in wrong]
+        for key in wrong:
+            layer, name = owner[key]
+            problems.append(layer.problem(name, _expected(key)))
         return None, sorted(problems, key=lambda p: p.line.number if p.line else 0)
-    sources = {key: layer.source for key, layer in owner.items()}
+    sources = {key: layer.source for key, (layer, _) in owner.items()}
     return settings.model_copy(update={"sources": sources}), problems
-
-
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _misplaced(key: str, value: Any, known: set[str]) -> str:
@@ -307,7 +314,7 @@ def _misplaced(key: str, value: Any, known: set[str]) -> str:
     return f"unknown key{describe_nearest(printable_key(key), known)}"
 
 
-def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, _Layer]) -> str:
+def _owned_key(location: tuple[int | str, ...], owner: Mapping[str, object]) -> str:
     dotted = [str(part) for part in location]
     full = ".".join(dotted[:2])
     return full if full in owner else dotted[0]

@@ -26,10 +26,12 @@ YAML_TEMPLATE = """\
 # `imagen models` lists them.
 #backend: auto
 
-# How to draw when you do not say; without these the model's own defaults hold.
+# Denoising steps, where a call does not say; without it the model's own default holds.
 #steps: 4
+# The size in pixels; without it the model's own.
 #width: 1024
 #height: 1024
+# The guidance scale; without it the model's own.
 #guidance: 0.0
 
 # Tags that every picture gets.
@@ -38,7 +40,7 @@ YAML_TEMPLATE = """\
 # Folders of LoRAs, which the Panel offers.
 #lora_dirs: []
 
-# A folder of text files: __animal__ in a prompt of a sweep, or of the Panel, stands for
+# A folder of text files: `__animal__` in a prompt of a sweep, or of the Panel, stands for
 # each line of its animal.txt.
 #wildcards_dir: ~/wildcards
 
@@ -49,21 +51,23 @@ output:
   # Where pictures, their sidecars and the catalog are kept.
   #dir: ~/imagen
   # Copy pictures to your Supabase: auto (when it is configured), on, off. [$IMAGEN_CLOUD_SYNC]
-  #cloud_sync: auto
+  cloud_sync: auto
 
 supabase:
-  # [$SUPABASE_URL, $SUPABASE_KEY] A secret key, or a publishable key with e-mail and password.
+  # The address of your project. [$SUPABASE_URL]
   #url: https://YOUR-PROJECT.supabase.co
+  # A secret key, or a publishable key with the e-mail and password of a user. [$SUPABASE_KEY]
   #key:
   #email:
   #password:
-  # [$SUPABASE_DB_URL] The database itself, for `imagen db migrate` only: postgresql://…
+  # The database itself, for `imagen db migrate` and fast histories: postgresql://…
+  # [$SUPABASE_DB_URL]
   #database_url:
   # How long Python may wait at its exit for the last pictures to go up, in seconds.
   #exit_seconds: 5
 
 replicate:
-  # [$REPLICATE_API_TOKEN] For the hosted models, from https://replicate.com/account/api-tokens
+  # For the hosted models, from https://replicate.com/account/api-tokens [$REPLICATE_API_TOKEN]
   #api_token:
   # How long one picture may take there, in seconds.
   #timeout: 300
@@ -92,14 +96,26 @@ memory:
 cost:
   # US dollars for a picture of a backend, where you pay another price than `imagen models` lists.
   #prices: {flux-dev-replicate: 0.025}
-  # Electricity of what is drawn here: watts while drawing (nvml: what the graphics card draws then)
-  # and the price.
+  # Electricity of what is drawn here: watts while drawing (nvml: what the card draws then).
   #watts: 350
+  # And what it costs, in US dollars.
   #usd_per_kwh: 0.30
 
-# Whose pictures these are, when the key is a secret one. Find it in the SQL editor with
+provenance:
+  # Sign each picture that is kept (C2PA content credentials): a model made it, which one, and when.
+  # `imagen config provenance` makes a key and a certificate, and writes these lines.
+  #c2pa: false
+  # The certificate that it is signed with, and those above it, as PEM.
+  #certificate: ~/.config/imagen-provenance.pem
+  # Its private key, as PEM; readable by you alone.
+  #private_key: ~/.config/imagen-provenance-key.pem
+  # Quote the prompt in what is signed, too; the record in the PNG has it anyway.
+  #prompt: false
+
+# Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
+# known without. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;
-#owner_user_id:
+owner_user_id:
 """
 
 
@@ -189,6 +205,11 @@ def _dotted_keys(
         yield f"{prefix}{key.value}", Line(key.start_mark.line + 1)
         if not prefix:
             yield from _dotted_keys(value, f"{key.value}.")
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value counts as not given."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def printable_key(key: str) -> str:

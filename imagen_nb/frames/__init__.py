@@ -6,7 +6,8 @@ Other rooms use:
     lineage: `FamilySearch`, what pictures were drawn from
     prompt_search: `PromptSearch`, which finds words in a million prompts
     query: `make_query` from the arguments of `Studio.history`; `is_uuid`
-    schema: `history_table`, `history_frame`, `require_columns`, and values parsed back
+    schema: `history_table`, `history_frame`, `require_columns`, `json_rows`, and values
+        parsed back
     sources.source: `History`, the pictures of a session from the cloud, here, or both
     sources.details: `load_record_details`, what only records have
     sources.usage: `with_usage`, what prompts were used for elsewhere
@@ -15,7 +16,9 @@ Other rooms use:
     pictures.contact_sheet: `make_contact_sheet`, `load_reduced_images`
     pictures.diff: `diff_pictures`, two pictures field by field, and `differing_fields`
     pictures.download: `download_pictures`, the files in one folder
-    pictures.export: `export_pictures`, with their sidecars, in a folder or zip
+    pictures.export: `export_pictures`, with sidecars or as data sets
     pictures.duplicates: `find_duplicates`, the same file or pictures that look alike
+    pictures.score: `score_pictures`, a number for each, by a scorer
     pictures.signed_urls: `sign_frame`, a URL for each row
+    pictures.similar: `similar_pictures`, those that look like one, by an embedder
 """

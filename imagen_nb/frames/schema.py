@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HISTORY_COLUMNS = (*IMAGES_COLUMNS, "local_path", "cloud")
 _WHOLE_NUMBER_COLUMNS = {"seed", "steps", "width", "height", "latency_ms"}
 _CATEGORY_COLUMNS = {"backend", "model"}  # few different values
+_ROWS_PER_JSON_CHUNK = 10_000  # or all rows would be in memory a second time
 
 
 @functools.cache
@@ -149,6 +150,22 @@ _OBJECT_CONVERTERS: dict[str, Callable[[Any], Any]] = {
 def json_texts(values: Iterable[Any]) -> list[str | None]:
     """Return each value as JSON text; None stays None."""
     return [None if value is None else json.dumps(value) for value in values]
+
+
+def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the rows as JSON values: times in ISO 8601, what is missing as None."""
+    for start in range(0, len(frame), _ROWS_PER_JSON_CHUNK):
+        chunk = frame.iloc[start : start + _ROWS_PER_JSON_CHUNK]
+        if "created_at" in chunk.columns:
+            moments = chunk["created_at"].astype(object)
+            chunk = chunk.assign(created_at=[*map(_iso_text, moments)])
+        values = chunk.astype(object)
+        yield from values.where(chunk.notna(), None).to_dict("records")  # type: ignore[misc]
+
+
+def _iso_text(moment: Any) -> Any:
+    """Return a time as text; in a frame that was in a file it is text already."""
+    return moment.isoformat() if hasattr(moment, "isoformat") else moment
 
 
 def require_columns(frame: pd.DataFrame, *columns: str) -> None:

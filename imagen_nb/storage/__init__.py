@@ -5,6 +5,8 @@ Other rooms use:
     catalog: `Catalog`, the index of a folder, and `CatalogEntry`
     catalog_rows: `utc_text`, a time as the catalog has it
     cost: `describe_price`, a price as a word
+    credentials: `signer_of`, what signs pictures, if they are to be signed
+    credentials_reading: `load_authorities`, who may vouch for those who sign
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     foreign_file: `read_foreign_file`, and why a file cannot be adopted
@@ -22,5 +24,6 @@ Other rooms use:
     trash: `move_to_trash`, `restore_from_trash`, `queue_without_files` and
         `trashed_pictures`, deleted pictures
     trash_moves: `TRASH_DAYS`, how long a deleted picture can be restored
+    verification: `verify_picture`, whether a file is as it was made
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`
 """

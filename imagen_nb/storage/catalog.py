@@ -98,9 +98,9 @@ class Catalog:
     clock: SystemClock = SYSTEM_CLOCK
 
     def __init__(self, folder: Path | str, *, mends: bool = True) -> None:
-        """Open nothing yet: the first picture or the first question makes the file.
+        """Open nothing yet: the first picture or question makes the file.
 
-        `mends`: enter pictures whose rows are missing when the file is opened.
+        `mends`: enter pictures whose rows are missing when it is opened.
         """
         self.folder, self._mends = absolute_path(folder), mends
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
@@ -243,10 +243,8 @@ class Catalog:
             self.close()  # the folder was removed, or a damaged catalog put aside
         if not self._connection:
             self._is_copy = is_read_only(self.path)
-            if self._is_copy:
-                self._connection = open_copy(self.path)
-            else:
-                self._connection = open_catalog(self.path)
+            opened = open_copy if self._is_copy else open_catalog
+            self._connection = opened(self.path)
             self._inode = inode_of(self.path)
             self._catch_up(self._connection)
         return self._connection
@@ -260,7 +258,7 @@ class Catalog:
         with self._lock:
             if self._connection:
                 self._connection.close()
-                self._connection = None
+            self._connection = None
 
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
         """Enter a picture that was just written; one that is there stays as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
@@ -165,6 +165,17 @@ def _code_of(error: sqlite3.OperationalError) -> int:
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
 
 
+class _SelfClosingConnection(sqlite3.Connection):
+    """A connection that is closed when nobody has it any more.
+
+    So are all, but since Python 3.13 with a ResourceWarning: a Catalog need not be closed.
+    """
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # it could not even be opened
+            self.close()
+
+
 def open_catalog(path: Path) -> sqlite3.Connection:
     """Open the file, making or migrating it so that it has the tables of this version.
 
@@ -173,7 +184,11 @@ def open_catalog(path: Path) -> sqlite3.Connection:
     """
     make_folder(path.parent)
     connection = sqlite3.connect(
-        path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        path,
+        timeout=LOCK_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_SelfClosingConnection,
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -206,7 +221,12 @@ def open_copy(path: Path) -> sqlite3.Connection:
 
     Raises what `open_catalog` raises.
     """
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    copy = sqlite3.connect(
+        ":memory:",
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_SelfClosingConnection,
+    )
     try:
         if path.exists():
             _copy_tables(path, copy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.credentials import PictureSigner
 from imagen_nb.storage.names import parse_destination
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.system.forks import start_anew_in_forks
@@ -28,9 +29,12 @@ class OutputFolders:
     Invariant: each is opened once.
     """
 
-    def __init__(self, default: Path) -> None:
-        """Open nothing yet. `default`: the configured folder."""
-        self._default = default
+    def __init__(self, default: Path, signer: PictureSigner | None = None) -> None:
+        """Open nothing yet.
+
+        `default`: the configured folder; `signer`: what signs the pictures.
+        """
+        self._default, self._signer = default, signer
         self._open: dict[Path, OutputFolder] = {}
         self._writable: set[Path] = set()
         self.start_anew()
@@ -61,6 +65,11 @@ class OutputFolders:
                 self._writable.add(path)
             return replace(opened, stem=stem)
 
+    def require_signer(self) -> None:
+        """Raise `ConfigError` if pictures are to be signed, and cannot be."""
+        if self._signer:
+            self._signer.require_ready()
+
     def catalog(self, output: str | Path | None = None) -> Catalog:
         """Return the catalog of a folder, which may be one that can only be read."""
         path, _ = self._destination(output, 1)
@@ -82,7 +91,9 @@ class OutputFolders:
 
     def _opened(self, path: Path) -> OutputFolder:
         if path not in self._open:
-            self._open[path] = OutputFolder(PictureFiles(path), Catalog(path))
+            self._open[path] = OutputFolder(
+                PictureFiles(path, self._signer), Catalog(path)
+            )
         return self._open[path]
 
     def close(self) -> None:

@@ -17,11 +17,10 @@ from imagen_nb.errors import StorageError
 from imagen_nb.storage.names import suffix_of_format
 from imagen_nb.storage.other_programs.foreign_metadata import ForeignMetadata
 from imagen_nb.storage.other_programs.reading import read_metadata
-from imagen_nb.storage.png import MAX_FILE_BYTES, MAX_FILE_PIXELS
+from imagen_nb.storage.png import MAX_FILE_BYTES, MAX_FILE_PIXELS, PNG_SIGNATURE
 from imagen_nb.system.thumbnails import image_read_errors
 
 NOT_TAKEN = "no PNG, JPEG or WebP"
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _JPEG_TRAILER_BYTES = 65536  # what programs put behind the end: a preview, padding
 _WEBP_ANIMATED = 0x02  # flag of the chunk VP8X
@@ -111,7 +110,7 @@ def _kind_and_light_form(data: bytes) -> tuple[str, bytes | None]:
 
     Raises `NotAdoptableError` for a file that ends too early, or is animated.
     """
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return "PNG", _light_png(data)
     if data.startswith(_JPEG_START):
         _require_whole_jpeg(data)
@@ -144,12 +143,12 @@ def _light_png(data: bytes) -> bytes | None:
         _NO_CHUNK_MORE + kind + struct.pack(">I", zlib.crc32(kind))
         for kind in (b"IDAT", b"IEND")
     )
-    return b"".join((_PNG_SIGNATURE, header, *texts, empty))
+    return b"".join((PNG_SIGNATURE, header, *texts, empty))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Give each chunk, up to IEND: its kind, and where it begins and ends."""
-    place, view = len(_PNG_SIGNATURE), memoryview(data)
+    place, view = len(PNG_SIGNATURE), memoryview(data)
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
         kind, end = data[place + 4 : place + 8], place + 12 + length

@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import StorageError
+from imagen_nb.storage.credentials import (
+    PictureSigner,
+    is_signed_as,
+    with_credentials_wanted,
+)
 from imagen_nb.storage.names import numbered_name, sidecar_of, stem_of, storage_path_of
-from imagen_nb.storage.png import encode_png, has_pixels_of, read_png
-from imagen_nb.storage.record import Record
+from imagen_nb.storage.png import (
+    encode_png,
+    has_credentials,
+    has_pixels_of,
+    read_png,
+)
+from imagen_nb.storage.record import SIGNED, Record
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
@@ -67,15 +77,18 @@ class PictureFiles:
     the same folder. A file has its name only when it is whole and flushed: PNG first,
     sidecar second.
 
+    `signer`: signs every picture that is written; None for none.
+
     Example:
         >>> files = PictureFiles("pictures")
         >>> files.save(image, record, record.created_at.date()).path.name
         '2026-05-11-a-boat-11.png'
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, signer: PictureSigner | None = None) -> None:
         """Remove temporary files of dead processes; create nothing."""
         self.folder = absolute_path(folder)
+        self.signer = signer
         self.start_anew()
         start_anew_in_forks(self)
         remove_stale_files(self.folder)
@@ -105,11 +118,12 @@ class PictureFiles:
         """Write the picture and its sidecar under the next free name.
 
         If the same picture is there already (all that decides the pixels, and the
-        pixels), that one is returned instead.
+        pixels; signed, if pictures are signed), that one is returned instead.
 
         Args:
             image: the picture, RGB.
-            record: its record; sha256, bytes and storage_path are filled in.
+            record: its record; sha256, bytes, storage_path and content_credentials
+                are filled in.
             day: the local date for the name.
             stem: stands for "<day>-<slug>-<seed>".
 
@@ -118,11 +132,14 @@ class PictureFiles:
                 behind.
         """
         stem = stem or stem_of(record, day)
+        record = with_credentials_wanted(record, self.signer)
         with explain_folder_errors(self.folder):
             _, same = self._find_same(stem, image, record)
             if same:
                 return same
             png = encode_png(image, record)
+            if self.signer:
+                png, record = self.signer.sign(png, record)
             make_folder(self.folder)
             with temporary_file(self.folder, png) as temporary:
                 path, same = self._claim_name(stem, temporary, image, record)
@@ -133,14 +150,19 @@ class PictureFiles:
     def find_drawn(
         self, record: Record, day: datetime.date, stem: str | None = None
     ) -> SavedPicture | None:
-        """Return the whole picture of this day with the same `Record.decides()`."""
+        """Return the whole picture of this day with the same `Record.decides()`.
+
+        A signed one, if pictures are signed.
+        """
         stem = stem or stem_of(record, day)
+        record = with_credentials_wanted(record, self.signer)
         with explain_folder_errors(self.folder):
             for path in self._look_up(stem, record.decides())[1]:
                 with suppress(StorageError):  # removed since we looked
                     found, in_png = load_record(path), load_png_record(path)
                     is_whole = in_png.sha256 == found.sha256
-                    if is_whole and found.created_at.astimezone().date() == day:
+                    is_of_day = found.created_at.astimezone().date() == day
+                    if is_whole and is_of_day and is_signed_as(found, record):
                         return self._reuse(path, found)
         return None
 
@@ -181,7 +203,9 @@ class PictureFiles:
             if not has_pixels_of(path, image):
                 continue
             with suppress(StorageError):  # removed since we looked
-                return free, self._reuse(path, load_record(path))
+                found = load_record(path)
+                if is_signed_as(found, record):
+                    return free, self._reuse(path, found)
         return free, None
 
     def _reuse(self, path: Path, record: Record) -> SavedPicture:
@@ -294,7 +318,10 @@ def load_png_record(path: Path) -> Record:
     Raises `StorageError` if the file is missing, torn, or was not drawn by imagen_nb.
     """
     data, text = read_png(path)
-    record = Record.from_sidecar(text)
+    signed = SIGNED if has_credentials(data) else None
+    record = Record.from_sidecar(text).model_copy(
+        update={"content_credentials": signed}
+    )
     return _with_file_facts(record, data, _day_of(path, record), path)
 
 

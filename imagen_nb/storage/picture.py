@@ -26,6 +26,11 @@ class Picture:
     For a picture that was drawn again, `identical` says whether its pixels are those of
     the original (None: there is nothing to compare with), and `differs` lists what was
     not as it was then.
+
+    Example:
+        >>> picture = im.generate("a red boat", seed=7)
+        >>> picture.path.exists(), picture.record.seed
+        (True, 7)
     """
 
     record: Record
@@ -37,7 +42,12 @@ class Picture:
 
     @property
     def cloud(self) -> str:
-        """The state of its copy: pending, synced, off, or "failed: <the reason>"."""
+        """The state of its copy: pending, synced, off, or "failed: <the reason>".
+
+        Example:
+            >>> picture.cloud in ("pending", "synced", "off")
+            True
+        """
         entry = self.catalog_entry()
         if entry is None:
             return (
@@ -47,12 +57,21 @@ class Picture:
         return entry.cloud
 
     def catalog_entry(self) -> CatalogEntry | None:
-        """Return what the catalog has of it now; its id may be another by then."""
+        """Return what the catalog has of it now; its id may be another by then.
+
+        Example:
+            >>> picture.catalog_entry().path == picture.path
+        """
         return self.catalog.find(self.record, self.path)
 
     @property
     def image(self) -> Image:
-        """The picture itself, read from its file: RGB, (width, height) pixels."""
+        """The picture itself, read from its file: RGB, (width, height) pixels.
+
+        Example:
+            >>> picture.image.size
+            (128, 128)
+        """
         from PIL import Image
 
         with Image.open(self.path) as file:

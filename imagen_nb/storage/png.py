@@ -12,38 +12,82 @@ from PIL.PngImagePlugin import PngInfo
 
 from imagen_nb.errors import StorageError
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.webui_text import webui_text
 from imagen_nb.system.thumbnails import image_read_errors
 
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype"
 _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  Iptc4xmpExt:DigitalSourceType=
-"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
+"%s"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CREDENTIALS_CHUNK = b"caBX"
 MAX_FILE_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
 MAX_FILE_BYTES = 4 * MAX_FILE_PIXELS
+
+
+class NoRecordError(StorageError):
+    """The PNG is whole, and was not drawn by imagen_nb."""
 
 
 def encode_png(image: Image.Image, record: Record) -> bytes:
     """Return the PNG file, with the record and "made by a model" in its metadata.
 
-    See `Record.to_png_text` for the text chunks; the mark is IPTC's DigitalSourceType
-    in XMP.
+    See `png_texts` for the text chunks; the mark is IPTC's DigitalSourceType in XMP.
     """
     info = PngInfo()
-    for keyword, text in record.to_png_text().items():
+    for keyword, text in png_texts(record).items():
         info.add_text(keyword, text)
-    info.add_itxt("XML:com.adobe.xmp", _MADE_BY_MODEL_XMP)
+    info.add_itxt("XML:com.adobe.xmp", _MADE_BY_MODEL_XMP % digital_source_type(record))
     buffer = BytesIO()
     # Run-length matching at level 1 is faster and smaller on pictures than the default.
     image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=info)
     return buffer.getvalue()
 
 
+def png_texts(record: Record) -> dict[str, str]:
+    """Return the text chunks of a picture's PNG, by keyword.
+
+    `parameters` is what other tools read, `imagen_nb` the whole record, which we read.
+    """
+    return {"parameters": webui_text(record), "imagen_nb": record.to_png_chunk()}
+
+
+def digital_source_type(record: Record) -> str:
+    """Return IPTC's address for how the picture came about.
+
+    Made by a model; or, where a mask kept a part of another image, composed with such.
+    """
+    composed = any(one.get("name") == "mask" for one in record.inputs)
+    kind = (
+        "compositeWithTrainedAlgorithmicMedia"
+        if composed
+        else "trainedAlgorithmicMedia"
+    )
+    return f"{_SOURCE_TYPES}/{kind}"
+
+
+def has_credentials(png: bytes) -> bool:
+    """Return whether a PNG has a chunk with content credentials, good or not."""
+    place = len(PNG_SIGNATURE)
+    while place + 8 <= len(png):
+        size, kind = (
+            int.from_bytes(png[place : place + 4], "big"),
+            png[place + 4 : place + 8],
+        )
+        if kind == _CREDENTIALS_CHUNK:
+            return True
+        place += 12 + size  # the length, the kind and the checksum have 4 bytes each
+    return False
+
+
 def read_png(path: Path) -> tuple[bytes, str]:
     """Return the bytes of a whole PNG, and the JSON text of the record in it.
 
-    Raises `StorageError` if the file is missing, torn, or was not drawn by imagen_nb.
+    Raises `StorageError` if the file is missing or torn, and `NoRecordError` if it was
+    not drawn by imagen_nb.
     """
     try:
         _require_size(path)
@@ -55,7 +99,9 @@ def read_png(path: Path) -> tuple[bytes, str]:
         reason = getattr(error, "strerror", None) or "it is torn, or no PNG"
         raise StorageError(f"cannot read the picture {path}: {reason}") from error
     if not isinstance(text, str):
-        raise StorageError(f"no record of imagen_nb in {path}: another program made it")
+        raise NoRecordError(
+            f"no record of imagen_nb in {path}: another program made it"
+        )
     return data, text
 
 

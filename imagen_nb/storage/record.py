@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -46,7 +45,9 @@ IMAGES_COLUMNS = (  # of imagen.images, in its order
 )
 
 # Facts of the PNG file, so they are not known inside it.
-_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes")
+_FIELDS_OF_FILE = ("storage_path", "sha256", "bytes", "content_credentials")
+
+SIGNED, UNSIGNED = "signed", "unsigned"  # values of `Record.content_credentials`
 
 # What the pixels follow from: equal values, equal pixels.
 _FIELDS_BEHIND_PIXELS = {
@@ -116,69 +117,101 @@ class UnsentTag(BaseModel):
 class Record(BaseModel):
     """All that is known of one picture; sidecars have the fields as their keys.
 
-    Units: sizes in pixels, `latency_ms` in milliseconds, `created_at` in UTC.
+    Units: sizes in pixels, `latency_ms` in milliseconds, `created_at` in UTC. Keys of a
+    newer schema are ignored when an older version reads them.
 
-    Fields that need more than their name:
-        seed: None if no seed is known that draws this picture again, as for a pipeline
-            that was called without one.
-        storage_path, sha256, bytes: of the PNG file; None in the file
-            itself, and until it is saved.
-        inputs: the images that it was drawn from, each with `name` (the option of the
-            request), `file` (relative to the picture's folder), and that file's
-            `sha256` and `bytes`.
-        derived_from: the pictures that it repeats or varies, each with `how` (reproduce
-            or like), `id`, and the `sha256` of its file; other pictures that it was
-            drawn from are among the inputs.
-        scheduler, scheduler_name: the class that drew, and the one that was requested
-            (None: the model's own).
-        cloud: False for a picture made with the cloud switched off.
-        unsent_tags: what of `tags` the cloud is still to learn. A fact of this machine:
-            only the sidecar has it, so that a catalog built anew can send it.
-
-    Keys of a newer schema are ignored when an older version reads them.
+    Example:
+        >>> record = im.generate("a red boat", seed=7).record
+        >>> record.seed, record.width, record.height
+        (7, 128, 128)
+        >>> im.Record.from_sidecar(record.to_sidecar()) == record
+        True
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     schema_version: int = SCHEMA_VERSION
+    """The version of these keys; docs/stability.md has its history."""
     id: UUID = Field(default_factory=new_id)
+    """A UUID that the picture gets when it is drawn and keeps for ever."""
     owner_user_id: UUID | None = None
+    """Whose picture it is: a user of the Supabase."""
     prompt: str
+    """What was to be drawn."""
     backend: str
+    """What drew it: a name of `imagen models`; `diffusers` for a pipeline of yours."""
     model: str | None = None
+    """The model: an id of Hugging Face, or the name of a folder."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None
+    """What the noise follows from; null if no seed is known that draws it again."""
     steps: Count | None = None
+    """Denoising steps; null where another program did not tell them."""
     width: Count
+    """In pixels."""
     height: Count
+    """In pixels."""
     latency_ms: Count | None = None
+    """How long drawing took, in milliseconds; of a batch, its share."""
     cost_usd_estimate: _Number = None
+    """What it cost, in US dollars; null: unknown."""
     storage_path: str | None = None
+    """The path in the bucket; null in the PNG itself, and until it is saved."""
     tags: tuple[str, ...] = ()
+    """Its labels, ratings among them."""
     created_at: Annotated[AwareDatetime, AfterValidator(_to_utc)] = Field(
         default_factory=lambda: datetime.now(UTC)
     )
+    """When it was drawn, in UTC."""
     guidance: _Number = None
+    """The guidance scale."""
     max_sequence_length: int | None = None
+    """How many tokens of the prompt T5 reads."""
     strength: _Number = None
+    """How much of `init_image` was drawn anew, 0 to 1."""
     negative_prompt: str | None = None
+    """What it was led away from."""
     true_cfg: _Number = None
+    """The scale of classifier-free guidance."""
     inputs: tuple[dict[str, Any], ...] = ()
+    """The images that it was drawn from, each with `name` (the option of the request),
+    `file` (relative to the picture's folder), and that file's `sha256` and `bytes`."""
     derived_from: tuple[dict[str, Any], ...] = ()
+    """The pictures that it repeats or varies, each with `how` (reproduce or like), `id`,
+    and the `sha256` of its file; others that it was drawn from are in `inputs`."""
     scheduler: str | None = None
+    """The class of the scheduler that drew."""
     scheduler_name: str | None = None
+    """The scheduler that was requested; null: the model's own."""
     loras: tuple[dict[str, Any], ...] = ()
+    """The LoRAs, each with `path`, `sha256` and `weight`."""
     batch_size: int = 1
+    """How many pictures were drawn together."""
     batch_index: int = 0
+    """Which of them it is, from 0."""
     dtype: str | None = None
+    """What was calculated with, such as bfloat16."""
     device: str | None = None
+    """What drew: cpu, cuda:0, mps."""
     threads: int | None = None
+    """How many threads a CPU used."""
     memory_plan: dict[str, Any] | None = None
+    """What of the memory plan was out of the ordinary."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """What else the backend was told."""
     sha256: str | None = None
+    """Of the PNG file, hexadecimal; null in the file itself."""
     bytes: Count | None = None
+    """The size of the PNG file; null in the file itself."""
+    content_credentials: str | None = None
+    """Signed or, where that failed, unsigned; null where signing was not asked for,
+    and in the file itself."""
     versions: dict[str, str] = Field(default_factory=dict)
+    """The versions of the software that decide pixels."""
     cloud: bool = True
+    """False for a picture made with the cloud switched off."""
     unsent_tags: tuple[UnsentTag, ...] = ()
+    """What of `tags` the cloud is still to learn; only the sidecar has it, so that a
+    catalog built anew can send it."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -227,38 +260,10 @@ class Record(BaseModel):
             for name in IMAGES_COLUMNS
         }
 
-    def to_png_text(self) -> dict[str, str]:
-        """Return the text chunks of the PNG, by keyword: `parameters` and `imagen_nb`.
-
-        `parameters` is the form that stable-diffusion-webui writes and other tools
-        read: the prompt, then a line of `Name: value` pairs. `imagen_nb` is the record
-        as ASCII JSON.
-        """
+    def to_png_chunk(self) -> str:
+        """Return the record as its own PNG holds it: ASCII JSON, without file facts."""
         inside = self.model_copy(update=dict.fromkeys(_FIELDS_OF_FILE))
-        lines = [_printable(self.prompt), *self._negative_line(), self._settings_line()]
-        return {
-            "parameters": "\n".join(lines),
-            "imagen_nb": json.dumps(inside.snapshot(), ensure_ascii=True),
-        }
-
-    def _negative_line(self) -> list[str]:
-        text = _printable(self.negative_prompt or "")
-        return [f"Negative prompt: {text}"] if text else []
-
-    def _settings_line(self) -> str:
-        pairs = {
-            "Steps": self.steps,
-            "Sampler": self.scheduler,
-            "CFG scale": self.guidance,
-            "Seed": self.seed,
-            "Size": f"{self.width}x{self.height}",
-            "Denoising strength": self.strength,
-            "Model": self.model,
-            "Version": f"imagen_nb {self.versions.get('imagen_nb', '')}".strip(),
-        }
-        return ", ".join(
-            f"{name}: {value}" for name, value in pairs.items() if value is not None
-        )
+        return json.dumps(inside.snapshot(), ensure_ascii=True)
 
     def decides(self) -> str:
         """Return a digest of all that decides the pixels: equal for the same picture.
@@ -274,11 +279,3 @@ class Record(BaseModel):
         values = self.model_dump(mode="json", fallback=str, include=names)
         text = json.dumps(values, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _printable(text: str) -> str:
-    """Replace control characters but line ends: a PNG text chunk ends at a NUL."""
-    return "".join(
-        " " if char != "\n" and unicodedata.category(char) == "Cc" else char
-        for char in text
-    )

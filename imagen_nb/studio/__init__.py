@@ -8,5 +8,8 @@ Other rooms use:
     pictures: `Pictures`, several pictures with a contact sheet
     lookup: `Original` and `PictureRef`, a picture that was found and what names one
     progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
+    agents.drawing: `DrawingBounds`, how much an agent may draw
+    agents.server: `serve` an agent over stdin and stdout
+    checkup.run: `run_checkup`, for `imagen doctor`
     autolog.switch: `autolog`, which records what pipelines of diffusers draw
 """

@@ -33,7 +33,8 @@ def configure(**settings: Any) -> Studio:
     Nested keys are given as mappings: `configure(output={"dir": "~/pictures"})`.
     Raises `ConfigError` for unknown keys and bad values; the old Studio then stays.
 
-    >>> im.configure(backend="auto", steps=4)
+    Example:
+        >>> im.configure(backend="auto", steps=4)
     """
     fresh = Studio(settings)
     old = _replace_default(fresh)

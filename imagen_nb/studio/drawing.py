@@ -35,14 +35,16 @@ from imagen_nb.system.terminal import print_notice
 class DrawingCall:
     """A call of `generate`, `sweep` or `reproduce`: what it says beside the requests.
 
-    `again`: draw even what was drawn today. `cancelled`: set by `RequestDrawer.cancel`.
-    Other arguments are those of `Studio.generate`.
+    `again`: draw even what was drawn today. `previews`: whether a notebook shows the
+    picture as it grows, unless it is configured not to. `cancelled`: set by
+    `RequestDrawer.cancel`. Other arguments are those of `Studio.generate`.
     """
 
     cloud: bool | None = None
     output: str | Path | None = None
     progress: Progress | bool | None = None
     again: bool = True
+    previews: bool = True
     cancelled: Event = field(default_factory=Event)
 
 
@@ -75,6 +77,7 @@ class RequestDrawer:
         output: str | Path | None,
         progress: Progress | bool | None,
         again: bool = True,
+        previews: bool = True,
     ) -> Iterator[DrawingCall]:
         """Begin a call, which `cancel` reaches until the context is left.
 
@@ -82,7 +85,7 @@ class RequestDrawer:
         before the first step, too, which may be minutes away.
         """
         cancelled = getattr(progress, "cancelled", None) or Event()
-        call = DrawingCall(cloud, output, progress, again, cancelled)
+        call = DrawingCall(cloud, output, progress, again, previews, cancelled)
         with self._lock:
             self._calls.add(call)
         try:
@@ -105,11 +108,13 @@ class RequestDrawer:
         If an error is raised, the pictures that were drawn before it are kept.
 
         Raises:
+            ConfigError: if pictures are to be signed, and cannot be; nothing is drawn.
             BackendError: if a picture cannot be drawn.
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
         folder = self.folders.folder(call.output, len(requests))
+        self.folders.require_signer()
         self.uplink.warn(call.cloud)
         context = RecordContext(
             backend,
@@ -137,7 +142,7 @@ class RequestDrawer:
         listening = progress_listener(
             requests,
             call.progress,
-            previews=self.settings.preview != "off",
+            previews=call.previews and self.settings.preview != "off",
             loaded=self.backends.has_drawn(backend),
         )
         with (

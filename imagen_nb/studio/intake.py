@@ -58,6 +58,10 @@ class Intake(Library):
             UsageError: for what is no tag.
             StorageError: if the folder cannot be written to.
             Cancelled: if this session is closed; then none of them is kept.
+
+        Example:
+            >>> (kept,) = studio.keep_drawn([(lambda: picture.image, picture.record)])
+            >>> kept.result()
         """
         self._writer.require_open()
         home = self._folders.folder()
@@ -103,7 +107,8 @@ class Intake(Library):
             StorageError: if the folder cannot take them (disk full, not writable).
 
         Example:
-            >>> im.adopt("~/stable-diffusion-webui/outputs", tags=["a1111"])
+            >>> im.adopt(picture.path, output="ours", tags=["a1111"])["prompt"].tolist()
+            ['a red boat']
         """
         report = self.adopt_files(
             what, tags=tags, cloud=cloud, output=output, progress=progress
@@ -124,6 +129,9 @@ class Intake(Library):
         """Adopt as `adopt`, and return what became of the files.
 
         `dry_run`: read them, and keep none.
+
+        Example:
+            >>> print(studio.adopt_files(picture.path, output="ours", dry_run=True))
         """
         adopter = self._adopter(tags, cloud, output, dry_run)
         target = adopter.adoption.folder.files.folder
@@ -156,6 +164,11 @@ class Intake(Library):
             tags: see `adopt`.
             cloud: see `adopt`.
             output: see `adopt`.
+
+        Example:
+            >>> stop = threading.Event()
+            >>> stop.set()
+            >>> studio.watch_folders([Path(".")], print, stop, output="ours")
         """
         adopter = self._adopter(tags, cloud, output)
         target = adopter.adoption.folder.files.folder

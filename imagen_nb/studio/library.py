@@ -1,23 +1,13 @@
-"""The part of a session that looks after its pictures: history, tags, cloud copies."""
+"""The part of a session that looks after its pictures: tags, cloud copies, deleting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
-from imagen_nb.cloud.uplink import Uplink
-from imagen_nb.config.settings import Settings
-from imagen_nb.frames.moments import Moment
-from imagen_nb.frames.query import make_query
-from imagen_nb.frames.sources.source import History
-from imagen_nb.request.wildcards import Wildcards
-from imagen_nb.storage.catalog import Catalog, CatalogEntry
-from imagen_nb.storage.folders import OutputFolders
-from imagen_nb.storage.outbox import Outbox, waiting_frame
+from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.tags import (
     KEEPER,
@@ -29,136 +19,14 @@ from imagen_nb.storage.tags import (
     queue_tag_change,
 )
 from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
-from imagen_nb.storage.writer import Writer
+from imagen_nb.studio.collection import Collection
 from imagen_nb.studio.deleting import delete_pictures, restore_pictures
-from imagen_nb.studio.lookup import Lookup, ids_of, require_in_cloud
+from imagen_nb.studio.lookup import ids_of, require_in_cloud
 from imagen_nb.system.spelling import known_arguments
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-class Library:
-    """The pictures of a session's folders, on this machine and in the cloud.
-
-    Invariant: methods that look at pictures first wait until the writer has written all
-    pictures that `Studio.keep_drawn` gave to it.
-    """
-
-    def __init__(self, settings: Settings, *, background: bool) -> None:
-        """Open nothing yet.
-
-        `background`: whether pictures are copied to the cloud without `sync`.
-        """
-        self.settings = settings
-        self.wildcards = Wildcards(settings.wildcards_dir)
-        self.closed = False
-        self._folders = OutputFolders(settings.output.dir)
-        self._writer = Writer()
-        self._uplink = Uplink(settings, background=background)
-        self._history = History(settings, self._catalogs, self._uplink.reader)
-        self.lookup = Lookup(self._catalogs, self._uplink.reader)
-
-    @known_arguments
-    def history(
-        self,
-        *,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        prompt: str | None = None,
-        backend: str | Iterable[str] | None = None,
-        model: str | Iterable[str] | None = None,
-        tags: str | Iterable[str] | None = None,
-        any_tags: str | Iterable[str] | None = None,
-        seed: int | Iterable[int] | None = None,
-        size: str | tuple[int, int] | Iterable[tuple[int, int]] | None = None,
-        ids: str | UUID | Iterable[str | UUID] | None = None,
-        limit: int | None = None,
-        source: str = "auto",
-        sidecar: bool = False,
-    ) -> pd.DataFrame:
-        """Return every picture ever made that meets all conditions, newest first.
-
-        One row a picture, in the columns of imagen.images, then `local_path` and
-        `cloud` (pending, synced, off or "failed: <the reason>"). `df.imagen` looks at,
-        compares, tags and repeats them.
-
-        Args:
-            since: the earliest time: a datetime, a date, or text such as "7d", "2
-                weeks", "2026-05-11", "yesterday". Times without a zone are local.
-            until: the latest time, as since; a date includes the whole day.
-            prompt: words that must all occur, in any case, also within words; "an exact
-                phrase" in quotation marks; -without.
-            backend: a name, or several of which one must match.
-            model: a name, or several of which one must match.
-            tags: tags that a picture must all have.
-            any_tags: tags of which a picture must have one.
-            seed: a seed, or several.
-            size: (width, height) in pixels or "128x128", or several.
-            ids: only the pictures of these ids.
-            limit: at most this many, the newest.
-            source: "cloud"; "local", this machine's catalog; "merged", the cloud and
-                what of this machine is not there yet; or "auto", the cloud if it is
-                configured and answers, else local: then a line on stderr says so.
-            sidecar: fetch the whole records too, as dicts in the column `sidecar`,
-                which otherwise is None.
-
-        Raises:
-            UsageError: for a condition that cannot be understood.
-            CloudError: if source is "cloud" or "merged" and the cloud cannot be read.
-
-        Example:
-            >>> im.history(since="7d", tags="keeper", prompt="boat")
-        """
-        from imagen_nb.frames.schema import history_frame
-
-        conditions = make_query(
-            since=since,
-            until=until,
-            prompt=prompt,
-            backend=backend,
-            model=model,
-            tags=tags,
-            any_tags=any_tags,
-            seed=seed,
-            size=size,
-            ids=ids,
-            limit=limit,
-        )
-        return history_frame(self._history.table(conditions, source, sidecar=sidecar))
-
-    @known_arguments
-    def lineage(self, what: Any, /) -> pd.DataFrame:
-        """Return what a picture was drawn from, and what was drawn from it.
-
-        Its init image, mask or reference, the picture that `reproduce` or `like=` began
-        with, theirs, and so on; and the other way. Files are known by their sha256, so
-        that adopted pictures, and those of other machines, are found.
-
-        Args:
-            what: one picture in any form that `reproduce` takes.
-
-        Returns:
-            The history of the family, itself included, with the columns `generation`
-            (0 is the picture, -1 its parents, 1 its children …), `how` (init_image,
-            mask, like, reproduce …) and `via`, the relative that `how` leads to. Oldest
-            generation first. Parents that no history has are left out.
-
-        Raises:
-            UsageError: for what is no picture.
-            CloudError: if the cloud is needed and cannot be read.
-
-        Example:
-            >>> im.lineage(picture)[["generation", "how", "prompt"]]
-        """
-        from imagen_nb.frames.lineage import FamilySearch, lineage_frame
-
-        cloud = self._uplink.reader()
-        id = str(self.lookup.original(what).record.id)
-        family = FamilySearch(self._catalogs(), cloud).relatives(id)
-        ids = [one.id for one in family]
-        history = self.history(ids=ids, source="merged" if cloud else "local")
-        return lineage_frame(family, history)
+class Library(Collection):
+    """What a session does with pictures that are there: it sends, tags, deletes them."""
 
     @known_arguments
     def sync(
@@ -181,6 +49,10 @@ class Library:
 
         Raises:
             UsageError: if no Supabase is configured.
+
+        Example:
+            >>> report = im.sync(timeout=60)
+            >>> report.summary
         """
         catalogs = self._catalogs()
         private = [_picture_id(one) for one in include_private]
@@ -190,10 +62,6 @@ class Library:
         ids = None if pictures is None else [*map(_picture_id, pictures), *private]
         return self._uplink.sync(catalogs, ids, timeout=timeout, progress=progress)
 
-    def copies(self, cloud: bool | None = None) -> bool:
-        """Whether pictures drawn with this argument are copied to a Supabase."""
-        return self._uplink.can(cloud)
-
     def verify(
         self, *, progress: Callable[[int, int], None] | None = None
     ) -> list[str]:
@@ -202,6 +70,9 @@ class Library:
         Every picture must have its row in the cloud, and its object must be the same as
         the file on this machine, byte for byte. Raises `CloudError` if the cloud cannot
         be reached.
+
+        Example:
+            >>> studio.verify()
         """
         return self._uplink.verify(self._catalogs(), progress=progress)
 
@@ -214,23 +85,11 @@ class Library:
         gets a new one, and with that a new row, as a user who signs in cannot change a
         row's path: the picture has a new id then. Raises `CloudError` if the cloud
         cannot be reached.
+
+        Example:
+            >>> studio.repair().repaired
         """
         return self._uplink.repair(self._catalogs(), progress=progress)
-
-    def waiting(self) -> list[CatalogEntry]:
-        """Return the pictures that wait for the cloud, oldest first, with their errors."""
-        return [
-            entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
-        ]
-
-    @known_arguments
-    def pending(self) -> pd.DataFrame:
-        """Return the pictures that wait for the cloud, one row each.
-
-        The columns are id, created_at, prompt, local_path, state and error. `state` is
-        pending or failed; `error` says what went wrong the last time, if anything did.
-        """
-        return waiting_frame(self.waiting())
 
     @known_arguments
     def tag(self, what: Any, /, *names: str) -> int:
@@ -255,7 +114,11 @@ class Library:
 
     @known_arguments
     def untag(self, what: Any, /, *names: str) -> int:
-        """Remove tags from pictures; arguments, result and errors are as of `tag`."""
+        """Remove tags from pictures; arguments, result and errors are as of `tag`.
+
+        Example:
+            >>> im.untag(picture, "sea")
+        """
         return self.retag(what, make_tag_change(remove=names))
 
     @known_arguments
@@ -263,21 +126,38 @@ class Library:
         """Rate pictures with 1 to 5 stars, the tags `rating:1` to `rating:5`.
 
         None removes the rating. Result and errors are those of `tag`.
+
+        Example:
+            >>> im.rate(picture, 5)
+            1
         """
         return self.retag(what, make_rating_change(stars))
 
     @known_arguments
     def keep(self, what: Any, /) -> int:
-        """Tag pictures `keeper`; they are no longer `reject`."""
+        """Tag pictures `keeper`; they are no longer `reject`.
+
+        Example:
+            >>> im.keep(df.head(2))
+        """
         return self.tag(what, KEEPER)
 
     @known_arguments
     def reject(self, what: Any, /) -> int:
-        """Tag pictures `reject`; they are no longer `keeper`."""
+        """Tag pictures `reject`; they are no longer `keeper`.
+
+        Example:
+            >>> im.reject(df.iloc[0])
+        """
         return self.tag(what, REJECT)
 
     def retag(self, pictures: Any, tags: TagChange) -> int:
-        """Apply one change of tags; as `tag`, which takes names only."""
+        """Apply one change of tags; as `tag`, which takes names only.
+
+        Example:
+            >>> from imagen_nb.storage.tags import make_tag_change
+            >>> studio.retag(df, make_tag_change(add=["sea"], remove=["sky"]))
+        """
         catalogs, cloud = self._catalogs(), self._uplink.reader()
         ids = dict.fromkeys(ids_of(pictures, catalogs, cloud))
         elsewhere = set(ids)
@@ -331,6 +211,11 @@ class Library:
         Raises:
             UsageError: for a picture that is not in the trash; nothing is restored.
             StorageError: if the folder cannot be changed.
+
+        Example:
+            >>> im.delete(picture)
+            >>> im.restore(picture)
+            1
         """
         catalogs = self._catalogs()
         count = restore_pictures(what, catalogs, self._uplink.reader())
@@ -339,35 +224,14 @@ class Library:
         return count
 
     def trash(self) -> list[TrashedPicture]:
-        """Return the pictures that `restore` can bring back, the last deleted first."""
+        """Return the pictures that `restore` can bring back, the last deleted first.
+
+        Example:
+            >>> [one.name for one in studio.trash()]
+        """
         return [
             one for catalog in self._catalogs() for one in trashed_pictures(catalog)
         ]
-
-    def reader(self) -> Cloud | None:
-        """Return the session's client to read from the cloud, or None without one."""
-        return self._uplink.reader()
-
-    def catalog(self, output: str | Path | None = None) -> Catalog:
-        """Return the catalog of an output folder, by default the configured one."""
-        return self._folders.catalog(output)
-
-    def close(self, *, cloud_seconds: float | None = None) -> None:
-        """Finish writing, copy to the cloud for a few last seconds, close the catalogs.
-
-        Args:
-            cloud_seconds: how long to copy; None is the configured time.
-        """
-        self.closed = True
-        self._writer.close()
-        self._uplink.close(cloud_seconds)
-        self._folders.close()
-
-    def _catalogs(self) -> list[Catalog]:
-        """Return those of the configured folder and of others that were drawn into."""
-        catalogs = self._folders.catalogs()
-        self._writer.wait()
-        return catalogs
 
 
 def _picture_id(picture: Picture | UUID | str) -> str:

@@ -52,6 +52,11 @@ class Pictures(Sequence[Picture]):
     Args:
         pictures: the pictures.
         axes: what they vary in, slowest first, if they are a complete grid.
+
+    Example:
+        >>> pictures = im.sweep("a {red|blue} boat", seeds=[1, 2])
+        >>> len(pictures), pictures[0].record.seed
+        (4, 1)
     """
 
     def __init__(self, pictures: Sequence[Picture], axes: Sequence[Axis] = ()) -> None:
@@ -116,6 +121,9 @@ class Pictures(Sequence[Picture]):
 
         Raises:
             UsageError: if there are no pictures.
+
+        Example:
+            >>> pictures.contact_sheet(columns=2, cell=64)
         """
         return self._draw_sheet(columns, cell, *paper_and_ink())
 
@@ -141,6 +149,10 @@ class Pictures(Sequence[Picture]):
         Never overwrites another file: then the name ends in the next free `-2`, `-3`,
         …. Raises UsageError if there are no pictures, StorageError if it cannot be
         written.
+
+        Example:
+            >>> pictures.save_contact_sheet().suffix
+            '.png'
         """
         self._require_pictures()
         first = self._pictures[0].path
@@ -167,7 +179,11 @@ class Pictures(Sequence[Picture]):
         return SheetLabels(heads, rows)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row a picture, as `Studio.history` does, sidecars included."""
+        """Return one row a picture, as `Studio.history` does, sidecars included.
+
+        Example:
+            >>> pictures.frame()["seed"].tolist()
+        """
         from imagen_nb.frames.schema import history_frame, history_table
 
         rows = [

@@ -6,7 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,12 @@ from tqdm import tqdm
 
 from imagen_nb.backends import Progress, Step
 from imagen_nb.request.request import Request
-from imagen_nb.system.terminal import in_notebook, print_notice
+from imagen_nb.system.terminal import (
+    in_notebook,
+    print_notice,
+    spinner,
+    stderr_is_terminal,
+)
 from imagen_nb.system.thumbnails import img_tag
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ def describe_seconds(seconds: float) -> str:
 class ProgressBar:
     """A progress bar over all denoising steps of all pictures.
 
-    Until the first step it is a line that says that the model is loaded.
+    Until the first step a terminal says, with a spinner, that the model is loaded.
 
     `shown`: True or False to show or hide it; None to show it on a terminal only.
     `loaded`: whether the model is loaded already.
@@ -72,38 +77,48 @@ class ProgressBar:
     def __init__(
         self, steps: int, shown: bool | None = None, loaded: bool = False
     ) -> None:
-        disable = None if shown is None else not shown  # None: tqdm asks the terminal
-        self._bar = tqdm(
-            total=steps,
-            unit="step",
-            leave=False,
-            disable=disable,
-            desc="drawing" if loaded else "loading the model …",
-            bar_format=None if loaded else "{desc}",
-        )
+        self._steps = steps
+        self._shown = stderr_is_terminal() if shown is None else shown
+        self._bar: tqdm[Any] | None = self._begin() if loaded else None
+        self._waiting = ExitStack()  # until the first step
+        if self._shown and not loaded:
+            self._waiting.enter_context(spinner("loading the model …"))
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""
-        is_first = self._bar.bar_format is not None
-        if is_first:
-            self._bar.bar_format = None
-            self._bar.unpause()  # what loading took is not the time of a step
-            self._bar.set_description_str("drawing", refresh=False)
+        count = len(step.indices)
+        if self._bar is None:
+            self._waiting.close()
+            # What loading took, and the first step with it, is not the time of a step.
+            self._bar = self._begin(count)
+            self._bar.set_postfix_str(step.place)
+            return
         self._bar.set_postfix_str(step.place, refresh=False)
-        self._bar.update(len(step.indices))
-        if is_first:
-            self._bar.refresh()  # tqdm would let the line stand until the next step
+        self._bar.update(count)
 
     @property
     def silent(self) -> bool:
         """Whether nothing is shown, so that the drawing need not report its steps."""
-        return bool(self._bar.disable)
+        return not self._shown
 
     def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+        self._waiting.close()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _begin(self, done: int = 0) -> tqdm[Any]:
+        """Show the bar, with so many steps done before it is timed."""
+        return tqdm(
+            desc="drawing",
+            total=self._steps,
+            initial=done,
+            unit="step",
+            leave=False,
+            disable=not self._shown,
+        )
 
 
 class StepWatcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,15 +39,15 @@ class Studio(Intake):
             over environment variables and the configuration file.
         config: the configuration file, instead of $IMAGEN_CONFIG or
             ~/.config/imagen.yaml.
-        background: copy pictures to the cloud after they are drawn, on a thread of its
-            own; otherwise only `sync` copies them.
+        background: copy pictures to the cloud on a thread of its own after they are
+            drawn; otherwise only `sync` copies them.
 
     Raises:
         ConfigError: for a setting that cannot be used.
 
     Example:
-        >>> with im.Studio({"backend": "auto", "output": {"dir": "~/boats"}}) as studio:
-        ...     studio.generate("a red boat", seed=1)
+        >>> with im.Studio({"backend": "auto", "output": {"dir": "~/boats"}}) as boats:
+        ...     boat = boats.generate("a red boat", seed=1)
     """
 
     def __init__(
@@ -259,14 +258,18 @@ class Studio(Intake):
         output: str | Path | None = None,
         progress: Progress | bool | None = None,
         again: bool = True,
+        previews: bool = True,
         **arguments: Any,
     ) -> Pictures:
         """Draw one prompt once with each of these seeds.
 
-        Braces in the prompt are braces, not alternatives. Other arguments and the
-        errors are those of `generate`.
+        Braces in the prompt are braces, not alternatives. `previews`: False shows no
+        growing picture. Other arguments and the errors are those of `generate`.
+
+        Example:
+            >>> studio.repeat("a boat {not red}", seeds=[1, 2])
         """
-        with self._drawer.call(cloud, output, progress, again) as call:
+        with self._drawer.call(cloud, output, progress, again, previews) as call:
             chosen, first = self._builder.request(
                 prompt, seed=seeds[0], cloud=cloud, **arguments
             )
@@ -275,18 +278,13 @@ class Studio(Intake):
         axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
         return Pictures(pictures, axes)
 
-    def drawing(self) -> AbstractContextManager[None]:
-        """Let the cloud wait while something else than this session draws.
-
-        >>> with studio.drawing():
-        ...     pipeline("a red boat")
-        """
-        return self._uplink.drawing()
-
     def cancel(self) -> None:
         """Stop every drawing that is under way, or about to begin, at its next step.
 
         May be called from any thread.
+
+        Example:
+            >>> studio.cancel()
         """
         self._drawer.cancel()
 
@@ -295,6 +293,9 @@ class Studio(Intake):
 
         Loads no model. The text beside it says why "auto" chose it, once in a session;
         otherwise it is "".
+
+        Example:
+            >>> backend, why = studio.drawing_with("flux-tiny-local")
         """
         backend = self._backends.get(name)
         return backend, self._backends.why(backend)
@@ -302,9 +303,3 @@ class Studio(Intake):
     def __repr__(self) -> str:
         name, _ = self.settings.backend_choice()
         return f"<Studio {name}, {self.settings.output.dir}>"
-
-    def __enter__(self) -> Studio:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

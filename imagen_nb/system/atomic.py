@@ -71,6 +71,12 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
         os.replace(temporary, path)
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file whole; at no moment can anybody but its owner read it."""
+    write_atomically(path, data, PRIVATE_MODE)
+    flush_folder(path.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, so that they survive a power cut.
 

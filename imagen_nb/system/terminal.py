@@ -1,4 +1,4 @@
-"""Terminals: safe text, notices, tables, and pictures where they can be shown."""
+"""Terminals: safe text, notices, tables, a spinner, pictures where they can be shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -222,6 +222,41 @@ def print_picture(image: Image) -> None:
         print_notice(
             f"no preview: this terminal cannot be asked what it shows ({error!r})"
         )
+
+
+def stderr_is_terminal() -> bool:
+    """Tell whether somebody sees what is written to stderr at once."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def spinner(what: str) -> Iterator[None]:
+    """Say on a terminal's stderr what is waited for, beside a spinner that turns.
+
+    The line is gone afterwards. Nothing is written where stderr is no terminal.
+    """
+    if not stderr_is_terminal():
+        yield
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    # rich's own `status` would send what is printed to stdout meanwhile to stderr.
+    live = Live(
+        Spinner("dots", what),
+        console=Console(stderr=True),
+        refresh_per_second=12.5,
+        transient=True,
+        redirect_stdout=False,
+    )
+    live.start(
+        refresh=True
+    )  # at once: importing torch leaves other threads little time
+    try:
+        yield
+    finally:
+        live.stop()
 
 
 def in_notebook() -> bool:

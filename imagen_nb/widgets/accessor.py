@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.system.import_hooks import when_imported
 from imagen_nb.system.spelling import known_arguments
+from imagen_nb.widgets.frame_comparisons import FrameComparisons
 
 if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from collections.abc import Callable
@@ -20,13 +21,11 @@ if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     import pandas as pd
     from PIL.Image import Image
 
-    from imagen_nb.cloud.client import Cloud
     from imagen_nb.storage.picture import Picture
-    from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.gallery import Gallery
 
 
-class Accessor:
+class Accessor(FrameComparisons):
     """What can be done with the pictures of a frame.
 
     The frame may be a whole history, some of its rows and columns, or one read back
@@ -39,9 +38,6 @@ class Accessor:
         >>> sheet.save("lighthouses.pdf")
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-
     @known_arguments
     def gallery(self, columns: int | None = None, size: int = 128) -> Gallery:
         """Return a widget to filter, rate, tag, compare and select; as `im.Gallery`.
@@ -49,6 +45,9 @@ class Accessor:
         Args:
             columns: how many side by side; as many as there is room for unless given.
             size: pixels of a thumbnail's side, 64 to 512.
+
+        Example:
+            >>> df.imagen.gallery(size=96)
         """
         from imagen_nb.widgets.gallery import Gallery
 
@@ -78,6 +77,9 @@ class Accessor:
         Raises:
             UsageError: when there are no pictures, too many for one page, or no such
                 column.
+
+        Example:
+            >>> df.imagen.contact_sheet(caption="{seed}").save("sheet.png")
         """
         from imagen_nb.frames.pictures.contact_sheet import make_contact_sheet
 
@@ -94,6 +96,10 @@ class Accessor:
             CloudError: when it cannot be had, or is not the picture that its row
                 describes.
             StorageError: when its file is torn.
+
+        Example:
+            >>> df.imagen.open(0).size
+            (128, 128)
         """
         from imagen_nb.frames.pictures.locate import open_picture
 
@@ -108,31 +114,42 @@ class Accessor:
 
         Returns:
             A frame with this one's index: id, path, and reason, why there is none.
+
+        Example:
+            >>> df.imagen.download("fetched")["path"]
         """
         from imagen_nb.frames.pictures.download import download_pictures
 
         return download_pictures(self._frame, folder, self._cloud)
 
     @known_arguments
-    def export(self, target: Path | str) -> pd.DataFrame:
-        """Write every picture with its sidecar into a folder, or a zip to give away.
-
-        Into a folder as `download` does; a sidecar stands beside each picture, as it
-        was drawn, for `imagen reindex` or `imagen reproduce` elsewhere.
+    def export(self, target: Path | str, format: str = "sidecars") -> pd.DataFrame:
+        """Write every picture into a folder, or a zip, to give away or to train with.
 
         Args:
             target: the folder, or a new file that ends in .zip.
+            format: "sidecars" writes pictures as `download` does, and beside each its
+                record, for `imagen reindex` or `imagen reproduce` elsewhere.
+                "imagefolder" writes a metadata.jsonl beside them, as Hugging Face's
+                datasets read it: `text` is the prompt, and there is each column of the
+                frame. Packages may bring others, see docs/plugins.md. All but sidecars
+                want a folder that is new or empty, and fill it as a whole or not at
+                all.
 
         Returns:
             As `download`; of a zip, `path` is the name inside it.
 
         Raises:
-            UsageError: when there are no pictures.
-            StorageError: when it cannot be written, or the zip exists.
+            UsageError: when there are no pictures, or no such format.
+            StorageError: when it cannot be written, or is there already.
+
+        Example:
+            >>> df.head(2).imagen.export("given.zip")
+            >>> df.imagen.export("boats", format="imagefolder")
         """
         from imagen_nb.frames.pictures.export import export_pictures
 
-        return export_pictures(self._frame, target, self._cloud)
+        return export_pictures(self._frame, target, self._cloud, format)
 
     @known_arguments
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:
@@ -140,6 +157,9 @@ class Accessor:
 
         It is NaN for a picture that has none; `.attrs["reasons"]` says why, by index
         label.
+
+        Example:
+            >>> urls = df.imagen.signed_urls(expires_in=3600)
         """
         from imagen_nb.frames.pictures.signed_urls import sign_frame
 
@@ -153,13 +173,22 @@ class Accessor:
         title: str = "Pictures",
         pictures: int = 1000,
     ) -> Path:
-        """Write the frame as one HTML page that needs nothing else; as `im.report`."""
+        """Write the frame as one HTML page that needs nothing else; as `im.report`.
+
+        Example:
+            >>> df.imagen.report("boats.html", title="Boats", pictures=10)
+        """
         from imagen_nb.analysis.report.page import report
 
         return report(self._frame, path, title=title, pictures=pictures)
 
     def reproduce(self, i: int | str | UUID, **options: Any) -> Picture:
-        """Draw one picture again, by its position or id; as `imagen_nb.reproduce`."""
+        """Draw one picture again, by its position or id; as `imagen_nb.reproduce`.
+
+        Example:
+            >>> df.imagen.reproduce(0).identical
+            True
+        """
         from imagen_nb.frames.pictures.locate import position_of
 
         return self._studio.reproduce(
@@ -167,87 +196,44 @@ class Accessor:
         )
 
     def tag(self, *names: str) -> None:
-        """Add these tags to every picture of the frame; as `imagen_nb.tag`."""
+        """Add these tags to every picture of the frame; as `imagen_nb.tag`.
+
+        Example:
+            >>> df.imagen.tag("harbour", "series-1")
+        """
         self._studio.tag(self._frame, *names)
 
     def untag(self, *names: str) -> None:
-        """Take these tags from every picture of the frame; as `imagen_nb.untag`."""
+        """Take these tags from every picture of the frame; as `imagen_nb.untag`.
+
+        Example:
+            >>> df.imagen.untag("series-1")
+        """
         self._studio.untag(self._frame, *names)
 
     def rate(self, stars: int | None) -> None:
-        """Rate every picture of the frame: 1 to 5 stars; None takes ratings away."""
+        """Rate every picture of the frame: 1 to 5 stars; None takes ratings away.
+
+        Example:
+            >>> df.imagen.rate(4)
+        """
         self._studio.rate(self._frame, stars)
 
     def keep(self) -> None:
-        """Tag every picture of the frame `keeper`, and no longer `reject`."""
+        """Tag every picture of the frame `keeper`, and no longer `reject`.
+
+        Example:
+            >>> df.head(1).imagen.keep()
+        """
         self._studio.keep(self._frame)
 
     def reject(self) -> None:
-        """Tag every picture of the frame `reject`, and no longer `keeper`."""
+        """Tag every picture of the frame `reject`, and no longer `keeper`.
+
+        Example:
+            >>> df.tail(1).imagen.reject()
+        """
         self._studio.reject(self._frame)
-
-    @known_arguments
-    def diff(
-        self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False
-    ) -> pd.DataFrame:
-        """Return the fields in which two pictures differ, by their positions or ids.
-
-        Fields are the columns, and what the records have besides (guidance,
-        versions.torch …): from the column `sidecar`, or the file beside a picture on
-        this machine.
-
-        Args:
-            i: one picture.
-            j: the other.
-            all: also the fields in which any two pictures differ: ids, times, paths,
-                hashes.
-
-        Returns:
-            One row a field, one column a picture, headed by the first 8 digits of its id.
-        """
-        from imagen_nb.frames.pictures.diff import diff_pictures
-
-        return diff_pictures(self._frame, i, j, all=all)
-
-    @known_arguments
-    def duplicates(self, near: int = 0) -> pd.DataFrame:
-        """Return the rows of pictures that are there twice or more, by `group`.
-
-        Args:
-            near: 0 compares the files (sha256). A picture drawn again is another file,
-                for its id is inside; `near=1` finds it: up to 24 bits in which the
-                perceptual hashes (of 64 bits) may differ. Any two pictures of a group
-                are that near (complete linkage). Needs the extra `similar`; each
-                picture is looked at once, and remembered.
-        """
-        from imagen_nb.frames.pictures.duplicates import find_duplicates
-
-        return find_duplicates(self._frame, near, self._cloud)
-
-    def with_usage(self) -> pd.DataFrame:
-        """Return the frame with what its prompts were used for, by `mai.imagen_usage`.
-
-        That table is another program's and only read. `uses` counts its rows of the
-        same prompt_hash, `usage_cost_usd` adds up their cost, where a column is known
-        for it; it is NaN where there is no use.
-
-        Raises:
-            CloudError: when there is no such table, or it cannot be read.
-        """
-        from imagen_nb.frames.sources.usage import with_usage
-
-        url = self._studio.settings.supabase.database_url
-        return with_usage(self._frame, self._cloud, url)
-
-    @property
-    def _studio(self) -> Studio:
-        from imagen_nb.studio.default import studio
-
-        return studio()
-
-    @property
-    def _cloud(self) -> Cloud | None:
-        return self._studio.reader()
 
 
 _ACCESSOR_NAME = "imagen"

@@ -65,9 +65,9 @@ class Gallery(PageWidget):
         UsageError: when the frame has no pictures' columns, or for a bad size.
 
     Example:
-        >>> gallery = im.Gallery(im.history(since="7d"))
+        >>> gallery = im.Gallery(im.history())
         >>> gallery  # in a cell of its own
-        >>> gallery.selected.imagen.contact_sheet()  # once some were selected
+        >>> gallery.selected.head()  # once some were selected
     """
 
     _esm = script(

@@ -60,12 +60,11 @@ class Panel(Form, PageWidget):
     negative_prompt, true_cfg, strength, scheduler, loras, one_per_line.
 
     Example:
-        panel = im.Panel()
-        panel                                           # shows it
-        panel.prompt = "a red boat"                     # what a person would type
-        panel.draw()
-        panel.pictures                                  # what it drew
-        panel.close()                                   # stops after the current step
+        >>> panel = im.Panel()
+        >>> panel.prompt = "a red boat"  # what a person would type
+        >>> panel.draw()
+        >>> panel.pictures  # what it drew by now
+        >>> panel.close()  # stops after the current step
 
     Args:
         studio: the session to draw with; the default one, as it is now.

@@ -195,6 +195,7 @@ class TestFile:
         im.report(evil_history(3), target, title="second")
         assert "second" in Read(target).text
 
+    @pytest.mark.posix
     def test_anything_else_is_not(self, evil_history: Make, target: Path) -> None:
         target.write_text("<html>my own")
         with pytest.raises(UsageError, match=r"report\.html is there, and no report of imagen"):

@@ -126,6 +126,7 @@ def test_so_is_a_model_with_it(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.posix
 def test_a_device_named_like_a_lora_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.safetensors")
     (row,) = lora_rows(tmp_path)

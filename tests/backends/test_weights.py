@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,14 +23,6 @@ from imagen_nb.errors import BackendError, ImagenError, UsageError
 from tests.fixtures.backend_calls import draw, request_for
 
 Fetched = Callable[[str, Path], Path]
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: socket.socket, address: object) -> None:
-        raise AssertionError(f"reached for the network: {address}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 class TestMissing:

@@ -100,9 +100,11 @@ def _kill_one(log: Path) -> None:
 def test_a_client_is_used_and_left_open_and_options_reach_the_kernels(
     cluster: LocalCluster, written: Callable[..., Path], tmp_path: Path
 ) -> None:
-    notebook = written("n = 0", "import os\nassert os.environ['IMAGEN_CLOUD_SYNC'] == 'off'")
+    told = "[os.environ[f'IMAGEN_{name}'] for name in ('CLOUD_SYNC', 'PREVIEW')]"
+    notebook = written("n = 0", f"import os\nassert {told} == ['off', 'off']")
+    off = {"cloud": False, "preview": False}
     with Client(cluster) as client:
-        results = run_batch([{"n": 1}], notebook, tmp_path / "runs", dask=client, cloud=False)
+        results = run_batch([{"n": 1}], notebook, tmp_path / "runs", dask=client, **off)
         assert client.status == "running"
         again = run_batch([{"n": 2}], notebook, tmp_path / "runs", dask=client)
     assert results["status"].tolist() == ["done"]

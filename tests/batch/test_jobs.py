@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -299,13 +298,6 @@ def test_what_is_no_notebook_to_run_is_said_in_one_line(
     path.write_text(written("x = 1").read_text().replace('"python3"', '""'))
     with pytest.raises(UsageError, match="names no kernel"):
         load_template(path)
-
-
-@pytest.fixture
-def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `pip uninstall ipykernel`: its code is gone, and its entry in share/jupyter."""
-    monkeypatch.setitem(sys.modules, "ipykernel.kernelspec", None)
-    monkeypatch.setattr("jupyter_client.kernelspec.jupyter_path", lambda *parts: [])
 
 
 @pytest.mark.usefixtures("no_kernels")

@@ -341,8 +341,9 @@ def test_the_command_prints_the_table_and_exits_1_when_a_job_failed(
 ) -> None:
     table = tmp_path / "jobs.csv"
     table.write_text("n\n1\n2\n")
-    command = ["batch", str(table), "--notebook", str(noting("assert n == 1")), "-o", str(folder)]
-    assert run([*command, "--json"]) == 1
+    says = "import os\nassert (n, os.environ['IMAGEN_PREVIEW']) == (1, 'off')"
+    command = ["batch", str(table), "--notebook", str(noting(says)), "-o", str(folder)]
+    assert run([*command, "--json", "--no-preview"]) == 1
     printed, said = capsys.readouterr()
     assert [row["status"] for row in json.loads(printed)] == ["done", "failed"]
     assert re.search(r"imagen: 1 done, 1 failed\nimagen: job-[0-9a-f]{12}: AssertionError", said)

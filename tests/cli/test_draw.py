@@ -13,7 +13,7 @@ import pytest
 import typer
 from PIL import Image
 
-from imagen_nb.cli import app, run
+from imagen_nb.cli import app, draw, run
 from imagen_nb.request.options import OPTION_NAMES
 from imagen_nb.studio.studio import Studio
 
@@ -53,6 +53,35 @@ def test_sweep_writes_the_pictures_and_a_contact_sheet(tmp_path: Path, capsys) -
     assert Path(lines[-1].removeprefix("contact sheet: ")).exists()
 
 
+class TestPreviews:
+    """Pictures are shown in the terminal unless `--no-preview`, or `--preview off`, says no."""
+
+    @pytest.fixture
+    def shown(self, monkeypatch: pytest.MonkeyPatch) -> list[Image.Image]:
+        """The pictures that a terminal was given."""
+        pictures: list[Image.Image] = []
+        monkeypatch.setattr(draw, "print_picture", pictures.append)
+        monkeypatch.setenv("IMAGEN_PREVIEW", "on")
+        return pictures
+
+    @pytest.mark.parametrize(
+        ("said", "count"),
+        [([], 1), (["--no-preview"], 0), (["--preview", "off", "--no-preview"], 0)],
+        ids=["by default", "not", "doubly not"],
+    )
+    def test_of_what_each_command_drew(
+        self, said: list[str], count: int, shown: list[Image.Image], tmp_path: Path, capsys
+    ) -> None:
+        place = ["--output", str(tmp_path), *said]
+        assert run([*DRAW, *place]) == 0
+        first = capsys.readouterr().out.splitlines()[0]
+        assert len(shown) == count
+        assert run(["sweep", *DRAW[1:], "--seeds", "1", *place]) == 0
+        assert len(shown) == 2 * count
+        assert run(["reproduce", first, *place]) == 0
+        assert len(shown) == 3 * count
+
+
 BAD = {
     "negative seed": (["generate", "x", "--seed", "-1"], 2, "seed"),
     "seed too large": (["generate", "x", "--seed", str(2**60)], 2, "seed"),
@@ -71,6 +100,7 @@ BAD = {
     "no sizes": (["sweep", "x", "--size", "big"], 2, "big"),
     "open brace": (["sweep", "a {red|blue boat"], 2, "{"),
     "bad preview": (["generate", "x", "--preview", "maybe"], 2, "auto"),
+    "both previews": (["generate", "x", "--no-preview", "--preview", "on"], 2, "leave one out"),
     "home of nobody": (["generate", "x", "--output", "~nouser/x"], 2, "no such home folder"),
     "home of nobody to index": (["reindex", "~nouser/x"], 2, "no such home folder"),
     "config in nobody's home": (["status", "--config", "~nouser/x"], 2, "no such home folder"),
@@ -164,7 +194,8 @@ def test_options_are_named_as_the_arguments_are(command: str, method: str) -> No
     known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
     options = {parameter.name for parameter in known.params}
     arguments = set(inspect.signature(getattr(Studio, method)).parameters)
-    own = {"tag", "lora", *OPTION_NAMES, "no_cloud", "cloud_sync", "config", "preview", "as_json"}
+    own = {"tag", "lora", *OPTION_NAMES, "no_cloud", "cloud_sync", "config", "preview"}
+    own |= {"no_preview", "as_json"}
     own |= {"count", "preset"} if command == "generate" else set()
     assert arguments - options - {"like"} == {
         "self",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from imagen_nb.cli import run
 from imagen_nb.cli.history import print_history
 from imagen_nb.cli.options import HistoryFilters
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.terminals import without_controls, written_to_terminal
 
 IMAGEN = str(Path(sys.executable).with_name("imagen"))
 
@@ -165,27 +164,8 @@ def test_a_mistake_is_one_line(drawn: Path, capsys, said: str) -> None:
 
 def on_a_terminal(columns: int, *arguments: str) -> str:
     """What `imagen history` prints on a terminal of this width, without colours."""
-    termios = pytest.importorskip("termios")
-    terminal, side = os.openpty()
-    termios.tcsetwinsize(side, (60, columns))
-    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    started = subprocess.Popen(
-        [IMAGEN, "history", *arguments],
-        stdin=side,
-        stdout=side,
-        stderr=side,
-        env={name: value for name, value in environment.items() if name != "COLUMNS"},
-        start_new_session=True,
-    )
-    os.close(side)
-    shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side
-        while some := os.read(terminal, 65536):
-            shown += some
-    os.close(terminal)
-    assert started.wait() == 0
-    questions_and_colours = r"\x1b_.*?\x1b\\|\x1b\[[0-9;?]*[A-Za-z]"
-    return re.sub(questions_and_colours, "", shown.decode())
+    written = written_to_terminal([IMAGEN, "history", *arguments], columns=columns)
+    return without_controls(written.decode())
 
 
 def test_a_terminal_that_shows_pictures_gets_a_thumbnail_in_each_row(drawn: Path) -> None:
@@ -208,7 +188,7 @@ def test_ids_are_whole_at_any_width_and_other_columns_give_way(
 ) -> None:
     with Studio({"output": {"dir": str(drawn)}}) as studio:
         ids = [id[:8] for id in studio.history(source="local")["id"]]
-    text = on_a_terminal(columns, "--preview", "off", "--limit", "25", "--output", str(drawn))
+    text = on_a_terminal(columns, "--no-preview", "--limit", "25", "--output", str(drawn))
     heading, *lines = [line for line in text.splitlines() if not line.startswith("imagen: ")]
     assert heading.split() == headings
     assert [line.split()[0] for line in lines] == ids

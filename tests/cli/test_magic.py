@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from traitlets.config import Config
 import imagen_nb as im
 from imagen_nb.backends import backend_names
 from imagen_nb.cli import app, magic
+from imagen_nb.studio import drawing
 from imagen_nb.studio.default import leave
 
 EXTENSION = "%load_ext imagen_nb"
@@ -24,7 +26,8 @@ EXTENSION = "%load_ext imagen_nb"
 class Session:
     """IPython with the extension loaded. Pictures of one step go to a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.settings = settings
         self.shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
         self.shell.run_cell(EXTENSION)
         self.folder = folder
@@ -44,8 +47,9 @@ class Session:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     folder = tmp_path / "pictures"
-    im.configure(backend="flux-tiny-local", output={"dir": str(folder)}, steps=1)
-    yield Session(folder)
+    settings = {"backend": "flux-tiny-local", "output": {"dir": str(folder)}, "steps": 1}
+    im.configure(**settings)
+    yield Session(folder, **settings)
     leave()
 
 
@@ -174,6 +178,22 @@ class TestDrawing:
         assert picture.cloud == "off"
         assert picture.path == tmp_path / "a b" / "c.png"
 
+    def test_no_preview_shows_no_growing_picture(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told = []
+
+        def listener(*arguments: Any, previews: bool, **options: Any) -> Any:
+            told.append(previews)
+            return nullcontext()
+
+        monkeypatch.setattr(drawing, "progress_listener", listener)
+        session.run("%imagen a boat --seed 1 --no-preview")
+        session.run("%imagen a boat --seed 2")
+        im.configure(**session.settings, preview="off")
+        session.run("%imagen a boat --seed 3")
+        assert told == [False, True, False]
+
     @pytest.mark.parametrize(("cell", "says"), MISTAKES.values(), ids=MISTAKES)
     def test_a_mistake_is_one_line_and_nothing_is_drawn(
         self, cell: str, says: str, session: Session, capsys: Any
@@ -260,7 +280,7 @@ class TestCompletion:
             ("%imagen --se", ["--seed"]),
             ("%%imagen a red boat --ste", ["--steps"]),
             ("x = 1\n%imagen a boat --w", ["--width"]),
-            ("p = %imagen --no", ["--no-cloud"]),
+            ("p = %imagen --no", ["--no-cloud", "--no-preview"]),
             ("%imagen --tag s", ["sea"]),
             ("%imagen a boat --tag ", ["night", "sea"]),
             ("%imagen --tag=n", ["--tag=night"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from PIL import Image
 
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.system.terminal import print_picture
+from tests.fixtures.terminals import KNOWS_COLOURS, written_to_terminal
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
 
@@ -105,6 +105,16 @@ def test_an_interrupt_is_one_line_and_keeps_whole_pictures_only(
     assert Catalog(tmp_path).counts()["total"] == len(pictures) > 0
 
 
+@pytest.mark.parametrize("as_json", [False, True], ids=["for people", "as JSON"])
+def test_the_first_picture_is_waited_for_with_a_spinner_unless_a_program_waits(
+    as_json: bool, tmp_path: Path, quick_python: Path
+) -> None:
+    said = [*DRAW, "--no-preview", "--output", str(tmp_path), *(["--json"] if as_json else [])]
+    command = [str(quick_python), "-c", MAIN, *said]
+    written = written_to_terminal(command, output_too=False).decode()
+    assert ("loading the model …" in written, "drawing: " in written) == (not as_json,) * 2
+
+
 SHOW = (
     "from PIL import Image\n"
     "from imagen_nb.system.terminal import print_picture, can_show_pictures\n"
@@ -115,7 +125,7 @@ SHOW = (
 @pytest.mark.parametrize(
     ("columns", "environment", "input_too", "seen"),
     [
-        (80, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, True, b"200;30;90"),
+        (80, KNOWS_COLOURS, True, b"200;30;90"),
         (80, {"TERM": "dumb"}, True, b""),
         (80, {"TERM": "xterm-256color", "NO_COLOR": "1"}, True, b""),
         (80, {"TERM": "xterm-256color"}, False, b""),
@@ -126,24 +136,12 @@ SHOW = (
 def test_a_preview_is_shown_where_it_can_be(
     columns: int, environment: dict[str, str], input_too: bool, seen: bytes
 ) -> None:
-    termios = pytest.importorskip("termios")
-    terminal, side = os.openpty()
-    termios.tcsetwinsize(side, (24, columns))
-    started = subprocess.Popen(
+    shown = written_to_terminal(
         [sys.executable, "-c", SHOW],
-        stdin=side if input_too else subprocess.DEVNULL,
-        stdout=side,
-        stderr=side,
-        env={**os.environ, **environment},
-        start_new_session=True,
+        columns=columns,
+        environment=environment,
+        input_too=input_too,
     )
-    os.close(side)
-    shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that nobody holds the other side
-        while some := os.read(terminal, 65536):
-            shown += some
-    os.close(terminal)
-    assert started.wait() == 0
     assert seen in shown if seen else shown == b""
 
 

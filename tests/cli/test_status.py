@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from imagen_nb.cli import run
 
 DRAW = ["generate", "a red boat", "--backend", "flux-tiny-local", "--steps", "1"]
@@ -17,13 +19,43 @@ def test_models_lists_each_backend_with_the_reason(capsys) -> None:
     assert "hf download" in rows["flux-dev-local"]["reason"]
 
 
-def test_models_says_what_is_lacking_below_the_table(capsys) -> None:
+def test_models_is_a_table_alone_with_a_word_for_what_is_lacking(capsys) -> None:
     assert run(["models"]) == 0
-    table, *notes = capsys.readouterr().out.split("\n\n")
+    table, hint = capsys.readouterr()
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
-    assert rows["backend"] == ["here", "size", "steps", "price"]
+    assert rows["backend"] == ["here", "lacks", "size", "steps", "price"]
     assert rows["flux-tiny-local"] == ["yes", "128×128", "6", "$0"]
-    assert any(note.startswith("flux-dev-local: the weights of") for note in notes)
+    assert rows["flux-dev-local"] == ["no", "weights", "1024×1024", "28", "$0"]
+    assert rows["flux"] == ["no", "options"]
+    assert rows["flux-dev-replicate"][:2] == ["no", "token"]
+    assert hint == "imagen: `imagen models NAME` says how to get what one lacks\n"
+
+
+def test_models_advises_on_the_one_that_is_asked_about(capsys) -> None:
+    assert run(["models", "flux-dev-local"]) == 0
+    table, advice = capsys.readouterr().out.split("\n\n")
+    assert [line.split()[0] for line in table.splitlines()] == ["backend", "flux-dev-local"]
+    assert advice.startswith("the weights of black-forest-labs/FLUX.1-dev are not on this machine")
+    assert "hf download" in advice
+    assert run(["models", "flux-tiny-local"]) == 0
+    assert capsys.readouterr().out.endswith("\n\nflux-tiny-local can draw here\n")
+    assert run(["models", "auto"]) == 0
+    assert "weights of FLUX.1-schnell are not on this machine" in capsys.readouterr().out
+    assert run(["models", "flux-dev-local", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lacks"] == "weights"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (["flux-def-local"], "did you mean flux-dev-local"),
+        (["flux-dev-local", "--plan"], "--model says whose plan"),
+        (["flux-dev-local", "--loras", "."], "goes with neither --plan nor --loras"),
+    ],
+)
+def test_models_knows_no_other_names(said: list[str], error: str, capsys) -> None:
+    assert run(["models", *said]) == 2
+    assert error in capsys.readouterr().err
 
 
 def test_models_says_what_is_configured_of_the_price(monkeypatch, capsys) -> None:

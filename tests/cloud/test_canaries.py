@@ -82,6 +82,12 @@ COMMANDS: dict[str, list[str]] = {
     "reindex": ["reindex {folder}"],
     "config init": ["config init --config {config}", "config init --config {folder}/x.yaml"],
     "config validate": ["config validate", "config validate --online"],
+    "verify": ["verify {picture}", "verify {config} {folder}"],
+    "config provenance": [
+        "config provenance --config {config}",
+        "config provenance --config {folder}/signs.yaml",
+        "generate 'a boat' --config {folder}/signs.yaml --output {folder}",
+    ],
     "config show": ["config show", "config show --json", "config show --config {bad}"],
     "db migrate": ["db migrate", "db migrate --config {bad}"],
     "db status": ["db status", "db status --database-url {database_url}"],
@@ -89,6 +95,9 @@ COMMANDS: dict[str, list[str]] = {
     "supabase stop": ["supabase stop --folder {folder}/local"],
     "supabase status": ["supabase status --folder {folder}/local"],
 }
+
+
+_WITHOUT_CONFIG = ("supabase", "reindex", "models", "verify")
 
 
 def command_names(group: Any, before: str = "") -> Iterator[str]:
@@ -123,7 +132,7 @@ class Place:
         for name in names or COMMANDS:
             for line in COMMANDS[name]:
                 arguments = [word.format(**self.words) for word in shlex.split(line)]
-                own = "--config" in arguments or arguments[0] in ("supabase", "reindex", "models")
+                own = "--config" in arguments or arguments[0] in _WITHOUT_CONFIG
                 run(arguments if own else [*arguments, "--config", str(self.config)])
 
     def assert_silent(self, secrets: dict[str, str], printed: str) -> None:
@@ -151,6 +160,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
         jobs.write_text('{"prompt": "a boat", "seed": 1}')
         (picture,) = Catalog(folder).latest(1)
         words = {"folder": str(folder), "jobs": str(jobs), "id": str(picture.record.id)}
+        words["picture"] = str(picture.path)
         address = f"https://me:{CANARIES['password of an address']}@x.supabase.co"
         files = {
             "config": values,

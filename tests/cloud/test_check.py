@@ -36,12 +36,32 @@ def test_a_good_configuration_is_good(said: Any) -> None:
     assert said() == (0, "")
 
 
+@pytest.mark.parametrize("supabase", [{}, GOOD["supabase"]], ids=["none", "a Supabase"])
 @pytest.mark.parametrize("sync", ["auto", "on"])
-def test_an_owner_that_is_not_set(sync: str, said: Any) -> None:
-    code, warning = said(owner_user_id=None, output={"cloud_sync": sync})
+def test_an_owner_that_is_not_set_whether_a_supabase_is_configured_or_not(
+    sync: str, supabase: dict[str, str], said: Any
+) -> None:
+    code, warning = said(owner_user_id=None, output={"cloud_sync": sync}, supabase=supabase)
     assert code == 0
-    assert "owner_user_id is not set" in warning
+    assert warning.startswith("imagen: owner_user_id is not set")
     assert "SELECT id, email FROM auth.users" in warning
+
+
+def test_the_configuration_as_init_writes_it_lacks_the_owner_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "imagen.yaml")
+    assert run(["config", "init", "--config", file]) == 0
+    assert run(["config", "validate", "--config", file]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("imagen: owner_user_id is not set")
+
+
+def test_the_owners_older_name_counts_and_is_noted(said: Any) -> None:
+    code, note = said(owner_user_id=None, imagen_user_id=GOOD["owner_user_id"])
+    assert code == 0
+    assert "imagen_user_id: the older name of owner_user_id, still read" in note
+    assert "is not set" not in note
 
 
 def test_no_owner_is_needed_when_sync_is_off_or_somebody_signs_in(said: Any) -> None:
@@ -89,3 +109,4 @@ def test_half_an_account(said: Any) -> None:
     assert "supabase.key is not" in said(supabase={"url": "https://my.supabase.co"})[1]
     half = {**GOOD["supabase"], "email": "me@here"}
     assert "supabase.password is not" in said(supabase=half)[1]
+    assert "owner_user_id is not set" in said(supabase=half, owner_user_id=None)[1]

@@ -13,7 +13,9 @@ from pydantic import SecretStr
 from imagen_nb.cloud import local
 from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.local import LocalSupabase
-from imagen_nb.config.settings import Settings, SupabaseSettings
+from imagen_nb.cloud.local.configure import write_to_config
+from imagen_nb.config.settings import Settings, SupabaseSettings, load_settings
+from imagen_nb.studio.checkup.keeping import ask_supabase
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
 from tests.fixtures.postgres import cluster
@@ -103,6 +105,16 @@ def test_what_is_missing_is_named(
     assert [finding.migration for finding in wrong] == [migration], wrong
     assert wrong[0].trouble
     assert "imagen db migrate" in wrong[0].trouble
+
+
+@pytest.mark.slow
+def test_the_doctor_asks_the_same_questions(
+    supabase: LocalSupabase, found: Callable[[], list[Finding]], tmp_path: Path
+) -> None:
+    file = tmp_path / "imagen.yaml"
+    write_to_config(file, supabase)
+    rows = [*ask_supabase(load_settings(path=file))]
+    assert [(row.what, row.state) for row in rows] == [(one.what, "good") for one in found()]
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import BUCKET
 from imagen_nb.cloud.sync_report import RepairReport
 from imagen_nb.cloud.verify import compare_copies, repair_copies
+from imagen_nb.config.groups import ProvenanceSettings
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
+from imagen_nb.storage.credentials import PictureSigner
 from tests.fixtures.fault_proxy import FAULTS, FaultProxy
 from tests.fixtures.pictures import render, sync
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
@@ -82,6 +84,17 @@ def test_every_picture_that_differs_is_named_though_one_object_answers_500(
     assert "could not be read: Supabase is in trouble (HTTP 500)" in lines[1]
     assert "is another file" in lines[2]
     assert "no row" in lines[3]
+
+
+def test_a_signed_picture_arrives_as_it_was_signed(
+    folder: Path, account: Account, server: ServerState, signing: ProvenanceSettings
+) -> None:
+    render(folder, 1, signer=PictureSigner(signing))
+    assert sync(folder, account).synced == 1
+    assert differences(folder, account) == []
+    assert_nothing_lost([folder], server, 1)
+    (row,) = server.rows()
+    assert row["sidecar"]["content_credentials"] == "signed"
 
 
 def test_what_is_lost_or_overwritten_is_sent_again(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,10 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "memory.first_block_cache": (0.05, 0.1, 0.0),
     "memory.batch": (1, 2, 4),
     "memory.gguf": ("a.gguf", "b.gguf", "c.gguf"),
+    "provenance.c2pa": (True, False, True),
+    "provenance.certificate": (Path("/a.pem"), Path("/b.pem"), Path("/c.pem")),
+    "provenance.private_key": (Path("/a.key"), Path("/b.key"), Path("/c.key")),
+    "provenance.prompt": (True, False, True),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }
@@ -98,6 +103,16 @@ def test_without_any_file_the_defaults_hold(tmp_path: Path) -> None:
     settings = load_settings(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
     assert settings.backend_choice() == ("auto", {})
     assert settings.sources == {}
+
+
+def test_the_file_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "imagen.yaml").write_text("steps: 1\n")
+    (tmp_path / "other.yaml").write_text("steps: 2\n")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert load_settings(None, None, environ).steps == 1
+    environ["IMAGEN_CONFIG"] = str(tmp_path / "other.yaml")
+    assert load_settings(None, None, environ).steps == 2
+    assert load_settings(None, tmp_path / "imagen.yaml", environ).steps == 1
 
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
@@ -356,8 +371,20 @@ def test_the_template_is_valid_and_names_every_key(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "imagen.yaml"
     write_template(file)
     assert validate_file(file) == []
-    assert all(f"#{key.rpartition('.')[2]}:" in YAML_TEMPLATE for key in setting_keys())
+    names = {key.rpartition(".")[2]: f"#{key.rpartition('.')[2]}:" for key in setting_keys()}
+    names |= {name: f"{name}:" for name in ("cloud_sync", "owner_user_id")}
+    assert all(written in YAML_TEMPLATE for written in names.values())
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_template_has_the_place_for_the_owner_and_the_cloud_ready_to_fill_in() -> None:
+    lines = YAML_TEMPLATE.splitlines()
+    owner = lines.index("owner_user_id:")
+    assert "SELECT id, email FROM auth.users;" in lines[owner - 1]
+    assert yaml.safe_load(YAML_TEMPLATE) == {
+        "output": {"cloud_sync": "auto"},
+        **dict.fromkeys(("supabase", "replicate", "memory", "cost", "provenance", "owner_user_id")),
+    }
 
 
 def test_the_template_never_overwrites_without_force(tmp_path: Path) -> None:

@@ -40,6 +40,40 @@ def _png(*more: tuple[bytes, bytes], **replaced: bytes) -> bytes:
     return png_of([chunks[0], *more, *chunks[1:]])
 
 
+def _box(kind: bytes, data: bytes) -> bytes:
+    """A box of JUMBF, in which content credentials are."""
+    return struct.pack(">I", 8 + len(data)) + kind + data
+
+
+def _credentials(data: bytes) -> bytes:
+    """A picture of ours with this as its content credentials."""
+    return _png((b"caBX", data))
+
+
+def _store(inside: bytes) -> bytes:
+    """A store of manifests, which holds this."""
+    label = bytes.fromhex("63327061 0011 0010 8000 00aa00389b71") + b"\x03c2pa\0"
+    return _box(b"jumb", _box(b"jumd", label) + inside)
+
+
+def _deep_boxes(levels: int) -> bytes:
+    data = b""
+    for _ in range(levels):
+        label = bytes.fromhex("63326d61 0011 0010 8000 00aa00389b71") + b"\x03a\0"
+        data = _box(b"jumb", _box(b"jumd", label) + data)
+    return data
+
+
+def _signed_with(kind: bytes, old: bytes, new: bytes) -> bytes:
+    """The signed picture with something else of the same length in its credentials."""
+    chunks = png_chunks(READERS["signed picture"].seeds[0])
+    assert len(old) == len(new)
+    assert any(old in data for name, data in chunks if name == kind)
+    return png_of(
+        [(name, data.replace(old, new) if name == kind else data) for name, data in chunks]
+    )
+
+
 def _half_a_profile() -> bytes:
     """Pillow reads it after the pixels, and stumbles."""
     *chunks, end = _own_chunks()
@@ -224,6 +258,24 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "half a character": lambda: _png(tEXt=b"imagen_nb\0" + _sidecar(prompt="\ud800")),
         "a text before a keyword": lambda: _png((b"tEXt", b""), (b"iTXt", b""), (b"zTXt", b"")),
         "frames that are none": lambda: _png((b"acTL", b""), (b"fcTL", b""), (b"fdAT", b"")),
+    },
+    "signed picture": {
+        "nothing": b"",
+        "credentials of nothing": lambda: _credentials(b""),
+        "credentials of NULs": lambda: _credentials(bytes(1_000)),
+        "a box beyond all": lambda: _credentials(b"\xff\xff\xff\xffjumb" + bytes(64)),
+        "a box of 64 bits": lambda: _credentials(b"\0\0\0\1jumb" + b"\xff" * 8 + bytes(64)),
+        "a store of nothing": lambda: _credentials(_store(b"")),
+        "deep boxes": lambda: _credentials(_store(_deep_boxes(2_000))),
+        "many boxes": lambda: _credentials(_store(_deep_boxes(1) * 50_000)),
+        "deep CBOR": lambda: _credentials(_store(_box(b"cbor", b"\x81" * 1_000_000 + b"\0"))),
+        "credentials twice": lambda: _png((b"caBX", _store(b"")), (b"caBX", _store(b""))),
+        "another program": lambda: _signed_with(b"caBX", b"imagen_nb", b"\x1b[2Jxxxxx"),
+        "another time": lambda: _signed_with(b"caBX", b"2026-05-11", b"9999-99-99"),
+        "a record of NaN": lambda: _png(tEXt=b"imagen_nb\0" + _sidecar_with("guidance", b"NaN")),
+        "a hundred million pixels": lambda: _blank_png(10_000),
+        "a WebP of nothing": b"RIFF\4\0\0\0WEBP",
+        "a JPEG of nothing": b"\xff\xd8\xff",
     },
     "sidecar": {
         "nothing": b"",

@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,9 +62,10 @@ from imagen_nb.storage.input_files import load_inputs
 from imagen_nb.storage.other_programs.foreign_metadata import ForeignMetadata
 from imagen_nb.storage.other_programs.reading import read_metadata
 from imagen_nb.storage.output import PictureFiles, load_png_record, load_record, load_sidecar
-from imagen_nb.storage.png import has_pixels_of
+from imagen_nb.storage.png import has_pixels_of, png_texts
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
+from imagen_nb.storage.verification import verify_picture
 from imagen_nb.system.thumbnails import encode_webp, image_read_errors
 from tests.fixtures.other_programs import SAMPLES, write_sample
 from tests.fixtures.other_servers import ID, ROW, SIGNED_IN
@@ -73,6 +74,7 @@ from tests.fuzz.answering import answering_server
 from tests.fuzz.mutations import mutated, mutated_json, mutated_png, mutated_safetensors
 
 NAME = "2026-05-11-a-boat-11.png"
+_SIGNED = Path(__file__).parents[1] / "fixtures" / "signed.png"
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,18 @@ def _read_png(data: bytes, folder: Path) -> None:
     _use_record(record, folder)
 
 
+def _read_any_picture(data: bytes, folder: Path) -> None:
+    """What `imagen verify` is handed: a picture, signed or not, or what is called so."""
+    path = folder / NAME
+    path.write_bytes(data)
+    found = verify_picture(path)
+    assert all(str(check).isprintable() for check in found.checks)
+    json.dumps(asdict(found), default=str).encode()
+
+
 def _use_record(record: Record, folder: Path) -> None:
     """Do with a record all that is done with those that are not of this session."""
-    record.to_row(), record.to_png_text(), record.decides()
+    record.to_row(), png_texts(record), record.decides()
     assert Record.from_sidecar(record.to_sidecar()).id == record.id
     json.dumps(record.to_row(), allow_nan=False).encode()
     with suppress(ImagenError):
@@ -557,6 +568,7 @@ _CONFIGURATION_VALUES = [
         {"output": {"dir": "x"}, "supabase": {"url": "https://x.co", "exit_seconds": 1}},
         {"memory": {"batch": 1, "dtype": "float32", "vae_tiling": True}, "preview": "on"},
         {"cost": {"prices": {"a": 1.0}, "watts": 3}, "replicate": {"timeout": 3}, "width": 32},
+        {"provenance": {"c2pa": True, "certificate": "a.pem", "private_key": "b.pem"}},
     )
 ]
 _PRESETS = [
@@ -641,6 +653,7 @@ def _json_seeds(*values: Any) -> list[bytes]:
 
 def _make_readers() -> dict[str, Reader]:
     sidecars, pngs = [_kept()[1]], _pngs()
+    signed = [_SIGNED.read_bytes(), pngs[0], image_file("JPEG"), image_file("WEBP")]
     tables = _json_seeds(_TABLE, _GRID)
     texts = [prompt.encode() for prompt in _PROMPTS]
     lines = [b"\n".join(_json_seeds(*_TABLE))]
@@ -659,6 +672,7 @@ def _make_readers() -> dict[str, Reader]:
     )
     return {
         "png": Reader(_read_png, mutated_png(pngs), pngs),
+        "signed picture": Reader(_read_any_picture, mutated_png(signed), signed),
         "sidecar": Reader(_read_sidecar, mutated_json(sidecars), sidecars, 80),
         "folder": Reader(_read_folder, both, [*sidecars, pngs[0]], 8),
         "input image": Reader(_read_input, st.one_of(mutated(_images()), mutated_png(pngs)), pngs),

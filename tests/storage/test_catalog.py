@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -222,6 +224,7 @@ def test_many_processes_make_and_fill_one_catalog_at_once(folder: Path) -> None:
     assert rows(folder, "PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("point", ["after-sidecar", "after-catalog"])
 def test_after_a_crash_a_reindex_makes_files_and_catalog_agree(point: str, folder: Path) -> None:
     script = """
@@ -259,6 +262,22 @@ def test_a_folder_removed_under_an_open_catalog_begins_anew(
     catalog.add(keep(2), "pending")
     assert [entry.record.seed for entry in catalog.latest(5)] == [2]
     assert rows(folder, "SELECT seed FROM images") == [(2,)]
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_catalog_that_nobody_has_any_more_closes_its_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.13 on, SQLite's module warns of a connection that others left open."""
+    unraised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+    catalog = Catalog(folder)
+    with catalog.connection() as connection:
+        closes = weakref.ref(connection)
+    del catalog, connection
+    gc.collect()
+    assert closes() is None
+    assert unraised == []
 
 
 # What cannot be used

@@ -195,6 +195,7 @@ HOLD = """
 """
 
 
+@pytest.mark.posix
 def test_what_a_living_process_holds_is_its_own_until_it_is_killed(
     folder: Path, painter: Callable[[], DrawingQueue]
 ) -> None:

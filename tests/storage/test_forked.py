@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from imagen_nb.config.groups import ProvenanceSettings
+from imagen_nb.storage.credentials import PictureSigner
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.output import PictureFiles, load_record
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.verification import verify_picture
 from imagen_nb.storage.writer import Writer
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forks import LIMIT_S, Halt, assert_child_ends_well, forks
@@ -120,6 +123,20 @@ def test_a_child_is_not_locked_out_of_a_folder_that_its_parent_was_using(
 
     with halt.reached_by(lambda: files.save(make_image(2), record, DAY)):
         assert_child_ends_well(work)
+
+
+def test_a_child_signs_as_its_parent_did_and_does(
+    folder: Path, make_record: Make, make_image: Draw, signing: ProvenanceSettings
+) -> None:
+    files = PictureFiles(folder, PictureSigner(signing))
+
+    def keep(seed: int) -> None:
+        saved = files.save(make_image(seed), make_record(seed=seed), DAY)
+        assert str(verify_picture(saved.path).checks[0]).startswith("content credentials: good")
+
+    keep(1)
+    assert_child_ends_well(lambda: keep(2))
+    keep(3)
 
 
 def test_a_child_goes_on_with_the_same_studio(

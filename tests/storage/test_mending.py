@@ -92,6 +92,7 @@ class TestRows:
         monkeypatch.setattr(mending, "_missing_names", None)  # would raise
         assert len(ids(folder)) == 2
 
+    @pytest.mark.posix
     def test_what_is_no_picture_of_ours_is_passed_by(self, folder: Path) -> None:
         render(folder, 1)
         os.mkfifo(folder / "pipe.png")
@@ -105,6 +106,7 @@ class TestRows:
 
 
 class TestReindex:
+    @pytest.mark.posix
     def test_pipes_and_names_that_are_not_utf8_are_skipped_and_named(self, folder: Path) -> None:
         render(folder, 1)
         os.mkfifo(folder / "pipe.png")

@@ -76,6 +76,7 @@ def test_at_the_end_of_a_lease_what_was_not_sent_is_free_again(
     assert list((folder / ".imagen" / "leases").iterdir()) == []
 
 
+@pytest.mark.posix
 def test_what_a_killed_sender_held_is_free_for_the_next(folder: Path, fill: Callable) -> None:
     ids = fill(2)
     script = """

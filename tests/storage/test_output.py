@@ -543,6 +543,7 @@ class TestSaving:
         with pytest.raises(StorageError, match="No space left on device: free some space"):
             PictureFiles(folder).prepare()
 
+    @pytest.mark.posix
     def test_a_child_made_by_fork_saves_whatever_its_parent_was_doing(
         self, folder: Path, make_record: Make, make_image: Draw
     ) -> None:
@@ -591,6 +592,7 @@ class TestSaving:
 POINTS = ["before-flush:1", "before-png", "after-png", "before-flush:2", "after-sidecar"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_leaves_a_whole_picture_or_nothing_that_looks_like_one(
     point: str, folder: Path
@@ -725,6 +727,7 @@ class TestSheets:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("limit", [0, 50, 400])
 def test_a_file_that_may_not_grow_leaves_nothing_behind(limit: int, folder: Path) -> None:
     script = """

@@ -26,6 +26,7 @@ from imagen_nb.studio.progress import (
     progress_listener,
 )
 from imagen_nb.system.terminal import in_notebook
+from tests.fixtures.terminals import without_controls, written_to_terminal
 
 CELLS = {
     "start": "import imagen_nb as im\n"
@@ -268,16 +269,53 @@ def step_of(number: int) -> Step:
     return Step(range(1), total=1, step=number, steps=6, seconds_left=0.0)
 
 
-def test_a_terminal_says_that_the_model_is_loaded_until_the_first_step(capsys: Any) -> None:
+WAITING = (
+    "import sys, time\n"
+    "from imagen_nb.backends import Step\n"
+    "from imagen_nb.studio.progress import progress_listener\n"
+    "with progress_listener([], None) as listen:\n"
+    "    time.sleep(0.6)\n"
+    "    print('a notice', file=sys.stderr)\n"
+    "    print('a result')\n"
+    "    for number in (1, 2):\n"
+    "        listen(Step(range(1), total=1, step=number, steps=6, seconds_left=0.0))\n"
+)
+
+
+@pytest.fixture(scope="module")
+def written() -> str:
+    """What a terminal is sent while a model is loaded, and then draws."""
+    return written_to_terminal([sys.executable, "-c", WAITING], output_too=False).decode()
+
+
+class TestATerminal:
+    """Until the first step it says, with a spinner, that the model is loaded."""
+
+    def test_the_spinner_turns_until_the_first_step(self, written: str) -> None:
+        loading, drawing = written.split("drawing", 1)
+        turned = set(re.findall("(.) loading the model …", loading))
+        assert len(turned) > 2
+        assert "loading" not in drawing
+        assert "step 1 of 6" in drawing
+
+    def test_its_line_is_gone_before_the_bar_begins(self, written: str) -> None:
+        last = written.split("drawing", 1)[0].rpartition("loading the model …")[2]
+        assert "\x1b[2K" in last  # the line is erased
+        assert "\x1b[?25h" in last  # and the cursor is there again
+
+    def test_a_notice_has_a_line_of_its_own(self, written: str) -> None:
+        assert "a notice" in [line.strip() for line in without_controls(written).splitlines()]
+
+    def test_what_is_printed_goes_where_it_did(self, written: str) -> None:
+        assert "a result" not in written
+
+
+def test_where_nobody_looks_nothing_is_said_to_load(capsys: Any) -> None:
     with progress_listener([], True) as listen:
-        before = capsys.readouterr().err
+        assert capsys.readouterr().err == ""
         assert listen
         listen(step_of(1))
-    after = capsys.readouterr().err
-    assert "loading the model …" in before
-    assert "drawing" not in before
-    assert "drawing" in after
-    assert "loading" not in after.split("drawing")[-1]
+    assert "drawing" in capsys.readouterr().err
 
 
 def test_a_model_that_is_loaded_is_not_said_to_load(capsys: Any) -> None:

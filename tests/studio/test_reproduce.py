@@ -19,9 +19,11 @@ from PIL import Image
 
 from imagen_nb.backends.tiny import FLUX_TINY
 from imagen_nb.cli import run
-from imagen_nb.errors import BackendError, StorageError, UsageError
+from imagen_nb.config.groups import ProvenanceSettings
+from imagen_nb.errors import BackendError, ConfigError, StorageError, UsageError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
+from imagen_nb.storage.verification import verify_picture
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.lora_files import write_lora
 
@@ -98,6 +100,43 @@ im.sweep("a {{red|blue}} moon", seeds=range(3), steps=2)
             again = studio.reproduce(path, output=tmp_path / str(number), progress=False)
             assert again.identical is True
             assert again.record.batch_size == 6
+
+
+class TestSigned:
+    """Content credentials are in the file, not in the pixels."""
+
+    def test_a_signed_picture_is_repeated_and_signed_anew(
+        self, studio: Studio, signing: ProvenanceSettings, tmp_path: Path
+    ) -> None:
+        settings = studio.settings.model_copy(update={"provenance": signing})
+        with Studio(settings, background=False) as signs:
+            first = signs.generate("a red boat at sunset", seed=11, **FAST)
+            assert first.record.content_credentials == "signed"
+            assert_repeated(signs, first, first.path, tmp_path / "again")
+            again = signs.reproduce(first, output=tmp_path / "more", progress=False)
+        assert verify_picture(again.path).holds
+        assert again.record.content_credentials == "signed"
+        assert_repeated(studio, first, first, tmp_path / "unsigned")
+
+    def test_it_is_not_drawn_twice_a_day(self, studio: Studio, signing: ProvenanceSettings) -> None:
+        plain = studio.generate("a red boat", seed=11, **FAST)
+        settings = studio.settings.model_copy(update={"provenance": signing})
+        with Studio(settings, background=False) as signs:
+            first = signs.generate("a red boat", seed=11, again=False, **FAST)
+            assert first.path != plain.path  # that one is not signed
+            assert signs.generate("a red boat", seed=11, again=False, **FAST).path == first.path
+
+    def test_pictures_that_others_drew_are_kept_even_if_they_cannot_be_signed(
+        self, studio: Studio, signing: ProvenanceSettings, tmp_path: Path, make_record: Any
+    ) -> None:
+        gone = signing.model_copy(update={"private_key": tmp_path / "gone.pem"})
+        settings = studio.settings.model_copy(update={"provenance": gone})
+        with Studio(settings, background=False) as signs:
+            record = make_record(width=8, height=8)
+            (kept,) = signs.adopt([(lambda: Image.new("RGB", (8, 8)), record)])
+            assert kept.result().record.content_credentials == "unsigned"
+            with pytest.raises(ConfigError, match="imagen config provenance"):
+                signs.generate("a red boat", **FAST)
 
 
 class TestLoras:

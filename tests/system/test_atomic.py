@@ -30,6 +30,7 @@ from imagen_nb.system.atomic import (
     temporary_name,
     time_in,
     write_atomically,
+    write_private,
 )
 
 DAY_S = 24 * 3600
@@ -100,6 +101,16 @@ class TestTemporaryFiles:
             write_atomically(tmp_path / "secret", b"", atomic.PRIVATE_MODE)
         assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == usual
         assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+    def test_a_private_file_is_the_owners_alone_and_its_name_is_flushed(
+        self, tmp_path: Path, flushed: list[tuple[int, int]]
+    ) -> None:
+        (tmp_path / "secret").write_bytes(b"old, and for all to read")
+        with umask(0):
+            write_private(tmp_path / "secret", b"new")
+        status = (tmp_path / "secret").stat()
+        assert stat.S_IMODE(status.st_mode) == 0o600
+        assert flushed == [(status.st_ino, 3), (tmp_path.stat().st_ino, 0)]
 
     def test_a_file_of_its_name_is_not_written_to(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

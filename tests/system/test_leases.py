@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -87,10 +86,13 @@ def test_a_lock_file_that_somebody_tidied_up_is_no_error(
     assert freed == ["dead", name]
 
 
+@pytest.mark.posix
 def test_another_thread_may_give_it_back_and_the_lock_is_open_before_its_file_goes(
     leases: Callable[[], Leases], freed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows removes no file that is locked."""
+    import fcntl  # which Windows has not
+
     removed: list[str] = []
     unlink = Path.unlink
 

@@ -63,6 +63,9 @@ rated: int = im.rate(picture, 5) + im.rate(path, None) + im.keep(frame.iloc[0]) 
 gone: int = im.delete(frame, cloud_after=10) + im.delete("3f1c9a52") + im.restore([picture, path])
 other: im.Picture = im.generate(like=same, steps=8)
 history: pd.DataFrame = im.history(prompt="boat -night", tags="keeper", seed=range(8), limit=20)
+scored: pd.DataFrame = history.imagen.score("sharpness")
+alike: pd.DataFrame = history.imagen.similar(0, n=8, embedder="colours")
+given: pd.DataFrame = history.imagen.export("boats", format="imagefolder")
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
 # Pictures of one's own pipelines.

@@ -20,5 +20,6 @@ def load(path: Path) -> dict[str, Any] | None:
     """The checkpoint, or None when the run is new."""
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
+    # With optimizers and random states, which our own run saved.
+    state: dict[str, Any] = torch.load(path, "cpu", weights_only=False)  # nosec B614
     return state

@@ -123,7 +123,7 @@ class FluxBackend:
         """Say whether the weights are on this machine; looks at files only."""
         folder = locate_weights(self.row)
         if folder is None or explain_incomplete(folder):
-            return Availability(False, explain_missing(self.row))
+            return Availability(False, explain_missing(self.row), "weights")
         return Availability(True)
 
     def cost_usd(self, request: Request) -> float:

@@ -62,9 +62,11 @@ def _cached_snapshot(id: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(id, local_files_only=True))
+        # Nothing is downloaded; which file it was is recorded by its hash.
+        found: str = snapshot_download(id, local_files_only=True)  # nosec B615
     except (LocalEntryNotFoundError, HFValidationError):
         return None
+    return Path(found)
 
 
 def _only_lora_in(folder: Path) -> Path:

@@ -50,6 +50,7 @@ _DEFAULT_TIMEOUT_S = 300.0
 _CANCEL_POLL_S = 0.1  # a cancel is noticed within this time
 _FILE_FORMATS = ("PNG", "WEBP")
 _MAX_PIXELS = 2**24  # ten times as many as are ever ordered
+_LACKS = {NO_LIBRARY: "package", NO_TOKEN: "token", STRANGE_TOKEN: "token"}
 
 
 def schnell(
@@ -110,8 +111,8 @@ class ReplicateBackend:
 
     def availability(self) -> Availability:
         """Say whether the library and a token are there; the token is not tried."""
-        lacking = _describe_lacking(_token_in_force(self._api_token))
-        return Availability(not lacking, lacking)
+        reason = _describe_lacking(_token_in_force(self._api_token))
+        return Availability(not reason, reason, _LACKS.get(reason, ""))
 
     def cost_usd(self, request: Request) -> float:
         """Return the price of one picture: the same for all sizes and steps."""

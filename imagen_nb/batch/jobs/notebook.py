@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.batch.jobs.parameters import Parameter, notebook_parameters
 from imagen_nb.errors import UsageError
+from imagen_nb.system.kernels import explain_missing_kernel, find_kernel
 from imagen_nb.system.markup import one_line
 from imagen_nb.system.paths import expand_user
 
@@ -142,25 +143,12 @@ def _require_language(path: Path, notebook: NotebookNode) -> None:
 
 def require_kernel(template: Template) -> None:
     """Raise `UsageError` if the notebook's kernel is not installed on this machine."""
-    from jupyter_client.kernelspec import (
-        NATIVE_KERNEL_NAME,
-        NoSuchKernel,
-        get_kernel_spec,
-    )
-
     name = template.fresh().metadata["kernelspec"]["name"]
-    try:
-        get_kernel_spec(name)
-    except NoSuchKernel:
-        remedy = (
-            "`jupyter kernelspec list` shows those there are: choose one in JupyterLab"
-        )
-        if name == NATIVE_KERNEL_NAME:
-            remedy = "pip install ipykernel"
+    if find_kernel(name) is None:
         raise UsageError(
             f"{template.name} needs the kernel {name!r}, "
-            f"which is not installed: {remedy}"
-        ) from None
+            f"which is not installed: {explain_missing_kernel(name)}"
+        )
 
 
 def _digest_of_notebook(notebook: NotebookNode) -> str:

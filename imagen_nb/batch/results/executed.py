@@ -262,7 +262,7 @@ def glue(pictures: Picture | Pictures | Iterable[Picture]) -> None:
         pictures: a Picture, Pictures, or any number of them.
 
     Example:
-        >>> im.glue(im.generate(prompt, seed=seed))
+        >>> im.glue(im.generate("a red boat", seed=11))
     """
     from IPython.display import display as untyped_display
 

@@ -57,6 +57,7 @@ class BatchOptions:
     dask: str | Client | None = None
     progress: bool | None = None
     raw_csv: bool = False
+    preview: bool | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("retry", 0)):
@@ -87,6 +88,7 @@ def run_batch(
     notebooks: str | None = None,
     progress: bool | None = None,
     raw_csv: bool = False,
+    preview: bool | None = None,
 ) -> pd.DataFrame:
     """Run a notebook once for each job, and return one table of what became of them.
 
@@ -121,6 +123,8 @@ def run_batch(
             looks.
         raw_csv: keep texts that spreadsheets take for formulas as they are in
             results.csv; else an apostrophe stands before them.
+        preview: False shows no picture as it grows in a notebook; None follows the
+            configuration.
 
     Returns:
         One row a job: its parameters, `status` (done, failed, not run), `error`,
@@ -133,7 +137,10 @@ def run_batch(
         KeyboardInterrupt: after Ctrl-C, when the table is written.
 
     Example:
-        >>> results = im.run_batch({"prompts": ["{red|blue} boat"], "seeds": "1..4"})
+        >>> jobs = {"prompts": ["{red|blue} boat"], "seeds": "1..4"}
+        >>> len(im.run_batch(jobs, limit=0))  # what there is to do; nothing is run
+        8
+        >>> results = im.run_batch(jobs)  # doctest: +SKIP
     """
     options = BatchOptions(
         workers,
@@ -147,6 +154,7 @@ def run_batch(
         dask,
         progress,
         raw_csv,
+        preview,
     )
     folder = BatchFolder(output, notebooks)
     with folder.locked():
@@ -262,6 +270,8 @@ def _kernel_environment(options: BatchOptions) -> dict[str, str]:
         variables["IMAGEN_CONFIG"] = str(absolute_path(options.config))
     if options.cloud is False:
         variables[environment_name("output.cloud_sync")] = "off"
+    if options.preview is False:
+        variables[environment_name("preview")] = "off"
     return variables
 
 

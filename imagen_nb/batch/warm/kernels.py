@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -220,7 +221,7 @@ class Kernel:
         return group
 
     def _kill(self, group: int | None) -> None:
-        if group:
+        if group and sys.platform != "win32":
             with suppress(OSError):  # no process is left in the group
                 os.killpg(group, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 SERVER_SCRIPT = Path(__file__).with_name("server.mjs")
 
 _STOP_TIMEOUT_S = 15.0  # until a server that was asked to stop is killed
 _PROCESS_POLL_S = 0.05
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one way only
 
 # Of this process, which has to reap them.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -54,21 +56,16 @@ def is_serving(pid: int | None, folder: Path) -> bool:
 
 def _command_line(pid: int) -> str:
     """The command line of a process; empty if it is over."""
-    try:
-        data = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return data.replace(b"\0", b" ").decode(errors="replace")
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return ""
-    done = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True
-    )
-    return done.stdout
+    import psutil
+
+    with suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())
+    return ""
 
 
 def end_server(pid: int, folder: Path) -> None:
     """Stop the server with SIGTERM, then SIGKILL; return when it is over."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, _KILL):
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         if is_serving(pid, folder):
             os.kill(pid, number)

@@ -9,12 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.system.atomic import (
-    PRIVATE_MODE,
-    flush_folder,
-    is_temporary,
-    write_atomically,
-)
+from imagen_nb.system.atomic import is_temporary, write_private
 from imagen_nb.system.paths import user_folder
 
 LOCAL_EMAIL = "me@localhost.test"
@@ -129,9 +124,3 @@ def load_state(folder: Path) -> SavedState | None:
 def save_state(folder: Path, state: SavedState) -> None:
     """Write the state so that only the user can read it."""
     write_private(folder / _STATE_FILE, json.dumps(asdict(state), indent=2).encode())
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file whole; at no moment can anybody but its owner read it."""
-    write_atomically(path, data, PRIVATE_MODE)
-    flush_folder(path.parent)

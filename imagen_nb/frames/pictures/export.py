@@ -1,7 +1,8 @@
-"""Pictures of a frame, with their sidecars, as a folder or a zip to give to others."""
+"""Pictures of a frame as a folder or a zip to give to others, with sidecars or as data sets."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.frames.pictures.dataset import write_dataset
 from imagen_nb.frames.pictures.download import download_pictures
+from imagen_nb.frames.plugins.exporters import EXPORTERS, SIDECARS
 from imagen_nb.frames.schema import parse_sidecar, text_or_empty
 from imagen_nb.storage.names import sidecar_of
 from imagen_nb.storage.output import load_record
 from imagen_nb.storage.record import Record
 from imagen_nb.system.atomic import (
     explain_folder_errors,
+    flush_folder,
     make_folder,
     move_to_new_name,
     temporary_name,
@@ -29,32 +33,60 @@ if TYPE_CHECKING:
 
 
 def export_pictures(
-    frame: pd.DataFrame, target: Path | str, cloud: Cloud | None
+    frame: pd.DataFrame,
+    target: Path | str,
+    cloud: Cloud | None,
+    format: str = SIDECARS,
 ) -> pd.DataFrame:
-    """Write every picture and its sidecar, as `Accessor.export` documents.
+    """Write every picture in a format, as `Accessor.export` documents.
 
     Returns:
         A frame as that of `download_pictures`; in a zip, `path` is the name inside it.
 
     Raises:
-        UsageError: if there are no pictures, or the frame lacks columns.
-        StorageError: if the folder or zip cannot be written, or the zip exists.
+        UsageError: if there are no pictures, the frame lacks columns, or there is no
+            such format.
+        StorageError: if the folder or zip cannot be written, or is there already: only
+            with sidecars may pictures be added to a folder.
     """
+    EXPORTERS.require(format)
     if not len(frame):
         raise UsageError("there are no pictures to export")
     path = absolute_path(target)
-    if path.suffix.lower() != ".zip":
+    is_zip = path.suffix.lower() == ".zip"
+    if format == SIDECARS and not is_zip:
         return _export_to_folder(frame, path, cloud)
-    if path.exists():
+    if _is_occupied(path):
         raise StorageError(f"{path} exists: choose another name, or remove it")
     with explain_folder_errors(path.parent):
         make_folder(path.parent)
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=".imagen-export-"
-        ) as folder:
-            done = _export_to_folder(frame, Path(folder), cloud)
-            _zip_folder(Path(folder), path)
-    return done.assign(path=done["path"].map(lambda one: Path(one).name, "ignore"))
+        ) as private:
+            folder = Path(private) / "export"  # with the rights that folders have
+            folder.mkdir()
+            if format == SIDECARS:
+                done = _export_to_folder(frame, folder, cloud)
+            else:
+                done = write_dataset(frame, folder, format, cloud)
+            inside = done["path"].map(lambda one: _name_inside(folder, one), "ignore")
+            if is_zip:
+                _zip_folder(folder, path)
+                return done.assign(path=inside)
+            os.replace(folder, path)
+            flush_folder(path.parent)
+    return done.assign(path=inside.map(lambda one: str(path / one), "ignore"))
+
+
+def _is_occupied(path: Path) -> bool:
+    """Tell whether something is there already; an empty folder is nothing."""
+    if path.is_dir():
+        return path.suffix.lower() == ".zip" or any(path.iterdir())
+    return path.exists()
+
+
+def _name_inside(folder: Path, file: str) -> str:
+    return Path(file).relative_to(folder).as_posix()
 
 
 def _export_to_folder(
@@ -95,8 +127,8 @@ def _zip_folder(folder: Path, target: Path) -> None:
     temporary = temporary_name(target.parent)
     try:
         with zipfile.ZipFile(temporary, "x") as archive:  # pictures are compressed
-            for path in sorted(folder.iterdir()):
-                archive.write(path, path.name)
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(folder))
         move_to_new_name(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -43,9 +43,12 @@ def autolog(
         ConfigError: for a configuration that cannot be used.
 
     Example:
+        >>> from diffusers import FluxPipeline
+        >>> from imagen_nb.backends.tiny import WEIGHTS  # or a model of yours
         >>> im.autolog(tags=["exp-3"])
-        >>> pipeline = FluxPipeline.from_pretrained("black-forest-labs/FLUX.1-schnell")
-        >>> pipeline("a red boat")
+        >>> pipeline = FluxPipeline.from_pretrained(WEIGHTS)
+        >>> image = pipeline("a red boat", width=128, height=128).images[0]
+        >>> im.autolog(disable=True)
     """
     global _recorder
     with _recorder_lock:

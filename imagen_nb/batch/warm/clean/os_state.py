@@ -46,19 +46,15 @@ def process_facts() -> dict[str, Any]:
         with suppress(OSError):
             facts[name] = (_PROC / name).read_text().strip()
     if sys.platform != "win32":
-        facts |= _limits()
+        import resource
+
+        names = {name for name in dir(resource) if name.startswith("RLIMIT_")}
+        names.discard("RLIMIT_OFILE")  # another name of RLIMIT_NOFILE
+        facts |= {name: resource.getrlimit(getattr(resource, name)) for name in names}
         facts["priority"] = os.getpriority(os.PRIO_PROCESS, 0)
         facts["session"] = os.getsid(0)
         facts["process group"] = os.getpgrp()
     return facts
-
-
-def _limits() -> dict[str, Any]:
-    import resource
-
-    names = {name for name in dir(resource) if name.startswith("RLIMIT_")}
-    names.discard("RLIMIT_OFILE")  # another name of RLIMIT_NOFILE
-    return {name: resource.getrlimit(getattr(resource, name)) for name in names}
 
 
 def open_files() -> dict[str, Any]:

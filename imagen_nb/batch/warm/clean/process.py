@@ -107,7 +107,7 @@ def _restore_signal_handlers(handlers: dict[int, Any]) -> None:
     for number, handler in handlers.items():
         if handler is not None and signal.getsignal(number) != handler:
             signal.signal(number, handler)
-    if hasattr(signal, "setitimer"):
+    if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

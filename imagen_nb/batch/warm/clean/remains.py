@@ -164,7 +164,7 @@ def _output_pipes(process: int) -> set[int]:
 
 def _has_children() -> bool:
     """Return whether there may be children: cheap where the system can be asked."""
-    if not hasattr(os, "waitid"):
+    if sys.platform == "win32" or not hasattr(os, "waitid"):
         return True
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -1,0 +1,147 @@
+"""The part of `df.imagen` that measures and compares the pictures of a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagen_nb.system.spelling import known_arguments
+
+if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
+    from uuid import UUID
+
+    import pandas as pd
+
+    from imagen_nb.cloud.client import Cloud
+    from imagen_nb.studio.studio import Studio
+
+
+class FrameComparisons:
+    """What can be told of the pictures of a frame, and of what they have in common."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    @known_arguments
+    def score(self, name: str) -> pd.DataFrame:
+        """Return the frame with a column of this name: each picture's score.
+
+        The higher, the better. "sharpness", the variance of the Laplacian, tells sharp
+        pictures from blurred ones. Packages may bring others, see docs/plugins.md. It is
+        NaN for a picture that cannot be had or that nothing can be said of.
+
+        Raises:
+            UsageError: when there is no such scorer, or it has the name of a column of
+                the history.
+            ImagenError: when the scorer cannot be loaded, or lacks what it needs.
+
+        Example:
+            >>> df.imagen.score("sharpness").nlargest(8, "sharpness").imagen.gallery()
+        """
+        from imagen_nb.frames.pictures.score import score_pictures
+
+        return score_pictures(self._frame, name, self._cloud)
+
+    @known_arguments
+    def similar(
+        self, i: int | str | UUID, *, n: int = 12, embedder: str | None = None
+    ) -> pd.DataFrame:
+        """Return the rows of the pictures most like one, the most similar first.
+
+        The column `similarity` is the cosine of the angle between two pictures' vectors:
+        1 is the same, and what else it means depends on the embedder. That picture
+        itself is left out, and so are those that cannot be had.
+
+        Args:
+            i: the picture, by its position or id.
+            n: how many at most.
+            embedder: what looks at them; needed where several are installed. None comes
+                with imagen_nb, see docs/plugins.md.
+
+        Raises:
+            UsageError: when there is no such picture or embedder.
+            ImagenError: when the embedder cannot be loaded, or lacks what it needs.
+
+        Example:
+            >>> try:
+            ...     near = df.imagen.similar(0, n=8)
+            ... except im.UsageError as error:
+            ...     print(error)  # where no embedder is installed
+        """
+        from imagen_nb.frames.pictures.similar import similar_pictures
+
+        return similar_pictures(self._frame, i, n, embedder, self._cloud)
+
+    @known_arguments
+    def diff(
+        self, i: int | str | UUID, j: int | str | UUID, *, all: bool = False
+    ) -> pd.DataFrame:
+        """Return the fields in which two pictures differ, by their positions or ids.
+
+        Fields are the columns, and what the records have besides (guidance,
+        versions.torch …): from the column `sidecar`, or the file beside a picture on
+        this machine.
+
+        Args:
+            i: one picture.
+            j: the other.
+            all: also the fields in which any two pictures differ: ids, times, paths,
+                hashes.
+
+        Returns:
+            One row a field, one column a picture, headed by the first 8 digits of its id.
+
+        Example:
+            >>> df.imagen.diff(0, 1)
+        """
+        from imagen_nb.frames.pictures.diff import diff_pictures
+
+        return diff_pictures(self._frame, i, j, all=all)
+
+    @known_arguments
+    def duplicates(self, near: int = 0) -> pd.DataFrame:
+        """Return the rows of pictures that are there twice or more, by `group`.
+
+        Args:
+            near: 0 compares the files (sha256). A picture drawn again is another file,
+                for its id is inside; `near=1` finds it: up to 24 bits in which the
+                perceptual hashes (of 64 bits) may differ. Any two pictures of a group
+                are that near (complete linkage). Needs the extra `similar`; each
+                picture is looked at once, and remembered.
+
+        Example:
+            >>> df.imagen.duplicates()[["group", "prompt"]]
+        """
+        from imagen_nb.frames.pictures.duplicates import find_duplicates
+
+        return find_duplicates(self._frame, near, self._cloud)
+
+    def with_usage(self) -> pd.DataFrame:
+        """Return the frame with what its prompts were used for, by `mai.imagen_usage`.
+
+        That table is another program's and only read. `uses` counts its rows of the
+        same prompt_hash, `usage_cost_usd` adds up their cost, where a column is known
+        for it; it is NaN where there is no use.
+
+        Raises:
+            CloudError: when there is no such table, or it cannot be read.
+
+        Example:
+            >>> try:
+            ...     used = df.imagen.with_usage()
+            ... except im.CloudError as error:
+            ...     print(error)  # where there is no such table
+        """
+        from imagen_nb.frames.sources.usage import with_usage
+
+        url = self._studio.settings.supabase.database_url
+        return with_usage(self._frame, self._cloud, url)
+
+    @property
+    def _studio(self) -> Studio:
+        from imagen_nb.studio.default import studio
+
+        return studio()
+
+    @property
+    def _cloud(self) -> Cloud | None:
+        return self._studio.reader()

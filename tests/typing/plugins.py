@@ -1,0 +1,20 @@
+"""The contracts of plug-ins: `mypy --strict` checks that ours and the example's fit them."""
+
+from __future__ import annotations
+
+from imagen_nb_plugins.backend import gradient
+from imagen_nb_plugins.embedder import colours
+from imagen_nb_plugins.exporter import captions
+from imagen_nb_plugins.scorer import colourfulness
+
+from imagen_nb.backends import Backend
+from imagen_nb.frames.plugins.embedders import Embedder
+from imagen_nb.frames.plugins.exporters import Exporter
+from imagen_nb.frames.plugins.imagefolder import imagefolder
+from imagen_nb.frames.plugins.scorers import Scorer
+from imagen_nb.frames.plugins.sharpness import sharpness
+
+backend: Backend = gradient(mode="radial")
+embedder: Embedder = colours()
+scorers: list[Scorer] = [colourfulness, sharpness]
+exporters: list[Exporter] = [captions, imagefolder]
