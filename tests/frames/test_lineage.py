@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from imagen_nb.studio.studio import Studio
+from tests.fixtures.older_catalogs import take_back
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
@@ -86,13 +87,7 @@ class TestHere:
         first = studio.generate("a boat", seed=1)
         second = studio.generate("a ship", seed=2, init_image=first)
         with studio.catalog().connection() as connection:
-            for kind in ("added", "changed", "removed"):
-                connection.execute(f"DROP TRIGGER images_parents_{kind}")
-            connection.execute("DROP TABLE parents")
-            connection.execute("DROP TABLE adopted")
-            connection.execute("DROP INDEX images_sha256_idx")
-            connection.execute("ALTER TABLE images DROP COLUMN sha256")
-            connection.execute("PRAGMA user_version = 7")
+            take_back(connection, 7)
         studio.catalog().close()
         assert family(studio, second)[0] == (-1, "init_image", "a boat")
 

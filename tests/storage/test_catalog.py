@@ -27,6 +27,7 @@ from imagen_nb.storage.output import PictureFiles, SavedPicture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.storage.reindex import reindex
 from tests.fixtures.kill_points import killing
+from tests.fixtures.older_catalogs import take_back
 
 DAY = date(2026, 5, 11)
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)
@@ -431,11 +432,7 @@ def test_a_key_that_an_older_version_kept_is_gone_once_the_catalog_is_opened(
     connection.execute(
         "INSERT INTO queue (place, wish, error, made_at) VALUES (1, '', ?, '')", [text]
     )
-    for later in ("trash", "removals", "adopted"):
-        connection.execute(f"DROP TABLE {later}")
-    connection.execute("DROP INDEX images_sha256_idx")
-    connection.execute("ALTER TABLE images DROP COLUMN sha256")
-    connection.execute("PRAGMA user_version = 5")
+    take_back(connection, 5)
     connection.close()
     (entry,) = catalog.latest(1)
     catalog.close()
