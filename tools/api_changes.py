@@ -95,7 +95,8 @@ def main() -> None:
         print("no earlier version in this repository: nothing to compare with")
         return
     said = [*breakages(ROOT, last[1])]
-    print("\n".join(said))
+    for line in said:
+        print(line)
     version = runpy.run_path(str(ROOT / PACKAGE / "_version.py"))["__version__"]
     print(f"{len(said)} changes between {last[0]} and {version} may break a caller")
     if said and same_promises(version, last[0]):

@@ -132,14 +132,14 @@ def _parsed(text: str) -> Credentials:
 
 
 def _problems(store: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the codes of what does not hold; an unknown signer alone is no problem."""
+    """Return the codes of what does not hold; an unknown signer is no problem."""
     codes = {
         _stated_text(one.get("code"))
         for one in _mappings(store.get("validation_status"))
     }
-    if store.get("validation_state") in ("Valid", "Trusted"):
-        return tuple(sorted(codes - {_UNTRUSTED}))
-    return tuple(sorted(codes)) or ("invalid",)
+    found = tuple(sorted(codes - {_UNTRUSTED}))
+    holds = store.get("validation_state") in ("Valid", "Trusted")
+    return found if found or holds else ("invalid",)
 
 
 def _created_action(manifest: Mapping[str, Any]) -> Mapping[str, Any]:

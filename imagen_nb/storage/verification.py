@@ -100,7 +100,7 @@ def _check_credentials(
     try:
         credentials = read_credentials(data, authorities)
     except UsageError as error:  # without c2pa-python
-        if has_credentials(data):
+        if media_type_of(data) != "image/png" or has_credentials(data):
             return None, VerifiedPart(what, "not checked", str(error))
         credentials = None
     except StorageError as error:
@@ -112,7 +112,7 @@ def _check_credentials(
             )
         return None, VerifiedPart(what, "not there")
     if credentials.problems:
-        reason = f"{', '.join(credentials.problems)}; {credentials}"
+        reason = f"{', '.join(credentials.problems)}; it says: {credentials}"
         return credentials, VerifiedPart(what, "changed", reason)
     return credentials, VerifiedPart(what, "good", str(credentials))
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage import output as output_module
 from imagen_nb.storage.names import parse_destination, sidecar_of, slug, storage_path_of
 from imagen_nb.storage.output import (
+    PictureDeletedError,
     PictureFiles,
     SavedPicture,
     encode_png,
@@ -35,6 +37,7 @@ from imagen_nb.storage.output import (
     load_record,
     load_sidecar,
     read_sidecar,
+    require_picture,
     rewrite_sidecar,
     save_sheet,
 )
@@ -793,3 +796,38 @@ def test_writing_a_whole_file_replaces_the_old_one_or_leaves_it(tmp_path: Path) 
     atomic.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["x.json"]
+
+
+# What is gone meanwhile
+
+
+@pytest.mark.parametrize("other", [UUID(int=0), UUID(int=2**128 - 1)])
+def test_of_a_picture_that_is_gone_only_its_own_sidecar_goes_too(
+    other: UUID, folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    saved = PictureFiles(folder).save(make_image(), make_record(), DAY)
+    require_picture(saved)
+    saved.path.unlink()
+    rewrite_sidecar(saved, saved.record.model_copy(update={"id": other}))
+    with pytest.raises(PictureDeletedError, match="was deleted meanwhile"):
+        require_picture(saved)
+    assert saved.sidecar_path.exists()
+    rewrite_sidecar(saved, saved.record)
+    with pytest.raises(PictureDeletedError):
+        require_picture(saved)
+    assert names(folder) == []
+
+
+def test_a_sidecar_that_somebody_else_removes_first_is_no_trouble(
+    folder: Path, make_record: Make, make_image: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = PictureFiles(folder).save(make_image(), make_record(), DAY)
+    saved.path.unlink()
+
+    def read_and_removed(path: Path) -> Record:
+        path.unlink()
+        return saved.record
+
+    monkeypatch.setattr(output_module, "load_sidecar", read_and_removed)
+    with pytest.raises(PictureDeletedError):
+        require_picture(saved)

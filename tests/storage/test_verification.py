@@ -134,7 +134,9 @@ def test_a_changed_pixel_is_noticed_by_signature_and_hash(
     found = verify_picture(saved.path)
     assert verdicts(found) == GOOD | {"content credentials": "changed", "sha256": "changed"}
     assert not found.holds
-    assert "assertion.dataHash.mismatch" in str(found.checks[0])
+    assert found.credentials
+    assert found.credentials.problems == ("assertion.dataHash.mismatch",)
+    assert f"it says: signed by {SIGNER}" in str(found.checks[0])
 
 
 def blank_pixels(width: int, height: int) -> bytes:
@@ -219,6 +221,12 @@ def test_without_the_extra_signed_pictures_are_not_checked_and_the_rest_is(
     found = verify_picture(saved.path)
     assert verdicts(found) == GOOD | {"content credentials": "not checked"}
     assert 'pip install "imagen_nb[c2pa]"' in str(found.checks[0])
+    jpeg = saved.path.with_name("other.jpg")
+    Image.new("RGB", (8, 8)).save(jpeg)
+    assert verdicts(verify_picture(jpeg))["content credentials"] == "not checked"
+    with Image.open(jpeg) as image:
+        image.save(jpeg.with_suffix(".png"))
+    assert verdicts(verify_picture(jpeg.with_suffix(".png")))["content credentials"] == "not there"
 
 
 def test_the_record_stays_readable(save: Save, signing: ProvenanceSettings) -> None:
