@@ -10,7 +10,7 @@ Other rooms use:
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     foreign_file: `read_foreign_file`, and why a file cannot be adopted
-    input_files: `load_inputs`, the images that a picture was drawn from
+    input_files: `load_inputs`, `recorded_inputs`: the images that a picture was drawn from
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
     output: `PictureFiles`, the PNG and sidecar files of a folder, and their records
