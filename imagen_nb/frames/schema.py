@@ -165,7 +165,8 @@ def json_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _iso_text(moment: Any) -> Any:
     """Return a time as text; in a frame that was in a file it is text already."""
-    return moment.isoformat() if hasattr(moment, "isoformat") else moment
+    known = plain_value(moment)
+    return known.isoformat() if hasattr(known, "isoformat") else known
 
 
 def require_columns(frame: pd.DataFrame, *columns: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from imagen_nb.system.atomic import (
     PRIVATE_MODE,
     explain_folder_errors,
+    is_temporary,
     remove_stale_files,
     write_atomically,
 )
@@ -46,6 +47,8 @@ class FileCache:
         remove_stale_files(self.folder)
         found = []
         for entry in os.scandir(self.folder):
+            if is_temporary(entry.name):
+                continue  # another process is writing it
             with suppress(OSError):  # another process makes room, too
                 stat = entry.stat(follow_symlinks=False)
                 found.append((stat.st_mtime_ns, stat.st_size, entry.path))

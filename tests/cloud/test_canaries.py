@@ -73,10 +73,13 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["report -o {folder}/report.html", "report -o {folder}/x/y.html"],
     "reproduce": ["reproduce {id}", "reproduce 00000000-0000-4000-8000-000000000009"],
     "tag": ["tag {id} --add keeper", "tag 00000000-0000-4000-8000-000000000009 --add keeper"],
+    "adopt": ["adopt {config} --json", "adopt {elsewhere} --dry-run"],
     "delete": ["delete {id} --yes", "delete 00000000-0000-4000-8000-000000000009 --yes"],
     "restore": ["restore", "restore {id}", "restore 00000000-0000-4000-8000-000000000009"],
     "models": ["models", "models --json", "models --plan flux-schnell-local"],
     "bench-gpu": ["bench-gpu"],
+    "doctor": ["doctor --online --json", "doctor --config {bad}"],
+    "mcp": [],  # speaks over stdin and stdout: tests/cli/test_mcp.py, tests/studio/agents/
     "sync": ["sync", "sync --dry-run", "sync --verify --json", "sync --dry-run --json"],
     "status": ["status", "status --json"],
     "reindex": ["reindex {folder}"],
