@@ -5,14 +5,16 @@
 The embedded FLUX draws each scene twice, from one prompt and two seeds. The scenes are of
 combinations of object, colour and surroundings that were held out, and all mean something else.
 Text → picture: is a prompt's own picture the nearest of the first drawings, or among the nearest
-five? Picture → picture: is the other drawing among the nearest five of all other pictures? `--keep`
-keeps the drawings in a file, and draws only what is not there.
+five? Picture → picture: is the other drawing among the nearest five of all other pictures? A few
+words ("boat", "red boat", "night"): of how many of the nearest five pictures are they true?
+`--keep` keeps the drawings in a file for the next time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
 
@@ -23,7 +25,10 @@ from make_data import flux_pictures
 from PIL import Image
 from scenes import Scene
 
-from imagen_nb.frames.plugins.tiny_embedder.embedder import tiny_embedder
+from imagen_nb.frames.plugins.tiny_embedder.embedder import TinyEmbedder, tiny_embedder
+
+NEAR = 5
+Report = dict[str, dict[str, float]]
 
 WANTED = {"text → picture @1": 90, "text → picture @5": 98, "picture → picture @5": 95}
 KINDS = {
@@ -75,7 +80,24 @@ def verdict(
     return {name: round(100 * float(share.mean()), 1) for name, share in shares.items()}
 
 
-def judge(count: int, keep: Path | None) -> dict[str, dict[str, float]]:
+def few_words(
+    embedder: TinyEmbedder, chosen: list[Scene], pictures: np.ndarray
+) -> dict[str, float]:
+    """Of each kind of fact, the share of the nearest five pictures that it is true of."""
+    true = [world.facts(scene) for scene in chosen]
+    counts = Counter(fact for facts in true for fact in facts)
+    shares: dict[str, list[float]] = defaultdict(list)
+    for kind, what in sorted(fact for fact in counts if counts[fact] >= NEAR):
+        (text,) = embedder.embed_texts([world.SAID[kind][0].format(what)])
+        nearest = np.argsort(-(pictures @ text), kind="stable")[:NEAR]
+        shares[kind].append(float(np.mean([(kind, what) in true[i] for i in nearest])))
+    return {
+        f"{kind} ({len(each)})": round(100 * float(np.mean(each)), 1)
+        for kind, each in shares.items()
+    }
+
+
+def judge(count: int, keep: Path | None) -> Report:
     chosen, prompts, other_words = asked_for(count)
     embedder = tiny_embedder()
     pictures = embedder.embed_images(drawings(prompts, keep))
@@ -95,10 +117,12 @@ def judge(count: int, keep: Path | None) -> dict[str, dict[str, float]]:
             report[f"{kind} ({rows.sum()})"] = verdict(
                 *of_kind, twins[np.tile(rows, 2)]
             )
+    report["few words"] = few_words(embedder, chosen * 2, pictures)
     return report
 
 
-def as_table(report: dict[str, dict[str, float]]) -> str:
+def as_table(report: Report) -> str:
+    few = report.pop("few words")
     names = [*next(iter(report.values()))]
     lines = [["", *names], ["---"] * (len(names) + 1)]
     lines.append(["wanted", *(f"{WANTED[n]} %" if n in WANTED else "" for n in names)])
@@ -106,7 +130,9 @@ def as_table(report: dict[str, dict[str, float]]) -> str:
         [kind, *(f"{share:g} %" for share in shares.values())]
         for kind, shares in report.items()
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines += [[""], ["a few words", "of the nearest five"], ["---"] * 2]
+    lines += [[kind, f"{share:g} %"] for kind, share in few.items()]
+    return "\n".join(f"| {' | '.join(line)} |" if line[1:] else "" for line in lines)
 
 
 if __name__ == "__main__":

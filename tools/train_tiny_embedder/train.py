@@ -4,8 +4,9 @@
 
 Half of a step's pictures were drawn by code, half by the embedded FLUX. Each picture shall find
 its caption, and each caption its picture, among all of the step and among captions of scenes that
-differ by one part. Beside that, heads name what is seen (object, colour, surroundings …), which
-teaches the kernels faster. Writes RUN/pair.pt every 200 steps and goes on from it.
+differ by one part; a few words shall find all pictures that they are true of. Heads name what is
+seen (object, colour, surroundings …), which teaches the kernels faster. Writes RUN/pair.pt every
+200 steps and goes on from it, also with more steps or pictures.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ HEADS: dict[str, tuple[Any, ...]] = {
     "style": STYLES,
 }
 NAMED = 0.15  # weight of one head's loss
+INCOMPLETE = 0.5  # weight of the loss of a few words
 
 
 def labels(scene: Scene) -> list[int]:
@@ -91,25 +93,36 @@ class Data:
         self.labels = torch.tensor([labels(scene) for scene in self.scenes])
         starts = np.arange(0, len(pictures), 2)
         self.starts = {flux: starts[by_flux[::2] == flux] for flux in (False, True)}
+        self.facts = [world.facts(scene) for scene in self.scenes]
         self.tokenizer = load_tokenizer()
 
-    def step(
-        self, rng: Random, size: int
-    ) -> tuple[Tensor, Tensor, Tensor, list[Scene]]:
-        """Pictures, labels, ids of twice as many texts, and these texts' scenes."""
-        quarter = size // 4
-        picked = [
+    def pick(self, rng: Random, size: int) -> list[int]:
+        """Numbers of pictures, half of them the FLUX's, two neighbours at a time."""
+        return [
             int(start) + one
             for flux in (False, True)
-            for start in rng.sample(list(self.starts[flux]), quarter)
+            for start in rng.sample(list(self.starts[flux]), size // 4)
             for one in (0, 1)
         ]
+
+    def look_at(self, picked: list[int]) -> Tensor:
+        pictures = self.pictures[picked].permute(0, 3, 1, 2)
+        return augmented(pictures.float() / 127.5 - 1)
+
+    def captions(self, picked: list[int], rng: Random) -> tuple[Tensor, list[Scene]]:
+        """Ids of a text for each picture, then of one for a neighbour; and their scenes."""
         said = [self.scenes[i] for i in picked]
         said += [world.sibling(scene, rng) for scene in said]
-        texts = [world.paraphrase(scene, rng) for scene in said]
-        ids = [encoded.ids for encoded in self.tokenizer.encode_batch(texts)]
-        chosen = self.pictures[picked].permute(0, 3, 1, 2).float() / 127.5 - 1
-        return augmented(chosen), self.labels[picked], torch.tensor(ids), said
+        return self.ids([world.paraphrase(scene, rng) for scene in said]), said
+
+    def few_words(self, picked: list[int], rng: Random) -> tuple[Tensor, Tensor]:
+        """Ids of half as many texts, and of which pictures they are true: (texts, pictures)."""
+        said = [world.incomplete(self.scenes[i], rng) for i in picked[::2]]
+        true = [[facts <= self.facts[i] for i in picked] for _, facts in said]
+        return self.ids([text for text, _ in said]), torch.tensor(true)
+
+    def ids(self, texts: list[str]) -> Tensor:
+        return torch.tensor([one.ids for one in self.tokenizer.encode_batch(texts)])
 
 
 def same_meaning(said: list[Scene], size: int) -> Tensor:
@@ -123,7 +136,8 @@ def same_meaning(said: list[Scene], size: int) -> Tensor:
 
 
 def loss_of(pair: Pair, data: Data, rng: Random, size: int, mixed: bool) -> Tensor:
-    pictures, wanted, ids, said = data.step(rng, size)
+    picked = data.pick(rng, size)
+    pictures, (ids, said) = data.look_at(picked), data.captions(picked, rng)
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
         seen, vectors = pair.pictures(
             pictures.contiguous(memory_format=torch.channels_last)
@@ -133,7 +147,11 @@ def loss_of(pair: Pair, data: Data, rng: Random, size: int, mixed: bool) -> Tens
     truth = torch.arange(len(pictures))
     loss = functional.cross_entropy(likeness, truth)
     loss = loss + functional.cross_entropy(likeness[:, : len(pictures)].T, truth)
-    for head, right in zip(pair.heads.values(), wanted.T, strict=True):
+    words, true = data.few_words(picked, rng)
+    shares = true / true.sum(1, keepdim=True)
+    likeness = pair.likeness(vectors, pair.texts(words)).T
+    loss = loss + INCOMPLETE * functional.cross_entropy(likeness, shares)
+    for head, right in zip(pair.heads.values(), data.labels[picked].T, strict=True):
         loss = loss + NAMED * functional.cross_entropy(
             head(seen.float()), right, label_smoothing=0.02
         )

@@ -9,6 +9,7 @@ import scenes
 from scenes import Scene, Thing
 from vocabulary import (
     COLOURS,
+    COUNTS,
     OBJECTS,
     PLACES,
     POSITIONS,
@@ -19,6 +20,17 @@ from vocabulary import (
 )
 
 OPPOSITE = {"rightof": "leftof", "below": "above"}
+SAID = {  # how a fact is said by itself
+    "kind": ("{}", "a {}", "{}s"),
+    "colour": ("{}", "something {}"),
+    "object": ("{}", "a {}"),
+    "count": ("{}s", "{}"),
+    "place": ("{}", "at the {}", "in the {}"),
+    "sky": ("{}", "at {}", "{} sky"),
+    "background": ("{} background", "on a {} background"),
+    "position": ("on the {}", "at the {}"),
+    "style": ("{}", "{} style"),
+}
 FILLERS = ("beautiful", "an image of", "detailed", "cosy", "please", "some", "very")
 
 
@@ -70,6 +82,34 @@ def paraphrase(scene: Scene, rng: Random) -> str:
     scene = _said_otherwise(scene, rng)
     text = _shuffled(scene, rng) if rng.random() < 0.4 else scenes.caption(scene, rng)
     return f"{rng.choice(FILLERS)} {text}" if rng.random() < 0.1 else text
+
+
+def facts(scene: Scene) -> frozenset[tuple[str, str]]:
+    """What is true of a scene, each by itself, like ("object", "red boat")."""
+    found = {("style", scene.style or "flat")}
+    for thing in scene.things:
+        found |= {
+            ("kind", thing.kind),
+            ("colour", thing.shown_colour),
+            ("object", f"{thing.shown_colour} {thing.kind}"),
+        }
+    if scene.background:
+        found.add(("background", scene.background))
+    else:
+        found |= {("place", scene.place or "hills"), ("sky", scene.sky or "day")}
+    if scene.count > 1:
+        found.add(("count", f"{COUNTS[scene.count]} {scene.things[0].kind}"))
+    elif len(scene.things) == 1:
+        found.add(("position", scene.position or "center"))
+    return frozenset(found)
+
+
+def incomplete(scene: Scene, rng: Random) -> tuple[str, frozenset[tuple[str, str]]]:
+    """A few words that say one or two facts, as people look for pictures, and these facts."""
+    known = sorted(facts(scene))
+    chosen = rng.sample(known, rng.choice((1, 1, 2)))
+    words = [rng.choice(SAID[kind]).format(what) for kind, what in chosen]
+    return " ".join(words), frozenset(chosen)
 
 
 def _shuffled(scene: Scene, rng: Random) -> str:
