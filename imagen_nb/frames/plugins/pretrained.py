@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+# Nothing is fetched, and no code that lies beside the weights is run.
+_OWN_CODE_ONLY = {"local_files_only": True, "trust_remote_code": False}
+
+
 class PretrainedEmbedder:
     """Vectors of a CLIP or SigLIP model of transformers, on a card if there is one.
 
@@ -124,11 +128,9 @@ def _load_files(files: PretrainedFiles) -> tuple[Any, Any]:
         try:
             with noting_random_weights() as random:
                 model = AutoModel.from_pretrained(
-                    files.folder, dtype=torch.float32, local_files_only=True
+                    files.folder, dtype=torch.float32, **_OWN_CODE_ONLY
                 )
-            processor = AutoProcessor.from_pretrained(
-                files.folder, local_files_only=True
-            )
+            processor = AutoProcessor.from_pretrained(files.folder, **_OWN_CODE_ONLY)
             if random:
                 raise ValueError("weights are missing in its files")
             return model.to(default_device()).eval(), processor
@@ -145,7 +147,7 @@ def _computing(source: str) -> Iterator[None]:
     import torch
 
     try:
-        with quietly(), torch.inference_mode():
+        with torch.inference_mode():
             yield
     except RuntimeError as error:
         raise torch_error(error, f"the embedder {source} failed") from error

@@ -52,7 +52,7 @@ class PretrainedFiles:
 
     def space(self) -> str:
         """Return a name of at most 100 characters that changes whenever vectors do."""
-        if self.folder.parent.name == "snapshots":  # of the cache: named by the commit
+        if not expand_user(self.source).is_dir():  # of the cache: named by the commit
             return f"{self.source[-80:]}@{self.folder.name[:12]}"
         digest = hashlib.sha256()
         for file in sorted(self.folder.iterdir()):
