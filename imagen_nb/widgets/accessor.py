@@ -174,8 +174,9 @@ class Accessor:
         Args:
             i: the picture, by its position or id.
             n: how many at most.
-            embedder: what looks at them; needed where several are installed. None comes
-                with imagen_nb, see docs/plugins.md.
+            embedder: what looks at them: a registered name, like "tiny", or a folder or
+                Hugging Face id. The one of another package if there is one, otherwise
+                the best of ours whose weights are here: see docs/plugins.md.
 
         Raises:
             UsageError: when there is no such picture or embedder.

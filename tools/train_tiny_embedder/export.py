@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from make_data import SIDE
 from network import DIMENSIONS, MAX_TOKENS, Pair
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from train import HEADS, load_tokenizer
 
@@ -99,7 +99,7 @@ def export(run: Path, output: Path) -> None:
     check(pair, {name: values.float().numpy() for name, values in halves.items()})
     output.mkdir(parents=True, exist_ok=True)
     file = output / "model.safetensors"
-    save_file(halves, file)
+    file.write_bytes(save(halves))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     config = {
         "model": f"tiny-{digest[:12]}",
