@@ -164,6 +164,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
         (picture,) = Catalog(folder).latest(1)
         words = {"folder": str(folder), "jobs": str(jobs), "id": str(picture.record.id)}
         words["picture"] = str(picture.path)
+        words["elsewhere"] = str(root / "elsewhere")
+        render(root / "elsewhere", 1)
         address = f"https://me:{CANARIES['password of an address']}@x.supabase.co"
         files = {
             "config": values,

@@ -30,7 +30,11 @@ from imagen_nb.storage.other_programs.foreign_metadata import (
 )
 from imagen_nb.system.yaml_text import parse_yaml
 
-_CONFIG, _SUMMARY, _HISTORY = "config.yaml", "wandb-summary.json", "wandb-history.jsonl"
+_RUN_CONFIG, _SUMMARY, _HISTORY = (
+    "config.yaml",
+    "wandb-summary.json",
+    "wandb-history.jsonl",
+)
 _MAX_CONFIG_CHARS = 200_000  # YAML is slow: 10 s a megabyte
 _MAX_TABLES = 50  # that are looked through for one picture
 _MAX_HISTORY_LINES = 20_000  # of a history
@@ -51,7 +55,12 @@ def read_wandb(path: Path) -> ForeignMetadata | None:
     files = _files_folder(path)
     if files is None:
         return None
-    sources = (files / _CONFIG, files / _SUMMARY, *_histories(files), *_tables(files))
+    sources = (
+        files / _RUN_CONFIG,
+        files / _SUMMARY,
+        *_histories(files),
+        *_tables(files),
+    )
     run = _load_run(files, tuple(map(_stamp, sources)))
     media = path.relative_to(files).as_posix()
     row, caption = run.rows.get(media, {}), run.captions.get(media, "")
@@ -85,7 +94,7 @@ def _files_folder(path: Path) -> Path | None:
     for folder in path.parents:
         if folder.name == "images" and folder.parent.name == "media":
             files = folder.parent.parent
-            known = (_CONFIG, _SUMMARY, _HISTORY, "wandb-metadata.json")
+            known = (_RUN_CONFIG, _SUMMARY, _HISTORY, "wandb-metadata.json")
             return files if any((files / name).is_file() for name in known) else None
     return None
 
@@ -110,7 +119,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 @functools.lru_cache(maxsize=2)  # a folder is read picture by picture
 def _load_run(files: Path, stamps: tuple[tuple[int, int] | None, ...]) -> _Run:
     """Return what the files of a run say, as long as their stamps are the same."""
-    config_text = _bounded_text(files / _CONFIG, _MAX_CONFIG_CHARS) or ""
+    config_text = _bounded_text(files / _RUN_CONFIG, _MAX_CONFIG_CHARS) or ""
     rows: dict[str, dict[str, Any]] = {}
     captions: dict[str, str] = {}
     for table in _tables(files):
