@@ -137,6 +137,14 @@ class TestAFolder:
         assert frame["backend"].tolist() == ["flux-tiny-local"]
         assert sorted(frame.iloc[0]["tags"]) == ["laptop", "sea"]
 
+    def test_a_picture_that_is_in_two_folders_is_one_row(
+        self, studio: Studio, tmp_path: Path
+    ) -> None:
+        drawn = studio.generate("a red boat", seed=3, steps=1)
+        frame = studio.adopt(drawn.path, output=tmp_path / "copy")
+        assert frame["id"].tolist() == [str(drawn.record.id)]
+        assert len([*(tmp_path / "copy").glob("*.png")]) == 1
+
     def test_the_raw_text_is_kept_whole(self, studio: Studio, theirs: Path) -> None:
         (row,) = studio.adopt(theirs / "txt2img").itertuples()
         record = load_sidecar(Path(f"{row.local_path}.json"))
