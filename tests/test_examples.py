@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def names(values: dict[str, Any], pictures: im.Pictures) -> Iterator[dict[str, A
             "studio": studio,
             "picture": pictures[0],
             "pictures": pictures,
+            "threading": threading,
+            "Path": Path,
             "df": pictures.frame(),
         }
     with im.Studio(values, background=False) as studio:  # examples may close theirs

@@ -28,6 +28,7 @@ from tests.fixtures.supabase_fixtures import npm_as_at_home
 ROOT = Path(__file__).parent.parent
 SECTIONS = sections((ROOT / "README.md").read_text(encoding="utf-8"))
 WEIGHTS = "imagen_nb/backends/tiny/weights"
+EMBEDDER = "imagen_nb/frames/plugins/tiny_embedder/weights"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,7 @@ def test_the_wheel_holds_the_weights_and_the_licence(built: dict[str, Path]) -> 
     names = zipfile.ZipFile(built["wheel"]).namelist()
     assert f"{WEIGHTS}/model_index.json" in names
     assert f"{WEIGHTS}/transformer/diffusion_pytorch_model.safetensors" in names
+    assert {f"{EMBEDDER}/config.json", f"{EMBEDDER}/model.safetensors"} <= set(names)
     assert "imagen_nb/py.typed" in names
     local = "imagen_nb/cloud/local"
     assert {f"{local}/server.mjs", f"{local}/package-lock.json"} <= set(names)

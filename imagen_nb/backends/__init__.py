@@ -10,12 +10,15 @@ Other rooms use:
     flux.schedulers: `SCHEDULERS` by name
     flux.loras: `parse_lora` of a command line, `loras_of_record`
     flux.lora_files: `lora_rows`, the LoRAs of a folder
-    flux.libraries: `library_versions`
+    flux.libraries: `library_versions`; `quietly`, `noting_random_weights`: loading
+    flux.failures: `torch_error`, what an error of torch means, `short_reason`
+    flux.weights: `weight_files` of a folder, `load_json_object`
     flux.bench: `time_plans`, `timings_as_markdown`
     flux.random_weights.architectures: `TINY_MODEL`, which draws anywhere
     flux.random_weights.layout: `temporary_model`, full size, no download
     flux.memory.keys: `MEMORY_KEYS`, `validated_memory`: what may be set
-    flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`
+    flux.memory.machine: `plan_for` a model and machine, `this_machine`, `gb_as_sold`,
+        `default_device`
     flux.memory.plan: `Machine`, what there is to draw with
     flux.memory.ram: `total_ram_gb`, what this process may use
     flux.memory.words: `explain_plan`, `plan_as_data`, `describe_machine`

@@ -13,6 +13,7 @@ import typer
 
 from imagen_nb._version import __version__
 from imagen_nb.cli import config, db, supabase
+from imagen_nb.cli.adopt import adopt
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
 from imagen_nb.cli.doctor import doctor
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(sweep)
 app.command()(batch)
+app.command()(adopt)
 app.command()(history)
 app.command()(report)
 app.command()(reproduce)

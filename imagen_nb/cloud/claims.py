@@ -6,6 +6,7 @@ whoever sends that picture again, on whichever machine, goes on with the same pa
 
 from __future__ import annotations
 
+import posixpath
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,5 +88,5 @@ def next_id(owner: UUID, id: UUID) -> UUID:
 def _path(entry: CatalogEntry, number: int) -> str:
     """<day>/<name>.png, whosever folder it was assigned to before."""
     storage_path = entry.record.storage_path or ""
-    name = "/".join(storage_path.removesuffix(".png").split("/")[-2:])
-    return numbered_name(name, number)
+    name, suffix = posixpath.splitext("/".join(storage_path.split("/")[-2:]))
+    return numbered_name(name, number, suffix)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from imagen_nb.cloud.claims import ClaimedPath, claim_paths
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RejectedError, TooSlowError
+from imagen_nb.cloud.inputs import upload_inputs
 from imagen_nb.cloud.rows import RowWriter
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.upload import upload_picture
@@ -141,6 +142,7 @@ class _Drain:
     tally: _DrainTally
     progress: Callable[[int, int], None] | None
     total: int = 0
+    inputs: set[str] = field(default_factory=set)  # paths that are known to be there
 
     def run(self, ids: Sequence[str], senders: int) -> None:
         self.total = len(ids)
@@ -208,6 +210,7 @@ class _Drain:
         if not self.gate.is_open() or self.tally.trouble:
             return []
         try:
+            upload_inputs(entry, self.cloud, self.inputs)
             uploaded = upload_picture(entry, claimed, self.cloud, self.lease)
         except (RejectedError, StorageError) as error:
             self._reject(entry, error)

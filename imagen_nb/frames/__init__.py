@@ -3,6 +3,7 @@
 Other rooms use:
     moments: `Moment`, and `local_times` of a column of times
     words: `SearchWords`, and `parse_search_words` from what a user types
+    lineage: `FamilySearch`, what pictures were drawn from
     prompt_search: `PromptSearch`, which finds words in a million prompts
     query: `make_query` from the arguments of `Studio.history`; `is_uuid`
     schema: `history_table`, `history_frame`, `require_columns`, `json_rows`, and values

@@ -59,7 +59,8 @@ class Request:
 
     `strength`: the share of the init image that is redrawn, 0 to 1. `negative_prompt`:
     what classifier-free guidance of the scale `true_cfg` leads away from; 1 is off.
-    `scheduler`: the name of one that is not the model's own.
+    `scheduler`: the name of one that is not the model's own. `derived_from`: pictures
+    that it repeats or varies, as `Record.derived_from` has them; they decide no pixel.
     """
 
     prompt: str
@@ -76,6 +77,7 @@ class Request:
     negative_prompt: str | None = None
     true_cfg: float = 1.0
     scheduler: str | None = None
+    derived_from: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     @property
     def inputs(self) -> dict[str, InputImage]:

@@ -1,6 +1,7 @@
 """What is kept of a picture on this machine: record, files, catalog, outbox, tags.
 
 Other rooms use:
+    adoption: `Adoption`, which takes files of other programs, and `SourceFile`
     catalog: `Catalog`, the index of a folder, and `CatalogEntry`
     catalog_rows: `utc_text`, a time as the catalog has it
     cost: `describe_price`, a price as a word
@@ -8,10 +9,12 @@ Other rooms use:
     credentials_reading: `load_authorities`, who may vouch for those who sign
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
-    input_files: `load_inputs`, the images that a picture was drawn from
+    foreign_file: `read_foreign_file`, and why a file cannot be adopted
+    input_files: `load_inputs`, `recorded_inputs`: the images that a picture was drawn from
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`
     output: `PictureFiles`, the PNG and sidecar files of a folder, and their records
+    parents: `ParentLink`, that a picture was drawn from another one
     picture: `Picture`, one picture on disk, and what explains one that cannot be read
     record: `Record`, the facts of one picture, `UnsentTag` and `IMAGES_COLUMNS`
     reindex: `reindex`, which rebuilds a catalog

@@ -32,6 +32,7 @@ from imagen_nb.storage.catalog_schema import (
     translated_sqlite_errors,
 )
 from imagen_nb.storage.mending import enter_missing
+from imagen_nb.storage.names import is_sidecar
 from imagen_nb.storage.output import (
     SavedPicture,
     load_sidecar,
@@ -41,7 +42,7 @@ from imagen_nb.storage.output import (
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.sidecar_lock import locked_sidecars
 from imagen_nb.storage.trash_moves import finish_moves, is_in_trash, tend_trash
-from imagen_nb.system.atomic import flush_folder
+from imagen_nb.system.atomic import flush_folder, names_in
 from imagen_nb.system.clock import SYSTEM_CLOCK, SystemClock
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.paths import absolute_path
@@ -97,9 +98,9 @@ class Catalog:
     clock: SystemClock = SYSTEM_CLOCK
 
     def __init__(self, folder: Path | str, *, mends: bool = True) -> None:
-        """Open nothing yet: the first picture or the first question makes the file.
+        """Open nothing yet: the first picture or question makes the file.
 
-        `mends`: enter pictures whose rows are missing when the file is opened.
+        `mends`: enter pictures whose rows are missing when it is opened.
         """
         self.folder, self._mends = absolute_path(folder), mends
         self.path = self.folder / ".imagen" / "catalog.sqlite3"
@@ -193,7 +194,7 @@ class Catalog:
         return replace(current, record=record)
 
     def _still_here(self, entry: CatalogEntry) -> CatalogEntry:
-        """Return what the catalog has of a picture now; the entry if its row was lost.
+        """Return what the catalog has of it now; the entry itself if its row was lost.
 
         Raises `PictureDeletedError`. The caller holds `sidecar_lock`.
         """
@@ -205,8 +206,8 @@ class Catalog:
     def change_id(self, entry: CatalogEntry, id: UUID) -> CatalogEntry:
         """Give a picture another id; its queued tags go with it.
 
-        First in the queue, then in the sidecar, then in the catalog: what is interrupted
-        is found by the old id, and done again. The PNG keeps the first id.
+        First in the queue, then in sidecar and catalog: what is interrupted is found by
+        the old id, and done again. The PNG keeps the first id.
         """
         old_id = str(entry.record.id)
         with self.sidecar_lock():
@@ -242,24 +243,22 @@ class Catalog:
             self.close()  # the folder was removed, or a damaged catalog put aside
         if not self._connection:
             self._is_copy = is_read_only(self.path)
-            if self._is_copy:
-                self._connection = open_copy(self.path)
-            else:
-                self._connection = open_catalog(self.path)
+            opened = open_copy if self._is_copy else open_catalog
+            self._connection = opened(self.path)
             self._inode = inode_of(self.path)
             self._catch_up(self._connection)
         return self._connection
 
     def has_any(self) -> bool:
         """Return whether its file exists, or sidecars that it would be made from."""
-        return self.path.exists() or any(self.folder.glob("*.png.json"))
+        return self.path.exists() or any(map(is_sidecar, names_in(self.folder)))
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
             if self._connection:
                 self._connection.close()
-                self._connection = None
+            self._connection = None
 
     def add(self, saved: SavedPicture, cloud_state: str) -> None:
         """Enter a picture that was just written; one that is there stays as it is."""

@@ -20,6 +20,7 @@ _TABLE_COLUMNS = (
     "cloud_state",
     "cloud_error",
     "updated_at",
+    "sha256",
 )
 _COLUMNS_NOT_UPDATED = {"id", "cloud_state", "cloud_error"}  # not known from the files
 _COLUMN_LIST = ", ".join(_TABLE_COLUMNS)
@@ -75,6 +76,7 @@ def catalog_row(
         cloud_state,
         None,
         utc_text(datetime.now(UTC)),
+        record.sha256,
     )
 
 

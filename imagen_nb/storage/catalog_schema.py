@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from imagen_nb.errors import StorageError
+from imagen_nb.storage.parents import parents_statements
 from imagen_nb.system.atomic import explain_os_error, make_folder, temporary_file
 from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.secret_text import scrub_known_keys
@@ -116,6 +117,32 @@ _SCHEMA_MIGRATIONS: tuple[tuple[str, ...], ...] = (
           cancelled INTEGER NOT NULL DEFAULT 0
         ) STRICT
         """,
+    ),
+    (
+        "ALTER TABLE images ADD COLUMN sha256 TEXT",  # of the picture's file
+        "UPDATE images SET sha256 = json_extract(sidecar, '$.sha256')"
+        " WHERE json_valid(sidecar)",
+        "CREATE INDEX images_sha256_idx ON images (sha256)",
+        """
+        CREATE TABLE adopted (          -- files of other programs, see adoption.py
+          source TEXT PRIMARY KEY,      -- the path that the file had, or has
+          bytes INTEGER NOT NULL,
+          modified_ns INTEGER NOT NULL, -- as it was then: else it is read again
+          sha256 TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE parents (          -- what pictures were drawn from, see lineage.py
+          image_id TEXT NOT NULL,
+          how TEXT NOT NULL,            -- init_image, mask, like, reproduce
+          parent_id TEXT,               -- where the record names the picture,
+          parent_sha256 TEXT            -- or its file
+        ) STRICT
+        """,
+        "CREATE INDEX parents_image_idx ON parents (image_id)",
+        "CREATE INDEX parents_id_idx ON parents (parent_id)",
+        "CREATE INDEX parents_sha256_idx ON parents (parent_sha256)",
+        *parents_statements(),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,10 @@ def load_saved_input(name: str, file_name: str, folder: Path) -> InputImage:
 
 
 def load_inputs(
-    record: Record, folders: Iterable[Path], names: Iterable[str] = IMAGE_OPTIONS
+    record: Record,
+    folders: Iterable[Path],
+    names: Iterable[str] = IMAGE_OPTIONS,
+    fetch: Callable[[Mapping[str, Any]], bytes | None] = lambda values: None,
 ) -> dict[str, InputImage]:
     """Load the images that a picture was drawn from.
 
@@ -74,6 +77,8 @@ def load_inputs(
         record: the picture's record.
         folders: folders of pictures to look in, in this order.
         names: the options whose images are needed, such as init_image.
+        fetch: gets one that is in no folder from elsewhere, whole, given its values in
+            `Record.inputs`; None if it cannot.
 
     Raises:
         BackendError: if one is in none of the folders, or was changed since.
@@ -81,7 +86,7 @@ def load_inputs(
     distinct = list(dict.fromkeys(folders))
     requested = set(names)
     return {
-        name: _load_input(name, values, distinct)
+        name: _load_input(name, values, distinct, fetch)
         for name, values in recorded_inputs(record).items()
         if name in requested
     }
@@ -106,7 +111,10 @@ def recorded_inputs(record: Record) -> dict[str, Mapping[str, Any]]:
 
 
 def _load_input(
-    name: str, values: Mapping[str, Any], folders: list[Path]
+    name: str,
+    values: Mapping[str, Any],
+    folders: list[Path],
+    fetch: Callable[[Mapping[str, Any]], bytes | None] = lambda values: None,
 ) -> InputImage:
     file, state = str(values["file"]), "is not here"
     for folder in folders:
@@ -116,6 +124,9 @@ def _load_input(
             if hashlib.sha256(data).hexdigest() == values.get("sha256"):
                 return decode_input(name, data)
             state = "was changed since"
+    fetched = fetch(values)
+    if fetched is not None:
+        return decode_input(name, fetched)
     where = folders[0] / file if folders else file
     raise BackendError(
         f"the {name} that the picture was drawn from {state}: put the file with the "

@@ -17,6 +17,7 @@ from imagen_nb.storage.catalog_rows import (
     enter_scanned,
     scanned_picture,
 )
+from imagen_nb.storage.names import PICTURE_SUFFIXES, is_sidecar
 from imagen_nb.storage.output import load_sidecar
 from imagen_nb.storage.trash_moves import names_on_the_move
 from imagen_nb.system.atomic import time_in
@@ -62,16 +63,16 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
 
 
 def _missing_names(connection: sqlite3.Connection, folder: Path) -> list[str]:
-    """Return the PNG files that have a sidecar and no row, by name."""
+    """Return the pictures that have a sidecar and no row, by name."""
     known = {path for (path,) in connection.execute("SELECT path FROM images")}
     names = {entry.name for entry in os.scandir(folder) if is_picture_file(entry)}
-    pngs = (name.removesuffix(".json") for name in names if name.endswith(".png.json"))
-    return sorted(png for png in pngs if png in names and png not in known)
+    described = (name.removesuffix(".json") for name in names if is_sidecar(name))
+    return sorted(name for name in described if name in names and name not in known)
 
 
 def is_picture_file(entry: os.DirEntry[str]) -> bool:
     """Return whether it is a file whose name the catalog can hold, as ours can."""
-    if not entry.name.endswith((".png", ".png.json")):
+    if not (entry.name.endswith(PICTURE_SUFFIXES) or is_sidecar(entry.name)):
         return False
     try:
         entry.name.encode()

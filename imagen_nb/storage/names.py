@@ -9,10 +9,13 @@ import unicodedata
 from pathlib import Path
 
 from imagen_nb.errors import UsageError
+from imagen_nb.request.images import IMAGE_SUFFIXES
 from imagen_nb.storage.record import Record
 from imagen_nb.system.paths import absolute_path
 
 _MAX_SLUG_CHARS = 40
+# Of the files of pictures: what is drawn is PNG, what is adopted stays as it is.
+PICTURE_SUFFIXES = tuple(f".{suffix}" for suffix in IMAGE_SUFFIXES.values())
 _SHEET_NAME = re.compile(r"-sheet(-[0-9]+)?\.png$")
 
 # Suffixes that mean a file, not a folder, and none that can be written here.
@@ -33,26 +36,31 @@ def slug(prompt: str) -> str:
 
 
 def stem_of(record: Record, day: datetime.date) -> str:
-    """Return "<day>-<slug>-<seed>", the name of the PNG before a number and ".png"."""
+    """Return "<day>-<slug>-<seed>", a file's name before its number and suffix."""
     seed = "unseeded" if record.seed is None else record.seed
     return f"{day.isoformat()}-{slug(record.prompt)}-{seed}"
 
 
-def numbered_name(stem: str, number: int) -> str:
+def numbered_name(stem: str, number: int, suffix: str = ".png") -> str:
     """Return the name of the `number`th file of this stem: x.png, x-2.png, x-3.png."""
-    return f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
+    return f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
+
+
+def suffix_of_format(name: str) -> str:
+    """Return the suffix of a format of Pillow's that pictures have: JPEG is .jpg."""
+    return f".{IMAGE_SUFFIXES[name]}"
 
 
 def sidecar_of(path: Path) -> Path:
-    """Return the path of the sidecar beside a PNG."""
+    """Return the path of the sidecar beside a picture's file."""
     return path.with_name(path.name + ".json")
 
 
-def storage_path_of(day: datetime.date, stem: str) -> str:
+def storage_path_of(day: datetime.date, stem: str, suffix: str = ".png") -> str:
     """Return where the cloud keeps the file: "<day>/<the stem without its day>.png"."""
     prefix = f"{day.isoformat()}-"
     name = stem.removeprefix(prefix) if stem.startswith(prefix) else slug(stem)
-    return f"{day.isoformat()}/{name}.png"
+    return f"{day.isoformat()}/{name}{suffix}"
 
 
 def parse_destination(output: Path | str, pictures: int = 1) -> tuple[Path, str | None]:
@@ -77,6 +85,13 @@ def parse_destination(output: Path | str, pictures: int = 1) -> tuple[Path, str 
             f"{path.name} names one picture, and these are {pictures}: give a folder"
         )
     return path.parent, path.stem
+
+
+def is_sidecar(name: str) -> bool:
+    """Return whether `sidecar_of` gives such names."""
+    return name.endswith(".json") and name.removesuffix(".json").endswith(
+        PICTURE_SUFFIXES
+    )
 
 
 def is_sheet(name: str) -> bool:

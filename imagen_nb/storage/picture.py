@@ -112,5 +112,7 @@ def describe_record(record: Record) -> str:
     """
     size = f"{record.width}×{record.height}"
     seed = "no seed" if record.seed is None else f"seed {record.seed}"
-    timing = f"{record.steps} steps · {record.latency_ms} ms"
-    return f"{record.backend} {size} {seed} · {timing}"
+    steps = None if record.steps is None else f"{record.steps} steps"
+    timing = None if record.latency_ms is None else f"{record.latency_ms} ms"
+    known = [f"{record.backend} {size} {seed}", steps, timing]
+    return " · ".join(part for part in known if part)

@@ -22,10 +22,10 @@ _MADE_BY_MODEL_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType=
 "%s"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CREDENTIALS_CHUNK = b"caBX"
-_MAX_PNG_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
-MAX_PNG_BYTES = 4 * _MAX_PNG_PIXELS
+MAX_FILE_PIXELS = 64_000_000  # more than any model draws: 256 MB in memory
+MAX_FILE_BYTES = 4 * MAX_FILE_PIXELS
 
 
 class NoRecordError(StorageError):
@@ -71,7 +71,7 @@ def digital_source_type(record: Record) -> str:
 
 def has_credentials(png: bytes) -> bool:
     """Return whether a PNG has a chunk with content credentials, good or not."""
-    place = len(_SIGNATURE)
+    place = len(PNG_SIGNATURE)
     while place + 8 <= len(png):
         size, kind = (
             int.from_bytes(png[place : place + 4], "big"),
@@ -111,7 +111,7 @@ def _require_size(path: Path) -> None:
         header, size = file.read(24), os.fstat(file.fileno()).st_size
     width, height = header[16:20], header[20:24]
     pixels = int.from_bytes(width, "big") * int.from_bytes(height, "big")
-    if pixels > _MAX_PNG_PIXELS or size > MAX_PNG_BYTES:
+    if pixels > MAX_FILE_PIXELS or size > MAX_FILE_BYTES:
         raise ValueError("too large")
 
 

@@ -145,8 +145,8 @@ class Record(BaseModel):
     """The model: an id of Hugging Face, or the name of a folder."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None
     """What the noise follows from; null if no seed is known that draws it again."""
-    steps: Count
-    """Denoising steps."""
+    steps: Count | None = None
+    """Denoising steps; null where another program did not tell them."""
     width: Count
     """In pixels."""
     height: Count
@@ -176,6 +176,9 @@ class Record(BaseModel):
     inputs: tuple[dict[str, Any], ...] = ()
     """The images that it was drawn from, each with `name` (the option of the request),
     `file` (relative to the picture's folder), and that file's `sha256` and `bytes`."""
+    derived_from: tuple[dict[str, Any], ...] = ()
+    """The pictures that it repeats or varies, each with `how` (reproduce or like), `id`,
+    and the `sha256` of its file; others that it was drawn from are in `inputs`."""
     scheduler: str | None = None
     """The class of the scheduler that drew."""
     scheduler_name: str | None = None

@@ -22,7 +22,7 @@ from imagen_nb.storage.catalog_rows import (
 )
 from imagen_nb.storage.catalog_schema import CatalogDamagedError, make_damaged_error
 from imagen_nb.storage.mending import is_picture_file
-from imagen_nb.storage.names import is_sheet
+from imagen_nb.storage.names import PICTURE_SUFFIXES, is_sheet
 from imagen_nb.storage.output import load_png_record, read_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.trash_moves import finish_moves
@@ -42,7 +42,7 @@ class ReindexReport:
         removed: how many entries without a picture were removed.
         torn: sidecars that cannot be read, and whose PNG cannot either.
         rebuilt: sidecars that were missing or torn and were restored from the PNG.
-        foreign: PNG files without a record, such as other programs'; left alone.
+        foreign: files without a record, such as other programs'; left alone.
         skipped: what is called like a picture and is no file, or whose name is not
             UTF-8; left alone.
     """
@@ -129,7 +129,7 @@ def _enter_next_rows(catalog: Catalog, scanned: Iterator[ScannedPicture]) -> boo
 
 
 class _FolderScan:
-    """One pass over a folder. `names`: of the PNGs that `rows` has given so far."""
+    """One pass over a folder. `names`: of the pictures that `rows` has given so far."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -143,15 +143,17 @@ class _FolderScan:
         for entry in os.scandir(folder):
             if is_picture_file(entry):
                 self._files.add(entry.name)
-            elif entry.name.endswith(".png"):
+            elif entry.name.endswith(PICTURE_SUFFIXES):
                 self.skipped.append(folder / entry.name)
-        self._pngs = sorted(name for name in self._files if name.endswith(".png"))
-        self.total = len(self._pngs)
+        self._pictures = sorted(
+            name for name in self._files if name.endswith(PICTURE_SUFFIXES)
+        )
+        self.total = len(self._pictures)
         self.done = 0
 
     def rows(self) -> Iterator[ScannedPicture]:
         """Give each picture with a record, in order of names."""
-        for name in self._pngs:
+        for name in self._pictures:
             self.done += 1
             loaded = self._load_sidecar(f"{name}.json") or self._rebuild_sidecar(name)
             if loaded is None or loaded[0].id in self._ids:

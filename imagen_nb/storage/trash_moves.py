@@ -159,10 +159,10 @@ def _retargeted(connection: sqlite3.Connection, folder: Path, move: _Move) -> _M
 
 
 def free_name(folder: Path, name: str) -> str:
-    """Return the name, or the next number of it, that no PNG and no sidecar has."""
-    stem, number = name.removesuffix(".png"), 1
+    """Return the name, or the next number of it, that no picture and no sidecar has."""
+    (stem, suffix), number = os.path.splitext(name), 1
     while True:
-        path = folder / numbered_name(stem, number)
+        path = folder / numbered_name(stem, number, suffix)
         if not os.path.lexists(path) and not os.path.lexists(sidecar_of(path)):
             return path.name
         number += 1

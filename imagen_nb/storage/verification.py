@@ -17,7 +17,7 @@ from imagen_nb.storage.names import sidecar_of
 from imagen_nb.storage.output import read_sidecar
 from imagen_nb.storage.picture import describe_record
 from imagen_nb.storage.png import (
-    MAX_PNG_BYTES,
+    MAX_FILE_BYTES,
     NoRecordError,
     has_credentials,
     read_png,
@@ -91,10 +91,10 @@ def verify_picture(path: Path | str, authorities: str = "") -> Verification:
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_PNG_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_PNG_BYTES:
+    if len(data) > MAX_FILE_BYTES:
         raise StorageError(f"cannot read {path}: it is larger than any picture of ours")
     if media_type_of(data) is None:
         raise StorageError(f"cannot read {path}: it is no PNG, JPEG or WebP")

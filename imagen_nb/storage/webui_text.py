@@ -12,7 +12,7 @@ import unicodedata
 from imagen_nb.storage.record import Record
 
 # What the web UIs call the samplers that are these classes of diffusers.
-_SAMPLERS = {
+_WEBUI_SAMPLERS = {
     "DDIMScheduler": "DDIM",
     "DPMSolverMultistepScheduler": "DPM++ 2M",
     "EulerAncestralDiscreteScheduler": "Euler a",
@@ -72,7 +72,7 @@ def _sampler(record: Record) -> dict[str, str | None]:
     kind = record.scheduler
     if kind is None and not _is_flux(record):
         return {}
-    name = _SAMPLERS.get(kind, kind) if kind else "Euler"
+    name = _WEBUI_SAMPLERS.get(kind, kind) if kind else "Euler"
     if not _is_flux(record):
         return {"Sampler": name}
     spacing = _SCHEDULE_TYPES.get(record.scheduler_name or "", "Simple")

@@ -78,7 +78,7 @@ class Writer:
     def start_anew(self) -> None:
         """Make a new thread and lock: in a forked child, the old ones are of no use."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="imagen-writer")
-        self._unwritten: list[Future[Picture]] = []  # adopted; may be written by now
+        self._unwritten: list[Future[Picture]] = []  # taken over; may be written by now
         self._lock = threading.Lock()
 
     def save(
@@ -88,7 +88,7 @@ class Writer:
         cost = cost_usd(context.cost, context.backend, drawn)  # power is measured now
         return self._submit(_save_drawn, drawn, folder, context, cost)
 
-    def adopt(
+    def keep_drawn(
         self,
         pictures: Sequence[ForeignPicture],
         folder: OutputFolder,
@@ -131,7 +131,7 @@ class Writer:
         return written
 
     def wait(self) -> None:
-        """Wait until all adopted pictures are written."""
+        """Wait until all pictures that were taken over are written."""
         wait(self._unwritten)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 Other rooms use:
     studio: `Studio`, the session
+    adopting: `AdoptReport`, what became of files of other programs
     deleting: `ids_to_delete` and `ids_to_restore`, what a user named
     default: `studio`, the session behind `im.generate` and the other functions
     pictures: `Pictures`, several pictures with a contact sheet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
@@ -130,6 +130,39 @@ class Collection:
         return [
             entry for catalog in self._catalogs() for entry in Outbox(catalog).entries()
         ]
+
+    @known_arguments
+    def lineage(self, what: Any, /) -> pd.DataFrame:
+        """Return what a picture was drawn from, and what was drawn from it.
+
+        Its init image, mask or reference, the picture that `reproduce` or `like=` began
+        with, theirs, and so on; and the other way. Files are known by their sha256, so
+        that adopted pictures, and those of other machines, are found.
+
+        Args:
+            what: one picture in any form that `reproduce` takes.
+
+        Returns:
+            The history of the family, itself included, with the columns `generation`
+            (0 is the picture, -1 its parents, 1 its children …), `how` (init_image,
+            mask, like, reproduce …) and `via`, the relative that `how` leads to. Oldest
+            generation first. Parents that no history has are left out.
+
+        Raises:
+            UsageError: for what is no picture.
+            CloudError: if the cloud is needed and cannot be read.
+
+        Example:
+            >>> im.lineage(picture)[["generation", "how", "prompt"]]
+        """
+        from imagen_nb.frames.lineage import FamilySearch, lineage_frame
+
+        cloud = self._uplink.reader()
+        id = str(self.lookup.original(what).record.id)
+        family = FamilySearch(self._catalogs(), cloud).relatives(id)
+        ids = [one.id for one in family]
+        history = self.history(ids=ids, source="merged" if cloud else "local")
+        return lineage_frame(family, history)
 
     @known_arguments
     def pending(self) -> pd.DataFrame:

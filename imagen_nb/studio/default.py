@@ -91,11 +91,13 @@ def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
     return call
 
 
+adopt = _shortcut(Studio.adopt)
 generate = _shortcut(Studio.generate)
 sweep = _shortcut(Studio.sweep)
 sync = _shortcut(Studio.sync)
 pending = _shortcut(Studio.pending)
 history = _shortcut(Studio.history)
+lineage = _shortcut(Studio.lineage)
 reproduce = _shortcut(Studio.reproduce)
 tag = _shortcut(Studio.tag)
 untag = _shortcut(Studio.untag)

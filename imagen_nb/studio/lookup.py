@@ -299,8 +299,10 @@ def _record_of_columns(row: Any) -> Record:
         if name in row.index and name in Record.model_fields
     ]
     values = {name: plain_value(row[name]) for name in names}
+    known = {name: value for name, value in values.items() if value is not None}
     try:
-        return Record.model_validate({n: v for n, v in values.items() if v is not None})
+        # Records may be without steps, but only those of other programs are.
+        return Record.model_validate({"steps": "", **known})
     except ValidationError as error:
         missing = ", ".join(str(problem["loc"][0]) for problem in error.errors())
         raise UsageError(

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from threading import Event
+from functools import partial
 from typing import Any
 
 from imagen_nb.backends import (
-    Availability,
     Backend,
-    Drawn,
-    Progress,
-    Step,
     backend_names,
-    made_with,
     may_differ,
 )
 from imagen_nb.backends.flux.loras import loras_of_record
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.errors import BackendError
+from imagen_nb.cloud.inputs import download_input
+from imagen_nb.errors import BackendError, CloudError
 from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, resolve
 from imagen_nb.storage.input_files import load_inputs
@@ -29,6 +24,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.lookup import Original, has_same_pixels
 from imagen_nb.studio.redraw import limits_to_redraw, redrawable_record
+from imagen_nb.studio.replay import ReplayBackend
 from imagen_nb.system.terminal import print_notice
 
 _COMMON_ARGUMENTS = ("prompt", "seed", "width", "height")  # of every model
@@ -51,66 +47,6 @@ _COMPARED_FIELDS = (  # where one differs, pixels may
     "memory_plan",
 )
 _IGNORED_VERSIONS = {"prediction"}  # it names a single drawing, not a program
-MAX_BATCH_SIZE = 64  # a record may say anything
-MAX_TORCH_THREADS = 256
-
-
-class ReplayBackend:
-    """Draws each request as a picture was drawn: in such a batch, at the same place.
-
-    The batch has the recorded size and is filled with copies of the request. The other
-    pictures of a batch do not change a picture's pixels, but its place does where
-    several threads of a CPU share the work, and so does the number of threads.
-
-    Attributes:
-        drawn_with: how the last picture was drawn: record fields, such as versions.
-    """
-
-    def __init__(self, inner: Backend, record: Record) -> None:
-        """`inner`: what draws; `record`: the picture's."""
-        self.inner, self.record = inner, record
-        self.name, self.model = inner.name, inner.model
-        self.defaults, self.limits = inner.defaults, inner.limits
-        self.made_with = made_with(inner)
-        self.drawn_with: dict[str, Any] = {}
-
-    def availability(self) -> Availability:
-        """As the inner backend's."""
-        return self.inner.availability()
-
-    def cost_usd(self, request: Request) -> float:
-        """As the inner backend's."""
-        return self.inner.cost_usd(request)
-
-    def draw(
-        self, requests: Sequence[Request], progress: Progress | None, cancel: Event
-    ) -> Iterator[Drawn]:
-        """Draw each request in a batch of copies; give the copy at the same place."""
-        listener = _for_one_picture(progress) if progress else None
-        for request in requests:
-            batch = [request] * self._batch_size
-            with torch_threads(self.record.threads):
-                drawn = self._at_recorded_place(
-                    self.inner.draw(batch, listener, cancel)
-                )
-            self.drawn_with = {**drawn.details, "model": self.model}
-            yield drawn
-
-    @property
-    def _batch_size(self) -> int:
-        """The recorded one, unless it makes no sense or would fill the memory."""
-        size = self.record.batch_size
-        return size if 0 <= self.record.batch_index < size <= MAX_BATCH_SIZE else 1
-
-    def _at_recorded_place(self, batch: Iterator[Drawn]) -> Drawn:
-        """Return the first picture if the backend does not draw such batches."""
-        for drawn in batch:
-            size = drawn.details.get("batch_size", 1)
-            if size == 1 or size != self._batch_size:
-                return drawn
-            if drawn.details["batch_index"] == self.record.batch_index:
-                return drawn
-        raise BackendError(f"{self.name} drew nothing")
 
 
 def request_like(
@@ -140,9 +76,10 @@ def request_like(
     record = original.record if backend else redrawable_record(original.record)
     name = backend or record.backend
     same = name == record.backend
-    options = _recorded_options(original, record, builder, given) if same else {}
+    options = _recorded_options(original, record, builder, given, cloud) if same else {}
     like = {**options, **arguments_like(record, given, same)}
-    return builder.request(**like, backend=name, tags=tags, cloud=cloud)
+    chosen, request = builder.request(**like, backend=name, tags=tags, cloud=cloud)
+    return chosen, _derived_from(original.record, "like", request)
 
 
 def request_again(
@@ -159,7 +96,7 @@ def request_again(
     are those of `request_like`.
     """
     record = redrawable_record(original.record)
-    recorded = _recorded_options(original, record, builder, options)
+    recorded = _recorded_options(original, record, builder, options, cloud)
     chosen = builder.choose(record.backend, recorded, cloud)
     backend = chosen.backend
     request = resolve(
@@ -175,7 +112,14 @@ def request_again(
         tags=builder.tags(tags),
         options=recorded_options(record) | chosen.request_options,
     )
-    return ReplayBackend(backend, record), request
+    again = _derived_from(original.record, "reproduce", request)
+    return ReplayBackend(backend, record), again
+
+
+def _derived_from(record: Record, how: str, request: Request) -> Request:
+    """Return the request with a note of the picture that it repeats or varies."""
+    parent = {"how": how, "id": str(record.id), "sha256": record.sha256}
+    return replace(request, derived_from=(parent,))
 
 
 def with_comparison(
@@ -299,39 +243,12 @@ def describe_comparison(
     )
 
 
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Let torch use this many threads for a while; None or nonsense changes nothing."""
-    if count is None or not 0 < count <= MAX_TORCH_THREADS:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _for_one_picture(progress: Progress) -> Progress:
-    """Report the steps of a batch of copies as steps of a single picture."""
-
-    def listen(step: Step) -> None:
-        preview = step.preview
-        first = step.indices.start
-        of_first = (lambda _: preview(first)) if preview else None
-        progress(replace(step, indices=range(1), total=1, preview=of_first))
-
-    return listen
-
-
 def _recorded_options(
     original: Original,
     record: Record,
     builder: RequestBuilder,
     given: Mapping[str, Any],
+    cloud: bool | None,
 ) -> dict[str, Any]:
     """Return the options of a picture's backend, and the images it was drawn from."""
     name, configured = builder.settings.backend_choice()
@@ -342,4 +259,18 @@ def _recorded_options(
     if original.path:
         folders.insert(0, original.path.parent)
     missing = [image for image in IMAGE_OPTIONS if given.get(image) is None]
-    return {**load_inputs(record, folders, missing), **options}
+    fetch = partial(_fetch_input, original.record, builder.lookup.reader(cloud))
+    return {**load_inputs(record, folders, missing, fetch), **options}
+
+
+def _fetch_input(
+    record: Record, cloud: Cloud | None, values: Mapping[str, Any]
+) -> bytes | None:
+    """Return an input that is not on this machine, from the cloud; None if it fails."""
+    if cloud is None:
+        return None
+    try:
+        return download_input(record, values, cloud)
+    except CloudError as error:
+        print_notice(f"the {values.get('name')} is not in the cloud either: {error}")
+        return None

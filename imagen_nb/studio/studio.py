@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +21,15 @@ from imagen_nb.studio.arguments import (
     suggesting_arguments,
 )
 from imagen_nb.studio.drawing import RequestDrawer
-from imagen_nb.studio.library import Library
+from imagen_nb.studio.intake import Intake
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.reproduce import request_again, request_like, with_comparison
 
 if TYPE_CHECKING:
-    from imagen_nb.storage.writer import ForeignPicture
     from imagen_nb.studio.lookup import PictureRef
 
 
-class Studio(Library):
+class Studio(Intake):
     """One session: draws pictures, keeps them, and finds them again.
 
     Invariant: a picture is on disk and in the catalog before a method returns it.
@@ -280,44 +277,6 @@ class Studio(Library):
             pictures = self._drawer.draw(chosen, requests, call)
         axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
         return Pictures(pictures, axes)
-
-    def adopt(
-        self,
-        drawn: Sequence[ForeignPicture],
-        *,
-        tags: Iterable[str] = (),
-        cloud: bool | None = None,
-    ) -> list[Future[Picture]]:
-        """Keep pictures that were not drawn by this session, on the writer's thread.
-
-        `history`, `sync`, `tag` and the like wait until they are written, and so does
-        the end of the program. The tags, owner and cloud in their records become this
-        session's.
-
-        Args:
-            drawn: for each picture a function that returns the image, and the record.
-            tags: added to the configured ones.
-            cloud: see `generate`.
-
-        Raises:
-            UsageError: for what is no tag.
-            StorageError: if the folder cannot be written to.
-            Cancelled: if this session is closed; then none of them is kept.
-
-        Example:
-            >>> (kept,) = studio.adopt([(lambda: picture.image, picture.record)])
-            >>> kept.result()
-        """
-        self._writer.require_open()
-        home = self._folders.folder()
-        self._uplink.warn(cloud)
-        common = {
-            "tags": self._builder.tags(tags),
-            "owner_user_id": self.settings.owner_user_id,
-            "cloud": self._uplink.wants(cloud),
-        }
-        announce = partial(self._uplink.drawn, cloud=cloud)
-        return self._writer.adopt(drawn, home, common, announce)
 
     def cancel(self) -> None:
         """Stop every drawing that is under way, or about to begin, at its next step.

@@ -133,12 +133,17 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder; none if there is no folder, or it cannot be listed."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def remove_stale_files(folder: Path) -> None:
     """Remove temporary files of this machine's dead processes, and old ones of any."""
-    try:
-        names = [name for name in os.listdir(folder) if name.startswith(".imagen-")]
-    except OSError:  # no folder yet, or not ours to clear
-        return
+    names = [name for name in names_in(folder) if name.startswith(".imagen-")]
     left = [folder / name for name in names if name.endswith((".tmp", ".claim"))]
     now = time_in(folder) if left else 0.0
     for path in left:

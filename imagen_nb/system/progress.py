@@ -18,9 +18,15 @@ with warnings.catch_warnings():
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function to call with `(done, total)` now and then; a bar shows it."""
-    with tqdm(desc=what, leave=False, disable=None) as bar:
+def progress_bar(
+    what: str, shown: bool | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with `(done, total)` now and then; a bar shows it.
+
+    `shown`: None is on a terminal only.
+    """
+    disable = None if shown is None else not shown
+    with tqdm(desc=what, leave=False, disable=disable) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -3,9 +3,10 @@
 import { isRating, starCount } from "./cards.js";
 import { showComparison } from "./comparison.js";
 import { button, copyText, element, isolatedText, objectUrl, visibleText } from "./dom.js";
+import { makeFamily } from "./family.js";
 import { makeZoom } from "./zoom.js";
 
-/** A dialog in `root`. `actions`: close, step(by), tag(name), send(message), knownTags(). */
+/** A dialog in `root`. `actions`: close, step(by), look(at), tag(name), send(message), knownTags(). */
 export const makePictureDialog = (root, actions, signal) => {
   const dialog = element("dialog", { className: "imagen-look" });
   root.append(dialog);
@@ -52,6 +53,11 @@ export const makePictureDialog = (root, actions, signal) => {
       fill(stage.root, beside.root);
       now.retag(tags);
       stage.start();
+    },
+    family: (message, buffers) => {
+      if (shown?.at !== message.at) return;
+      const look = (at) => actions.look(at);
+      dialog.querySelector(".imagen-beside dl")?.before(makeFamily(message.relatives, buffers, look, shown.controller.signal));
     },
     retag: (tags) => shown?.retag(tags),
     say: (text) => shown?.say(text),
@@ -103,7 +109,7 @@ const makeStage = (message, buffer, signal) => {
   };
 };
 
-/** What is known of a picture and what can be done with it: a section each, lineage will be one more. */
+/** What is known of a picture and what can be done with it, a section each; its family comes later. */
 const makeBeside = (message, actions, signal) => {
   const said = element("p", { role: "status", className: "imagen-told" });
   const tags = makeTags(message.at, actions, signal);

@@ -39,8 +39,8 @@ def describe_settings(record: Record) -> str:
     size, steps = facts.pop("size"), facts.pop("steps")
     del facts["prompt"]
     seed, *others = [f"{name} {value}" for name, value in facts.items() if value]
-    counted = "1 step" if steps == 1 else f"{steps} steps"
-    return " · ".join([seed, size, counted, *others, record.backend])
+    counted = {None: [], 1: ["1 step"]}.get(steps, [f"{steps} steps"])
+    return " · ".join([seed, size, *counted, *others, record.backend])
 
 
 def describe_call(record: Record) -> str:

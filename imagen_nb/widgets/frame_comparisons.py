@@ -54,18 +54,16 @@ class FrameComparisons:
         Args:
             i: the picture, by its position or id.
             n: how many at most.
-            embedder: what looks at them; needed where several are installed. None comes
-                with imagen_nb, see docs/plugins.md.
+            embedder: what looks at them: a registered name, like "tiny", or a folder or
+                Hugging Face id. The one of another package if there is one, otherwise
+                the best of ours whose weights are here: see docs/plugins.md.
 
         Raises:
             UsageError: when there is no such picture or embedder.
             ImagenError: when the embedder cannot be loaded, or lacks what it needs.
 
         Example:
-            >>> try:
-            ...     near = df.imagen.similar(0, n=8)
-            ... except im.UsageError as error:
-            ...     print(error)  # where no embedder is installed
+            >>> df.imagen.similar(0, n=8, embedder="tiny")[["similarity", "prompt"]]
         """
         from imagen_nb.frames.pictures.similar import similar_pictures
 

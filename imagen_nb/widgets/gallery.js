@@ -60,6 +60,7 @@ const makeGallery = (send, signal) => {
   const dialog = makePictureDialog(root, {
     send,
     step: (by) => { moves.move(by); enlarge(); },
+    look: (at) => dialog.open(at, cards.get(at)),
     tag: (name) => moves.mark(name, [dialog.at()]), // what is looked at, whatever is selected behind it
     knownTags: () => bar.facets.values("tag"),
     close: () => { grid.list.focus(); },
@@ -89,6 +90,7 @@ const makeGallery = (send, signal) => {
     selected: (_, [selected]) => { selection.take(positionsIn(selected)); told(); },
     cards: (message, buffers) => { cards.receive(message, buffers); grid.drawSoon(); },
     picture: (message, buffers) => dialog.picture(message, buffers, cards.get(message.at)?.tags ?? []),
+    family: (message, buffers) => dialog.family(message, buffers),
     compared: (message, buffers) => dialog.compare(message, buffers),
     deleted: deleting.deleted,
     facets: (message) => bar.facets.show(message.facets),

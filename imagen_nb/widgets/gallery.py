@@ -76,6 +76,7 @@ class Gallery(PageWidget):
         "comparison",
         "cards",
         "facets",
+        "family",
         "dialog",
         "selection",
         "scroller",

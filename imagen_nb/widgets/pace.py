@@ -16,7 +16,7 @@ class DrawingPace:
 
     def note(self, record: Record) -> None:
         """Learn from a picture that was just drawn."""
-        work = record.steps * record.width * record.height
+        work = (record.steps or 0) * record.width * record.height
         if record.latency_ms and work:
             self._seconds[record.backend] = record.latency_ms / 1000 / work
 

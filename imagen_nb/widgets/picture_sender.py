@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.locate import complete_from_cloud
 from imagen_nb.studio.default import studio
 from imagen_nb.system.thumbnails import THUMBNAIL_PIXELS
 from imagen_nb.widgets.compare import MAX_COMPARED, comparison_message
+from imagen_nb.widgets.family import MAX_RELATIVES_SHOWN, family_message
 from imagen_nb.widgets.rows import GalleryRows, positions_in
 from imagen_nb.widgets.thumbnails import enlarged_picture, thumbnail_or_error
 from imagen_nb.widgets.work import BackgroundWork
@@ -82,6 +84,17 @@ class PictureSender:
         except ImagenError as error:
             facts["trouble"] = str(error)
         self._send("picture", [file], view=view, at=position, **facts)
+        self._send_family(view, position)
+
+    def _send_family(self, view: str, position: int) -> None:
+        """Send the picture's relatives, if it has any and they can be looked up now."""
+        session, id = studio(), self._rows.id_of(position)
+        with suppress(ImagenError):  # of a frame of others, or without the cloud
+            family = session.lineage(id).iloc[:MAX_RELATIVES_SHOWN]
+            if len(family) > 1:
+                at = self._rows.positions_by_id([*family["id"]])
+                relatives, small = family_message(family, at, session.reader())
+                self._send("family", small, view=view, at=position, relatives=relatives)
 
     def send_compared(self, view: str, at: Sequence[int]) -> None:
         """Send two to nine pictures, and what differs. Raises `UsageError` for others."""

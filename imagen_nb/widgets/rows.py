@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagen_nb.frames.pictures.locate import PictureLocation, locate_pictures
-from imagen_nb.frames.schema import parse_sidecar, plain_value, require_columns
+from imagen_nb.frames.schema import (
+    parse_sidecar,
+    plain_value,
+    require_columns,
+    text_or_empty,
+)
 from imagen_nb.frames.sources.details import load_record_details
 from imagen_nb.storage.tags import TagChange
 from imagen_nb.system.markup import truncated
@@ -102,6 +107,17 @@ class GalleryRows:
         """Return those of these ids that no row has."""
         known = set(self._frame["id"][self._frame["id"].isin(ids)])
         return [id for id in ids if id not in known]
+
+    def id_of(self, position: int) -> str:
+        """Return the picture's id; "" in a row that has none."""
+        return text_or_empty(self._frame["id"].iat[position])
+
+    def positions_by_id(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the positions of those of these pictures that there are, by id."""
+        column = self._frame["id"]
+        found = np.flatnonzero(column.isin(ids))
+        at = [place for place in found.tolist() if place not in self._gone]
+        return {str(column.iat[place]): place for place in at}
 
     def frame(self, positions: Positions) -> pd.DataFrame:
         """Return these rows, in the frame's order, with the tags as they are by now.

@@ -256,6 +256,29 @@ def test_a_picture_is_zoomed_tagged_and_given_to_the_panel(
     expect(prompt).to_have_value("a blue boat")
 
 
+def test_an_enlarged_picture_has_its_family_beside_it(
+    notebook: Callable[..., Notebook], drawn: Path, lab: Lab, shots: Path
+) -> None:
+    draw = (
+        "boat = im.history(source='local', prompt='red boat').iloc[0]\n"
+        "im.generate('a yacht', seed=5, steps=4, init_image=boat, strength=0.7, progress=False)\n"
+        "gallery = im.Gallery(im.history(source='local'))\ngallery"
+    )
+    opened = notebook(draw)
+    opened.run_all()
+    output, page = opened.output(1), opened.page
+    row(output, 1).dblclick()
+    dialog = output.get_by_role("dialog", name="Picture")
+    family = dialog.get_by_role("region", name="Family")
+    parent = family.get_by_role("button", name="init image: a red boat")
+    expect(parent.locator("img")).to_be_visible()
+    expect(family.get_by_role("button", name="a yacht")).to_be_disabled()
+    page.screenshot(path=shots / "gallery-family.png")
+    parent.click()
+    expect(dialog.locator(".imagen-words")).to_have_text("a red boat")
+    expect(family.get_by_role("button", name="init image: a yacht")).to_be_enabled()
+
+
 def test_a_live_gallery_takes_in_what_is_drawn(
     notebook: Callable[..., Notebook], drawn: Path, lab: Lab, shots: Path
 ) -> None:

@@ -73,6 +73,7 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["report -o {folder}/report.html", "report -o {folder}/x/y.html"],
     "reproduce": ["reproduce {id}", "reproduce 00000000-0000-4000-8000-000000000009"],
     "tag": ["tag {id} --add keeper", "tag 00000000-0000-4000-8000-000000000009 --add keeper"],
+    "adopt": ["adopt {config} --json", "adopt {elsewhere} --dry-run"],
     "delete": ["delete {id} --yes", "delete 00000000-0000-4000-8000-000000000009 --yes"],
     "restore": ["restore", "restore {id}", "restore 00000000-0000-4000-8000-000000000009"],
     "models": ["models", "models --json", "models --plan flux-schnell-local"],
@@ -163,6 +164,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str
         (picture,) = Catalog(folder).latest(1)
         words = {"folder": str(folder), "jobs": str(jobs), "id": str(picture.record.id)}
         words["picture"] = str(picture.path)
+        words["elsewhere"] = str(root / "elsewhere")
+        render(root / "elsewhere", 1)
         address = f"https://me:{CANARIES['password of an address']}@x.supabase.co"
         files = {
             "config": values,

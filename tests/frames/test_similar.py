@@ -80,9 +80,21 @@ def test_what_cannot_be_had_is_left_out(
         frame.imagen.similar(1)
 
 
-def test_without_an_embedder_one_line_says_what_to_install(made: Frames) -> None:
+def test_with_no_embedder_at_all_one_line_says_what_to_install(
+    made: Frames, installed: Callable[..., None]
+) -> None:
+    installed()
     with pytest.raises(UsageError, match="no embedder is installed: install a package"):
         made("a boat").imagen.similar(0)
+
+
+def test_ours_is_taken_where_none_is_named(
+    made: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    embedders._made_embedder.cache_clear()
+    (likeness,) = made("a boat", "a boat", first=1).imagen.similar(0)["similarity"]
+    assert likeness == pytest.approx(1, abs=0.01)  # two even greys, one level apart
 
 
 def test_of_several_one_is_to_be_named(made: Frames, installed: Callable[..., None]) -> None:

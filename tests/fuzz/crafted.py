@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from tests.fixtures.other_programs.sample import exif_of
 from tests.fuzz.mutations import png_chunks, png_of, safetensors_of
 from tests.fuzz.readers import READERS, image_file
 
@@ -207,6 +208,21 @@ def _row(**fields: Any) -> bytes:
 def _prediction(**fields: Any) -> bytes:
     prediction = json.loads(READERS["answer of Replicate"].seeds[0][1:])
     return _answer(prediction | fields)
+
+
+def _texts(**texts: str) -> bytes:
+    """Texts of a picture by their names."""
+    return json.dumps(texts).encode()
+
+
+def _foreign_chunks() -> list[tuple[bytes, bytes]]:
+    return png_chunks(image_file("PNG"))
+
+
+def _foreign_png(*more: tuple[bytes, bytes]) -> bytes:
+    """A picture without texts of its own, with chunks added before its pixels."""
+    first, *others = _foreign_chunks()
+    return png_of([first, *more, *others])
 
 
 CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
@@ -513,6 +529,83 @@ CRAFTED: dict[str, dict[str, Callable[[], bytes] | bytes]] = {
         "an output at a port beyond all": lambda: _prediction(output="http://127.0.0.1:99999/"),
         "a file that is a PNG of many pixels": lambda: b"f" + _blank_png(4_000),
         "a file that is a text": b"fabc",
+    },
+    "picture of others": {
+        "nothing": b"",
+        "many texts": lambda: _foreign_png(
+            *[(b"tEXt", b"x%d\0" % n + b"x" * 1_000) for n in range(10_000)]
+        ),
+        "texts after the pixels that unpack": lambda: png_of(
+            [*_foreign_chunks()[:-1], (b"zTXt", b"a\0\0" + _packed(2**29)), (b"IEND", b"")]
+        ),
+        "a hundred million pixels": lambda: _blank_png(10_000),
+        "forty million pixels": lambda: _blank_png(6_300),
+        "half of JPEG's EXIF": image_file("JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05"),
+        "EXIF that is none": lambda: _foreign_png((b"eXIf", b"MM\0*\0\0\0\x08\xff\xff")),
+        "half a profile": _half_a_profile,
+        "frames that are none": lambda: _foreign_png((b"acTL", b""), (b"fcTL", b"")),
+        "deep lists": lambda: _foreign_png((b"tEXt", b"prompt\0" + _DEEP_LISTS)),
+        "a comment of odd length": lambda: image_file(
+            "JPEG", exif=exif_of({"UserComment": "x" * 21}, "utf-8")
+        ),
+    },
+    "texts of others": {
+        "deep lists in a prompt": lambda: _texts(prompt=_DEEP_LISTS.decode()),
+        "deep objects in a prompt": lambda: _texts(prompt=_DEEP_OBJECTS.decode()),
+        "deep lists in an infotext": lambda: _texts(
+            parameters="x\nSteps: 4, Seed: 1, Hashes: " + _DEEP_LISTS.decode()[:45_000]
+        ),
+        "an infotext of many digits": _texts(
+            parameters=f"x\nSteps: {'9' * 5_000}, Seed: {'9' * 5_000}, CFG scale: 1e999, Size: x"
+        ),
+        "JSON of many digits": _texts(invokeai_metadata='{"seed": ' + "9" * 5_000 + "}"),
+        "numbers that are none": _texts(
+            invokeai_metadata='{"seed": NaN, "steps": Infinity, "cfg_scale": -1e999, "width": true}'
+        ),
+        "other digits": _texts(parameters="x\nSteps: ١٢, Seed: ٣, CFG scale: ４, Size: x"),
+        "half a character": _texts(invokeai_metadata='{"positive_prompt": "\\ud800", "seed": 1}'),
+        "a NUL": _texts(invokeai_metadata='{"positive_prompt": "\\u0000", "model": "\\u0000"}'),
+        "many lists": lambda: _texts(prompt='{"a": [' + "[], " * 600_000 + "[]]}"),
+        "more than is read": lambda: _texts(prompt='{"a": "' + "x" * 6_000_000 + '"}'),
+        "many nodes": lambda: _texts(
+            prompt=json.dumps(
+                {
+                    str(n): {"class_type": "SaveImage", "inputs": {"images": [str(n + 1), 0]}}
+                    for n in range(50_000)
+                }
+            )
+        ),
+        "many LoRAs": lambda: _texts(
+            parameters=" ".join(f"<lora:{n}:1>" for n in range(20_000)) + "\nSteps: 4, Seed: 1"
+        ),
+        "many lines of settings": lambda: _texts(parameters="\n".join(["a: b, Seed" * 4_500] * 30)),
+        "a name of two lines": b'{"a\\nb\\u2028c": "x"}',
+        "a node that links to itself": _texts(
+            prompt='{"a": {"class_type": "x", "inputs": {"images": ["a", 0], "text": ["a", 0]}}}'
+        ),
+        "texts joined from themselves": _texts(
+            prompt=json.dumps(
+                {
+                    "s": {"class_type": "SaveImage", "inputs": {"images": ["k", 0]}},
+                    "k": {
+                        "class_type": "K",
+                        "inputs": {"seed": 1, "steps": 1, "scheduler": "x", "positive": ["t", 0]},
+                    },
+                    "t": {"class_type": "T", "inputs": {"clip": 1, "text": ["j", 0]}},
+                    "j": {
+                        "class_type": "StringConcatenate",
+                        "inputs": {"string_a": ["j", 0], "string_b": ["j", 0]},
+                    },
+                }
+            )
+        ),
+    },
+    "run of wandb": {
+        "deep lists": b"s" + _DEEP_LISTS,
+        "deep YAML": b"c" + b"- " * 5_000,
+        "aliases": lambda: b"c" + _aliases(9),
+        "columns that are none": b't{"columns": [[], {}, null], "data": [[{"path": []}]]}',
+        "captions of other lengths": b's{"a": {"filenames": ["x"], "captions": []}}',
     },
     "prompt": {
         "many seeds": b",".join([b"0..99999"] * 2_000),

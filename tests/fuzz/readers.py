@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -58,12 +59,15 @@ from imagen_nb.request.sweep import expanded_prompts
 from imagen_nb.request.sweep_syntax import escape, parse_floats, parse_ints, parse_sizes
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.input_files import load_inputs
+from imagen_nb.storage.other_programs.foreign_metadata import ForeignMetadata
+from imagen_nb.storage.other_programs.reading import read_metadata
 from imagen_nb.storage.output import PictureFiles, load_png_record, load_record, load_sidecar
 from imagen_nb.storage.png import has_pixels_of, png_texts
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.verification import verify_picture
-from imagen_nb.system.thumbnails import encode_webp
+from imagen_nb.system.thumbnails import encode_webp, image_read_errors
+from tests.fixtures.other_programs import SAMPLES, write_sample
 from tests.fixtures.other_servers import ID, ROW, SIGNED_IN
 from tests.fixtures.replicate_server import TOKEN, Answer, Running, backend_at
 from tests.fuzz.answering import answering_server
@@ -195,6 +199,72 @@ def _read_picture(data: bytes, folder: Path) -> None:
     )
     assert isinstance(row, PictureLocation)
     encode_webp(load_image(row, None))
+
+
+def _read_of_others(data: bytes, folder: Path) -> None:
+    """A file that another program may have made; Pillow refuses some, or warns, as ever."""
+    path = folder / "a"
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(path, formats=["PNG", "JPEG", "WEBP"])
+        except image_read_errors():
+            return
+    with image:
+        _use_metadata(read_metadata(image, path), folder)
+
+
+def _read_texts_of_others(data: bytes, folder: Path) -> None:
+    """The texts of a picture by their names, in JSON; what is no text is JSON itself."""
+    try:
+        texts = json.loads(data)
+    except (ValueError, RecursionError):
+        texts = {"parameters": data.decode("utf-8", "replace")}
+    image = Image.new("RGB", (2, 2))
+    for name, text in texts.items() if isinstance(texts, dict) else ():
+        image.info[name] = text if isinstance(text, str) else json.dumps(text)
+    _use_metadata(read_metadata(image, folder / "a.png"), folder)
+
+
+def _read_run(data: bytes, folder: Path) -> None:
+    """The first byte says which file of a run of wandb the others are."""
+    media = folder / "media" / "images" / f"samples_12_{'d1' * 10}.png"
+    media.parent.mkdir(parents=True)
+    (folder / "media" / "table").mkdir()
+    (folder / "wandb-metadata.json").write_bytes(b"{}")
+    (folder / _RUN_FILES.get(data[:1], "config.yaml")).write_bytes(data[1:])
+    _use_metadata(read_metadata(Image.new("RGB", (2, 2)), media), folder)
+
+
+_RUN_FILES = {
+    b"s": "wandb-summary.json",
+    b"h": "wandb-history.jsonl",
+    b"t": "media/table/a.table.json",
+}
+
+
+def _use_metadata(found: ForeignMetadata, folder: Path) -> None:
+    """Make a record of it, as adopting does."""
+    assert len((found.not_understood or "x").splitlines()) == 1
+    record = _record(
+        prompt=found.prompt,
+        negative_prompt=found.negative_prompt,
+        backend=found.program,
+        model=found.model,
+        seed=found.seed,
+        steps=found.steps or 0,
+        guidance=found.guidance,
+        true_cfg=found.true_cfg,
+        scheduler_name=found.sampler,
+        strength=found.strength,
+        loras=found.loras,
+        options={"raw": found.raw},
+    )
+    names = [lora["name"] for lora in found.loras]
+    texts = (found.prompt, found.negative_prompt, found.model, found.sampler, *names)
+    assert not any("\0" in (text or "") for text in (*texts, *found.raw, *found.raw.values()))
+    _use_record(record, folder)
 
 
 @functools.cache
@@ -535,6 +605,42 @@ _PROMPTS = (
 )
 
 
+@functools.cache
+def _of_others() -> tuple[bytes, ...]:
+    """One file of each format and program; the hidden ones are large for what they say."""
+    import tempfile
+
+    some = {(s.format, s.expected["program"]): s for s in SAMPLES if not s.hidden and not s.path}
+    with tempfile.TemporaryDirectory() as folder:
+        return tuple(write_sample(each, Path(folder)).read_bytes() for each in some.values())
+
+
+def _texts_of_others() -> list[bytes]:
+    """The texts of each sample; what is JSON in them as values, to be changed inside."""
+
+    def inside(text: str) -> Any:
+        with suppress(ValueError):
+            return json.loads(text)
+        return text
+
+    return _json_seeds(
+        *({key: inside(text) for key, text in each.chunks.items()} for each in SAMPLES)
+    )
+
+
+def _runs() -> tuple[list[bytes], list[bytes]]:
+    """The files of runs: those in YAML, those in JSON."""
+    letters = {name: letter for letter, name in _RUN_FILES.items()}
+    files = [pair for sample in SAMPLES for pair in sample.beside.items()]
+    yaml = [text.encode() for name, text in files if name.endswith(".yaml")]
+    found = []
+    for name, text in files:
+        for end, letter in letters.items():
+            if name.endswith(end.rpartition("/")[2].removeprefix("a.")):
+                found.append(letter + text.splitlines()[0].encode())
+    return yaml, found
+
+
 def _parquet() -> bytes:
     buffer = io.BytesIO()
     pd.DataFrame(_TABLE).to_parquet(buffer)
@@ -556,6 +662,13 @@ def _make_readers() -> dict[str, Reader]:
     settings = st.one_of(mutated(_CONFIGURATIONS), mutated_json(_CONFIGURATION_VALUES))
     predictions = st.one_of(
         _with_status(mutated_json(_PREDICTIONS)), mutated(_images()[:2]).map(b"f".__add__)
+    )
+    others, of_others = _of_others(), _texts_of_others()
+    yaml_of_runs, json_of_runs = _runs()
+    letters = st.sampled_from((b"s", b"h", b"t"))
+    runs = st.one_of(
+        mutated(yaml_of_runs).map(b"c".__add__),
+        st.tuples(letters, mutated_json([seed[1:] for seed in json_of_runs])).map(b"".join),
     )
     return {
         "png": Reader(_read_png, mutated_png(pngs), pngs),
@@ -582,6 +695,11 @@ def _make_readers() -> dict[str, Reader]:
             _read_answer, _with_status(mutated_json(_ANSWER_SEEDS)), _ANSWER_SEEDS, 15
         ),
         "answer of Replicate": Reader(_read_replicate, predictions, [b"2" + _PREDICTIONS[0]], 10),
+        "picture of others": Reader(
+            _read_of_others, st.one_of(mutated_png(others[:1]), mutated(others)), others
+        ),
+        "texts of others": Reader(_read_texts_of_others, mutated_json(of_others), of_others, 120),
+        "run of wandb": Reader(_read_run, runs, [b"c" + yaml_of_runs[0], *json_of_runs]),
         "prompt": Reader(_read_prompt, mutated(texts), texts),
         "frame": Reader(_read_frame_values, mutated_json(sidecars), sidecars),
     }

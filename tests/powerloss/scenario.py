@@ -107,7 +107,7 @@ class Scenario:
         """Keep pictures that somebody else drew."""
         with self.studio() as studio:
             foreign = [self._foreign(self._new_seed()) for _ in range(2)]
-            written = studio.adopt(foreign, tags=["adopted"])
+            written = studio.keep_drawn(foreign, tags=["adopted"])
             for one in written:
                 self.ids.append(self.promises.add_picture(one.result()))
                 self.promises.note("adopted")
@@ -220,7 +220,7 @@ class Scenario:
         """Tag a picture while others are written."""
         with self.studio() as studio:
             self._open(self.ids[1], "meanwhile")
-            written = studio.adopt([self._foreign(self._new_seed()) for _ in range(3)])
+            written = studio.keep_drawn([self._foreign(self._new_seed()) for _ in range(3)])
             apply_tag_change(studio.catalog(), self.ids[1:2], make_tag_change(["meanwhile"]))
             self.promises.set_tags(self.ids[1], meanwhile=True)
             self.promises.note("tagged meanwhile")

@@ -84,7 +84,7 @@ def test_pictures_are_kept_meanwhile_and_entered_later(
     with Studio({"output": {"dir": str(folder)}}, background=False) as studio:
 
         def keep(seed: int) -> Path:
-            (writing,) = studio.adopt([(lambda: make_image(seed), make_record(seed=seed))])
+            (writing,) = studio.keep_drawn([(lambda: make_image(seed), make_record(seed=seed))])
             return writing.result().path
 
         with suspended(TABLES, folder):

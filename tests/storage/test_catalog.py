@@ -27,6 +27,7 @@ from imagen_nb.storage.output import PictureFiles, SavedPicture
 from imagen_nb.storage.record import IMAGES_COLUMNS, Record
 from imagen_nb.storage.reindex import reindex
 from tests.fixtures.kill_points import killing
+from tests.fixtures.older_catalogs import take_back
 
 DAY = date(2026, 5, 11)
 NOON = datetime(2026, 5, 11, 12, tzinfo=UTC)
@@ -90,7 +91,7 @@ def test_other_programs_find_the_columns_of_imagen_images(
     kept = keep(tags=("sea", "ünï"), created_at=NOON, owner_user_id=uuid4())
     catalog.add(kept, "pending")
     names = [name for _, name, *_ in rows(folder, "PRAGMA table_info(images)")]
-    own = ["path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender"]
+    own = ["path", "sidecar_path", "cloud_state", "cloud_error", "updated_at", "sender", "sha256"]
     assert names == [*IMAGES_COLUMNS, *own]
     (row,) = rows(folder, f"SELECT {', '.join(IMAGES_COLUMNS)} FROM images")
     found = dict(zip(IMAGES_COLUMNS, row, strict=True))
@@ -431,9 +432,7 @@ def test_a_key_that_an_older_version_kept_is_gone_once_the_catalog_is_opened(
     connection.execute(
         "INSERT INTO queue (place, wish, error, made_at) VALUES (1, '', ?, '')", [text]
     )
-    for later in ("trash", "removals"):
-        connection.execute(f"DROP TABLE {later}")
-    connection.execute("PRAGMA user_version = 5")
+    take_back(connection, 5)
     connection.close()
     (entry,) = catalog.latest(1)
     catalog.close()

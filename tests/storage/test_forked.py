@@ -48,7 +48,9 @@ def adopt(folders: OutputFolders, writer: Writer, make_record: Make, make_image:
 
     def adopt_one(seed: int) -> list[Picture]:
         drawn = [(lambda: make_image(seed), make_record(seed=seed))]
-        return [one.result() for one in writer.adopt(drawn, folders.folder(), {}, lambda *_: None)]
+        return [
+            one.result() for one in writer.keep_drawn(drawn, folders.folder(), {}, lambda *_: None)
+        ]
 
     return adopt_one
 
@@ -86,7 +88,9 @@ def test_a_child_does_not_wait_for_what_its_parent_writes(
         go.wait(2 * LIMIT_S)
         return make_image(1)
 
-    written = writer.adopt([(slow, make_record(seed=1))], folders.folder(), {}, lambda *_: None)
+    written = writer.keep_drawn(
+        [(slow, make_record(seed=1))], folders.folder(), {}, lambda *_: None
+    )
 
     def work() -> None:
         writer.wait()
@@ -141,7 +145,7 @@ def test_a_child_goes_on_with_the_same_studio(
     with Studio({"output": {"dir": str(folder)}}, background=False) as studio:
 
         def keep(seed: int) -> None:
-            (written,) = studio.adopt([(lambda: make_image(seed), make_record(seed=seed))])
+            (written,) = studio.keep_drawn([(lambda: make_image(seed), make_record(seed=seed))])
             assert written.result().path.exists()
 
         def work() -> None:

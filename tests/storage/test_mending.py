@@ -217,7 +217,7 @@ class TestTags:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def keep() -> None:
-            (writing,) = studio.adopt([(make_image, make_record())])
+            (writing,) = studio.keep_drawn([(make_image, make_record())])
             assert writing.result().record.tags == ("sea",) * tagging
 
         with Studio({"output": {"dir": str(folder)}}, background=False) as studio:

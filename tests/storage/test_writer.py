@@ -23,7 +23,7 @@ def test_what_was_taken_is_kept_before_it_is_closed(
 ) -> None:
     folders, writer, heard = OutputFolders(folder), Writer(), []
     drawn = [(lambda: make_image(1), make_record(seed=seed)) for seed in range(3)]
-    written = writer.adopt(drawn, folders.folder(), {}, lambda _, ids: heard.append(ids))
+    written = writer.keep_drawn(drawn, folders.folder(), {}, lambda _, ids: heard.append(ids))
     writer.close()
     assert [one.result().path.exists() for one in written] == [True] * 3
     assert heard == [[one.result().record.id for one in written]]
@@ -34,7 +34,7 @@ def test_after_its_end_it_takes_nothing(folder: Path, make_record: Make, make_im
     folders, writer = OutputFolders(folder), Writer()
     writer.close()
     with pytest.raises(Cancelled, match="the session was closed"):
-        writer.adopt([(lambda: make_image(1), make_record())], folders.folder(), {}, print)
+        writer.keep_drawn([(lambda: make_image(1), make_record())], folders.folder(), {}, print)
     assert not [*folder.glob("*.png")]
 
 
@@ -49,7 +49,7 @@ def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
 
     def adopt(count: int) -> None:
         records = [(slow, make_record(seed=seed)) for seed in range(count)]
-        writer.adopt(records, folders.folder(), {}, lambda *_: None)
+        writer.keep_drawn(records, folders.folder(), {}, lambda *_: None)
 
     adopt(MAX_UNWRITTEN_PICTURES)  # at once
     another = threading.Thread(target=adopt, args=(1,))

@@ -133,7 +133,7 @@ class TestSigned:
         settings = studio.settings.model_copy(update={"provenance": gone})
         with Studio(settings, background=False) as signs:
             record = make_record(width=8, height=8)
-            (kept,) = signs.adopt([(lambda: Image.new("RGB", (8, 8)), record)])
+            (kept,) = signs.keep_drawn([(lambda: Image.new("RGB", (8, 8)), record)])
             assert kept.result().record.content_credentials == "unsigned"
             with pytest.raises(ConfigError, match="imagen config provenance"):
                 signs.generate("a red boat", **FAST)

@@ -55,6 +55,9 @@ report = im.sync(
     timeout=5.0, pictures=[picture, identity, str(identity)], include_private=[picture]
 )
 waiting: pd.DataFrame = im.pending()
+adopted: pd.DataFrame = im.adopt("outputs", tags=["old"], cloud=False, progress=True)
+adopted = im.adopt([Path("a.png"), "b.jpg"], output="ours")
+family: pd.DataFrame = im.lineage(picture)
 same: im.Picture = im.reproduce(frame.iloc[0], output="again", cloud=False)
 is_same: bool | None = same.identical
 why_not: tuple[str, ...] = same.differs

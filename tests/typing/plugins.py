@@ -11,10 +11,12 @@ from imagen_nb.backends import Backend
 from imagen_nb.frames.plugins.embedders import Embedder
 from imagen_nb.frames.plugins.exporters import Exporter
 from imagen_nb.frames.plugins.imagefolder import imagefolder
+from imagen_nb.frames.plugins.pretrained import siglip2_base
 from imagen_nb.frames.plugins.scorers import Scorer
 from imagen_nb.frames.plugins.sharpness import sharpness
+from imagen_nb.frames.plugins.tiny_embedder.embedder import tiny_embedder
 
 backend: Backend = gradient(mode="radial")
-embedder: Embedder = colours()
+embedders: list[Embedder] = [colours(), tiny_embedder(), siglip2_base()]
 scorers: list[Scorer] = [colourfulness, sharpness]
 exporters: list[Exporter] = [captions, imagefolder]

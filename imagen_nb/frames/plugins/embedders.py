@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.frames.plugins.pretrained import pretrained_embedder
+from imagen_nb.frames.plugins.pretrained_files import is_source
 from imagen_nb.system.plugins import PluginKind
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EMBEDDERS = PluginKind("embedder", "imagen_nb.embedders")
+TINY = "tiny"  # needs no download, and knows the embedded FLUX's world only
+_NEED_WEIGHTS = ("siglip2-base", "clip-vit-base-patch32")  # ours, the better one first
 
 
 class Embedder(Protocol):
@@ -34,12 +38,17 @@ class Embedder(Protocol):
     Attributes:
         model: which space the vectors are of, and which weights they come from, in up
             to 100 characters. Vectors are kept under this name: only those of one
-            `model` are compared, so it changes whenever vectors do.
+            `model` are compared, so it changes whenever vectors do. A plain attribute,
+            or a property where files must be read for it.
         dimensions: how many numbers a vector has.
     """
 
-    model: str
     dimensions: int
+
+    @property
+    def model(self) -> str:
+        """As above."""
+        ...
 
     def embed_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Return a row for each picture: float32, (len(images), dimensions).
@@ -54,28 +63,47 @@ class Embedder(Protocol):
 
 
 def make_embedder(name: str | None = None) -> Embedder:
-    """Return the embedder registered as `name`; None: the only one that there is.
+    """Return the embedder that is registered as `name`, or of a model's files.
+
+    Args:
+        name: a registered name; or a folder or Hugging Face id of a CLIP or SigLIP
+            model, "/" in it. None: the one that another package has registered, if
+            there is just one; otherwise ours: the best whose weights are here.
 
     Raises:
-        UsageError: for an unknown name, or without one where there are none or several.
-        ImagenError: if it cannot be loaded.
+        UsageError: for an unknown name, or without one where others have several.
+        ImagenError: if it cannot be loaded, or its weights are not on this machine.
     """
-    return _made_embedder(_only_embedder() if name is None else name)
+    return _made_embedder(_usual_embedder() if name is None else name)
 
 
 @functools.cache
 def _made_embedder(name: str) -> Embedder:
+    if is_source(name):
+        return pretrained_embedder(name)
     made: Embedder = EMBEDDERS.load(name)()
     return made
 
 
-def _only_embedder() -> str:
+def _usual_embedder() -> str:
     names = EMBEDDERS.names()
     if not names:
         raise UsageError(EMBEDDERS.describe_lacking())
-    if len(names) > 1:
+    own = [each for each in (*_NEED_WEIGHTS, TINY) if each in names]
+    others = [each for each in names if each not in own]
+    if len(others) > 1:
         raise UsageError(f"which embedder? give embedder=, one of {', '.join(names)}")
-    return names[0]
+    return others[0] if others else next(filter(_is_here, own))
+
+
+def _is_here(name: str) -> bool:
+    if name == TINY:
+        return True
+    try:
+        _made_embedder(name)
+    except ImagenError:
+        return False
+    return True
 
 
 def unit_vectors(vectors: Any, embedder: Embedder, count: int) -> NDArray[np.float32]:

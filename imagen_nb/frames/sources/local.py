@@ -63,7 +63,7 @@ class CatalogSource:
             return empty_table()
         if len(tables) == 1:
             return tables[0]
-        return newest_first(pa.concat_tables(tables), query.limit)
+        return newest_first(pa.concat_tables(_each_once(tables)), query.limit)
 
     def local_paths(self, ids: Sequence[str]) -> dict[str, str]:
         """Return by id the files of those pictures that a catalog knows."""
@@ -79,6 +79,18 @@ class CatalogSource:
     def _existing(self) -> Iterator[Catalog]:
         """Those that have pictures: asking another one would create it."""
         return (catalog for catalog in self.catalogs if catalog.has_any())
+
+
+def _each_once(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the tables without pictures that one before them has: copies, in two folders."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    seen = pa.array([], pa.string())
+    for table in tables:
+        ids = table["id"].combine_chunks().cast(pa.string())
+        yield table.filter(pc.invert(pc.is_in(ids, value_set=seen)))
+        seen = pa.concat_arrays([seen, ids])
 
 
 def _select_paths(

@@ -104,14 +104,14 @@ class Recorder:
         pairs = [
             (image.image, record) for image, record in zip(images, records, strict=True)
         ]
-        for writing in self._adopt(pairs):
+        for writing in self._keep_pairs(pairs):
             writing.add_done_callback(self._report_failure)
 
-    def _adopt(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
+    def _keep_pairs(self, pairs: Sequence[ForeignPicture]) -> list[Future[Picture]]:
         session = self.studio()
         while True:
             try:
-                return session.adopt(pairs, tags=self.tags, cloud=self.cloud)
+                return session.keep_drawn(pairs, tags=self.tags, cloud=self.cloud)
             except Cancelled:
                 # Another thread called `configure`: there is a new default session.
                 closed, session = session, self.studio()

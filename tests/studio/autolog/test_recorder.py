@@ -260,7 +260,7 @@ class TestSeeds:
         sd("a boat", **SMALL)
         sd("a boat", generator=seeded(7), **SMALL)
         fresh = records()[0].model_copy(update={"id": new_id()})
-        assert "no seed" in repr(logging.adopt([(gradient, fresh)])[0].result())
+        assert "no seed" in repr(logging.keep_drawn([(gradient, fresh)])[0].result())
         frame = logging.history()
         print_history(frame, pictures=False)
         shown = capsys.readouterr().out
