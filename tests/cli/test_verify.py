@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,16 @@ def test_validate_says_what_keeps_pictures_from_being_signed(
     config.write_text("steps: 2\n")
     assert run(["config", "provenance"]) == 0
     assert run(["config", "validate"]) == 0
+
+
+def test_validate_says_what_a_watermark_lacks(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("provenance: {watermark: true}\n")
+    assert run(["config", "validate"]) == 0
+    monkeypatch.setitem(sys.modules, "imwatermark.dwtDctSvd", None)
+    assert run(["config", "validate"]) == 2
+    assert 'pip install "imagen_nb[watermark]"' in capsys.readouterr().err
 
 
 def test_a_relative_configuration_names_its_certificate_from_the_root(
