@@ -19,10 +19,11 @@ from imagen_nb.studio.adopting import (
     list_sources,
     require_apart,
 )
-from imagen_nb.studio.arguments import RequestBuilder, suggesting_arguments
+from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.library import Library
 from imagen_nb.studio.watching import FolderWatch, watch
 from imagen_nb.system.progress import progress_bar
+from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Intake(Library):
         common = self._common_fields(tags, cloud)
         return self._writer.keep_drawn(drawn, home, common, announce)
 
-    @suggesting_arguments
+    @known_arguments
     def adopt(
         self,
         what: What,
