@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,8 @@ _OTHER_IMAGE_SUFFIXES = {
     *(".avif", ".heic", ".heif", ".jxl"),
 }
 _BATCH = 128  # files that are read, placed and entered together
-_THREADS = 16  # which wait for the disk: flushes of several files are one
+_READERS = 4  # threads, each of which may have a file of 256 MB in memory
+_PLACERS = 16  # threads, which wait for the disk: flushes of several files are one
 _MAX_REFUSED_NAMED = 5  # files in one line
 
 
@@ -118,22 +120,27 @@ class Adopter:
         waiting = iter(sources)
         with (
             warnings.catch_warnings(),
-            ThreadPoolExecutor(_THREADS, "imagen-adopt") as pool,
+            ThreadPoolExecutor(_READERS, "imagen-adopt-read") as readers,
+            ThreadPoolExecutor(_PLACERS, "imagen-adopt-place") as placers,
         ):
             warnings.simplefilter("ignore")  # Pillow's, of files that are a little torn
             while batch := list(islice(waiting, _BATCH)):
-                self._adopt_batch(batch, report, pool)
+                self._adopt_batch(batch, report, readers, placers)
                 done += len(batch)
                 progress(done, len(sources))
         return report
 
     def _adopt_batch(
-        self, batch: list[SourceFile], report: AdoptReport, pool: ThreadPoolExecutor
+        self,
+        batch: list[SourceFile],
+        report: AdoptReport,
+        readers: ThreadPoolExecutor,
+        placers: ThreadPoolExecutor,
     ) -> None:
         digests = self.adoption.known(batch)
         unread = [source for source in batch if source.path not in digests]
         files: list[ForeignFile] = []
-        for source, file in zip(unread, pool.map(_read_source, unread), strict=True):
+        for source, file in zip(unread, readers.map(_read_source, unread), strict=True):
             if isinstance(file, str):
                 report.refused.append((source.path, file))
             else:
@@ -150,21 +157,21 @@ class Adopter:
         new = {file.sha256: file for file in files if file.sha256 not in ids}
         if not self.dry_run:
             noted = [(one, digests[one.path]) for one in batch if one.path in digests]
-            self._keep(list(new.values()), noted, report, pool)
+            self._keep(list(new.values()), noted, report, placers)
 
     def _keep(
         self,
         files: Sequence[ForeignFile],
         noted: Sequence[tuple[SourceFile, str]],
         report: AdoptReport,
-        pool: ThreadPoolExecutor,
+        placers: ThreadPoolExecutor,
     ) -> None:
         """Place the files and enter them: also those before an error or an interrupt."""
         records = [self.adoption.record(file) for file in files]
         placed: list[SavedPicture] = []
         try:
             for file, saved in zip(
-                files, pool.map(self._place, files, records), strict=True
+                files, placers.map(self._place, files, records), strict=True
             ):
                 if isinstance(saved, str):
                     report.refused.append((file.path, saved))
@@ -236,10 +243,12 @@ def is_taken_kind(name: str) -> bool:
 
 
 def stat_source(path: Path) -> SourceFile | None:
-    """Return the file as the file system has it now; None if it is gone."""
+    """Return the file as it is now; None if it is gone, or a pipe, device or folder."""
     try:
         status = path.stat()
     except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
         return None
     return SourceFile(path, status.st_size, status.st_mtime_ns)
 

@@ -231,6 +231,12 @@ class TestWhatIsRefused:
         Image.new("P", (8, 8)).save(theirs / "old.gif")
         assert studio.adopt_files(theirs).refused == [(theirs / "old.gif", "no PNG, JPEG or WebP")]
 
+    def test_a_pipe_named_like_a_picture_is_not_waited_for(
+        self, studio: Studio, theirs: Path
+    ) -> None:
+        os.mkfifo(theirs / "live.png")
+        assert len(studio.adopt_files(theirs).adopted) == 3
+
     def test_a_folder_that_is_not_there_is_said(self, studio: Studio, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"there is no .*elsewhere"):
             studio.adopt(tmp_path / "elsewhere")
