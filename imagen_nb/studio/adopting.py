@@ -166,6 +166,20 @@ class Adopter:
         report: AdoptReport,
         placers: ThreadPoolExecutor,
     ) -> None:
+        """Place the files and enter them, unless another process did so meanwhile."""
+        with self.adoption.folder.catalog.sidecar_lock():
+            there = self.adoption.ids_of(file.sha256 for file in files)
+            report.present += there.values()
+            left = [file for file in files if file.sha256 not in there]
+            self._place_all(left, noted, report, placers)
+
+    def _place_all(
+        self,
+        files: Sequence[ForeignFile],
+        noted: Sequence[tuple[SourceFile, str]],
+        report: AdoptReport,
+        placers: ThreadPoolExecutor,
+    ) -> None:
         """Place the files and enter them: also those before an error or an interrupt."""
         records = [self.adoption.record(file) for file in files]
         placed: list[SavedPicture] = []

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,19 @@ class TestAFolder:
         again = studio.adopt_files(theirs)
         assert (len(first.adopted), again.adopted, len(again.present)) == (3, [], 4)
         assert len(studio.history(source="local")) == 3
+
+    def test_several_at_once_take_each_file_once(self, tmp_path: Path) -> None:
+        for number in range(40):
+            write_png(tmp_path / "in" / f"{number}.png", A1111, shade=number)
+        settings = {"output": {"dir": tmp_path / "ours"}}
+
+        def adopt(_: int) -> int:
+            with Studio(settings, background=False) as session:
+                return len(session.adopt_files(tmp_path / "in").adopted)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(adopt, range(4))) == 40
+        assert len([*(tmp_path / "ours").glob("*.png")]) == 40
 
     def test_what_was_deleted_here_stays_deleted(self, studio: Studio, theirs: Path) -> None:
         studio.delete(studio.adopt(theirs / "holiday.jpg"))
