@@ -217,15 +217,20 @@ def _close_after_refusal(response: httpx.Response) -> None:
         raise RejectedError("the server takes nothing so large at once (HTTP 413)")
 
 
+_ANSWERED = (httpx.codes.OK, httpx.codes.CREATED)
+
+
 def _raise_if_empty(response: httpx.Response) -> None:
     """Raise UnreachableError for an answer without rows that has not even a [].
 
-    postgrest takes it for no rows.
+    postgrest takes it for no rows: of a write, that they were there before, and then
+    that they are somebody else's.
     """
     request = response.request
-    asks = request.method == "GET" and "/rest/v1/" in request.url.path
+    returns = "return=representation" in request.headers.get("prefer", "")
+    asks = "/rest/v1/" in request.url.path and (request.method == "GET" or returns)
     with decoding():
-        if asks and response.status_code == httpx.codes.OK and not response.read():
+        if asks and response.status_code in _ANSWERED and not response.read():
             raise ValueError("nothing")
 
 

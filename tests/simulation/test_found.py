@@ -52,6 +52,18 @@ def test_uploads_of_one_name_at_once_whatever_the_order(history: Histories) -> N
     assert len(history.server.objects) == 2
 
 
+def test_an_answer_to_new_rows_that_is_empty_while_they_are_on_their_way() -> None:
+    """It was taken for "they are there already, somebody else's": each had two rows then."""
+    state = Histories()
+    state.begin(shades=[0, 0, 0, 0])
+    faults = {1: Fault("expired"), 10: Fault("silence", 3), 11: Fault("empty", "never")}
+    state.something_happens(("lose_catalog", ()), "one", 0)
+    state.sync_both(([], []), {}, faults, [], None)
+    state.nothing_is_lost_or_overwritten()
+    state.teardown()
+    assert len(state.server.images) == 4
+
+
 def test_an_upload_that_arrives_after_its_picture_was_sent_again(history: Histories) -> None:
     history.sync("one", [], {2: Fault("silence", 9)}, None, None)
     history.sync("two", [], {}, None, None)
