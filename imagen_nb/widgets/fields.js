@@ -50,8 +50,13 @@ export const makeField = (model, kind, name, label, signal, more = {}) => {
     return found === undefined ? model.get(name) : found;
   };
   let timer;
-  const tell = () => {
+  let isTyped = false; // and not told yet: what the kernel says meanwhile is of before
+  const settle = () => {
     clearTimeout(timer);
+    isTyped = false;
+  };
+  const tell = () => {
+    settle();
     if (JSON.stringify(model.get(name)) === JSON.stringify(value())) return show();
     model.set(name, value());
     model.save_changes();
@@ -59,19 +64,23 @@ export const makeField = (model, kind, name, label, signal, more = {}) => {
   input.addEventListener("change", tell, { signal });
   input.addEventListener("input", () => {
     clearTimeout(timer);
+    isTyped = true;
     if (kind === "text" || kind === "area" || kind === "range") timer = setTimeout(tell, TYPING_MS);
     node.dispatchEvent(new CustomEvent("edited"));
   }, { signal });
-  model.on(`change:${name}`, show);
+  const onChange = () => {
+    if (!isTyped) show();
+  };
+  model.on(`change:${name}`, onChange);
   signal.addEventListener("abort", () => {
     clearTimeout(timer);
-    model.off(`change:${name}`, show);
+    model.off(`change:${name}`, onChange);
   }, { once: true });
   show();
   return {
     name, node, input, value, show, beside,
     /** What is typed is told by another way: forget that it was to be told. */
-    settle: () => clearTimeout(timer),
+    settle,
     refuse(reason) {
       input.disabled = Boolean(reason);
       why.textContent = reason;
