@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import posixpath
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,10 @@ from imagen_nb.cloud.errors import (
     TooSlowError,
     decoding,
 )
+from imagen_nb.storage.media_types import media_type_of_name
 
 _BASE_S = 30.0  # for an upload, besides what its size takes
 _SLOWEST_BYTES_PER_S = 50_000
-_MEDIA_SUBTYPES = {"jpg": "jpeg", "webp": "webp"}  # by suffix, where it is not PNG
 _UNCOMPRESSED = {"accept-encoding": "identity"}  # a small answer may unpack to a large
 
 
@@ -101,7 +100,8 @@ class Upload:
         self._tried = True
         # supabase-py would say text/plain, which the bucket refuses.
         upsert = str(self._replace).lower()
-        options: Any = {"content-type": _media_type(self._path), "upsert": upsert}
+        kind = media_type_of_name(self._path)
+        options: Any = {"content-type": kind, "upsert": upsert}
         limit = _BASE_S + len(self._png) / _SLOWEST_BYTES_PER_S
         bucket = session.storage.from_(BUCKET)
         try:
@@ -121,12 +121,6 @@ class Upload:
                 return
             raise
         raise ObjectExistsError(f"{self._path} is there")
-
-
-def _media_type(path: str) -> str:
-    """Return the type that the bucket is told: it takes PNG, JPEG and WebP."""
-    kind = posixpath.splitext(path)[1].removeprefix(".")
-    return f"image/{_MEDIA_SUBTYPES.get(kind, 'png')}"
 
 
 class _TimedBody(io.BufferedReader):

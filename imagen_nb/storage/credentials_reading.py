@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,11 @@ from typing import Any
 from imagen_nb.config.certificate import MISSING_C2PA
 from imagen_nb.errors import StorageError, UsageError, printable
 from imagen_nb.storage.credentials import OFFLINE, PROMPT_PARAMETER, explain_c2pa_error
+from imagen_nb.storage.media_types import media_type_of
 
 _UNTRUSTED = "signingCredential.untrusted"
 _MAX_STATED_CHARS = 200  # of a stranger's statement
 _MAX_AUTHORITIES_BYTES = 2**24  # C2PA's own list has some 50 kB
-_MEDIA_TYPES = {  # by what the first twelve bytes are
-    re.compile(rb"\x89PNG\r\n\x1a\n"): "image/png",
-    re.compile(rb"\xff\xd8\xff"): "image/jpeg",
-    re.compile(rb"RIFF....WEBP", re.DOTALL): "image/webp",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +96,6 @@ def read_credentials(data: bytes, authorities: str = "") -> Credentials | None:
 
 def _trusting(authorities: str) -> dict[str, Any]:
     return {"trust": {"trust_anchors": authorities}} if authorities else {}
-
-
-def media_type_of(data: bytes) -> str | None:
-    """Return the type of a PNG, JPEG or WebP by how it begins; None for other files."""
-    kinds = (kind for start, kind in _MEDIA_TYPES.items() if start.match(data))
-    return next(kinds, None)
 
 
 def _parsed(text: str) -> Credentials:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,14 +13,19 @@ from pathlib import Path
 from PIL import Image
 
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.names import suffix_of_format
+from imagen_nb.storage.media_types import SUFFIXES, media_type_of
 from imagen_nb.storage.other_programs.foreign_metadata import ForeignMetadata
 from imagen_nb.storage.other_programs.reading import read_metadata
-from imagen_nb.storage.png import MAX_FILE_BYTES, MAX_FILE_PIXELS, PNG_SIGNATURE
+from imagen_nb.storage.png import (
+    MAX_FILE_BYTES,
+    MAX_FILE_PIXELS,
+    PNG_SIGNATURE,
+    png_chunks,
+)
 from imagen_nb.system.thumbnails import image_read_errors
 
 NOT_TAKEN = "no PNG, JPEG or WebP"
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_END = b"\xff\xd9"
 _JPEG_TRAILER_BYTES = 65536  # what programs put behind the end: a preview, padding
 _WEBP_ANIMATED = 0x02  # flag of the chunk VP8X
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf")
@@ -59,7 +63,7 @@ def read_foreign_file(path: Path) -> ForeignFile:
     """
     try:
         data, status = _load_bytes(path)
-        kind, light = _kind_and_light_form(data)
+        suffix, light = _suffix_and_light_form(data)
         with Image.open(BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
             width, height = image.size
             if width * height > MAX_FILE_PIXELS:
@@ -75,7 +79,7 @@ def read_foreign_file(path: Path) -> ForeignFile:
         hashlib.sha256(data).hexdigest(),
         len(data),
         status.st_mtime_ns,
-        suffix_of_format(kind),
+        suffix,
         width,
         height,
         metadata,
@@ -105,20 +109,21 @@ def _read_metadata(
     return read_metadata(image, path)
 
 
-def _kind_and_light_form(data: bytes) -> tuple[str, bytes | None]:
-    """Return PNG, JPEG or WEBP, and of a PNG with text the file without its pixels.
+def _suffix_and_light_form(data: bytes) -> tuple[str, bytes | None]:
+    """Return the suffix of its kind, and of a PNG with text the file without its pixels.
 
     Raises `NotAdoptableError` for a file that ends too early, or is animated.
     """
-    if data.startswith(PNG_SIGNATURE):
-        return "PNG", _light_png(data)
-    if data.startswith(_JPEG_START):
+    kind, light = media_type_of(data), None
+    if kind is None:
+        raise NotAdoptableError(NOT_TAKEN if data else "it is empty")
+    if kind == "image/png":
+        light = _light_png(data)
+    elif kind == "image/jpeg":
         _require_whole_jpeg(data)
-        return "JPEG", None
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    else:
         _require_whole_webp(data)
-        return "WEBP", None
-    raise NotAdoptableError(NOT_TAKEN if data else "it is empty")
+    return SUFFIXES[kind], light
 
 
 def _light_png(data: bytes) -> bytes | None:
@@ -127,7 +132,8 @@ def _light_png(data: bytes) -> bytes | None:
     Text may stand behind the pixels, and Pillow decodes all of them to get there.
     """
     texts, header, last = [], b"", b""
-    for kind, start, end in _png_chunks(data):
+    for kind, start, end in png_chunks(data):
+        _require_sound_chunk(data, start, end)
         last = kind
         if kind == b"IHDR":
             header = data[start:end]
@@ -135,6 +141,8 @@ def _light_png(data: bytes) -> bytes | None:
             texts.append(data[start:end])
         elif kind == b"acTL":
             raise NotAdoptableError("it is animated")
+        if kind == b"IEND":
+            break
     if not header or last != b"IEND":
         raise NotAdoptableError("torn: it ends too early")
     if not texts:
@@ -146,21 +154,12 @@ def _light_png(data: bytes) -> bytes | None:
     return b"".join((PNG_SIGNATURE, header, *texts, empty))
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Give each chunk, up to IEND: its kind, and where it begins and ends."""
-    place, view = len(PNG_SIGNATURE), memoryview(data)
-    while place + 12 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        kind, end = data[place + 4 : place + 8], place + 12 + length
-        content = view[place + 4 : end - 4]
-        if end > len(data) or zlib.crc32(content) != int.from_bytes(
-            data[end - 4 : end], "big"
-        ):
-            raise NotAdoptableError("torn: a part of it is damaged or missing")
-        yield kind, place, end
-        if kind == b"IEND":
-            return
-        place = end
+def _require_sound_chunk(data: bytes, start: int, end: int) -> None:
+    """Raise `NotAdoptableError` unless the chunk is whole, and as its checksum says."""
+    content = memoryview(data)[start + 4 : end - 4]
+    recorded = int.from_bytes(data[end - 4 : end], "big")
+    if end > len(data) or zlib.crc32(content) != recorded:
+        raise NotAdoptableError("torn: a part of it is damaged or missing")
 
 
 def _require_whole_jpeg(data: bytes) -> None:

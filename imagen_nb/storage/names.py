@@ -9,13 +9,12 @@ import unicodedata
 from pathlib import Path
 
 from imagen_nb.errors import UsageError
-from imagen_nb.request.images import IMAGE_SUFFIXES
+from imagen_nb.storage.media_types import SUFFIXES
 from imagen_nb.storage.record import Record
 from imagen_nb.system.paths import absolute_path
 
 _MAX_SLUG_CHARS = 40
-# Of the files of pictures: what is drawn is PNG, what is adopted stays as it is.
-PICTURE_SUFFIXES = tuple(f".{suffix}" for suffix in IMAGE_SUFFIXES.values())
+PICTURE_SUFFIXES = tuple(SUFFIXES.values())
 _SHEET_NAME = re.compile(r"-sheet(-[0-9]+)?\.png$")
 
 # Suffixes that mean a file, not a folder, and none that can be written here.
@@ -44,11 +43,6 @@ def stem_of(record: Record, day: datetime.date) -> str:
 def numbered_name(stem: str, number: int, suffix: str = ".png") -> str:
     """Return the name of the `number`th file of this stem: x.png, x-2.png, x-3.png."""
     return f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
-
-
-def suffix_of_format(name: str) -> str:
-    """Return the suffix of a format of Pillow's that pictures have: JPEG is .jpg."""
-    return f".{IMAGE_SUFFIXES[name]}"
 
 
 def sidecar_of(path: Path) -> Path:

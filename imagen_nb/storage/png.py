@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -71,16 +72,20 @@ def digital_source_type(record: Record) -> str:
 
 def has_credentials(png: bytes) -> bool:
     """Return whether a PNG has a chunk with content credentials, good or not."""
-    place = len(PNG_SIGNATURE)
-    while place + 8 <= len(png):
-        size, kind = (
-            int.from_bytes(png[place : place + 4], "big"),
-            png[place + 4 : place + 8],
-        )
-        if kind == _CREDENTIALS_CHUNK:
-            return True
-        place += 12 + size  # the length, the kind and the checksum have 4 bytes each
-    return False
+    return any(kind == _CREDENTIALS_CHUNK for kind, _, _ in png_chunks(png))
+
+
+def png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each chunk's kind, and where it begins and ends.
+
+    As their lengths say, which nothing checks: the end may be beyond that of the file.
+    """
+    start = len(PNG_SIGNATURE)
+    while start + 8 <= len(png):
+        size = int.from_bytes(png[start : start + 4], "big")
+        end = start + 12 + size  # length, kind and checksum have 4 bytes each
+        yield png[start + 4 : start + 8], start, end
+        start = end
 
 
 def read_png(path: Path) -> tuple[bytes, str]:

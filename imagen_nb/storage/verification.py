@@ -10,9 +10,9 @@ from typing import Literal
 from imagen_nb.errors import StorageError, UsageError
 from imagen_nb.storage.credentials_reading import (
     Credentials,
-    media_type_of,
     read_credentials,
 )
+from imagen_nb.storage.media_types import media_type_of
 from imagen_nb.storage.names import sidecar_of
 from imagen_nb.storage.output import read_sidecar
 from imagen_nb.storage.picture import describe_record

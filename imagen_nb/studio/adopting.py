@@ -109,6 +109,11 @@ class Adopter:
     announce: Callable[[Sequence[UUID]], None]
     dry_run: bool = False
 
+    @property
+    def target(self) -> Path:
+        """The folder that takes the pictures."""
+        return self.adoption.folder.files.folder
+
     def adopt(
         self, sources: Sequence[SourceFile], progress: Callable[[int, int], None]
     ) -> AdoptReport:

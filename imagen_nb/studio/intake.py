@@ -135,14 +135,8 @@ class Intake(Library):
             >>> print(studio.adopt_files(picture.path, output="ours", dry_run=True))
         """
         adopter = self._adopter(tags, cloud, output, dry_run)
-        target = adopter.adoption.folder.files.folder
-        require_apart(what, target)
-        listing = list_sources(what, target)
-        with progress_bar("adopting", shown=progress) as told:
-            report = adopter.adopt(listing.sources, told)
-        report.others = listing.others
-        report.refused += [(path, NOT_TAKEN) for path in listing.images]
-        return report
+        require_apart(what, adopter.target)
+        return _adopt_listed(what, adopter, progress)
 
     def watch_folders(
         self,
@@ -172,10 +166,10 @@ class Intake(Library):
             >>> studio.watch_folders([Path(".")], print, stop, output="ours")
         """
         adopter = self._adopter(tags, cloud, output)
-        target = adopter.adoption.folder.files.folder
-        require_apart(folders, target)
-        watched = FolderWatch(folders, target)  # before: what comes meanwhile is new
-        told(self.adopt_files(folders, tags=tags, cloud=cloud, output=output))
+        require_apart(folders, adopter.target)
+        # Before what is there is adopted: what comes meanwhile is new.
+        watched = FolderWatch(folders, adopter.target)
+        told(_adopt_listed(folders, adopter))
 
         def adopt(sources: Sequence[SourceFile]) -> list[Path]:
             report = adopter.adopt(sources, lambda done, total: None)
@@ -204,3 +198,15 @@ class Intake(Library):
             "owner_user_id": self.settings.owner_user_id,
             "cloud": self._uplink.wants(cloud),
         }
+
+
+def _adopt_listed(
+    what: What, adopter: Adopter, progress: bool | None = None
+) -> AdoptReport:
+    """Adopt what is named, and what is in the folders that are named."""
+    listing = list_sources(what, adopter.target)
+    with progress_bar("adopting", shown=progress) as told:
+        report = adopter.adopt(listing.sources, told)
+    report.others = listing.others
+    report.refused += [(path, NOT_TAKEN) for path in listing.images]
+    return report
