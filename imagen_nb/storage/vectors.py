@@ -229,10 +229,8 @@ def _as_units(rows: NDArray[np.int8], nan: bool = False) -> NDArray[np.float32]:
 
     floats = rows.astype(np.float32)
     lengths = np.linalg.norm(floats, axis=1, keepdims=True)
-    units: NDArray[np.float32] = floats / np.where(
-        lengths > 0, lengths, np.float32(np.nan if nan else 1)
-    )
-    return units
+    divisors = np.where(lengths > 0, lengths, np.nan if nan else 1).astype(np.float32)
+    return np.divide(floats, divisors)
 
 
 def _ids_of(data: bytes) -> list[str]:
