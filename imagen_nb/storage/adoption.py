@@ -115,12 +115,8 @@ class Adoption:
         catalog = self.folder.catalog
         with catalog.connection() as connection:
             now = next_queue_time(connection, catalog.clock.now())
-        unsent = ()
-        if self._is_for_cloud:
-            unsent = tuple(
-                UnsentTag(tag=tag, present=True, made_at=now)
-                for tag in self.common.get("tags", ())
-            )
+        tags = self.common.get("tags", ()) if self._is_for_cloud else ()
+        unsent = tuple(UnsentTag(tag=tag, present=True, made_at=now) for tag in tags)
         return [self._record(file, unsent) for file in files]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,15 +32,16 @@ def assert_adopted_are_kept(machine: Machine) -> None:
         assert load_sidecar(entry.sidecar_path) is not None, entry.sidecar_path
 
 
-def assert_files_are_there_once(machine: Machine, doubled: set[str]) -> None:
-    """No file's bytes are in the folder twice, with a sidecar or without one."""
-    paths = [path for path in machine.folder.iterdir() if path.suffix in PICTURE_SUFFIXES]
-    digests = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
-    twice = {digest for digest, count in digests.items() if count > 1} - doubled
-    names = sorted(path.name for path in paths)
-    assert not twice, f"{machine.name} has {twice} twice: {names}"
-    bare = [name for name in names if not (machine.folder / f"{name}.json").exists()]
-    assert not bare, f"{machine.name} has {bare} without a sidecar"
+def assert_files_are_there_once(machine: Machine, files: set[str]) -> None:
+    """None of these, by sha256, is in the folder twice, with a sidecar or without one."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(machine.folder.iterdir()):
+        if path.suffix in PICTURE_SUFFIXES:
+            names[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.name)
+    for digest in files & names.keys():
+        assert len(names[digest]) == 1, f"{machine.name} has {names[digest]}"
+        sidecar = machine.folder / f"{names[digest][0]}.json"
+        assert sidecar.exists(), f"{machine.name} has {names[digest]} without a sidecar"
 
 
 def assert_all_synced_are_there(machine: Machine, damaged: set[str]) -> None:
