@@ -284,6 +284,9 @@ def _claim_for(
     sidecar = sidecar_of(path)
     if not _is_free(path, temporary) or not _is_free_sidecar(sidecar, record):
         return None
+    left = load_sidecar(sidecar)
+    if left and path.exists():  # whole: only its row is missing
+        return SavedPicture(path, sidecar, left)
     storage_path = storage_path_of(day, path.stem, path.suffix)
     complete = record.model_copy(update={"storage_path": storage_path})
     sidecar.unlink(missing_ok=True)

@@ -316,5 +316,8 @@ def _goes_on(catalog: Catalog, promises: Mapping[int, Promise]) -> Iterator[str]
     leaving = {id for one in promises.values() for id in one.get("leaving", ())}
     if report.removed > len(leaving):
         yield f"reindex removed {report.removed} rows: they had no pictures"
-    if report.torn or report.foreign or report.skipped:
+    # A file that was being adopted may have its name and no sidecar: adopting again completes it.
+    theirs = {digest for one in promises.values() for digest, _ in one.get("theirs", {}).values()}
+    foreign = [path for path in report.foreign if _sha256(path) not in theirs]
+    if report.torn or foreign or report.skipped:
         yield f"reindex found torn or foreign files: {report}"

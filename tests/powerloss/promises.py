@@ -25,8 +25,7 @@ class Promises:
     `files` with their sha256; `gone`, ids of pictures that were removed, and `leaving`, of
     those that are being removed; `trashed`, pictures by id that were deleted, and `moving`,
     of those that are being deleted or restored; `theirs`, files of another program, with sha256
-    and time. `times_ns` is of the folder of pictures, as it
-    was then.
+    and time. `times_ns` is of the folder of pictures, as it was then.
     """
 
     def __init__(self, marks: Path, root: Path, pictures: Path) -> None:
