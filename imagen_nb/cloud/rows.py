@@ -88,6 +88,9 @@ class RowWriter:
         if (found.owner, found.sha256) != (owner, entry.record.sha256):
             return None
         stored = self.cloud.object_info(found.storage_path)
+        if stored is None and folder and found.storage_path.startswith(folder):
+            self.cloud.replace(found.storage_path, load_png(entry))  # it was lost
+            stored = self.cloud.object_info(found.storage_path)
         if stored and is_same_file(stored, load_png(entry)):
             self._remove_second_copy(entry, found.storage_path)
             return self.lease.assign(entry, owner, found.storage_path)

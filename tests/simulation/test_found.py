@@ -132,3 +132,15 @@ def test_an_adoption_that_dies_anywhere_leaves_no_second_file(
 ) -> None:
     """A file that had its name and no sidecar yet stayed for good, without a row."""
     adopting.adopt("one", ["b.jpg", "a.png"], (), True, dies)
+
+
+def test_a_file_of_which_the_cloud_has_lost_the_object_is_adopted_elsewhere(
+    adopting: AdoptingHistories,
+) -> None:
+    """It went up as another picture: a file had two rows once the first was repaired."""
+    adopting.adopt("two", ["a.png"], (), True, None)
+    adopting.sync("two", [], {}, None, None)
+    adopting.something_happens(("lose_copy", ("object",)), "two", 0)
+    adopting.adopt("one", ["a copy.png"], ("sea",), True, None)
+    adopting.sync("one", [], {}, None, None)
+    assert len(adopting.server.images) == len(adopting.server.objects) == 1
