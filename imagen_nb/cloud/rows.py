@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.cloud.claims import MAX_IDS, next_id
+from imagen_nb.cloud.claims import MAX_IDS, is_claimed_by, next_id
 from imagen_nb.cloud.client import Cloud, RecordedPicture
 from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.cloud.upload import is_same_file, load_png
@@ -88,7 +88,11 @@ class RowWriter:
         if (found.owner, found.sha256) != (owner, entry.record.sha256):
             return None
         stored = self.cloud.object_info(found.storage_path)
+        if stored is None and folder and found.storage_path.startswith(folder):
+            self.cloud.replace(found.storage_path, load_png(entry))  # it was lost
+            stored = self.cloud.object_info(found.storage_path)
         if stored and is_same_file(stored, load_png(entry)):
+            self._remove_second_copy(entry, found.storage_path)
             return self.lease.assign(entry, owner, found.storage_path)
         if folder:
             return None  # who signs in changes nothing of a row but its tags
@@ -96,6 +100,19 @@ class RowWriter:
         changed = {name: row[name] for name in ("storage_path", "sidecar")}
         self.cloud.update(changed, [("id", f"eq.{entry.record.id}")])
         return entry
+
+    def _remove_second_copy(self, entry: CatalogEntry, first: str) -> None:
+        """Remove the object that went up for this picture beside the one of its row.
+
+        Another machine sent the same file under another name. Only what this picture
+        has claimed, and no row names.
+        """
+        path, (owner, _) = entry.record.storage_path or "", self.cloud.owner()
+        claim = self.cloud.claims_of([path]).get(path) if path != first else None
+        if claim and is_claimed_by(entry, claim, owner):
+            named = self.cloud.rows_by("storage_path", [path], "storage_path", "images")
+            if not named:
+                self.cloud.remove([path])
 
 
 def cloud_row_of(entry: CatalogEntry) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import filecmp
 import hashlib
 import os
 import shutil
@@ -17,7 +18,12 @@ from uuid import UUID
 
 from imagen_nb._version import __version__
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.catalog_rows import insert_rows, saved_row
+from imagen_nb.storage.catalog_rows import (
+    insert_rows,
+    next_queue_time,
+    queue_unsent_tags,
+    saved_row,
+)
 from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.foreign_file import ForeignFile, NotAdoptableError
 from imagen_nb.storage.names import (
@@ -27,8 +33,8 @@ from imagen_nb.storage.names import (
     stem_of,
     storage_path_of,
 )
-from imagen_nb.storage.output import SavedPicture, load_png_record
-from imagen_nb.storage.record import Record, new_id
+from imagen_nb.storage.output import SavedPicture, load_png_record, load_sidecar
+from imagen_nb.storage.record import Record, UnsentTag, new_id
 from imagen_nb.system.atomic import (
     explain_folder_errors,
     flush_folder,
@@ -100,15 +106,32 @@ class Adoption:
                     ids[digest] = str(row[0])
         return ids
 
-    def record(self, file: ForeignFile) -> Record:
-        """Return the record that the file gets: its own, if this program drew it."""
+    def records(self, files: Iterable[ForeignFile]) -> list[Record]:
+        """Return the records that the files get: their own, if this program drew them.
+
+        The tags of `common` are noted as unsent: the cloud may have a picture already,
+        from another machine and without them.
+        """
+        catalog = self.folder.catalog
+        with catalog.connection() as connection:
+            now = next_queue_time(connection, catalog.clock.now())
+        tags = self.common.get("tags", ()) if self._is_for_cloud else ()
+        unsent = tuple(UnsentTag(tag=tag, present=True, made_at=now) for tag in tags)
+        return [self._record(file, unsent) for file in files]
+
+    @property
+    def _is_for_cloud(self) -> bool:
+        return bool(self.common.get("cloud", True))
+
+    def _record(self, file: ForeignFile, unsent: tuple[UnsentTag, ...]) -> Record:
         facts = {"sha256": file.sha256, "bytes": file.bytes, **self.common}
         own = _own_record(file)
         record = own or _foreign_record(file)
         if self._is_taken(record.id):
             facts["id"] = new_id()
         tags = dict.fromkeys((*record.tags, *self.common.get("tags", ())))
-        return record.model_copy(update=facts | {"tags": tuple(tags)})
+        facts |= {"tags": tuple(tags), "unsent_tags": unsent}
+        return record.model_copy(update=facts)
 
     def _is_taken(self, id: UUID) -> bool:
         with self.folder.catalog.connection() as connection:
@@ -143,8 +166,13 @@ class Adoption:
     ) -> None:
         """Enter placed pictures, and what was looked at with its sha256: all or none."""
         catalog = self.folder.catalog
-        state = "pending" if self.common.get("cloud", True) else "off"
+        state = "pending" if self._is_for_cloud else "off"
         rows = [saved_row(catalog.folder, saved, state) for saved in pictures]
+        unsent = [
+            (str(saved.record.id), mark)
+            for saved in pictures
+            for mark in saved.record.unsent_tags
+        ]
         notes = [
             (_source_text(source.path), source.bytes, source.modified_ns, digest)
             for source, digest in sources
@@ -152,6 +180,7 @@ class Adoption:
         flush_folder(catalog.folder)  # the files before what tells of them
         with catalog.transaction(durable=True) as connection:
             insert_rows(connection, rows)
+            queue_unsent_tags(connection, unsent)
             connection.executemany(_NOTE_SOURCE, notes)
 
 
@@ -247,19 +276,57 @@ def _flush_file(path: Path) -> None:
 def _claim_for(
     temporary: Path, path: Path, record: Record, day: datetime.date
 ) -> SavedPicture | None:
-    """Move the file to this name and write the sidecar; None if the name is taken."""
+    """Write the sidecar and give the file this name; None if the name is taken.
+
+    The sidecar first: who dies in between leaves no picture of which nothing tells. What
+    a crash left of this very file is completed.
+    """
     sidecar = sidecar_of(path)
-    if os.path.lexists(path) or os.path.lexists(sidecar):
+    if not _is_free(path, temporary) or not _is_free_sidecar(sidecar, record):
         return None
+    left = load_sidecar(sidecar)
+    if left and path.exists():  # whole: only its row is missing
+        return SavedPicture(path, sidecar, left)
     storage_path = storage_path_of(day, path.stem, path.suffix)
     complete = record.model_copy(update={"storage_path": storage_path})
+    sidecar.unlink(missing_ok=True)
     with temporary_file(path.parent, complete.to_sidecar().encode()) as written:
         try:
-            move_to_new_name(temporary, path)
+            move_to_new_name(written, sidecar)
         except FileExistsError:
             return None
-        os.replace(written, sidecar)
+    try:
+        move_to_new_name(temporary, path)
+    except FileExistsError:
+        if not _is_free(path, temporary):
+            _withdraw(sidecar, record)
+            return None
+    except BaseException:
+        _withdraw(sidecar, record)
+        raise
     return SavedPicture(path, sidecar, complete)
+
+
+def _is_free(path: Path, temporary: Path) -> bool:
+    """Return whether no other file has the name."""
+    if not os.path.lexists(path):
+        return True
+    return path.is_file() and filecmp.cmp(path, temporary, shallow=False)
+
+
+def _is_free_sidecar(sidecar: Path, record: Record) -> bool:
+    """Return whether no sidecar is there, or one that a crash left of this picture."""
+    if not os.path.lexists(sidecar):
+        return True
+    left = load_sidecar(sidecar)
+    return left is not None and (left.id, left.sha256) == (record.id, record.sha256)
+
+
+def _withdraw(sidecar: Path, record: Record) -> None:
+    """Remove the sidecar, unless who took the name for a picture has replaced it."""
+    found = load_sidecar(sidecar)
+    if found and found.id == record.id:
+        sidecar.unlink(missing_ok=True)
 
 
 def _source_text(path: Path) -> str:

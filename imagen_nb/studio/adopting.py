@@ -186,7 +186,7 @@ class Adopter:
         placers: ThreadPoolExecutor,
     ) -> None:
         """Place the files and enter them: also those before an error or an interrupt."""
-        records = [self.adoption.record(file) for file in files]
+        records = self.adoption.records(files)
         placed: list[SavedPicture] = []
         try:
             for file, saved in zip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -21,14 +22,18 @@ from imagen_nb.errors import ImagenError
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.schema import history_frame
 from imagen_nb.frames.sources.local import CatalogSource
+from imagen_nb.storage.adoption import Adoption
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
+from imagen_nb.storage.folders import OutputFolder
+from imagen_nb.storage.names import PICTURE_SUFFIXES, is_sidecar
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.storage.output import PictureFiles, load_record
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
 from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
+from imagen_nb.studio.adopting import Adopter, stat_source
 from imagen_nb.system.atomic import is_temporary
 from tests.powerloss.states import Promise
 
@@ -60,7 +65,7 @@ def problems_of(root: Path, promises: Mapping[int, Promise]) -> list[tuple[int, 
             found = _look(folder)
             wrong = [*_doubled(found), *_orphaned_notebooks(root, found)]
             problems += [*_unkept(root, promises, found), *((last, one) for one in wrong)]
-            wrong = [*_goes_on(catalog, promises)]
+            wrong = [*_goes_on(catalog, promises), *_adopts_the_rest(root, promises[last])]
             found = _look(folder)
             wrong += _doubled(found)
             problems += [(last, f"going on: {one}") for one in wrong]
@@ -77,20 +82,20 @@ def _half_files(root: Path) -> Iterator[str]:
         if path.is_dir() or is_temporary(path.name) or ".imagen" in path.parts:
             continue
         data = path.read_bytes()
-        if path.suffix == ".png" and not _is_whole_png(data):
+        if path.suffix in PICTURE_SUFFIXES and not _is_whole(data):
             yield f"half a picture: {path.name}, {len(data)} bytes"
         if path.parent.name == "inputs" and hashlib.sha256(data).hexdigest() != path.stem:
             yield f"half an input: {path.name}, {len(data)} bytes"
         if path.suffix in (".json", ".ipynb") and not _is_json(data):
             yield f"half a file: {path.name}, {len(data)} bytes"
-        if path.name.endswith(".png.json"):
+        if is_sidecar(path.name):
             yield from _unlike_its_picture(path)
 
 
 @cache
-def _is_whole_png(data: bytes) -> bool:
+def _is_whole(data: bytes) -> bool:
     try:
-        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        with Image.open(BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
             image.load()
     except (OSError, SyntaxError, ValueError):
         return False
@@ -135,7 +140,7 @@ def _look(folder: Path) -> Found:
 
 def _doubled(found: Found) -> Iterator[str]:
     paths = Counter(row["local_path"] for row in found.rows.values())
-    records = [_record_of(path) for path in found.folder.glob("*.png.json")]
+    records = [_record_of(path) for path in found.folder.glob("*.json") if is_sidecar(path.name)]
     ids = Counter(str(record.id) for record in records if record)
     drawn = Counter(record.decides() for record in records if record)
     for what, counts in (("path", paths), ("id", ids), ("picture", drawn)):
@@ -174,6 +179,9 @@ def _broken(root: Path, promise: Promise, found: Found) -> Iterator[str]:
         return
     for id, picture in promise["pictures"].items():
         yield from _lost_of_picture(id, picture, found)
+    for name, (digest, _) in promise["theirs"].items():
+        if _sha256_if_there(root / name) != digest:
+            yield f"the original {name} is not as it was"
     for name, digest in promise["files"].items():
         path = root / name
         if not path.is_file() or _sha256(path) != digest:
@@ -189,7 +197,7 @@ def _broken(root: Path, promise: Promise, found: Found) -> Iterator[str]:
         if id in found.trashed:
             yield from _lost_of_trashed(id, picture, found)
         else:
-            states = [*picture["states"], "pending"]
+            states = {"off"} if picture["states"] == ["off"] else {*picture["states"], "pending"}
             yield from _lost_of_picture(id, picture | {"states": states}, found)
     for id in promise["gone"]:
         if id in found.rows and not Path(found.rows[id]["local_path"]).exists():
@@ -242,6 +250,39 @@ def _lost_of_picture(id: str, picture: dict[str, Any], found: Found) -> Iterator
             yield f"the {where} of {name} has the path {storage_path}, not {promised}"
 
 
+def _adopts_the_rest(root: Path, promise: Promise) -> Iterator[str]:
+    """Adopt the same files again: each is there once then, and they are as they were.
+
+    Without those that were deleted: they are known by their paths, which are others here.
+    """
+    theirs, folder = promise.get("theirs", {}), root / _PICTURES
+    if not theirs:
+        return
+    for name, (_, modified_ns) in theirs.items():
+        os.utime(root / name, ns=(modified_ns, modified_ns))  # which is not recorded
+    with closing(Catalog(folder)) as catalog:
+        deleted = {_sha256(one.path) for one in trashed_pictures(catalog)}
+        theirs = {n: (digest, ns) for n, (digest, ns) in theirs.items() if digest not in deleted}
+        home = OutputFolder(PictureFiles(folder), catalog)
+        adopter = Adopter(Adoption(home, {}), lambda ids: None)
+        sources = [stat_source(root / name) for name in theirs]
+        report = adopter.adopt([one for one in sources if one], lambda done, total: None)
+    if report.refused:
+        yield f"the originals cannot be adopted: {report.refused}"
+    paths = [path for path in folder.iterdir() if path.suffix in PICTURE_SUFFIXES]
+    there = Counter(_sha256(path) for path in paths if path.with_name(f"{path.name}.json").exists())
+    anywhere = Counter(map(_sha256, paths))
+    for name, (digest, _) in theirs.items():
+        if _sha256_if_there(root / name) != digest:
+            yield f"adopting changed the original {name}"
+        if (there[digest], anywhere[digest]) != (1, 1):
+            yield f"{name} is there {there[digest]} times, and {anywhere[digest]} in all"
+
+
+def _sha256_if_there(path: Path) -> str | None:
+    return _sha256(path) if path.is_file() else None
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -275,5 +316,8 @@ def _goes_on(catalog: Catalog, promises: Mapping[int, Promise]) -> Iterator[str]
     leaving = {id for one in promises.values() for id in one.get("leaving", ())}
     if report.removed > len(leaving):
         yield f"reindex removed {report.removed} rows: they had no pictures"
-    if report.torn or report.foreign or report.skipped:
+    # A file that was being adopted may have its name and no sidecar: adopting again completes it.
+    theirs = {digest for one in promises.values() for digest, _ in one.get("theirs", {}).values()}
+    foreign = [path for path in report.foreign if _sha256(path) not in theirs]
+    if report.torn or foreign or report.skipped:
         yield f"reindex found torn or foreign files: {report}"

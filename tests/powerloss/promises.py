@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.picture import Picture
 
 
@@ -23,8 +24,8 @@ class Promises:
     `storage_path`; `queue`, the prompts of the drawing queue in order, if `queue_closed`;
     `files` with their sha256; `gone`, ids of pictures that were removed, and `leaving`, of
     those that are being removed; `trashed`, pictures by id that were deleted, and `moving`,
-    of those that are being deleted or restored. `times_ns` is of the folder of pictures, as it
-    was then.
+    of those that are being deleted or restored; `theirs`, files of another program, with sha256
+    and time. `times_ns` is of the folder of pictures, as it was then.
     """
 
     def __init__(self, marks: Path, root: Path, pictures: Path) -> None:
@@ -35,6 +36,7 @@ class Promises:
         self.queue: list[str] = []
         self.queue_closed = True
         self.files: dict[str, str] = {}
+        self.theirs: dict[str, tuple[str, int]] = {}
         self.gone: list[str] = []
         self.leaving: list[str] = []
         self.trashed: dict[str, dict[str, Any]] = {}
@@ -51,6 +53,7 @@ class Promises:
             "queue": self.queue,
             "queue_closed": self.queue_closed,
             "files": self.files,
+            "theirs": self.theirs,
             "gone": self.gone,
             "leaving": self.leaving,
             "trashed": self.trashed,
@@ -72,6 +75,19 @@ class Promises:
         for values in picture.record.inputs:
             self.files[f"{self._pictures_folder.name}/{values['file']}"] = values["sha256"]
         return id
+
+    def add_adopted(self, entry: CatalogEntry) -> str:
+        """Promise a picture that the user was told is adopted; return its id."""
+        id, record = str(entry.record.id), entry.record
+        tags = dict.fromkeys(record.tags, True)
+        facts = {"name": entry.path.name, "sha256": record.sha256, "states": [entry.cloud_state]}
+        self.pictures[id] = {**facts, "tags": tags, "queued": {**tags} if record.cloud else {}}
+        return id
+
+    def add_theirs(self, path: Path) -> None:
+        """Promise that a file of another program stays as it is."""
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.theirs[path.relative_to(self._root).as_posix()] = (digest, path.stat().st_mtime_ns)
 
     def add_file(self, path: Path) -> None:
         """Promise a file as it is."""

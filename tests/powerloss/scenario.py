@@ -6,11 +6,15 @@ python -m tests.powerloss.scenario ROOT MARKS MUTATION ACT...
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,9 +25,12 @@ from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.results.executed import SCRAP_MIME, SCRAP_NAME, ExecutedNotebook
 from imagen_nb.batch.results.folder import BatchFolder
 from imagen_nb.storage import mending
+from imagen_nb.storage.adoption import Adoption, SourceFile
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.drawing_queue import DrawingQueue, DrawingRequest
+from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.outbox import Outbox
+from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import (
@@ -33,8 +40,10 @@ from imagen_nb.storage.tags import (
     merge_cloud_tags,
     remove_sent_tags,
 )
+from imagen_nb.studio import adopting
+from imagen_nb.studio.adopting import Adopter, list_sources
 from imagen_nb.studio.studio import Studio
-from imagen_nb.system.atomic import flush_folder, write_atomically
+from imagen_nb.system.atomic import flush_folder, make_folder, write_atomically
 from tests.powerloss.mutations import mutate
 from tests.powerloss.promises import Promises
 
@@ -118,6 +127,55 @@ class Scenario:
             prompt="a barge", backend="pipeline", seed=shade, steps=1, width=32, height=16
         )
         return (lambda: image), record
+
+    def library(self) -> None:
+        """Adopt a folder of another program: PNG, JPEG and WebP, by hard link, batch by batch."""
+        self._adopt(self._write_theirs(), ("library",), True)
+
+    def library_by_copy(self) -> None:
+        """Adopt a folder of another disk, and keep it from the cloud."""
+        link = os.link
+
+        def refuse(source: Path, target: Path) -> None:
+            if self.root / "theirs" in Path(source).parents:
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            link(source, target)
+
+        theirs = self._write_theirs()
+        os.link = refuse  # type: ignore[assignment]
+        try:
+            self._adopt(theirs, (), False)
+        finally:
+            os.link = link
+
+    def _write_theirs(self) -> list[SourceFile]:
+        """Write files of another program, some of the last minutes and some that are old."""
+        folder = self.root / "theirs" / str(self._new_seed())
+        make_folder(folder)
+        for number, kind in enumerate(("png", "jpeg", "webp", "png", "jpeg")):
+            path, data = folder / f"{number}.{kind}", BytesIO()
+            Image.effect_noise((24, 24), 90).convert("RGB").save(data, kind)
+            write_atomically(path, data.getvalue())
+            if number > 1:
+                os.utime(path, (1_770_000_000 + number, 1_770_000_000 + number))
+            self.promises.add_theirs(path)
+        flush_folder(folder)
+        self.promises.note("files of another program")
+        return list_sources(folder, self.folder).sources
+
+    def _adopt(self, sources: list[SourceFile], tags: tuple[str, ...], cloud: bool) -> None:
+        with closing(Catalog(self.folder)) as catalog:
+
+            def told(ids: Sequence[UUID]) -> None:
+                for entry in catalog.get_many([str(id) for id in ids]):
+                    self.ids.append(self.promises.add_adopted(entry))
+                self.promises.note(f"adopted {len(ids)}")
+
+            home = OutputFolder(PictureFiles(self.folder), catalog)
+            common = {"tags": tags, "owner_user_id": None, "cloud": cloud}
+            adopter = Adopter(Adoption(home, common), told)
+            report = adopter.adopt(sources, lambda done, total: None)
+            assert len(report.adopted) == len(sources), report
 
     def tag(self) -> None:
         """Tag, rate, rate otherwise and untag."""
@@ -273,7 +331,7 @@ class Scenario:
         with self.studio() as studio:
             assert studio.restore(self._deleted) == 2
             for picture in self.promises.moving.values():
-                picture["states"] = ["pending"]
+                picture["states"] = ["off" if picture["states"] == ["off"] else "pending"]
             self._arrive(self.promises.pictures, "restored")
 
     def _move(self, ids: Sequence[str], pictures: dict[str, Any], what: str) -> None:
@@ -362,6 +420,8 @@ def main(arguments: Sequence[str]) -> None:
     """Do the acts in order."""
     root, marks, mutation, *acts = arguments
     mending._SETTLED_S = _SETTLED_S
+    adopting._BATCH = 2  # so that some of a folder are adopted, and others are not yet
+    shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # its data is in no trace
     mutate(mutation)
     scenario = Scenario(Path(root), Path(marks))
     for act in acts:

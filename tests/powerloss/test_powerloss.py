@@ -34,6 +34,7 @@ ACTS = (
     "company",
     "queue",
     "adopt",
+    "library",
     "edit",
     "amend",
     "settle",
@@ -43,10 +44,12 @@ ACTS = (
     "delete",
     "import_tags",
     "restore",
+    "library_by_copy",
     "adopt",
     "reindex",
     "notebook",
 )
+ADOPTING_ACTS = ("library", "tag", "library_by_copy", "settle", "delete", "restore", "adopt")
 MUTANT_ACTS = ("adopt", "tag", "queue")
 MAX_SHOWN = 5  # violations in a message
 
@@ -103,6 +106,22 @@ def test_what_was_acknowledged_survives_a_power_loss(tmp_path: Path, disk: Path)
     recording = record(tmp_path, ACTS)
     states = distinct_states(recording, random_states=2, seed=17)
     assert check(recording, choose(states, 1100), disk) >= 1000
+
+
+def test_adopted_files_survive_a_power_loss(tmp_path: Path, disk: Path) -> None:
+    recording = record(tmp_path, ADOPTING_ACTS)
+    states = distinct_states(recording, random_states=3, seed=17)
+    assert check(recording, choose(states, 300), disk) >= 280
+
+
+@pytest.mark.soak
+def test_adopted_files_survive_every_power_loss(tmp_path: Path, disk: Path) -> None:
+    seed = secrets.randbelow(1_000_000)
+    recording = record(tmp_path, ADOPTING_ACTS * 2)
+    states = distinct_states(recording, random_states=12, seed=seed, every_sector=True)
+    found = check(recording, choose(states, 12_000), disk)
+    print(f"seed {seed}: {found} states")
+    assert found >= 5_000
 
 
 @pytest.mark.soak

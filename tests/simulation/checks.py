@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from imagen_nb.storage.names import PICTURE_SUFFIXES
 from imagen_nb.storage.output import load_sidecar
 from imagen_nb.storage.tags import KEEPER, RATINGS, REJECT, load_queued_tags
 from tests.simulation.machine import Machine
@@ -17,6 +20,28 @@ def assert_drawn_are_kept(machine: Machine) -> None:
     for name, png in machine.drawn.items():
         assert (machine.folder / name).read_bytes() == png, name
         assert name in names, f"{name} is not in the catalog of {machine.name}"
+
+
+def assert_adopted_are_kept(machine: Machine) -> None:
+    """What a user was told is adopted is in the catalog, with these bytes and a sidecar."""
+    entries = {entry.record.sha256: entry for entry in machine.entries()}
+    for digest in machine.adopted:
+        entry = entries.get(digest)
+        assert entry is not None, f"{digest} is not in the catalog of {machine.name}"
+        assert hashlib.sha256(entry.path.read_bytes()).hexdigest() == digest, entry.path
+        assert load_sidecar(entry.sidecar_path) is not None, entry.sidecar_path
+
+
+def assert_files_are_there_once(machine: Machine, files: set[str]) -> None:
+    """None of these, by sha256, is in the folder twice, with a sidecar or without one."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(machine.folder.iterdir()):
+        if path.suffix in PICTURE_SUFFIXES:
+            names[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.name)
+    for digest in files & names.keys():
+        assert len(names[digest]) == 1, f"{machine.name} has {names[digest]}"
+        sidecar = machine.folder / f"{names[digest][0]}.json"
+        assert sidecar.exists(), f"{machine.name} has {names[digest]} without a sidecar"
 
 
 def assert_all_synced_are_there(machine: Machine, damaged: set[str]) -> None:
@@ -45,8 +70,9 @@ def assert_sync_leaves_nothing(machine: Machine) -> None:
     """A sync without faults sends everything."""
     report = machine.sync()
     assert (report.trouble, report.failed, report.postponed, report.pending) == (None, (), (), 0)
-    states = {entry.path.name: entry.cloud for entry in machine.entries()}
-    assert set(states.values()) <= {"synced"}, states
+    for entry in machine.entries():
+        usual = {"synced", "off"} if entry.record.sha256 in machine.private else {"synced"}
+        assert entry.cloud in usual, f"{machine.name}: {entry.path.name}: {entry.cloud}"
     assert load_queued_tags(machine.catalog) == {}
 
 
@@ -54,6 +80,8 @@ def assert_sidecars_agree(machine: Machine) -> None:
     """Sidecars, catalog and rows tell the same tags."""
     for entry in machine.entries():
         record = load_sidecar(entry.sidecar_path)
+        if entry.cloud_state == "off":
+            continue
         row = machine.server.images[str(entry.record.id)]
         assert record is not None
         tags = (set(record.tags), set(entry.record.tags), set(row["tags"]))
@@ -72,6 +100,7 @@ def assert_rows_are_pictures(
     `spoiled`: paths of objects that were changed by hand.
     """
     entries = [entry for machine in machines for entry in machine.entries()]
+    entries = [entry for entry in entries if entry.cloud_state != "off"]
     ids = {str(entry.record.id) for entry in entries}
     assert set(server.images) - set(foreign) == ids - set(foreign)
     paths = {entry.record.storage_path for entry in entries}

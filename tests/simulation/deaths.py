@@ -82,13 +82,19 @@ _watched: list[Mortality] = []
 def _notice(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watched or event not in ("open", "os.rename", "os.link", "os.remove"):
         return
-    path, flags = arguments[0], arguments[2] if event == "open" else _WRITING
-    if not isinstance(path, str | Path) or not isinstance(flags, int) or not flags & _WRITING:
+    paths, flags = arguments[:1], arguments[2] if event == "open" else _WRITING
+    if event in ("os.rename", "os.link"):
+        paths = arguments[:2]  # a file of another folder may get a name in this one
+    if not isinstance(flags, int) or not flags & _WRITING:
         return
     for one in _watched:
         # A dead process may do what it likes to its old folder.
-        if not one.is_dead and Path(path).is_relative_to(one.folder):
+        if not one.is_dead and any(_is_below(path, one.folder) for path in paths):
             one.step()
+
+
+def _is_below(path: object, folder: Path) -> bool:
+    return isinstance(path, str | Path) and Path(path).is_relative_to(folder)
 
 
 sys.addaudithook(_notice)

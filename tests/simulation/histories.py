@@ -357,13 +357,16 @@ class Histories(RuleBasedStateMachine):
     def _assert_tags_are_what_was_wanted(self) -> None:
         emails = {str(user.id): user.email for user in self.server.users.values()}
         for id, row in self.server.images.items():
-            if id in self.foreign_rows:
+            if id in self.foreign_rows or self._may_have_any_tags(row):
                 continue
             picture = (emails[row["owner_user_id"]], row["sidecar"]["sha256"])
             if id in self.server.changed_late:
                 self.intents.give_up(picture)
             violation = self.intents.violation(picture, row["tags"])
             assert violation is None, f"{id}: {violation}"
+
+    def _may_have_any_tags(self, row: dict[str, Any]) -> bool:
+        return False
 
     def _picture(self, machine: Machine, record: Record) -> Picture:
         return machine.user.email, record.sha256 or ""

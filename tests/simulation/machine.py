@@ -21,14 +21,17 @@ from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
 from imagen_nb.cloud.verify import compare_copies, repair_copies
 from imagen_nb.errors import CloudError
+from imagen_nb.storage.adoption import Adoption
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.folders import OutputFolder
+from imagen_nb.storage.names import PICTURE_SUFFIXES
 from imagen_nb.storage.output import PictureFiles
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import TagChange, apply_tag_change, queue_tag_change
 from imagen_nb.storage.writer import _save_foreign
+from imagen_nb.studio.adopting import Adopter, AdoptReport, What, list_sources
 from imagen_nb.system.clock import SystemClock
 from tests.simulation.deaths import Mortality, SimulatedDeath
 from tests.simulation.network import Network
@@ -77,7 +80,9 @@ def synced_machine(folder: Path, pictures: int) -> Iterator[Machine]:
 class Machine:
     """One machine. What a dying process leaves is found by the next, which is there at once.
 
-    `drawn`: the bytes of pictures that their user was told are kept, by file name.
+    `drawn`: the bytes of pictures that their user was told are kept, by file name. `adopted`: the
+    sha256 of files that their user was told are adopted. `private`: of those that may be kept
+    from the cloud.
     """
 
     def __init__(self, name: str, user: User, server: SimulatedSupabase, root: Path) -> None:
@@ -86,6 +91,8 @@ class Machine:
         self.network = Network(name, server, self.mortality)
         self.clock = SimulatedClock()
         self.drawn: dict[str, bytes] = {}
+        self.adopted: set[str] = set()
+        self.private: set[str] = set()
         self._start()
 
     @property
@@ -151,6 +158,23 @@ class Machine:
         if not apply_tag_change(catalog, [id], change):
             queue_tag_change(catalog, [id], change)
 
+    def adopt(
+        self, what: What, tags: Iterable[str], cloud: bool, catalog: Catalog | None = None
+    ) -> AdoptReport:
+        """Adopt files as a Studio does."""
+        home = OutputFolder(self.files, catalog or self.catalog)
+        common = {"tags": tuple(tags), "owner_user_id": None, "cloud": cloud}
+        adopter = Adopter(Adoption(home, common), lambda ids: None)
+        sources = list_sources(what, adopter.target).sources
+        report = adopter.adopt(sources, lambda done, total: None)
+        self.adopted |= {entry.record.sha256 or "" for entry in self._entries_of(report)}
+        return report
+
+    def _entries_of(self, report: AdoptReport) -> list[CatalogEntry]:
+        """What the user was told is there; the process died if it is not."""
+        entries = {str(entry.record.id): entry for entry in self.entries()}
+        return [entries[id] for id in report.ids]
+
     def sync(self) -> SyncReport:
         """Send what waits, then tags and removals, as the worker does."""
         report = drain(self.catalog, self.cloud, senders=1)
@@ -184,7 +208,9 @@ class Machine:
 
     def copy_pictures_of(self, other: Machine) -> list[str]:
         """Copy pictures with their sidecars, but none over another; return their names."""
-        names = [path.name for path in sorted(other.folder.glob("*.png"))]
+        suffixes = (f"*{suffix}" for suffix in PICTURE_SUFFIXES)
+        paths = sorted(path for suffix in suffixes for path in other.folder.glob(suffix))
+        names = [path.name for path in paths]
         names = [name for name in names if not (self.folder / name).exists()]
         names = [name for name in names if (other.folder / f"{name}.json").exists()]
         self.folder.mkdir(parents=True, exist_ok=True)

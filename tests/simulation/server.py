@@ -17,6 +17,8 @@ from uuid import UUID
 
 import httpx
 
+from imagen_nb.storage.media_types import media_type_of
+
 BUCKET = "imagen-generated"
 URL = "http://supabase.test"
 SESSION_S = 3600
@@ -319,14 +321,15 @@ def _is_in_folder_of(path: str, owner: UUID) -> bool:
 
 
 def _file_in(request: httpx.Request) -> bytes:
-    """The one file of a multipart form."""
+    """The one file of a multipart form, whose type must be told rightly."""
     boundary = re.search(r'boundary="?([^";]+)', request.headers["content-type"])
     assert boundary
     for part in request.content.split(f"--{boundary[1]}".encode()):
         head, _, body = part.partition(b"\r\n\r\n")
         if b"filename=" in head:
-            assert b"image/png" in head, head
-            return body.removesuffix(b"\r\n")
+            data = body.removesuffix(b"\r\n")
+            assert str(media_type_of(data)).encode() in head, head
+            return data
     raise AssertionError("no file in the form")
 
 

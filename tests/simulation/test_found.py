@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from imagen_nb.storage.tags import make_rating_change, make_tag_change
+from tests.simulation.adopting import AdoptingHistories
 from tests.simulation.histories import Histories
 from tests.simulation.network import Fault
 from tests.simulation.test_simulation import one_thing_at_a_time
@@ -98,3 +99,48 @@ def test_an_answer_without_a_body_is_not_that_there_is_no_such_row(history: Hist
     history.sync("two", [(1, KEEP)], {0: Fault("empty", "now")}, None, None)
     history.sync("two", [], {}, None, None)
     assert keepers(history) == 1
+
+
+@pytest.fixture
+def adopting() -> Iterator[AdoptingHistories]:
+    state = AdoptingHistories()
+    yield state
+    state.teardown()
+
+
+def test_a_file_that_two_machines_adopt_under_two_names(adopting: AdoptingHistories) -> None:
+    """The second one went up beside the first, and no row told of it."""
+    adopting.adopt("one", ["a.png"], (), True, None)
+    adopting.adopt("two", ["a copy.png"], (), True, None)
+    adopting.sync("one", [], {}, None, None)
+    adopting.sync("two", [], {}, None, None)
+    assert len(adopting.server.images) == len(adopting.server.objects) == 1
+
+
+def test_tags_with_which_a_second_machine_adopts_a_file(adopting: AdoptingHistories) -> None:
+    """The row was there already, and they stayed on that machine."""
+    adopting.adopt("one", ["b.jpg"], (), True, None)
+    adopting.sync("one", [], {}, None, None)
+    adopting.adopt("two", ["b.jpg"], ("sea",), True, None)
+    adopting.sync("two", [], {}, None, None)
+    assert [row["tags"] for row in adopting.server.images.values()] == [["sea"]]
+
+
+@pytest.mark.parametrize("dies", range(12))
+def test_an_adoption_that_dies_anywhere_leaves_no_second_file(
+    adopting: AdoptingHistories, dies: int
+) -> None:
+    """A file that had its name and no sidecar yet stayed for good, without a row."""
+    adopting.adopt("one", ["b.jpg", "a.png"], (), True, dies)
+
+
+def test_a_file_of_which_the_cloud_has_lost_the_object_is_adopted_elsewhere(
+    adopting: AdoptingHistories,
+) -> None:
+    """It went up as another picture: a file had two rows once the first was repaired."""
+    adopting.adopt("two", ["a.png"], (), True, None)
+    adopting.sync("two", [], {}, None, None)
+    adopting.something_happens(("lose_copy", ("object",)), "two", 0)
+    adopting.adopt("one", ["a copy.png"], ("sea",), True, None)
+    adopting.sync("one", [], {}, None, None)
+    assert len(adopting.server.images) == len(adopting.server.objects) == 1

@@ -10,6 +10,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from imagen_nb.storage import reindex as reindexing
 from imagen_nb.storage import tags as tagging
+from imagen_nb.studio import adopting
+from tests.simulation.adopting import AdoptingHistories
 from tests.simulation.histories import DeletingHistories, Histories
 
 SEED = 17
@@ -27,6 +29,8 @@ BASIC = settings(
 def one_thing_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a history is the same each time; and nothing waits."""
     monkeypatch.setattr(tagging, "_SIDECARS_AT_ONCE", 1)
+    monkeypatch.setattr(adopting, "_READERS", 1)
+    monkeypatch.setattr(adopting, "_PLACERS", 1)
     monkeypatch.setattr(reindexing, "_PAUSE_S", 0.0)
 
 
@@ -42,6 +46,18 @@ def test_two_hundred_histories() -> None:
 
 def test_thirty_histories_with_deletions() -> None:
     run_histories(SEED, 30, DeletingHistories)
+
+
+def test_forty_histories_with_files_of_other_programs() -> None:
+    run_histories(SEED, 40, AdoptingHistories)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", [DeletingHistories, AdoptingHistories])
+@pytest.mark.parametrize("part", range(5))
+def test_a_thousand_histories_of_each_kind(part: int, kind: type[Histories]) -> None:
+    """A fifth of them; with seeds that nobody has tried before."""
+    run_histories(random.SystemRandom().randrange(2**32), 200, kind)
 
 
 @pytest.mark.soak

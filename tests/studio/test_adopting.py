@@ -113,6 +113,26 @@ class TestAFolder:
         assert (len(first.adopted), again.adopted, len(again.present)) == (3, [], 4)
         assert len(studio.history(source="local")) == 3
 
+    def test_what_a_crash_left_of_a_file_is_completed(
+        self, studio: Studio, theirs: Path, tmp_path: Path
+    ) -> None:
+        (path,) = map(Path, studio.adopt(theirs / "holiday.jpg")["local_path"])
+        sidecar = path.with_name(f"{path.name}.json")
+        tagged = sidecar.read_bytes().replace(b'"tags": []', b'"tags": ["sea"]')
+        for left in (path, sidecar), (path,), (sidecar,):
+            studio.close()
+            shutil.rmtree(tmp_path / "ours" / ".imagen")
+            sidecar.write_bytes(tagged)
+            for one in {path, sidecar} - {*left}:
+                one.unlink()
+            studio = Studio(studio.settings, background=False)
+            frame = studio.adopt(theirs / "holiday.jpg")
+            assert frame["local_path"].tolist() == [str(path)]
+            assert frame["tags"].tolist() == [["sea"] if len(left) == 2 else []]
+            files = sorted(one.name for one in (tmp_path / "ours").iterdir() if one.is_file())
+            assert files == [path.name, sidecar.name]
+        studio.close()
+
     def test_several_at_once_take_each_file_once(self, tmp_path: Path) -> None:
         for number in range(40):
             write_png(tmp_path / "in" / f"{number}.png", A1111, shade=number)
