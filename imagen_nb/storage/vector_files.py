@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 ENTRY_BYTES = ID_BYTES + 4
 _OURS = re.compile(r"(?:rows|entries|sent)-([0-9a-f]{8})\.(?:i8|bin)")
 _SPACE = "space.json"
+_WRITE = os.O_WRONLY | getattr(
+    os, "O_BINARY", 0
+)  # Windows translates line ends without it
+_CREATE = os.O_CREAT | os.O_EXCL
 
 
 class Space(BaseModel):
@@ -77,6 +81,10 @@ class Space(BaseModel):
     def sent(self) -> str:
         """The name of the file of what the cloud has."""
         return f"sent-{self.generation}.bin"
+
+    def is_start_of(self, other: Space) -> bool:
+        """Tell whether what counted then are the first of the rows that count in `other`."""
+        return self.generation == other.generation and self.count <= other.count
 
 
 class VectorFiles:
@@ -130,23 +138,23 @@ class VectorFiles:
         if space.generation == "":
             self.replace([rows], [entries], bytes(len(entries) // ENTRY_BYTES))
             return
-        self._write(space.rows, "r+b", [rows], space.count * space.dimensions)
-        self._write(space.entries, "r+b", [entries], space.count * ENTRY_BYTES)
+        self._write(space.rows, 0, [rows], space.count * space.dimensions)
+        self._write(space.entries, 0, [entries], space.count * ENTRY_BYTES)
         added = len(entries) // ENTRY_BYTES
         self._count(space.model_copy(update={"count": space.count + added}))
 
     def write_sent(self, space: Space, start: int, sent: bytes) -> None:
         """Note of the rows from `start` on whether the cloud has them; locked."""
-        self._write(space.sent, "r+b", [sent], start)
+        self._write(space.sent, 0, [sent], start)
 
     def replace(
         self, rows: Iterable[bytes], entries: Iterable[bytes], sent: bytes
     ) -> None:
         """Put these in place of what is there; locked. What dies leaves the old ones."""
         space = self._new_generation()
-        self._write(space.rows, "xb", rows)
-        self._write(space.entries, "xb", entries)
-        self._write(space.sent, "xb", [sent])
+        self._write(space.rows, _CREATE, rows)
+        self._write(space.entries, _CREATE, entries)
+        self._write(space.sent, _CREATE, [sent])
         flush_folder(self.folder)
         self._count(space.model_copy(update={"count": len(sent)}))
         self._remove_others(space)
@@ -209,13 +217,15 @@ class VectorFiles:
         return self._nothing.model_copy(update={"generation": secrets.token_hex(4)})
 
     def _write(
-        self, name: str, mode: str, data: Iterable[bytes], position: int = 0
+        self, name: str, flags: int, data: Iterable[bytes], position: int = 0
     ) -> None:
         """Write from `position` on, in place of what a crash left there.
 
-        "r+b" fails where the folder was removed meanwhile, and perhaps made anew.
+        Without `_CREATE`, raise `FileNotFoundError` if the folder was removed meanwhile, and
+        perhaps made anew.
         """
-        with open(self.folder / name, mode) as file:
+        descriptor = os.open(self.folder / name, _WRITE | flags, 0o666)
+        with open(descriptor, "wb") as file:
             file.seek(position)
             for part in data:
                 file.write(part)

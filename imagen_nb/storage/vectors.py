@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ROWS_PER_BLOCK = 16_384  # copied at once
+_COPIED_ROWS = 16_384  # at once
 _MAX_DEAD_SHARE = 0.2  # of the rows; with more, the store is written anew
 _RESCORED_PER_HIT, _MIN_RESCORED = (
     4,
@@ -269,10 +269,8 @@ class _Rows:
         """`before`: what was read before, whose index may be of the first of these."""
         self.space, self.rows, self.entries = space, rows, entries
         self._index_before: IdIndex | None = None
-        if before and before.space.generation == space.generation:
-            if before.space.count <= space.count:
-                built = before.__dict__.get("index")
-                self._index_before = built or before._index_before
+        if before and before.space.is_start_of(space):
+            self._index_before = before.__dict__.get("index") or before._index_before
 
     @cached_property
     def ids(self) -> NDArray[np.uint8]:
@@ -348,5 +346,5 @@ def _largest(
 
 
 def _blocks(rows: NDArray[Any], kept: NDArray[np.int64]) -> Iterator[bytes]:
-    for start in range(0, len(kept), _ROWS_PER_BLOCK):
-        yield rows[kept[start : start + _ROWS_PER_BLOCK]].tobytes()
+    for start in range(0, len(kept), _COPIED_ROWS):
+        yield rows[kept[start : start + _COPIED_ROWS]].tobytes()
