@@ -145,7 +145,7 @@ class VectorFiles:
 
     def write_sent(self, space: Space, start: int, sent: bytes) -> None:
         """Note of the rows from `start` on whether the cloud has them; locked."""
-        self._write(space.sent, 0, [sent], start)
+        self._write(space.sent, os.O_CREAT, [sent], start)
 
     def replace(
         self, rows: Iterable[bytes], entries: Iterable[bytes], sent: bytes

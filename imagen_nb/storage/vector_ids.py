@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ID_BYTES = 16
 _TEXT_LENGTH = 36
-_DASHES = (8, 13, 18, 23)  # where they stand in the text of an id
+_DASHES = [8, 13, 18, 23]  # where they stand in the text of an id
+_DIGITS = [place for place in range(_TEXT_LENGTH) if place not in _DASHES]
 # Odd numbers that spread ids which are alike, as those made in a row are.
 _SPREAD_FIRST, _SPREAD_SECOND = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 
@@ -21,11 +22,14 @@ def ids_as_bytes(ids: Sequence[str]) -> NDArray[np.uint8]:
     """Return ids, texts of UUIDs in any usual form: (count, 16)."""
     import numpy as np
 
-    if all(len(id) == _TEXT_LENGTH for id in ids):
-        text = "".join(ids).replace("-", "")
-        if len(text) == 2 * ID_BYTES * len(ids) and text.isalnum():
-            data = bytes.fromhex(text)
-            return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
+    text = "".join(ids)
+    if text.isascii() and all(len(id) == _TEXT_LENGTH for id in ids):
+        letters = np.frombuffer(text.encode(), np.uint8).reshape(-1, _TEXT_LENGTH)
+        if (letters[:, _DASHES] == ord("-")).all():
+            digits = letters[:, _DIGITS].tobytes().decode()
+            if digits.isalnum():  # what is no digit after all is refused by fromhex
+                data = bytes.fromhex(digits)
+                return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
     data = b"".join(UUID(id).bytes for id in ids)
     return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
 
@@ -36,8 +40,7 @@ def ids_as_texts(ids: NDArray[np.uint8]) -> list[str]:
 
     digits = np.frombuffer(ids.tobytes().hex().encode(), np.uint8)
     texts = np.full((len(ids), _TEXT_LENGTH), ord("-"), np.uint8)
-    others = [place for place in range(_TEXT_LENGTH) if place not in _DASHES]
-    texts[:, others] = digits.reshape(len(ids), 2 * ID_BYTES)
+    texts[:, _DIGITS] = digits.reshape(len(ids), 2 * ID_BYTES)
     joined = texts.tobytes().decode("ascii")
     return [
         joined[at : at + _TEXT_LENGTH] for at in range(0, len(joined), _TEXT_LENGTH)
