@@ -186,6 +186,7 @@ def run(title: str, rows: np.ndarray, queries: int, hnsw_rows: int) -> None:
     print(
         f"{title}: {len(rows)} of {DIMENSIONS} (goals: p50 {GOAL_MS} ms, recall {GOAL_RECALL})"
     )
+    print(f"  load of this machine, all programs: {os.getloadavg()[0]:.1f}")
     asked = queries_of(rows, queries)
     with tempfile.TemporaryDirectory(prefix="imagen-bench-") as name:
         folder = Path(name)

@@ -61,7 +61,7 @@ class Space(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[1]
     model: str
     dimensions: int = Field(gt=0)
     generation: str = Field(default="", pattern=r"^(?:[0-9a-f]{8})?$")
@@ -93,7 +93,7 @@ class VectorFiles:
     def __init__(self, folder: Path, model: str, dimensions: int) -> None:
         """Open nothing yet. `folder` is the store's own."""
         self.folder = folder
-        self._nothing = Space(model=model, dimensions=dimensions)
+        self._nothing = Space(version=1, model=model, dimensions=dimensions)
         self._told = False
 
     def load_space(self) -> Space:
@@ -111,7 +111,7 @@ class VectorFiles:
     def read_rows(self, space: Space) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
         """Map rows, (count, dimensions), and entries, (count, 20 bytes).
 
-        Raise `FileNotFoundError` if another process has replaced that generation.
+        Raise `FileNotFoundError` or `ValueError` if they are no longer as `space` says.
         """
         import numpy as np
 
@@ -128,7 +128,7 @@ class VectorFiles:
         import numpy as np
 
         found = np.zeros(space.count, np.uint8)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # then all is sent again
             data = (self.folder / space.sent).read_bytes()[: space.count]
             found[: len(data)] = np.frombuffer(data, np.uint8)
         return found
@@ -261,6 +261,6 @@ def load_space_of(folder: Path) -> Space | None:
 
 def _size_of(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_size if os.access(path, os.R_OK) else 0
     except OSError:
         return 0

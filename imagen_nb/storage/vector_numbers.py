@@ -54,12 +54,17 @@ def as_units(
 
 
 def turned_unit(query: Any) -> NDArray[np.float32]:
-    """Return a query, of any length, as rows are turned, and of length 1."""
+    """Return a query, of any length, as rows are turned, and of length 1.
+
+    One of zeros, or not finite, is like nothing: zeros.
+    """
     import numpy as np
 
     given = np.asarray(query, np.float32).reshape(-1)
-    turned = given @ _turning(len(given))
-    return np.asarray(turned / np.linalg.norm(turned), np.float32)
+    length = np.linalg.norm(given)
+    if not 0 < length < np.inf:
+        return np.zeros_like(given)
+    return np.asarray(given @ _turning(len(given)) / length, np.float32)
 
 
 def near_dots(rows: NDArray[np.int8], unit: NDArray[np.float32]) -> NDArray[np.float32]:

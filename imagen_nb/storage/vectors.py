@@ -249,8 +249,8 @@ class VectorStore:
                 return before
             try:
                 rows, entries = self._files.read_rows(space)
-            except FileNotFoundError:
-                continue  # another generation has replaced it
+            except (FileNotFoundError, ValueError):
+                continue  # replaced, or cut off, meanwhile
             known = _Rows(space, rows, entries, before)
             self._rows = known
             return known

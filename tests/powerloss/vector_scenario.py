@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagen_nb.storage.vectors import VectorStore
+from imagen_nb.system.atomic import make_folder
 from tests.fixtures.vectors import DIMENSIONS, add_numbered, numbered_ids
 from tests.powerloss.mutations import mutate
 
@@ -28,7 +29,7 @@ class VectorScenario:
     def __init__(self, root: Path, marks: Path) -> None:
         self._descriptor = os.open(marks, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         self.store = VectorStore(root / FOLDER, "m", DIMENSIONS)
-        (root / FOLDER).mkdir()
+        make_folder(root / FOLDER)
         self.kept: list[str] = []
         self.sent: set[str] = set()
 

@@ -114,6 +114,15 @@ class TestBest:
         assert np.isnan([nearest.mean, nearest.std]).all()
         assert not (tmp_path / "nowhere").exists()
 
+    @pytest.mark.parametrize("value", [0, np.nan, np.inf])
+    def test_a_query_that_says_nothing_is_like_nothing(
+        self, value: float, store: VectorStore
+    ) -> None:
+        query = np.full(64, value, np.float32)
+        nearest = store.best(query, 3)
+        assert ([*nearest.cosines], nearest.mean, nearest.std) == ([0, 0, 0], 0, 0)
+        assert not store.cosines(query)[1].any()
+
     def test_there_are_no_more_than_there_are(self, store: VectorStore) -> None:
         assert len(store.best(some_units(1, 64)[0], 5000).ids) == 1000
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def finished(process: subprocess.Popen[str]) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> VectorStore:
     return VectorStore(tmp_path, "m", DIMENSIONS)
+
+
+def become_nobody() -> None:
+    """Have no right that others lack."""
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
 
 
 def assert_tidy(store: VectorStore) -> None:
@@ -226,6 +234,23 @@ def test_a_file_that_is_gone_leaves_nothing(kind: str, store: VectorStore) -> No
     assert_has_exactly(store, ids)
 
 
+@pytest.mark.posix
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("pattern", ["rows-*", "entries-*", "space.json"])
+def test_a_file_that_may_not_be_read_leaves_nothing(pattern: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        store = VectorStore(Path(name), "m", DIMENSIONS)
+        add_numbered(store, range(3))
+        Path(name).chmod(0o755)
+        next(store.folder.glob(pattern)).chmod(0)
+
+        def work() -> None:
+            become_nobody()
+            assert_has_exactly(VectorStore(Path(name), "m", DIMENSIONS), [])
+
+        assert_child_ends_well(work)
+
+
 def test_notes_that_are_gone_send_everything_again(store: VectorStore) -> None:
     ids = add_numbered(store, range(3))
     store.mark_sent(ids)
@@ -333,9 +358,7 @@ def test_a_folder_that_is_made_anew_while_one_adds_is_not_spoilt(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_folder_that_can_only_be_read_can_be_searched(tmp_path_factory: object) -> None:
-    import tempfile
-
+def test_a_folder_that_can_only_be_read_can_be_searched() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         store = VectorStore(folder, "m", DIMENSIONS)
@@ -344,9 +367,7 @@ def test_a_folder_that_can_only_be_read_can_be_searched(tmp_path_factory: object
             path.chmod(0o555 if path.is_dir() else 0o444)
 
         def work() -> None:
-            if os.geteuid() == 0:
-                os.setgid(65534)
-                os.setuid(65534)
+            become_nobody()
             fresh = VectorStore(folder, "m", DIMENSIONS)
             assert_has_exactly(fresh, ids)
             assert fresh.best(units_of(ids)[4], 1).ids == ids[4:5]
