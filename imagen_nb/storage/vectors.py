@@ -1,46 +1,71 @@
 """The vectors of a folder's pictures: one store for each embedder's model.
 
 What an embedder says of a picture can be computed again: a vector lost is no picture lost.
+The format of the files is told in `vector_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-from filelock import FileLock, Timeout
 
 from imagen_nb.errors import StorageError
-from imagen_nb.storage.catalog_schema import LOCK_TIMEOUT_S
-from imagen_nb.system.atomic import (
-    explain_folder_errors,
-    flush_folder,
-    make_folder,
-    write_atomically,
+from imagen_nb.storage.vector_files import Space, VectorFiles, load_space_of
+from imagen_nb.storage.vector_ids import (
+    ID_BYTES,
+    IdIndex,
+    ids_as_bytes,
+    ids_as_texts,
 )
+from imagen_nb.storage.vector_numbers import (
+    as_int8,
+    as_units,
+    exact_dots,
+    near_dots,
+    turned_unit,
+)
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ID_BYTES = 16
-_ROWS_PER_BLOCK = 16_384  # compared at once
-_LARGEST = 127  # of an int8: the largest component of a vector becomes this
+_COPIED_ROWS = 16_384  # at once
+_MAX_DEAD_SHARE = 0.2  # of the rows; with more, the store is written anew
+_RESCORED_PER_HIT, _MIN_RESCORED = (
+    4,
+    200,
+)  # rows compared again without rounding the query
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The vectors nearest to a query, best first, and what cosines are usual.
+
+    `mean` and `std` are of the cosines of all `total` vectors of a store, NaN if there are
+    none.
+    """
+
+    ids: list[str]
+    cosines: NDArray[np.float32]
+    mean: float
+    std: float
+    total: int
 
 
 class VectorStore:
     """The vectors of a folder's pictures by one model, for any number of processes.
 
-    Each is kept as int8 in proportion to its largest component, 1 byte a dimension.
+    Each is kept as int8 in proportion to its largest component, 1 byte a dimension. All are
+    compared with a query, which takes 1 ms for 25,000 of 512. They are mapped, not
+    loaded: what stays in memory is 32 bytes a vector.
 
-    Invariant: rows are only added. They are flushed before the file `space.json` counts
-    them, so that what it counts is whole after a crash; what lies behind is written over.
+    Invariant: what was read stays as it was, whatever others write; `_rows` is replaced as
+    a whole when there is more, or other files are in its place.
 
     Example:
         >>> store = VectorStore(Path("pictures"), "tiny-1", 2)
@@ -60,12 +85,12 @@ class VectorStore:
         self.model, self.dimensions = model, dimensions
         name = hashlib.sha256(model.encode()).hexdigest()[:16]
         self.folder = folder / ".imagen" / "vectors" / name
-        self._positions: dict[str, int] = {}  # by id, of the rows read so far
-        self._sent: set[str] = set()
+        self._files = VectorFiles(self.folder, model, dimensions)
+        self._rows: _Rows | None = None
 
     def __len__(self) -> int:
         """Return how many vectors there are."""
-        return _count_of(self.folder)
+        return self._files.load_space().count
 
     def add(self, ids: Sequence[str], vectors: Any) -> None:
         """Keep vectors: float32, (len(ids), dimensions), of length 1 or all zeros.
@@ -75,27 +100,24 @@ class VectorStore:
         """
         import numpy as np
 
-        rows = np.asarray(vectors, np.float32).reshape(len(ids), self.dimensions)
-        with self._locked():
-            known = self._load_positions()
-            new = [place for place, id in enumerate(ids) if id not in known]
-            if not new:
-                return
-            count = len(known)
-            added = b"".join(UUID(ids[place]).bytes for place in new)
-            _write_rows(
-                self._file("vectors.i8"),
-                count * self.dimensions,
-                _as_int8(rows[new]).tobytes(),
-            )
-            _write_rows(self._file("ids.bin"), count * _ID_BYTES, added)
-            flush_folder(self.folder)
-            self._save_count(count + len(new))
+        given = np.asarray(vectors, np.float32).reshape(len(ids), self.dimensions)
+        wanted = ids_as_bytes(ids)
+        with self._files.locked():
+            known = self._load_whole()
+            absent = np.flatnonzero(known.index.places(wanted) < 0)
+            _, firsts = np.unique(wanted[absent], axis=0, return_index=True)
+            new = absent[np.sort(firsts)]
+            if len(new):
+                rows, lengths = as_int8(given[new], self.dimensions)
+                beside = lengths.astype("<f4").view(np.uint8).reshape(-1, 4)
+                entries = np.hstack([wanted[new], beside])
+                self._files.append(known.space, rows.tobytes(), entries.tobytes())
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Return those ids that have no vector yet, in their order."""
-        known = self._load_positions()
-        return [id for id in ids if id not in known]
+        asked = [*ids]
+        places = self._load().index.places(ids_as_bytes(asked))
+        return [id for id, place in zip(asked, places, strict=True) if place < 0]
 
     def vectors(self, ids: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of these ids, of length 1: float32, (len(ids), dimensions).
@@ -104,11 +126,11 @@ class VectorStore:
         """
         import numpy as np
 
-        known = self._load_positions()
+        known = self._load()
+        places = known.index.places(ids_as_bytes(ids))
         found = np.full((len(ids), self.dimensions), np.nan, np.float32)
-        places = [place for place, id in enumerate(ids) if id in known]
-        rows = self._rows()
-        found[places] = _as_units(rows[[known[ids[place]] for place in places]])
+        there = places[places >= 0]
+        found[places >= 0] = as_units(known.rows[there], known.lengths[there])
         return found
 
     def cosines(
@@ -118,125 +140,211 @@ class VectorStore:
 
         NaN stands beside the id of a row of zeros.
         """
+        known = self._load()
+        found = exact_dots(known.rows, turned_unit(query)) * known.inverses
+        return ids_as_texts(known.ids), found
+
+    def best(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        among: Iterable[str] | None = None,
+    ) -> Nearest:
+        """Return the `count` vectors nearest to one, of any length, best first.
+
+        Rows of zeros are none. With `among`, only those of these ids; `mean` and `std` are
+        of all even so.
+
+        Example:
+            >>> store = VectorStore(Path("pictures"), "tiny-1", 2)
+            >>> store.add([str(picture.record.id)], [[0.6, 0.8]])
+            >>> nearest = store.best([3.0, 4.0], 5)
+            >>> len(nearest.ids), round(nearest.mean, 2)
+            (1, 1.0)
+        """
         import numpy as np
 
-        ids, rows = [*self._load_positions()], self._rows()
-        unit = query / np.linalg.norm(query)
-        found = np.empty(len(ids), np.float32)
-        for start in range(0, len(ids), _ROWS_PER_BLOCK):
-            block = slice(start, start + _ROWS_PER_BLOCK)
-            found[block] = _as_units(rows[block], nan=True) @ unit
-        return ids, found
+        known, unit = self._load(), turned_unit(query)
+        near = near_dots(known.rows, unit) * known.inverses
+        usual = near if known.all_have_vectors else near[known.lengths > 0]
+        allowed = None if among is None else known.places_of([*among])
+        rescored = _largest(near, _RESCORED_PER_HIT * count + _MIN_RESCORED, allowed)
+        exact = (known.rows[rescored] @ unit) * known.inverses[rescored]
+        order = np.argsort(-exact, kind="stable")[:count]
+        return Nearest(
+            ids=ids_as_texts(known.ids[rescored[order]]),
+            cosines=exact[order],
+            mean=float(usual.mean(dtype=np.float64)) if len(usual) else np.nan,
+            std=float(usual.std(dtype=np.float64)) if len(usual) else np.nan,
+            total=len(usual),
+        )
 
     def unsent(self) -> list[str]:
         """Return the ids whose vectors were not marked as sent to the cloud."""
-        sent = self._load_sent()
-        return [id for id in self._load_positions() if id not in sent]
+        known = self._load()
+        return ids_as_texts(known.ids[self._files.read_sent(known.space) == 0])
 
     def mark_sent(self, ids: Iterable[str]) -> None:
-        """Note that the cloud has these. A note lost is a vector sent again."""
-        with self._locked():
-            sent = self._load_sent() | {*ids}
-            write_atomically(self._file("sent.bin"), _bytes_of(sorted(sent)))
+        """Note that the cloud has these. A note lost is a vector sent again.
+
+        Ids without a vector here are left out.
+        """
+        self._note_sent([*ids], 1)
 
     def forget_sent(self, ids: Iterable[str]) -> None:
         """Note that the cloud may no longer have these."""
-        with self._locked():
-            sent = self._load_sent() - {*ids}
-            write_atomically(self._file("sent.bin"), _bytes_of(sorted(sent)))
+        self._note_sent([*ids], 0)
 
-    def _file(self, name: str) -> Path:
-        return self.folder / name
+    def keep_only(self, ids: Iterable[str]) -> int:
+        """Remove all other vectors, if they are more than a fifth; return how many.
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with explain_folder_errors(self.folder):
-            make_folder(self.folder)
-            lock = FileLock(self._file("add.lock"))
-            try:
-                lock.acquire(timeout=LOCK_TIMEOUT_S)
-            except Timeout:
-                raise StorageError(f"another process holds {lock.lock_file}") from None
-            try:
-                yield
-            finally:
-                lock.release()
+        Who reads meanwhile goes on with what was there. Raise `StorageError` if the folder
+        cannot be written to.
 
-    def _save_count(self, count: int) -> None:
-        space = {"model": self.model, "dimensions": self.dimensions, "count": count}
-        write_atomically(self._file("space.json"), json.dumps(space).encode())
-        flush_folder(self.folder)
+        Example:
+            >>> store = VectorStore(Path("pictures"), "tiny-1", 2)
+            >>> store.add([str(picture.record.id)], [[0.6, 0.8]])
+            >>> store.keep_only([])
+            1
+        """
+        wanted = [*ids]
+        with self._files.locked():
+            known = self._load()
+            kept = known.places_of(wanted)
+            dead = known.space.count - len(kept)
+            if dead <= _MAX_DEAD_SHARE * known.space.count:
+                return 0
+            self._replace(known, kept)
+            return dead
 
-    def _load_positions(self) -> dict[str, int]:
-        count, known = len(self), len(self._positions)
-        if count > known:
-            with open(self._file("ids.bin"), "rb") as file:
-                file.seek(known * _ID_BYTES)
-                new = _ids_of(file.read((count - known) * _ID_BYTES))
-            self._positions |= {id: known + place for place, id in enumerate(new)}
-        return self._positions
+    def _note_sent(self, ids: list[str], sent: int) -> None:
+        with self._files.locked():
+            known = self._load_whole()
+            places = known.places_of(ids)
+            if len(places):
+                notes = self._files.read_sent(known.space)
+                notes[places] = sent
+                start, stop = int(places[0]), int(places[-1]) + 1
+                self._files.write_sent(known.space, start, notes[start:stop].tobytes())
 
-    def _load_sent(self) -> set[str]:
-        path = self._file("sent.bin")
-        return {*_ids_of(path.read_bytes())} if path.exists() else set()
-
-    def _rows(self) -> NDArray[np.int8]:
+    def _load_whole(self) -> _Rows:
+        """Return what is there; locked. What is damaged is taken out first."""
         import numpy as np
 
-        count = len(self._positions)
-        if not count:
-            return np.empty((0, self.dimensions), np.int8)
-        path, shape = self._file("vectors.i8"), (count, self.dimensions)
-        return np.memmap(path, np.int8, "r", shape=shape)
+        known = self._load()
+        if not self._files.is_whole(known.space):
+            self._replace(known, np.arange(known.space.count))
+            known = self._load()
+        return known
+
+    def _replace(self, known: _Rows, kept: NDArray[np.int64]) -> None:
+        sent = self._files.read_sent(known.space)[kept].tobytes()
+        rows, entries = _blocks(known.rows, kept), _blocks(known.entries, kept)
+        self._files.replace(rows, entries, sent)
+
+    def _load(self) -> _Rows:
+        while True:
+            space, before = self._files.load_space(), self._rows
+            if before and before.space == space:
+                return before
+            try:
+                rows, entries = self._files.read_rows(space)
+            except (FileNotFoundError, ValueError):
+                continue  # replaced, or cut off, meanwhile
+            known = _Rows(space, rows, entries, before)
+            self._rows = known
+            return known
+
+
+class _Rows:
+    """The rows of a store as they were when it was read."""
+
+    def __init__(
+        self,
+        space: Space,
+        rows: NDArray[np.int8],
+        entries: NDArray[np.uint8],
+        before: _Rows | None,
+    ) -> None:
+        """`before`: what was read before, whose index may be of the first of these."""
+        self.space, self.rows, self.entries = space, rows, entries
+        self._index_before: IdIndex | None = None
+        if before and before.space.is_start_of(space):
+            self._index_before = before.__dict__.get("index") or before._index_before
+
+    @cached_property
+    def ids(self) -> NDArray[np.uint8]:
+        """The ids: (count, 16)."""
+        return self.entries[:, :ID_BYTES]
+
+    @cached_property
+    def lengths(self) -> NDArray[np.float32]:
+        """The lengths of the rows: 0 where there is no vector."""
+        import numpy as np
+
+        return np.ascontiguousarray(self.entries[:, ID_BYTES:]).view("<f4")[:, 0]
+
+    @cached_property
+    def inverses(self) -> NDArray[np.float32]:
+        """What makes a scalar product with a row a cosine: NaN where there is no vector."""
+        import numpy as np
+
+        nothing = np.full_like(self.lengths, np.nan)
+        return np.divide(1, self.lengths, out=nothing, where=self.lengths > 0)
+
+    @cached_property
+    def all_have_vectors(self) -> bool:
+        """Whether no row is zeros."""
+        return bool((self.lengths > 0).all())
+
+    @cached_property
+    def index(self) -> IdIndex:
+        """Where each id stands."""
+        import numpy as np
+
+        index = IdIndex(np.asarray(self.ids), self._index_before)
+        self._index_before = None
+        return index
+
+    def places_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return where those of these ids stand that are there, each once, in order."""
+        import numpy as np
+
+        places = np.unique(self.index.places(ids_as_bytes(ids)))
+        return places[places >= 0]
 
 
 def stores_in(folder: Path) -> list[VectorStore]:
-    """Return the stores of an output folder that have vectors."""
+    """Return the stores of an output folder that have vectors; tell which are damaged."""
     found = []
     for path in sorted((folder / ".imagen" / "vectors").glob("*/space.json")):
-        space = json.loads(path.read_text("utf-8"))
-        found.append(VectorStore(folder, space["model"], space["dimensions"]))
+        try:
+            space = load_space_of(path.parent)
+        except StorageError as error:
+            print_notice(f"{error}: its vectors are computed again by `imagen embed`")
+            continue
+        if space:
+            store = VectorStore(folder, space.model, space.dimensions)
+            if store.folder == path.parent:  # else somebody has copied it here
+                found.append(store)
     return found
 
 
-def _count_of(folder: Path) -> int:
-    try:
-        return int(json.loads((folder / "space.json").read_text("utf-8"))["count"])
-    except FileNotFoundError:
-        return 0
-
-
-def _write_rows(path: Path, position: int, data: bytes) -> None:
-    """Write bytes from `position` on, in place of what a crash left there."""
-    with open(path, "r+b" if path.exists() else "w+b") as file:
-        file.truncate(position)
-        file.seek(position)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _as_int8(rows: NDArray[np.float32]) -> NDArray[np.int8]:
+def _largest(
+    values: NDArray[np.float32], count: int, allowed: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Return where the largest values are, in any order; NaN is none."""
     import numpy as np
 
-    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-    scaled = rows * (_LARGEST / np.where(largest > 0, largest, 1))
-    return np.rint(scaled).astype(np.int8)
+    ranked = -(values if allowed is None else values[allowed])  # NaN is sorted last
+    if count < len(ranked):
+        places = np.argpartition(ranked, count)[:count]
+    else:
+        places = np.arange(len(ranked))
+    places = np.sort(places[~np.isnan(ranked[places])])
+    return places if allowed is None else allowed[places]
 
 
-def _as_units(rows: NDArray[np.int8], nan: bool = False) -> NDArray[np.float32]:
-    import numpy as np
-
-    floats = rows.astype(np.float32)
-    lengths = np.linalg.norm(floats, axis=1, keepdims=True)
-    divisors = np.where(lengths > 0, lengths, np.nan if nan else 1).astype(np.float32)
-    return np.divide(floats, divisors)
-
-
-def _ids_of(data: bytes) -> list[str]:
-    starts = range(0, len(data) - len(data) % _ID_BYTES, _ID_BYTES)
-    return [str(UUID(bytes=data[start : start + _ID_BYTES])) for start in starts]
-
-
-def _bytes_of(ids: Sequence[str]) -> bytes:
-    return b"".join(UUID(id).bytes for id in ids)
+def _blocks(rows: NDArray[Any], kept: NDArray[np.int64]) -> Iterator[bytes]:
+    for start in range(0, len(kept), _COPIED_ROWS):
+        yield rows[kept[start : start + _COPIED_ROWS]].tobytes()

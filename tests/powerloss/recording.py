@@ -27,14 +27,19 @@ def require_strace() -> None:
         pytest.skip(f"strace may not trace here: {tried.stderr.strip()[-200:]}")
 
 
-def record(folder: Path, acts: Sequence[str], mutation: str = "none") -> Recording:
+def record(
+    folder: Path,
+    acts: Sequence[str],
+    mutation: str = "none",
+    scenario: str = "tests.powerloss.scenario",
+) -> Recording:
     """Return what the scenario does, and promises, in a folder of its own."""
     require_strace()
     root, marks, trace = folder / "disk", folder / "marks", folder / "trace"
     root.mkdir(parents=True)
     tracer = ["strace", "-f", "--seccomp-bpf", "-y", "-xx", "-s", str(_MAX_STRING_BYTES)]
     tracer += ["-e", f"trace={TRACED_CALLS}", "-o", str(trace)]
-    script = [sys.executable, "-m", "tests.powerloss.scenario", str(root), str(marks)]
+    script = [sys.executable, "-m", scenario, str(root), str(marks)]
     result = subprocess.run(
         [*tracer, *script, mutation, *acts],
         cwd=_REPOSITORY,

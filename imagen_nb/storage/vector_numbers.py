@@ -1,0 +1,140 @@
+"""Vectors as int8, and one of them compared with a million: exact, so no index is built.
+
+A vector is turned first, by a matrix that every process makes alike: signs, then a cosine
+transform. A component that is large in all vectors, as CLIP's have one, is spread over all
+of them; int8 in proportion to it would have few steps left for the others. Turning both
+changes no cosine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LARGEST = 127  # of an int8: the largest component of a vector becomes this
+_FINER = (
+    254  # a component's rounding error, at most a half, fills an int8 when times this
+)
+_ROWS_PER_BLOCK = 32_768  # compared by one thread at once
+_MAX_THREADS = 4  # then memory is the limit, not the processor
+
+
+def as_int8(
+    vectors: Any, dimensions: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return vectors as rows of int8, and the rows' lengths.
+
+    `vectors`: float32, (count, dimensions). One that is not finite becomes zeros.
+    """
+    import numpy as np
+
+    given = np.asarray(vectors, np.float32)
+    finite = np.isfinite(given).all(axis=1, keepdims=True)
+    turned = np.where(finite, given, np.float32(0)) @ _turning(dimensions)
+    rows = np.rint(turned * _scales_of(turned)).astype(np.int8)
+    return rows, np.linalg.norm(rows.astype(np.float32), axis=1).astype(np.float32)
+
+
+def as_units(
+    rows: NDArray[np.int8], lengths: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the vectors of these rows, of length 1, or zeros: (count, dimensions)."""
+    import numpy as np
+
+    divisors = np.where(lengths > 0, lengths, np.float32(1))[:, None]
+    units = np.divide(rows, divisors, dtype=np.float32)
+    return np.asarray(units @ _turning(rows.shape[1]).T, np.float32)
+
+
+def turned_unit(query: Any) -> NDArray[np.float32]:
+    """Return a query, of any length, as rows are turned, and of length 1.
+
+    One of zeros, or not finite, is like nothing: zeros.
+    """
+    import numpy as np
+
+    given = np.asarray(query, np.float32).reshape(-1)
+    length = np.linalg.norm(given)
+    if not 0 < length < np.inf:
+        return np.zeros_like(given)
+    return np.asarray(given @ _turning(len(given)) / length, np.float32)
+
+
+def near_dots(rows: NDArray[np.int8], unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return about the scalar product of a turned query with each row.
+
+    The query is rounded as well: cosines are wrong by some 0.0003.
+    """
+    import numpy as np
+
+    scale = _scales_of(unit[None])[0, 0]
+    rounded = np.rint(unit[None] * scale).astype(np.int8)
+    return np.asarray(_products(rows, rounded)[0] / scale, np.float32)
+
+
+def exact_dots(
+    rows: NDArray[np.int8], unit: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the scalar product of a turned query with each row, at twice the price."""
+    import numpy as np
+
+    scale = _scales_of(unit[None])[0, 0]
+    rounded = np.rint(unit * scale)
+    rest = np.rint((unit * scale - rounded) * _FINER)
+    coarse, fine = _products(rows, np.stack([rounded, rest]).astype(np.int8))
+    return np.asarray((coarse + fine / np.float32(_FINER)) / scale, np.float32)
+
+
+def _products(rows: NDArray[np.int8], queries: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Multiply each query with each row, in threads that end with it: (queries, rows)."""
+    import numpy as np
+    from simsimd import cdist
+
+    found = np.empty((len(queries), len(rows)), np.float32)
+
+    def multiply(start: int) -> None:
+        block = slice(start, start + _ROWS_PER_BLOCK)
+        for number, query in enumerate(queries):
+            products = cdist(
+                query[None], rows[block], metric="dot", out_dtype="float32"
+            )
+            found[number, block] = np.asarray(products)[0]
+
+    starts = range(0, len(rows), _ROWS_PER_BLOCK)
+    threads = min(len(starts), os.cpu_count() or 1, _MAX_THREADS)
+    if threads < 2:
+        for start in starts:
+            multiply(start)
+        return found
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(multiply, starts))
+    return found
+
+
+def _scales_of(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    ones = np.ones_like(largest)
+    return np.asarray(np.divide(_LARGEST, largest, out=ones, where=largest > 0))
+
+
+@lru_cache(maxsize=4)
+def _turning(dimensions: int) -> NDArray[np.float32]:
+    """Return the matrix: orthogonal, (dimensions, dimensions)."""
+    import numpy as np
+
+    digest = hashlib.shake_128(b"imagen_nb").digest(dimensions // 8 + 1)
+    bits = np.unpackbits(np.frombuffer(digest, np.uint8))[:dimensions]
+    signs = np.where(bits, 1.0, -1.0)
+    numbers = np.arange(dimensions)
+    waves = np.cos(np.pi * np.outer(numbers + 0.5, numbers) / dimensions)
+    waves[:, 0] /= np.sqrt(2)
+    return np.asarray(signs[:, None] * waves * np.sqrt(2 / dimensions), np.float32)
