@@ -44,6 +44,7 @@ from imagen_nb.studio import adopting
 from imagen_nb.studio.adopting import Adopter, list_sources
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.atomic import flush_folder, make_folder, write_atomically
+from imagen_nb.system.thumbnails import encode_webp
 from tests.powerloss.mutations import mutate
 from tests.powerloss.promises import Promises
 
@@ -400,7 +401,7 @@ class Scenario:
             self.ids.append(id)
             text = _executed_text(id, picture.path)
             job = Job(f"pier-{seed}", "a key", {})
-            thumbnail = base64.b64encode(b"a thumbnail").decode()
+            thumbnail = base64.b64encode(encode_webp(picture.image, 16)).decode()
             executed = ExecutedNotebook(text, thumbnails={id: thumbnail})
             BatchFolder(self.batch).keep(job, executed)
             self.promises.add_file(self.batch / f"{job.name}.ipynb")
