@@ -13,7 +13,8 @@ Other rooms use:
     sources.usage: `with_usage`, what prompts were used for elsewhere
     finding.computing: `embed_missing`, the vectors that pictures lack
     finding.looked_for: `query_vector`, from what is wanted and what is not
-    finding.search: `find_pictures`, the best of a collection, with scores
+    finding.coverage: `describe_uncovered`, what the usual embedder does not know
+    finding.search: `Search`, the best of a history, with scores
     plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`
     pictures.locate: `PictureLocation`, `locate_pictures`, `load_image`
     pictures.parallel: `map_in_threads`, the same work on many pictures
