@@ -11,6 +11,10 @@ Other rooms use:
     sources.source: `History`, the pictures of a session from the cloud, here, or both
     sources.details: `load_record_details`, what only records have
     sources.usage: `with_usage`, what prompts were used for elsewhere
+    finding.computing: `embed_missing`, the vectors that pictures lack
+    finding.looked_for: `query_vector`, from what is wanted and what is not
+    finding.search: `find_pictures`, the best of a collection, with scores
+    plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`
     pictures.locate: `PictureLocation`, `locate_pictures`, `load_image`
     pictures.parallel: `map_in_threads`, the same work on many pictures
     pictures.contact_sheet: `make_contact_sheet`, `load_reduced_images`

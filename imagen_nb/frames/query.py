@@ -135,6 +135,17 @@ def _validated_whole_number(argument: str, value: Any) -> int:
     return number
 
 
+def validated_count(n: Any) -> int:
+    """Return how many pictures are asked for. Raise UsageError unless it is 1 or more."""
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise UsageError(f"n is how many pictures, 1 or more, not {n!r}")
+    return count
+
+
 def _seeds_of_query(value: object) -> tuple[int, ...] | None:
     seeds = _tuple_of_values(value)
     if seeds is None:

@@ -25,6 +25,7 @@ Other rooms use:
     trash: `move_to_trash`, `restore_from_trash`, `queue_without_files` and
         `trashed_pictures`, deleted pictures
     trash_moves: `TRASH_DAYS`, how long a deleted picture can be restored
+    vectors: `VectorStore`, what embedders say of a folder's pictures
     verification: `verify_picture`, whether a file is as it was made
     watermark: `marker_of`, what writes an invisible one into pictures, if they are to have it
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`

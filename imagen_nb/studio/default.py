@@ -92,6 +92,8 @@ def _shortcut(method: Callable[Concatenate[Studio, P], R]) -> Callable[P, R]:
 
 
 adopt = _shortcut(Studio.adopt)
+embed = _shortcut(Studio.embed)
+find = _shortcut(Studio.find)
 generate = _shortcut(Studio.generate)
 sweep = _shortcut(Studio.sweep)
 sync = _shortcut(Studio.sync)

@@ -19,13 +19,13 @@ from imagen_nb.storage.tags import (
     queue_tag_change,
 )
 from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
-from imagen_nb.studio.collection import Collection
 from imagen_nb.studio.deleting import delete_pictures, restore_pictures
 from imagen_nb.studio.lookup import ids_of, require_in_cloud
+from imagen_nb.studio.searching import Searching
 from imagen_nb.system.spelling import known_arguments
 
 
-class Library(Collection):
+class Library(Searching):
     """What a session does with pictures that are there: it sends, tags, deletes them."""
 
     @known_arguments

@@ -86,7 +86,7 @@ def is_picture(value: Any) -> bool:
         return _ID_PREFIX.fullmatch(value) is not None and not Path(value).exists()
     if isinstance(value, (Picture, Record, UUID)):
         return True
-    return _is_frame(value) or _is_row(value)
+    return is_frame(value) or _is_row(value)
 
 
 def find_original(
@@ -117,7 +117,7 @@ def find_original(
         return _find_by_id(picture, catalogs, cloud)
     if isinstance(picture, (str, Path)):
         return _original_in_file(absolute_path(picture))
-    if _is_frame(picture):
+    if is_frame(picture):
         raise UsageError(
             "expected one picture, not a DataFrame: give one row, e.g. df.iloc[0]"
         )
@@ -136,7 +136,7 @@ def ids_of(
 
     Other arguments and errors are those of `find_original`.
     """
-    if _is_frame(pictures):
+    if is_frame(pictures):
         require_columns(pictures, "id")
         return [*map(str, pictures["id"])]
     if isinstance(pictures, Picture):
@@ -187,7 +187,8 @@ def has_same_pixels(
     return before.size == image.size and before.tobytes() == image.tobytes()
 
 
-def _is_frame(value: Any) -> bool:
+def is_frame(value: Any) -> bool:
+    """Return whether this is a DataFrame; imports no pandas."""
     return hasattr(value, "columns")
 
 

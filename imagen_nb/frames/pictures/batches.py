@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError
 from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
     complete_from_cloud,
     load_image,
     locate_pictures,
@@ -52,9 +53,7 @@ def decoded_batches(
     with progress_bar(title) as count:
         for start in range(0, len(locations), PICTURES_PER_BATCH):
             part = locations[start : start + PICTURES_PER_BATCH]
-            loaded = map_in_threads(
-                part, lambda one: load_image(one, cloud).convert("RGB")
-            )
+            loaded = load_batch(part, cloud)
             failed += [one for one in loaded if isinstance(one, ImagenError)]
             there = [
                 (start + place, one)
@@ -68,3 +67,10 @@ def decoded_batches(
         print_notice(
             f"{len(failed)} of {len(locations)} pictures cannot be looked at: {failed[0]}"
         )
+
+
+def load_batch(
+    locations: Sequence[PictureLocation], cloud: Cloud | None
+) -> list[Image | ImagenError]:
+    """Return each picture, decoded as RGB, or the error that says why it cannot be had."""
+    return map_in_threads(locations, lambda one: load_image(one, cloud).convert("RGB"))

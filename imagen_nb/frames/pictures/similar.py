@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.errors import UsageError
 from imagen_nb.frames.pictures.batches import decoded_batches
 from imagen_nb.frames.pictures.locate import open_picture, position_of
 from imagen_nb.frames.plugins.embedders import make_embedder, unit_vectors
+from imagen_nb.frames.query import validated_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +36,7 @@ def similar_pictures(
     """
     import numpy as np
 
-    position, count = position_of(frame, picture), _validated_n(n)
+    position, count = position_of(frame, picture), validated_count(n)
     chosen = make_embedder(embedder)
     image = open_picture(frame, position, cloud).convert("RGB")
     (looked_for,) = unit_vectors(chosen.embed_images([image]), chosen, 1)
@@ -50,13 +49,3 @@ def similar_pictures(
     order = np.argsort(-likeness, kind="stable")  # NaN comes last
     best = [place for place in order[:count] if not np.isnan(likeness[place])]
     return frame.iloc[best].assign(**{SIMILARITY: likeness[best]})
-
-
-def _validated_n(n: int) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise UsageError(f"n is how many pictures, 1 or more, not {n!r}")
-    return count
