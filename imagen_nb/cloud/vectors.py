@@ -214,7 +214,7 @@ def _send(rows: list[dict[str, Any]], cloud: Cloud) -> None:
     Whoever sends such a picture again has its vectors forgotten before.
     """
     try:
-        _write(rows, cloud)
+        _write_vectors(rows, cloud)
     except RefusedError as error:
         if error.code not in _NO_PICTURE_CODES:
             raise
@@ -222,10 +222,10 @@ def _send(rows: list[dict[str, Any]], cloud: Cloud) -> None:
         if len(left) == len(rows):
             raise
         if left:
-            _write(left, cloud)
+            _write_vectors(left, cloud)
 
 
-def _write(rows: list[dict[str, Any]], cloud: Cloud) -> None:
+def _write_vectors(rows: list[dict[str, Any]], cloud: Cloud) -> None:
     with _telling_what_is_missing():
         cloud.add(rows, "embeddings", "image_id,model", "image_id")
 
