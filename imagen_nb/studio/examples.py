@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.finding.computing import store_of, stored_vectors
+from imagen_nb.frames.finding.looked_for import query_vector
 from imagen_nb.frames.plugins.embedders import Embedder, unit_vectors
 from imagen_nb.request.images import decode_input, load_input
 from imagen_nb.storage.catalog import Catalog
@@ -30,6 +31,35 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class LookedFor:
+    """What a user looks for, in the words of `Studio.find`."""
+
+    what: Any = None
+    without: str | None = None
+    like: Any = ()
+    unlike: Any = ()
+
+    def direction(
+        self, embedder: Embedder, catalogs: Sequence[Catalog], cloud: Cloud | None
+    ) -> tuple[NDArray[np.float32], frozenset[str]]:
+        """Return a vector of length 1, and the ids of the pictures that are wanted.
+
+        Raises:
+            UsageError: if nothing is looked for, or what is no example.
+            ImagenError: if a picture cannot be had.
+        """
+        examples = Examples(embedder, catalogs, cloud)
+        wanted = [*several(self.what), *several(self.like)]
+        unwanted = [*several(self.without), *several(self.unlike)]
+        if not wanted and not unwanted:
+            raise UsageError(
+                "say what to find: words, a picture, or an image; or like= such pictures"
+            )
+        vectors, named = examples.vectors(wanted)
+        return query_vector(vectors, examples.vectors(unwanted)[0]), frozenset(named)
 
 
 @dataclass(frozen=True, slots=True)

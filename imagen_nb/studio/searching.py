@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,7 +12,10 @@ from imagen_nb.errors import StorageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import make_query, validated_count
 from imagen_nb.frames.sources.source import require_source
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.vectors import stores_in
 from imagen_nb.studio.collection import Collection
+from imagen_nb.studio.looking_ahead import LookingAhead
 from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import print_notice
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
     from imagen_nb.frames.plugins.embedders import Embedder
 
+_AHEAD_BATCH = 4  # pictures looked at before a drawing is noticed
+
 
 class Searching(Collection):
     """A session's pictures, and the vectors that they are found by."""
@@ -27,6 +33,8 @@ class Searching(Collection):
     def __init__(self, settings: Settings, *, background: bool) -> None:
         super().__init__(settings, background=background)
         self._told_of_better = False
+        self._looking = LookingAhead(self._compute_ahead)
+        self._looks_ahead = background and settings.find.background != "off"
 
     @known_arguments
     def find(
@@ -94,9 +102,8 @@ class Searching(Collection):
             >>> im.find("a boat at sea", without="night", since="7d")[["score", "prompt"]]
             >>> im.find(picture, n=8, like=["boat.jpg"])
         """
-        from imagen_nb.frames.finding.looked_for import query_vector
         from imagen_nb.frames.finding.search import Search
-        from imagen_nb.studio.examples import Examples, several
+        from imagen_nb.studio.examples import LookedFor
 
         conditions = make_query(
             since=since,
@@ -112,18 +119,66 @@ class Searching(Collection):
         )
         count = validated_count(n)
         require_source(source)
-        chosen = self._chosen_embedder(embedder)
+        chosen = self.embedder(embedder)
+        looked_for = LookedFor(what, without, like, unlike)
         cloud = None if source == "local" else self.reader()
-        examples = Examples(chosen, self._catalogs(), cloud)
-        wanted, named = examples.vectors([*several(what), *several(like)])
-        unwanted, _ = examples.vectors([*several(without), *several(unlike)])
-        direction = query_vector(wanted, unwanted)
+        direction, named = looked_for.direction(chosen, self._catalogs(), cloud)
         if source != "cloud":
             self._embed_for_find(chosen)
-        search = Search(
-            self._history, chosen, direction, conditions, count, frozenset(named)
-        )
+        search = Search(self._history, chosen, direction, conditions, count, named)
         return search.run(source)
+
+    @known_arguments
+    def find_among(
+        self,
+        frame: pd.DataFrame,
+        what: Any = None,
+        /,
+        n: int = 50,
+        *,
+        without: str | None = None,
+        like: Any = (),
+        unlike: Any = (),
+        embedder: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of a frame that are most like what is looked for.
+
+        As `find`, with scores within the frame. Pictures that are not on this machine
+        are fetched from the cloud.
+
+        Example:
+            >>> studio.find_among(df, "a boat", n=8)
+        """
+        from imagen_nb.frames.finding.computing import vectors_of_frame
+        from imagen_nb.frames.finding.in_frame import find_in_frame
+        from imagen_nb.studio.examples import LookedFor
+
+        count, chosen = validated_count(n), self.embedder(embedder)
+        looked_for = LookedFor(what, without, like, unlike)
+        catalogs, cloud = self._catalogs(), self.reader()
+        direction, named = looked_for.direction(chosen, catalogs, cloud)
+        vectors = vectors_of_frame(frame, chosen, catalogs, cloud)
+        return find_in_frame(frame, vectors, direction, count, named)
+
+    @known_arguments
+    def similar(
+        self,
+        frame: pd.DataFrame,
+        i: int | str | UUID,
+        /,
+        *,
+        n: int = 12,
+        embedder: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of a frame most like one of them; as `df.imagen.similar`.
+
+        Example:
+            >>> studio.similar(df, 0, n=8)
+        """
+        from imagen_nb.frames.finding.in_frame import similar_pictures
+
+        chosen = self.embedder(embedder)
+        return similar_pictures(frame, i, n, chosen, self._catalogs(), self.reader())
 
     @known_arguments
     def embed(
@@ -145,7 +200,54 @@ class Searching(Collection):
         Example:
             >>> im.embed(embedder="tiny")
         """
-        return self._embed(self._chosen_embedder(embedder), progress)
+        return self._embed(self.embedder(embedder), progress)
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Let the background wait while something else than this session draws.
+
+        Example:
+            >>> with studio.drawing():
+            ...     image = picture.image.resize((256, 256))
+        """
+        with self._uplink.drawing(), self._looking.drawing():
+            yield
+
+    def close(self, *, cloud_seconds: float | None = None) -> None:
+        """Finish writing, copy to the cloud for a few last seconds, close the catalogs.
+
+        Args:
+            cloud_seconds: how long to copy; None is the configured time.
+
+        Example:
+            >>> session = im.Studio({"backend": "flux-tiny-local"})
+            >>> session.close(cloud_seconds=0)
+        """
+        self._looking.close()
+        super().close(cloud_seconds=cloud_seconds)
+
+    def _announce(
+        self, catalog: Catalog, ids: Sequence[UUID], cloud: bool | None
+    ) -> None:
+        """Have new pictures sent and looked at in the background. Takes microseconds."""
+        self._uplink.drawn(catalog, ids, cloud)
+        if self._looks_ahead:
+            self._looking.drawn(catalog)
+
+    def _compute_ahead(self, catalog: Catalog, goes_on: Callable[[], bool]) -> None:
+        """Look at new pictures: always, or only where this embedder has looked before."""
+        from imagen_nb.frames.finding.computing import embed_missing
+        from imagen_nb.frames.plugins.embedders import make_embedder
+
+        asked = self.settings.find.background == "on"
+        models = {store.model for store in stores_in(catalog.folder)}
+        if not asked and not models:
+            return
+        embedder = make_embedder(self.settings.find.embedder)
+        if asked or embedder.model in models:
+            embed_missing(
+                catalog, embedder, progress=False, goes_on=goes_on, batch=_AHEAD_BATCH
+            )
 
     def _embed(self, embedder: Embedder, progress: bool | None = None) -> int:
         from imagen_nb.frames.finding.computing import embed_missing
@@ -162,8 +264,16 @@ class Searching(Collection):
         except StorageError as error:
             print_notice(f"find: pictures without a vector are not found: {error}")
 
-    def _chosen_embedder(self, name: str | None) -> Embedder:
-        """Return the embedder of this name, or as configured, or else the usual one."""
+    def embedder(self, name: str | None = None) -> Embedder:
+        """Return the embedder of this name, or as configured, or else the usual one.
+
+        A line on stderr says, once, if only the embedder `tiny` is here and knows
+        nothing of some pictures. Raises what `find` raises.
+
+        Example:
+            >>> studio.embedder("tiny").dimensions
+            256
+        """
         from imagen_nb.frames.plugins.embedders import make_embedder
 
         named = name or self.settings.find.embedder

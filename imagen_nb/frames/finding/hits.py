@@ -42,14 +42,19 @@ class Hits:
 
         All 0 where that says nothing: of fewer than three pictures, or of equal ones.
         """
-        import numpy as np
+        return z_scores(self.cosines, self.mean, self.std, self.total)
 
-        if self.total < _FEWEST or not self.std > _NO_DEVIATION:
-            return [0.0] * len(self.ids)
-        scores: list[float] = (
-            (self.cosines.astype(np.float64) - self.mean) / self.std
-        ).tolist()
-        return scores
+
+def z_scores(
+    cosines: NDArray[np.float32], mean: float, std: float, total: int
+) -> list[float]:
+    """Return by how many deviations cosines lie above the average of `total` pictures."""
+    import numpy as np
+
+    if total < _FEWEST or not std > _NO_DEVIATION:
+        return [0.0] * len(cosines)
+    scores: list[float] = ((cosines.astype(np.float64) - mean) / std).tolist()
+    return scores
 
 
 def local_hits(
