@@ -34,6 +34,13 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
+class PlainWords:
+    """Words that are neither an id nor a file, whatever they look like."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LookedFor:
     """What a user looks for, in the words of `Studio.find`."""
 
@@ -53,7 +60,7 @@ class LookedFor:
         """
         examples = Examples(embedder, catalogs, cloud)
         wanted = [*several(self.what), *several(self.like)]
-        unwanted = [*several(self.without), *several(self.unlike)]
+        unwanted = [*map(_as_words, several(self.without)), *several(self.unlike)]
         if not wanted and not unwanted:
             raise UsageError(
                 "say what to find: words, a picture, or an image; or like= such pictures"
@@ -95,6 +102,8 @@ class Examples:
 
     def _vector(self, example: Any) -> tuple[NDArray[np.float32], str | None]:
         """Return the vector of one example, and its id if it is a recorded picture."""
+        if isinstance(example, PlainWords):
+            return self._of_text(example.text), None
         if is_picture(example) or _is_sidecar(example):
             original = find_original(example, self.catalogs, self.cloud)
             return self._of_picture(original), str(original.record.id)
@@ -129,6 +138,14 @@ class Examples:
                 f"the embedder {self.embedder.model} can say nothing of this picture"
             )
         return _row(vector)
+
+
+def _as_words(given: Any) -> PlainWords:
+    if isinstance(given, PlainWords):
+        return given
+    if not isinstance(given, str):
+        raise UsageError(f"without takes words, not {type(given).__name__}: try unlike")
+    return PlainWords(given)
 
 
 def _row(vector: Any) -> NDArray[np.float32]:
