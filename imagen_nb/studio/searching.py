@@ -100,7 +100,7 @@ class Searching(Collection):
 
         Example:
             >>> im.find("a boat at sea", without="night", since="7d")[["score", "prompt"]]
-            >>> im.find(picture, n=8, like=["boat.jpg"])
+            >>> im.find(picture, n=8, like=[picture.path])
         """
         from imagen_nb.frames.finding.search import Search
         from imagen_nb.studio.examples import LookedFor
