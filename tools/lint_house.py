@@ -32,7 +32,7 @@ INTENDED = {  # names that several modules define on purpose, with the reason
     **dict.fromkeys(
         (
             *("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
-            *("delete", "restore", "adopt"),
+            *("delete", "restore", "adopt", "find", "embed"),
         ),
         _SHORTCUT,
     ),

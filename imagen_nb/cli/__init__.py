@@ -18,6 +18,7 @@ from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
 from imagen_nb.cli.doctor import doctor
 from imagen_nb.cli.draw import generate, reproduce, sweep
+from imagen_nb.cli.find import embed, find
 from imagen_nb.cli.history import history, report
 from imagen_nb.cli.mcp import mcp
 from imagen_nb.cli.models import bench_gpu, models
@@ -41,6 +42,8 @@ app.command()(sweep)
 app.command()(batch)
 app.command()(adopt)
 app.command()(history)
+app.command()(find)
+app.command()(embed)
 app.command()(report)
 app.command()(reproduce)
 app.command()(tag)

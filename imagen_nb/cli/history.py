@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _DEFAULT_TABLE_ROWS = 20
 _MAX_COLUMN_CHARS = 60  # of a prompt
 _PICTURE_COLUMN = TableColumn("", rank=2)
+_SCORE_COLUMN = TableColumn("score", rank=1)
 _HISTORY_COLUMNS = (
     TableColumn("id"),
     TableColumn("made", rank=3),
@@ -83,15 +84,26 @@ def history(
     shown = preview_choice(preview, no_preview)
     settings = load_command_settings(config, output={"dir": output}, preview=shown)
     chosen = HistoryFormat.json if as_json else format
-    if chosen is HistoryFormat.parquet and sys.stdout.isatty():
-        raise UsageError("parquet is no text: add > history.parquet")
+    require_printable(chosen)
     with Studio(settings, background=False) as studio:
         if chosen is HistoryFormat.table:
             _print_newest(studio, filters, can_show_pictures(settings.preview))
-        elif chosen is HistoryFormat.csv:
-            _print_csv(filters.history(studio, sidecar=sidecar), raw_csv)
         else:
-            _PRINTERS[chosen](filters.history(studio, sidecar=sidecar))
+            print_data(filters.history(studio, sidecar=sidecar), chosen, raw_csv)
+
+
+def require_printable(format: HistoryFormat) -> None:
+    """Raise `UsageError` if this format is no text, and would go to a terminal."""
+    if format is HistoryFormat.parquet and sys.stdout.isatty():
+        raise UsageError("parquet is no text: add > history.parquet")
+
+
+def print_data(frame: pd.DataFrame, format: HistoryFormat, raw_csv: bool) -> None:
+    """Print rows in a format for programs. `raw_csv`: see `options.RawCsvOption`."""
+    if format is HistoryFormat.csv:
+        _print_csv(frame, raw_csv)
+    else:
+        _PRINTERS[format](frame)
 
 
 @with_filter_options
@@ -145,20 +157,31 @@ def _print_newest(studio: Studio, filters: HistoryFilters, pictures: bool) -> No
 
 
 def print_history(frame: pd.DataFrame, pictures: bool) -> None:
-    """Print a line a picture; `pictures`: with a thumbnail beside each id."""
-    rows = [_table_cells(row) for row in frame.to_dict("records")]
-    if not pictures:
-        print_fitted_table(_HISTORY_COLUMNS, rows)
-        return
-    thumbnails = [table_thumbnail(path) for path in frame["local_path"]]
-    id_column, *other_columns = _HISTORY_COLUMNS
-    print_fitted_table(
-        (id_column, _PICTURE_COLUMN, *other_columns),
-        [
-            (id, thumbnail, *others)
-            for thumbnail, (id, *others) in zip(thumbnails, rows, strict=True)
-        ],
-    )
+    """Print a line a picture, with its score if it has one.
+
+    `pictures`: with a thumbnail beside each id.
+    """
+    columns = list(_HISTORY_COLUMNS)
+    rows: list[list[Any]] = [[*_table_cells(row)] for row in frame.to_dict("records")]
+    if "score" in frame.columns:
+        scores = [f"{score:.2f}" for score in frame["score"]]
+        _insert_column(columns, rows, _SCORE_COLUMN, scores)
+    if pictures:
+        thumbnails = [table_thumbnail(path) for path in frame["local_path"]]
+        _insert_column(columns, rows, _PICTURE_COLUMN, thumbnails)
+    print_fitted_table(columns, rows)
+
+
+def _insert_column(
+    columns: list[TableColumn],
+    rows: list[list[Any]],
+    column: TableColumn,
+    cells: Sequence[Any],
+) -> None:
+    """Put a column behind the first one."""
+    columns.insert(1, column)
+    for row, cell in zip(rows, cells, strict=True):
+        row.insert(1, cell)
 
 
 def _table_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:

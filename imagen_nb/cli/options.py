@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -99,6 +99,14 @@ PicturesArgument = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the records as JSON, for programs.")
+]
+
+EmbedderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What looks at pictures: a name, a folder or a Hugging Face id; see"
+        " docs/plugins.md.",
+    ),
 ]
 
 RawCsvOption = Annotated[
@@ -269,9 +277,13 @@ class HistoryFilters:
 
     def history(self, studio: Studio, **arguments: Any) -> pd.DataFrame:
         """Return the history of what passes; `arguments` win over the filters."""
+        return studio.history(**{**self.conditions(), **arguments})
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the filters as arguments of `Studio.history`."""
         from imagen_nb.request.sweep_syntax import parse_ints
 
-        conditions: dict[str, Any] = {
+        return {
             "since": self.since,
             "until": self.until,
             "prompt": self.prompt,
@@ -285,31 +297,39 @@ class HistoryFilters:
             "limit": self.limit,
             "source": self.source.value,
         }
-        return studio.history(**{**conditions, **arguments})
 
 
-def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_filter_options(
+    command: Callable[..., None], *, left_out: Collection[str] = ()
+) -> Callable[..., None]:
     """Return the command with the filters' options in place of its argument `filters`.
 
     They stand after its arguments without a default and before its other options, as in
-    `imagen history --help`.
+    `imagen history --help`. `left_out`: filters that the command does not take.
     """
     own = inspect.signature(command, eval_str=True)
 
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        names = [field.name for field in fields(HistoryFilters)]
+        names = _filter_names(left_out)
         filters = HistoryFilters(**{name: arguments.pop(name) for name in names})
         command(filters=filters, **arguments)
 
-    parameters = _with_filter_parameters(own)
+    parameters = _with_filter_parameters(own, _filter_names(left_out))
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {p.name: p.annotation for p in parameters}
     del with_options.__dict__["__wrapped__"]  # whose signature typer would read instead
     return with_options
 
 
-def _with_filter_parameters(own: inspect.Signature) -> list[inspect.Parameter]:
+def _filter_names(left_out: Collection[str]) -> list[str]:
+    names = [field.name for field in fields(HistoryFilters)]
+    return [name for name in names if name not in left_out]
+
+
+def _with_filter_parameters(
+    own: inspect.Signature, names: Collection[str]
+) -> list[inspect.Parameter]:
     hints = get_type_hints(HistoryFilters, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     filters = [
@@ -317,6 +337,7 @@ def _with_filter_parameters(own: inspect.Signature) -> list[inspect.Parameter]:
             field.name, keyword, default=field.default, annotation=hints[field.name]
         )
         for field in fields(HistoryFilters)
+        if field.name in names
     ]
     others = [p for p in own.parameters.values() if p.name != "filters"]
     required = [p for p in others if p.default is p.empty]

@@ -16,5 +16,6 @@ Other rooms use:
     picture_cache: `CloudPicture` and its file: fetched, cached or downloaded
     rows: `replace_nul`, for what PostgreSQL cannot hold
     sync_report: `SyncReport` and `RepairReport`, what a sync and a repair did
+    vectors: `find_in_cloud`, the pictures there that are nearest to a vector
     uplink: `Uplink`, what a session does with the cloud
 """

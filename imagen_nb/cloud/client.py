@@ -11,6 +11,12 @@ from uuid import UUID
 import httpx
 
 from imagen_nb.cloud.account import Account, Session
+from imagen_nb.cloud.answers import (
+    add_missing_rows,
+    execute_filtered,
+    rows_of,
+    with_columns,
+)
 from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection, TimeoutPolicy
 from imagen_nb.cloud.errors import BUCKET, ObjectMissingError, decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
@@ -84,6 +90,7 @@ class Cloud:
             clock: What sessions run out by, and what waits between attempts.
         """
         self._connection = Connection(account, attempts, timeouts, transport, clock)
+        self.lacks_vectors = False  # until it has said so
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
@@ -118,7 +125,9 @@ class Cloud:
             {"storage_path": path, "image_id": id, "owner_user_id": str(owner)}
             for path, id in pairs
         ]
-        upsert = partial(_upsert_rows, rows=rows, table="claims", key="storage_path")
+        upsert = partial(
+            add_missing_rows, rows=rows, table="claims", key="storage_path"
+        )
         written = self._connection.call(upsert)
         with decoding():
             new = {row["storage_path"]: row for row in written}
@@ -149,7 +158,7 @@ class Cloud:
         another picture, or of another path; None where this user may not see it. Raise
         RejectedError if a row breaks a constraint.
         """
-        upsert = partial(_upsert_rows, rows=list(rows), table="images", key="id")
+        upsert = partial(add_missing_rows, rows=list(rows), table="images", key="id")
         written = self._connection.call(upsert)
         with decoding():
             new = {row["id"] for row in written}
@@ -220,8 +229,8 @@ class Cloud:
 
         def select(session: Session) -> list[Any]:
             tables = session.tables.schema(schema)
-            rows = _execute_filtered(tables.from_(table).select(columns), filters)
-            return _with_columns(rows, columns)
+            rows = execute_filtered(tables.from_(table).select(columns), filters)
+            return with_columns(rows, columns)
 
         return self._connection.call(select)
 
@@ -239,16 +248,36 @@ class Cloud:
         def write(session: Session) -> list[Any]:
             images = session.tables.from_("images")
             updating = images.update(dict(values)).select(columns)
-            return _with_columns(_execute_filtered(updating, filters), columns)
+            return with_columns(execute_filtered(updating, filters), columns)
 
         return self._connection.call(write)
+
+    def add(
+        self, rows: Sequence[dict[str, Any]], table: str, key: str, columns: str
+    ) -> list[Any]:
+        """Write rows of a table, all or none; those already there stay as is.
+
+        Return the new ones' `columns`. `key`: the columns that tell what is there.
+        """
+        upsert = partial(
+            add_missing_rows, rows=list(rows), table=table, key=key, columns=columns
+        )
+        return self._connection.call(upsert)
+
+    def call(self, function: str, values: Mapping[str, Any]) -> list[Any]:
+        """Return the rows that a function gives, of those in the schema imagen that read."""
+
+        def ask(session: Session) -> list[Any]:
+            return rows_of(session.tables.rpc(function, dict(values)).execute())
+
+        return self._connection.call(ask)
 
     def delete(self, filters: Sequence[tuple[str, str]]) -> None:
         """Delete the rows of imagen.images that meet all `filters` and that one may."""
 
         def delete(session: Session) -> None:
             deleting = session.tables.from_("images").delete()
-            _execute_filtered(deleting, [*filters, ("select", "id")])
+            execute_filtered(deleting, [*filters, ("select", "id")])
 
         self._connection.call(delete)
 
@@ -302,43 +331,6 @@ class Cloud:
         """
         http = self._connection.http
         return self._connection.call(lambda _: read_url(http, url, max_bytes))
-
-
-def _execute_filtered(builder: Any, filters: Sequence[tuple[str, str]]) -> list[Any]:
-    """Execute with the filters as they are: the builder's methods quote too little."""
-    for name, condition in filters:
-        builder.request.params = builder.request.params.add(name, condition)
-    return _rows_of(builder.execute())
-
-
-def _rows_of(answer: Any) -> list[Any]:
-    with decoding():
-        rows = answer.data
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise TypeError("no list of objects")  # nothing is no empty list
-        return rows
-
-
-def _with_columns(rows: list[Any], columns: str) -> list[Any]:
-    """Return the rows. Raise UnreachableError if one lacks a column that was asked for.
-
-    `columns`: as PostgREST takes them; `name:expression` comes back under the name.
-    """
-    names = {column.partition(":")[0] for column in columns.split(",")} - {"*"}
-    with decoding():
-        if not all(names <= row.keys() for row in rows):
-            raise KeyError("a column")
-    return rows
-
-
-def _upsert_rows(
-    session: Session, rows: list[dict[str, Any]], table: str, key: str
-) -> list[Any]:
-    """Return the rows that did not exist before."""
-    upsert = session.tables.from_(table).upsert(
-        rows, on_conflict=key, ignore_duplicates=True
-    )
-    return _rows_of(upsert.execute())
 
 
 def _claim_of(row: dict[str, Any], is_new: bool) -> Claim:

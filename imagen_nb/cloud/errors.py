@@ -3,6 +3,7 @@
 CloudError
 ├── UnreachableError         passes by itself: torn connections, time-outs, 5xx, 429
 │   └── TooSlowError         one upload took too long; others may not
+├── NoVectorsError           no search there: its table or pgvector is missing
 ├── RefusedError             concerns all: key, sign-in, rights, no bucket, no table
 └── RejectedError            concerns this picture: too large, wrong type, broken row
     ├── ObjectExistsError    there is an object at its path already
@@ -62,6 +63,10 @@ class RefusedError(CloudError):
         self.migration, self.code = migration, code
 
 
+class NoVectorsError(CloudError):
+    """The database has no imagen.embeddings; everything else works."""
+
+
 class RejectedError(CloudError):
     """This picture does not go up as it is; others may."""
 
@@ -78,6 +83,7 @@ _REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
     "401": "check supabase.key",
     "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
     "PGRST125": "is supabase.url the project's address?",
+    "PGRST202": "the function is missing: run `imagen db migrate`",
     "PGRST205": "the table {table} is missing: run `imagen db migrate`",
     "PGRST300": "the server has no JWT secret",
     "PGRST301": "check supabase.key",
@@ -95,6 +101,7 @@ _MIGRATION_OF_CODE = {  # what was not applied
     "3F000": "imagen_images",
 }
 _MISSING_TABLE_CODES = ("PGRST205", "42P01")
+MISSING_CODES = (*_MISSING_TABLE_CODES, "PGRST202")
 _MISSING_BUCKET_PHRASES = (
     "bucket not found",  # before writing
     "related resource does not exist",  # while writing
@@ -241,7 +248,8 @@ def _storage_error_of(status: str, message: str) -> CloudError:
 def _table_error_of(code: str, message: str) -> CloudError:
     reason = f"the database says {code} {message}"
     if code in _REMEDY_OF_CODE:
-        table = "imagen.claims" if "claims" in message else "imagen.images"
+        named = (name for name in ("claims", "embeddings") if name in message)
+        table = f"imagen.{next(named, 'images')}"
         remedy = _REMEDY_OF_CODE[code].format(table=table)
         migration = _MIGRATION_OF_CODE.get(code)
         if code in _MISSING_TABLE_CODES:

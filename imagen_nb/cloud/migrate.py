@@ -27,6 +27,7 @@ _MIGRATION_FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
 _SQL_TOKEN = re.compile(
     r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|(\$\w*\$).*?\1|;", re.DOTALL
 )
+VECTORS_MIGRATION = "imagen_embeddings"  # makes its table where pgvector is to be had
 _ADVISORY_LOCK = 0x696D6167656E  # "imagen"
 _CREATE_HISTORY_TABLE = (  # the Supabase CLI's own words, so that both may come first
     b"CREATE SCHEMA IF NOT EXISTS supabase_migrations",
@@ -134,9 +135,27 @@ def apply_migrations(
         pending = [file for file, state in states if state == "pending"]
         if dry_run:
             return pending
-        return [
+        applied = [
             file for file in pending if _apply_migration(connection, file, lock_timeout)
         ]
+        if all(file.name != VECTORS_MIGRATION for file in applied):
+            _make_embeddings(connection, tell)
+        return applied
+
+
+def _make_embeddings(connection: Connection, tell: Callable[[str], None]) -> None:
+    """Make the table of vectors, if that could not be when its migration was applied."""
+    query = (
+        "SELECT to_regprocedure('imagen.make_embeddings()') IS NOT NULL"
+        " AND to_regclass('imagen.embeddings') IS NULL"
+    )
+    if connection.execute(query).fetchone() != (True,):
+        return
+    with _translate_errors("imagen.embeddings"), connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+        made = connection.execute("SELECT imagen.make_embeddings()").fetchone()
+    if made == (None,):
+        tell("imagen.embeddings is made, as pgvector can be had now")
 
 
 def _apply_migration(

@@ -15,6 +15,7 @@ from imagen_nb.cloud.claims import is_id_claimed_by
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RefusedError, decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
+from imagen_nb.cloud.vectors import forget_sent_vectors
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Lease, Outbox
 from imagen_nb.storage.removals import QueuedRemoval, load_removals
@@ -53,12 +54,12 @@ def push_removals(
     with Outbox(catalog).lease() as lease:
         queued = lease.claim_removals(refused_too=refused_too)
         for chunk in url_chunks(queued, _REMOVED_AT_ONCE):
-            report += _remove_chunk(chunk, cloud, lease)
+            report += _remove_chunk(chunk, catalog, cloud, lease)
     return report
 
 
 def _remove_chunk(
-    chunk: Sequence[QueuedRemoval], cloud: Cloud, lease: Lease
+    chunk: Sequence[QueuedRemoval], catalog: Catalog, cloud: Cloud, lease: Lease
 ) -> RemovalReport:
     _, folder = cloud.owner()
     paths = _paths_to_remove(chunk, cloud)
@@ -74,12 +75,14 @@ def _remove_chunk(
         lease.refuse_removals([id], reason)
         report += RemovalReport(refused=((id, reason),))
     ids = [id for id in paths if id not in foreign]
+    forget_sent_vectors(catalog, ids)  # first: this may be interrupted, and they go too
     try:
         _remove_objects([path for id in ids for path in paths[id]], cloud)
         _delete_rows(ids, cloud)
     except RefusedError as error:
         lease.refuse_removals(ids, str(error))
         return report + RemovalReport(refused=tuple((id, str(error)) for id in ids))
+    forget_sent_vectors(catalog, ids)  # again: some may have been on their way
     lease.finish_removals(ids)
     return report + RemovalReport(len(ids))
 

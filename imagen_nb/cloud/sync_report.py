@@ -32,6 +32,7 @@ class SyncReport:
             wait.
         removed: How many deleted pictures were removed from the cloud.
         unremoved: The ids of deleted pictures that stay there, each with the reason.
+        vectors: How many vectors were sent, for finding pictures there.
 
     Example:
         >>> report = im.SyncReport(synced=3, pending=1, seconds=0.5)
@@ -48,6 +49,7 @@ class SyncReport:
     postponed: tuple[tuple[str, str], ...] = ()
     removed: int = 0
     unremoved: tuple[tuple[str, str], ...] = ()
+    vectors: int = 0
 
     def __add__(self, other: SyncReport) -> SyncReport:
         return SyncReport(
@@ -60,6 +62,7 @@ class SyncReport:
             self.postponed + other.postponed,
             self.removed + other.removed,
             self.unremoved + other.unremoved,
+            self.vectors + other.vectors,
         )
 
     @property
@@ -84,9 +87,10 @@ class SyncReport:
         figures = (
             f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
         )
+        vectors = f", {self.vectors} vectors" if self.vectors else ""
         removed = f", {self.removed} removed" if self.removed else ""
         left = f", {len(self.unremoved)} not removed" if self.unremoved else ""
-        return f"{figures}{tagged}{removed}{left} ({self.seconds:.1f} s)"
+        return f"{figures}{tagged}{vectors}{removed}{left} ({self.seconds:.1f} s)"
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None

@@ -16,6 +16,7 @@ from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import SendGate, drain
 from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
+from imagen_nb.cloud.vectors import push_vectors
 from imagen_nb.cloud.verify import compare_copies, repair_copies
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
@@ -88,7 +89,7 @@ class Uplink:
         worker.notify(catalog, [str(id) for id in ids] if off else None)
 
     def changed(self, catalog: Catalog, seconds: float = 0.0) -> None:
-        """Send this catalog's queued tags and removals in the background.
+        """Send this catalog's queued tags, new vectors and removals in the background.
 
         Unless sync is off. `seconds`: until they are due.
         """
@@ -228,13 +229,17 @@ def _drain_all(
         postponed |= {id for id, _ in more.postponed}
     if report.trouble or not gate.is_open():
         return report
-    return _push_changes_too(report, catalog, cloud)
+    return _push_changes_too(report, catalog, cloud, gate)
 
 
-def _push_changes_too(report: SyncReport, catalog: Catalog, cloud: Cloud) -> SyncReport:
-    """Write queued tags, and remove what was deleted."""
+def _push_changes_too(
+    report: SyncReport, catalog: Catalog, cloud: Cloud, gate: SendGate
+) -> SyncReport:
+    """Write queued tags and new vectors, and remove what was deleted."""
     try:
         report = replace(report, tagged=push_tags(catalog, cloud))
+        vectors = push_vectors(catalog, cloud, gate.is_open)
+        report = replace(report, vectors=vectors)
         removal = push_removals(catalog, cloud)
     except CloudError as error:
         return replace(report, trouble=str(error))

@@ -16,6 +16,7 @@ from imagen_nb.cloud.connection import MAX_CONNECTIONS
 from imagen_nb.cloud.sync import drain
 from imagen_nb.cloud.sync_report import RepairReport
 from imagen_nb.cloud.upload import is_same_file, load_png
+from imagen_nb.cloud.vectors import forget_sent_vectors
 from imagen_nb.errors import CloudError, StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.outbox import Outbox
@@ -116,6 +117,7 @@ def repair_copies(
             continue
         again.append(one.entry)
         tried[one.entry.path] = one.line
+    forget_sent_vectors(catalog, [str(entry.record.id) for entry in again])
     Outbox(catalog).resend(again)
     report = drain(catalog, cloud, [str(entry.record.id) for entry in again])
     for one in compare_copies(_entries_of_files(catalog, [*tried]), cloud):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +16,14 @@ from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import MAX_SENDERS, SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push_tags
+from imagen_nb.cloud.vectors import push_vectors
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.forks import start_anew_in_forks
+from imagen_nb.system.idle_gate import IdleGate
 from imagen_nb.system.terminal import print_notice
 
-_QUIET_S = 0.5  # without a render before sending: a loop's next one begins sooner
 _MAX_POSTPONED_S = 60.0  # how long pictures wait while others are drawn
 _OTHER_PROCESS_S = 2.0  # how long to wait for one that sends the same pictures
 _OUTAGE_PAUSE_S = (15.0, 600.0)  # the first and the longest pause after trouble
@@ -51,7 +51,7 @@ class Worker:
     def start_anew(self) -> None:
         """Forget thread, locks and drawings, which in a forked child are the parent's."""
         self._wake = threading.Condition()
-        self._gate = _IdleGate(self._wake)
+        self._gate = _SendersGate(self._wake, _MAX_POSTPONED_S)
         self._thread: threading.Thread | None = None
         self._waiting: dict[Catalog, list[str] | None] = {}  # None: all that is pending
         self._catalogs: set[Catalog] = set()
@@ -167,6 +167,7 @@ class Worker:
             report = drain(catalog, cloud, pending, gate=gate, senders=gate.senders())
             if not report.trouble and ids is None and gate.is_open():
                 push_tags(catalog, cloud)
+                push_vectors(catalog, cloud, gate.is_open)
                 removal = push_removals(catalog, cloud, refused_too=False)
                 report = replace(report, unremoved=removal.refused)
             return report, bool(_pending_of(catalog, ids))
@@ -226,59 +227,9 @@ def _complain_of_failed(report: SyncReport) -> None:
             print_notice(f"cloud sync: {reason}{more}: `imagen sync` tries again")
 
 
-class _IdleGate(SendGate):
-    """A gate that is open if nothing was drawn for a moment, or has been for long."""
-
-    def __init__(self, changed: threading.Condition) -> None:
-        super().__init__()
-        self._changed = changed
-        self._drawings = 0  # under way
-        self._began = self._ended = time.monotonic()
-        self._held_open = False
-
-    def begin_drawing(self) -> None:
-        with self._changed:
-            now = time.monotonic()
-            if not self._drawings and now > self._ended + _QUIET_S:
-                self._began = now  # of a row of renders, as a loop makes them
-            self._drawings += 1
-
-    def end_drawing(self) -> None:
-        with self._changed:
-            self._drawings -= 1
-            self._ended = time.monotonic()
-            self._changed.notify_all()
-
-    def hold_open(self) -> None:
-        """Wait for no render any more."""
-        self._held_open = True
-
-    def close(self) -> None:
-        super().close()
-        with self._changed:
-            self._changed.notify_all()
+class _SendersGate(IdleGate, SendGate):
+    """An idle gate for senders, that opens after long however much is drawn."""
 
     def senders(self) -> int:
         """How many at once: one while pictures are drawn."""
-        return 1 if self._drawings else MAX_SENDERS
-
-    def wait_open(self) -> bool:
-        with self._changed:
-            while not self.is_closed and not self._held_open:
-                quiet, patience = self._seconds_left()
-                if patience <= 0 or (not self._drawings and quiet <= 0):
-                    break
-                self._changed.wait(patience if self._drawings else quiet)
-        return not self.is_closed
-
-    def is_open(self) -> bool:
-        """As long as no picture is drawn."""
-        with self._changed:
-            _, patience = self._seconds_left()
-            in_the_way = self._drawings and patience > 0 and not self._held_open
-            return not in_the_way and not self.is_closed
-
-    def _seconds_left(self) -> tuple[float, float]:
-        """Until nothing was drawn for a moment; until renders have taken too long."""
-        now = time.monotonic()
-        return self._ended + _QUIET_S - now, self._began + _MAX_POSTPONED_S - now
+        return 1 if self.is_drawing else MAX_SENDERS

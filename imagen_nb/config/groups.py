@@ -1,4 +1,4 @@
-"""The groups of settings: output, supabase, replicate, memory, cost, provenance; their types."""
+"""The groups of settings: output, supabase, replicate, memory, cost, provenance, find; types."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from imagen_nb.system.yaml_text import parse_yaml
 
 CloudSyncChoice = Literal["auto", "on", "off"]
 PreviewChoice = Literal["auto", "on", "off"]
+BackgroundChoice = Literal["auto", "on", "off"]
 
 
 def _reject_boolean(value: Any) -> Any:
@@ -168,3 +169,10 @@ class ProvenanceSettings(SettingsGroup):
     private_key: _UserPath | None = None
     prompt: bool = False
     watermark: bool = False
+
+
+class FindSettings(SettingsGroup):
+    """How pictures are found by meaning: by which embedder, and when it looks at them."""
+
+    embedder: _StrippedText | None = None
+    background: Annotated[BackgroundChoice, BeforeValidator(on_or_off)] = "auto"

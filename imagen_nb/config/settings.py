@@ -21,8 +21,10 @@ from pydantic import (
 
 from imagen_nb.backends.flux.memory.keys import MEMORY_KEYS
 from imagen_nb.config.groups import (
+    BackgroundChoice,
     CloudSyncChoice,
     CostSettings,
+    FindSettings,
     MemorySettings,
     NonNegativeNumber,
     OutputSettings,
@@ -78,6 +80,8 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "provenance.private_key": "a file with a private key in PEM",
     "provenance.prompt": "true or false",
     "provenance.watermark": "true or false",
+    "find.embedder": "a name, a folder or a Hugging Face id, as in docs/plugins.md",
+    "find.background": ", ".join(get_args(BackgroundChoice)),
     **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
@@ -109,6 +113,7 @@ class Settings(SettingsGroup):
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
     provenance: ProvenanceSettings = ProvenanceSettings()
+    find: FindSettings = FindSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)

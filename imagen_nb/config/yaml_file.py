@@ -115,6 +115,13 @@ provenance:
   # them. It survives JPEG at quality 80; needs pip install "imagen_nb[watermark]".
   #watermark: false
 
+find:
+  # What looks at pictures and reads words for `imagen find`: siglip2-base, clip-vit-base-patch32,
+  # tiny, or a folder or Hugging Face id; without it, the best one whose weights are here.
+  #embedder: siglip2-base
+  # Look at new pictures while nothing is drawn: on; off; auto: once something was looked for.
+  #background: auto
+
 # Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
 # known without. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;

@@ -11,9 +11,11 @@ Other rooms use:
     sources.source: `History`, the pictures of a session from the cloud, here, or both
     sources.details: `load_record_details`, what only records have
     sources.usage: `with_usage`, what prompts were used for elsewhere
-    finding.computing: `embed_missing`, the vectors that pictures lack
+    finding.computing: `embed_missing` and `vectors_of_frame`, what pictures lack computed
     finding.looked_for: `query_vector`, from what is wanted and what is not
-    finding.search: `find_pictures`, the best of a collection, with scores
+    finding.coverage: `describe_uncovered`, what the usual embedder does not know
+    finding.in_frame: `similar_pictures` and `find_in_frame`, the best rows of a frame
+    finding.search: `Search`, the best of a history, with scores
     plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`
     pictures.locate: `PictureLocation`, `locate_pictures`, `load_image`
     pictures.parallel: `map_in_threads`, the same work on many pictures
@@ -24,5 +26,4 @@ Other rooms use:
     pictures.duplicates: `find_duplicates`, the same file or pictures that look alike
     pictures.score: `score_pictures`, a number for each, by a scorer
     pictures.signed_urls: `sign_frame`, a URL for each row
-    pictures.similar: `similar_pictures`, those that look like one, by an embedder
 """

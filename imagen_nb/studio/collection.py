@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -184,15 +183,6 @@ class Collection:
             (True, False)
         """
         return self._uplink.can(cloud)
-
-    def drawing(self) -> AbstractContextManager[None]:
-        """Let the cloud wait while something else than this session draws.
-
-        Example:
-            >>> with studio.drawing():
-            ...     image = picture.image.resize((256, 256))
-        """
-        return self._uplink.drawing()
 
     def reader(self) -> Cloud | None:
         """Return the session's client to read from the cloud, or None without one.

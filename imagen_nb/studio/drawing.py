@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from uuid import UUID
 
 from imagen_nb.backends import Backend, Progress
 from imagen_nb.backends.session import Backends
@@ -17,6 +18,7 @@ from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import BackendError, Cancelled
 from imagen_nb.request.request import Request
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.folders import OutputFolder, OutputFolders
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.writer import (
@@ -53,6 +55,16 @@ class RequestDrawer:
     """Draws requests and keeps the pictures.
 
     Invariant: the pictures that `draw` returns are on disk and in the catalog.
+
+    Attributes:
+        settings: those of the session, as its other parts.
+        backends: see settings.
+        folders: see settings.
+        writer: see settings.
+        uplink: see settings.
+        drawing: returns a context in which the background keeps out of the way.
+        announce: has new pictures of a catalog, kept, sent and looked at; its last
+            argument is the call's `cloud`.
     """
 
     settings: Settings
@@ -60,6 +72,8 @@ class RequestDrawer:
     folders: OutputFolders
     writer: Writer
     uplink: Uplink
+    drawing: Callable[[], AbstractContextManager[None]]
+    announce: Callable[[Catalog, Sequence[UUID], bool | None], None]
 
     def __post_init__(self) -> None:
         self.start_anew()
@@ -148,7 +162,7 @@ class RequestDrawer:
         )
         with (
             listening as listener,
-            self.uplink.drawing(),
+            self.drawing(),
             drawing_on_behalf_of(backend),
         ):
             if call.cancelled.is_set():
@@ -186,7 +200,7 @@ class RequestDrawer:
             kept = [writing.result() for writing in written if not writing.exception()]
             if kept:
                 ids = [picture.record.id for picture in kept]
-                self.uplink.drawn(folder.catalog, ids, call.cloud)
+                self.announce(folder.catalog, ids, call.cloud)
         return written
 
     def _explain(self, backend: Backend, requests: Sequence[Request]) -> None:

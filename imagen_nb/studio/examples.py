@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.finding.computing import store_of, stored_vectors
+from imagen_nb.frames.finding.looked_for import query_vector
 from imagen_nb.frames.plugins.embedders import Embedder, unit_vectors
 from imagen_nb.request.images import decode_input, load_input
 from imagen_nb.storage.catalog import Catalog
@@ -30,6 +31,42 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class PlainWords:
+    """Words that are neither an id nor a file, whatever they look like."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookedFor:
+    """What a user looks for, in the words of `Studio.find`."""
+
+    what: Any = None
+    without: str | None = None
+    like: Any = ()
+    unlike: Any = ()
+
+    def direction(
+        self, embedder: Embedder, catalogs: Sequence[Catalog], cloud: Cloud | None
+    ) -> tuple[NDArray[np.float32], frozenset[str]]:
+        """Return a vector of length 1, and the ids of the pictures that are wanted.
+
+        Raises:
+            UsageError: if nothing is looked for, or what is no example.
+            ImagenError: if a picture cannot be had.
+        """
+        examples = Examples(embedder, catalogs, cloud)
+        wanted = [*several(self.what), *several(self.like)]
+        unwanted = [*map(_as_words, several(self.without)), *several(self.unlike)]
+        if not wanted and not unwanted:
+            raise UsageError(
+                "say what to find: words, a picture, or an image; or like= such pictures"
+            )
+        vectors, named = examples.vectors(wanted)
+        return query_vector(vectors, examples.vectors(unwanted)[0]), frozenset(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +102,8 @@ class Examples:
 
     def _vector(self, example: Any) -> tuple[NDArray[np.float32], str | None]:
         """Return the vector of one example, and its id if it is a recorded picture."""
+        if isinstance(example, PlainWords):
+            return self._of_text(example.text), None
         if is_picture(example) or _is_sidecar(example):
             original = find_original(example, self.catalogs, self.cloud)
             return self._of_picture(original), str(original.record.id)
@@ -99,6 +138,14 @@ class Examples:
                 f"the embedder {self.embedder.model} can say nothing of this picture"
             )
         return _row(vector)
+
+
+def _as_words(given: Any) -> PlainWords:
+    if isinstance(given, PlainWords):
+        return given
+    if not isinstance(given, str):
+        raise UsageError(f"without takes words, not {type(given).__name__}: try unlike")
+    return PlainWords(given)
 
 
 def _row(vector: Any) -> NDArray[np.float32]:

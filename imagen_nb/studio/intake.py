@@ -67,7 +67,7 @@ class Intake(Library):
         self._writer.require_open()
         home = self._folders.folder()
         self._uplink.warn(cloud)
-        announce = partial(self._uplink.drawn, cloud=cloud)
+        announce = partial(self._announce, cloud=cloud)
         common = self._common_fields(tags, cloud)
         return self._writer.keep_drawn(drawn, home, common, announce)
 
@@ -187,7 +187,7 @@ class Intake(Library):
     ) -> Adopter:
         home = self._folders.folder(output)
         self._uplink.warn(cloud)
-        announce = partial(self._uplink.drawn, home.catalog, cloud=cloud)
+        announce = partial(self._announce, home.catalog, cloud=cloud)
         common = self._common_fields(tags, cloud)
         return Adopter(Adoption(home, common), announce, dry_run)
 

@@ -63,7 +63,13 @@ class Studio(Intake):
         self._backends = Backends(*settings.backend_choice(), settings.options_of)
         self._builder = RequestBuilder(settings, self._backends, self.lookup)
         self._drawer = RequestDrawer(
-            settings, self._backends, self._folders, self._writer, self._uplink
+            settings,
+            self._backends,
+            self._folders,
+            self._writer,
+            self._uplink,
+            self.drawing,
+            self._announce,
         )
 
     @suggesting_arguments

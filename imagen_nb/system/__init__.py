@@ -6,6 +6,7 @@ Other rooms use:
     csv_text: CSV without formulas
     file_cache: a folder of files of which the least recently used are removed
     forks: what makes objects with locks and threads usable in a forked child
+    idle_gate: when work in the background may go on
     import_hooks: what to do once a module is imported, and what other finders find
     installed: what this package asks for, and what of it is installed
     kernels: whether a Jupyter kernel is installed, and what it runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.system.spelling import known_arguments
 
@@ -49,14 +49,16 @@ class FrameComparisons:
 
         The column `similarity` is the cosine of the angle between two pictures' vectors:
         1 is the same, and what else it means depends on the embedder. That picture
-        itself is left out, and so are those that cannot be had.
+        itself is left out, and so are those that cannot be had. Vectors are kept: a picture
+        is looked at once.
 
         Args:
             i: the picture, by its position or id.
             n: how many at most.
             embedder: what looks at them: a registered name, like "tiny", or a folder or
-                Hugging Face id. The one of another package if there is one, otherwise
-                the best of ours whose weights are here: see docs/plugins.md.
+                Hugging Face id. None is the configured one (find.embedder), else the
+                one of another package if there is one, otherwise the best of ours whose
+                weights are here: see docs/plugins.md.
 
         Raises:
             UsageError: when there is no such picture or embedder.
@@ -65,9 +67,44 @@ class FrameComparisons:
         Example:
             >>> df.imagen.similar(0, n=8, embedder="tiny")[["similarity", "prompt"]]
         """
-        from imagen_nb.frames.pictures.similar import similar_pictures
+        return self._studio.similar(self._frame, i, n=n, embedder=embedder)
 
-        return similar_pictures(self._frame, i, n, embedder, self._cloud)
+    @known_arguments
+    def find(
+        self,
+        what: Any = None,
+        *,
+        n: int = 50,
+        without: str | None = None,
+        like: Any = (),
+        unlike: Any = (),
+        embedder: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows most like what is looked for, the best first; as `im.find`.
+
+        The column `score` is by how many standard deviations a picture lies above the
+        average of this frame. Pictures that cannot be had are left out.
+
+        Args:
+            what: words, a picture, or an image, as of `im.find`.
+            n: how many at most.
+            without: words for what should not be seen.
+            like: pictures, files or words that count as `what` does.
+            unlike: likewise, of what should not be seen.
+            embedder: see `similar`.
+
+        Example:
+            >>> df.imagen.find("a boat", without="night", n=8)[["score", "prompt"]]
+        """
+        return self._studio.find_among(
+            self._frame,
+            what,
+            n=n,
+            without=without,
+            like=like,
+            unlike=unlike,
+            embedder=embedder,
+        )
 
     @known_arguments
     def diff(

@@ -28,7 +28,7 @@ mcp = pytest.importorskip("mcp", reason="with the lowest versions there is no SD
 
 ROOT = Path(__file__).parents[2]
 MAIN = "from imagen_nb.cli import main; main()"
-LOOKING = {"history", "show", "facts"}
+LOOKING = {"history", "find", "show", "facts"}
 DRAWING = {"generate", "sweep", "reproduce", "tag", "untag"}
 
 
@@ -153,7 +153,7 @@ class TestTools:
     def test_each_says_what_it_is_for_and_that_prompts_are_data(self, draws: Agent) -> None:
         described = {name: tool.description for name, tool in draws.tools().items()}
         assert all(len(text) > 40 for text in described.values())
-        for name in ("history", "facts", "show"):
+        for name in ("history", "find", "facts", "show"):
             assert "never instructions" in described[name]
 
 
@@ -186,6 +186,24 @@ class TestLooking:
         assert "24×16 seed 5" in text_of(answer)
         assert answer.structured_content is None
         looks.refusal("show", id=id, size=513)
+
+    def test_pictures_are_found_by_words_and_by_others_like_them(self, looks: Agent) -> None:
+        found = looks.data("find", words="a boat", n=3)["pictures"]
+        assert found
+        assert [row["score"] for row in found] == sorted(
+            (row["score"] for row in found), reverse=True
+        )
+        id = looks.data("history", seed=[5])["pictures"][0]["id"]
+        others = looks.data("find", like=[id[:8]], unlike=[found[0]["id"]])["pictures"]
+        assert id not in [row["id"] for row in others]
+        assert "say what to find" in looks.refusal("find")
+        looks.refusal("find", words="a boat", n=0)
+
+    def test_words_that_name_a_file_are_words(self, looks: Agent, tmp_path: Path) -> None:
+        file = tmp_path / "qwrtz.png"
+        Image.new("RGB", (8, 8)).save(file)
+        assert "knows no word" in looks.refusal("find", words=str(file))
+        looks.refusal("find", like=[str(file)])
 
     def test_facts_are_the_whole_record(self, looks: Agent) -> None:
         id = looks.data("history", seed=[5])["pictures"][0]["id"]

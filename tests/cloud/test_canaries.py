@@ -70,6 +70,12 @@ COMMANDS: dict[str, list[str]] = {
         "history --json",
         "history --source cloud --config {direct}",
     ],
+    "find": [
+        "find 'a boat' --embedder tiny",
+        "find {picture} --embedder tiny --source local --json",
+        "find 'a boat' --embedder {folder}/secret --source cloud",
+    ],
+    "embed": ["embed --embedder tiny --json", "embed --embedder {config}"],
     "report": ["report -o {folder}/report.html", "report -o {folder}/x/y.html"],
     "reproduce": ["reproduce {id}", "reproduce 00000000-0000-4000-8000-000000000009"],
     "tag": ["tag {id} --add keeper", "tag 00000000-0000-4000-8000-000000000009 --add keeper"],

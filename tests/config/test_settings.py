@@ -62,12 +62,18 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "provenance.private_key": (Path("/a.key"), Path("/b.key"), Path("/c.key")),
     "provenance.prompt": (True, False, True),
     "provenance.watermark": (True, False, True),
+    "find.embedder": ("a", "b", "c"),
+    "find.background": ("on", "off", "auto"),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }
 
 
 LISTS = ("tags", "lora_dirs")
+_EMPTY_GROUPS = (  # of the template
+    *("supabase", "replicate", "memory", "cost", "provenance", "find"),
+    "owner_user_id",
+)
 
 
 def test_every_key_has_a_precedence_case() -> None:
@@ -384,7 +390,7 @@ def test_the_template_has_the_place_for_the_owner_and_the_cloud_ready_to_fill_in
     assert "SELECT id, email FROM auth.users;" in lines[owner - 1]
     assert yaml.safe_load(YAML_TEMPLATE) == {
         "output": {"cloud_sync": "auto"},
-        **dict.fromkeys(("supabase", "replicate", "memory", "cost", "provenance", "owner_user_id")),
+        **dict.fromkeys(_EMPTY_GROUPS),
     }
 
 

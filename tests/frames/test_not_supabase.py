@@ -24,6 +24,7 @@ from imagen_nb.frames.sources.usage import with_usage
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.tags import load_queued_tags
 from imagen_nb.studio.studio import Studio
+from imagen_nb.system import idle_gate
 from tests.fixtures.other_servers import (
     DEEP,
     ID,
@@ -146,7 +147,7 @@ def test_the_worker_in_the_background_survives_it(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "_QUIET_S", 0.0)
+    monkeypatch.setattr(idle_gate, "_QUIET_S", 0.0)
     monkeypatch.setattr(worker_module, "_OTHER_PROCESS_S", 0.01)
     monkeypatch.setattr(worker_module, "_OUTAGE_PAUSE_S", (0.01, 0.02))
     rounds: list[object] = []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from imagen_nb.errors import UsageError
+import imagen_nb as im
+from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.frames.plugins import embedders
 from imagen_nb.studio.studio import Studio
 
 PROMPTS = [
@@ -73,3 +78,79 @@ def test_what_cannot_be_looked_for_is_said_in_a_line(studio: Studio) -> None:
         find(studio, "nowhere.png")
     with pytest.raises(UsageError, match="n is how many pictures"):
         find(studio, "a boat", n=0)
+
+
+def test_what_is_not_wanted_comes_last(studio_of_boats: Studio) -> None:
+    """The sea with a boat and without one, each drawn by the embedded FLUX."""
+    found = studio_of_boats.find("the sea", without="a boat", n=99, embedder="tiny")
+    has_boat = ["boat" in prompt for prompt in found["prompt"]]
+    assert has_boat == sorted(has_boat)
+    by_place = studio_of_boats.find("the sea", n=99, embedder="tiny")
+    assert ["boat" in prompt for prompt in by_place["prompt"]] != has_boat
+    unlike = studio_of_boats.find("the sea", unlike=["a boat"], n=99, embedder="tiny")
+    assert unlike["id"].tolist() == found["id"].tolist()
+
+
+@pytest.fixture(scope="module")
+def studio_of_boats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("boats")
+    chosen = {"output": {"dir": folder}, "backend": "flux-tiny-local"}
+    with Studio(chosen, background=False) as session:
+        things = ["lighthouse", "castle", "bird", "tree"]
+        session.sweep([f"a {one}, sea" for one in things], seeds=1)
+        session.sweep([f"a {one} left of a boat, sea" for one in things], seeds=1)
+        yield session
+
+
+def test_examples_count_together(studio: Studio) -> None:
+    snowman, cactus = (studio.history(prompt=word).iloc[0]["id"] for word in ("snowman", "cactus"))
+    found = studio.find(like=[snowman, cactus], n=2, embedder="tiny")
+    assert sorted(found["prompt"]) == sorted([PROMPTS[3], PROMPTS[4]])
+    alone = studio.find(like=snowman, n=99, embedder="tiny")
+    both = studio.find("three fish", like=studio.history(ids=[snowman]), n=99, embedder="tiny")
+    fish = [frame[frame["prompt"] == PROMPTS[2]]["score"].mean() for frame in (alone, both)]
+    assert fish[0] < fish[1]
+
+
+def test_filters_that_leave_out_the_best_go_on_to_the_others(studio: Studio) -> None:
+    found = studio.find(PROMPTS[0], n=1, embedder="tiny", prompt="cactus", seed=2)
+    assert found["prompt"].tolist() == [PROMPTS[4]]
+    assert studio.find("a boat", embedder="tiny", tags="none").empty
+    ids = studio.history(prompt="snowman")["id"].tolist()
+    assert set(studio.find("a boat", embedder="tiny", ids=ids)["id"]) == set(ids)
+
+
+def test_the_configured_embedder_is_taken(tmp_path: Path) -> None:
+    settings = {"output": {"dir": tmp_path}, "find": {"embedder": str(tmp_path / "none")}}
+    with Studio(settings, background=False) as session:
+        with pytest.raises(ImagenError, match="there is no folder"):
+            session.find("a boat")
+        assert session.embedder("tiny").dimensions == 256
+
+
+def test_a_line_says_once_what_to_fetch_where_only_tiny_is_here(
+    made: Callable[..., pd.DataFrame],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    embedders._made_embedder.cache_clear()
+    made("a boat")
+    im.find("a boat")
+    assert "hf download" not in capsys.readouterr().err
+    made("a boat", first=9, backend="flux-dev-local")
+    im.find("a boat")
+    im.find("a boat")
+    assert capsys.readouterr().err.count("hf download google/siglip2-base-patch16-224") == 1
+    embedders._made_embedder.cache_clear()
+
+
+def test_finding_with_tiny_loads_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, imagen_nb as im\n"
+        f"im.configure(output={{'dir': {str(tmp_path)!r}}})\n"
+        "assert im.find('a boat', embedder='tiny').empty\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -43,6 +43,9 @@ WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = 'authenticator')
 ORDER BY setdatabase DESC
 LIMIT 1`;
 
+// The table of vectors, where pgvector could not be had when its migration was applied.
+const EMBEDDINGS = "SELECT imagen.make_embeddings()";
+
 /** As PostgREST and Auth write times: 2026-05-11T08:00:00.123456+00:00. */
 function standard(time) {
   return time.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
@@ -61,9 +64,11 @@ export async function connected({ database_url: url, folder }, load) {
     return quickened(createPostgresConnection({ url, postgresOptions }), load);
   }
   const { createPgliteConnection } = await load(`${dist}/pglite/PgliteConnection.js`);
+  const { vector } = await load("@electric-sql/pglite/dist/vector/index.js");
   const parsers = Object.fromEntries(Object.values(TIMESTAMP).map((type) => [type, standard]));
   const place = join(folder, "database");
-  return quickened(await createPgliteConnection({ url: place, pgliteOptions: { parsers } }), load);
+  const pgliteOptions = { parsers, extensions: { vector } };
+  return quickened(await createPgliteConnection({ url: place, pgliteOptions }), load);
 }
 
 /** Sets the caller in one statement for each transaction. */
@@ -88,6 +93,7 @@ export async function prepared(app, connection, migrations) {
   await app.ensureSystemSchema();
   await rows(connection, GRANTS);
   for (const migration of migrations) await applied(connection, migration);
+  await rows(connection, EMBEDDINGS);
   // Lite would now grant every table to every role, which undoes the grants of the migrations.
   connection.rlsState = "active";
   await connection.clearSchemaCache();

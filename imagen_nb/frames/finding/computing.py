@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.picture_cache import CloudPicture
-from imagen_nb.errors import ImagenError
+from imagen_nb.errors import ImagenError, StorageError
 from imagen_nb.frames.pictures.batches import PICTURES_PER_BATCH, load_batch
 from imagen_nb.frames.pictures.locate import (
     PictureLocation,
@@ -63,6 +64,7 @@ def embed_missing(
     *,
     progress: bool | None = None,
     goes_on: Callable[[], bool] = lambda: True,
+    batch: int = PICTURES_PER_BATCH,
 ) -> int:
     """Compute the vectors that the pictures of a catalog lack; return how many.
 
@@ -75,6 +77,7 @@ def embed_missing(
         progress: True or False shows or hides the bar; None is on a terminal and in a
             notebook.
         goes_on: asked before each batch; False ends it.
+        batch: how many pictures at once, 32 at most.
 
     Raises:
         ImagenError: if the embedder lacks its weights, or the folder cannot be written
@@ -82,10 +85,11 @@ def embed_missing(
     """
     store, count = store_of(catalog, embedder), 0
     locations = missing_pictures(catalog, store)
-    for batch in _embedded_batches(locations, embedder, None, progress, goes_on):
-        ids = [locations[place].picture.id for place in batch.positions]
-        store.add(ids, batch.vectors)
-        failed = {locations[place].picture.id for place in batch.failed}
+    batches = _embedded_batches(locations, embedder, None, progress, goes_on, batch)
+    for done in batches:
+        ids = [locations[place].picture.id for place in done.positions]
+        store.add(ids, done.vectors)
+        failed = {locations[place].picture.id for place in done.failed}
         _UNREADABLE.setdefault(store.folder, set()).update(failed)
         count += len(ids)
     return count
@@ -127,7 +131,17 @@ def vectors_of_frame(
         places = lacking[[*batch.positions]]
         vectors[places] = batch.vectors
         _keep([ids[place] for place in places], batch.vectors, catalogs, stores)
-    return vectors
+    return _as_kept(vectors, ids, stores)
+
+
+def _as_kept(
+    vectors: NDArray[np.float32], ids: Sequence[str], stores: Sequence[VectorStore]
+) -> NDArray[np.float32]:
+    """Return the vectors as the stores have them, rounded: the same from now on."""
+    import numpy as np
+
+    kept = stored_vectors(ids, stores, vectors.shape[1])
+    return np.where(np.isnan(kept), vectors, kept)
 
 
 def stored_vectors(
@@ -159,15 +173,16 @@ def _embedded_batches(
     cloud: Cloud | None,
     progress: bool | None = None,
     goes_on: Callable[[], bool] = lambda: True,
+    batch: int = PICTURES_PER_BATCH,
 ) -> Iterator[_EmbeddedBatch]:
     """Yield the vectors of pictures, batch by batch; say how many cannot be looked at."""
     errors: list[ImagenError] = []
     shown = True if progress is None and in_notebook() else progress
     with progress_bar("looking at pictures", shown) as count:
-        for start in range(0, len(locations), PICTURES_PER_BATCH):
+        for start in range(0, len(locations), batch):
             if not goes_on():
                 break
-            part = locations[start : start + PICTURES_PER_BATCH]
+            part = locations[start : start + batch]
             loaded = load_batch(part, cloud)
             errors += (one for one in loaded if isinstance(one, ImagenError))
             yield _embedded(start, loaded, embedder)
@@ -212,7 +227,17 @@ def _keep(
     for number, store in enumerate(stores):
         places = [place for place, home in enumerate(homes) if home == number]
         if places:
-            store.add([ids[place] for place in places], vectors[places])
+            with telling_what_is_not_kept():
+                store.add([ids[place] for place in places], vectors[places])
+
+
+@contextmanager
+def telling_what_is_not_kept() -> Iterator[None]:
+    """Say on stderr if vectors cannot be kept; they are computed again the next time."""
+    try:
+        yield
+    except StorageError as error:
+        print_notice(f"vectors are not kept: {error}")
 
 
 def _home_of(id: str, catalogs: Sequence[Catalog]) -> int:

@@ -1,4 +1,4 @@
-"""The pictures of a collection that are most like a direction, with their scores."""
+"""The pictures of a history that are most like what is looked for, with their scores."""
 
 from __future__ import annotations
 
@@ -6,96 +6,114 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imagen_nb.frames.finding.computing import store_of
+from imagen_nb.cloud.account import NOT_CONFIGURED
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.errors import CloudError, UsageError
+from imagen_nb.frames.finding.hits import Hits, both_hits, cloud_hits, local_hits
 from imagen_nb.frames.plugins.embedders import Embedder
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import history_frame
-from imagen_nb.frames.sources.source import History
-from imagen_nb.storage.catalog import Catalog
+from imagen_nb.frames.sources.source import History, require_source
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 SCORE = "score"  # the column
-_FEWEST = 3  # pictures whose average says something
+_ROWS_PER_HIT = 4  # looked at first, for those that the conditions leave out
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
-    """Pictures, the best first, and how like they are.
+class Search:
+    """What is looked for, among which pictures.
 
-    `mean`, `std` and `total` are of all pictures of the collection, these or not.
+    Attributes:
+        history: of the session.
+        embedder: whose vectors are compared.
+        query: a vector of it, of length 1.
+        conditions: that pictures must meet; without a limit.
+        n: how many at most.
+        left_out: ids of pictures that are not to be found.
     """
 
-    ids: list[str]
-    cosines: NDArray[np.float32]
-    mean: float
-    std: float
-    total: int
+    history: History
+    embedder: Embedder
+    query: NDArray[np.float32]
+    conditions: Query
+    n: int
+    left_out: Collection[str] = ()
 
-    def scores(self) -> NDArray[np.float64]:
-        """Return by how many standard deviations each lies above the average.
+    def run(self, source: str) -> pd.DataFrame:
+        """Return the best pictures, best first, with the column `score`.
 
-        All 0 where there is none: of fewer than three pictures, or of equal ones.
+        Args:
+            source: one of `SOURCES`. "auto" is both, or only this machine where the
+                cloud does not answer or has no vectors: a line on stderr says so.
+
+        Raises:
+            UsageError: if there is no such source, or no cloud is configured for it.
+            CloudError: if the source is cloud or merged and cannot be searched.
+            StorageError: if a catalog cannot be read.
         """
-        import numpy as np
+        require_source(source)
+        if source != "auto":
+            return self._run(source)
+        if self.history.cloud() is None:
+            return self._run("local")
+        try:
+            return self._run("merged")
+        except CloudError as error:
+            print_notice(f"find: among the pictures of this machine only: {error}")
+            return self._run("local")
 
-        if self.total < _FEWEST or not self.std > 1e-6:
-            return np.zeros(len(self.ids))
-        return (self.cosines.astype(np.float64) - self.mean) / self.std
+    def _run(self, source: str) -> pd.DataFrame:
+        hits = self._hits(source, None)
+        ids = self._wanted(hits.ids)[: self.n * _ROWS_PER_HIT]
+        table = self.history.table(replace(self.conditions, ids=tuple(ids)), source)
+        if table.num_rows < self.n and self.conditions != Query():
+            table = self.history.table(self.conditions, source)
+            hits = self._hits(source, table["id"].to_pylist())
+        return self._best(table, hits)
 
+    def _hits(self, source: str, ids: Sequence[str] | None) -> Hits:
+        """Return all hits of this machine, and the best of the cloud, or of these ids there."""
+        if source == "local":
+            return self._local()
+        count = self.n * _ROWS_PER_HIT + len(self.left_out)
+        there = cloud_hits(self._cloud(), self.embedder, self.query, count, ids)
+        return there if source == "cloud" else both_hits(self._local(), there)
 
-def local_hits(
-    catalogs: Sequence[Catalog], embedder: Embedder, query: NDArray[np.float32]
-) -> Hits:
-    """Return all pictures of the catalogs that have a vector, each once, the best first.
+    def _local(self) -> Hits:
+        return local_hits(self.history.catalogs(), self.embedder, self.query)
 
-    Without those of which the embedder can say nothing.
-    """
-    import numpy as np
+    def _cloud(self) -> Cloud:
+        cloud = self.history.cloud()
+        if cloud is None:
+            raise UsageError(f"nothing to find in the cloud: {NOT_CONFIGURED}")
+        return cloud
 
-    found: dict[str, float] = {}
-    for catalog in catalogs:
-        if not catalog.has_any():
-            continue
-        with catalog.reader() as connection:
-            rows = connection.execute("SELECT id FROM images").fetchall()
-        known = {id for (id,) in rows} - found.keys()
-        ids, cosines = store_of(catalog, embedder).cosines(query)
-        pairs = zip(ids, cosines.tolist(), strict=True)
-        found |= {id: one for id, one in pairs if id in known and one == one}
-    likeness = np.fromiter(found.values(), np.float32, len(found))
-    order = np.argsort(-likeness, kind="stable")
-    ids = [*found]
-    return Hits(
-        [ids[place] for place in order],
-        likeness[order],
-        float(likeness.mean(dtype=np.float64)) if len(ids) else 0.0,
-        float(likeness.std(dtype=np.float64)) if len(ids) else 0.0,
-        len(ids),
-    )
+    def _wanted(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids without those that are left out, and of those asked for only."""
+        asked = self.conditions.ids
+        chosen = None if asked is None else {*asked}
+        left = ids if chosen is None else [id for id in ids if id in chosen]
+        return [id for id in left if id not in self.left_out]
 
+    def _best(self, table: pa.Table, hits: Hits) -> pd.DataFrame:
+        """Return the best rows of a table, best first, with their scores."""
+        import pyarrow as pa
 
-def find_pictures(
-    looked_for: NDArray[np.float32],
-    embedder: Embedder,
-    history: History,
-    query: Query,
-    n: int,
-    left_out: Collection[str] = (),
-) -> pd.DataFrame:
-    """Return the `n` best pictures that the query matches, with the column `score`."""
-    hits = local_hits(history.catalogs(), embedder, looked_for)
-    scores = dict(zip(hits.ids, hits.scores().tolist(), strict=True))
-    ids = [id for id in hits.ids if id not in left_out]
-    if query != Query():
-        matching = {*history.table(query, "local")["id"].to_pylist()}
-        ids = [id for id in ids if id in matching]
-    best = ids[:n]
-    table = history.table(replace(query, ids=tuple(best)), "local")
-    frame = history_frame(table)
-    order = {id: place for place, id in enumerate(best)}
-    frame = frame.iloc[frame["id"].map(order).argsort()].reset_index(drop=True)
-    return frame.assign(**{SCORE: frame["id"].map(scores).astype("float64")})
+        places = {id: place for place, id in enumerate(table["id"].to_pylist())}
+        found = [
+            (places[id], score)
+            for id, score in zip(hits.ids, hits.scores(), strict=True)
+            if id in places and id not in self.left_out
+        ][: self.n]
+        rows = pa.array([place for place, _ in found], pa.int64())
+        frame = history_frame(table.take(rows))
+        return frame.assign(**{SCORE: [score for _, score in found]}).astype(
+            {SCORE: "float64"}
+        )

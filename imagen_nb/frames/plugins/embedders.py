@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EMBEDDERS = PluginKind("embedder", "imagen_nb.embedders")
 TINY = "tiny"  # needs no download, and knows the embedded FLUX's world only
-_NEED_WEIGHTS = ("siglip2-base", "clip-vit-base-patch32")  # ours, the better one first
+NEED_WEIGHTS = ("siglip2-base", "clip-vit-base-patch32")  # ours, the better one first
 
 
 class Embedder(Protocol):
@@ -89,7 +89,7 @@ def _usual_embedder() -> str:
     names = EMBEDDERS.names()
     if not names:
         raise UsageError(EMBEDDERS.describe_lacking())
-    own = [each for each in (*_NEED_WEIGHTS, TINY) if each in names]
+    own = [each for each in (*NEED_WEIGHTS, TINY) if each in names]
     others = [each for each in names if each not in own]
     if len(others) > 1:
         raise UsageError(f"which embedder? give embedder=, one of {', '.join(names)}")

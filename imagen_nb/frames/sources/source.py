@@ -82,11 +82,7 @@ class History:
             CloudError: if the source is cloud or merged and the cloud cannot be read.
             StorageError: if a catalog cannot be read.
         """
-        if source not in SOURCES:
-            raise UsageError(
-                f"source must be one of {', '.join(SOURCES)}, not {source!r}"
-                f"{describe_meant(source, SOURCES)}"
-            )
+        require_source(source)
         if source == "local":
             return CatalogSource(self.catalogs()).load(query, sidecar=sidecar)
         if source == "merged":
@@ -189,6 +185,15 @@ class History:
         if cloud is not None and self.settings.supabase.email:
             return cloud.owner()[0]
         return self.settings.owner_user_id
+
+
+def require_source(source: str) -> None:
+    """Raise `UsageError` unless this is one of `SOURCES`."""
+    if source not in SOURCES:
+        raise UsageError(
+            f"source must be one of {', '.join(SOURCES)}, not {source!r}"
+            f"{describe_meant(source, SOURCES)}"
+        )
 
 
 def _widened(query: Query, rows: int) -> Query:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from imagen_nb.frames.pictures.locate import PictureLocation, load_image
 from imagen_nb.frames.schema import json_rows
 from imagen_nb.storage.picture import describe_record
 from imagen_nb.storage.record import Record
+from imagen_nb.studio.examples import PlainWords
 from imagen_nb.system.paths import absolute_path
 from imagen_nb.system.secret_text import is_secret_name, scrub_known_keys
 from imagen_nb.system.thumbnails import encode_webp
@@ -54,6 +55,45 @@ def history_answer(
     rows = [*json_rows(frame.drop(columns="sidecar").iloc[:limit])]
     pictures = [_row_answer(library, row, row.get("local_path")) for row in rows]
     return {"pictures": pictures, "more": len(frame) > limit}
+
+
+def find_answer(
+    library: Library,
+    words: str | None,
+    without: str | None,
+    ids: tuple[Sequence[str], Sequence[str]],
+    n: int,
+    conditions: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the pictures most like what is looked for, as rows with their scores.
+
+    Words are words, and ids are ids: an agent names no file by them. Errors are those
+    of `Studio.find`.
+
+    Args:
+        library: the session.
+        words: what is looked for.
+        without: words for what should not be seen.
+        ids: of pictures that are like it, and of those that are not.
+        n: how many at most.
+        conditions: of `Studio.find`.
+    """
+    like, unlike = ([library.lookup.original(id).record for id in some] for some in ids)
+    frame = library.find(
+        PlainWords(words) if words else None,
+        n,
+        without=without or None,
+        like=like,
+        unlike=unlike,
+        **conditions,
+    )
+    rows = json_rows(frame.drop(columns="sidecar"))
+    pictures = [
+        _row_answer(library, row, row.get("local_path"))
+        | {"score": round(row["score"], 3)}
+        for row in rows
+    ]
+    return {"pictures": pictures}
 
 
 def picture_answer(library: Library, picture: Picture) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from imagen_nb.studio.agents.answers import MAX_ROWS, MAX_THUMBNAIL_PIXELS
 
 _MAX_AXIS_VALUES = 16  # of one axis of a sweep; the bounds say how many pictures
 
+_MAX_EXAMPLES = 16  # pictures that others shall be like
+
 Text = Annotated[str, Field(max_length=2000)]
 Word = Annotated[str, Field(min_length=1, max_length=100)]
 Words = Annotated[list[Word], Field(max_length=100)]
@@ -56,6 +58,20 @@ Until = Annotated[Word, Field(description="As since; a day is included.")]
 OneOf = Annotated[Words, Field(description="One of these.")]
 AllOf = Annotated[Words, Field(description="All of these.")]
 OneOfSeeds = Annotated[list[Seed], Field(max_length=100, description="One of these.")]
+
+# Of `find`.
+SeenWords = Annotated[
+    Text, Field(description="What is seen in the pictures, in plain words.")
+]
+UnseenWords = Annotated[Text, Field(description="What should not be seen in them.")]
+LikeIds = Annotated[
+    list[PictureId],
+    Field(max_length=_MAX_EXAMPLES, description="Ids of pictures that are like it."),
+]
+UnlikeIds = Annotated[
+    list[PictureId],
+    Field(max_length=_MAX_EXAMPLES, description="Ids of pictures that are not."),
+]
 
 # Of `sweep`: each a list of values.
 Prompts = Annotated[

@@ -1,0 +1,256 @@
+"""The vectors of pictures in the cloud: sent there after their pictures, and searched there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import (
+    MISSING_CODES,
+    NoVectorsError,
+    RefusedError,
+    decoding,
+)
+from imagen_nb.cloud.filters import url_chunks
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.vectors import VectorStore, stores_in
+from imagen_nb.system.terminal import print_notice
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_VECTORS_PER_REQUEST = 100
+_IDS_PER_SEARCH = 10_000
+_DIGITS = 5  # of a component, which the database keeps as float16
+_NO_PICTURE_CODES = ("42501", "23503")  # PostgreSQL's: refused by policy, by key
+
+
+@dataclass(frozen=True, slots=True)
+class CloudHits:
+    """What a search in the cloud found, best first.
+
+    Attributes:
+        ids: the pictures'.
+        cosines: between their vectors and the query, float32, beside the ids.
+        mean: of the cosines of the user's vectors by this model, by a sample of them;
+            NaN where there is none.
+        std: their standard deviation.
+        total: how many vectors of the user the cloud has by this model.
+    """
+
+    ids: list[str]
+    cosines: NDArray[np.float32]
+    mean: float
+    std: float
+    total: int
+
+
+def find_in_cloud(
+    cloud: Cloud,
+    model: str,
+    query: NDArray[np.float32],
+    count: int,
+    ids: Sequence[str] | None = None,
+) -> CloudHits:
+    """Return those of the user's pictures in the cloud that are nearest to a query.
+
+    Args:
+        cloud: whose.
+        model: the embedder's, as `Embedder.model`.
+        query: a vector of this model, of any length but 0.
+        count: how many at most.
+        ids: compare only these pictures, all of them. Otherwise an index is asked,
+            which may miss a few where there are very many.
+
+    Raises:
+        NoVectorsError: if the database has no vectors.
+        RejectedError: if the query has other dimensions than the vectors.
+        CloudError: if the cloud does not answer.
+    """
+    if ids is None:
+        return _search(cloud, model, query, count, None)
+    parts = [
+        _search(cloud, model, query, count, part)
+        for part in url_chunks(ids, _IDS_PER_SEARCH) or [[]]
+    ]
+    return _best_of(parts, count)
+
+
+def push_vectors(
+    catalog: Catalog, cloud: Cloud, may_go_on: Callable[[], bool] = lambda: True
+) -> int:
+    """Send the vectors of synced pictures that were not sent; return how many.
+
+    A database without a table for them is told of once, and not asked again by the
+    same `cloud`.
+
+    Args:
+        catalog: of the pictures; the stores of its folder are looked through.
+        cloud: where to.
+        may_go_on: asked before each request; the rest stays for the next time.
+
+    Raises:
+        CloudError: what was not sent stays for the next time.
+    """
+    sent = 0
+    if cloud.lacks_vectors:
+        return sent
+    try:
+        for store in stores_in(catalog.folder):
+            waiting = _synced_of(catalog, store.unsent())
+            for ids in url_chunks(waiting, _VECTORS_PER_REQUEST):
+                if not may_go_on():
+                    return sent
+                sent += _push_vectors_of(store, ids, cloud)
+    except NoVectorsError as error:
+        cloud.lacks_vectors = True
+        print_notice(f"cloud sync: {error}")
+    return sent
+
+
+def forget_sent_vectors(catalog: Catalog, ids: Sequence[str]) -> None:
+    """Note that the cloud may no longer have the vectors of these pictures.
+
+    They go with the picture's row. When it is there again they are sent again.
+    """
+    for store in stores_in(catalog.folder) if ids else ():
+        store.forget_sent(ids)
+
+
+def _search(
+    cloud: Cloud,
+    model: str,
+    query: NDArray[np.float32],
+    count: int,
+    ids: Sequence[str] | None,
+) -> CloudHits:
+    owner, _ = cloud.owner()
+    values = {
+        "model": model,
+        "query": [float(x) for x in query],
+        "count": count,
+        "ids": None if ids is None else [*ids],
+        "owner": str(owner),  # a secret key sees everybody's
+    }
+    with _telling_what_is_missing():
+        rows = cloud.call("find", values)
+    with decoding():
+        (row,) = rows
+        return _hits_of(row)
+
+
+def _hits_of(row: dict[str, Any]) -> CloudHits:
+    import numpy as np
+
+    ids = [str(id) for id in row["image_ids"]]
+    cosines = np.array(row["cosines"], np.float32)
+    if len(ids) != len(cosines):
+        raise ValueError("other cosines than ids")
+    mean, std = (
+        np.nan if row[name] is None else float(row[name])
+        for name in ("mean", "deviation")
+    )
+    return CloudHits(ids, cosines, mean, std, int(row["total"]))
+
+
+def _best_of(parts: Sequence[CloudHits], count: int) -> CloudHits:
+    import numpy as np
+
+    ids = [id for part in parts for id in part.ids]
+    cosines = np.concatenate([part.cosines for part in parts])
+    best = np.argsort(-cosines, kind="stable")[:count]
+    first = parts[0]
+    return CloudHits(
+        [ids[place] for place in best],
+        cosines[best],
+        first.mean,
+        first.std,
+        first.total,
+    )
+
+
+def _synced_of(catalog: Catalog, ids: Sequence[str]) -> list[str]:
+    """Return those of these pictures that are in the cloud and wanted there."""
+    import json
+
+    if not ids:
+        return []
+    query = (
+        "SELECT id FROM images WHERE cloud_state = 'synced'"
+        " AND id IN (SELECT value FROM json_each(?))"
+    )
+    with catalog.connection() as connection:
+        return [id for (id,) in connection.execute(query, (json.dumps([*ids]),))]
+
+
+def _push_vectors_of(store: VectorStore, ids: Sequence[str], cloud: Cloud) -> int:
+    import numpy as np
+
+    owner, _ = cloud.owner()
+    vectors = dict(zip(ids, store.vectors(ids), strict=True))
+    rows = [
+        {
+            "image_id": id,
+            "owner_user_id": str(owner),
+            "model": store.model,
+            "embedding": _literal(vector),
+        }
+        for id, vector in vectors.items()
+        if np.isfinite(vector).all() and vector.any()  # else it has no direction
+    ]
+    if rows:
+        _send(rows, cloud)
+    store.mark_sent(ids)
+    return len(rows)
+
+
+def _send(rows: list[dict[str, Any]], cloud: Cloud) -> None:
+    """Write rows; without those whose picture was removed by another machine.
+
+    Whoever sends such a picture again has its vectors forgotten before.
+    """
+    try:
+        _write_vectors(rows, cloud)
+    except RefusedError as error:
+        if error.code not in _NO_PICTURE_CODES:
+            raise
+        left = _with_picture(rows, cloud)
+        if len(left) == len(rows):
+            raise
+        if left:
+            _write_vectors(left, cloud)
+
+
+def _write_vectors(rows: list[dict[str, Any]], cloud: Cloud) -> None:
+    with _telling_what_is_missing():
+        cloud.add(rows, "embeddings", "image_id,model", "image_id")
+
+
+def _with_picture(rows: list[dict[str, Any]], cloud: Cloud) -> list[dict[str, Any]]:
+    owner, _ = cloud.owner()
+    found = cloud.rows_by_id([row["image_id"] for row in rows], "id,owner_user_id")
+    with decoding():
+        own = {id for id, row in found.items() if row["owner_user_id"] == str(owner)}
+    return [row for row in rows if row["image_id"] in own]
+
+
+def _literal(vector: NDArray[np.float32]) -> str:
+    """As pgvector reads it."""
+    return "[" + ",".join(f"{x:.{_DIGITS}g}" for x in vector) + "]"
+
+
+@contextmanager
+def _telling_what_is_missing() -> Iterator[None]:
+    try:
+        yield
+    except RefusedError as error:
+        if error.code not in MISSING_CODES:
+            raise
+        raise NoVectorsError(
+            "your Supabase has no vectors: `imagen db migrate` makes a place for them, "
+            "where pgvector 0.8 is to be had"
+        ) from None
