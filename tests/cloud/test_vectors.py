@@ -73,7 +73,9 @@ def in_cloud(server: ServerState) -> list[str]:
         return sorted(row["image_id"] for row in cloud.rows([], "image_id", "embeddings"))
 
 
-def test_first(here: Studio, store: VectorStore, ids: list[str], cloud: Cloud, stranger: Cloud) -> None:
+def test_first(
+    here: Studio, store: VectorStore, ids: list[str], cloud: Cloud, stranger: Cloud
+) -> None:
     report = here.sync()
     assert (report.vectors, report.trouble) == (4, None)
     assert report.summary.startswith("0 synced, 0 failed, 0 pending, 4 vectors")
