@@ -41,6 +41,10 @@ BEGIN
     RAISE undefined_table USING MESSAGE = 'relation "imagen.embeddings" does not exist';
   END IF;
 
+  IF NOT EXISTS (SELECT FROM unnest(query) AS component WHERE component <> 0) THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'the query has no direction';
+  END IF;
+
   distance := format(
     '(e.embedding::%1$I.halfvec(%2$s)) OPERATOR(%1$I.<=>) $1::%1$I.halfvec(%2$s)', place, size
   );

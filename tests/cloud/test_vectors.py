@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ from pydantic import SecretStr
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import NoVectorsError, RejectedError
-from imagen_nb.cloud.vectors import find_in_cloud, push_vectors
-from imagen_nb.storage.vectors import VectorStore, stores_in
+from imagen_nb.cloud.errors import RejectedError
+from imagen_nb.cloud.vectors import find_in_cloud
+from imagen_nb.storage.vectors import VectorStore
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
 from tests.fixtures.server_state import ServerState
