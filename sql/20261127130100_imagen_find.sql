@@ -84,7 +84,7 @@ BEGIN
   IF ids IS NULL AND total > most_compared THEN
     PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', TRUE);
     PERFORM set_config('hnsw.max_scan_tuples', '40000', TRUE);
-    PERFORM set_config('hnsw.ef_search', least(greatest(2 * wanted, 100), 1000)::TEXT, TRUE);
+    PERFORM set_config('hnsw.ef_search', least(greatest(4 * wanted, 200), 1000)::TEXT, TRUE);
     EXECUTE format(nearest, distance, mine, format('ORDER BY %s LIMIT $5', distance))
     INTO image_ids, cosines
     USING query, find.model, caller, ids, wanted;

@@ -22,6 +22,10 @@ from tests.fixtures.rights_mutants import (
 POLICIES = [
     "imagen_claims_insert",
     "imagen_claims_select",
+    "imagen_embeddings_delete",
+    "imagen_embeddings_insert",
+    "imagen_embeddings_select",
+    "imagen_embeddings_update",
     "imagen_generated_delete",
     "imagen_generated_insert",
     "imagen_generated_select",
@@ -30,6 +34,7 @@ POLICIES = [
     "imagen_images_insert",
     "imagen_images_select",
     "imagen_images_update",
+    "imagen_parents_select",
 ]
 
 # Changes that give nobody anything: the other policies let the same rows through.
