@@ -41,6 +41,10 @@ BEGIN
     RAISE undefined_table USING MESSAGE = 'relation "imagen.embeddings" does not exist';
   END IF;
 
+  IF NOT EXISTS (SELECT FROM unnest(query) AS component WHERE component <> 0) THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'the query has no direction';
+  END IF;
+
   distance := format(
     '(e.embedding::%1$I.halfvec(%2$s)) OPERATOR(%1$I.<=>) $1::%1$I.halfvec(%2$s)', place, size
   );
@@ -80,7 +84,7 @@ BEGIN
   IF ids IS NULL AND total > most_compared THEN
     PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', TRUE);
     PERFORM set_config('hnsw.max_scan_tuples', '40000', TRUE);
-    PERFORM set_config('hnsw.ef_search', least(greatest(2 * wanted, 100), 1000)::TEXT, TRUE);
+    PERFORM set_config('hnsw.ef_search', least(greatest(4 * wanted, 200), 1000)::TEXT, TRUE);
     EXECUTE format(nearest, distance, mine, format('ORDER BY %s LIMIT $5', distance))
     INTO image_ids, cosines
     USING query, find.model, caller, ids, wanted;

@@ -248,7 +248,9 @@ def _storage_error_of(status: str, message: str) -> CloudError:
 def _table_error_of(code: str, message: str) -> CloudError:
     reason = f"the database says {code} {message}"
     if code in _REMEDY_OF_CODE:
-        named = (name for name in ("claims", "embeddings") if name in message)
+        named = (
+            name for name in ("claims", "embeddings", "parents") if name in message
+        )
         table = f"imagen.{next(named, 'images')}"
         remedy = _REMEDY_OF_CODE[code].format(table=table)
         migration = _MIGRATION_OF_CODE.get(code)

@@ -68,7 +68,7 @@ def find_in_cloud(
 
     Raises:
         NoVectorsError: if the database has no vectors.
-        RejectedError: if the query has other dimensions than the vectors.
+        RejectedError: if the query has other dimensions than the vectors, or no length.
         CloudError: if the cloud does not answer.
     """
     if ids is None:
@@ -128,10 +128,13 @@ def _search(
     count: int,
     ids: Sequence[str] | None,
 ) -> CloudHits:
+    import numpy as np
+
     owner, _ = cloud.owner()
+    unit = query / (np.linalg.norm(query) or 1)  # in float16, small ones would be none
     values = {
         "model": model,
-        "query": [float(x) for x in query],
+        "query": [float(x) for x in unit],
         "count": count,
         "ids": None if ids is None else [*ids],
         "owner": str(owner),  # a secret key sees everybody's

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import decoding
+from imagen_nb.cloud.errors import MISSING_CODES, RefusedError, decoding
+from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.frames.query import is_uuid
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.parents import ParentLink, links_to_children, links_to_parents
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_Links: TypeAlias = Callable[[str], Iterator[tuple[str | None, str]]]
+# A picture, another one (None: unknown) at the other end of a link, and the link.
+_Link: TypeAlias = tuple[str, str | None, str]
+_Links: TypeAlias = Callable[[Sequence[str]], Iterator[_Link]]
 
 MAX_GENERATIONS = 20  # in either direction
 MAX_RELATIVES = 500
@@ -54,8 +58,7 @@ class FamilySearch:
 
     Attributes:
         catalogs: where they are looked for first.
-        cloud: where ancestors are looked for then; descendants are not, as the cloud
-            has no index of them. None to leave it out.
+        cloud: where they are looked for then. None to leave it out.
     """
 
     catalogs: Sequence[Catalog]
@@ -79,23 +82,29 @@ class FamilySearch:
     ) -> None:
         current = [id]
         for distance in range(1, MAX_GENERATIONS + 1):
-            links = [(one, link) for one in current for link in links_of(one)]
+            links = [*links_of(current)] if current else []
             current = []
-            for via, (other, how) in links:
+            for via, other, how in links:
                 is_new = other and is_uuid(other) and other not in family
                 if other and is_new and len(family) < MAX_RELATIVES:
                     family[other] = Relative(other, step * distance, how, via)
                     current.append(other)
 
-    def _parents(self, id: str) -> Iterator[tuple[str | None, str]]:
-        local = [*self._local(links_to_parents, id)]
-        for link in local or self._cloud_parents(id):
-            yield link.parent_id or self._id_in_cloud(link.parent_sha256), link.how
+    def _parents(self, ids: Sequence[str]) -> Iterator[_Link]:
+        for id in ids:
+            local = [*self._local(links_to_parents, id)]
+            for link in local or self._cloud_parents(id):
+                parent = link.parent_id or self._id_in_cloud(link.parent_sha256)
+                yield id, parent, link.how
 
-    def _children(self, id: str) -> Iterator[tuple[str | None, str]]:
-        digest = self._sha256(id)
-        for link in self._local(links_to_children, id, digest):
-            yield link.child_id, link.how
+    def _children(self, ids: Sequence[str]) -> Iterator[_Link]:
+        digests = self._digests(ids)
+        for id in ids:
+            for link in self._local(links_to_children, id, digests[id]):
+                yield id, link.child_id, link.how
+        names = {id: id for id in ids}
+        names |= {digest: id for id, digest in digests.items() if digest}
+        yield from self._cloud_children(names)
 
     def _local(
         self, ask: Callable[..., list[ParentLink]], *values: str | None
@@ -105,11 +114,17 @@ class FamilySearch:
                 links = ask(connection, *values)
             yield from links
 
-    def _sha256(self, id: str) -> str | None:
-        entries = filter(None, (catalog.get(id) for catalog in self.catalogs))
-        for entry in entries:
-            return entry.record.sha256
-        return _text_or_none(self._cloud_row(id).get("sha256"))
+    def _digests(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the sha256 of each picture's file, as far as it is known anywhere."""
+        found: dict[str, str | None] = dict.fromkeys(ids)
+        for catalog in self.catalogs:
+            for entry in catalog.get_many(ids):
+                found[str(entry.record.id)] = entry.record.sha256
+        unknown = [id for id, digest in found.items() if digest is None]
+        self._load_cloud_rows(unknown)
+        for id in unknown:
+            found[id] = _text_or_none(self._cloud_row(id).get("sha256"))
+        return found
 
     def _cloud_parents(self, id: str) -> list[ParentLink]:
         """Return the parents that the cloud's row of a picture names."""
@@ -126,14 +141,48 @@ class FamilySearch:
             if isinstance(one, Mapping)
         ]
 
+    def _cloud_children(self, names: Mapping[str, str]) -> Iterator[_Link]:
+        """Yield what the cloud knows to be drawn from pictures.
+
+        `names`: their ids and the sha256 of their files, each with its picture's id.
+        """
+        if self.cloud is None:
+            return
+        try:
+            for part in url_chunks([*names]):
+                yield from self._load_cloud_children(self.cloud, part, names)
+        except RefusedError as error:
+            if error.code not in MISSING_CODES:
+                raise
+            print_notice(f"lineage: pictures drawn elsewhere may be missing: {error}")
+
+    def _load_cloud_children(
+        self, cloud: Cloud, part: Sequence[str], names: Mapping[str, str]
+    ) -> list[_Link]:
+        owner, _ = cloud.owner()
+        conditions = [
+            ("owner_user_id", f"eq.{owner}"),  # a secret key sees everybody's
+            ("parent", in_filter(part)),
+            ("order", "image_id"),
+            ("limit", str(MAX_RELATIVES)),
+        ]
+        rows = cloud.rows(conditions, "image_id,parent,how", "parents")
+        with decoding():
+            return [
+                (names[row["parent"]], str(row["image_id"]), str(row["how"]))
+                for row in rows
+            ]
+
     def _cloud_row(self, id: str) -> Mapping[str, Any]:
         """Return what the cloud has of a picture; nothing where it is not asked."""
-        if self.cloud is None:
-            return {}
-        if id not in self._cloud_rows:
-            found = self.cloud.rows_by_id([id], _CLOUD_COLUMNS)
-            self._cloud_rows[id] = found.get(id, {})
-        return self._cloud_rows[id]
+        self._load_cloud_rows([id])
+        return self._cloud_rows.get(id, {})
+
+    def _load_cloud_rows(self, ids: Sequence[str]) -> None:
+        left = [id for id in ids if id not in self._cloud_rows]
+        if self.cloud is not None and left:
+            found = self.cloud.rows_by_id(left, _CLOUD_COLUMNS)
+            self._cloud_rows.update({id: found.get(id, {}) for id in left})
 
     def _id_in_cloud(self, sha256: str | None) -> str | None:
         """Return the id of the cloud's picture with this file, if there is one."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from pydantic import SecretStr
 
 from imagen_nb.cloud import local
+from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.check import Finding, check_server
+from imagen_nb.cloud.client import Cloud
+from imagen_nb.cloud.errors import NoVectorsError
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.cloud.local.configure import write_to_config
+from imagen_nb.cloud.migrate import apply_migrations
+from imagen_nb.cloud.vectors import find_in_cloud, push_vectors
 from imagen_nb.config.settings import Settings, SupabaseSettings, load_settings
+from imagen_nb.storage.vectors import VectorStore
 from imagen_nb.studio.checkup.keeping import ask_supabase
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.pictures import render
@@ -161,3 +169,36 @@ def repair(database: psycopg.Connection[Any], what: str) -> None:
     for migration in load_migrations():
         for statement in migration.statements:
             database.execute(statement.encode())
+
+
+@pytest.mark.slow
+def test_without_pgvector_all_but_the_search_works_and_is_said_once(
+    supabase: LocalSupabase, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert supabase.database_url
+    render(folder, 2)
+    with (
+        psycopg.connect(supabase.database_url, autocommit=True) as database,
+        Studio(settings(folder, supabase), background=False) as studio,
+    ):
+        ids = [*studio.history(source="local")["id"]]
+        VectorStore(studio.catalog().folder, "tiny-1", 3).add(ids, [[1, 0, 0], [0, 1, 0]])
+        database.execute("DROP TABLE imagen.embeddings")
+        database.execute("NOTIFY pgrst, 'reload schema'")
+        account = account_of(load_settings(settings(folder, supabase)))
+        assert account
+        try:
+            report = studio.sync()
+            said = capfd.readouterr().err
+            with closing(Cloud(account)) as cloud:
+                assert push_vectors(studio.catalog(), cloud) == 0
+                assert push_vectors(studio.catalog(), cloud) == 0
+                told_again = capfd.readouterr().err
+                with pytest.raises(NoVectorsError, match="`imagen db migrate` makes a place"):
+                    find_in_cloud(cloud, "tiny-1", np.ones(3, np.float32), 2)
+        finally:
+            assert apply_migrations(supabase.database_url) == []
+        assert (report.synced, report.vectors, report.trouble) == (2, 0, None)
+        assert said.count("your Supabase has no vectors") == 1
+        assert told_again.count("your Supabase has no vectors") == 1
+        assert database.execute("SELECT FROM imagen.embeddings").rowcount == 0  # made anew

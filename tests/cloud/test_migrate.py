@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,8 +134,53 @@ def test_a_table_in_use_is_not_waited_for_without_end(database: Database) -> Non
         other.execute("LOCK TABLE storage.objects IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(CloudError, match=r"imagen_bucket_policies\.sql: .* busy .* try again"):
             apply_migrations(database.url, lock_timeout="100ms")
-    assert states(database.url) == ["applied"] * 4 + ["pending"] * 4
-    assert len(apply_migrations(database.url)) == 4
+    assert states(database.url) == ["applied"] * 4 + ["pending"] * 7
+    assert len(apply_migrations(database.url)) == 7
+
+
+# --- where pgvector is not to be had
+
+
+def test_without_pgvector_all_is_applied_and_its_table_made_once_it_is_there(
+    database: Database,
+) -> None:
+    said: list[str] = []
+    with database.connect() as superuser:
+        superuser.execute("DROP EXTENSION IF EXISTS vector")
+        assert len(apply_migrations(database.url, tell=said.append)) == len(ALL)
+        (warning,) = (line for line in said if "pgvector" in line)
+        assert "search in the cloud needs pgvector 0.8 (" in warning
+        assert "then `imagen db migrate` again; all else works without" in warning
+        said.clear()
+        assert apply_migrations(database.url, tell=said.append) == []
+        assert said == [warning]
+        with pytest.raises(psycopg.errors.UndefinedTable, match=r"imagen\.embeddings"):
+            superuser.execute("SELECT imagen.find('tiny-1', '{1, 2}')")
+        superuser.execute("CREATE EXTENSION vector WITH SCHEMA extensions")
+        said.clear()
+        assert apply_migrations(database.url, tell=said.append) == []
+        assert said == ["imagen.embeddings is made, as pgvector can be had now"]
+        assert superuser.execute("SELECT FROM imagen.embeddings").rowcount == 0
+    said.clear()
+    assert apply_migrations(database.url, tell=said.append) == []
+    assert said == []
+
+
+def test_pgvector_that_is_too_old_is_named_with_what_updates_it(database: Database) -> None:
+    said: list[str] = []
+    with database.connect() as superuser:
+        superuser.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+    apply_migrations(database.url, tell=said.append)
+    (warning,) = (line for line in said if "pgvector" in line)
+    assert "it is of version 0.7.4, update it: ALTER EXTENSION vector UPDATE" in warning
+
+
+def test_pgvector_may_be_in_any_schema(database: Database) -> None:
+    with database.connect() as superuser:
+        superuser.execute("ALTER EXTENSION vector SET SCHEMA public")
+        apply_migrations(database.url)
+        found = superuser.execute("SELECT * FROM imagen.find('tiny-1', '{1, 2}')").fetchone()
+    assert found == ([], [], None, None, 0)
 
 
 # --- the Supabase CLI on the same database
@@ -148,7 +194,7 @@ def test_what_the_supabase_cli_applied_counts_as_applied(database: Database) -> 
                 connection.execute(statement.encode())
             connection.execute(CLI_INSERT, [file.version, file.name, list(file.statements)])
         connection.execute(CLI_INSERT, ["20200101000000", "the user's own", ["SELECT 1"]])
-    assert states(database.url) == ["applied"] * 3 + ["pending"] * 5
+    assert states(database.url) == ["applied"] * 3 + ["pending"] * 8
     assert [file.version for file in apply_migrations(database.url)] == ALL[3:]
     assert [row[0] for row in recorded(database)] == ["20200101000000", *ALL]
 
@@ -235,6 +281,9 @@ def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
         "imagen_expose",
         "imagen_claims",
         "imagen_delete",
+        "imagen_embeddings",
+        "imagen_find",
+        "imagen_parents",
     ]
     assert len({name[:14] for name in names}) == len(names)
     # The Supabase CLI splits these otherwise than PostgreSQL reads them.

@@ -15,11 +15,11 @@ USER_TABLE = "CREATE TABLE public.t (id INT PRIMARY KEY, a UUID, b UUID);"
 PROTECTED = f"{USER_TABLE} ALTER TABLE public.t ENABLE ROW LEVEL SECURITY;"
 OWN = f"{PROTECTED} CREATE POLICY p ON public.t"
 TWO_KEYS = """
-CREATE TABLE imagen.parents (a UUID, b UUID, PRIMARY KEY (a, b));
-CREATE TABLE imagen.children (c INT, a UUID, b UUID, FOREIGN KEY (a, b) REFERENCES imagen.parents);
-ALTER TABLE imagen.parents ENABLE ROW LEVEL SECURITY;
+CREATE TABLE imagen.elders (a UUID, b UUID, PRIMARY KEY (a, b));
+CREATE TABLE imagen.children (c INT, a UUID, b UUID, FOREIGN KEY (a, b) REFERENCES imagen.elders);
+ALTER TABLE imagen.elders ENABLE ROW LEVEL SECURITY;
 ALTER TABLE imagen.children ENABLE ROW LEVEL SECURITY;
-CREATE POLICY p ON imagen.parents FOR SELECT USING (a = (SELECT auth.uid()));
+CREATE POLICY p ON imagen.elders FOR SELECT USING (a = (SELECT auth.uid()));
 CREATE POLICY p ON imagen.children FOR SELECT USING (a = (SELECT auth.uid()));
 """
 FUNCTION = (

@@ -22,6 +22,8 @@ from tests.fixtures.callers import (
 from tests.fixtures.postgres import MIGRATED, OWNER, STRANGER, each_version, fresh_database
 from tests.fixtures.rights import (
     ATTEMPTS,
+    ATTEMPTS_ON_VECTORS,
+    ATTEMPTS_ON_VECTORS_PAST_GRANTS,
     ATTEMPTS_PAST_GRANTS,
     CALLERS,
     IN_OWNERS,
@@ -29,6 +31,7 @@ from tests.fixtures.rights import (
     NEW,
     OWNERS,
     Attempt,
+    has_vectors,
     make_later_table,
     past_grants,
     signed_in_to,
@@ -66,6 +69,23 @@ def test_grants_and_policies(connection: psycopg.Connection, attempt: Attempt) -
 
 @pytest.mark.parametrize("attempt", ATTEMPTS_PAST_GRANTS, ids=str)
 def test_policies_where_all_is_granted(connection: psycopg.Connection, attempt: Attempt) -> None:
+    with past_grants(connection):
+        assert attempt.outcome(connection) == attempt.expected
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS_ON_VECTORS, ids=str)
+def test_grants_and_policies_of_vectors(connection: psycopg.Connection, attempt: Attempt) -> None:
+    if not has_vectors(connection):
+        pytest.skip("this PostgreSQL has no pgvector")
+    assert attempt.outcome(connection) == attempt.expected
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS_ON_VECTORS_PAST_GRANTS, ids=str)
+def test_policies_of_vectors_where_all_is_granted(
+    connection: psycopg.Connection, attempt: Attempt
+) -> None:
+    if not has_vectors(connection):
+        pytest.skip("this PostgreSQL has no pgvector")
     with past_grants(connection):
         assert attempt.outcome(connection) == attempt.expected
 

@@ -35,6 +35,7 @@ VALUES = {"owner": OWNER, "before": "2026-06-11T00:00:00Z", "id": OWNER, "tag": 
 BY_OWNER = "imagen_images_owner_created_idx"
 BY_BACKEND = "imagen_images_backend_idx"
 BY_TAG = "imagen_images_tags_idx"
+BY_PARENT = "imagen_parents_owner_idx"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,12 @@ def connection() -> Iterator[psycopg.Connection]:
                 b"INSERT INTO storage.objects (bucket_id, name) SELECT 'imagen-generated',"
                 b" format('%s/%s', owner_user_id, storage_path) FROM imagen.images LIMIT 5000"
             )
-            admin.execute("ANALYZE imagen.images, storage.objects")
+            admin.execute(
+                b"INSERT INTO imagen.parents (image_id, owner_user_id, parent, how)"
+                b" SELECT id, owner_user_id, 'picture-' || row_number() OVER (), 'like'"
+                b" FROM imagen.images"
+            )
+            admin.execute("ANALYZE imagen.parents, imagen.images, storage.objects")
         with database.connect("authenticator") as connection:
             yield connection
 
@@ -214,6 +220,18 @@ def test_even_without_a_filter_the_policy_goes_by_the_owners_index(
 def test_who_the_caller_is_is_asked_once_a_query(connection: psycopg.Connection) -> None:
     nodes = plan(connection, OTHER, "SELECT * FROM imagen.images")
     assert [node["Subplan Name"] for node in nodes if "Subplan Name" in node] == ["InitPlan 1"]
+
+
+@pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])
+def test_what_was_drawn_from_a_picture_is_found_by_index(
+    connection: psycopg.Connection, caller: Caller
+) -> None:
+    """As `FamilySearch` asks, through PostgREST."""
+    query = (
+        "SELECT image_id, parent, how FROM imagen.parents WHERE owner_user_id = %(owner)s"
+        " AND parent = ANY ('{picture-7,picture-8}') ORDER BY image_id LIMIT 500"
+    )
+    assert indexes(plan(connection, caller, query)) == [BY_PARENT]
 
 
 def test_tags_are_found_by_their_index_where_all_rows_may_be_seen(

@@ -78,12 +78,46 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_images_tags_idx": "gin (tags)",
         "claims_pkey": "btree (storage_path)",
         "imagen_claims_owner_idx": "btree (owner_user_id)",
+        "embeddings_pkey": "btree (image_id, model)",
+        "imagen_embeddings_owner_idx": "btree (owner_user_id, model, dimensions, image_id)",
+        **{
+            f"imagen_embeddings_{size}_idx": (
+                f"hnsw (((embedding)::extensions.halfvec({size})) extensions.halfvec_cosine_ops)"
+                f" WHERE (dimensions = {size})"
+            )
+            for size in (256, 384, 512, 640, 768, 1024, 1152, 1280, 1536)
+        },
+        "parents_pkey": "btree (image_id, parent, how)",
+        "imagen_parents_owner_idx": "btree (owner_user_id, parent)",
     }
-    assert keys == [
-        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
-        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
-        ("PRIMARY KEY (id)",),
-        ("PRIMARY KEY (storage_path)",),
+    of_picture = "FOREIGN KEY (image_id) REFERENCES imagen.images(id) ON DELETE CASCADE"
+    of_user = "FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)"
+    assert [key for (key,) in keys] == [
+        "CHECK ((extensions.l2_norm(embedding) > (0)::double precision))",
+        *[of_picture] * 2,
+        *[of_user] * 4,
+        "PRIMARY KEY (id)",
+        "PRIMARY KEY (image_id, model)",
+        "PRIMARY KEY (image_id, parent, how)",
+        "PRIMARY KEY (storage_path)",
+    ]
+
+
+def test_vectors_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = 'imagen.embeddings'::regclass AND attnum > 0 ORDER BY attnum
+        """
+    ).fetchall()
+    assert found == [
+        ("image_id", "uuid", True, None),
+        ("owner_user_id", "uuid", True, None),
+        ("model", "text", True, None),
+        ("dimensions", "integer", True, "extensions.vector_dims(embedding)"),
+        ("embedding", "extensions.halfvec", True, None),
+        ("created_at", "timestamp with time zone", True, "now()"),
     ]
 
 
@@ -182,7 +216,7 @@ def test_running_all_twice_changes_nothing(version: str) -> None:
         run_all(connection)
         after = snapshot(connection)
     assert _sorted_grants(after) == _sorted_grants(before)
-    assert len(before["policies"]) == 10
+    assert len(before["policies"]) == 15 - 4 * (version == "15")  # which has no pgvector
 
 
 def _sorted_grants(value: Any) -> Any:
@@ -214,9 +248,9 @@ def test_what_went_up_before_there_were_claims_is_claimed_by_its_pictures(
     database: Database,
 ) -> None:
     """Of two rows with one path by the older: the later picture's bytes may be there."""
-    *before, claims, _ = load_migrations()
-    assert claims.name == "imagen_claims"
-    apply_migrations(database.url, files=before)
+    files = load_migrations()
+    (place,) = (n for n, file in enumerate(files) if file.name == "imagen_claims")
+    apply_migrations(database.url, files=files[:place])
     with database.connect() as connection:
         for number, path in enumerate(["a.png", "b.png", "b.png"], 1):
             values = [UUID(int=10 - number), OWNER, path, f"2026-05-{10 + number}"]
@@ -352,12 +386,65 @@ def test_who_had_a_list_is_told_nothing(database: Database) -> None:
     assert said == []
 
 
+def test_what_went_up_before_is_a_child_of_its_parents(database: Database) -> None:
+    files = load_migrations()
+    assert files[-1].name == "imagen_parents"
+    apply_migrations(database.url, files=files[:-1])
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, sidecar)"
+            " VALUES (%s, 'a boat', 'b', 'a.png', %s), (%s, 'a ship', 'b', 'b.png', NULL)",
+            [OWNER, Json(SIDECAR), OWNER],
+        )
+        apply_migrations(database.url)
+        assert parents(connection) == PARENTS
+
+
+def test_parents_follow_their_pictures(migrated: psycopg.Connection) -> None:
+    with migrated.transaction(force_rollback=True):
+        migrated.execute(
+            "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, sidecar)"
+            " VALUES (%s, 'a boat', 'b', 'a.png', %s)",
+            [OWNER, Json(SIDECAR)],
+        )
+        assert parents(migrated) == PARENTS
+        migrated.execute("UPDATE imagen.images SET sidecar = %s", [Json({"inputs": [{"id": "x"}]})])
+        assert parents(migrated) == [("x", "")]
+        migrated.execute("DELETE FROM imagen.images")
+        assert parents(migrated) == []
+
+
+ODD: list[Any] = [None, [], "x", 3, {"inputs": 3}, {"inputs": [{"id": "9" * 3000}, 5, None, [1]]}]
+
+
+@pytest.mark.parametrize("sidecar", ODD, ids=str)
+def test_a_sidecar_may_be_any_json(migrated: psycopg.Connection, sidecar: Any) -> None:
+    with migrated.transaction(force_rollback=True):
+        migrated.execute(
+            "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, sidecar)"
+            " VALUES (%s, 'a boat', 'b', 'a.png', %s)",
+            [OWNER, Json(sidecar)],
+        )
+        assert parents(migrated) == []
+
+
+SIDECAR = {
+    "inputs": [{"name": "init_image", "id": "a", "sha256": "b"}, {"name": "mask"}],
+    "derived_from": [{"how": "upscaled", "id": None, "sha256": "c"}],
+}
+PARENTS = [("a", "init_image"), ("b", "init_image"), ("c", "upscaled")]
+
+
+def parents(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
+    return connection.execute("SELECT parent, how FROM imagen.parents ORDER BY 1").fetchall()
+
+
 def test_the_api_is_told_to_look_again(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("LISTEN pgrst")
         apply_migrations(database.url)
-        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=3)]
-    assert heard == ["reload config", "reload schema", "reload schema"]
+        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=6)]
+    assert heard == ["reload config", *["reload schema"] * 5]
 
 
 def test_without_an_authenticator_the_rest_is_applied(migrated: psycopg.Connection) -> None:

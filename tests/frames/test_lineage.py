@@ -109,3 +109,23 @@ def test_ancestors_on_another_machine_are_found_in_the_cloud(
             (-1, "like", "a ship"),
             (0, "", "a yacht"),
         ]
+
+
+def test_descendants_on_another_machine_are_found_in_the_cloud(
+    tmp_path: Path, local_supabase: TwoUsers, server: ServerState
+) -> None:
+    chosen = {"backend": "flux-tiny-local", "steps": 1}
+    here = settings(tmp_path / "here", local_supabase) | chosen
+    there = settings(tmp_path / "there", local_supabase) | chosen
+    with Studio(here, background=False) as laptop:
+        first = laptop.generate("a boat", seed=1)
+        laptop.sync()
+        with Studio(there, background=False) as box:
+            second = box.generate(like=str(first.record.id), prompt="a ship")
+            box.generate("a yacht", seed=3, init_image=second)  # in no catalog of here either
+            box.sync()
+        assert family(laptop, first) == [
+            (0, "", "a boat"),
+            (1, "like", "a ship"),
+            (2, "init_image", "a yacht"),
+        ]
