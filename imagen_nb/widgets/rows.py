@@ -68,6 +68,11 @@ class GalleryRows:
         """How many there are, without those that are gone."""
         return len(self) - len(self._gone)
 
+    @property
+    def gone(self) -> frozenset[int]:
+        """The positions of those that are gone."""
+        return frozenset(self._gone)
+
     def remove(self, positions: Iterable[int]) -> None:
         """Find these no longer."""
         self._gone |= set(positions)
@@ -111,6 +116,10 @@ class GalleryRows:
     def id_of(self, position: int) -> str:
         """Return the picture's id; "" in a row that has none."""
         return text_or_empty(self._frame["id"].iat[position])
+
+    def ids(self) -> list[str]:
+        """Return the id of each picture; "" in a row that has none."""
+        return [text_or_empty(id) for id in self._frame["id"]]
 
     def positions_by_id(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those of these pictures that there are, by id."""
