@@ -11,7 +11,8 @@ Other rooms use:
     sources.source: `History`, the pictures of a session from the cloud, here, or both
     sources.details: `load_record_details`, what only records have
     sources.usage: `with_usage`, what prompts were used for elsewhere
-    finding.computing: `embed_missing`, the vectors that pictures lack
+    finding.computing: `embed_missing`, the vectors that pictures lack, and
+        `vectors_of_frame`
     finding.looked_for: `query_vector`, from what is wanted and what is not
     finding.search: `find_pictures`, the best of a collection, with scores
     plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`

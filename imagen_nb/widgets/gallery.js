@@ -136,7 +136,7 @@ const showPill = (pill, count) => {
 const positionsIn = (view) => new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 
 /** The score of each row that is shown; null where they have none. */
-const scoresIn = (view) => (view.byteLength ? new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) : null);
+const scoresIn = (view) => (view ? new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) : null);
 
 /** Positions of which a view has a bit each. */
 const unpacked = (view, count) => {

@@ -235,8 +235,8 @@ class Gallery(PageWidget):
 
         `keep`: what one looks at stays where it is.
         """
-        facts, (rows, scores), facets_lack = self._shown.facts()
-        buffers = [rows, self._selected.tobytes(), scores]
+        facts, (rows, *scores), facets_lack = self._shown.facts()
+        buffers = [rows, self._selected.tobytes(), *scores]
         facts |= self._layout
         self._send_message("shown", buffers, view=view, keep=keep, **facts)
         if facets_lack:

@@ -8,7 +8,7 @@ from typing import Any
 
 from imagen_nb.frames.words import parse_search_words
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
-from imagen_nb.widgets.ordering import SCORE, GalleryOrder
+from imagen_nb.widgets.ordering import LIKENESS, GalleryOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def question_of(message: Mapping[str, Any], count: int) -> GalleryQuestion:
 
 
 def _requested_order(message: Mapping[str, Any]) -> GalleryOrder | None:
-    by = message.get("sort", SCORE)
-    if by == SCORE:
+    by = message.get("sort", LIKENESS)
+    if by == LIKENESS:
         return None
     return GalleryOrder(str(by), message.get("descending") is True)
 

@@ -19,7 +19,7 @@ from imagen_nb.storage.vectors import VectorStore
 from imagen_nb.studio.default import studio
 from imagen_nb.system.terminal import counted_pictures
 from imagen_nb.widgets.question import GalleryQuestion
-from imagen_nb.widgets.rows import GalleryRows, positions_in
+from imagen_nb.widgets.rows import GalleryRows
 
 if TYPE_CHECKING:
     Positions = npt.NDArray[np.int32]
@@ -83,7 +83,7 @@ class PictureRanker:
         """
         if not go_on():
             return None
-        embedder = make_embedder(studio().settings.find.embedder)
+        embedder = make_embedder()
         catalogs = studio().lookup.catalogs()
         query = self._query_of(question, embedder, catalogs)
         stores = [self._store_of(catalog, embedder) for catalog in catalogs]
@@ -97,13 +97,13 @@ class PictureRanker:
     ) -> Vector:
         if question.like is None:
             return _vector_of_text(question.words, embedder)
-        row = self._rows.frame(positions_in([question.like]))
-        (vector,) = vectors_of_frame(row, embedder, catalogs, studio().reader())
+        (vector,) = self._vectors([question.like], embedder, catalogs)
         if np.isnan(vector).any():
             raise ImagenError("this picture cannot be had: nothing can be like it")
         if not vector.any():
             raise ImagenError(f"{embedder.model} can say nothing of this picture")
-        return vector
+        row: Vector = vector
+        return row
 
     def _store_of(self, catalog: Catalog, embedder: Embedder) -> VectorStore:
         key = (catalog.folder, embedder.model)
@@ -123,11 +123,23 @@ class PictureRanker:
                 return False
             self._tell(start, len(lacking))
             part = lacking[start : start + _PICTURES_PER_LOOK]
-            rows = self._rows.frame(positions_in(part))
-            vectors = vectors_of_frame(rows, embedder, catalogs, studio().reader())
-            unseen = rows["id"][np.isnan(vectors[:, 0])]
-            self._unseen |= {str(id) for id in unseen}
+            vectors = self._vectors(part, embedder, catalogs)
+            unseen = np.flatnonzero(np.isnan(vectors[:, 0]))
+            self._unseen |= {self._rows.id_of(part[place]) for place in unseen.tolist()}
         return True
+
+    def _vectors(
+        self, at: Sequence[int], embedder: Embedder, catalogs: Sequence[Catalog]
+    ) -> npt.NDArray[np.float32]:
+        """Return the vectors of these, a row each; those that are made are kept."""
+        return vectors_of_frame(
+            self._rows.frame_at(at),
+            embedder,
+            catalogs,
+            studio().reader(),
+            progress=False,
+            notify=lambda _: None,  # the view says how many, not the cell
+        )
 
     def _lacking(self, stores: Sequence[VectorStore]) -> list[int]:
         """Return a position of each picture that no store knows and that can be had."""

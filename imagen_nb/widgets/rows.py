@@ -144,6 +144,10 @@ class GalleryRows:
             rows["tags"] = tags
         return rows
 
+    def frame_at(self, positions: Sequence[int]) -> pd.DataFrame:
+        """Return these rows in this order, as the frame has them."""
+        return self._frame.iloc[[*positions]]
+
     def places(self, positions: Sequence[int]) -> list[PictureLocation]:
         """Return where these pictures are."""
         return locate_pictures(self._frame.iloc[[*positions]])

@@ -9,7 +9,7 @@ import numpy as np
 
 from imagen_nb.storage.record import short_id
 from imagen_nb.widgets.filtering import GalleryFilters
-from imagen_nb.widgets.ordering import SCORE, GalleryOrder
+from imagen_nb.widgets.ordering import LIKENESS, GalleryOrder
 from imagen_nb.widgets.question import GalleryQuestion
 from imagen_nb.widgets.ranking import Ranking
 from imagen_nb.widgets.rows import MANY_ROWS, GalleryRows, packed_positions
@@ -17,7 +17,7 @@ from imagen_nb.widgets.rows import MANY_ROWS, GalleryRows, packed_positions
 if TYPE_CHECKING:
     from imagen_nb.widgets.filtering import Positions
 
-_BY_SCORE = GalleryOrder(SCORE, descending=True)
+_BY_SCORE = GalleryOrder(LIKENESS, descending=True)
 
 
 class ShownRows:
@@ -76,7 +76,7 @@ class ShownRows:
         return best if question.order is None else found[np.isin(found, best)]
 
     def facts(self) -> tuple[dict[str, Any], list[bytes], bool]:
-        """Return what views are told: facts, positions and scores, and whether facets lack.
+        """Return what views are told: facts, positions, scores if any; and if facets lack.
 
         Those of very many rows, which take longer than the first screen, come after it.
         """
@@ -100,19 +100,18 @@ class ShownRows:
             "descending": order.descending,
             "days": search.days(self.positions, order),
         }
-        return facts, [rows, self._scores()], later
+        return facts, [rows, *self._scores()], later
 
     def _shown_order(self) -> GalleryOrder:
         is_by_score = self._ranking is not None and self._question.order is None
         return _BY_SCORE if is_by_score else self._order
 
     def _sorts(self) -> list[tuple[str, str]]:
-        return [*([(SCORE, "score")] if self._ranking else []), *self._rows.sorts]
+        return [*([(LIKENESS, "score")] if self._ranking else []), *self._rows.sorts]
 
-    def _scores(self) -> bytes:
-        if self._ranking is None:
-            return b""
-        return self._ranking.scores[self.positions].tobytes()
+    def _scores(self) -> list[bytes]:
+        ranking = self._ranking
+        return [] if ranking is None else [ranking.scores[self.positions].tobytes()]
 
     def _like(self) -> dict[str, Any] | None:
         at = self._question.like
