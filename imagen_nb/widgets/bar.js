@@ -20,7 +20,7 @@ export const makeBar = (ask, resize, signal) => {
   const said = element("span", { role: "status" });
   const trouble = element("p", { role: "alert", hidden: true });
   const pill = element("button", { type: "button", className: "imagen-new", hidden: true });
-  let timer = 0;
+  let timer = 0; // until what is typed is asked for; 0 otherwise
   let busy = 0;
   let isWaiting = false; // for the answer to a question of this view's
   let counts = "";
@@ -38,6 +38,7 @@ export const makeBar = (ask, resize, signal) => {
   };
   const question = (more = {}) => {
     clearTimeout(timer);
+    timer = 0;
     clearTimeout(busy);
     isWaiting = true;
     busy = setTimeout(() => beBusy("searching…"), BUSY_AFTER_MS);
@@ -87,7 +88,7 @@ export const makeBar = (ask, resize, signal) => {
       stopBeingBusy();
       facets.show(message.facets, message.chosen);
       if (document.activeElement !== words) words.value = message.words;
-      meaning.show(message);
+      meaning.show(message, timer !== 0);
       showSorts(sort, message);
       turn(message.descending);
       way.disabled = ["", SCORE].includes(message.sort);

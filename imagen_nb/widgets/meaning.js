@@ -34,8 +34,10 @@ export const makeMeaning = (words, changed, signal) => {
     isOfPicture: () => picture !== null,
     /** What the kernel is asked; the first answer is in the order of the score, whatever the order was. */
     asked: (sort) => ({ meant: isPressed(), like: picture?.at ?? null, sort: ranks() && !isRanked ? SCORE : sort }),
-    show: (message) => {
+    /** Show what the kernel says, but for what is not told to it yet, as people type. */
+    show: (message, isTyping) => {
       isRanked = message.sorts.some(([value]) => value === SCORE);
+      if (isTyping) return;
       press(message.meant);
       like(message.like);
     },

@@ -11,7 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imagen_nb.errors import ImagenError, UsageError
-from imagen_nb.frames.finding.computing import store_of, vectors_of_frame
+from imagen_nb.frames.finding.computing import (
+    store_of,
+    stored_vectors,
+    vectors_of_frame,
+)
 from imagen_nb.frames.plugins.embedders import Embedder, make_embedder, unit_vectors
 from imagen_nb.frames.query import is_uuid
 from imagen_nb.storage.catalog import Catalog
@@ -68,7 +72,9 @@ class PictureRanker:
 
     def __init__(self, rows: GalleryRows, tell: Callable[[int, int], None]) -> None:
         self._rows, self._tell = rows, tell
-        self._stores: dict[tuple[Path, str], VectorStore] = {}  # know their ids by now
+        # Kept, as it takes longer to make them than to ask them.
+        self._embedder: Embedder | None = None
+        self._stores: dict[tuple[Path, str], VectorStore] = {}
         self._unseen: set[str] = set()  # ids of pictures that cannot be had
 
     def rank(
@@ -83,25 +89,34 @@ class PictureRanker:
         """
         if not go_on():
             return None
-        embedder = make_embedder()
+        self._embedder = embedder = self._embedder or make_embedder()
         catalogs = studio().lookup.catalogs()
-        query = self._query_of(question, embedder, catalogs)
         stores = [self._store_of(catalog, embedder) for catalog in catalogs]
+        query = self._query_of(question, stores, embedder, catalogs)
         if not self._look_at_others(stores, embedder, catalogs, go_on):
             return None
         likeness = self._cosines(stores, query)
         return Ranking(_scores_of(likeness), question.like, self._note())
 
     def _query_of(
-        self, question: GalleryQuestion, embedder: Embedder, catalogs: Sequence[Catalog]
+        self,
+        question: GalleryQuestion,
+        stores: Sequence[VectorStore],
+        embedder: Embedder,
+        catalogs: Sequence[Catalog],
     ) -> Vector:
         if question.like is None:
             return _vector_of_text(question.words, embedder)
-        (vector,) = self._vectors([question.like], embedder, catalogs)
+        id = self._rows.id_of(question.like)
+        (vector,) = stored_vectors([id], stores, embedder.dimensions)
+        if np.isnan(vector).any():
+            (vector,) = self._vectors([question.like], embedder, catalogs)
         if np.isnan(vector).any():
             raise ImagenError("this picture cannot be had: nothing can be like it")
         if not vector.any():
-            raise ImagenError(f"{embedder.model} can say nothing of this picture")
+            raise ImagenError(
+                f"the embedder {embedder.model} can say nothing of this picture"
+            )
         row: Vector = vector
         return row
 
@@ -176,7 +191,10 @@ class PictureRanker:
 def _vector_of_text(text: str, embedder: Embedder) -> Vector:
     vectors = unit_vectors(embedder.embed_texts([text]), embedder, 1)
     if not vectors.any():
-        raise UsageError(f"{embedder.model} knows none of these words: {text!r}")
+        raise UsageError(
+            f"the embedder {embedder.model} knows no word of {text!r}:"
+            " say it in other words"
+        )
     vector: Vector = vectors[0]
     return vector
 

@@ -17,7 +17,7 @@ from imagen_nb.frames.schema import (
 from imagen_nb.frames.sources.details import load_record_details
 from imagen_nb.storage.tags import TagChange
 from imagen_nb.system.markup import truncated
-from imagen_nb.widgets.facets import browser_text, texts_of_cell
+from imagen_nb.widgets.facets import browser_text, texts_of_cell, texts_of_column
 from imagen_nb.widgets.filtering import RowSearch
 from imagen_nb.widgets.ordering import sortable_columns
 
@@ -46,6 +46,7 @@ class GalleryRows:
         self._gone: set[int] = set()
         self._details: pd.DataFrame | None = None
         self._frame = frame
+        self._ids: list[str] = []  # of all rows, once somebody asked
         self.search = RowSearch(frame)
 
     def __len__(self) -> int:
@@ -119,7 +120,9 @@ class GalleryRows:
 
     def ids(self) -> list[str]:
         """Return the id of each picture; "" in a row that has none."""
-        return [text_or_empty(id) for id in self._frame["id"]]
+        if len(self._ids) < len(self):
+            self._ids = texts_of_column(self._frame["id"]).to_pylist()
+        return self._ids
 
     def positions_by_id(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those of these pictures that there are, by id."""

@@ -146,7 +146,7 @@ class TestMeaning:
         shown = view(history)
         shown.filter("red boat")
         told, _ = shown.ask("filter", "trouble", words="xyzzy <b>", meant=True)
-        assert "knows none of these words: 'xyzzy <b>'" in told["text"]
+        assert "knows no word of 'xyzzy <b>'" in told["text"]
         assert "\n" not in told["text"]
         assert len(shown.gallery.visible) == 2
 
