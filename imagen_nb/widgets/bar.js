@@ -81,7 +81,7 @@ export const makeBar = (ask, resize, signal) => {
     complain: (text) => {
       complain(text);
       stopBeingBusy();
-      if (last) meaning.like(last.like); // what could not be done is not done
+      if (last && !timer) meaning.like(last.like); // what could not be done is not done
     },
     show: (message) => {
       last = message;
