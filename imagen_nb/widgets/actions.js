@@ -10,8 +10,8 @@ const FORMS = {
 };
 
 /**
- * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), recall(part), remove(), clear(). `known()` gives the tags to
- * suggest.
+ * `act` has: mark(tag), retag(add, remove), compare(), do(act, value), recall(part), findLike(), remove(), clear(). `known()` gives
+ * the tags to suggest.
  */
 export const makeActions = (act, known, signal) => {
   const submit = {
@@ -24,6 +24,7 @@ export const makeActions = (act, known, signal) => {
   const said = element("span", { role: "status", className: "imagen-told" });
   const press = (text, title, does) => button(text, title, does, signal);
   const single = [ // for one picture
+    press("More like this", "Show first what is most like this picture (m)", act.findLike),
     press("Recall", "Set the Panel as for this picture", () => act.recall("all")),
     press("Init image", "Draw from this picture in the Panel", () => act.recall("init")),
   ];

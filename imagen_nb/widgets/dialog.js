@@ -6,7 +6,10 @@ import { button, copyText, element, isolatedText, objectUrl, visibleText } from 
 import { makeFamily } from "./family.js";
 import { makeZoom } from "./zoom.js";
 
-/** A dialog in `root`. `actions`: close, step(by), look(at), tag(name), send(message), knownTags(). */
+/**
+ * A dialog in `root`. `actions`: close, step(by), look(at), tag(name), findLike(at), send(message),
+ * knownTags().
+ */
 export const makePictureDialog = (root, actions, signal) => {
   const dialog = element("dialog", { className: "imagen-look" });
   root.append(dialog);
@@ -36,6 +39,7 @@ export const makePictureDialog = (root, actions, signal) => {
     isOpen: () => dialog.open,
     /** Which picture is enlarged, if one is. */
     at: () => shown?.at ?? null,
+    close: () => dialog.close(),
     open: (at, card) => {
       const now = openDialog("Picture", at);
       now.onKeyDown = (event) => onKeyDown(event, actions);
@@ -116,7 +120,7 @@ const makeBeside = (message, actions, signal) => {
   const root = element(
     "div", { className: "imagen-beside" },
     element("p", { className: "imagen-words" }, isolatedText(message.prompt)),
-    copyButtons(message, signal), tags.root,
+    copyButtons(message, actions, signal), tags.root,
     element("p", {}, ...ratingButtons(actions, signal)),
     panelButtons(message.at, actions, signal), said, factList(message),
   );
@@ -127,10 +131,11 @@ const makeBeside = (message, actions, signal) => {
   return { root, retag: tags.show, say };
 };
 
-const copyButtons = (message, signal) => {
+const copyButtons = (message, actions, signal) => {
   const copies = [button("Copy prompt", "Copy prompt", () => copyText(message.prompt), signal)];
   if (message.path) copies.push(button("Copy path", "Copy path", () => copyText(message.path), signal));
-  return element("p", {}, ...copies);
+  const like = button("More like this", "Show first what is most like this picture (m)", () => actions.findLike(message.at), signal);
+  return element("p", {}, ...copies, like);
 };
 
 const factList = (message) => element("dl", {}, ...message.facts.filter(([name]) => name !== "tags").flatMap(([name, value]) => [
@@ -187,6 +192,7 @@ const onKeyDown = (event, actions, zoom = () => {}) => {
   if (step) actions.step(step);
   else if (tag) actions.tag(tag);
   else if (event.key === "z") zoom();
+  else if (event.key === "m") actions.findLike(actions.at());
   else return;
   event.preventDefault();
 };

@@ -11,7 +11,7 @@ import { makeScrubber } from "./scrubber.js";
 import { makeSelection } from "./selection.js";
 import { connect } from "./wire.js";
 
-const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · Del deletes · / filters";
+const KEYS = "Arrows move · Enter enlarges · 1–5 rate, 0 unrates · k keeper, x reject · Space selects, Ctrl-A all · c compares · m more like this · Del deletes · / filters";
 const REQUEST_PAUSE_MS = 100; // between questions for thumbnails
 const MOST_COMPARED = 9;
 
@@ -38,7 +38,7 @@ const makeGallery = (send, signal) => {
     send({ kind: "select" }, [positions.buffer]);
     told();
   });
-  const state = { rows: new Int32Array(0), days: [], focus: 0, anchor: 0, selection, total: 0 };
+  const state = { rows: new Int32Array(0), scores: null, days: [], focus: 0, anchor: 0, selection, total: 0 };
   const layout = { size: 128, columns: null };
   const cards = makeCardCache(send, () => grid.side(), signal);
   const ask = throttled(cards.request, REQUEST_PAUSE_MS, signal);
@@ -48,7 +48,12 @@ const makeGallery = (send, signal) => {
   const bar = makeBar((question) => send({ kind: "filter", ...question }), resize, signal);
   const deleting = makeDeleting(send, () => grid.list.focus({ preventScroll: true }), signal);
   const moves = makeMoves(state, grid, send, bar.complain, deleting.ask);
-  const acts = { ...moves, clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }), recall: (part) => send({ kind: "panel", part, at: [...selection.positions()] }) };
+  const findLike = (at) => {
+    if (at === undefined) return;
+    if (dialog.isOpen()) dialog.close();
+    bar.findLike(at);
+  };
+  const acts = { ...moves, findLike: () => findLike(selection.positions()[0]), clear: () => selection.only([]), do: (act, value) => send({ kind: "act", act, value }), recall: (part) => send({ kind: "panel", part, at: [...selection.positions()] }) };
   const actions = makeActions(acts, () => bar.facets.values("tag"), signal);
   const told = () => {
     bar.count(state);
@@ -61,18 +66,20 @@ const makeGallery = (send, signal) => {
     send,
     step: (by) => { moves.move(by); enlarge(); },
     look: (at) => dialog.open(at, cards.get(at)),
+    at: () => dialog.at() ?? undefined,
+    findLike,
     tag: (name) => moves.mark(name, [dialog.at()]), // what is looked at, whatever is selected behind it
     knownTags: () => bar.facets.values("tag"),
     close: () => { grid.list.focus(); },
   }, signal);
 
-  const shown = (message, [rows, selected]) => {
+  const shown = (message, [rows, selected, scores]) => {
     const isFirst = root.hidden;
     root.hidden = false;
     root.classList.add("imagen-live");
     if (isFirst) Object.assign(layout, { size: message.size, columns: message.columns });
     if (isFirst) bar.sized(layout.size, layout.columns !== null);
-    const change = () => replaceRows(state, message, message.packed ? unpacked(rows, message.count) : positionsIn(rows));
+    const change = () => replaceRows(state, message, message.packed ? unpacked(rows, message.count) : positionsIn(rows), scoresIn(scores));
     if (message.view) selection.take(positionsIn(selected)); // of views that were there before
     bar.show(message);
     bar.pill.hidden = true;
@@ -93,6 +100,7 @@ const makeGallery = (send, signal) => {
     family: (message, buffers) => dialog.family(message, buffers),
     compared: (message, buffers) => dialog.compare(message, buffers),
     deleted: deleting.deleted,
+    looking: bar.looking,
     facets: (message) => bar.facets.show(message.facets),
     trouble: (message) => { bar.complain(message.text); dialog.complain(message.text); },
     done: (message, buffers) => {
@@ -103,7 +111,7 @@ const makeGallery = (send, signal) => {
     new: (message) => {
       state.total = message.total;
       bar.count(state);
-      if (grid.isAtTop() && !dialog.isOpen()) refresh();
+      if (grid.isAtTop() && !dialog.isOpen() && !bar.isRanked()) refresh(); // no picture is looked at unasked
       else showPill(bar.pill, message.count);
     },
     tags: (message) => {
@@ -115,7 +123,7 @@ const makeGallery = (send, signal) => {
     },
   };
   bar.pill.addEventListener("click", () => { grid.scrollToTop(); refresh(); grid.list.focus(); }, { signal });
-  listen(root, bar, grid, { ...moves, enlarge }, state, signal);
+  listen(root, bar, grid, { ...moves, enlarge, findLike: () => findLike(moves.at()) }, state, signal);
   return { root, handle: (message, buffers) => handlers[message.kind]?.(message, buffers) };
 };
 
@@ -126,6 +134,9 @@ const showPill = (pill, count) => {
 };
 
 const positionsIn = (view) => new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+/** The score of each row that is shown; null where they have none. */
+const scoresIn = (view) => (view ? new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) : null);
 
 /** Positions of which a view has a bit each. */
 const unpacked = (view, count) => {
@@ -139,9 +150,10 @@ const unpacked = (view, count) => {
 };
 
 /** Take new rows: the focus stays on its picture, if that is there; what is selected stays so. */
-const replaceRows = (state, message, rows) => {
+const replaceRows = (state, message, rows, scores) => {
   const before = state.rows[state.focus];
   state.rows = rows;
+  state.scores = scores;
   state.days = message.days;
   state.total = message.total;
   state.focus = state.anchor = Math.max(0, rows.indexOf(before));
@@ -240,7 +252,7 @@ const handleKey = (event, grid, actions, state, bar) => {
   if (tagOfKey(key)) return done(actions.mark(tagOfKey(key)));
   const act = {
     Home: () => actions.goTo(0, shiftKey), End: () => actions.goTo(state.rows.length - 1, shiftKey),
-    Enter: actions.enlarge, " ": actions.toggle, c: actions.compare, Delete: actions.remove, Escape: () => actions.only([]),
+    Enter: actions.enlarge, " ": actions.toggle, c: actions.compare, m: actions.findLike, Delete: actions.remove, Escape: () => actions.only([]),
     "/": () => bar.words.select(),
   }[key];
   return act ? done(act()) : false;

@@ -11,29 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagen_nb.frames.words import parse_search_words
 from imagen_nb.studio.default import studio
 from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import counted_pictures
 from imagen_nb.widgets.base import PageWidget
-from imagen_nb.widgets.filtering import FACETS, GalleryFilters
 from imagen_nb.widgets.gallery_arguments import (
     frame_to_show,
     validated_columns,
     validated_size,
 )
 from imagen_nb.widgets.new_pictures import NewPictures
-from imagen_nb.widgets.ordering import GalleryOrder
 from imagen_nb.widgets.picture_sender import PictureSender
-from imagen_nb.widgets.rows import (
-    MANY_ROWS,
-    GalleryRows,
-    packed_positions,
-    positions_in,
-)
+from imagen_nb.widgets.question import GalleryQuestion, question_of
+from imagen_nb.widgets.ranking import PictureRanker, Ranking
+from imagen_nb.widgets.rows import GalleryRows, positions_in
 from imagen_nb.widgets.saved_gallery import SavedGallery
 from imagen_nb.widgets.script import script, style
 from imagen_nb.widgets.selection import ACTIONS, MARKS, send_to_panel, write_tags
+from imagen_nb.widgets.shown import ShownRows
 from imagen_nb.widgets.work import BackgroundWork
 
 if TYPE_CHECKING:
@@ -52,7 +47,7 @@ class Gallery(PageWidget):
 
     Keys: arrows move, Enter enlarges, Esc closes, 1 to 5 rate and 0 unrates, k and x
     tag keeper and reject, Space selects, Ctrl-A selects all that are shown, c compares,
-    / goes to the filter.
+    m shows what is like the picture, / goes to the filter.
 
     Args:
         frame: a history, or some of its rows; of a live gallery, by default that of
@@ -83,6 +78,7 @@ class Gallery(PageWidget):
         "layout",
         "grid",
         "scrubber",
+        "meaning",
         "bar",
         "actions",
         "deleting",
@@ -111,13 +107,12 @@ class Gallery(PageWidget):
         self._rows = GalleryRows(frame_to_show(frame, live))
         super().__init__()
         self._closed = False
-        self._visible = np.arange(len(self._rows), dtype=np.int32)
+        self._shown = ShownRows(self._rows)
+        self._ranker = PictureRanker(self._rows, self._say_looking)
         self._selected = np.empty(0, dtype=np.int32)
-        self._filters, self._words = GalleryFilters(), ""
-        self._order = self._rows.search.order_as_given()
         self._views: set[str] = set()
         self._deleted: list[int] = []  # what was deleted last
-        self._search: object = None  # the last question what is to be shown
+        self._asked: GalleryQuestion | None = None  # the last question
         self._pictures = PictureSender(self._rows, self._work, self._send_message)
         self._saved = SavedGallery(self._rows, self._layout, self._pictures.answered)
         self.on_msg(self._on_message)
@@ -130,7 +125,7 @@ class Gallery(PageWidget):
     @property
     def visible(self) -> pd.DataFrame:
         """The rows that the filters last left, in the frame's order."""
-        return self._rows.frame(self._visible)
+        return self._rows.frame(self._shown.positions)
 
     def close(self) -> None:
         """End the widget and its threads; `selected` and `visible` stay."""
@@ -142,6 +137,7 @@ class Gallery(PageWidget):
         super().close()
 
     def _stop(self) -> None:
+        self._asked = None  # gives up what is searched for
         self._work.stop()
         if self._new:
             self._new.stop()
@@ -158,8 +154,7 @@ class Gallery(PageWidget):
             case {"kind": "open", "view": str(view)}:
                 self._open(view)
             case {"kind": "filter"}:
-                self._search = question = object()
-                self._work.in_turn(self._filter, message, question)
+                self._ask(question_of(message, len(self._rows)))
             case {"kind": "want", "view": str(view), "at": list(at)}:
                 side = int(message.get("side", 0))
                 self._pictures.send_cards(view, self._existing(at), side)
@@ -215,56 +210,36 @@ class Gallery(PageWidget):
     def _say_trouble(self, text: str) -> None:
         self._send_message("trouble", text=text)
 
-    def _filter(self, message: dict[str, Any], question: object) -> None:
-        """Filter and sort anew. Nothing else does: what is rated stays in view.
+    def _ask(self, question: GalleryQuestion) -> None:
+        """Show what is asked for; it is given up for a newer question."""
+        self._asked = question
+        if question.is_ranked:
+            self._work.looking(self._rank, question)
+        else:
+            self._work.in_turn(self._answer, question, None)
 
-        It is given up for a newer question.
-        """
-        words = str(message.get("words", ""))
-        filters = GalleryFilters(
-            parse_search_words(words),
-            _requested_facets(message.get("chosen")),
-            message.get("hides_rejects") is True,
-        )
-        order = self._order
-        if "sort" in message:
-            descending = message.get("descending") is True
-            order = GalleryOrder(str(message["sort"]), descending)
-        found = self._rows.search.find(filters, order, lambda: self._search is question)
-        if found is None:
-            return
-        self._words, self._filters, self._order = words, filters, order
-        self._visible = found
-        self._send_shown(None, keep=message.get("keep") is True)
+    def _rank(self, question: GalleryQuestion) -> None:
+        ranking = self._ranker.rank(question, lambda: self._asked is question)
+        if ranking is not None and self._asked is question:
+            self._work.in_turn(self._answer, question, ranking)
+
+    def _answer(self, question: GalleryQuestion, ranking: Ranking | None) -> None:
+        if self._shown.answer(question, ranking, lambda: self._asked is question):
+            self._send_shown(None, keep=question.keep)
+
+    def _say_looking(self, done: int, total: int) -> None:
+        self._send_message("looking", done=done, total=total)
 
     def _send_shown(self, view: str | None, keep: bool = False) -> None:
         """Send a view that has just come up, or all of them (None), what is shown.
 
-        `keep`: what one looks at stays where it is. Facets of very many rows, which
-        take longer than the first screen, come after it.
+        `keep`: what one looks at stays where it is.
         """
-        search = self._rows.search
-        later = len(self._rows) > MANY_ROWS and not search.is_counted
-        rows, is_packed = packed_positions(self._visible, len(self._rows))
-        self._send_message(
-            "shown",
-            [rows, self._selected.tobytes()],
-            view=view,
-            keep=keep,
-            packed=is_packed,
-            count=len(self._visible),
-            total=self._rows.total,
-            facets={} if later else search.counts(self._filters),
-            chosen=dict(self._filters.chosen),
-            words=self._words,
-            hides_rejects=self._filters.hides_rejects,
-            sorts=self._rows.sorts,
-            sort=self._order.by,
-            descending=self._order.descending,
-            days=search.days(self._visible, self._order),
-            **self._layout,
-        )
-        if later:
+        facts, (rows, *scores), facets_lack = self._shown.facts()
+        buffers = [rows, self._selected.tobytes(), *scores]
+        facts |= self._layout
+        self._send_message("shown", buffers, view=view, keep=keep, **facts)
+        if facets_lack:
             self._send_facets()
 
     def _load_details(self) -> None:
@@ -277,7 +252,7 @@ class Gallery(PageWidget):
         self._send_facets()
 
     def _send_facets(self) -> None:
-        facets = self._rows.search.counts(self._filters)
+        facets = self._rows.search.counts(self._shown.filters)
         self._send_message("facets", facets=facets)
 
     def _take_new(self, ids: list[str]) -> None:
@@ -290,15 +265,14 @@ class Gallery(PageWidget):
             return
         self._rows.add(studio().history(ids=unknown, source="local"))
         self._work.aside(self._load_details)
-        found = self._rows.search.find(self._filters, self._order)
-        count = 0 if found is None else len(found) - len(self._visible)
+        count = len(self._shown.find_again()) - len(self._shown.positions)
         self._send_message("new", count=max(0, count), total=self._rows.total)
 
     def _tag(self, names: tuple[list[str], list[str]], at: Sequence[int]) -> None:
         change = write_tags(self._rows.frame(positions_in(at)), *names)
         tags = self._rows.retag(at, change)
         self._send_message(
-            "tags", facets=self._rows.search.counts(self._filters), **tags
+            "tags", facets=self._rows.search.counts(self._shown.filters), **tags
         )
 
     def _delete(self, at: Sequence[int]) -> None:
@@ -320,9 +294,7 @@ class Gallery(PageWidget):
         self._show_again()
 
     def _show_again(self) -> None:
-        found = self._rows.search.find(self._filters, self._order)
-        assert found is not None
-        self._visible = found
+        self._shown.positions = self._shown.find_again()
         self._send_shown(None, keep=True)
 
     def _act(self, view: str, act: str, value: str) -> None:
@@ -339,10 +311,3 @@ class Gallery(PageWidget):
 
     def _ipython_display_(self, **_: Any) -> None:
         self._saved.show(self, self._work)
-
-
-def _requested_facets(chosen: Any) -> dict[str, list[str]]:
-    """Return the values of facets that a view's message asks for."""
-    if not isinstance(chosen, dict):
-        return {}
-    return {name: [*map(str, chosen[name])] for name in FACETS if chosen.get(name)}

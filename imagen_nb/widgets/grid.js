@@ -10,8 +10,8 @@ const GAP = 8;
 const EXTRA_ROWS = 2; // rows above and below what is in view
 
 /**
- * The box that scrolls. `state`: rows (positions that are shown), days (their headings), focus (an index of
- * rows), selection. `view`: size and columns. `card(position)` gives what is known of one; `onVisible` gets
+ * The box that scrolls. `state`: rows (positions that are shown), scores (of each; or null), days (their
+ * headings), focus (an index of rows), selection. `view`: size and columns. `card(position)` gives what is known of one; `onVisible` gets
  * the positions in view, `onScroll` is called whenever what is in view may have changed.
  */
 export const makeGrid = (state, view, card, onVisible, onScroll, signal) => {
@@ -158,7 +158,7 @@ const makeSlot = (list) => {
   const marks = element("div", { className: "imagen-marks" });
   const node = element("div", { className: "imagen-cell", role: "option" }, element("div", { className: "imagen-frame" }, image), caption, marks);
   list.append(node);
-  return { node, image, caption, marks, card: null, was: [] };
+  return { node, image, caption, marks, card: null, score: undefined, was: [] };
 };
 
 /** Write only what has changed: this is called for each cell in each frame of scrolling. */
@@ -172,8 +172,9 @@ const updateSlot = (slot, card, state, index) => {
     node.setAttribute("aria-setsize", state.rows.length);
     node.classList.toggle("imagen-focus", now[3]);
   }
-  if (slot.card === card && card) return;
-  slot.card = card;
+  const score = state.scores?.[index];
+  if (slot.card === card && slot.score === score && card) return;
+  Object.assign(slot, { card, score });
   node.classList.toggle("imagen-lacking", Boolean(card && !card.url));
   slot.image.hidden = !card?.url;
   if (card?.url) slot.image.src = card.url;
@@ -199,7 +200,8 @@ const describeCard = (slot, card) => {
   slot.node.title = text;
   slot.node.dataset.tags = card.tags.join(" ");
   slot.caption.replaceChildren(isolatedText(card.trouble || card.prompt));
-  slot.marks.replaceChildren(element("span", {}, marks), element("small", {}, card.seed && `seed ${card.seed}`));
+  const score = slot.score === undefined ? "" : `score ${slot.score.toFixed(1)}`;
+  slot.marks.replaceChildren(element("span", {}, marks), element("small", {}, score || (card.seed && `seed ${card.seed}`)));
 };
 
 const describeMarks = ({ tags }) => {

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DATE = "created_at"
 RATING, SIZE = "rating", "size"  # what can be sorted by besides the frame's columns
+LIKENESS = (
+    "imagen:score"  # how like what is looked for; a frame may have a column `score`
+)
 _LABELS = {
     DATE: "date",
     "latency_ms": "latency",

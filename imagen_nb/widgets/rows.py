@@ -17,7 +17,7 @@ from imagen_nb.frames.schema import (
 from imagen_nb.frames.sources.details import load_record_details
 from imagen_nb.storage.tags import TagChange
 from imagen_nb.system.markup import truncated
-from imagen_nb.widgets.facets import browser_text, texts_of_cell
+from imagen_nb.widgets.facets import browser_text, texts_of_cell, texts_of_column
 from imagen_nb.widgets.filtering import RowSearch
 from imagen_nb.widgets.ordering import sortable_columns
 
@@ -46,6 +46,7 @@ class GalleryRows:
         self._gone: set[int] = set()
         self._details: pd.DataFrame | None = None
         self._frame = frame
+        self._ids: list[str] = []  # of all rows, once somebody asked
         self.search = RowSearch(frame)
 
     def __len__(self) -> int:
@@ -67,6 +68,11 @@ class GalleryRows:
     def total(self) -> int:
         """How many there are, without those that are gone."""
         return len(self) - len(self._gone)
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """The positions of those that are gone."""
+        return frozenset(self._gone)
 
     def remove(self, positions: Iterable[int]) -> None:
         """Find these no longer."""
@@ -112,6 +118,12 @@ class GalleryRows:
         """Return the picture's id; "" in a row that has none."""
         return text_or_empty(self._frame["id"].iat[position])
 
+    def ids(self) -> list[str]:
+        """Return the id of each picture; "" in a row that has none."""
+        if len(self._ids) < len(self):
+            self._ids = texts_of_column(self._frame["id"]).to_pylist()
+        return self._ids
+
     def positions_by_id(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those of these pictures that there are, by id."""
         column = self._frame["id"]
@@ -134,6 +146,10 @@ class GalleryRows:
                 tags[place] = [*self._changed_tags[int(ordered[place])]]
             rows["tags"] = tags
         return rows
+
+    def frame_at(self, positions: Sequence[int]) -> pd.DataFrame:
+        """Return these rows in this order, as the frame has them."""
+        return self._frame.iloc[[*positions]]
 
     def places(self, positions: Sequence[int]) -> list[PictureLocation]:
         """Return where these pictures are."""

@@ -43,6 +43,10 @@ class BackgroundWork:
         """Do this, which may take long, without keeping the others waiting."""
         return self._submit("aside", 1, task, values)
 
+    def looking(self, task: Callable[..., Any], *values: Any) -> Future[Any]:
+        """Do this, for which pictures must be looked at, after other such tasks."""
+        return self._submit("looking", 1, task, values)
+
     def stop(self) -> None:
         """End the threads after their current tasks; what has not begun is not done."""
         with self._lock:

@@ -100,6 +100,9 @@ def vectors_of_frame(
     embedder: Embedder,
     catalogs: Sequence[Catalog],
     cloud: Cloud | None,
+    *,
+    progress: bool | None = None,
+    notify: Callable[[str], None] = print_notice,
 ) -> NDArray[np.float32]:
     """Return the vectors of a frame's pictures: float32, (len(frame), dimensions).
 
@@ -112,6 +115,8 @@ def vectors_of_frame(
         embedder: what looks at the pictures.
         catalogs: those of the session.
         cloud: where pictures are fetched from that are not on this machine.
+        progress: as of `embed_missing`.
+        notify: called with a line on pictures that cannot be had.
 
     Raises:
         UsageError: if the frame lacks columns.
@@ -127,7 +132,7 @@ def vectors_of_frame(
     if not len(lacking):
         return vectors
     locations = complete_from_cloud(locate_pictures(frame.iloc[lacking]), cloud)
-    for batch in _embedded_batches(locations, embedder, cloud):
+    for batch in _embedded_batches(locations, embedder, cloud, progress, notify=notify):
         places = lacking[[*batch.positions]]
         vectors[places] = batch.vectors
         _keep([ids[place] for place in places], batch.vectors, catalogs, stores)
@@ -174,6 +179,7 @@ def _embedded_batches(
     progress: bool | None = None,
     goes_on: Callable[[], bool] = lambda: True,
     batch: int = PICTURES_PER_BATCH,
+    notify: Callable[[str], None] = print_notice,
 ) -> Iterator[_EmbeddedBatch]:
     """Yield the vectors of pictures, batch by batch; say how many cannot be looked at."""
     errors: list[ImagenError] = []
@@ -188,7 +194,7 @@ def _embedded_batches(
             yield _embedded(start, loaded, embedder)
             count(start + len(part), len(locations))
     if errors:
-        print_notice(
+        notify(
             f"{len(errors)} of {len(locations)} pictures cannot be looked at: {errors[0]}"
         )
 
