@@ -19,12 +19,12 @@ _Links: TypeAlias = Callable[[str], Iterator[tuple[str | None, str]]]
 
 MAX_GENERATIONS = 20  # in either direction
 MAX_RELATIVES = 500
-_PARENT_KEYS = ("inputs", "derived_from")  # of a record
-_CLOUD_COLUMNS = ",".join(
+PARENT_KEYS = ("inputs", "derived_from")  # of a record
+LINK_COLUMNS = ",".join(
     (
         "id",
         "sha256:sidecar->>sha256",
-        *(f"{key}:sidecar->{key}" for key in _PARENT_KEYS),
+        *(f"{key}:sidecar->{key}" for key in PARENT_KEYS),
     )
 )
 
@@ -113,25 +113,14 @@ class FamilySearch:
 
     def _cloud_parents(self, id: str) -> list[ParentLink]:
         """Return the parents that the cloud's row of a picture names."""
-        row = self._cloud_row(id)
-        named = [one for key in _PARENT_KEYS for one in row.get(key) or ()]
-        return [
-            ParentLink(
-                id,
-                _text_or_none(one.get("how")) or _text_or_none(one.get("name")) or "",
-                _text_or_none(one.get("id")),
-                _text_or_none(one.get("sha256")),
-            )
-            for one in named
-            if isinstance(one, Mapping)
-        ]
+        return links_of_row(id, self._cloud_row(id))
 
     def _cloud_row(self, id: str) -> Mapping[str, Any]:
         """Return what the cloud has of a picture; nothing where it is not asked."""
         if self.cloud is None:
             return {}
         if id not in self._cloud_rows:
-            found = self.cloud.rows_by_id([id], _CLOUD_COLUMNS)
+            found = self.cloud.rows_by_id([id], LINK_COLUMNS)
             self._cloud_rows[id] = found.get(id, {})
         return self._cloud_rows[id]
 
@@ -143,6 +132,21 @@ class FamilySearch:
         rows = self.cloud.rows(conditions, "id")
         with decoding():
             return _text_or_none(rows[0]["id"]) if rows else None
+
+
+def links_of_row(id: str, row: Mapping[str, Any]) -> list[ParentLink]:
+    """Return the parents that the cloud's row of a picture names."""
+    named = [one for key in PARENT_KEYS for one in row.get(key) or ()]
+    return [
+        ParentLink(
+            id,
+            _text_or_none(one.get("how")) or _text_or_none(one.get("name")) or "",
+            _text_or_none(one.get("id")),
+            _text_or_none(one.get("sha256")),
+        )
+        for one in named
+        if isinstance(one, Mapping)
+    ]
 
 
 def lineage_frame(family: Sequence[Relative], history: pd.DataFrame) -> pd.DataFrame:
