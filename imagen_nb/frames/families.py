@@ -155,7 +155,9 @@ def _family_numbers(parents: _Parents, order: Iterable[str]) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for id in order:
         if id in relatives and id not in numbers:
-            numbers |= dict.fromkeys(_reachable(id, relatives), len({*numbers.values()}))
+            numbers |= dict.fromkeys(
+                _reachable(id, relatives), len({*numbers.values()})
+            )
     return numbers
 
 

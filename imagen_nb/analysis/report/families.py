@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 _MAX_MEMBERS = 120  # that are shown, of all families
 _MAX_DEPTH = 12  # of lists in lists; what lies deeper stands beside its parent
-_MEMBER_SIDE, _MEMBER_BYTES = 96, 4_000  # of a picture: pixels of the longer side, of its WebP
+_MEMBER_SIDE, _MEMBER_BYTES = (
+    96,
+    4_000,
+)  # of a picture: pixels of the longer side, of its WebP
 _MAX_TEXT_CHARS = 80
 _WAY_LABELS = {  # what the Gallery calls them; others are called as in the record
     "init_image": "init image",
