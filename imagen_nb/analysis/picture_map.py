@@ -183,7 +183,7 @@ def _cells_of(
         order = near[np.argsort(gaps, kind="stable")].tolist()
         free = (cell for cell in map(tuple, order) if cell not in taken)
         column, row = next(
-            (cell for cell in free if 0 <= min(cell) and max(cell) < cells), (-1, -1)
+            (cell for cell in free if min(cell) >= 0 and max(cell) < cells), (-1, -1)
         )
         if column >= 0:
             taken.add((column, row))

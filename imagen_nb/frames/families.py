@@ -34,7 +34,7 @@ def find_parents(
     parents: _Parents = {}
     for catalog in catalogs:
         with catalog.connection() as connection:
-            _add(all_links(connection), parents)
+            _add_links(all_links(connection), parents)
     if cloud is not None:
         begin = {*ids} | _named_in(_follow(ids, parents))
         _add_from_cloud(begin, parents, _known_ids(catalogs), cloud)
@@ -43,7 +43,7 @@ def find_parents(
     return {child: own for child, own in parents.items() if child in related}
 
 
-def _add(links: Iterable[ParentLink], parents: _Parents) -> None:
+def _add_links(links: Iterable[ParentLink], parents: _Parents) -> None:
     for link in links:
         parent = link.parent_id
         if parent and is_uuid(parent) and parent != link.child_id:
@@ -91,7 +91,7 @@ def _add_from_cloud(
         if not unknown:
             return
         for id, row in cloud.rows_by_id(unknown, LINK_COLUMNS).items():
-            _add(links_of_row(id, row), parents)
+            _add_links(links_of_row(id, row), parents)
         asked |= ids
         ids = _named_in(parents)
 

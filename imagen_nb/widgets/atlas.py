@@ -33,7 +33,7 @@ _COLUMNS = (  # of a history, that the map may colour, filter and search by
     "cloud",
 )
 _THUMBNAIL_SIDE = 96  # pixels of the longer side
-_MAX_PROMPT_CHARS = 1000
+_MAX_ATLAS_PROMPT_CHARS = 1000
 
 
 def require_atlas() -> Any:
@@ -87,7 +87,7 @@ def atlas_table(
             table[name] = table[name].astype("str")
     if "prompt" in names:
         table["prompt"] = [
-            one_line(one, _MAX_PROMPT_CHARS) if isinstance(one, str) else ""
+            one_line(one, _MAX_ATLAS_PROMPT_CHARS) if isinstance(one, str) else ""
             for one in table["prompt"]
         ]
     points = project(rows).points

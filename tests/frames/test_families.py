@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -75,7 +76,7 @@ def test_records_that_name_each_other_end() -> None:
 def test_a_thousand_generations_are_followed() -> None:
     ids = [f"{n:04}" for n in range(1000)]
     history = pd.DataFrame({"id": ids[::-1]})
-    parents = {child: {parent: "init_image"} for parent, child in zip(ids, ids[1:], strict=False)}
+    parents = {child: {parent: "init_image"} for parent, child in pairwise(ids)}
     found = families_frame(parents, history)
     assert found["generation"].tolist() == [*range(1000)]
     assert found["via"].tolist()[1:] == ids[:-1]

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from imagen_nb.cloud.client import Cloud
 
 _MAX_MEMBERS = 120  # that are shown, of all families
-_MAX_DEPTH = 12  # of lists in lists; what lies deeper stands beside its parent
+_DEEPEST_LIST = 12  # of lists in lists; what lies deeper stands beside its parent
 _MEMBER_SIDE, _MEMBER_BYTES = (
     96,
     4_000,
 )  # of a picture: pixels of the longer side, of its WebP
-_MAX_TEXT_CHARS = 80
+_MAX_MEMBER_CHARS = 80
 _WAY_LABELS = {  # what the Gallery calls them; others are called as in the record
     "init_image": "init image",
     "like": "like it",
@@ -81,11 +81,11 @@ def _member_html(row: _Row, image: bytes | ImagenError) -> str:
         data = base64.b64encode(image).decode()
         content = f'<img alt="" src="data:image/webp;base64,{data}">'
     way = _WAY_LABELS.get(row["how"], row["how"])
-    small = f"<small>{bidi_isolated(way, _MAX_TEXT_CHARS)}</small>" if way else ""
+    small = f"<small>{bidi_isolated(way, _MAX_MEMBER_CHARS)}</small>" if way else ""
     title = f"{image}" if isinstance(image, ImagenError) else row["prompt"]
     return (
         f'<div class="member" title="{escaped_html(title)}">{content}'
-        f"<span>{small}{bidi_isolated(row['prompt'], _MAX_TEXT_CHARS)}</span></div>"
+        f"<span>{small}{bidi_isolated(row['prompt'], _MAX_MEMBER_CHARS)}</span></div>"
     )
 
 
@@ -100,9 +100,9 @@ def _trees_html(rows: Sequence[_Row], members: Sequence[str]) -> str:
     def items(places: Sequence[int], depth: int) -> Iterator[str]:
         for place in places:
             below = children.get(rows[place]["id"], [])
-            kind = ' class="parent"' if below and depth < _MAX_DEPTH else ""
+            kind = ' class="parent"' if below and depth < _DEEPEST_LIST else ""
             yield f"<li{kind}>{members[place]}"
-            if depth < _MAX_DEPTH:
+            if depth < _DEEPEST_LIST:
                 yield from tree(below, depth + 1)
                 yield "</li>\n"
             else:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ROWS_PER_BLOCK = 512  # compared with all others at once: 40 MB for 20,000 of them
+_ROWS_COMPARED_AT_ONCE = (
+    512  # compared with all others at once: 40 MB for 20,000 of them
+)
 
 
 def group_alike(vectors: NDArray[np.float32], cosine: float) -> list[list[int]]:
@@ -51,8 +53,8 @@ def _near_rows(
     """Yield each row that has near ones after it, with the numbers of those."""
     import numpy as np
 
-    for start in range(0, len(vectors), _ROWS_PER_BLOCK):
-        block: Any = vectors[start : start + _ROWS_PER_BLOCK]
+    for start in range(0, len(vectors), _ROWS_COMPARED_AT_ONCE):
+        block: Any = vectors[start : start + _ROWS_COMPARED_AT_ONCE]
         near = block @ vectors[start:].T >= cosine
         for row in map(int, np.flatnonzero(near.sum(axis=1) > 1)):
             others = np.flatnonzero(near[row, row + 1 :]) + row + 1

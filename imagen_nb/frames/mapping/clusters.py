@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLUSTER = "cluster"  # the column
-_SEED = 21  # the same vectors give the same clusters
+_KMEANS_SEED = 21  # the same vectors give the same clusters
 _CANDIDATES = (
     2,
     3,
@@ -101,7 +101,7 @@ def _require_kmeans() -> Any:
         from sklearn.cluster import KMeans
     except ImportError:
         raise UsageError(f"clusters need scikit-learn: {UMAP_INSTALL}") from None
-    return lambda count: KMeans(count, n_init=_STARTS, random_state=_SEED)
+    return lambda count: KMeans(count, n_init=_STARTS, random_state=_KMEANS_SEED)
 
 
 def _best_count(rows: NDArray[np.float32], different: int, kmeans: Any) -> int:

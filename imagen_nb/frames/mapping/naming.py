@@ -66,8 +66,10 @@ def _word_counts(
 def _words_of(prompt: str) -> set[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    found = {word[:_MAX_WORD_CHARS] for word in _WORD.findall(prompt.casefold())}
-    return found - ENGLISH_STOP_WORDS
+    found: set[str] = {
+        word[:_MAX_WORD_CHARS] for word in _WORD.findall(prompt.casefold())
+    }
+    return found.difference(ENGLISH_STOP_WORDS)
 
 
 def _new_name(weights: Mapping[str, float], taken: set[str]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("auto", "umap", "pca")
 UMAP_INSTALL = 'pip install "imagen_nb[umap]"'
-_SEED = 21  # of UMAP: the same vectors give the same map
+_LAYOUT_SEED = 21  # of UMAP: the same vectors give the same map
 _NEIGHBOURS = 15
 _FEWEST_FOR_UMAP = 2 * _NEIGHBOURS  # fewer have no neighbourhoods to speak of
 
@@ -41,7 +41,7 @@ def project(vectors: NDArray[np.float32], layout: str = "auto") -> Projection:
     if layout not in LAYOUTS:
         raise UsageError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
     has_neighbourhoods = len(vectors) >= _FEWEST_FOR_UMAP
-    umap = _umap() if layout != "pca" and has_neighbourhoods else None
+    umap: Any = _umap() if layout != "pca" and has_neighbourhoods else None
     if umap is None and layout == "umap" and has_neighbourhoods:
         raise UsageError(f"this layout needs umap-learn: {UMAP_INSTALL}")
     if umap is None:
@@ -50,7 +50,7 @@ def project(vectors: NDArray[np.float32], layout: str = "auto") -> Projection:
         n_neighbors=_NEIGHBOURS,
         metric="cosine",
         init="pca",
-        random_state=_SEED,
+        random_state=_LAYOUT_SEED,
         n_jobs=1,  # what a seed needs; UMAP warns where it has to say so itself
     )
     return Projection(layout.fit_transform(vectors), "UMAP")
