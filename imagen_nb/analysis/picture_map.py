@@ -158,7 +158,7 @@ def _draw_thumbnails(
 
 
 def _cells_a_side(pictures: int) -> int:
-    wanted = round((pictures * _CELLS_PER_PICTURE) ** 0.5)
+    wanted: int = round((pictures * _CELLS_PER_PICTURE) ** 0.5)
     return min(max(wanted, _FEWEST_CELLS), _MOST_CELLS)
 
 

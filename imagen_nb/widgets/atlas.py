@@ -60,7 +60,8 @@ def make_atlas(
     `widget`: the class, as of `require_atlas`; `vectors`: of the frame's pictures.
     """
     table = atlas_table(frame, vectors, n)
-    table["picture"] = _small_pictures(frame[_has_vector(vectors)], thumbnails, cloud)
+    small: Any = _small_pictures(frame[_has_vector(vectors)], thumbnails, cloud)
+    table["picture"] = small
     return widget(
         table.reset_index(drop=True),
         x="x",
@@ -97,7 +98,7 @@ def atlas_table(
 def _has_vector(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     import numpy as np
 
-    return np.nan_to_num(vectors).any(axis=1)
+    return np.asarray(np.nan_to_num(vectors).any(axis=1))
 
 
 def cluster_labels(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def _first_families(families: pd.DataFrame) -> pd.DataFrame:
     last = families["family"].iloc[_MAX_MEMBERS:].head(1)
     if last.empty or last.iloc[0] == 0:
         return families.head(_MAX_MEMBERS)
-    return families[families["family"] < last.iloc[0]]
+    whole: pd.DataFrame = families[families["family"] < last.iloc[0]]
+    return whole
 
 
 def _load_small(place: PictureLocation, cloud: Cloud | None) -> bytes:

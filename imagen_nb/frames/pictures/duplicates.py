@@ -38,7 +38,7 @@ Groups = list[list[int]]
 
 
 def find_duplicates(
-    frame: pd.DataFrame, near: int, cloud: Cloud | None
+    frame: pd.DataFrame, near: int | str, cloud: Cloud | None
 ) -> pd.DataFrame:
     """Return the rows that have a duplicate, as `Accessor.duplicates` documents.
 
@@ -81,7 +81,7 @@ def find_duplicates(
     )
 
 
-def _validated_near(near: int) -> int:
+def _validated_near(near: Any) -> int:
     try:
         bits = operator.index(near)
     except TypeError:
