@@ -8,6 +8,7 @@ A notebook shows a figure below its cell. Prompts and tags are untrusted text: `
 not start mathematics, and a character that the font lacks becomes a white square.
 
 Other rooms use:
+    picture_map: `draw_map`, pictures where they lie by their look
     report.page: `report` and `write_report`, a history as one HTML page
 """
 

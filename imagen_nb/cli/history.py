@@ -138,7 +138,7 @@ def report(
     settings = load_command_settings(config, output={"dir": folder})
     with Studio(settings, background=False) as studio:
         frame = filters.history(studio)
-        path = write_report(frame, output, studio.reader(), title, pictures)
+        path = write_report(frame, output, studio, title, pictures)
     print(path)
     if frame.empty:
         print_notice("no pictures pass these filters: the page is empty")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _VECTORS_PER_REQUEST = 100
 _IDS_PER_SEARCH = 10_000
-_DIGITS = 5  # of a component, which the database keeps as float16
+_DIGITS_SENT = 5  # of a component, which the database keeps as float16
 _NO_PICTURE_CODES = ("42501", "23503")  # PostgreSQL's: refused by policy, by key
 
 
@@ -243,7 +243,7 @@ def _with_picture(rows: list[dict[str, Any]], cloud: Cloud) -> list[dict[str, An
 
 def _literal(vector: NDArray[np.float32]) -> str:
     """As pgvector reads it."""
-    return "[" + ",".join(f"{x:.{_DIGITS}g}" for x in vector) + "]"
+    return "[" + ",".join(f"{x:.{_DIGITS_SENT}g}" for x in vector) + "]"
 
 
 @contextmanager

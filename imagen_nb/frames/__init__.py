@@ -4,6 +4,7 @@ Other rooms use:
     moments: `Moment`, and `local_times` of a column of times
     words: `SearchWords`, and `parse_search_words` from what a user types
     lineage: `FamilySearch`, what pictures were drawn from
+    families: `find_parents`, `families_frame`, the families of many pictures
     prompt_search: `PromptSearch`, which finds words in a million prompts
     query: `make_query` from the arguments of `Studio.history`; `is_uuid`
     schema: `history_table`, `history_frame`, `require_columns`, `json_rows`, and values
@@ -16,6 +17,9 @@ Other rooms use:
     finding.coverage: `describe_uncovered`, what the usual embedder does not know
     finding.in_frame: `similar_pictures` and `find_in_frame`, the best rows of a frame
     finding.search: `Search`, the best of a history, with scores
+    mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors
+    mapping.naming: `cluster_names`, by the words of prompts
+    mapping.projection: `project`, vectors as points of a plane
     plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`
     pictures.locate: `PictureLocation`, `locate_pictures`, `load_image`
     pictures.parallel: `map_in_threads`, the same work on many pictures
@@ -23,7 +27,8 @@ Other rooms use:
     pictures.diff: `diff_pictures`, two pictures field by field, and `differing_fields`
     pictures.download: `download_pictures`, the files in one folder
     pictures.export: `export_pictures`, with sidecars or as data sets
-    pictures.duplicates: `find_duplicates`, the same file or pictures that look alike
+    pictures.duplicates: `find_duplicates`, the same file or pictures that look alike;
+        `find_alike`, by vectors
     pictures.score: `score_pictures`, a number for each, by a scorer
     pictures.signed_urls: `sign_frame`, a URL for each row
 """

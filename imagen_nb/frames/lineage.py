@@ -23,12 +23,12 @@ _Links: TypeAlias = Callable[[Sequence[str]], Iterator[_Link]]
 
 MAX_GENERATIONS = 20  # in either direction
 MAX_RELATIVES = 500
-_PARENT_KEYS = ("inputs", "derived_from")  # of a record
-_CLOUD_COLUMNS = ",".join(
+PARENT_KEYS = ("inputs", "derived_from")  # of a record
+LINK_COLUMNS = ",".join(
     (
         "id",
         "sha256:sidecar->>sha256",
-        *(f"{key}:sidecar->{key}" for key in _PARENT_KEYS),
+        *(f"{key}:sidecar->{key}" for key in PARENT_KEYS),
     )
 )
 
@@ -128,18 +128,7 @@ class FamilySearch:
 
     def _cloud_parents(self, id: str) -> list[ParentLink]:
         """Return the parents that the cloud's row of a picture names."""
-        row = self._cloud_row(id)
-        named = [one for key in _PARENT_KEYS for one in row.get(key) or ()]
-        return [
-            ParentLink(
-                id,
-                _text_or_none(one.get("how")) or _text_or_none(one.get("name")) or "",
-                _text_or_none(one.get("id")),
-                _text_or_none(one.get("sha256")),
-            )
-            for one in named
-            if isinstance(one, Mapping)
-        ]
+        return links_of_row(id, self._cloud_row(id))
 
     def _cloud_children(self, names: Mapping[str, str]) -> Iterator[_Link]:
         """Yield what the cloud knows to be drawn from pictures.
@@ -181,7 +170,7 @@ class FamilySearch:
     def _load_cloud_rows(self, ids: Sequence[str]) -> None:
         left = [id for id in ids if id not in self._cloud_rows]
         if self.cloud is not None and left:
-            found = self.cloud.rows_by_id(left, _CLOUD_COLUMNS)
+            found = self.cloud.rows_by_id(left, LINK_COLUMNS)
             self._cloud_rows.update({id: found.get(id, {}) for id in left})
 
     def _id_in_cloud(self, sha256: str | None) -> str | None:
@@ -192,6 +181,21 @@ class FamilySearch:
         rows = self.cloud.rows(conditions, "id")
         with decoding():
             return _text_or_none(rows[0]["id"]) if rows else None
+
+
+def links_of_row(id: str, row: Mapping[str, Any]) -> list[ParentLink]:
+    """Return the parents that the cloud's row of a picture names."""
+    named = [one for key in PARENT_KEYS for one in row.get(key) or ()]
+    return [
+        ParentLink(
+            id,
+            _text_or_none(one.get("how")) or _text_or_none(one.get("name")) or "",
+            _text_or_none(one.get("id")),
+            _text_or_none(one.get("sha256")),
+        )
+        for one in named
+        if isinstance(one, Mapping)
+    ]
 
 
 def lineage_frame(family: Sequence[Relative], history: pd.DataFrame) -> pd.DataFrame:

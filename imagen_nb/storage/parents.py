@@ -66,6 +66,15 @@ def links_to_parents(connection: sqlite3.Connection, id: str) -> list[ParentLink
     return [ParentLink(*row) for row in connection.execute(query, (id,))]
 
 
+def all_links(connection: sqlite3.Connection) -> list[ParentLink]:
+    """Return what every picture of the catalog was drawn from, as `links_to_parents`."""
+    query = (
+        "SELECT image_id, how, coalesce(parent_id, (SELECT id FROM images"
+        " WHERE sha256 = parent_sha256)), parent_sha256 FROM parents"
+    )
+    return [ParentLink(*row) for row in connection.execute(query)]
+
+
 def links_to_children(
     connection: sqlite3.Connection, id: str, sha256: str | None
 ) -> list[ParentLink]:

@@ -26,6 +26,7 @@ from imagen_nb.storage.names import PICTURE_SUFFIXES, is_sheet
 from imagen_nb.storage.output import load_png_record, read_sidecar
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.trash_moves import finish_moves
+from imagen_nb.storage.vectors import stores_in
 from imagen_nb.system.atomic import explain_folder_errors, write_atomically
 
 _ROWS_PER_TRANSACTION = 2000  # and between two calls of `progress`
@@ -98,15 +99,25 @@ def _rebuild_rows(
         if progress:
             progress(scan.done, scan.total)
         time.sleep(_PAUSE_S)
+    removed = _remove_vanished_rows(catalog, scan.names)
+    _tidy_vectors(catalog)
     return ReindexReport(
         found=len(scan.names),
         added=len(scan.names - before),
-        removed=_remove_vanished_rows(catalog, scan.names),
+        removed=removed,
         torn=tuple(scan.torn),
         rebuilt=tuple(scan.rebuilt),
         foreign=tuple(scan.foreign),
         skipped=tuple(scan.skipped),
     )
+
+
+def _tidy_vectors(catalog: Catalog) -> None:
+    """Remove the vectors of pictures that are gone, where there are many."""
+    with catalog.connection() as connection:
+        ids = [id for (id,) in connection.execute("SELECT id FROM images")]
+    for store in stores_in(catalog.folder):
+        store.keep_only(ids)
 
 
 def _finish_moves(catalog: Catalog) -> None:

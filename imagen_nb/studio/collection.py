@@ -20,7 +20,7 @@ from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.outbox import Outbox, waiting_frame
 from imagen_nb.storage.watermark import marker_of
 from imagen_nb.storage.writer import Writer
-from imagen_nb.studio.lookup import Lookup
+from imagen_nb.studio.lookup import Lookup, ids_of, is_frame
 from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Collection:
         that adopted pictures, and those of other machines, are found.
 
         Args:
-            what: one picture in any form that `reproduce` takes.
+            what: one picture in any form that `reproduce` takes; or a frame, for the
+                families of all its pictures.
 
         Returns:
             The history of the family, itself included, with the columns `generation`
@@ -147,21 +148,37 @@ class Collection:
             mask, like, reproduce …) and `via`, the relative that `how` leads to. Oldest
             generation first. Parents that no history has are left out.
 
+            Of a frame: all pictures that have relatives, with the column `family`, a
+            number, too. `generation` 0 are then the oldest ones of a family, and `via`
+            is a parent.
+
         Raises:
             UsageError: for what is no picture.
             CloudError: if the cloud is needed and cannot be read.
 
         Example:
             >>> im.lineage(picture)[["generation", "how", "prompt"]]
+            >>> im.lineage(im.history(since="7d"))[["family", "generation", "prompt"]]
         """
         from imagen_nb.frames.lineage import FamilySearch, lineage_frame
 
+        if is_frame(what):
+            return self._families(what)
         cloud = self._uplink.reader()
         id = str(self.lookup.original(what).record.id)
         family = FamilySearch(self._catalogs(), cloud).relatives(id)
         ids = [one.id for one in family]
         history = self.history(ids=ids, source="merged" if cloud else "local")
         return lineage_frame(family, history)
+
+    def _families(self, frame: pd.DataFrame) -> pd.DataFrame:
+        from imagen_nb.frames.families import families_frame, find_parents
+
+        cloud = self._uplink.reader()
+        parents = find_parents(ids_of(frame, (), None), self._catalogs(), cloud)
+        ids = {*parents, *(parent for own in parents.values() for parent in own)}
+        source = "merged" if cloud and ids else "local"
+        return families_frame(parents, self.history(ids=ids, source=source))
 
     @known_arguments
     def pending(self) -> pd.DataFrame:

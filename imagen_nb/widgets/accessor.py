@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.system.import_hooks import when_imported
 from imagen_nb.system.spelling import known_arguments
-from imagen_nb.widgets.frame_comparisons import FrameComparisons
+from imagen_nb.widgets.frame_overviews import FrameOverviews
 
 if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
     from imagen_nb.widgets.gallery import Gallery
 
 
-class Accessor(FrameComparisons):
+class Accessor(FrameOverviews):
     """What can be done with the pictures of a frame.
 
     The frame may be a whole history, some of its rows and columns, or one read back

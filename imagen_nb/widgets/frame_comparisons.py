@@ -132,24 +132,6 @@ class FrameComparisons:
 
         return diff_pictures(self._frame, i, j, all=all)
 
-    @known_arguments
-    def duplicates(self, near: int = 0) -> pd.DataFrame:
-        """Return the rows of pictures that are there twice or more, by `group`.
-
-        Args:
-            near: 0 compares the files (sha256). A picture drawn again is another file,
-                for its id is inside; `near=1` finds it: up to 24 bits in which the
-                perceptual hashes (of 64 bits) may differ. Any two pictures of a group
-                are that near (complete linkage). Needs the extra `similar`; each
-                picture is looked at once, and remembered.
-
-        Example:
-            >>> df.imagen.duplicates()[["group", "prompt"]]
-        """
-        from imagen_nb.frames.pictures.duplicates import find_duplicates
-
-        return find_duplicates(self._frame, near, self._cloud)
-
     def with_usage(self) -> pd.DataFrame:
         """Return the frame with what its prompts were used for, by `mai.imagen_usage`.
 

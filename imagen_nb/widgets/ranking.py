@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from imagen_nb.frames.finding.computing import (
     stored_vectors,
     vectors_of_frame,
 )
-from imagen_nb.frames.plugins.embedders import Embedder, make_embedder, unit_vectors
+from imagen_nb.frames.plugins.embedders import Embedder, unit_vectors
 from imagen_nb.frames.query import is_uuid
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.vectors import VectorStore
@@ -72,9 +71,8 @@ class PictureRanker:
 
     def __init__(self, rows: GalleryRows, tell: Callable[[int, int], None]) -> None:
         self._rows, self._tell = rows, tell
-        # Kept, as it takes longer to make them than to ask them.
+        # Kept, as it takes longer to find one than to ask it.
         self._embedder: Embedder | None = None
-        self._stores: dict[tuple[Path, str], VectorStore] = {}
         self._unseen: set[str] = set()  # ids of pictures that cannot be had
 
     def rank(
@@ -89,9 +87,9 @@ class PictureRanker:
         """
         if not go_on():
             return None
-        self._embedder = embedder = self._embedder or make_embedder()
+        self._embedder = embedder = self._embedder or studio().embedder()
         catalogs = studio().lookup.catalogs()
-        stores = [self._store_of(catalog, embedder) for catalog in catalogs]
+        stores = [store_of(catalog, embedder) for catalog in catalogs]
         query = self._query_of(question, stores, embedder, catalogs)
         if not self._look_at_others(stores, embedder, catalogs, go_on):
             return None
@@ -119,10 +117,6 @@ class PictureRanker:
             )
         row: Vector = vector
         return row
-
-    def _store_of(self, catalog: Catalog, embedder: Embedder) -> VectorStore:
-        key = (catalog.folder, embedder.model)
-        return self._stores.setdefault(key, store_of(catalog, embedder))
 
     def _look_at_others(
         self,

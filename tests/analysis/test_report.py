@@ -302,3 +302,23 @@ def test_text_is_cut_between_letters() -> None:
     assert escaped_html("a \ud83d b") == "a \ufffd b"
     assert escaped_html("<" * 500, 200) == "&lt;" * 199 + "…"
     assert escaped_html("   " * 900 + "a", 10) == ""
+
+
+def test_families_are_trees_and_their_texts_stay_text(
+    folder: Path, session: Session, target: Path
+) -> None:
+    chosen = {"output": {"dir": str(folder)}, "backend": "flux-tiny-local", "steps": 1}
+    studio = session(Studio(chosen, background=False))
+    alone = studio.generate("alone", seed=9)
+    im.report(studio.history(), target)
+    assert "Families" not in Read(target).text
+    parent = studio.generate("<b>a boat</b>", seed=1)
+    child = studio.generate(like=parent, prompt="a ship")
+    studio.generate(like=child, prompt="a yacht")
+    im.report(studio.history(prompt="ship"), target)
+    read = Read(target)
+    members = [one for one in read.all("div") if one.get("class") == "member"]
+    assert [one["title"] for one in members] == ["<b>a boat</b>", "a ship", "a yacht"]
+    assert len([one for one in read.all("ul") if one.get("class") == "family"]) == 3
+    assert not [one for one in read.all("b") if "a boat" in str(one)]
+    assert str(alone.record.id) not in read.page

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from imagen_nb.analysis.report.page import write_report
+from imagen_nb.studio.studio import Studio
 
 LOOKS = {
     "light": ("light", 1280),
@@ -22,9 +23,9 @@ LOOKS = {
 def report(evil_history: Callable[..., pd.DataFrame], tmp_path: Path) -> Path:
     df = evil_history(40, noise=64)
     df.loc[::5, "local_path"] = None
-    return write_report(
-        df, tmp_path / "report.html", None, "<script>window.ran = true</script>", 1000
-    )
+    title = "<script>window.ran = true</script>"
+    with Studio({"output": {"dir": tmp_path / "none"}}, background=False) as studio:
+        return write_report(df, tmp_path / "report.html", studio, title, 1000)
 
 
 def opened(page: Page, path: Path) -> dict[str, list[str]]:

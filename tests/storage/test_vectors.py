@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from imagen_nb.storage.vector_ids import IdIndex, ids_as_bytes, ids_as_texts
 from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_dots, turned_unit
+from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.vectors import VectorStore, stores_in
 from tests.fixtures.vectors import (
     DIMENSIONS,
@@ -279,3 +280,10 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+
+
+def test_a_reindex_drops_the_vectors_of_pictures_that_are_gone(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, "m", 8)
+    store.add([str(uuid4()) for _ in range(5)], some_units(5, 8))
+    reindex(tmp_path)
+    assert len(store) == 0

@@ -71,6 +71,9 @@ hits = im.find(picture, n=8, embedder="tiny", source="local", since="7d", tags=[
 embedded: int = im.embed(embedder="tiny", progress=False)
 scored: pd.DataFrame = history.imagen.score("sharpness")
 alike: pd.DataFrame = history.imagen.similar(0, n=8, embedder="colours")
+clustered: pd.DataFrame = history.imagen.clusters(6, embedder="tiny")
+relatives: pd.DataFrame = history.imagen.lineage()
+alike = history.imagen.duplicates(near="look", alike=0.99)
 given: pd.DataFrame = history.imagen.export("boats", format="imagefolder")
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 

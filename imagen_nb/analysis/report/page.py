@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.analysis.report import charts, tables
+from imagen_nb.analysis.report.families import families_section
 from imagen_nb.analysis.report.tables import html_section
 from imagen_nb.analysis.report.thumbnails import thumbnails_section
-from imagen_nb.errors import StorageError, UsageError
+from imagen_nb.errors import CloudError, StorageError, UsageError
 from imagen_nb.frames.schema import require_columns
 from imagen_nb.studio.default import studio
 from imagen_nb.system.atomic import write_atomically
 from imagen_nb.system.markup import GENERATOR_TAG, PAGE_END, bidi_isolated, page_head
 from imagen_nb.system.paths import absolute_path
 from imagen_nb.system.spelling import known_arguments
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.cloud.client import Cloud
+    from imagen_nb.studio.studio import Studio
 
 MAX_REPORT_BYTES = 4_900_000
 _REPORT_COLUMNS = (
@@ -45,18 +47,22 @@ _MARK_SEARCH_BYTES = 2000  # the mark of a report is in the first ones
 
 
 def write_report(
-    df: pd.DataFrame, path: Path | str, cloud: Cloud | None, title: str, pictures: int
+    df: pd.DataFrame,
+    path: Path | str,
+    session: Studio,
+    title: str,
+    pictures: int,
 ) -> Path:
     """Write the report and return its path; arguments and errors as `imagen_nb.report`.
 
-    `cloud`: the client that fetches pictures that are not on this machine, or None.
+    `session`: where pictures come from that are not on this machine, and relatives.
     """
     require_columns(df, *_REPORT_COLUMNS)
     if pictures < 0:
         raise UsageError(f"pictures must be 0 or more, not {pictures}")
     target = absolute_path(path)
     _require_replaceable(target)
-    page = report_html(df, cloud, title, pictures)
+    page = report_html(df, session, title, pictures)
     try:
         write_atomically(
             Path(os.path.realpath(target)), page.encode()
@@ -91,10 +97,9 @@ def _is_replaceable(target: Path) -> bool:
     return not beginning or GENERATOR_TAG.encode() in beginning
 
 
-def report_html(
-    df: pd.DataFrame, cloud: Cloud | None, title: str, pictures: int
-) -> str:
+def report_html(df: pd.DataFrame, session: Studio, title: str, pictures: int) -> str:
     """Return the page as HTML; arguments are those of `write_report`."""
+    cloud = session.reader()
     parts = [
         page_head(title, _REPORT_STYLESHEET, "data:"),
         _report_heading(df, title),
@@ -104,6 +109,7 @@ def report_html(
     if pictures and len(df):
         grid = charts.picture_grid_html(df, cloud)
         parts.append(html_section("Seeds and settings", grid))
+        parts.append(families_section(_families_of(df, session), cloud))
     parts += [
         tables.models_section(df),
         tables.latencies_section(df),
@@ -113,6 +119,15 @@ def report_html(
     ]
     left = MAX_REPORT_BYTES - sum(len(part.encode()) for part in [*parts, PAGE_END])
     return "".join([*parts, thumbnails_section(df, cloud, pictures, left), PAGE_END])
+
+
+def _families_of(df: pd.DataFrame, session: Studio) -> pd.DataFrame:
+    """Return the pictures' families; none, if a cloud is set up and does not answer."""
+    try:
+        return session.lineage(df)
+    except CloudError as error:
+        print_notice(f"the report shows no families: {error}")
+        return df.iloc[:0].assign(family=[], generation=[], how=[], via=[])
 
 
 def _report_heading(df: pd.DataFrame, title: str) -> str:
@@ -132,6 +147,9 @@ def report(
     pictures: int = 1000,
 ) -> Path:
     """Write a history, or a part of it, as one HTML page: figures, tables, thumbnails.
+
+    Pictures that were drawn from one another stand as trees, with relatives that the
+    frame lacks.
 
     The page needs no other file, loads nothing from anywhere and runs no script. It has
     less than 5 MB: the more pictures it shows, the smaller they are. Pictures that are
@@ -156,4 +174,4 @@ def report(
     Example:
         >>> im.report(im.history(since="30d"), "november.html", title="November")
     """
-    return write_report(df, path, studio().reader(), title, pictures)
+    return write_report(df, path, studio(), title, pictures)

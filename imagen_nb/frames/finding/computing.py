@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,14 @@ _UNREADABLE: dict[Path, set[str]] = {}  # ids by store: not tried again in this 
 
 def store_of(catalog: Catalog, embedder: Embedder) -> VectorStore:
     """Return the store of a folder's vectors by this embedder."""
-    return VectorStore(catalog.folder, embedder.model, embedder.dimensions)
+    return _opened_store(catalog.folder, embedder.model, embedder.dimensions)
+
+
+@functools.lru_cache(
+    maxsize=32
+)  # each keeps its files mapped, and where each id stands
+def _opened_store(folder: Path, model: str, dimensions: int) -> VectorStore:
+    return VectorStore(folder, model, dimensions)
 
 
 def missing_pictures(catalog: Catalog, store: VectorStore) -> list[PictureLocation]:

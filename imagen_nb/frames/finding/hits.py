@@ -58,23 +58,25 @@ def z_scores(
 
 
 def local_hits(
-    catalogs: Sequence[Catalog], embedder: Embedder, query: NDArray[np.float32]
+    catalogs: Sequence[Catalog],
+    embedder: Embedder,
+    query: NDArray[np.float32],
+    count: int,
+    ids: Sequence[str] | None = None,
 ) -> Hits:
-    """Return all pictures of the catalogs that have a vector, each once.
+    """Return at most `count` pictures of each catalog that have a vector, or of these.
 
-    Without those of which the embedder can say nothing.
+    Some may be deleted pictures, whose vectors are left for a while.
     """
-    found: dict[str, float] = {}
+    import numpy as np
+
+    found = Hits([], np.empty(0, np.float32), 0.0, 0.0, 0)
     for catalog in catalogs:
-        if not catalog.has_any():
-            continue
-        with catalog.reader() as connection:
-            rows = connection.execute("SELECT id FROM images").fetchall()
-        known = {id for (id,) in rows} - found.keys()
-        ids, cosines = store_of(catalog, embedder).cosines(query)
-        pairs = zip(ids, cosines.tolist(), strict=True)
-        found |= {id: one for id, one in pairs if id in known and one == one}
-    return hits_of(found)
+        near = store_of(catalog, embedder).best(query, count, ids)
+        if near.total:
+            here = Hits(near.ids, near.cosines, near.mean, near.std, near.total)
+            found = both_hits(found, here)
+    return found
 
 
 def cloud_hits(
@@ -110,19 +112,6 @@ def both_hits(here: Hits, there: Hits) -> Hits:
     ids = [*here.ids, *(there.ids[place] for place in new)]
     larger = there if there.total > here.total else here
     return _best_first(ids, cosines, larger.mean, larger.std, larger.total)
-
-
-def hits_of(likeness: dict[str, float]) -> Hits:
-    """Return a whole collection: the cosine of each picture by its id."""
-    import numpy as np
-
-    cosines = np.fromiter(likeness.values(), np.float32, len(likeness))
-    if not len(cosines):
-        return Hits([], cosines, 0.0, 0.0, 0)
-    exact = cosines.astype(np.float64)
-    return _best_first(
-        [*likeness], cosines, float(exact.mean()), float(exact.std()), len(cosines)
-    )
 
 
 def _best_first(

@@ -71,23 +71,28 @@ class Search:
 
     def _run(self, source: str) -> pd.DataFrame:
         hits = self._hits(source, None)
-        ids = self._wanted(hits.ids)[: self.n * _ROWS_PER_HIT]
+        ids = self._wanted(hits.ids)
         table = self.history.table(replace(self.conditions, ids=tuple(ids)), source)
-        if table.num_rows < self.n and self.conditions != Query():
+        if table.num_rows < self.n and len(hits.ids) >= self._count:
             table = self.history.table(self.conditions, source)
             hits = self._hits(source, table["id"].to_pylist())
         return self._best(table, hits)
 
-    def _hits(self, source: str, ids: Sequence[str] | None) -> Hits:
-        """Return all hits of this machine, and the best of the cloud, or of these ids there."""
-        if source == "local":
-            return self._local()
-        count = self.n * _ROWS_PER_HIT + len(self.left_out)
-        there = cloud_hits(self._cloud(), self.embedder, self.query, count, ids)
-        return there if source == "cloud" else both_hits(self._local(), there)
+    @property
+    def _count(self) -> int:
+        """How many hits are looked at: the conditions leave some out."""
+        return self.n * _ROWS_PER_HIT + len(self.left_out)
 
-    def _local(self) -> Hits:
-        return local_hits(self.history.catalogs(), self.embedder, self.query)
+    def _hits(self, source: str, ids: Sequence[str] | None) -> Hits:
+        """Return the best of this machine, of the cloud, or of both; or of these ids."""
+        if source == "local":
+            return self._local(ids)
+        there = cloud_hits(self._cloud(), self.embedder, self.query, self._count, ids)
+        return there if source == "cloud" else both_hits(self._local(ids), there)
+
+    def _local(self, ids: Sequence[str] | None) -> Hits:
+        catalogs = self.history.catalogs()
+        return local_hits(catalogs, self.embedder, self.query, self._count, ids)
 
     def _cloud(self) -> Cloud:
         cloud = self.history.cloud()

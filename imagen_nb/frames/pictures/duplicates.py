@@ -38,7 +38,7 @@ Groups = list[list[int]]
 
 
 def find_duplicates(
-    frame: pd.DataFrame, near: int, cloud: Cloud | None
+    frame: pd.DataFrame, near: int | str, cloud: Cloud | None
 ) -> pd.DataFrame:
     """Return the rows that have a duplicate, as `Accessor.duplicates` documents.
 
@@ -81,17 +81,38 @@ def find_duplicates(
     )
 
 
-def _validated_near(near: int) -> int:
+def _validated_near(near: Any) -> int:
     try:
         bits = operator.index(near)
     except TypeError:
         bits = -1
     if not 0 <= bits <= MAX_NEAR_BITS:
         raise UsageError(
-            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, "
-            f"not {near!r}"
+            f"near is a number of bits, 0 (the same file) to {MAX_NEAR_BITS}, or"
+            f' "look", not {near!r}'
         )
     return bits
+
+
+def find_alike(
+    frame: pd.DataFrame, vectors: NDArray[np.float32], alike: float
+) -> pd.DataFrame:
+    """Return the rows whose pictures have vectors that are nearly the same, by `group`.
+
+    Args:
+        frame: any frame.
+        vectors: of its pictures: (len(frame), dimensions), of length 1; rows of NaN or
+            zeros are like nothing.
+        alike: the cosine from which on two pictures are alike.
+
+    Raises:
+        UsageError: if `alike` is no cosine above 0.
+    """
+    from imagen_nb.frames.mapping.alike import group_alike
+
+    if not isinstance(alike, int | float) or not 0 < alike <= 1:
+        raise UsageError(f"alike is a cosine, above 0 and up to 1, not {alike!r}")
+    return _rows_of_groups(frame, group_alike(vectors, alike))
 
 
 def _rows_of_groups(frame: pd.DataFrame, groups: Groups) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.finding.hits import Hits, both_hits, hits_of
+from imagen_nb.frames.finding.hits import Hits, both_hits, z_scores
 from imagen_nb.frames.finding.in_frame import find_in_frame
 from imagen_nb.frames.finding.looked_for import query_vector
 
@@ -32,12 +32,14 @@ def test_scores_are_of_the_frame_and_without_what_nothing_is_known_of() -> None:
 
 @pytest.mark.parametrize("cosines", [[], [0.5], [0.1, 0.9], [0.5, 0.5, 0.5]])
 def test_scores_that_would_say_nothing_are_0(cosines: list[float]) -> None:
-    hits = hits_of({str(place): one for place, one in enumerate(cosines)})
-    assert hits.scores() == [0.0] * len(cosines)
+    rows = np.array(cosines, np.float32)
+    mean, std = (float(rows.mean()), float(rows.std())) if cosines else (0.0, 0.0)
+    assert z_scores(rows, mean, std, len(cosines)) == [0.0] * len(cosines)
 
 
 def test_both_have_each_picture_once_on_the_scale_of_the_larger() -> None:
-    here = hits_of({"a": 0.2, "b": 0.6, "c": 0.4})
+    cosines = np.array([0.6, 0.4, 0.2], np.float32)
+    here = Hits(["b", "c", "a"], cosines, float(cosines.mean()), float(cosines.std()), 3)
     there = Hits(["b", "d"], np.array([0.61, 0.5], np.float32), 0.3, 0.1, 50)
     both = both_hits(here, there)
     assert both.ids == ["b", "d", "c", "a"]
