@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.vector_ids import IdIndex, ids_as_bytes, ids_as_texts
 from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_dots, turned_unit
-from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.vectors import VectorStore, stores_in
 from tests.fixtures.vectors import (
     DIMENSIONS,
