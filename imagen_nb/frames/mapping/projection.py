@@ -46,14 +46,14 @@ def project(vectors: NDArray[np.float32], layout: str = "auto") -> Projection:
         raise UsageError(f"this layout needs umap-learn: {UMAP_INSTALL}")
     if umap is None:
         return Projection(principal_components(vectors), "PCA")
-    layout = umap(
+    model = umap(
         n_neighbors=_NEIGHBOURS,
         metric="cosine",
         init="pca",
         random_state=_LAYOUT_SEED,
         n_jobs=1,  # what a seed needs; UMAP warns where it has to say so itself
     )
-    return Projection(layout.fit_transform(vectors), "UMAP")
+    return Projection(model.fit_transform(vectors), "UMAP")
 
 
 def _umap() -> Any:
