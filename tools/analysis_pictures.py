@@ -1,6 +1,6 @@
-"""Draws the figures of docs/analysis.md from pictures of the embedded FLUX.
+"""Draws the figures of docs/analysis.md and docs/find.md from pictures of the embedded FLUX.
 
-python tools/analysis_pictures.py            84 small pictures, and docs/analysis/*.png
+python tools/analysis_pictures.py            some 170 small pictures, and docs/analysis/*.png
 
 The pictures, seeds and latencies are real. Days, tags and prices are given to them here, for a
 history of one afternoon has none to show.
@@ -24,6 +24,13 @@ FOLDER = Path(__file__).parent.parent / "docs" / "analysis"
 HEAVIEST = 60_000  # bytes of a picture in the documents
 BOAT = "a green boat at sunset"
 PROMPT = "a {red|blue|yellow} {boat|house} at {sunset|night}"
+SCENES = (
+    "a {red|white} boat on the sea at {noon|night}",
+    "a {yellow|white} house on a hill, snow",
+    "a white lighthouse on a cliff, {storm|fog}",
+    "a {green|red} tree in a field",
+    "a {black|white} cat on the beach at {noon|sunset}",
+)
 TAGS = (
     ["keeper", "harbour"],
     [],
@@ -59,6 +66,19 @@ def drawn(folder: Path) -> pd.DataFrame:
     )
 
 
+def draw_map(folder: Path) -> Axes:
+    """The map of pictures that show five things."""
+    with im.Studio(
+        {"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}
+    ) as studio:
+        for scene in SCENES:
+            studio.sweep(scene, seeds=range(6), steps=4, progress=False)
+        df = studio.history(source="local")
+    ax = df.imagen.map(layout="pca", embedder="tiny")
+    ax.figure.set_size_inches(7, 7)
+    return ax
+
+
 def save(ax: Axes, name: str) -> None:
     """The figure as a PNG of few colours, which is small, and as sharp."""
     buffer = io.BytesIO()
@@ -78,6 +98,9 @@ def main() -> None:
         save(analysis.cost(df), "cost")
         save(analysis.tags(df), "tags")
         save(analysis.grid(boats.assign(backend="flux-tiny-local")), "grid")
+    with tempfile.TemporaryDirectory() as folder:
+        im.configure(output={"dir": folder}, backend="flux-tiny-local")
+        save(draw_map(Path(folder)), "map")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _CELLS_PER_PICTURE = 2.5  # a map has empty places
 _REACH = 2  # cells, that a thumbnail may stand beside its place
 _HALF_THUMBNAIL = 0.46  # of a cell
 _THUMBNAIL_PIXELS = 96  # of the longer side
-_NAME_GAP = 2.2  # cells, of a name above its pictures, which may stand beside theirs
+_NAME_GAP = 0.6  # cells, of a name above the middle of a picture
 _NAME_HEIGHT = 0.035  # of the map: names lie at least so far apart
 
 
@@ -74,8 +74,8 @@ def draw_map(
     clusters = _named_clusters(shown, vectors[known], n)
     _prepare_axes(ax, f"{projection.method} of vectors by {label(model)}", clusters)
     _draw_dots(ax, places, clusters.numbers)
-    _draw_thumbnails(ax, shown, places, clusters.numbers, cloud)
-    _write_names(ax, places, clusters)
+    middles = _draw_thumbnails(ax, shown, places, clusters.numbers, cloud)
+    _write_names(ax, middles, clusters)
     return ax
 
 
@@ -139,22 +139,26 @@ def _draw_thumbnails(
     places: NDArray[np.float64],
     numbers: NDArray[np.int64],
     cloud: Cloud | None,
-) -> None:
-    """Draw pictures in the cells of a grid, each about where it lies."""
+) -> dict[int, tuple[float, float]]:
+    """Draw pictures in the cells of a grid, each about where it lies.
+
+    Return the middle of each that has room, by its number.
+    """
     from imagen_nb.frames.pictures.contact_sheet import load_reduced_images
     from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 
     cells = _cells_a_side(len(shown))
-    chosen = [*_cells_of(places, cells)]
-    rows = shown.iloc[[place for place, _ in chosen]]
+    chosen = dict(_cells_of(places, cells))
+    rows = shown.iloc[[*chosen]]
     locations = complete_from_cloud(locate_pictures(rows), cloud)
     images = load_reduced_images(locations, cloud, _THUMBNAIL_PIXELS)
-    for (place, middle), image in zip(chosen, images, strict=True):
+    for (place, middle), image in zip(chosen.items(), images, strict=True):
         _draw_thumbnail(ax, image, middle, cells, _colour_of(int(numbers[place])))
     margin = 0.5 / cells
     ax.set_xlim(-margin, 1 + margin)
-    ax.set_ylim(-margin, 1 + margin)
+    ax.set_ylim(-margin, 1 + margin + 2 * _NAME_HEIGHT)
     ax.set_aspect("equal")
+    return chosen
 
 
 def _cells_a_side(pictures: int) -> int:
@@ -208,20 +212,25 @@ def _draw_thumbnail(
     ax.add_patch(frame)
 
 
-def _write_names(ax: Axes, places: NDArray[np.float64], clusters: _Clusters) -> None:
-    """Write each cluster's name above its pictures, no two on each other."""
-    import numpy as np
+def _write_names(
+    ax: Axes, middles: dict[int, tuple[float, float]], clusters: _Clusters
+) -> None:
+    """Write each cluster's name above the uppermost of its pictures, no two on each other.
 
-    above = _NAME_GAP / _cells_a_side(len(places))
-    middles = {}
+    `middles`: of the pictures that are drawn, by their number.
+    """
+    cell = 1 / _cells_a_side(len(clusters.numbers))
+    tops: dict[int, tuple[float, float]] = {}
     for number in clusters.names:
-        own = places[clusters.numbers == number]
-        top = min(float(np.quantile(own[:, 1], 0.9)) + above, 1.02)
-        middles[number] = (float(np.median(own[:, 0])), top)
-    order = sorted(middles, key=lambda number: middles[number][1])
-    heights = _spread([middles[number][1] for number in order])
+        own = [at for one, at in middles.items() if clusters.numbers[one] == number]
+        if own:
+            top = max(y for _, y in own)
+            across = [x for x, y in own if y == top]
+            tops[number] = (sum(across) / len(across), top + _NAME_GAP * cell)
+    order = sorted(tops, key=lambda number: tops[number][1])
+    heights = _spread([tops[number][1] for number in order])
     for number, height in zip(order, heights, strict=True):
-        x = min(max(middles[number][0], 0.12), 0.88)
+        x = min(max(tops[number][0], 0.12), 0.88)
         box: Any = {
             "facecolor": ax.get_facecolor(),
             "edgecolor": _colour_of(number),

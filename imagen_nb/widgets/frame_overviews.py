@@ -164,7 +164,9 @@ class FrameOverviews(FrameComparisons):
     def _vectors(self, embedder: str | None) -> tuple[Embedder, NDArray[np.float32]]:
         """Return the embedder, and its vector of each picture of the frame."""
         from imagen_nb.frames.finding.computing import vectors_of_frame
-        from imagen_nb.frames.plugins.embedders import make_embedder
 
-        chosen, catalogs = make_embedder(embedder), self._studio.lookup.catalogs()
+        chosen, catalogs = (
+            self._studio.embedder(embedder),
+            self._studio.lookup.catalogs(),
+        )
         return chosen, vectors_of_frame(self._frame, chosen, catalogs, self._cloud)

@@ -190,6 +190,8 @@ def _embedded_batches(
     notify: Callable[[str], None] = print_notice,
 ) -> Iterator[_EmbeddedBatch]:
     """Yield the vectors of pictures, batch by batch; say how many cannot be looked at."""
+    if not locations:
+        return  # and no bar
     errors: list[ImagenError] = []
     shown = True if progress is None and in_notebook() else progress
     with progress_bar("looking at pictures", shown) as count:
