@@ -4,13 +4,15 @@
 -- finds anything.
 
 -- Claims up to `count` jobs that this worker can draw, for so many seconds. A job whose worker was
--- not heard of in time waits again, unless it was begun too often or its picture is there.
+-- not heard of in time waits again, unless it was begun too often or its picture is there. `held` is
+-- what the worker knows that it has: what it has beside that waits again, as it never got the answer.
 CREATE OR REPLACE FUNCTION imagen.claim_jobs(
   worker UUID,
   backends TEXT[],
   memory_mb INT DEFAULT NULL,
   count INT DEFAULT 1,
   lease_seconds INT DEFAULT 60,
+  held UUID[] DEFAULT '{}',
   owner UUID DEFAULT NULL
 ) RETURNS SETOF imagen.jobs
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
@@ -42,6 +44,11 @@ BEGIN
     finished_at = CASE told.state WHEN 'waiting' THEN NULL ELSE now() END,
     lease_until = NULL, progress = NULL, preview = NULL
   FROM told WHERE jobs.id = told.id;
+
+  UPDATE imagen.jobs SET
+    state = 'waiting', attempts = jobs.attempts - 1, lease_until = NULL, started_at = NULL
+  WHERE jobs.owner_user_id = mine AND jobs.state = 'drawing'
+    AND jobs.worker_id = claim_jobs.worker AND jobs.id <> ALL (claim_jobs.held);
 
   UPDATE imagen.workers SET seen_at = now()
   WHERE workers.id = claim_jobs.worker AND workers.owner_user_id = mine;
@@ -260,7 +267,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION
-  imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID),
+  imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID[], UUID),
   imagen.renew_jobs(UUID, UUID[], INT, JSONB, UUID),
   imagen.finish_job(UUID, UUID, UUID),
   imagen.fail_job(UUID, UUID, TEXT, BOOLEAN, UUID),
@@ -272,7 +279,7 @@ REVOKE ALL ON FUNCTION
   FROM PUBLIC, anon;
 
 GRANT EXECUTE ON FUNCTION
-  imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID),
+  imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID[], UUID),
   imagen.renew_jobs(UUID, UUID[], INT, JSONB, UUID),
   imagen.finish_job(UUID, UUID, UUID),
   imagen.fail_job(UUID, UUID, TEXT, BOOLEAN, UUID),

@@ -119,7 +119,8 @@ class PictureFiles:
         """Write the picture and its sidecar under the next free name.
 
         If the same picture is there already (all that decides the pixels, and the
-        pixels; signed, if pictures are signed), that one is returned instead.
+        pixels; signed, if pictures are signed), that one is returned instead. One that
+        is drawn for a job is only the same as that job's.
 
         Args:
             image: the picture, RGB.
@@ -208,7 +209,7 @@ class PictureFiles:
                 continue
             with suppress(StorageError):  # removed since we looked
                 found = load_record(path)
-                if is_signed_as(found, record):
+                if is_signed_as(found, record) and found.job == record.job:
                     return free, self._reuse(path, found)
         return free, None
 

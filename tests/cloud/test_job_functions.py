@@ -58,10 +58,10 @@ def claim(
     worker: UUID = BOX,
     count: int = 10,
     memory: int | None = None,
-    caller: Caller = USER,
+    held: list[UUID] | None = None,
 ) -> list[UUID]:
-    query = "SELECT id FROM imagen.claim_jobs(%s, %s, %s, %s)"
-    return ask(connection, query, worker, BACKENDS, memory, count, caller=caller)
+    query = "SELECT id FROM imagen.claim_jobs(%s, %s, %s, %s, 60, %s)"
+    return ask(connection, query, worker, BACKENDS, memory, count, held or [])
 
 
 def state(connection: psycopg.Connection, id: UUID) -> tuple[Any, ...]:
@@ -93,9 +93,10 @@ def test_jobs_are_claimed_once_the_most_urgent_and_the_oldest_first(
 ) -> None:
     first, second = add(connection), add(connection)
     urgent = add(connection, priority=1)
-    assert claim(connection, count=2) == [urgent, min(first, second)]
+    held = claim(connection, count=2)
+    assert held == [urgent, min(first, second)]
     assert claim(connection, SECOND_BOX) == [max(first, second)]
-    assert claim(connection) == []
+    assert claim(connection, held=held) == []
     assert state(connection, urgent) == ("drawing", 1, None)
 
 
@@ -128,6 +129,18 @@ def test_a_lost_workers_job_is_done_if_its_picture_is_there(connection: psycopg.
     expire(connection)
     assert claim(connection, SECOND_BOX) == []
     assert state(connection, id) == ("done", 1, None)
+
+
+def test_what_a_worker_got_without_hearing_of_it_is_given_again(
+    connection: psycopg.Connection,
+) -> None:
+    held = [add(connection)]
+    claim(connection)
+    unheard = add(connection)
+    claim(connection, held=held)
+    assert claim(connection, held=held) == [unheard]
+    assert state(connection, unheard) == ("drawing", 1, None)
+    assert state(connection, held[0]) == ("drawing", 1, None)
 
 
 def test_renewing_tells_progress_and_prolongs(connection: psycopg.Connection) -> None:
@@ -211,7 +224,7 @@ def test_pruning_removes_what_ended_long_ago_and_no_picture(connection: psycopg.
 
 
 FUNCTIONS = {
-    "claim": "SELECT id::text FROM imagen.claim_jobs(%(worker)s, %(backends)s, NULL, 9, 60, %(owner)s)",
+    "claim": "SELECT id FROM imagen.claim_jobs(%(worker)s, %(backends)s, owner => %(owner)s)",
     "renew": "SELECT imagen.renew_jobs(%(worker)s, %(jobs)s, 60, '{}', %(owner)s)",
     "finish": "SELECT imagen.finish_job(%(worker)s, %(job)s, %(owner)s)",
     "fail": "SELECT imagen.fail_job(%(worker)s, %(job)s, 'no', false, %(owner)s)",
