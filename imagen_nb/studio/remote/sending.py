@@ -74,9 +74,13 @@ class JobSender:
         self._thread.start()
 
     def drawn(self, id: UUID, path: Path | None = None) -> None:
-        """Send a job's picture, which is kept; `path`: of the file just written."""
+        """Send a job's picture, which is kept; `path`: of the file just written.
+
+        May be said twice.
+        """
         with self._changed:
-            self._drawn[id] = path
+            if id in self._identity.held:
+                self._drawn[id] = path
             self._changed.notify_all()
 
     def failed(self, id: UUID, reason: str, *, again: bool) -> None:
@@ -156,11 +160,12 @@ class JobSender:
     def _tell_failures(self) -> None:
         while self._failures:
             one, identity = self._failures[0], self._identity
+            claimed_at = identity.held.claimed_at(one.id)
             with suppress(RejectedError):  # then its lease runs out
                 identity.queue.fail(identity.id, one.id, one.reason, one.again)
             with self._changed:
                 self._failures.pop(0)
-            identity.held.remove([one.id])
+            identity.held.remove_claim(one.id, claimed_at)  # it may wait, and be here
             self._tell(WorkEvent(one.id, "failed", one.reason))
 
     def _remove_duplicates(self, part: Iterable[tuple[UUID, Path | None]]) -> None:
@@ -265,6 +270,6 @@ class JobSender:
 
     def _forget(self, ids: Sequence[UUID]) -> None:
         with self._changed:
+            self._identity.held.remove(ids)
             for id in ids:
                 self._drawn.pop(id, None)
-        self._identity.held.remove(ids)

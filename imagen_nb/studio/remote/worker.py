@@ -166,6 +166,8 @@ class JobWorker:
             jobs = parts.claimer.ready.take(parts.pace.together, _TICK_S)
             if jobs:
                 parts.claimer.ready.put_back(parts.drawer.draw(jobs))
+            else:
+                parts.drawer.tell_suspects()
             if self.was_stopped or (not jobs and parts.claimer.is_over):
                 return
             now = time.monotonic()

@@ -338,6 +338,22 @@ def test_one_job_that_cannot_be_drawn_stops_no_other(
     assert (jobs.job(bad).error, jobs.job(bad).attempts) == ("it came out broken", 2)
 
 
+def test_a_machine_that_draws_nothing_any_more_ends_and_gives_the_jobs_back(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = jobs.add(*boats(8))
+
+    def broken(self: RequestDrawer, *arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: secret of a card")
+
+    monkeypatch.setattr(RequestDrawer, "draw", broken)
+    with pytest.raises(BackendError, match=r"5 jobs could not be drawn .* RuntimeError") as raised:
+        box.work()
+    assert "secret" not in str(raised.value)
+    assert jobs.states(ids) == ["waiting"] * 8
+    assert [jobs.job(id).attempts for id in ids] == [0] * 8
+
+
 def test_without_a_supabase_it_says_so(folder: Path) -> None:
     with (
         Studio({"output": {"dir": str(folder)}, "backend": TINY}) as studio,
