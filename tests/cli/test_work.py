@@ -181,3 +181,17 @@ def test_a_wrong_option_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("imagen: ") for line in lines)
+
+
+@pytest.mark.parametrize("wrong", ["password", "url"])
+def test_a_queue_that_refuses_it_or_does_not_answer_is_one_line(
+    wrong: str, box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = {**box.settings()["supabase"], wrong: "http://127.0.0.1:9"}
+    box.more = {"supabase": part}
+    config = str(config_of(box, tmp_path / "imagen.yaml"))
+    once = ["--once"] if wrong == "url" else []
+    assert run(["work", *once, "--config", config]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    expected = "check supabase.email and .password" if not once else "Connection refused"
+    assert expected in line

@@ -23,6 +23,7 @@ from imagen_nb.studio.remote.leases import WorkerIdentity
 from imagen_nb.studio.remote.settling import Fate, Settler
 
 _AT_ONCE = 16  # whose rows go up in one request
+_SENDERS = 2  # threads: more would take the drawing's processor, and few at once wait
 _FRESH_S = 0.5  # an answer of the queue so old is taken for one of now
 _PAUSES_S = (0.5, 30.0)  # the first and the longest, where the cloud does not answer
 
@@ -205,7 +206,9 @@ class JobSender:
     def _send_wanted(self, ids: Sequence[UUID]) -> None:
         names = [*map(str, ids)]
         Outbox(self._catalog).include(names)
-        report = drain(self._catalog, self._cloud, names) if names else None
+        report = None
+        if names:
+            report = drain(self._catalog, self._cloud, names, senders=_SENDERS)
         entries = {one.record.id: one for one in self._catalog.get_many(names)}
         for id in ids:
             entry = entries.get(id)

@@ -24,7 +24,8 @@ from imagen_nb.storage.jobs import MAX_PREVIEW_BYTES, Job
 from imagen_nb.studio import progress
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.remote import leases
-from imagen_nb.studio.remote.claiming import JobPace, _Patience
+from imagen_nb.studio.remote.checking import CheckedJob
+from imagen_nb.studio.remote.claiming import JobPace, ReadyJobs, _Patience
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.sending import JobSender
 from imagen_nb.studio.remote.steps import JobSteps
@@ -380,3 +381,12 @@ def test_it_claims_what_is_drawn_within_some_seconds() -> None:
     assert pace.together == 16
     pace.note(seconds=20, pictures=2)
     assert pace.together == 1
+
+
+def test_jobs_are_taken_for_one_backend_at_a_time_in_their_order() -> None:
+    ready, backends = ReadyJobs(), (object(), object())
+    for number in range(6):
+        ready.put(CheckedJob(Any, backends[number % 2], number))  # type: ignore[arg-type]
+    taken = [[job.request for job in ready.take(2, 0)] for _ in range(4)]
+    assert taken == [[0, 2], [1, 3], [4], [5]]
+    assert ready.take(2, 0) == []
