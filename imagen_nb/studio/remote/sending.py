@@ -210,30 +210,30 @@ class JobSender:
         if names:
             report = drain(self._catalog, self._cloud, names, senders=_SENDERS)
         entries = {one.record.id: one for one in self._catalog.get_many(names)}
-        for id in ids:
-            entry = entries.get(id)
-            if entry is None:
-                self._dropped({id: "it was deleted meanwhile"})
-            elif entry.cloud_state == "synced":
-                self._finish(entry)
-            elif entry.cloud_state == "failed":
+        self._dropped(dict.fromkeys({*ids} - {*entries}, "it was deleted meanwhile"))
+        self._finish([one for one in entries.values() if one.cloud_state == "synced"])
+        for entry in entries.values():
+            if entry.cloud_state == "failed":
                 self._settle_rejected(entry)
         if report and report.trouble:
             raise UnreachableError(report.trouble)
         if report and report.postponed:
             raise UnreachableError(report.postponed[0][1])
 
-    def _finish(self, entry: CatalogEntry) -> None:
-        identity, id = self._identity, entry.record.id
-        if identity.queue.finish(identity.id, id):
-            self._forget([id])
-            self._tell(WorkEvent(id, "done", entry=entry))
+    def _finish(self, entries: Sequence[CatalogEntry]) -> None:
+        if not entries:
             return
-        # Somebody removed its row from the cloud, or it is another user's by now.
-        reason = "the picture was removed from the cloud"
-        identity.queue.fail(identity.id, id, reason)
-        self._forget([id])
-        self._tell(WorkEvent(id, "failed", reason))
+        identity, ids = self._identity, [entry.record.id for entry in entries]
+        done = identity.queue.finish_many(identity.id, ids)
+        for entry in entries:
+            id = entry.record.id
+            if id in done:
+                event = WorkEvent(id, "done", entry=entry)
+            else:
+                event = WorkEvent(id, "failed", "it was removed from the cloud")
+                identity.queue.fail(identity.id, id, event.reason)
+            self._forget([id])
+            self._tell(event)
 
     def _settle_rejected(self, entry: CatalogEntry) -> None:
         """Discard a picture that the cloud does not take, as another is there, or at all."""
