@@ -26,6 +26,12 @@ _AT_ONCE = 16  # whose rows go up in one request
 _SENDERS = 2  # threads: more would take the drawing's processor, and few at once wait
 _FRESH_S = 0.5  # an answer of the queue so old is taken for one of now
 _PAUSES_S = (0.5, 30.0)  # the first and the longest, where the cloud does not answer
+_WHY_DROPPED = {  # by the state that the queue tells
+    "done": "another machine drew it",
+    "lost": "another machine has it",
+    "cancelled": "it was cancelled",
+    "failed": "it was given up",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +124,11 @@ class JobSender:
         try:
             while self._wait_for_work():
                 try:
-                    self._work()
+                    is_stuck = self._work()
                     self._outage.ended()
                     pause = _PAUSES_S[0]
+                    if is_stuck and self._gave_up_after(pause):
+                        return
                 except CloudError as error:
                     self._outage.began(error)
                     if self._gave_up_after(pause):
@@ -133,11 +141,11 @@ class JobSender:
         """Return whether there is something to do; False when closed and done."""
         with self._changed:
             while not (self._drawn or self._failures):
-                if self._closing:
-                    return False
                 due = self._settle_at - time.monotonic()
                 if self._left_by_others and due <= 0:
                     return True
+                if self._closing:
+                    return False
                 self._changed.wait(max(0.0, due) if self._left_by_others else None)
             return True
 
@@ -149,7 +157,8 @@ class JobSender:
                 self._changed.wait(left)
             return time.monotonic() >= self._close_by
 
-    def _work(self) -> None:
+    def _work(self) -> bool:
+        """Do what there is; return whether pictures cannot be sent just now."""
         self._tell_failures()
         with self._changed:
             part = [*self._drawn.items()][:_AT_ONCE]
@@ -157,6 +166,7 @@ class JobSender:
         self._send([id for id, _ in part])
         if self._left_by_others and time.monotonic() >= self._settle_at:
             self._settle_left()
+        return self._put_off([id for id, _ in part])
 
     def _tell_failures(self) -> None:
         while self._failures:
@@ -173,6 +183,17 @@ class JobSender:
         for _, path in part:
             if path is not None:
                 discard_duplicate(self._catalog, path)
+
+    def _put_off(self, ids: Sequence[UUID]) -> bool:
+        """Let others go first where another process is sending these pictures.
+
+        Return whether it is sending some.
+        """
+        with self._changed:
+            stuck = [id for id in ids if id in self._drawn]
+            for id in stuck:
+                self._drawn[id] = self._drawn.pop(id)
+            return bool(stuck)
 
     def _send(self, ids: Sequence[UUID]) -> None:
         """Send pictures of this worker's jobs that are wanted; discard the others."""
@@ -246,7 +267,7 @@ class JobSender:
             self._settler.discard(lease.hold([str(id)]), lease)
         self._forget([id])
         if is_done:
-            self._tell(WorkEvent(id, "dropped", "another machine drew it"))
+            self._tell(WorkEvent(id, "dropped", _WHY_DROPPED["done"]))
         else:
             self._tell(WorkEvent(id, "failed", reason))
 
@@ -269,7 +290,7 @@ class JobSender:
     def _dropped(self, reasons: dict[UUID, str]) -> None:
         self._forget([*reasons])
         for id, why in reasons.items():
-            self._tell(WorkEvent(id, "dropped", why))
+            self._tell(WorkEvent(id, "dropped", _WHY_DROPPED.get(why, why)))
 
     def _forget(self, ids: Sequence[UUID]) -> None:
         with self._changed:

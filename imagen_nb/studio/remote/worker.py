@@ -195,6 +195,7 @@ class _Parts:
 
     def require_well(self) -> None:
         """Raise what ended one of the threads, if something did."""
+        self.keeper.require_well()
         self.claimer.require_well()
         self.sender.require_well()
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from PIL import Image
 from imagen_nb.backends import Step
 from imagen_nb.cloud.errors import BUCKET, UnreachableError
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.jobs import MAX_PREVIEW_BYTES, Job
+from imagen_nb.storage.outbox import Outbox
 from imagen_nb.studio import progress
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.remote import leases
@@ -304,6 +307,35 @@ def test_what_one_worker_left_the_next_one_settles(
     assert jobs.states([cancelled, drawn]) == ["cancelled", "done"]
     box.work()
     jobs.require_one_picture_each([drawn, waiting], box.folder, second.folder)
+
+
+def test_a_picture_that_another_process_is_sending_is_left_to_it(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = jobs.add(*boats(1))
+    put_off, leases_held = JobSender._put_off, ExitStack()
+    catalog = Catalog(box.folder)
+
+    def taken_by_another(self: JobSender, sent: list[UUID]) -> None:
+        if sent and first:
+            first.pop()
+            leases_held.enter_context(Outbox(catalog).lease()).hold([str(ids[0])])
+        send(self, sent)
+
+    def given_back(self: JobSender, sent: list[UUID]) -> bool:
+        is_stuck = put_off(self, sent)
+        if is_stuck:
+            stuck.append(sent)
+            leases_held.close()
+        return is_stuck
+
+    send, first, stuck = JobSender._send, [True], list[list[UUID]]()
+    monkeypatch.setattr(JobSender, "_send", taken_by_another)
+    monkeypatch.setattr(JobSender, "_put_off", given_back)
+    with closing(catalog):
+        box.work()
+    assert stuck == [ids]
+    jobs.require_one_picture_each(ids, box.folder)
 
 
 def test_a_full_disk_ends_the_worker_and_gives_the_jobs_back(
