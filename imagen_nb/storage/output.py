@@ -118,9 +118,8 @@ class PictureFiles:
     ) -> SavedPicture:
         """Write the picture and its sidecar under the next free name.
 
-        If the same picture is there already (all that decides the pixels, and the
-        pixels; signed, if pictures are signed), that one is returned instead. One that
-        is drawn for a job is only the same as that job's.
+        If the same picture is there already (job, pixels and all that decides them;
+        signed, if pictures are signed), that one is returned instead.
 
         Args:
             image: the picture, RGB.

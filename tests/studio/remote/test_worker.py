@@ -20,6 +20,7 @@ from PIL import Image
 
 from imagen_nb.backends import Step
 from imagen_nb.cloud.errors import BUCKET, UnreachableError
+from imagen_nb.cloud.rows import RowWriter
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.jobs import MAX_PREVIEW_BYTES, Job
@@ -49,6 +50,13 @@ def jobs(local_supabase: TwoUsers, server: ServerState) -> Iterator[TestQueue]:
 @pytest.fixture
 def box(local_supabase: TwoUsers, folder: Path) -> Box:
     return Box(local_supabase, folder)
+
+
+def with_secret_key(box: Box) -> None:
+    """Sign in with the secret key instead of as a user."""
+    supabase = box.supabase
+    part = {"url": supabase.url, "key": supabase.service_key}
+    box.more = {"supabase": part, "owner_user_id": supabase.user_id}
 
 
 @pytest.fixture
@@ -189,6 +197,29 @@ def test_progress_and_a_small_preview_are_told_while_it_is_drawn(
     assert Image.open(io.BytesIO(data)).format == "WEBP"
     done = jobs.queue.jobs([id], previews=True)[id]
     assert (done.state, done.progress, done.preview) == ("done", None, None)
+
+
+def test_with_a_secret_key_the_one_that_is_overtaken_leaves_nothing(
+    jobs: TestQueue, box: Box, second: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is overtaken between its upload and its row."""
+    (id,) = jobs.add({"prompt": "a red boat", "seed": 7})
+    with_secret_key(box)
+    write, overtaken = RowWriter.write, list[bool]()
+
+    def overtake(self: RowWriter, entries: Any) -> Any:
+        if not overtaken:
+            overtaken.append(True)
+            while not second.events:
+                jobs.expire()
+                second.work()
+        return write(self, entries)
+
+    monkeypatch.setattr(RowWriter, "write", overtake)
+    box.work()
+    assert (box.told(), second.told()) == ({id: "dropped"}, {id: "done"})
+    jobs.require_one_picture_each([id], second.folder)
+    assert not [*box.folder.glob("*.png*")]
 
 
 def test_a_job_cancelled_while_it_is_drawn_leaves_nothing(
