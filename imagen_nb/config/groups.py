@@ -1,4 +1,4 @@
-"""The groups of settings: output, supabase, replicate, memory, cost, provenance, find; types."""
+"""The groups of settings: output, supabase, replicate, memory, cost, find, work …; their types."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ def _strip_value(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return SecretStr(strip_secret(value.get_secret_value()))
     return strip_secret(value) if isinstance(value, str) else value
+
+
+def split_names(value: Any) -> Any:
+    """Return the names of a text with commas between them; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _validated_address(url: str) -> str:
@@ -176,3 +183,17 @@ class FindSettings(SettingsGroup):
 
     embedder: _StrippedText | None = None
     background: Annotated[BackgroundChoice, BeforeValidator(on_or_off)] = "auto"
+
+
+class WorkSettings(SettingsGroup):
+    """What `imagen work` draws for other machines, whatever their jobs ask for.
+
+    `backends`: by name, the one that draws what names none first; empty for what can draw
+    here at no price. `max_pixels`, `max_steps`: of one picture. `lease_seconds`: how long
+    a job stays a worker's that is not heard of.
+    """
+
+    backends: Annotated[tuple[str, ...], BeforeValidator(split_names)] = ()
+    max_pixels: PositiveCount = 2048 * 2048
+    max_steps: PositiveCount = 100
+    lease_seconds: Annotated[PositiveCount, Field(le=3600)] = 60

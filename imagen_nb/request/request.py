@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.images import InputImage
@@ -61,6 +62,7 @@ class Request:
     what classifier-free guidance of the scale `true_cfg` leads away from; 1 is off.
     `scheduler`: the name of one that is not the model's own. `derived_from`: pictures
     that it repeats or varies, as `Record.derived_from` has them; they decide no pixel.
+    `job`: the id of the job that it is drawn for, which its picture has too.
     """
 
     prompt: str
@@ -78,6 +80,7 @@ class Request:
     true_cfg: float = 1.0
     scheduler: str | None = None
     derived_from: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
+    job: UUID | None = field(default=None, compare=False)
 
     @property
     def inputs(self) -> dict[str, InputImage]:

@@ -118,8 +118,8 @@ class PictureFiles:
     ) -> SavedPicture:
         """Write the picture and its sidecar under the next free name.
 
-        If the same picture is there already (all that decides the pixels, and the
-        pixels; signed, if pictures are signed), that one is returned instead.
+        If the same picture is there already (job, pixels and all that decides them;
+        signed, if pictures are signed), that one is returned instead.
 
         Args:
             image: the picture, RGB.
@@ -208,7 +208,7 @@ class PictureFiles:
                 continue
             with suppress(StorageError):  # removed since we looked
                 found = load_record(path)
-                if is_signed_as(found, record):
+                if is_signed_as(found, record) and found.job == record.job:
                     return free, self._reuse(path, found)
         return free, None
 

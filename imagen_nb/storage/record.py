@@ -179,6 +179,8 @@ class Record(BaseModel):
     derived_from: tuple[dict[str, Any], ...] = ()
     """The pictures that it repeats or varies, each with `how` (reproduce or like), `id`,
     and the `sha256` of its file; others that it was drawn from are in `inputs`."""
+    job: UUID | None = None
+    """The job that it was drawn for, on whichever machine; see docs/remote.md."""
     scheduler: str | None = None
     """The class of the scheduler that drew."""
     scheduler_name: str | None = None

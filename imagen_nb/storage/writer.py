@@ -233,6 +233,7 @@ def _record_of_request(
         "cloud": context.cloud,
         "owner_user_id": context.owner,
     }
+    values |= {"id": request.job} if request.job else {}
     return Record(**values, **made_with(backend) | measured)
 
 

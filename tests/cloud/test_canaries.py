@@ -87,6 +87,7 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": ["doctor --online --json", "doctor --config {bad}"],
     "mcp": [],  # speaks over stdin and stdout: tests/cli/test_mcp.py, tests/studio/agents/
     "sync": ["sync", "sync --dry-run", "sync --verify --json", "sync --dry-run --json"],
+    "work": ["work --once", "work --once --json --backends no-such"],
     "status": ["status", "status --json"],
     "reindex": ["reindex {folder}"],
     "config init": ["config init --config {config}", "config init --config {folder}/x.yaml"],

@@ -284,6 +284,9 @@ def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
         "imagen_embeddings",
         "imagen_find",
         "imagen_parents",
+        "imagen_jobs",
+        "imagen_workers",
+        "imagen_job_functions",
     ]
     assert len({name[:14] for name in names}) == len(names)
     # The Supabase CLI splits these otherwise than PostgreSQL reads them.

@@ -64,14 +64,18 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "provenance.watermark": (True, False, True),
     "find.embedder": ("a", "b", "c"),
     "find.background": ("on", "off", "auto"),
+    "work.backends": (("flux-dev-local",), ("flux-tiny-local",), ("flux",)),
+    "work.max_pixels": (1, 2, 3),
+    "work.max_steps": (1, 2, 3),
+    "work.lease_seconds": (1, 2, 3),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }
 
 
-LISTS = ("tags", "lora_dirs")
+LISTS = ("tags", "lora_dirs", "work.backends")
 _EMPTY_GROUPS = (  # of the template
-    *("supabase", "replicate", "memory", "cost", "provenance", "find"),
+    *("supabase", "replicate", "memory", "cost", "provenance", "find", "work"),
     "owner_user_id",
 )
 

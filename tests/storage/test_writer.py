@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagen_nb.errors import Cancelled
 from imagen_nb.storage.folders import OutputFolders
-from imagen_nb.storage.record import Record
+from imagen_nb.storage.record import Record, new_id
 from imagen_nb.storage.writer import MAX_UNWRITTEN_PICTURES, Writer
 
 Make = Callable[..., Record]
@@ -59,4 +59,25 @@ def test_whoever_draws_faster_than_it_writes_is_slowed_to_its_pace(
     go.set()
     another.join(30)
     writer.close()
+    folders.close()
+
+
+def test_a_picture_for_a_job_has_its_id_even_beside_the_same_picture(
+    folder: Path, make_record: Make, make_image: Draw
+) -> None:
+    folders, writer = OutputFolders(folder), Writer()
+    home, job, image = folders.folder(), new_id(), make_image(1)
+    common = {"cloud": False}
+    records = [make_record(), make_record().model_copy(update={"id": job, "job": job})]
+    kept = [
+        one.result().record.id
+        for one in writer.keep_drawn(
+            [(lambda: image, record) for record in [*records, records[1], make_record()]],
+            home,
+            common,
+            lambda *_: None,
+        )
+    ]
+    writer.close()
+    assert kept == [records[0].id, job, job, records[0].id]
     folders.close()
