@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         delete,
         generate,
         history,
+        job,
+        jobs,
         keep,
         lineage,
         pending,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         untag,
     )
     from imagen_nb.studio.pictures import Pictures
+    from imagen_nb.studio.remote.handle import RemoteJob
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
     from imagen_nb.widgets.gallery import Gallery
@@ -68,6 +71,7 @@ _HOMES = {
     "Picture": "storage.picture",
     "Pictures": "studio.pictures",
     "Record": "storage.record",
+    "RemoteJob": "studio.remote.handle",
     "StorageError": "errors",
     "Studio": "studio.studio",
     "SyncReport": "cloud.sync_report",
@@ -79,6 +83,8 @@ _HOMES = {
     "generate": "studio.default",
     "glue": "batch.results.executed",
     "history": "studio.default",
+    "job": "studio.default",
+    "jobs": "studio.default",
     "keep": "studio.default",
     "lineage": "studio.default",
     "pending": "studio.default",
@@ -106,6 +112,7 @@ __all__ = [
     "Picture",
     "Pictures",
     "Record",
+    "RemoteJob",
     "StorageError",
     "Studio",
     "SyncReport",
@@ -118,6 +125,8 @@ __all__ = [
     "generate",
     "glue",
     "history",
+    "job",
+    "jobs",
     "keep",
     "lineage",
     "pending",

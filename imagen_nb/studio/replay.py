@@ -75,6 +75,18 @@ class ReplayBackend:
         raise BackendError(f"{self.name} drew nothing")
 
 
+class ReplayElsewhere(ReplayBackend):
+    """Lets a picture be drawn again on another machine, which batches as it likes."""
+
+    def draw(
+        self, requests: Sequence[Request], progress: Progress | None, cancel: Event
+    ) -> Iterator[Drawn]:
+        """Draw each request once."""
+        for drawn in self.inner.draw(requests, progress, cancel):
+            self.drawn_with = {**drawn.details, "model": self.model}
+            yield drawn
+
+
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
     """Let torch use this many threads for a while; None or nonsense changes nothing."""
