@@ -51,8 +51,8 @@ if TYPE_CHECKING:
         tag,
         untag,
     )
+    from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.pictures import Pictures
-    from imagen_nb.studio.remote.handle import RemoteJob
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
     from imagen_nb.widgets.gallery import Gallery
@@ -71,7 +71,7 @@ _HOMES = {
     "Picture": "storage.picture",
     "Pictures": "studio.pictures",
     "Record": "storage.record",
-    "RemoteJob": "studio.remote.handle",
+    "RemoteJob": "studio.elsewhere.handle",
     "StorageError": "errors",
     "Studio": "studio.studio",
     "SyncReport": "cloud.sync_report",

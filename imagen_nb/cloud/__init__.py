@@ -9,7 +9,8 @@ Other rooms use:
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
     filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses
-    inputs: `download_input`, an image that a picture was drawn from
+    inputs: `download_input`, `upload_input`: images that pictures are drawn from
+    jobs: `JobQueue`, what other machines are to draw
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase
     migrate: `apply_migrations`, `migration_states`, for `imagen db`

@@ -27,13 +27,13 @@ from imagen_nb.system.atomic import (
 )
 from imagen_nb.system.terminal import print_notice
 
-_NO_INPUTS: Mapping[str, InputImage] = {}
+_WITHOUT_INPUTS: Mapping[str, InputImage] = {}
 
 
 def keep_finished(
     file: FinishedFile,
     folder: OutputFolder,
-    inputs: Mapping[str, InputImage] = _NO_INPUTS,
+    inputs: Mapping[str, InputImage] = _WITHOUT_INPUTS,
 ) -> Picture:
     """Keep a picture under the next free name, its copy being in the cloud already.
 

@@ -27,7 +27,6 @@ from imagen_nb.storage.writer import (
 )
 from imagen_nb.studio.nesting import drawing_on_behalf_of
 from imagen_nb.studio.progress import LOADING, progress_listener
-from imagen_nb.studio.remote.backend import remote_of
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
 
@@ -117,10 +116,10 @@ class RequestDrawer:
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
-        elsewhere = remote_of(backend)
+        elsewhere = drawn_as(backend) is not backend
         if elsewhere and call.cloud is False:
             raise UsageError(
-                f"pictures of {elsewhere.name} come by way of the cloud: leave out that"
+                f"pictures of {backend.name} come by way of the cloud: leave out that"
                 " they are not copied there"
             )
         folder = self.folders.folder(call.output, len(requests))
@@ -150,7 +149,7 @@ class RequestDrawer:
         call: DrawingCall,
     ) -> list[Picture]:
         self._explain(backend, requests)
-        elsewhere = remote_of(backend)
+        elsewhere = drawn_as(backend) is not backend
         listening = progress_listener(
             requests,
             call.progress,

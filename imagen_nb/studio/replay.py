@@ -8,7 +8,15 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from imagen_nb.backends import Availability, Backend, Drawn, Progress, Step, made_with
+from imagen_nb.backends import (
+    Availability,
+    Backend,
+    Drawn,
+    Progress,
+    Step,
+    drawn_as,
+    made_with,
+)
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 from imagen_nb.storage.record import Record
@@ -77,6 +85,11 @@ class ReplayBackend:
 
 class ReplayElsewhere(ReplayBackend):
     """Lets a picture be drawn again on another machine, which batches as it likes."""
+
+    @property
+    def drawn_as(self) -> Backend:
+        """What the other machine draws with."""
+        return drawn_as(self.inner)
 
     def draw(
         self, requests: Sequence[Request], progress: Progress | None, cancel: Event

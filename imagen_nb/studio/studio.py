@@ -21,9 +21,9 @@ from imagen_nb.studio.arguments import (
     suggesting_arguments,
 )
 from imagen_nb.studio.drawing import RequestDrawer
+from imagen_nb.studio.elsewhere.handle import RemoteJob
+from imagen_nb.studio.elsewhere.session import Elsewhere
 from imagen_nb.studio.pictures import Pictures
-from imagen_nb.studio.remote.handle import RemoteJob
-from imagen_nb.studio.remote.session import Elsewhere
 from imagen_nb.studio.reproduce import request_again, request_like, with_comparison
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from uuid import UUID
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.record import short_id
-from imagen_nb.studio.remote.following import Following, TooLateError
-from imagen_nb.studio.remote.returning import Returning
+from imagen_nb.studio.elsewhere.following import Following, TooLateError
+from imagen_nb.studio.elsewhere.returning import Returning
 
 
 class RemoteJob:

@@ -17,7 +17,7 @@ import pytest
 import imagen_nb as im
 from imagen_nb.backends import Step
 from imagen_nb.storage.output import read_sidecar
-from imagen_nb.studio.remote import following
+from imagen_nb.studio.elsewhere import following
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.stand_in_worker import StandIn, stand_in

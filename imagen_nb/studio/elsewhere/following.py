@@ -18,8 +18,8 @@ from imagen_nb.cloud.filters import MAX_VALUES_PER_URL
 from imagen_nb.cloud.jobs import JobQueue
 from imagen_nb.errors import BackendError, Cancelled, CloudError, printable
 from imagen_nb.storage.jobs import FINISHED, JobNow
-from imagen_nb.studio.remote.fetching import fetch_finished
-from imagen_nb.studio.remote.telling import StepsTold
+from imagen_nb.studio.elsewhere.fetching import fetch_finished
+from imagen_nb.studio.elsewhere.telling import StepsTold
 from imagen_nb.system.terminal import print_notice
 
 _FETCHERS = 4  # pictures on their way here at once

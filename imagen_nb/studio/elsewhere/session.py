@@ -16,12 +16,12 @@ from imagen_nb.request.request import Request
 from imagen_nb.request.validation import short_repr
 from imagen_nb.storage.jobs import JobState, WorkerSeen
 from imagen_nb.studio.drawing import RequestDrawer
+from imagen_nb.studio.elsewhere.backend import RemoteBackend
+from imagen_nb.studio.elsewhere.boxes import Boxes
+from imagen_nb.studio.elsewhere.handle import RemoteJob
+from imagen_nb.studio.elsewhere.listing import jobs_frame
+from imagen_nb.studio.elsewhere.returning import Returning
 from imagen_nb.studio.intake import Intake
-from imagen_nb.studio.remote.backend import RemoteBackend, remote_of
-from imagen_nb.studio.remote.boxes import Boxes
-from imagen_nb.studio.remote.handle import RemoteJob
-from imagen_nb.studio.remote.listing import jobs_frame
-from imagen_nb.studio.remote.returning import Returning
 from imagen_nb.system.spelling import describe_meant, known_arguments
 
 if TYPE_CHECKING:
@@ -149,16 +149,15 @@ class Elsewhere(Intake):
         self, backend: Backend, requests: Sequence[Request], output: str | Path | None
     ) -> list[RemoteJob]:
         """Queue the requests and return their handles, without waiting for pictures."""
-        elsewhere = remote_of(backend)
-        if elsewhere is None:
+        if not isinstance(backend, RemoteBackend):
             raise UsageError(
                 f'wait=False goes with backend="remote", not with {backend.name}:'
                 " only another machine draws while this one goes on"
             )
         self._folders.folder(output, len(requests))  # or it is wrong, and now
-        jobs = elsewhere.jobs(requests)
-        elsewhere.hand_out(requests, jobs)
-        elsewhere.note_waiting(len(jobs))
+        jobs = backend.jobs(requests)
+        backend.hand_out(requests, jobs)
+        backend.note_waiting(len(jobs))
         return [RemoteJob(job.id, self._returning, output) for job in jobs]
 
 

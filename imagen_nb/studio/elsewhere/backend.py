@@ -16,18 +16,17 @@ from imagen_nb.errors import CloudError
 from imagen_nb.request.request import Request
 from imagen_nb.storage.jobs import Job
 from imagen_nb.storage.record import Record
-from imagen_nb.studio.remote.asking import jobs_of, remote_options, upload_inputs_of
-from imagen_nb.studio.remote.boxes import Boxes, describe_waiting
-from imagen_nb.studio.remote.following import Following
-from imagen_nb.studio.remote.telling import StepsTold
-from imagen_nb.studio.replay import ReplayBackend
+from imagen_nb.studio.elsewhere.asking import jobs_of, remote_options, upload_inputs_of
+from imagen_nb.studio.elsewhere.boxes import Boxes, describe_waiting
+from imagen_nb.studio.elsewhere.following import Following
+from imagen_nb.studio.elsewhere.telling import StepsTold
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # How a picture was drawn, of what its record says: see `Drawn.details`.
-_DETAILS = (
+_DRAWN_HOW = (
     "scheduler",
     "dtype",
     "device",
@@ -122,16 +121,10 @@ class RemoteBackend:
             )
 
 
-def remote_of(backend: Backend) -> RemoteBackend | None:
-    """Return the backend that hands out what this one draws; None if it draws itself."""
-    inner = backend.inner if isinstance(backend, ReplayBackend) else backend
-    return inner if isinstance(inner, RemoteBackend) else None
-
-
 def drawn_elsewhere(request: Request, file: FinishedFile) -> Drawn:
     """Return a finished picture as if it had been drawn here."""
     record = Record.from_sidecar(file.sidecar)
-    details = {name: getattr(record, name) for name in _DETAILS}
+    details = {name: getattr(record, name) for name in _DRAWN_HOW}
     image = partial(_decode, file.png)
     return Drawn(request, image, record.latency_ms or 0, details, file)
 

@@ -15,7 +15,7 @@ from imagen_nb.errors import BackendError, StorageError
 from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import image_read_errors
 
-_COLUMNS = "id,owner_user_id,storage_path,tags,sidecar"
+_ROW_COLUMNS = "id,owner_user_id,storage_path,tags,sidecar"
 
 
 def fetch_finished(cloud: Cloud, id: UUID) -> FinishedFile:
@@ -25,12 +25,12 @@ def fetch_finished(cloud: Cloud, id: UUID) -> FinishedFile:
         BackendError: if there is no such picture, or its record is none.
         CloudError: if it cannot be read, or the file is not the one of its record.
     """
-    row = cloud.rows_by_id([str(id)], _COLUMNS).get(str(id))
+    row = cloud.rows_by_id([str(id)], _ROW_COLUMNS).get(str(id))
     if row is None:
         raise BackendError(
             f"the picture {id} was drawn, and is not in the cloud any more"
         )
-    record = _record_of(row)
+    record = _record_in(row)
     if record.id != id or record.sha256 is None:
         raise BackendError(f"the row of {id} does not say which file is its picture")
     with decoding():
@@ -40,7 +40,7 @@ def fetch_finished(cloud: Cloud, id: UUID) -> FinishedFile:
     return FinishedFile(png, _as_written(record, png).to_sidecar())
 
 
-def _record_of(row: dict[str, Any]) -> Record:
+def _record_in(row: dict[str, Any]) -> Record:
     """Return the record of a row of imagen.images, with the tags that it has by now."""
     try:
         record = Record.from_sidecar(json.dumps(row["sidecar"]))

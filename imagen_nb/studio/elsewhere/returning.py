@@ -10,7 +10,7 @@ from imagen_nb.backends import FinishedFile
 from imagen_nb.storage.folders import OutputFolders
 from imagen_nb.storage.picture import Picture
 from imagen_nb.storage.writer import Writer
-from imagen_nb.studio.remote.boxes import Boxes
+from imagen_nb.studio.elsewhere.boxes import Boxes
 
 
 @dataclass(frozen=True, slots=True)

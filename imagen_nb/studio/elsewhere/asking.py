@@ -16,7 +16,7 @@ from imagen_nb.storage.jobs import Job, job_request
 from imagen_nb.storage.record import new_id
 
 _OPTIONS = ("model", "loras")
-_LORA_FORMS = "loras are names of the drawing machine's, or (name, weight) pairs"
+_LORAS_BY_NAME = "loras are names of the drawing machine's, or (name, weight) pairs"
 
 
 def jobs_of(
@@ -85,7 +85,7 @@ def _listed(loras: Any) -> Iterable[Any]:
     if isinstance(loras, (str, PurePath)) or _is_weighted(loras):
         return [loras]
     if not isinstance(loras, Iterable) or isinstance(loras, Mapping):
-        raise UsageError(f"{_LORA_FORMS}, not {loras!r:.60}")
+        raise UsageError(f"{_LORAS_BY_NAME}, not {loras!r:.60}")
     return loras
 
 
@@ -100,7 +100,7 @@ def _is_weighted(lora: Any) -> bool:
 def _lora_by_name(lora: Any) -> tuple[str, float]:
     name, weight = lora if _is_weighted(lora) else (lora, 1.0)
     if not isinstance(name, (str, PurePath)):
-        raise UsageError(f"{_LORA_FORMS}, not {lora!r:.60}")
+        raise UsageError(f"{_LORAS_BY_NAME}, not {lora!r:.60}")
     text = PurePath(name).as_posix()
     is_path = text.startswith((".", "~")) or PurePath(text).is_absolute()
     return (PurePath(text).name if is_path else text), weight
