@@ -277,7 +277,10 @@ class Painter:
             progress = JobProgress(job, report)
             if request.again:
                 return self._studio.reproduce(
-                    request.again, cloud=request.cloud, progress=progress
+                    request.again,
+                    backend=request.backend,
+                    cloud=request.cloud,
+                    progress=progress,
                 )
             picture: Picture = self._studio.generate(
                 request.prompt,
