@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,35 +20,11 @@ from imagen_nb.storage.output import read_sidecar
 from imagen_nb.studio.elsewhere import following
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.server_state import ServerState
-from tests.fixtures.stand_in_worker import StandIn, stand_in
+from tests.fixtures.stand_in_worker import StandIn, forget_jobs, stand_in
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
 QUICK: dict[str, Any] = {"steps": 2, "width": 64, "height": 64}
 MANY: dict[str, Any] = {"steps": 2, "size": (64, 64), "progress": False}
-
-
-@pytest.fixture
-def box(server: ServerState, local_supabase: TwoUsers, tmp_path: Path) -> Iterator[StandIn]:
-    """A machine that draws, with a folder of its own."""
-    forget_jobs(server)
-    with stand_in(settings(tmp_path / "box", local_supabase)) as box:
-        yield box
-
-
-@pytest.fixture
-def laptop(
-    server: ServerState, local_supabase: TwoUsers, proxy: FaultProxy, folder: Path
-) -> Iterator[im.Studio]:
-    """A machine that asks, through the proxy."""
-    values = settings(folder, local_supabase, proxy.url) | {"backend": "remote"}
-    with im.Studio(values, background=False) as studio:
-        yield studio
-
-
-def forget_jobs(server: ServerState) -> None:
-    for table in ("jobs", "workers"):
-        rows = server.client.schema("imagen").from_(table)
-        rows.delete().neq("id", "00000000-0000-4000-8000-000000000000").execute()
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
