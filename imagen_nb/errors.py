@@ -121,6 +121,16 @@ def printable(text: str) -> str:
     )
 
 
+def describe_mistake(error: Exception) -> str:
+    """Return the type and place of an error that is a mistake of imagen_nb.
+
+    Not its text, which may hold what was sent.
+    """
+    *_, last = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"an error of imagen_nb, {type(error).__name__} in {place}: please report it"
+
+
 def _is_ours(filename: str) -> bool:
     """Tell whether a frame's file lies in this package, not in a folder named like it."""
     return Path(filename).is_relative_to(_PACKAGE_FOLDER)

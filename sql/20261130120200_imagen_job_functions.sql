@@ -223,6 +223,17 @@ LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
     version = excluded.version, seen_at = now(), stopped_at = NULL
 $$;
 
+-- Says that a worker ends; what it has it gave back before.
+CREATE OR REPLACE FUNCTION imagen.stop_worker(
+  worker UUID,
+  owner UUID DEFAULT NULL
+) RETURNS VOID
+LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
+  UPDATE imagen.workers SET seen_at = now(), stopped_at = now()
+  WHERE workers.id = stop_worker.worker
+    AND workers.owner_user_id = coalesce(stop_worker.owner, auth.uid())
+$$;
+
 -- The workers heard of in the last day, the latest first, with the seconds since then.
 CREATE OR REPLACE FUNCTION imagen.list_workers(
   owner UUID DEFAULT NULL
@@ -274,6 +285,7 @@ REVOKE ALL ON FUNCTION
   imagen.release_jobs(UUID, UUID[], UUID),
   imagen.cancel_jobs(UUID[], UUID),
   imagen.register_worker(UUID, TEXT, TEXT[], INT, TEXT, UUID),
+  imagen.stop_worker(UUID, UUID),
   imagen.list_workers(UUID),
   imagen.prune_jobs(BIGINT, UUID)
   FROM PUBLIC, anon;
@@ -286,6 +298,7 @@ GRANT EXECUTE ON FUNCTION
   imagen.release_jobs(UUID, UUID[], UUID),
   imagen.cancel_jobs(UUID[], UUID),
   imagen.register_worker(UUID, TEXT, TEXT[], INT, TEXT, UUID),
+  imagen.stop_worker(UUID, UUID),
   imagen.list_workers(UUID),
   imagen.prune_jobs(BIGINT, UUID)
   TO authenticated, service_role;

@@ -25,6 +25,7 @@ from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.cli.verify import verify
+from imagen_nb.cli.work import work
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.terminal import abandon_stdout, accept_any_text, print_notice
 
@@ -50,6 +51,7 @@ app.command()(models)
 app.command()(bench_gpu)
 app.command()(mcp)
 app.command()(sync)
+app.command()(work)
 app.command()(doctor)
 app.command()(status)
 app.command()(reindex)

@@ -4,18 +4,21 @@ Other rooms use:
     account: `NOT_CONFIGURED`, what to say if there is no account
     check: `configuration_warnings` and `check_server`, for `imagen config validate`;
         `cloud_warnings` and `secret_warnings`, its parts
+    claims: `is_claimed_by`, whose a path in the bucket is
     client: `Cloud`, the client
     connection: `READER_CONNECT_S`, how long a reader waits for a connection
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
     filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses
-    inputs: `download_input`, `upload_input`: images that pictures are drawn from
-    jobs: `JobQueue`, what other machines are to draw
+    inputs: `download_input` and `upload_input`, images that pictures are drawn from;
+        `fetch_input`, one known by its sha256
+    jobs: `JobQueue`, the pictures that another machine draws
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase
     migrate: `apply_migrations`, `migration_states`, for `imagen db`
     picture_cache: `CloudPicture` and its file: fetched, cached or downloaded
     rows: `replace_nul`, for what PostgreSQL cannot hold
+    sync: `drain`, which sends pictures of a catalog
     sync_report: `SyncReport` and `RepairReport`, what a sync and a repair did
     uplink: `Uplink`, what a session does with the cloud
 """

@@ -53,7 +53,9 @@ def claim_paths(
         if not left:
             break
         paths = {str(entry.record.id): folder + _path(entry, number) for entry in left}
-        claims = cloud.claim([(path, id) for id, path in paths.items()])
+        claims = cloud.claim(
+            [(paths[str(entry.record.id)], str(claimant_of(entry))) for entry in left]
+        )
         for entry in left:
             id = str(entry.record.id)
             claim = claims.get(paths[id])
@@ -63,8 +65,20 @@ def claim_paths(
     return claimed
 
 
+def claimant_of(entry: CatalogEntry) -> UUID:
+    """Return under which id a picture claims its path.
+
+    Two machines may have drawn the picture of one job, each another file: their ids are
+    the same, and neither file may take the other's place.
+    """
+    record = entry.record
+    return uuid.uuid5(record.id, record.sha256 or "") if record.job else record.id
+
+
 def is_claimed_by(entry: CatalogEntry, claim: Claim, owner: UUID) -> bool:
     """Return whether a claim is this picture's, perhaps under an earlier id."""
+    if entry.record.job:
+        return claim.owner == owner and claim.image_id == claimant_of(entry)
     return is_id_claimed_by(entry.record.id, claim, owner)
 
 

@@ -78,6 +78,7 @@ _REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
     "401": "check supabase.key",
     "PGRST106": "the schema imagen is not exposed: run `imagen db migrate`",
     "PGRST125": "is supabase.url the project's address?",
+    "PGRST202": "a function of imagen_nb's is missing: run `imagen db migrate`",
     "PGRST205": "the table {table} is missing: run `imagen db migrate`",
     "PGRST300": "the server has no JWT secret",
     "PGRST301": "check supabase.key",
@@ -241,7 +242,7 @@ def _storage_error_of(status: str, message: str) -> CloudError:
 def _table_error_of(code: str, message: str) -> CloudError:
     reason = f"the database says {code} {message}"
     if code in _REMEDY_OF_CODE:
-        table = "imagen.claims" if "claims" in message else "imagen.images"
+        table = _table_named_in(message)
         remedy = _REMEDY_OF_CODE[code].format(table=table)
         migration = _MIGRATION_OF_CODE.get(code)
         if code in _MISSING_TABLE_CODES:
@@ -252,6 +253,11 @@ def _table_error_of(code: str, message: str) -> CloudError:
     if code.startswith(("22", "23", "P0")):  # data, constraints, triggers
         return RejectedError(reason)
     return RefusedError(f"{reason}: {_GENERIC_REMEDY}", code=code)
+
+
+def _table_named_in(message: str) -> str:
+    named = [name for name in ("claims", "jobs", "workers") if name in message]
+    return f"imagen.{named[0] if named else 'images'}"
 
 
 def _scrubbed_line(text: object, secrets: Sequence[SecretStr | None]) -> str:

@@ -14,11 +14,15 @@ from typing import Any
 from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import ObjectExistsError, RejectedError
+from imagen_nb.cloud.errors import (
+    ObjectExistsError,
+    ObjectMissingError,
+    RejectedError,
+)
 from imagen_nb.cloud.picture_cache import CloudPicture, download_picture
 from imagen_nb.cloud.upload import is_same_file
 from imagen_nb.errors import BackendError
-from imagen_nb.request.images import InputImage
+from imagen_nb.request.images import IMAGE_SUFFIXES, InputImage
 from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.input_files import INPUTS_FOLDER, recorded_inputs
 from imagen_nb.storage.record import Record
@@ -112,3 +116,17 @@ def _ensure_there(path: str, data: bytes, cloud: Cloud) -> None:
 def _is_there(path: str, data: bytes, cloud: Cloud) -> bool:
     stored = cloud.object_info(path)
     return stored is not None and is_same_file(stored, data)
+
+
+def fetch_input(cloud: Cloud, sha256: str) -> bytes:
+    """Return the input with this sha256 in the owner's folder, as the cloud has it.
+
+    Raises `ObjectMissingError` if there is none, and other `CloudError`s if it cannot
+    be read or is another file.
+    """
+    owner, _ = cloud.owner()
+    paths = [input_path(owner, f"{sha256}.{kind}") for kind in IMAGE_SUFFIXES.values()]
+    for path, url in cloud.signed_urls(paths).items():
+        if url is not None:
+            return download_picture(cloud, CloudPicture(sha256, path, sha256), url)
+    raise ObjectMissingError(f"there is no input image with the sha256 {sha256}")

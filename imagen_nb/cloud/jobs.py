@@ -186,6 +186,10 @@ class JobQueue:
             version=version,
         )
 
+    def stop(self, worker: UUID) -> None:
+        """Say that a worker ends."""
+        self._call("stop_worker", worker=str(worker))
+
     def workers(self) -> list[WorkerSeen]:
         """Return the workers heard of in the last day, the latest first."""
         rows = self._call("list_workers")

@@ -30,7 +30,7 @@ class RowWriter:
         """Write the rows in one request; if they are rejected, each half by itself.
 
         Return the entries, as they are then, of those written: a picture whose id
-        another one has in the cloud gets a new id.
+        another one has in the cloud gets a new id, unless it was drawn for a job.
         """
         if not entries:
             return []
@@ -41,7 +41,9 @@ class RowWriter:
         written = []
         for entry in entries:
             id = str(entry.record.id)
-            if id in taken:
+            if id in taken and entry.record.job:
+                written += self._take_over_or_reject(entry, taken[id])
+            elif id in taken:
                 written += self._write_under_next_id(entry, taken[id])
             else:
                 written.append(entry)
@@ -73,6 +75,25 @@ class RowWriter:
                 found = taken[str(entry.record.id)]
             id = entry.record.id
             raise RejectedError(f"another row of imagen.images has the id {id}")
+        except (RejectedError, StorageError) as error:
+            self.reject(entry, error)
+            return []
+
+    def _take_over_or_reject(
+        self, entry: CatalogEntry, found: RecordedPicture | None
+    ) -> list[CatalogEntry]:
+        """Write a job's picture if the row is its own; another machine drew it else.
+
+        Its id is the job's, and a job is one picture.
+        """
+        try:
+            agreeing = self._take_over(entry, found) if found else None
+            if agreeing:
+                return [agreeing]
+            raise RejectedError(
+                f"the picture of the job {entry.record.job} is in imagen.images, as"
+                " another machine drew it"
+            )
         except (RejectedError, StorageError) as error:
             self.reject(entry, error)
             return []

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from imagen_nb.cloud.claims import is_claimed_by
+from imagen_nb.cloud.claims import claimant_of, is_claimed_by
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.connection import MAX_CONNECTIONS
 from imagen_nb.cloud.sync import drain
@@ -140,7 +140,7 @@ def _is_own(entry: CatalogEntry, cloud: Cloud) -> bool:
     """Return whether its path is its own, and no other picture's row names it."""
     id, path = str(entry.record.id), entry.record.storage_path or ""
     owner, _ = cloud.owner()
-    claim = cloud.claim([(path, id)]).get(path)
+    claim = cloud.claim([(path, str(claimant_of(entry)))]).get(path)
     if claim is None or not is_claimed_by(entry, claim, owner):
         return False
     filters = [("storage_path", f"eq.{path}"), ("id", f"neq.{id}"), ("limit", "1")]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.client import Cloud
@@ -17,7 +15,7 @@ from imagen_nb.cloud.removal import push_removals
 from imagen_nb.cloud.sync import MAX_SENDERS, SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push_tags
-from imagen_nb.errors import ImagenError
+from imagen_nb.errors import ImagenError, describe_mistake
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
 from imagen_nb.system.forks import start_anew_in_forks
@@ -173,7 +171,7 @@ class Worker:
         except ImagenError as error:  # a full disk, a catalog that another locks
             return SyncReport(trouble=str(error)), True
         except Exception as error:  # a mistake of ours: nobody would ever send again
-            return SyncReport(trouble=_describe_mistake(error)), True
+            return SyncReport(trouble=describe_mistake(error)), True
 
     def _complain_of_outage(self, trouble: str) -> None:
         if self._outage is None:
@@ -189,13 +187,6 @@ class Worker:
             self._wake.wait_for(lambda: self._closed, seconds)
         if self._outage:
             self._pause_s = min(2 * self._pause_s, _OUTAGE_PAUSE_S[1])
-
-
-def _describe_mistake(error: Exception) -> str:
-    """Return its type and place; its text may hold what was sent."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(last.filename).name}, line {last.lineno}"
-    return f"an error of imagen_nb, {type(error).__name__} in {place}: please report it"
 
 
 def _pending_of(catalog: Catalog, ids: list[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The groups of settings: output, supabase, replicate, memory, cost, provenance; their types."""
+"""The groups of settings: output, supabase, replicate, memory, cost, work …; their types."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ def _strip_value(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return SecretStr(strip_secret(value.get_secret_value()))
     return strip_secret(value) if isinstance(value, str) else value
+
+
+def split_names(value: Any) -> Any:
+    """Return the names of a text with commas between them; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _validated_address(url: str) -> str:
@@ -168,3 +175,17 @@ class ProvenanceSettings(SettingsGroup):
     private_key: _UserPath | None = None
     prompt: bool = False
     watermark: bool = False
+
+
+class WorkSettings(SettingsGroup):
+    """What `imagen work` draws for other machines, whatever their jobs ask for.
+
+    `backends`: by name, the one that draws what names none first; empty for what can draw
+    here at no price. `max_pixels`, `max_steps`: of one picture. `lease_seconds`: how long
+    a job stays a worker's that is not heard of.
+    """
+
+    backends: Annotated[tuple[str, ...], BeforeValidator(split_names)] = ()
+    max_pixels: PositiveCount = 2048 * 2048
+    max_steps: PositiveCount = 100
+    lease_seconds: Annotated[PositiveCount, Field(le=3600)] = 60

@@ -32,7 +32,9 @@ from imagen_nb.config.groups import (
     ReplicateSettings,
     SettingsGroup,
     SupabaseSettings,
+    WorkSettings,
     on_or_off,
+    split_names,
 )
 from imagen_nb.config.older_names import OLDER_NAMES, by_todays_name
 from imagen_nb.config.yaml_file import (
@@ -78,6 +80,10 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "provenance.private_key": "a file with a private key in PEM",
     "provenance.prompt": "true or false",
     "provenance.watermark": "true or false",
+    "work.backends": "names of `imagen models`, as in [flux-dev-local, flux-schnell-local]",
+    "work.max_pixels": "a whole number of pixels, 1 or more",
+    "work.max_steps": "a whole number, 1 or more",
+    "work.lease_seconds": "seconds, a whole number from 1 to 3600",
     **{f"memory.{name}": key.takes for name, key in MEMORY_KEYS.items()},
     "owner_user_id": "a UUID like 3f1c9a52-0d4e-4b7a-9c11-5e8f2a6b7c0d",
     "preview": ", ".join(get_args(PreviewChoice)),
@@ -109,6 +115,7 @@ class Settings(SettingsGroup):
     cost: CostSettings = CostSettings()
     memory: MemorySettings = MemorySettings()
     provenance: ProvenanceSettings = ProvenanceSettings()
+    work: WorkSettings = WorkSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"
     sources: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
@@ -132,9 +139,7 @@ class Settings(SettingsGroup):
     @field_validator("tags", "lora_dirs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split_names(value)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield what the repr shows."""

@@ -115,6 +115,16 @@ provenance:
   # them. It survives JPEG at quality 80; needs pip install "imagen_nb[watermark]".
   #watermark: false
 
+work:
+  # What `imagen work` draws with for your other machines: what can draw here at no price, or these,
+  # of which the first draws what names none.
+  #backends: [flux-schnell-local, flux-dev-local]
+  # The largest picture, and the most steps, that it draws for them.
+  #max_pixels: 4194304
+  #max_steps: 100
+  # After so many seconds of silence another worker draws what this one had.
+  #lease_seconds: 60
+
 # Whose pictures these are, when the key is a secret one; who signs in with e-mail and password is
 # known without. Find it in the SQL editor with
 #   SELECT id, email FROM auth.users;

@@ -7,11 +7,13 @@ Other rooms use:
     cost: `describe_price`, a price as a word
     credentials: `signer_of`, what signs pictures, if they are to be signed
     credentials_reading: `load_authorities`, who may vouch for those who sign
+    discarding: `discard_picture` and `unsent_job_pictures`, of jobs that others drew
     drawing_queue: `DrawingQueue`, `DrawingRequest` and `QueuedDrawing`, what is to be drawn
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     foreign_file: `read_foreign_file`, and why a file cannot be adopted
     input_files: `load_inputs`, `recorded_inputs`: the images that a picture was drawn from
-    jobs: `Job`, `JobRequest`, `JobNow` and `WorkerSeen`: what other machines draw
+    jobs: `Job`, `JobRequest`, `JobNow` and `WorkerSeen`, rows of the queue of other
+        machines
     media_types: `media_type_of_name`, the kind of a file by its suffix
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`

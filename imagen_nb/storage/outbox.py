@@ -124,6 +124,22 @@ class Lease:
             f"WHERE sender = ? AND id IN ({marks})", self._name, *ids
         )
 
+    def hold(self, ids: Sequence[str]) -> list[CatalogEntry]:
+        """Take and return those that the cloud lacks and nobody else holds.
+
+        Even those that do not wait, as they were made with the cloud switched off.
+        """
+        marks = _placeholders(ids)
+        with self._catalog.connection() as connection:
+            connection.execute(
+                f"UPDATE images SET sender = ? WHERE id IN ({marks})"
+                " AND sender IS NULL AND cloud_state <> 'synced'",
+                (self._name, *ids),
+            )
+        return self._catalog.select(
+            f"WHERE sender = ? AND id IN ({marks})", self._name, *ids
+        )
+
     def claim_removals(self, *, refused_too: bool) -> list[QueuedRemoval]:
         """Take and return what is to be removed from the cloud, as `removals` has it."""
         return claim_removals(self._catalog, self._name, refused_too=refused_too)

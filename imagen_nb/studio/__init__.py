@@ -12,6 +12,8 @@ Other rooms use:
     progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
     agents.drawing: `DrawingBounds`, how much an agent may draw
     agents.server: `serve` an agent over stdin and stdout
+    remote.events: `WorkEvent`, what became of a job
+    remote.worker: `JobWorker`, which draws what other machines ask for
     checkup.run: `run_checkup`, for `imagen doctor`
     autolog.switch: `autolog`, which records what pipelines of diffusers draw
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -38,7 +39,8 @@ class DrawingCall:
     """A call of `generate`, `sweep` or `reproduce`: what it says beside the requests.
 
     `again`: draw even what was drawn today. `previews`: whether a notebook shows the
-    picture as it grows, unless it is configured not to. `cancelled`: set by
+    picture as it grows, unless it is configured not to. `kept`: called on the writer's
+    thread with each picture once it is kept. `cancelled`: set by
     `RequestDrawer.cancel`. Other arguments are those of `Studio.generate`.
     """
 
@@ -47,6 +49,7 @@ class DrawingCall:
     progress: Progress | bool | None = None
     again: bool = True
     previews: bool = True
+    kept: Callable[[Picture], None] | None = None
     cancelled: Event = field(default_factory=Event)
 
 
@@ -80,6 +83,7 @@ class RequestDrawer:
         progress: Progress | bool | None,
         again: bool = True,
         previews: bool = True,
+        kept: Callable[[Picture], None] | None = None,
     ) -> Iterator[DrawingCall]:
         """Begin a call, which `cancel` reaches until the context is left.
 
@@ -87,7 +91,7 @@ class RequestDrawer:
         before the first step, too, which may be minutes away.
         """
         cancelled = getattr(progress, "cancelled", None) or Event()
-        call = DrawingCall(cloud, output, progress, again, previews, cancelled)
+        call = DrawingCall(cloud, output, progress, again, previews, kept, cancelled)
         with self._lock:
             self._calls.add(call)
         try:
@@ -188,6 +192,8 @@ class RequestDrawer:
             for drawn in drawing:
                 self.backends.note_drawn(backend)
                 written.append(self.writer.save(drawn, folder, context))
+                if call.kept:
+                    written[-1].add_done_callback(partial(_tell_kept, call.kept))
                 unwritten.append(written[-1])
                 # A broken picture or a full disk stops the drawing, too.
                 while len(unwritten) > MAX_UNWRITTEN_PICTURES or (
@@ -216,3 +222,8 @@ class RequestDrawer:
                     " strength"
                 )
                 return
+
+
+def _tell_kept(kept: Callable[[Picture], None], written: Future[Picture]) -> None:
+    if not written.cancelled() and not written.exception():
+        kept(written.result())

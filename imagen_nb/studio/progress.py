@@ -168,11 +168,18 @@ class StepWatcher:
         raise NotImplementedError
 
     def preview(self, step: Step) -> Image | None:
-        """Return the unfinished picture; None if it cannot or shall not be shown."""
+        """Return the unfinished picture; None if it cannot or shall not be shown.
+
+        Of several that are drawn together, the first.
+        """
+        return self.preview_of(step, step.indices.start)
+
+    def preview_of(self, step: Step, index: int) -> Image | None:
+        """Return the unfinished picture at one of the step's indices, as `preview`."""
         if not (self._previews and step.preview):
             return None
         try:
-            return step.preview(step.indices.start)
+            return step.preview(index)
         except Exception as error:  # the drawing goes on, whatever this is
             self._previews = False
             print_notice(f"no preview of the drawing: {error!r}")

@@ -212,6 +212,21 @@ def test_workers_are_listed_with_the_time_since_they_were_heard_of(
     assert ask(connection, "SELECT imagen.list_workers()", caller=OTHER) == [[]]
 
 
+def test_a_worker_says_that_it_stops_and_that_it_is_back(connection: psycopg.Connection) -> None:
+    register = "SELECT imagen.register_worker(%s, %s, %s, %s)"
+    stopped = []
+    ask(connection, register, BOX, "attic", BACKENDS, 8000)
+    for query, values in (
+        ("SELECT imagen.stop_worker(%s)", [SECOND_BOX]),
+        ("SELECT imagen.stop_worker(%s)", [BOX]),
+        (register, [BOX, "attic", BACKENDS, 8000]),
+    ):
+        ask(connection, query, *values)
+        ((worker,),) = ask(connection, "SELECT imagen.list_workers()")
+        stopped.append(worker["stopped"])
+    assert stopped == [False, True, False]
+
+
 def test_pruning_removes_what_ended_long_ago_and_no_picture(connection: psycopg.Connection) -> None:
     done, waiting = add(connection, priority=1), add(connection)
     claim(connection, count=1)
@@ -231,6 +246,7 @@ FUNCTIONS = {
     "release": "SELECT imagen.release_jobs(%(worker)s, %(jobs)s, %(owner)s)",
     "cancel": "SELECT imagen.cancel_jobs(%(jobs)s, %(owner)s)",
     "register": "SELECT imagen.register_worker(%(worker)s, 'mine', '{}', NULL, NULL, %(owner)s)",
+    "stop": "SELECT imagen.stop_worker(%(worker)s, %(owner)s)",
     "workers": "SELECT imagen.list_workers(%(owner)s)",
     "prune": "SELECT imagen.prune_jobs(0, %(owner)s)",
 }
@@ -242,6 +258,7 @@ NOTHING: dict[str, Any] = {
     "release": [0],
     "cancel": [[]],
     "register": "policy",
+    "stop": [None],
     "workers": [[]],
     "prune": [0],
 }

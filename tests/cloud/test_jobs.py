@@ -95,3 +95,6 @@ def test_workers_say_that_they_are_there(queue: JobQueue) -> None:
     seen = {one.id: one for one in queue.workers()}[worker]
     assert (seen.name, seen.backends, seen.memory_mb) == ("attic", (*BACKENDS,), 8000)
     assert 0 <= seen.seconds < 60
+    assert not seen.stopped
+    queue.stop(worker)
+    assert {one.id: one.stopped for one in queue.workers()}[worker]

@@ -10,21 +10,23 @@ import textwrap
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import pytest
+from PIL import Image
 
 import imagen_nb as im
 from imagen_nb.cloud.account import Account
 from imagen_nb.cloud.claims import next_id
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
-from imagen_nb.storage.output import load_png_record, load_sidecar
+from imagen_nb.storage.output import PictureFiles, load_png_record, load_sidecar
+from imagen_nb.storage.record import Record
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.tags import apply_tag_change, load_queued_tags, make_tag_change
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.kill_points import killing
-from tests.fixtures.pictures import render, sync
+from tests.fixtures.pictures import DAY, render, sync
 from tests.fixtures.server_state import ServerState, assert_nothing_lost
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
@@ -233,3 +235,56 @@ def test_a_picture_knows_its_copy_and_is_tagged_after_its_id_changed(
         assert studio.verify() == []
     (row,) = own_rows(server, local_supabase.user_id).values()
     assert row["tags"] == ["sea"]
+
+
+def keep_job_picture(folder: Path, job: UUID, seed: int, shade: int) -> CatalogEntry:
+    """Keep a picture that was drawn for a job, as a worker does."""
+    image = Image.new("RGB", (24, 16), (shade, shade, shade))
+    facts = {"prompt": "a boat", "backend": "b", "steps": 4, "width": 24, "height": 16}
+    record = Record.model_validate({**facts, "seed": seed, "id": job, "job": job})
+    with closing(Catalog(folder)) as catalog:
+        catalog.add(PictureFiles(folder).save(image, record, DAY), "pending")
+    (entry,) = entries_of(folder)
+    return entry
+
+
+@pytest.mark.parametrize("who", ["account", "signed_in"])
+def test_a_jobs_picture_that_another_machine_drew_is_given_no_other_id(
+    who: str, tmp_path: Path, server: ServerState, request: Any
+) -> None:
+    account, job = request.getfixturevalue(who), uuid4()
+    first = keep_job_picture(tmp_path / "one", job, 1, 10)
+    second = keep_job_picture(tmp_path / "two", job, 1, 20)
+    assert sync(tmp_path / "one", account).synced == 1
+    report = sync(tmp_path / "two", account)
+    assert [id for id, _ in report.failed] == [str(job)]
+    (row,) = server.rows()
+    assert (row["id"], row["sidecar"]["sha256"]) == (str(job), first.record.sha256)
+    assert server.sha256(row["storage_path"]) == first.record.sha256
+    (after,) = entries_of(tmp_path / "two")
+    assert (after.record.id, after.cloud_state) == (job, "failed")
+    assert after.record.storage_path != row["storage_path"]
+    assert after.record.sha256 == second.record.sha256
+
+
+def test_a_jobs_picture_whose_id_is_a_strangers_is_given_no_other_id(
+    folder: Path, account: Account, local_supabase: TwoUsers, server: ServerState
+) -> None:
+    entry = keep_job_picture(folder, uuid4(), 1, 10)
+    take_ids([entry], local_supabase.other.id, server)
+    assert [id for id, _ in sync(folder, account).failed] == [str(entry.record.id)]
+    (after,) = entries_of(folder)
+    assert after.record.id == entry.record.id
+    assert own_rows(server, local_supabase.user_id) == {}
+
+
+def test_a_jobs_picture_that_went_up_before_a_crash_is_acknowledged(
+    folder: Path, account: Account, server: ServerState
+) -> None:
+    entry = keep_job_picture(folder, uuid4(), 1, 10)
+    assert sync(folder, account).synced == 1
+    with closing(Catalog(folder)) as catalog, catalog.transaction() as connection:
+        connection.execute("UPDATE images SET cloud_state = 'pending'")
+    assert sync(folder, account).synced == 1
+    assert [row["id"] for row in server.rows()] == [str(entry.record.id)]
+    assert len([*server.objects()]) == 1

@@ -1,0 +1,152 @@
+"""Draws jobs, compatible ones together, and sees that one bad job stops no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from imagen_nb.errors import (
+    BackendError,
+    Cancelled,
+    ImagenError,
+    StorageError,
+    UsageError,
+    describe_mistake,
+)
+from imagen_nb.request.request import Request
+from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.picture import Picture
+from imagen_nb.studio.drawing import RequestDrawer
+from imagen_nb.studio.remote.checking import CheckedJob
+from imagen_nb.studio.remote.claiming import Pace
+from imagen_nb.studio.remote.held import HeldJobs
+from imagen_nb.studio.remote.sending import JobSender
+from imagen_nb.studio.remote.steps import JobSteps
+
+# So many jobs one after the other that a backend cannot draw: it is the machine, not
+# they. Whoever starts it anew may find it well.
+_MAX_FAILED_IN_A_ROW = 5
+
+
+@dataclass(slots=True)
+class JobDrawer:
+    """Draws on the thread that calls.
+
+    Invariant: each picture is given to the sender as soon as it is kept.
+    """
+
+    drawer: RequestDrawer
+    catalog: Catalog
+    held: HeldJobs
+    sender: JobSender
+    pace: Pace
+    previews: bool
+    aborted: threading.Event
+    _failed_in_a_row: set[UUID] = field(default_factory=set)
+
+    def draw(self, jobs: Sequence[CheckedJob]) -> list[CheckedJob]:
+        """Draw jobs of one backend; return those that are still to be drawn.
+
+        These are none unless the drawing was cancelled, by `aborted` or as one of the
+        pictures under way is not wanted any more.
+
+        Raises:
+            StorageError: if pictures cannot be kept here.
+            BackendError: if this machine draws nothing any more.
+        """
+        left = self._not_drawn(jobs)
+        if not left:
+            return []
+        try:
+            self._draw_together(left)
+        except Cancelled:
+            return self._not_drawn(left)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._draw_singly(self._not_drawn(left), error)
+        self._failed_in_a_row.clear()
+        return []
+
+    def _not_drawn(self, jobs: Sequence[CheckedJob]) -> list[CheckedJob]:
+        """Return the jobs without a picture; send what is there, from before a crash."""
+        there = {
+            one.record.id
+            for one in self.catalog.get_many(job.id for job in jobs)
+            if one.path.exists()
+        }
+        left = []
+        for job in jobs:
+            if job.id in there or self.held.why_unwanted(job.id):
+                self.sender.drawn(job.id)
+            else:
+                left.append(job)
+        return left
+
+    def _draw_together(self, jobs: Sequence[CheckedJob]) -> None:
+        jobs = sorted(jobs, key=lambda job: _alike(job.request, jobs))
+        requests = [job.request for job in jobs]
+        began = time.monotonic()
+        with (
+            JobSteps(jobs, self.held, self.aborted, self.previews) as steps,
+            self.drawer.call(
+                False, None, steps, previews=False, kept=self._kept
+            ) as call,
+        ):
+            self.drawer.draw(jobs[0].backend, requests, call)
+        self.pace.note(time.monotonic() - began, len(jobs))
+
+    def _kept(self, picture: Picture) -> None:
+        self._failed_in_a_row.clear()
+        self.sender.drawn(picture.record.id, picture.path)
+
+    def _draw_singly(self, jobs: Sequence[CheckedJob], error: Exception) -> None:
+        """Draw each by itself after an error of several, to find whose it is."""
+        if len(jobs) == 1:
+            self._fail(jobs[0], error)
+            return
+        for job in jobs:
+            try:
+                self._draw_together([job])
+            except (Cancelled, StorageError):
+                raise
+            except Exception as own:
+                self._fail(job, own)
+
+    def _fail(self, job: CheckedJob, error: Exception) -> None:
+        """Let another worker try it, unless nobody could draw it."""
+        known = isinstance(error, ImagenError)
+        reason = str(error) if known else describe_mistake(error)
+        again = not isinstance(error, UsageError)
+        self.sender.failed(job.id, reason, again=again)
+        if again:
+            self._failed_in_a_row.add(job.id)
+        if len(self._failed_in_a_row) >= _MAX_FAILED_IN_A_ROW:
+            raise BackendError(
+                f"{len(self._failed_in_a_row)} jobs could not be drawn one after the"
+                f" other, the last one as {reason}"
+            )
+
+
+def _alike(request: Request, jobs: Sequence[CheckedJob]) -> int:
+    """Return where the first request stands that can be drawn together with this one."""
+    key = _shape(request)
+    return next(n for n, job in enumerate(jobs) if _shape(job.request) == key)
+
+
+def _shape(request: Request) -> tuple[object, ...]:
+    return (
+        request.width,
+        request.height,
+        request.steps,
+        request.guidance,
+        request.max_sequence_length,
+        request.strength,
+        request.true_cfg,
+        request.scheduler,
+        request.init_image,
+        request.mask,
+    )

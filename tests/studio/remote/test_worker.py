@@ -1,0 +1,283 @@
+"""A worker draws what other machines ask for: each job once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from imagen_nb.backends import Step
+from imagen_nb.cloud.errors import UnreachableError
+from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
+from imagen_nb.studio.drawing import RequestDrawer
+from imagen_nb.studio.remote import leases
+from imagen_nb.studio.remote.events import Outage
+from imagen_nb.studio.remote.sending import JobSender
+from imagen_nb.studio.remote.steps import JobSteps
+from imagen_nb.studio.remote.worker import JobWorker
+from imagen_nb.studio.studio import Studio
+from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.job_queues import TINY, Box, TestQueue, empty_queue, entries_of
+from tests.fixtures.server_state import ServerState
+from tests.fixtures.supabase_fixtures import TwoUsers
+
+
+@pytest.fixture
+def jobs(local_supabase: TwoUsers, server: ServerState) -> Iterator[TestQueue]:
+    with empty_queue(local_supabase, server) as queue:
+        yield queue
+
+
+@pytest.fixture
+def box(local_supabase: TwoUsers, folder: Path) -> Box:
+    return Box(local_supabase, folder)
+
+
+@pytest.fixture
+def second(local_supabase: TwoUsers, tmp_path: Path) -> Box:
+    return Box(local_supabase, tmp_path / "second")
+
+
+def boats(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"prompt": "a red boat", "seed": seed, **more} for seed in range(count)]
+
+
+@pytest.fixture
+def before_drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """What happens once, when the next call is about to draw, or has drawn with `after`."""
+
+    def arrange(act: Callable[[], None], after: bool = False) -> None:
+        draw, acts = RequestDrawer.draw, [act]
+
+        def drawing(self: RequestDrawer, *arguments: Any) -> Any:
+            mine = [acts.pop()] if acts else []
+            for one in mine if not after else []:
+                one()
+            drawn = draw(self, *arguments)
+            for one in mine if after else []:
+                one()
+            return drawn
+
+        monkeypatch.setattr(RequestDrawer, "draw", drawing)
+
+    return arrange
+
+
+def test_a_job_becomes_a_picture_with_its_id(jobs: TestQueue, box: Box) -> None:
+    (id,) = jobs.add({"prompt": "a red boat", "seed": 7, "steps": 3, "tags": ["sea"]})
+    box.work(name="attic")
+    jobs.require_one_picture_each([id], box.folder)
+    (entry,) = entries_of(box.folder)
+    record = entry.record
+    assert (record.id, record.job, record.seed, record.steps) == (id, id, 7, 3)
+    assert (record.tags, record.backend) == (("sea",), TINY)
+    assert box.told() == {id: "done"}
+    (seen, *_) = jobs.queue.workers()
+    assert (seen.name, seen.stopped, seen.backends[0]) == ("attic", True, TINY)
+
+
+def test_what_a_job_asks_for_is_drawn_as_here(jobs: TestQueue, box: Box, tmp_path: Path) -> None:
+    (id,) = jobs.add({"prompt": "a red boat", "seed": 7, "steps": 3})
+    box.work()
+    with Studio({"output": {"dir": str(tmp_path / "own")}, "backend": TINY}) as studio:
+        own = studio.generate("a red boat", seed=7, steps=3, cloud=False)
+    (entry,) = entries_of(box.folder)
+    assert entry.record.decides() == own.record.decides()
+    with Studio(box.settings()) as studio:
+        assert studio.reproduce(entry.path, cloud=False, output=tmp_path).identical
+
+
+def test_many_jobs_are_drawn_together(jobs: TestQueue, box: Box) -> None:
+    ids = jobs.add(*boats(24), *boats(6, steps=2))
+    bad = jobs.add({"prompt": "a boat", "steps": -1})
+    box.work()
+    jobs.require_one_picture_each(ids, box.folder)
+    assert jobs.states(bad) == ["failed"]
+    assert max(entry.record.batch_size for entry in entries_of(box.folder)) > 1
+
+
+def test_other_backends_take_turns_and_bounds_are_kept(jobs: TestQueue, box: Box) -> None:
+    box.more = {"work": {"max_steps": 5, "max_pixels": 128 * 128}}
+    here = jobs.add({"prompt": "a boat", "steps": 4}, backend=TINY)
+    elsewhere = jobs.add({"prompt": "a boat"}, backend="flux-dev-local")
+    bad = jobs.add(
+        {"prompt": "a boat", "steps": 6},
+        {"prompt": "a boat", "width": 256, "height": 128},
+        {"prompt": "a boat", "init_image": "0" * 64},
+        {"prompt": "a boat", "model": "../../etc/passwd"},
+        {"prompt": "a boat", "loras": [["/etc/passwd", 1]]},
+    )
+    box.work()
+    assert jobs.states(here) == ["done"]
+    assert jobs.states(elsewhere) == ["waiting"]
+    reasons = [jobs.job(id).error for id in bad]
+    assert reasons[:3] == [
+        "steps: this worker draws 5 at most, not 6",
+        "256 × 128 is more than the 16384 pixels that this worker draws",
+        f"there is no input image with the sha256 {'0' * 64}",
+    ]
+    assert all("no path" in str(reason) for reason in reasons[3:])
+    assert {box.told()[id] for id in bad} == {"failed"}
+
+
+def test_a_job_cancelled_while_it_is_drawn_leaves_nothing(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_ASKED_EVERY_S", 0.05)
+    monkeypatch.setattr(leases, "_TOLD_EVERY_S", 0.05)
+    unwanted, wanted = jobs.add(*boats(2))
+    step, heard = JobSteps.__call__, threading.Event()
+
+    def cancel_at_first(self: JobSteps, now: Step) -> None:
+        if not heard.is_set():
+            jobs.queue.cancel([unwanted])
+            with self._held._changed:
+                gone = lambda: bool(self._held._jobs[unwanted].unwanted)  # noqa: E731
+                assert self._held._changed.wait_for(gone, 30)
+            heard.set()
+        step(self, now)
+
+    monkeypatch.setattr(JobSteps, "__call__", cancel_at_first)
+    box.work()
+    assert jobs.states([unwanted]) == ["cancelled"]
+    assert box.told() == {unwanted: "dropped", wanted: "done"}
+    jobs.require_one_picture_each([wanted], box.folder)
+
+
+def test_a_lease_lost_while_drawing_leaves_nothing(
+    jobs: TestQueue, box: Box, second: Box, before_drawing: Any
+) -> None:
+    ids = jobs.add(*boats(1))
+
+    def another_draws_it() -> None:
+        jobs.expire()
+        second.work()
+
+    before_drawing(another_draws_it, after=True)
+    box.work()
+    assert (box.told(), second.told()) == ({ids[0]: "dropped"}, {ids[0]: "done"})
+    jobs.require_one_picture_each(ids, second.folder)
+    assert not [*box.folder.glob("*.png*")]
+
+
+def test_a_network_cut_for_longer_than_the_lease_is_settled(
+    jobs: TestQueue,
+    local_supabase: TwoUsers,
+    folder: Path,
+    second: Box,
+    proxy: FaultProxy,
+    before_drawing: Any,
+    short_waits: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box = Box(local_supabase, folder, proxy.url)
+    lost, kept = jobs.add(*boats(2))
+
+    def cut_off() -> None:
+        proxy.down = True
+        jobs.expire()
+        with second.worker() as worker:
+            worker._tell = lambda event: worker.stop()
+            worker.run()
+
+    began, outages = Outage.began, Counter[str]()
+
+    def mended_after_a_while(self: Outage, error: CloudError) -> None:
+        began(self, error)
+        outages[threading.current_thread().name] += 1
+        if outages["imagen-job-sender"] == 2:
+            proxy.down = False
+
+    monkeypatch.setattr(Outage, "began", mended_after_a_while)
+    before_drawing(cut_off)
+    with box.worker() as worker:
+        worker.run(max_idle=2)
+    assert jobs.states([lost, kept]) == ["done", "done"]
+    assert box.told()[lost] == "dropped"
+    jobs.require_one_picture_each([lost, kept], box.folder, second.folder)
+
+
+def test_two_workers_in_one_folder_draw_each_job_once(jobs: TestQueue, box: Box) -> None:
+    ids = jobs.add(*boats(30))
+    other = Box(box.supabase, box.folder)
+    thread = threading.Thread(target=other.work)
+    thread.start()
+    box.work()
+    thread.join()
+    jobs.require_one_picture_each(ids, box.folder)
+    assert len(box.events) + len(other.events) == 30
+
+
+def test_what_one_worker_left_the_next_one_settles(
+    jobs: TestQueue, box: Box, second: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn and not sent; one is cancelled, one is drawn by another, one waits."""
+    cancelled, drawn, waiting = jobs.add(*boats(3))
+    box.more = {"supabase": {**box.settings()["supabase"], "exit_seconds": 0}}
+    with monkeypatch.context() as patch, box.worker() as worker:
+
+        def does_not_answer(self: JobSender, ids: list[UUID]) -> None:
+            if len(ids) == 3:
+                worker.stop()
+            raise UnreachableError("no network")
+
+        patch.setattr(JobSender, "_send", does_not_answer)
+        worker.run()
+    assert [entry.cloud_state for entry in entries_of(box.folder)] == ["off"] * 3
+    assert jobs.states([cancelled, drawn, waiting]) == ["waiting"] * 3
+    jobs.queue.cancel([cancelled])
+    jobs.server.client.schema("imagen").from_("jobs").update({"priority": 9}).eq(
+        "id", str(drawn)
+    ).execute()
+    with second.worker() as worker:
+        worker._tell = lambda event: worker.stop()
+        worker.run()
+    assert jobs.states([cancelled, drawn]) == ["cancelled", "done"]
+    box.work()
+    jobs.require_one_picture_each([drawn, waiting], box.folder, second.folder)
+
+
+def test_a_full_disk_ends_the_worker_and_gives_the_jobs_back(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = jobs.add(*boats(3))
+
+    def full(self: RequestDrawer, *arguments: Any) -> Any:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(RequestDrawer, "draw", full)
+    with pytest.raises(StorageError, match="full"):
+        box.work()
+    assert jobs.states(ids) == ["waiting"] * 3
+    assert [jobs.job(id).attempts for id in ids] == [0, 0, 0]
+
+
+def test_one_job_that_cannot_be_drawn_stops_no_other(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = jobs.add(*boats(6))
+    (bad,) = jobs.add({"prompt": "a bad boat", "seed": 9}, max_attempts=2, priority=1)
+    draw = RequestDrawer.draw
+
+    def drawing(self: RequestDrawer, backend: Any, requests: Any, call: Any) -> Any:
+        if any(request.job == bad for request in requests):
+            raise BackendError("it came out broken")
+        return draw(self, backend, requests, call)
+
+    monkeypatch.setattr(RequestDrawer, "draw", drawing)
+    box.work()
+    jobs.require_one_picture_each(good, box.folder)
+    assert (jobs.job(bad).error, jobs.job(bad).attempts) == ("it came out broken", 2)
+
+
+def test_without_a_supabase_it_says_so(folder: Path) -> None:
+    with (
+        Studio({"output": {"dir": str(folder)}, "backend": TINY}) as studio,
+        pytest.raises(UsageError, match="no Supabase is configured"),
+    ):
+        JobWorker(studio)
