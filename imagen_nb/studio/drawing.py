@@ -121,11 +121,7 @@ class RequestDrawer:
             Cancelled: after `cancel`, or once the session is closed.
         """
         elsewhere = drawn_as(backend) is not backend
-        if elsewhere and call.cloud is False:
-            raise UsageError(
-                f"pictures of {backend.name} come by way of the cloud: leave out that"
-                " they are not copied there"
-            )
+        require_way_home(backend, call)
         folder = self.folders.folder(call.output, len(requests))
         if not elsewhere:  # whoever draws signs and marks
             self.folders.require_provenance()
@@ -222,6 +218,15 @@ class RequestDrawer:
                     " strength"
                 )
                 return
+
+
+def require_way_home(backend: Backend, call: DrawingCall) -> None:
+    """Raise `UsageError` if another machine is to draw, and the cloud to know nothing."""
+    if drawn_as(backend) is not backend and call.cloud is False:
+        raise UsageError(
+            f"pictures of {backend.name} come by way of the cloud: leave out that they"
+            " are not copied there"
+        )
 
 
 def _tell_kept(kept: Callable[[Picture], None], written: Future[Picture]) -> None:

@@ -191,7 +191,7 @@ class Studio(Elsewhere):
             if prompt is not None:
                 note_braces(request.prompt)
             if not wait:
-                return self._hand_out(chosen, [request], output)[0]
+                return self._hand_out(chosen, [request], call)[0]
             return self._drawer.draw(chosen, [request], call)[0]
 
     @suggesting_arguments
@@ -312,7 +312,7 @@ class Studio(Elsewhere):
                 **backend_options,
             )
             if not wait:
-                return self._hand_out(chosen, combined.requests, output)
+                return self._hand_out(chosen, combined.requests, call)
             pictures = self._drawer.draw(chosen, combined.requests, call)
         return Pictures(pictures, combined.axes)
 

@@ -136,7 +136,7 @@ except im.UsageError as error:
 
 # What must not pass: each of these lines is an error of the type checker.
 im.generate("a boat", seed="11")  # type: ignore[call-overload]
-im.sweep("a boat", seeds="1..8")  # type: ignore[call-overload]
+im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
 im.Gallery(history, size="large")  # type: ignore[arg-type]
 im.sync(timeout="5")  # type: ignore[arg-type]

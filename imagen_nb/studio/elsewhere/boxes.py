@@ -17,7 +17,7 @@ from imagen_nb.storage.jobs import WorkerSeen
 from imagen_nb.system.forks import start_anew_in_forks
 
 SILENT_S = 60.0  # after which a box counts as gone: its leases run out then, too
-_FRESH_S = 5.0  # how long what was heard is not asked for again
+_HEARD_FOR_S = 5.0  # how long what was heard is not asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Boxes:
         """
         queue = self.queue()
         with self._lock:
-            if not self._heard or time.monotonic() - self._heard.at > _FRESH_S:
+            if not self._heard or time.monotonic() - self._heard.at > _HEARD_FOR_S:
                 self._heard = _Heard((*queue.workers(),), time.monotonic())
             return self._heard.now()
 

@@ -60,8 +60,11 @@ def _as_written(record: Record, png: bytes) -> Record:
 
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
-            inside = Record.from_sidecar(str(opened.info.get("imagen_nb")))
-    except (StorageError, *image_read_errors()):  # drawn by another program
+            text = str(opened.info.get("imagen_nb"))
+        inside = Record.from_sidecar(text)
+    except StorageError:  # drawn by another program
+        return record
+    except image_read_errors():
         return record
     same = {
         name: getattr(inside, name)

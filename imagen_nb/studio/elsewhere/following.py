@@ -25,7 +25,7 @@ from imagen_nb.system.terminal import print_notice
 _FETCHERS = 4  # pictures on their way here at once
 _SHORTEST_S, _LONGEST_S = 0.1, 1.0  # between two questions
 _LIVELY_S = 5.0  # how long it is asked often after something has changed
-_SLOWER = 1.3
+_STRETCHED_BY = 1.3
 _LOOKS_FOR_LOST = 3  # without a job, before it counts as deleted
 
 
@@ -45,13 +45,14 @@ class _Pace:
         if changed:
             self.changed_at, self.pause_s = now, _SHORTEST_S
         elif now - self.changed_at > _LIVELY_S:
-            self.pause_s = min(_SLOWER * self.pause_s, _LONGEST_S)
+            self.pause_s = min(_STRETCHED_BY * self.pause_s, _LONGEST_S)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Followed:
     """One job: its last state, its picture once it is done, or why there is none."""
 
+    place: int
     id: UUID
     now: JobNow | None = None
     missed: int = 0
@@ -78,7 +79,7 @@ class Following:
     ) -> None:
         """Ask nothing yet. `told`: who hears of each step."""
         self._queue, self._told = queue, told
-        self._jobs = [_Followed(id) for id in ids]
+        self._jobs = [_Followed(place, id) for place, id in enumerate(ids)]
         self._pace = _Pace()
         self._is_cut = False
         self._pool: ThreadPoolExecutor | None = None
@@ -112,10 +113,10 @@ class Following:
             CloudError: if the cloud refuses; one that does not answer is waited for.
             TooLateError: after `until`.
         """
-        for place, job in enumerate(self._jobs):
+        for job in self._jobs:
             file = self._wait_for(job, stop, until)
             if file:
-                yield place, file
+                yield job.place, file
         self._raise_failures()
 
     def _wait_for(
@@ -175,7 +176,7 @@ class Following:
             return False
         changed, job.now, job.missed = now != job.now, now, 0
         if self._told and changed:
-            self._told.note(self._jobs.index(job), now)
+            self._told.note(job.place, now)
         if now.state == "done":
             assert self._pool
             fetch = partial(fetch_finished, self._queue.cloud, job.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from imagen_nb.errors import UsageError
 from imagen_nb.request.request import Request
 from imagen_nb.request.validation import short_repr
 from imagen_nb.storage.jobs import JobState, WorkerSeen
-from imagen_nb.studio.drawing import RequestDrawer
+from imagen_nb.studio.drawing import DrawingCall, RequestDrawer, require_way_home
 from imagen_nb.studio.elsewhere.backend import RemoteBackend
 from imagen_nb.studio.elsewhere.boxes import Boxes
 from imagen_nb.studio.elsewhere.handle import RemoteJob
@@ -146,7 +145,7 @@ class Elsewhere(Intake):
         return RemoteBackend(name, own, self._boxes, options)
 
     def _hand_out(
-        self, backend: Backend, requests: Sequence[Request], output: str | Path | None
+        self, backend: Backend, requests: Sequence[Request], call: DrawingCall
     ) -> list[RemoteJob]:
         """Queue the requests and return their handles, without waiting for pictures."""
         if not isinstance(backend, RemoteBackend):
@@ -154,11 +153,12 @@ class Elsewhere(Intake):
                 f'wait=False goes with backend="remote", not with {backend.name}:'
                 " only another machine draws while this one goes on"
             )
-        self._folders.folder(output, len(requests))  # or it is wrong, and now
+        require_way_home(backend, call)
+        self._folders.folder(call.output, len(requests))  # or it is wrong, and now
         jobs = backend.jobs(requests)
         backend.hand_out(requests, jobs)
         backend.note_waiting(len(jobs))
-        return [RemoteJob(job.id, self._returning, output) for job in jobs]
+        return [RemoteJob(job.id, self._returning, call.output) for job in jobs]
 
 
 def _checked_state(state: str) -> str:

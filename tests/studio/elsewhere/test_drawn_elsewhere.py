@@ -18,6 +18,7 @@ import imagen_nb as im
 from imagen_nb.backends import Step
 from imagen_nb.storage.output import read_sidecar
 from imagen_nb.studio.elsewhere import following
+from imagen_nb.studio.remote.worker import JobWorker
 from tests.fixtures.fault_proxy import FaultProxy
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.stand_in_worker import StandIn, forget_jobs, stand_in
@@ -203,6 +204,8 @@ def test_only_remote_backends_do_not_wait_and_their_pictures_are_in_the_cloud(
         laptop.generate("a boat", backend="flux-tiny-local", wait=False)
     with pytest.raises(im.UsageError, match="come by way of the cloud"):
         laptop.generate("a boat", backend="remote:flux-tiny-local", cloud=False)
+    with pytest.raises(im.UsageError, match="come by way of the cloud"):
+        laptop.generate("a boat", backend="remote:flux-tiny-local", cloud=False, wait=False)
     with pytest.raises(im.UsageError, match="a multiple of 16"):
         laptop.generate("a boat", backend="remote:flux-tiny-local", width=130)
     with pytest.raises(im.UsageError, match="unknown backend 'flux-huge'"):
@@ -229,3 +232,52 @@ def test_it_is_reproduced_and_varied_elsewhere(
     assert len(box.sent) == 2
     with pytest.raises(im.UsageError, match="draws with the recorded backend"):
         laptop.reproduce(first, backend="remote:flux-dev-local")
+
+
+def test_what_was_drawn_here_goes_up_while_another_machine_is_waited_for(
+    box: StandIn, local_supabase: TwoUsers, folder: Path
+) -> None:
+    box.may_draw.clear()
+    with (
+        im.Studio(settings(folder, local_supabase)) as studio,
+        ThreadPoolExecutor() as pool,
+    ):
+        drawing = pool.submit(studio.generate, "a boat", backend="remote", progress=False, **QUICK)
+        wait_until(lambda: bool(box.queue.newest(["waiting"])))
+        here = studio.generate("a house", backend="flux-tiny-local", **QUICK)
+        wait_until(lambda: here.cloud == "synced")
+        assert not drawing.done()
+        box.may_draw.set()
+        assert drawing.result(60).cloud == "synced"
+
+
+def test_imagen_work_draws_what_was_handed_out(
+    server: ServerState, local_supabase: TwoUsers, laptop: im.Studio, tmp_path: Path
+) -> None:
+    forget_jobs(server)
+    first = laptop.generate("a boat", seed=1, backend="flux-tiny-local", **QUICK)
+    handles = laptop.sweep(
+        "a {red|blue} boat",
+        seeds=[1, 2],
+        init_image=first,
+        strength=[0.5],
+        backend="remote:flux-tiny-local",
+        wait=False,
+        **MANY,
+    )
+    values = settings(tmp_path / "box", local_supabase)
+    with im.Studio(values, background=False) as studio:
+        JobWorker(studio, name="attic", backends=["flux-tiny-local"]).run(once=True)
+    for handle in handles:
+        there = handle.picture()
+        record = there.record
+        here = laptop.generate(
+            record.prompt,
+            seed=record.seed,
+            init_image=first,
+            strength=0.5,
+            backend="flux-tiny-local",
+            **QUICK,
+        )
+        assert np.array_equal(pixels(there), pixels(here))
+    assert set(laptop.jobs()["worker"]) == {"attic"}
