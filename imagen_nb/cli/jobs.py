@@ -34,7 +34,7 @@ _JOBS_COLUMNS = (
     TableColumn("error", rank=2, cut_to=20),
 )
 
-app = typer.Typer(help="Jobs that your other machines draw: list, cancel, prune.")
+app = typer.Typer()
 
 StateOption = Annotated[
     list[str] | None,
@@ -51,10 +51,19 @@ RowsJsonOption = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def jobs_group(context: typer.Context) -> None:
-    """List jobs that your other machines draw, cancel or prune them."""
-    if context.invoked_subcommand is None:
-        list_jobs()
+def jobs_group(
+    context: typer.Context,
+    state: StateOption = None,
+    number: NumberOption = _SHOWN,
+    config: options.ConfigOption = None,
+    as_json: RowsJsonOption = False,
+) -> None:
+    """Jobs that your other machines draw: without a command they are listed."""
+    command = context.invoked_subcommand
+    if command is None:
+        list_jobs(state, number, config, as_json)
+    elif state or config or as_json or number != _SHOWN:
+        raise UsageError(f"options stand after {command}: imagen jobs {command} …")
 
 
 @app.command("list")
@@ -164,7 +173,8 @@ def prune(
     from imagen_nb.frames.moments import parse_moment
     from imagen_nb.studio.studio import Studio
 
-    age = datetime.now(UTC) - parse_moment("--older", older)
+    before = parse_moment("--older", older)
+    age = datetime.now(UTC) - before
     if age.total_seconds() < 0:
         raise UsageError(f"--older must be a time that is over, not {older}")
     with Studio(load_command_settings(config), background=False) as studio:

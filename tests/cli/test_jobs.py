@@ -71,6 +71,7 @@ def test_jobs_are_listed_cancelled_and_pruned(
 @pytest.mark.parametrize(
     ("line", "why"),
     [
+        ("jobs --json cancel --all", "options stand after cancel"),
         ("jobs cancel", "name jobs to cancel, or give --all"),
         ("jobs cancel 00000000", "'00000000' is the id of no unfinished jobs"),
         ("jobs list --state lost", "a state is one of waiting, drawing"),

@@ -101,7 +101,7 @@ def _lora_by_name(lora: Any) -> tuple[str, float]:
     name, weight = lora if _is_weighted(lora) else (lora, 1.0)
     if not isinstance(name, (str, PurePath)):
         raise UsageError(f"{_LORAS_BY_NAME}, not {lora!r:.60}")
-    text = PurePath(name).as_posix()
+    text = str(name)
     is_path = text.startswith((".", "~")) or PurePath(text).is_absolute()
     return (PurePath(text).name if is_path else text), weight
 
