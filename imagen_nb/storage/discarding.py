@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from imagen_nb.errors import StorageError
 from imagen_nb.storage.catalog import Catalog, CatalogEntry
 from imagen_nb.storage.names import sidecar_of
-from imagen_nb.storage.output import load_sidecar
-from imagen_nb.system.atomic import explain_folder_errors, flush_folder
+from imagen_nb.storage.output import SavedPicture, load_png_record, load_sidecar
+from imagen_nb.system.atomic import (
+    explain_folder_errors,
+    flush_folder,
+    names_in,
+    write_atomically,
+)
 
 
 def unsent_job_pictures(catalog: Catalog) -> list[CatalogEntry]:
-    """Return the pictures that were drawn for jobs and that the cloud may not have."""
+    """Return the pictures that were drawn for jobs and that the cloud may not have.
+
+    Those too whose worker died before it wrote the sidecar: it is made anew.
+    """
+    _enter_without_sidecar(catalog)
     if not catalog.has_any():
         return []
     return catalog.select(
@@ -64,3 +75,17 @@ def _unlink(path: Path) -> None:
     """The picture first: a sidecar alone is nobody's picture."""
     path.unlink(missing_ok=True)
     sidecar_of(path).unlink(missing_ok=True)
+
+
+def _enter_without_sidecar(catalog: Catalog) -> None:
+    names = {*names_in(catalog.folder)}
+    alone = [name for name in names if name.endswith(".png")]
+    for name in alone:
+        path = catalog.folder / name
+        if sidecar_of(path).name in names:
+            continue
+        with suppress(StorageError):  # another program's picture, or gone
+            record = load_png_record(path)
+            if record.job:
+                write_atomically(sidecar_of(path), record.to_sidecar().encode())
+                catalog.add(SavedPicture(path, sidecar_of(path), record), "off")

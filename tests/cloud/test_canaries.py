@@ -84,6 +84,7 @@ COMMANDS: dict[str, list[str]] = {
     "jobs list": ["jobs", "jobs list", "jobs list --state failed -n 3 --json"],
     "jobs cancel": ["jobs cancel --all", "jobs cancel 00000000"],
     "jobs prune": ["jobs prune --older 30d", "jobs prune --older soon --json"],
+    "work": ["work --once", "work --once --json --backends no-such"],
     "status": ["status", "status --json"],
     "reindex": ["reindex {folder}"],
     "config init": ["config init --config {config}", "config init --config {folder}/x.yaml"],

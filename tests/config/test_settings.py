@@ -62,12 +62,16 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "provenance.private_key": (Path("/a.key"), Path("/b.key"), Path("/c.key")),
     "provenance.prompt": (True, False, True),
     "provenance.watermark": (True, False, True),
+    "work.backends": (("flux-dev-local",), ("flux-tiny-local",), ("flux",)),
+    "work.max_pixels": (1, 2, 3),
+    "work.max_steps": (1, 2, 3),
+    "work.lease_seconds": (1, 2, 3),
     "owner_user_id": (UUIDS[0], UUIDS[1], UUIDS[2]),
     "preview": ("on", "off", "auto"),
 }
 
 
-LISTS = ("tags", "lora_dirs")
+LISTS = ("tags", "lora_dirs", "work.backends")
 
 
 def test_every_key_has_a_precedence_case() -> None:

@@ -21,7 +21,7 @@ from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.remote.checking import CheckedJob
-from imagen_nb.studio.remote.claiming import Pace
+from imagen_nb.studio.remote.claiming import JobPace
 from imagen_nb.studio.remote.held import HeldJobs
 from imagen_nb.studio.remote.sending import JobSender
 from imagen_nb.studio.remote.steps import JobSteps
@@ -42,7 +42,7 @@ class JobDrawer:
     catalog: Catalog
     held: HeldJobs
     sender: JobSender
-    pace: Pace
+    pace: JobPace
     previews: bool
     aborted: threading.Event
     _failed_in_a_row: set[UUID] = field(default_factory=set)
@@ -88,7 +88,8 @@ class JobDrawer:
 
     def _draw_together(self, jobs: Sequence[CheckedJob]) -> None:
         jobs = sorted(jobs, key=lambda job: _alike(job.request, jobs))
-        requests = [job.request for job in jobs]
+        requests, backend = [job.request for job in jobs], jobs[0].backend
+        was_loaded = self.drawer.backends.has_drawn(backend)
         began = time.monotonic()
         with (
             JobSteps(jobs, self.held, self.aborted, self.previews) as steps,
@@ -96,8 +97,9 @@ class JobDrawer:
                 False, None, steps, previews=False, kept=self._kept
             ) as call,
         ):
-            self.drawer.draw(jobs[0].backend, requests, call)
-        self.pace.note(time.monotonic() - began, len(jobs))
+            self.drawer.draw(backend, requests, call)
+        if was_loaded:
+            self.pace.note(time.monotonic() - began, len(jobs))
 
     def _kept(self, picture: Picture) -> None:
         self._failed_in_a_row.clear()

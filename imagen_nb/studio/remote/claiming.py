@@ -24,17 +24,15 @@ _SLOWER = 1.2  # each time
 _MAX_OUTAGE_PAUSE_S = 30.0  # where the queue does not answer
 
 
-class Pace:
+class JobPace:
     """How many jobs to claim at a time: what is drawn within some seconds."""
 
     def __init__(self) -> None:
         self._seconds: float | None = None  # for a picture; None until one was drawn
 
     def note(self, seconds: float, pictures: int) -> None:
-        """Note how long a call took that drew so many."""
-        latest = seconds / max(1, pictures)
-        before = self._seconds
-        self._seconds = latest if before is None else (before + latest) / 2
+        """Note how long a call took that drew so many, and loaded no model."""
+        self._seconds = seconds / max(1, pictures)
 
     @property
     def together(self) -> int:
@@ -130,7 +128,7 @@ class JobClaimer:
         self,
         identity: WorkerIdentity,
         checker: JobChecker,
-        pace: Pace,
+        pace: JobPace,
         links: ClaimerLinks,
         stopping: threading.Event,
         *,

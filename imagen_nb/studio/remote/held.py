@@ -29,6 +29,7 @@ class HeldJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[UUID, _Held] = {}
+        self._closed = False
         self._changed = threading.Condition()
 
     def add(self, ids: Iterable[UUID], claimed_at: float) -> None:
@@ -95,9 +96,15 @@ class HeldJobs:
             return news
 
     def wait_for_news(self, seconds: float) -> None:
-        """Wait until something was noted; as long as there are jobs, for so long."""
+        """Wait, for so long, until something was noted or nobody waits any more."""
         with self._changed:
-            self._changed.wait_for(self._any_news, seconds)
+            self._changed.wait_for(self._has_news, seconds)
 
-    def _any_news(self) -> bool:
-        return any(held.has_news for held in self._jobs.values())
+    def stop_waiting(self) -> None:
+        """Let nobody wait for news any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _has_news(self) -> bool:
+        return self._closed or any(held.has_news for held in self._jobs.values())

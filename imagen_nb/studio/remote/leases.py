@@ -60,6 +60,7 @@ class LeaseKeeper:
     def close(self) -> None:
         """Renew nothing more."""
         self._closed.set()
+        self._identity.held.stop_waiting()
         self._thread.join()
 
     def _run(self) -> None:

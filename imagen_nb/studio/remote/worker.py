@@ -22,7 +22,7 @@ from imagen_nb.cloud.jobs import JobQueue
 from imagen_nb.errors import BackendError, CloudError, UsageError
 from imagen_nb.studio.remote.batches import JobDrawer
 from imagen_nb.studio.remote.checking import JobChecker
-from imagen_nb.studio.remote.claiming import ClaimerLinks, JobClaimer, Pace
+from imagen_nb.studio.remote.claiming import ClaimerLinks, JobClaimer, JobPace
 from imagen_nb.studio.remote.events import Outage, Tell
 from imagen_nb.studio.remote.held import HeldJobs
 from imagen_nb.studio.remote.leases import LeaseKeeper, WorkerIdentity
@@ -126,7 +126,7 @@ class JobWorker:
     def _make_parts(self, queue: JobQueue, cloud: Cloud, once: bool) -> _Parts:
         studio, work = self._studio, self._studio.settings.work
         identity = WorkerIdentity(self.id, queue, HeldJobs(), work.lease_seconds)
-        outage, pace, memory_mb = Outage(), Pace(), card_megabytes()
+        outage, pace, memory_mb = Outage(), JobPace(), card_megabytes()
         sender = JobSender(identity, studio.catalog(), cloud, outage, self._tell)
         checker = JobChecker(
             studio._builder,
@@ -180,7 +180,7 @@ class _Parts:
     """The threads of one run, and what draws on the caller's own."""
 
     identity: WorkerIdentity
-    pace: Pace
+    pace: JobPace
     keeper: LeaseKeeper
     claimer: JobClaimer
     sender: JobSender

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from PIL import Image
 
 from imagen_nb.backends import Step
-from imagen_nb.cloud.errors import UnreachableError
+from imagen_nb.cloud.errors import BUCKET, UnreachableError
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
+from imagen_nb.storage.jobs import MAX_PREVIEW_BYTES, Job
+from imagen_nb.studio import progress
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.remote import leases
+from imagen_nb.studio.remote.claiming import JobPace, _Patience
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.sending import JobSender
 from imagen_nb.studio.remote.steps import JobSteps
@@ -47,21 +56,27 @@ def boats(count: int, **more: Any) -> list[dict[str, Any]]:
     return [{"prompt": "a red boat", "seed": seed, **more} for seed in range(count)]
 
 
+def coloured_png(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (128, 128), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 @pytest.fixture
 def before_drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """What happens once, when the next call is about to draw, or has drawn with `after`."""
+    """What happens once, when the next call is about to draw."""
 
-    def arrange(act: Callable[[], None], after: bool = False) -> None:
+    def arrange(act: Callable[[], None]) -> None:
         draw, acts = RequestDrawer.draw, [act]
 
         def drawing(self: RequestDrawer, *arguments: Any) -> Any:
-            mine = [acts.pop()] if acts else []
-            for one in mine if not after else []:
-                one()
-            drawn = draw(self, *arguments)
-            for one in mine if after else []:
-                one()
-            return drawn
+            if acts:
+                acts.pop()()
+            return draw(self, *arguments)
 
         monkeypatch.setattr(RequestDrawer, "draw", drawing)
 
@@ -82,7 +97,7 @@ def test_a_job_becomes_a_picture_with_its_id(jobs: TestQueue, box: Box) -> None:
 
 
 def test_what_a_job_asks_for_is_drawn_as_here(jobs: TestQueue, box: Box, tmp_path: Path) -> None:
-    (id,) = jobs.add({"prompt": "a red boat", "seed": 7, "steps": 3})
+    jobs.add({"prompt": "a red boat", "seed": 7, "steps": 3})
     box.work()
     with Studio({"output": {"dir": str(tmp_path / "own")}, "backend": TINY}) as studio:
         own = studio.generate("a red boat", seed=7, steps=3, cloud=False)
@@ -125,6 +140,53 @@ def test_other_backends_take_turns_and_bounds_are_kept(jobs: TestQueue, box: Box
     assert {box.told()[id] for id in bad} == {"failed"}
 
 
+def test_input_images_come_from_the_owners_folder_only(
+    jobs: TestQueue, box: Box, local_supabase: TwoUsers
+) -> None:
+    own, strangers = (coloured_png(colour) for colour in ("teal", "maroon"))
+    jobs.queue.cloud.upload(f"{local_supabase.user_id}/inputs/{sha256_of(own)}.png", own)
+    bucket = jobs.server.client.storage.from_(BUCKET)
+    path = f"{local_supabase.other.id}/inputs/{sha256_of(strangers)}.png"
+    bucket.upload(path, strangers, {"content-type": "image/png"})
+    good, bad = jobs.add(
+        *({"prompt": "a boat", "init_image": sha256_of(data)} for data in (own, strangers))
+    )
+    box.work()
+    assert jobs.states([good, bad]) == ["done", "failed"]
+    assert "no input image" in str(jobs.job(bad).error)
+    (entry,) = entries_of(box.folder)
+    assert [one["sha256"] for one in entry.record.inputs] == [sha256_of(own)]
+
+
+def test_progress_and_a_small_preview_are_told_while_it_is_drawn(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "DISPLAY_INTERVAL_S", 0.01)
+    (id,) = jobs.add({"prompt": "a red boat", "seed": 1, "steps": 4})
+    step, seen = JobSteps.__call__, list[Job]()
+
+    def wait_until_it_is_seen(self: JobSteps, now: Step) -> None:
+        step(self, now)
+        deadline = time.monotonic() + 60
+        while now.step == 2 and time.monotonic() < deadline:
+            self(replace(now, step=3))  # as the next step would be
+            job = jobs.queue.jobs([id], previews=True)[id]
+            if job.preview and job.progress and job.progress["step"] == 3:
+                seen.append(job)
+                return
+
+    monkeypatch.setattr(JobSteps, "__call__", wait_until_it_is_seen)
+    box.work()
+    (job,) = seen
+    assert job.progress is not None
+    assert job.progress["steps"] == 4
+    data = base64.b64decode(str(job.preview))
+    assert len(data) <= MAX_PREVIEW_BYTES
+    assert Image.open(io.BytesIO(data)).format == "WEBP"
+    done = jobs.queue.jobs([id], previews=True)[id]
+    assert (done.state, done.progress, done.preview) == ("done", None, None)
+
+
 def test_a_job_cancelled_while_it_is_drawn_leaves_nothing(
     jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,10 +217,11 @@ def test_a_lease_lost_while_drawing_leaves_nothing(
     ids = jobs.add(*boats(1))
 
     def another_draws_it() -> None:
-        jobs.expire()
-        second.work()
+        while not second.events:  # the first one's lease is renewed meanwhile
+            jobs.expire()
+            second.work()
 
-    before_drawing(another_draws_it, after=True)
+    before_drawing(another_draws_it)
     box.work()
     assert (box.told(), second.told()) == ({ids[0]: "dropped"}, {ids[0]: "done"})
     jobs.require_one_picture_each(ids, second.folder)
@@ -281,3 +344,23 @@ def test_without_a_supabase_it_says_so(folder: Path) -> None:
         pytest.raises(UsageError, match="no Supabase is configured"),
     ):
         JobWorker(studio)
+
+
+def test_it_asks_less_often_when_nothing_came_for_a_minute() -> None:
+    patience = _Patience(time.monotonic())
+    assert patience.next() == patience.next() == 0.2
+    patience.last_job -= 61
+    waits = [patience.next() for _ in range(30)]
+    assert waits == sorted(waits)
+    assert waits[-1] == 2.0
+    patience.found()
+    assert patience.next() == 0.2
+
+
+def test_it_claims_what_is_drawn_within_some_seconds() -> None:
+    pace = JobPace()
+    assert pace.together == 1
+    pace.note(seconds=0.8, pictures=4)
+    assert pace.together == 16
+    pace.note(seconds=20, pictures=2)
+    assert pace.together == 1
