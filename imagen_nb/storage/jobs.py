@@ -24,6 +24,7 @@ JobState = Literal["waiting", "drawing", "done", "failed", "cancelled"]
 FINISHED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 MAX_JOB_ERROR_CHARS = 1000  # what the table takes
 MAX_PREVIEW_BYTES = 10_000
+_MAX_SECONDS = 10**9  # more is no time that anybody waits; NaN is not less, either
 MAX_PREVIEW_SIDE = 1024  # pixels
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -115,9 +116,10 @@ class JobNow(BaseModel):
         """
         told = self.progress or {}
         step, seconds = told.get("step"), told.get("seconds_left")
+        is_time = isinstance(seconds, (int, float)) and abs(seconds) < _MAX_SECONDS
         return (
             min(max(step, 0), most) if isinstance(step, int) else 0,
-            max(float(seconds), 0.0) if isinstance(seconds, (int, float)) else 0.0,
+            max(float(seconds), 0.0) if is_time else 0.0,
         )
 
     def preview_image(self) -> Image | None:

@@ -66,9 +66,10 @@ class Elsewhere(Intake):
         chosen = None if wanted is None else [*map(_checked_state, wanted)]
         if limit is not None and not 0 <= limit <= _MAX_LISTED:
             raise UsageError(f"limit must be from 0 to {_MAX_LISTED}, not {limit}")
-        found = self.job_queue().newest(chosen, limit)
+        queue = self.job_queue()
+        found = queue.newest(chosen, limit)
         here = self._returning.pictures_here([job.id for job in found])
-        names = {box.id: box.name for box in self.boxes()}
+        names = {box.id: box.name for box in queue.workers()}
         paths = {id: str(picture.path) for id, picture in here.items()}
         return jobs_frame(found, names, paths)
 
