@@ -26,6 +26,7 @@ _FETCHERS = 4  # pictures on their way here at once
 _SHORTEST_S, _LONGEST_S = 0.1, 1.0  # between two questions
 _LIVELY_S = 5.0  # how long it is asked often after something has changed
 _STRETCHED_BY = 1.3
+_AHEAD = 200  # jobs whose pictures are fetched before it is their turn
 _LOOKS_FOR_LOST = 3  # without a job, before it counts as deleted
 
 
@@ -58,10 +59,7 @@ class _Followed:
     missed: int = 0
     fetch: Future[FinishedFile] | None = None
     error: Exception | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.fetch is None and self.error is None
+    is_open: bool = True  # not known to be done, failed or cancelled
 
 
 class Following:
@@ -81,7 +79,9 @@ class Following:
         self._queue, self._told = queue, told
         self._jobs = [_Followed(place, id) for place, id in enumerate(ids)]
         self._pace = _Pace()
-        self._is_cut = False
+        self._next = 0  # the place of the first picture that is not given yet
+        self._looked = False
+        self._cut_off: set[str] = set()  # what does not answer: queue, bucket
         self._pool: ThreadPoolExecutor | None = None
 
     @contextmanager
@@ -114,6 +114,7 @@ class Following:
             TooLateError: after `until`.
         """
         for job in self._jobs:
+            self._next = job.place
             file = self._wait_for(job, stop, until)
             if file:
                 yield job.place, file
@@ -129,7 +130,8 @@ class Following:
                     return file
             if stop.is_set():
                 raise Cancelled("drawing cancelled")
-            if until is not None and time.monotonic() >= until:
+            is_late = until is not None and time.monotonic() >= until
+            if is_late and job.is_open and self._looked:
                 raise TooLateError
             self._pause(job, stop)
             self._look()
@@ -138,13 +140,17 @@ class Following:
     def _fetched(self, job: _Followed) -> FinishedFile | None:
         """Return the picture; None if it is to be fetched again, or cannot be had."""
         assert job.fetch
+        fetch, job.fetch = job.fetch, None  # which would keep the file in memory
         try:
-            return job.fetch.result()
+            file = fetch.result()
         except UnreachableError as error:
-            self._note_cut(error)
-            job.fetch = None
+            self._note_cut("bucket", error)
+            job.is_open = True
         except (BackendError, CloudError) as error:  # this one's; the others go on
             job.error = error
+        else:
+            self._cut_off.discard("bucket")
+            return file
         return None
 
     def _pause(self, job: _Followed, stop: Event) -> None:
@@ -155,15 +161,17 @@ class Following:
 
     def _look(self) -> None:
         """Ask once for the first of the jobs that are not finished."""
-        waiting = [job for job in self._jobs if job.is_open][:MAX_VALUES_PER_URL]
+        self._looked = True
+        near = self._jobs[self._next : self._next + _AHEAD]
+        waiting = [job for job in near if job.is_open][:MAX_VALUES_PER_URL]
         if not waiting:
             return
         try:
             found = self._queue.now([job.id for job in waiting], bool(self._told))
         except UnreachableError as error:
-            self._note_cut(error)
+            self._note_cut("queue", error)
             return
-        self._is_cut = False
+        self._cut_off.discard("queue")
         changes = [self._note(job, found.get(job.id)) for job in waiting]
         self._pace.note(any(changes))
 
@@ -173,22 +181,24 @@ class Following:
             job.missed += 1
             if job.missed >= _LOOKS_FOR_LOST:
                 job.error = BackendError(f"the job {job.id} was deleted")
+                job.is_open = False
             return False
         changed, job.now, job.missed = now != job.now, now, 0
         if self._told and changed:
             self._told.note(job.place, now)
+        job.is_open = now.state not in FINISHED
         if now.state == "done":
             assert self._pool
             fetch = partial(fetch_finished, self._queue.cloud, job.id)
             job.fetch = self._pool.submit(fetch)
-        elif now.state in FINISHED:
+        elif not job.is_open:
             job.error = _error_of(now)
         return changed
 
-    def _note_cut(self, error: CloudError) -> None:
-        if not self._is_cut:
+    def _note_cut(self, what: str, error: CloudError) -> None:
+        if not self._cut_off:
             print_notice(f"waiting for the cloud, where the jobs go on: {error}")
-        self._is_cut = True
+        self._cut_off.add(what)
         self._pace.pause_s = _LONGEST_S
 
     def _raise_failures(self) -> None:

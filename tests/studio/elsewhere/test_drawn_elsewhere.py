@@ -269,7 +269,7 @@ def test_imagen_work_draws_what_was_handed_out(
     with im.Studio(values, background=False) as studio:
         JobWorker(studio, name="attic", backends=["flux-tiny-local"]).run(once=True)
     for handle in handles:
-        there = handle.picture()
+        there = handle.picture(timeout=0)  # it is done: only to be fetched
         record = there.record
         here = laptop.generate(
             record.prompt,
