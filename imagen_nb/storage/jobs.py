@@ -32,7 +32,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w][\w.+-]*(/[\w][\w.+-]*)?")
 
 
-def _require_name(text: str) -> str:
+def _require_plain_name(text: str) -> str:
     if not _NAME.fullmatch(text) or len(text) > 200:
         raise ValueError("a name or an id like owner/name, no path")
     return text
@@ -44,7 +44,7 @@ def _require_sha256(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_require_name)]
+Name = Annotated[str, AfterValidator(_require_plain_name)]
 Sha256 = Annotated[str, AfterValidator(_require_sha256)]
 
 

@@ -119,8 +119,7 @@ class PictureFiles:
         """Write the picture and its sidecar under the next free name.
 
         If the same picture is there already (all that decides the pixels, and the
-        pixels; signed, if pictures are signed), that one is returned instead. One that
-        is drawn for a job is only the same as that job's.
+        pixels, and for the same job; signed, if pictures are), that one is returned.
 
         Args:
             image: the picture, RGB.
