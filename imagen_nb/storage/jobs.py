@@ -116,10 +116,10 @@ class JobNow(BaseModel):
         """
         told = self.progress or {}
         step, seconds = told.get("step"), told.get("seconds_left")
-        is_time = isinstance(seconds, (int, float)) and abs(seconds) < _MAX_SECONDS
+        left = seconds if isinstance(seconds, (int, float)) else 0.0
         return (
             min(max(step, 0), most) if isinstance(step, int) else 0,
-            max(float(seconds), 0.0) if is_time else 0.0,
+            max(float(left), 0.0) if abs(left) < _MAX_SECONDS else 0.0,
         )
 
     def preview_image(self) -> Image | None:
