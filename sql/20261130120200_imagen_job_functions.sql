@@ -113,30 +113,39 @@ BEGIN
 END
 $$;
 
--- Notes that a job's picture is in imagen.images; returns whether it is. Whoever drew it: a job is
--- done when its picture is there, even if it was cancelled too late.
+-- Notes that the pictures of these jobs are in imagen.images; returns those that are. Whoever drew
+-- them: a job is done when its picture is there, even if it was cancelled too late.
+CREATE OR REPLACE FUNCTION imagen.finish_jobs(
+  worker UUID,
+  jobs UUID[],
+  owner UUID DEFAULT NULL
+) RETURNS UUID[]
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
+DECLARE
+  mine UUID := coalesce(finish_jobs.owner, auth.uid());
+  there UUID[];
+BEGIN
+  SELECT coalesce(array_agg(images.id), '{}') INTO there FROM imagen.images
+  WHERE images.id = ANY (finish_jobs.jobs) AND images.owner_user_id = mine;
+
+  UPDATE imagen.jobs AS held SET
+    state = 'done', worker_id = finish_jobs.worker, finished_at = now(), error = NULL,
+    lease_until = NULL, progress = NULL, preview = NULL
+  WHERE held.id = ANY (there) AND held.owner_user_id = mine AND held.state <> 'done';
+  RETURN there;
+END
+$$;
+
+-- The same of one job; returns whether its picture is there.
 CREATE OR REPLACE FUNCTION imagen.finish_job(
   worker UUID,
   job UUID,
   owner UUID DEFAULT NULL
 ) RETURNS BOOLEAN
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
-DECLARE
-  mine UUID := coalesce(finish_job.owner, auth.uid());
-BEGIN
-  IF NOT EXISTS (
-    SELECT FROM imagen.images
-    WHERE images.id = finish_job.job AND images.owner_user_id = mine
-  ) THEN
-    RETURN false;
-  END IF;
-
-  UPDATE imagen.jobs SET
-    state = 'done', worker_id = finish_job.worker, finished_at = now(), error = NULL,
-    lease_until = NULL, progress = NULL, preview = NULL
-  WHERE jobs.id = finish_job.job AND jobs.owner_user_id = mine AND jobs.state <> 'done';
-  RETURN true;
-END
+LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
+  SELECT finish_job.job = ANY (
+    imagen.finish_jobs(finish_job.worker, ARRAY[finish_job.job], finish_job.owner)
+  )
 $$;
 
 -- Notes why a job could not be drawn, if it is still this worker's; `again` lets it wait for another
@@ -280,6 +289,7 @@ $$;
 REVOKE ALL ON FUNCTION
   imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID[], UUID),
   imagen.renew_jobs(UUID, UUID[], INT, JSONB, UUID),
+  imagen.finish_jobs(UUID, UUID[], UUID),
   imagen.finish_job(UUID, UUID, UUID),
   imagen.fail_job(UUID, UUID, TEXT, BOOLEAN, UUID),
   imagen.release_jobs(UUID, UUID[], UUID),
@@ -293,6 +303,7 @@ REVOKE ALL ON FUNCTION
 GRANT EXECUTE ON FUNCTION
   imagen.claim_jobs(UUID, TEXT[], INT, INT, INT, UUID[], UUID),
   imagen.renew_jobs(UUID, UUID[], INT, JSONB, UUID),
+  imagen.finish_jobs(UUID, UUID[], UUID),
   imagen.finish_job(UUID, UUID, UUID),
   imagen.fail_job(UUID, UUID, TEXT, BOOLEAN, UUID),
   imagen.release_jobs(UUID, UUID[], UUID),

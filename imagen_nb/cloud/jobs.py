@@ -140,6 +140,12 @@ class JobQueue:
         """Note that the job's picture is in imagen.images; return whether it is."""
         return bool(self._call("finish_job", worker=str(worker), job=str(id)))
 
+    def finish_many(self, worker: UUID, ids: Sequence[UUID]) -> set[UUID]:
+        """Note which of these jobs' pictures are in imagen.images; return those."""
+        told = self._call("finish_jobs", worker=str(worker), jobs=[*map(str, ids)])
+        with decoding():
+            return {UUID(id) for id in told}
+
     def fail(self, worker: UUID, id: UUID, error: str, again: bool = False) -> str:
         """Note why it could not be drawn; return its state then, or "lost".
 

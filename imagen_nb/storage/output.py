@@ -118,8 +118,8 @@ class PictureFiles:
     ) -> SavedPicture:
         """Write the picture and its sidecar under the next free name.
 
-        If the same picture is there already (all that decides the pixels, and the
-        pixels, and for the same job; signed, if pictures are), that one is returned.
+        If the same picture is there already (job, pixels and all that decides them;
+        signed, if pictures are signed), that one is returned instead.
 
         Args:
             image: the picture, RGB.

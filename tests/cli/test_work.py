@@ -103,12 +103,12 @@ def test_the_first_signal_ends_it_after_the_picture_and_gives_the_rest_back(
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate("go on\n", timeout=120)
     assert process.returncode == 0, err
-    states = jobs.states(ids)
-    assert states == ["done", *["waiting"] * 4]
-    assert [jobs.job(id).attempts for id in ids] == [1, 0, 0, 0, 0]
-    (seen,) = [one for one in jobs.queue.workers() if one.id == jobs.job(ids[0]).worker_id]
+    (done,) = [id for id in ids if jobs.job(id).state == "done"]
+    others = [jobs.job(id) for id in ids if id != done]
+    assert [(job.state, job.attempts) for job in others] == [("waiting", 0)] * 4
+    (seen,) = [one for one in jobs.queue.workers() if one.id == jobs.job(done).worker_id]
     assert seen.stopped
-    assert [entry.record.id for entry in entries_of(box.folder)] == ids[:1]
+    assert [entry.record.id for entry in entries_of(box.folder)] == [done]
 
 
 def test_the_second_signal_ends_it_at_the_next_step(
@@ -181,3 +181,17 @@ def test_a_wrong_option_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("imagen: ") for line in lines)
+
+
+@pytest.mark.parametrize("wrong", ["password", "url"])
+def test_a_queue_that_refuses_it_or_does_not_answer_is_one_line(
+    wrong: str, box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = {**box.settings()["supabase"], wrong: "http://127.0.0.1:9"}
+    box.more = {"supabase": part}
+    config = str(config_of(box, tmp_path / "imagen.yaml"))
+    once = ["--once"] if wrong == "url" else []
+    assert run(["work", *once, "--config", config]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    expected = "check supabase.email and .password" if not once else "Connection refused"
+    assert expected in line

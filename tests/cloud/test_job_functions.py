@@ -171,6 +171,16 @@ def test_a_job_is_done_when_its_picture_is_there_and_not_before(
     assert state(connection, id) == ("done", 1, None)
 
 
+def test_several_jobs_are_done_at_once(connection: psycopg.Connection) -> None:
+    there, missing, strangers = add(connection), add(connection), uuid4()
+    claim(connection)
+    keep_picture(connection, there)
+    finish = "SELECT unnest(imagen.finish_jobs(%s, %s))"
+    assert ask(connection, finish, BOX, [there, missing, strangers]) == [there]
+    assert [state(connection, id)[0] for id in (there, missing)] == ["done", "drawing"]
+    assert ask(connection, finish, BOX, []) == []
+
+
 def test_failing_ends_a_job_or_lets_it_wait_again(connection: psycopg.Connection) -> None:
     id = add(connection, max_attempts=2)
     fail = "SELECT imagen.fail_job(%s, %s, %s, %s)"
@@ -242,6 +252,7 @@ FUNCTIONS = {
     "claim": "SELECT id FROM imagen.claim_jobs(%(worker)s, %(backends)s, owner => %(owner)s)",
     "renew": "SELECT imagen.renew_jobs(%(worker)s, %(jobs)s, 60, '{}', %(owner)s)",
     "finish": "SELECT imagen.finish_job(%(worker)s, %(job)s, %(owner)s)",
+    "finish several": "SELECT imagen.finish_jobs(%(worker)s, %(jobs)s, %(owner)s)",
     "fail": "SELECT imagen.fail_job(%(worker)s, %(job)s, 'no', false, %(owner)s)",
     "release": "SELECT imagen.release_jobs(%(worker)s, %(jobs)s, %(owner)s)",
     "cancel": "SELECT imagen.cancel_jobs(%(jobs)s, %(owner)s)",
@@ -254,6 +265,7 @@ NOTHING: dict[str, Any] = {
     "claim": [],
     "renew": "lost",
     "finish": [False],
+    "finish several": [[]],
     "fail": ["lost"],
     "release": [0],
     "cancel": [[]],

@@ -55,6 +55,7 @@ def test_a_job_from_waiting_to_failed(queue: JobQueue) -> None:
     seen = queue.jobs([job.id], previews=True)[job.id]
     assert (seen.progress, seen.preview) == ({"step": 1, "steps": 4}, "AA")
     assert not queue.finish(worker, job.id)
+    assert queue.finish_many(worker, [job.id, uuid4()]) == set()
     assert queue.fail(worker, job.id, "no\0 card") == "failed"
     assert queue.jobs([job.id])[job.id].error == "no\N{REPLACEMENT CHARACTER} card"
 

@@ -388,7 +388,9 @@ def test_the_template_has_the_place_for_the_owner_and_the_cloud_ready_to_fill_in
     assert "SELECT id, email FROM auth.users;" in lines[owner - 1]
     assert yaml.safe_load(YAML_TEMPLATE) == {
         "output": {"cloud_sync": "auto"},
-        **dict.fromkeys(("supabase", "replicate", "memory", "cost", "provenance", "owner_user_id")),
+        **dict.fromkeys(
+            ("supabase", "replicate", "memory", "cost", "provenance", "work", "owner_user_id")
+        ),
     }
 
 

@@ -26,16 +26,18 @@ from imagen_nb.studio.remote.held import HeldJobs
 from imagen_nb.studio.remote.sending import JobSender
 from imagen_nb.studio.remote.steps import JobSteps
 
-# So many jobs one after the other that a backend cannot draw: it is the machine, not
-# they. Whoever starts it anew may find it well.
-_MAX_FAILED_IN_A_ROW = 5
+# So many jobs one after the other that cannot be drawn: it is the machine, not they.
+# Whoever starts it anew may find it well.
+_MAX_SUSPECTS = 5
 
 
 @dataclass(slots=True)
 class JobDrawer:
     """Draws on the thread that calls.
 
-    Invariant: each picture is given to the sender as soon as it is kept.
+    Invariant: each picture is given to the sender as soon as it is kept. A job that fails
+    is told of only when another one was drawn after it, or when there is none: until then
+    the machine may be to blame, and the job costs no attempt.
     """
 
     drawer: RequestDrawer
@@ -45,7 +47,7 @@ class JobDrawer:
     pace: JobPace
     previews: bool
     aborted: threading.Event
-    _failed_in_a_row: set[UUID] = field(default_factory=set)
+    _suspects: dict[UUID, str] = field(default_factory=dict)  # ids, and why
 
     def draw(self, jobs: Sequence[CheckedJob]) -> list[CheckedJob]:
         """Draw jobs of one backend; return those that are still to be drawn.
@@ -67,8 +69,7 @@ class JobDrawer:
         except StorageError:
             raise
         except Exception as error:
-            self._draw_singly(self._not_drawn(left), error)
-        self._failed_in_a_row.clear()
+            return self._draw_singly(self._not_drawn(left), error)
         return []
 
     def _not_drawn(self, jobs: Sequence[CheckedJob]) -> list[CheckedJob]:
@@ -97,40 +98,56 @@ class JobDrawer:
                 False, None, steps, previews=False, kept=self._kept
             ) as call,
         ):
-            self.drawer.draw(backend, requests, call)
+            pictures = self.drawer.draw(backend, requests, call)
+        for picture in pictures:  # the writer's thread may not have said so yet
+            self._kept(picture)
+        self.tell_suspects()
         if was_loaded:
             self.pace.note(time.monotonic() - began, len(jobs))
 
     def _kept(self, picture: Picture) -> None:
-        self._failed_in_a_row.clear()
         self.sender.drawn(picture.record.id, picture.path)
 
-    def _draw_singly(self, jobs: Sequence[CheckedJob], error: Exception) -> None:
-        """Draw each by itself after an error of several, to find whose it is."""
+    def _draw_singly(
+        self, jobs: Sequence[CheckedJob], error: Exception
+    ) -> list[CheckedJob]:
+        """Draw each by itself after an error of several, to find whose it is.
+
+        Return those that are still to be drawn, as `draw` does.
+        """
         if len(jobs) == 1:
             self._fail(jobs[0], error)
-            return
-        for job in jobs:
+            return []
+        for place, job in enumerate(jobs):
             try:
                 self._draw_together([job])
-            except (Cancelled, StorageError):
+            except Cancelled:
+                return self._not_drawn(jobs[place:])
+            except StorageError:
                 raise
             except Exception as own:
                 self._fail(job, own)
+        return []
 
     def _fail(self, job: CheckedJob, error: Exception) -> None:
         """Let another worker try it, unless nobody could draw it."""
         known = isinstance(error, ImagenError)
         reason = str(error) if known else describe_mistake(error)
-        again = not isinstance(error, UsageError)
-        self.sender.failed(job.id, reason, again=again)
-        if again:
-            self._failed_in_a_row.add(job.id)
-        if len(self._failed_in_a_row) >= _MAX_FAILED_IN_A_ROW:
+        if isinstance(error, UsageError):
+            self.sender.failed(job.id, reason, again=False)
+            return
+        self._suspects[job.id] = reason
+        if len(self._suspects) >= _MAX_SUSPECTS:
             raise BackendError(
-                f"{len(self._failed_in_a_row)} jobs could not be drawn one after the"
-                f" other, the last one as {reason}"
+                f"{len(self._suspects)} jobs could not be drawn one after the other, the"
+                f" last one as {reason}"
             )
+
+    def tell_suspects(self) -> None:
+        """Tell of the jobs that failed: it was not the machine, or nobody can know."""
+        for id, reason in self._suspects.items():
+            self.sender.failed(id, reason, again=True)
+        self._suspects.clear()
 
 
 def _alike(request: Request, jobs: Sequence[CheckedJob]) -> int:

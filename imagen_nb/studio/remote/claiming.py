@@ -16,6 +16,7 @@ from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.leases import WorkerIdentity
 
 MAX_TOGETHER = 16  # pictures of one call; others wait for other workers
+_WHOLE_BATCH = 8  # what small models denoise together
 _CALL_S = 5.0  # of drawing that is claimed at a time
 _BUSY_POLL_S = 0.2
 _BUSY_S = 60.0  # after the last job; then it asks less often
@@ -74,6 +75,8 @@ class ReadyJobs:
                 return []
             backend = self._jobs[0].backend
             same = [job for job in self._jobs if job.backend is backend][:count]
+            if len(same) > _WHOLE_BATCH:  # more are on their way: no single one behind
+                del same[len(same) // _WHOLE_BATCH * _WHOLE_BATCH :]
             self._jobs = [job for job in self._jobs if job not in same]
             self._changed.notify_all()
             return same

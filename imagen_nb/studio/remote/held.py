@@ -14,6 +14,7 @@ from uuid import UUID
 class _Held:
     """One job. `confirmed_at`: when the queue was last asked and said it is ours."""
 
+    claimed_at: float
     confirmed_at: float
     unwanted: str = ""
     progress: dict[str, Any] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class HeldJobs:
     def add(self, ids: Iterable[UUID], claimed_at: float) -> None:
         """Take jobs; `claimed_at`: when the queue was asked, on the monotonic clock."""
         with self._changed:
-            self._jobs |= {id: _Held(claimed_at) for id in ids}
+            self._jobs |= {id: _Held(claimed_at, claimed_at) for id in ids}
             self._changed.notify_all()
 
     def remove(self, ids: Iterable[UUID]) -> None:
@@ -43,6 +44,23 @@ class HeldJobs:
         with self._changed:
             for id in ids:
                 self._jobs.pop(id, None)
+
+    def claimed_at(self, id: UUID) -> float | None:
+        """Return when a job was claimed, as `add` was told; None if it is not here."""
+        with self._changed:
+            held = self._jobs.get(id)
+            return held.claimed_at if held else None
+
+    def remove_claim(self, id: UUID, claimed_at: float | None) -> None:
+        """Forget a job, unless it was claimed again since then."""
+        with self._changed:
+            held = self._jobs.get(id)
+            if held and held.claimed_at == claimed_at:
+                del self._jobs[id]
+
+    def __contains__(self, id: UUID) -> bool:
+        with self._changed:
+            return id in self._jobs
 
     def ids(self) -> list[UUID]:
         """Return all that this worker has."""

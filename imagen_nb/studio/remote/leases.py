@@ -49,6 +49,7 @@ class LeaseKeeper:
     def __init__(self, identity: WorkerIdentity, outage: Outage) -> None:
         self._identity, self._outage = identity, outage
         self._closed = threading.Event()
+        self._trouble: BaseException | None = None
         self._thread = threading.Thread(
             target=self._run, daemon=True, name="imagen-leases"
         )
@@ -63,7 +64,18 @@ class LeaseKeeper:
         self._identity.held.stop_waiting()
         self._thread.join()
 
+    def require_well(self) -> None:
+        """Raise what ended the thread, if something did."""
+        if self._trouble:
+            raise self._trouble
+
     def _run(self) -> None:
+        try:
+            self._renew_all()
+        except BaseException as error:  # raised again by whoever draws
+            self._trouble = error
+
+    def _renew_all(self) -> None:
         pause, renewed_at = 0.0, 0.0
         while not self._closed.wait(pause):
             self._identity.held.wait_for_news(_ASKED_EVERY_S)

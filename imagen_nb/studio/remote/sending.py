@@ -23,8 +23,15 @@ from imagen_nb.studio.remote.leases import WorkerIdentity
 from imagen_nb.studio.remote.settling import Fate, Settler
 
 _AT_ONCE = 16  # whose rows go up in one request
+_SENDERS = 2  # threads: more would take the drawing's processor, and few at once wait
 _FRESH_S = 0.5  # an answer of the queue so old is taken for one of now
 _PAUSES_S = (0.5, 30.0)  # the first and the longest, where the cloud does not answer
+_WHY_DROPPED = {  # by the state that the queue tells
+    "done": "another machine drew it",
+    "lost": "another machine has it",
+    "cancelled": "it was cancelled",
+    "failed": "it was given up",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,13 @@ class JobSender:
         self._thread.start()
 
     def drawn(self, id: UUID, path: Path | None = None) -> None:
-        """Send a job's picture, which is kept; `path`: of the file just written."""
+        """Send a job's picture, which is kept; `path`: of the file just written.
+
+        May be said twice.
+        """
         with self._changed:
-            self._drawn[id] = path
+            if id in self._identity.held:
+                self._drawn[id] = path
             self._changed.notify_all()
 
     def failed(self, id: UUID, reason: str, *, again: bool) -> None:
@@ -113,9 +124,11 @@ class JobSender:
         try:
             while self._wait_for_work():
                 try:
-                    self._work()
+                    is_stuck = self._work()
                     self._outage.ended()
                     pause = _PAUSES_S[0]
+                    if is_stuck and self._gave_up_after(pause):
+                        return
                 except CloudError as error:
                     self._outage.began(error)
                     if self._gave_up_after(pause):
@@ -128,11 +141,11 @@ class JobSender:
         """Return whether there is something to do; False when closed and done."""
         with self._changed:
             while not (self._drawn or self._failures):
-                if self._closing:
-                    return False
                 due = self._settle_at - time.monotonic()
                 if self._left_by_others and due <= 0:
                     return True
+                if self._closing:
+                    return False
                 self._changed.wait(max(0.0, due) if self._left_by_others else None)
             return True
 
@@ -144,7 +157,8 @@ class JobSender:
                 self._changed.wait(left)
             return time.monotonic() >= self._close_by
 
-    def _work(self) -> None:
+    def _work(self) -> bool:
+        """Do what there is; return whether pictures cannot be sent just now."""
         self._tell_failures()
         with self._changed:
             part = [*self._drawn.items()][:_AT_ONCE]
@@ -152,21 +166,34 @@ class JobSender:
         self._send([id for id, _ in part])
         if self._left_by_others and time.monotonic() >= self._settle_at:
             self._settle_left()
+        return self._put_off([id for id, _ in part])
 
     def _tell_failures(self) -> None:
         while self._failures:
             one, identity = self._failures[0], self._identity
+            claimed_at = identity.held.claimed_at(one.id)
             with suppress(RejectedError):  # then its lease runs out
                 identity.queue.fail(identity.id, one.id, one.reason, one.again)
             with self._changed:
                 self._failures.pop(0)
-            identity.held.remove([one.id])
+            identity.held.remove_claim(one.id, claimed_at)  # it may wait, and be here
             self._tell(WorkEvent(one.id, "failed", one.reason))
 
     def _remove_duplicates(self, part: Iterable[tuple[UUID, Path | None]]) -> None:
         for _, path in part:
             if path is not None:
                 discard_duplicate(self._catalog, path)
+
+    def _put_off(self, ids: Sequence[UUID]) -> bool:
+        """Let others go first where another process is sending these pictures.
+
+        Return whether it is sending some.
+        """
+        with self._changed:
+            stuck = [id for id in ids if id in self._drawn]
+            for id in stuck:
+                self._drawn[id] = self._drawn.pop(id)
+            return bool(stuck)
 
     def _send(self, ids: Sequence[UUID]) -> None:
         """Send pictures of this worker's jobs that are wanted; discard the others."""
@@ -200,32 +227,34 @@ class JobSender:
     def _send_wanted(self, ids: Sequence[UUID]) -> None:
         names = [*map(str, ids)]
         Outbox(self._catalog).include(names)
-        report = drain(self._catalog, self._cloud, names) if names else None
+        report = None
+        if names:
+            report = drain(self._catalog, self._cloud, names, senders=_SENDERS)
         entries = {one.record.id: one for one in self._catalog.get_many(names)}
-        for id in ids:
-            entry = entries.get(id)
-            if entry is None:
-                self._dropped({id: "it was deleted meanwhile"})
-            elif entry.cloud_state == "synced":
-                self._finish(entry)
-            elif entry.cloud_state == "failed":
+        self._dropped(dict.fromkeys({*ids} - {*entries}, "it was deleted meanwhile"))
+        self._finish([one for one in entries.values() if one.cloud_state == "synced"])
+        for entry in entries.values():
+            if entry.cloud_state == "failed":
                 self._settle_rejected(entry)
         if report and report.trouble:
             raise UnreachableError(report.trouble)
         if report and report.postponed:
             raise UnreachableError(report.postponed[0][1])
 
-    def _finish(self, entry: CatalogEntry) -> None:
-        identity, id = self._identity, entry.record.id
-        if identity.queue.finish(identity.id, id):
-            self._forget([id])
-            self._tell(WorkEvent(id, "done", entry=entry))
+    def _finish(self, entries: Sequence[CatalogEntry]) -> None:
+        if not entries:
             return
-        # Somebody removed its row from the cloud, or it is another user's by now.
-        reason = "the picture was removed from the cloud"
-        identity.queue.fail(identity.id, id, reason)
-        self._forget([id])
-        self._tell(WorkEvent(id, "failed", reason))
+        identity, ids = self._identity, [entry.record.id for entry in entries]
+        done = identity.queue.finish_many(identity.id, ids)
+        for entry in entries:
+            id = entry.record.id
+            if id in done:
+                event = WorkEvent(id, "done", entry=entry)
+            else:
+                event = WorkEvent(id, "failed", "it was removed from the cloud")
+                identity.queue.fail(identity.id, id, event.reason)
+            self._forget([id])
+            self._tell(event)
 
     def _settle_rejected(self, entry: CatalogEntry) -> None:
         """Discard a picture that the cloud does not take, as another is there, or at all."""
@@ -238,7 +267,7 @@ class JobSender:
             self._settler.discard(lease.hold([str(id)]), lease)
         self._forget([id])
         if is_done:
-            self._tell(WorkEvent(id, "dropped", "another machine drew it"))
+            self._tell(WorkEvent(id, "dropped", _WHY_DROPPED["done"]))
         else:
             self._tell(WorkEvent(id, "failed", reason))
 
@@ -261,10 +290,10 @@ class JobSender:
     def _dropped(self, reasons: dict[UUID, str]) -> None:
         self._forget([*reasons])
         for id, why in reasons.items():
-            self._tell(WorkEvent(id, "dropped", why))
+            self._tell(WorkEvent(id, "dropped", _WHY_DROPPED.get(why, why)))
 
     def _forget(self, ids: Sequence[UUID]) -> None:
         with self._changed:
+            self._identity.held.remove(ids)
             for id in ids:
                 self._drawn.pop(id, None)
-        self._identity.held.remove(ids)

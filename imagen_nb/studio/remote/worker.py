@@ -166,6 +166,8 @@ class JobWorker:
             jobs = parts.claimer.ready.take(parts.pace.together, _TICK_S)
             if jobs:
                 parts.claimer.ready.put_back(parts.drawer.draw(jobs))
+            else:
+                parts.drawer.tell_suspects()
             if self.was_stopped or (not jobs and parts.claimer.is_over):
                 return
             now = time.monotonic()
@@ -193,6 +195,7 @@ class _Parts:
 
     def require_well(self) -> None:
         """Raise what ended one of the threads, if something did."""
+        self.keeper.require_well()
         self.claimer.require_well()
         self.sender.require_well()
 

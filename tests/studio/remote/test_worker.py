@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from PIL import Image
 
 from imagen_nb.backends import Step
 from imagen_nb.cloud.errors import BUCKET, UnreachableError
+from imagen_nb.cloud.rows import RowWriter
 from imagen_nb.errors import BackendError, CloudError, StorageError, UsageError
+from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.jobs import MAX_PREVIEW_BYTES, Job
+from imagen_nb.storage.outbox import Outbox
 from imagen_nb.studio import progress
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.remote import leases
-from imagen_nb.studio.remote.claiming import JobPace, _Patience
+from imagen_nb.studio.remote.checking import CheckedJob
+from imagen_nb.studio.remote.claiming import JobPace, ReadyJobs, _Patience
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.sending import JobSender
 from imagen_nb.studio.remote.steps import JobSteps
@@ -45,6 +50,13 @@ def jobs(local_supabase: TwoUsers, server: ServerState) -> Iterator[TestQueue]:
 @pytest.fixture
 def box(local_supabase: TwoUsers, folder: Path) -> Box:
     return Box(local_supabase, folder)
+
+
+def with_secret_key(box: Box) -> None:
+    """Sign in with the secret key instead of as a user."""
+    supabase = box.supabase
+    part = {"url": supabase.url, "key": supabase.service_key}
+    box.more = {"supabase": part, "owner_user_id": supabase.user_id}
 
 
 @pytest.fixture
@@ -187,6 +199,29 @@ def test_progress_and_a_small_preview_are_told_while_it_is_drawn(
     assert (done.state, done.progress, done.preview) == ("done", None, None)
 
 
+def test_with_a_secret_key_the_one_that_is_overtaken_leaves_nothing(
+    jobs: TestQueue, box: Box, second: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is overtaken between its upload and its row."""
+    (id,) = jobs.add({"prompt": "a red boat", "seed": 7})
+    with_secret_key(box)
+    write, overtaken = RowWriter.write, list[bool]()
+
+    def overtake(self: RowWriter, entries: Any) -> Any:
+        if not overtaken:
+            overtaken.append(True)
+            while not second.events:
+                jobs.expire()
+                second.work()
+        return write(self, entries)
+
+    monkeypatch.setattr(RowWriter, "write", overtake)
+    box.work()
+    assert (box.told(), second.told()) == ({id: "dropped"}, {id: "done"})
+    jobs.require_one_picture_each([id], second.folder)
+    assert not [*box.folder.glob("*.png*")]
+
+
 def test_a_job_cancelled_while_it_is_drawn_leaves_nothing(
     jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +340,35 @@ def test_what_one_worker_left_the_next_one_settles(
     jobs.require_one_picture_each([drawn, waiting], box.folder, second.folder)
 
 
+def test_a_picture_that_another_process_is_sending_is_left_to_it(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = jobs.add(*boats(1))
+    put_off, leases_held = JobSender._put_off, ExitStack()
+    catalog = Catalog(box.folder)
+
+    def taken_by_another(self: JobSender, sent: list[UUID]) -> None:
+        if sent and first:
+            first.pop()
+            leases_held.enter_context(Outbox(catalog).lease()).hold([str(ids[0])])
+        send(self, sent)
+
+    def given_back(self: JobSender, sent: list[UUID]) -> bool:
+        is_stuck = put_off(self, sent)
+        if is_stuck:
+            stuck.append(sent)
+            leases_held.close()
+        return is_stuck
+
+    send, first, stuck = JobSender._send, [True], list[list[UUID]]()
+    monkeypatch.setattr(JobSender, "_send", taken_by_another)
+    monkeypatch.setattr(JobSender, "_put_off", given_back)
+    with closing(catalog):
+        box.work()
+    assert stuck == [ids]
+    jobs.require_one_picture_each(ids, box.folder)
+
+
 def test_a_full_disk_ends_the_worker_and_gives_the_jobs_back(
     jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +402,22 @@ def test_one_job_that_cannot_be_drawn_stops_no_other(
     assert (jobs.job(bad).error, jobs.job(bad).attempts) == ("it came out broken", 2)
 
 
+def test_a_machine_that_draws_nothing_any_more_ends_and_gives_the_jobs_back(
+    jobs: TestQueue, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = jobs.add(*boats(8))
+
+    def broken(self: RequestDrawer, *arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: secret of a card")
+
+    monkeypatch.setattr(RequestDrawer, "draw", broken)
+    with pytest.raises(BackendError, match=r"5 jobs could not be drawn .* RuntimeError") as raised:
+        box.work()
+    assert "secret" not in str(raised.value)
+    assert jobs.states(ids) == ["waiting"] * 8
+    assert [jobs.job(id).attempts for id in ids] == [0] * 8
+
+
 def test_without_a_supabase_it_says_so(folder: Path) -> None:
     with (
         Studio({"output": {"dir": str(folder)}, "backend": TINY}) as studio,
@@ -364,3 +444,12 @@ def test_it_claims_what_is_drawn_within_some_seconds() -> None:
     assert pace.together == 16
     pace.note(seconds=20, pictures=2)
     assert pace.together == 1
+
+
+def test_jobs_are_taken_for_one_backend_at_a_time_in_their_order() -> None:
+    ready, backends = ReadyJobs(), (object(), object())
+    for number in range(6):
+        ready.put(CheckedJob(Any, backends[number % 2], number))  # type: ignore[arg-type]
+    taken = [[job.request for job in ready.take(2, 0)] for _ in range(4)]
+    assert taken == [[0, 2], [1, 3], [4], [5]]
+    assert ready.take(2, 0) == []
