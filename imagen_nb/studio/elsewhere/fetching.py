@@ -1,9 +1,11 @@
-"""Fetches what a box has finished: the picture's row, then its file, checked."""
+"""Fetches what a box has finished: the pictures' rows, then their files, checked."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +20,49 @@ from imagen_nb.system.thumbnails import image_read_errors
 _ROW_COLUMNS = "id,owner_user_id,storage_path,tags,sidecar"
 
 
-def fetch_finished(cloud: Cloud, id: UUID) -> FinishedFile:
+@dataclass(frozen=True, slots=True)
+class LocatedPicture:
+    """A finished picture as its row has it, and where its file can be read."""
+
+    record: Record
+    copy: CloudPicture
+    url: str | None
+
+
+def locate_finished(
+    cloud: Cloud, ids: Sequence[UUID]
+) -> dict[UUID, LocatedPicture | BackendError]:
+    """Return where these pictures are, or why one of them cannot be had.
+
+    Two requests for all of them. Raises `CloudError`.
+    """
+    rows = cloud.rows_by_id([*map(str, ids)], _ROW_COLUMNS)
+    found: dict[UUID, LocatedPicture | BackendError] = {}
+    for id in ids:
+        try:
+            found[id] = _located(id, rows.get(str(id)))
+        except BackendError as error:
+            found[id] = error
+    there = [one for one in found.values() if isinstance(one, LocatedPicture)]
+    urls = cloud.signed_urls([one.copy.storage_path for one in there])
+    return {
+        id: one
+        if isinstance(one, BackendError)
+        else replace(one, url=urls[one.copy.storage_path])
+        for id, one in found.items()
+    }
+
+
+def fetch_finished(cloud: Cloud, located: LocatedPicture) -> FinishedFile:
     """Return a picture's file, and its sidecar as whoever drew it has it.
 
-    Raises:
-        BackendError: if there is no such picture, or its record is none.
-        CloudError: if it cannot be read, or the file is not the one of its record.
+    Raises `CloudError` if it cannot be read, or is not the one of its record.
     """
-    row = cloud.rows_by_id([str(id)], _ROW_COLUMNS).get(str(id))
+    png = download_picture(cloud, located.copy, located.url)
+    return FinishedFile(png, _as_written(located.record, png).to_sidecar())
+
+
+def _located(id: UUID, row: dict[str, Any] | None) -> LocatedPicture:
     if row is None:
         raise BackendError(
             f"the picture {id} was drawn, and is not in the cloud any more"
@@ -35,9 +72,9 @@ def fetch_finished(cloud: Cloud, id: UUID) -> FinishedFile:
         raise BackendError(f"the row of {id} does not say which file is its picture")
     with decoding():
         path = str(row["storage_path"])
-    copy = CloudPicture(str(id), path, record.sha256, record.bytes)
-    png = download_picture(cloud, copy)
-    return FinishedFile(png, _as_written(record, png).to_sidecar())
+    return LocatedPicture(
+        record, CloudPicture(str(id), path, record.sha256, record.bytes), None
+    )
 
 
 def _record_in(row: dict[str, Any]) -> Record:

@@ -8,17 +8,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Event
 from uuid import UUID
 
 from imagen_nb.backends import FinishedFile
+from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import UnreachableError
 from imagen_nb.cloud.filters import MAX_VALUES_PER_URL
 from imagen_nb.cloud.jobs import JobQueue
 from imagen_nb.errors import BackendError, Cancelled, CloudError, printable
 from imagen_nb.storage.jobs import FINISHED, JobNow
-from imagen_nb.studio.elsewhere.fetching import fetch_finished
+from imagen_nb.studio.elsewhere.fetching import (
+    LocatedPicture,
+    fetch_finished,
+    locate_finished,
+)
 from imagen_nb.studio.elsewhere.telling import StepsTold
 from imagen_nb.system.terminal import print_notice
 
@@ -174,6 +178,17 @@ class Following:
         self._cut_off.discard("queue")
         changes = [self._note(job, found.get(job.id)) for job in waiting]
         self._pace.note(any(changes))
+        self._fetch([job for job in waiting if not job.is_open and not job.error])
+
+    def _fetch(self, done: Sequence[_Followed]) -> None:
+        """Begin to fetch pictures: all are looked up at once, and first."""
+        assert self._pool
+        if not done:
+            return
+        cloud, ids = self._queue.cloud, [job.id for job in done]
+        located = self._pool.submit(locate_finished, cloud, ids)
+        for job in done:
+            job.fetch = self._pool.submit(_fetch_located, cloud, located, job.id)
 
     def _note(self, job: _Followed, now: JobNow | None) -> bool:
         """Take over what a job is now; return whether that is something new."""
@@ -187,11 +202,7 @@ class Following:
         if self._told and changed:
             self._told.note(job.place, now)
         job.is_open = now.state not in FINISHED
-        if now.state == "done":
-            assert self._pool
-            fetch = partial(fetch_finished, self._queue.cloud, job.id)
-            job.fetch = self._pool.submit(fetch)
-        elif not job.is_open:
+        if not job.is_open and now.state != "done":
             job.error = _error_of(now)
         return changed
 
@@ -208,6 +219,17 @@ class Following:
             others = len(failures or errors) - 1
             more = f" (and {others} more)" if others else ""
             raise type(first)(f"{first}{more}")
+
+
+def _fetch_located(
+    cloud: Cloud,
+    located: Future[dict[UUID, LocatedPicture | BackendError]],
+    id: UUID,
+) -> FinishedFile:
+    found = located.result()[id]
+    if isinstance(found, BackendError):
+        raise found
+    return fetch_finished(cloud, found)
 
 
 def _error_of(now: JobNow) -> Exception:
