@@ -4,7 +4,7 @@
 CREATE TABLE IF NOT EXISTS imagen.jobs (
   id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
   owner_user_id UUID NOT NULL DEFAULT auth.uid() REFERENCES auth.users(id),
-  request JSONB NOT NULL, -- arguments of imagen_nb's `generate`: prompt, seed, steps, width …
+  request JSONB NOT NULL, -- arguments of imagen_nb's `generate`: prompt, seed, steps, width ...
   backend TEXT, -- what must draw it; NULL: what the worker draws with by itself
   memory_mb INT, -- of the card, that drawing it needs; NULL: not known
   priority INT NOT NULL DEFAULT 0, -- the highest first

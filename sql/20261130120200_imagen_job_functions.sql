@@ -80,7 +80,7 @@ CREATE OR REPLACE FUNCTION imagen.renew_jobs(
   worker UUID,
   jobs UUID[],
   lease_seconds INT DEFAULT 60,
-  progress JSONB DEFAULT '{}', -- by id: {"step": 2, "steps": 4, "preview": "…"}
+  progress JSONB DEFAULT '{}', -- by id: {"step": 2, "steps": 4, "preview": "..."}
   owner UUID DEFAULT NULL
 ) RETURNS JSONB
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS $$
