@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         find,
         generate,
         history,
+        job,
+        jobs,
         keep,
         lineage,
         pending,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         tag,
         untag,
     )
+    from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
@@ -70,6 +73,7 @@ _HOMES = {
     "Picture": "storage.picture",
     "Pictures": "studio.pictures",
     "Record": "storage.record",
+    "RemoteJob": "studio.elsewhere.handle",
     "StorageError": "errors",
     "Studio": "studio.studio",
     "SyncReport": "cloud.sync_report",
@@ -83,6 +87,8 @@ _HOMES = {
     "generate": "studio.default",
     "glue": "batch.results.executed",
     "history": "studio.default",
+    "job": "studio.default",
+    "jobs": "studio.default",
     "keep": "studio.default",
     "lineage": "studio.default",
     "pending": "studio.default",
@@ -110,6 +116,7 @@ __all__ = [
     "Picture",
     "Pictures",
     "Record",
+    "RemoteJob",
     "StorageError",
     "Studio",
     "SyncReport",
@@ -124,6 +131,8 @@ __all__ = [
     "generate",
     "glue",
     "history",
+    "job",
+    "jobs",
     "keep",
     "lineage",
     "pending",

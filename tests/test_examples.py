@@ -17,7 +17,7 @@ from imagen_nb.studio.default import using
 from imagen_nb.widgets.accessor import Accessor
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
-OWNERS = (im.Studio, im.Picture, im.Pictures, im.SyncReport, Accessor)
+OWNERS = (im.Studio, im.Picture, im.Pictures, im.RemoteJob, im.SyncReport, Accessor)
 
 
 class AnyOutput(doctest.OutputChecker):
@@ -76,14 +76,17 @@ def pictures(values: dict[str, Any]) -> Iterator[im.Pictures]:
 
 @pytest.fixture
 def names(values: dict[str, Any], pictures: im.Pictures) -> Iterator[dict[str, Any]]:
-    """What examples may take for granted: a session, a picture, several, and their history."""
+    """What examples may take for granted: a session, a picture, several, their history, a job."""
     with im.Studio(values, background=False) as studio, using(studio):
+        job = studio.generate("a boat", backend="remote:flux-tiny-local", wait=False)
+        job.cancel()
         yield {
             "im": im,
             "analysis": analysis,
             "studio": studio,
             "picture": pictures[0],
             "pictures": pictures,
+            "job": job,
             "threading": threading,
             "Path": Path,
             "df": pictures.frame(),

@@ -27,6 +27,7 @@ _FACTORY = "what entry points name: the same model, here and hosted"
 INTENDED = {  # names that several modules define on purpose, with the reason
     "__all__": "the public names of a module that re-exports",
     "T": "a type variable, named as typing does",
+    "Job": "of a batch, and of another machine: in each room the word for it",
     "R": "a type variable, named as typing does",
     "app": "a group of commands, named as typer does",
     **dict.fromkeys(

@@ -41,7 +41,8 @@ from imagen_nb.system.plugins import PluginKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BACKENDS = PluginKind("backend", "imagen_nb.backends", also=("auto",))
+REMOTE = "remote"  # a box of the user's draws; "remote:NAME": with this backend of it
+BACKENDS = PluginKind("backend", "imagen_nb.backends", also=("auto", REMOTE))
 
 
 class UnknownOptionError(UsageError):
@@ -99,6 +100,14 @@ class Step:
 Progress = Callable[[Step], None]
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A picture that another machine finished: its PNG, and the text of its sidecar."""
+
+    png: bytes = field(repr=False)
+    sidecar: str = field(repr=False)
+
+
 @dataclass(slots=True)
 class Drawn:
     """One finished picture and how it was drawn.
@@ -110,12 +119,15 @@ class Drawn:
         latency_ms: milliseconds that drawing it took.
         details: record fields that only the backend knows: scheduler, dtype, device,
             threads, batch_size, batch_index, loras, memory_plan, versions.
+        file: the picture as it is to be kept, byte for byte, if another machine drew
+            it and has kept it already.
     """
 
     request: Request
     picture: Image | Callable[[], Image]
     latency_ms: int
     details: dict[str, Any] = field(default_factory=dict)
+    file: FinishedFile | None = None
 
     @property
     def image(self) -> Image:
@@ -128,8 +140,8 @@ class Drawn:
 class Backend(Protocol):
     """What draws. Knows requests and pictures; nothing of files, catalogs or clouds.
 
-    It may have the attributes `made_with` and `may_differ` as well: see the functions
-    of these names.
+    It may have the attributes `made_with`, `may_differ` and `drawn_as` as well: see the
+    functions of these names.
     """
 
     name: str
@@ -170,6 +182,17 @@ def made_with(backend: Backend) -> dict[str, Any]:
 def may_differ(backend: Backend) -> str:
     """Return why the same request may give other pixels; mostly empty."""
     return str(getattr(backend, "may_differ", ""))
+
+
+def is_remote(name: str) -> bool:
+    """Return whether a backend's name says that a box of the user's draws."""
+    return name == REMOTE or name.startswith(f"{REMOTE}:")
+
+
+def drawn_as(backend: Backend) -> Backend:
+    """Return the backend that records name: of a remote one, what the box draws with."""
+    chosen: Backend = getattr(backend, "drawn_as", backend)
+    return chosen
 
 
 def backend_names() -> list[str]:

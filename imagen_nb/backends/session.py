@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagen_nb.backends import Backend, make_backend
+from imagen_nb.backends import Backend, is_remote, make_backend
 from imagen_nb.backends.flux.memory.machine import plan_for, this_machine
 from imagen_nb.backends.flux.memory.words import describe_machine
 from imagen_nb.backends.flux.models import FLUX_SCHNELL
@@ -25,13 +25,16 @@ class Backends:
         configured: str,
         options: Mapping[str, Any],
         options_of: Callable[[str], dict[str, Any]] = lambda name: {},
+        remote: Callable[[str, Mapping[str, Any]], Backend] | None = None,
     ) -> None:
         """Make none yet.
 
         `configured`, `options`: the name that no name stands for, and its options.
         `options_of`: returns what is configured of any backend, by its name; an
-        argument of `get` wins over it.
+        argument of `get` wins over it. `remote`: makes those that draw on another
+        machine, anew each time, as its boxes come and go.
         """
+        self._remote = remote
         self._configured = configured
         self._options = options
         self._options_of = options_of
@@ -56,6 +59,8 @@ class Backends:
         if name is None or name == self._configured:
             name, given = self._configured, {**self._options, **given}
         given = {option: value for option, value in given.items() if value is not None}
+        if self._remote and is_remote(name):
+            return self._remote(name, given)
         key = _BackendKey(name, _comparable(given))
         with self._lock:
             if key not in self._made:
@@ -168,5 +173,7 @@ def describe_backend(name: str, **options: Any) -> str:
     if name == "auto":
         chosen, why = choose_backend()
         return f"auto: {why or chosen}"
+    if is_remote(name):
+        return f"{name}: a machine that runs `imagen work` draws"
     state = make_backend(name, **options).availability()
     return name if state.available else f"{name}: {state.reason}"

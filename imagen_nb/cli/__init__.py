@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from imagen_nb._version import __version__
-from imagen_nb.cli import config, db, supabase
+from imagen_nb.cli import config, db, jobs, supabase
 from imagen_nb.cli.adopt import adopt
 from imagen_nb.cli.batch import batch
 from imagen_nb.cli.delete import delete, restore
@@ -60,6 +60,7 @@ app.command()(status)
 app.command()(reindex)
 app.command()(verify)
 app.add_typer(config.app, name="config")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(db.app, name="db")
 app.add_typer(supabase.app, name="supabase")
 

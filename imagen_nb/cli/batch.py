@@ -88,6 +88,7 @@ def batch(
     dry_run: DryRunOption = False,
     dask: DaskOption = None,
     notebooks: NotebooksOption = None,
+    backend: options.BackendOption = None,
     config: options.ConfigOption = None,
     no_cloud: options.NoCloudOption = False,
     no_preview: options.NoPreviewOption = False,
@@ -123,6 +124,7 @@ def batch(
         dask=dask,
         notebooks=notebooks,
         raw_csv=raw_csv,
+        backend=backend,
     )
     print_batch_results(results, output, as_json)
     if "failed" in set(results["status"]):

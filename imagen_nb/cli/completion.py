@@ -26,9 +26,9 @@ _MAX_HINT_CHARS = 50
 
 def backend_choices() -> list[str]:
     """Return what --backend takes."""
-    from imagen_nb.backends import backend_names
+    from imagen_nb.backends import BACKENDS
 
-    return ["auto", *backend_names()]
+    return [*BACKENDS.also, *BACKENDS.names()]
 
 
 def scheduler_choices() -> list[str]:

@@ -215,6 +215,10 @@ def reproduce(
             autocompletion=complete_id,
         ),
     ],
+    backend: Annotated[
+        str | None,
+        typer.Option(help="remote: another machine draws it; else this one does."),
+    ] = None,
     tag: options.TagOption = None,
     output: options.OutputOption = None,
     config: options.ConfigOption = None,
@@ -232,6 +236,7 @@ def reproduce(
     with Studio(settings, background=False) as studio:
         picture = studio.reproduce(
             what,
+            backend=backend,
             tags=tag or (),
             cloud=cloud,
             output=output,

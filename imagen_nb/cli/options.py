@@ -125,7 +125,7 @@ AgainOption = Annotated[
 BackendOption = Annotated[
     str | None,
     typer.Option(
-        help="What draws: a name of `imagen models`, or auto.",
+        help="What draws: a name of `imagen models`, auto, or remote: another machine.",
         autocompletion=complete_backend,
     ),
 ]

@@ -10,8 +10,8 @@ Other rooms use:
     database_url: `parse_database_url`, `explain_connection_error`, `first_line`
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
     filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses
-    inputs: `download_input`, an image that a picture was drawn from; `fetch_input`, one
-        known by its sha256
+    inputs: `download_input` and `upload_input`, images that pictures are drawn from;
+        `fetch_input`, one known by its sha256
     jobs: `JobQueue`, the pictures that another machine draws
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase

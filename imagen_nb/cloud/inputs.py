@@ -22,7 +22,7 @@ from imagen_nb.cloud.errors import (
 from imagen_nb.cloud.picture_cache import CloudPicture, download_picture
 from imagen_nb.cloud.upload import is_same_file
 from imagen_nb.errors import BackendError
-from imagen_nb.request.images import IMAGE_SUFFIXES
+from imagen_nb.request.images import IMAGE_SUFFIXES, InputImage
 from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.input_files import INPUTS_FOLDER, recorded_inputs
 from imagen_nb.storage.record import Record
@@ -59,12 +59,18 @@ def upload_inputs(entry: CatalogEntry, cloud: Cloud, sent: set[str]) -> None:
         if path in sent:
             continue
         data = _load_recorded(entry, values)
-        if data is not None and not _is_there(path, data, cloud):
-            with suppress(ObjectExistsError):  # by another sender
-                cloud.upload(path, data)
-            if not _is_there(path, data, cloud):
-                raise RejectedError(f"at {path} is another file than the one recorded")
+        if data is not None:
+            _ensure_there(path, data, cloud)
         sent.add(path)
+
+
+def upload_input(image: InputImage, cloud: Cloud) -> None:
+    """Upload an image that a picture is to be drawn from, where it is not there yet.
+
+    Raises `RejectedError` if another file is there, or the bucket does not take it.
+    """
+    owner, _ = cloud.owner()
+    _ensure_there(input_path(owner, image.file_name), image.data, cloud)
 
 
 def download_input(record: Record, values: Mapping[str, Any], cloud: Cloud) -> bytes:
@@ -96,6 +102,15 @@ def _load_recorded(entry: CatalogEntry, values: Mapping[str, Any]) -> bytes | No
         return None
     same = hashlib.sha256(data).hexdigest() == values.get("sha256")
     return data if same else None
+
+
+def _ensure_there(path: str, data: bytes, cloud: Cloud) -> None:
+    if _is_there(path, data, cloud):
+        return
+    with suppress(ObjectExistsError):  # by another sender
+        cloud.upload(path, data)
+    if not _is_there(path, data, cloud):
+        raise RejectedError(f"at {path} is another file than the one recorded")
 
 
 def _is_there(path: str, data: bytes, cloud: Cloud) -> bool:

@@ -13,13 +13,14 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.cloud.rows import replace_nul
-from imagen_nb.storage.jobs import MAX_JOB_ERROR_CHARS, Job, WorkerSeen
+from imagen_nb.storage.jobs import MAX_JOB_ERROR_CHARS, Job, JobNow, WorkerSeen
 
 # All but the preview, which is asked for while somebody looks.
 _COLUMNS = (
     "id,request,backend,memory_mb,priority,state,attempts,max_attempts,worker_id,"
     "progress,error,created_at,started_at,finished_at"
 )
+_NOW_COLUMNS = "id,state,progress,error"
 _ROWS_PER_INSERT = 500
 
 
@@ -49,6 +50,17 @@ class JobQueue:
         columns = f"{_COLUMNS},preview" if previews else _COLUMNS
         rows = self.cloud.rows_by("id", [*map(str, ids)], columns, "jobs")
         return {job.id: job for job in _jobs_of([*rows.values()])}
+
+    def now(self, ids: Sequence[UUID], previews: bool = False) -> dict[UUID, JobNow]:
+        """Return how far those of these jobs are that exist, by id.
+
+        One request for each 100 of them.
+        """
+        columns = f"{_NOW_COLUMNS},preview" if previews else _NOW_COLUMNS
+        rows = self.cloud.rows_by("id", [*map(str, ids)], columns, "jobs")
+        with decoding():
+            jobs = [JobNow.model_validate(row) for row in rows.values()]
+        return {job.id: job for job in jobs}
 
     def newest(
         self, states: Sequence[str] | None = None, limit: int | None = None

@@ -12,7 +12,8 @@ Other rooms use:
     folders: `OutputFolders` and `OutputFolder`, where a session draws into
     foreign_file: `read_foreign_file`, and why a file cannot be adopted
     input_files: `load_inputs`, `recorded_inputs`: the images that a picture was drawn from
-    jobs: `Job`, `JobRequest` and `WorkerSeen`, rows of the queue of other machines
+    jobs: `Job`, `JobRequest`, `JobNow` and `WorkerSeen`, rows of the queue of other
+        machines
     media_types: `media_type_of_name`, the kind of a file by its suffix
     names: the names of a picture's files, and `slug`
     outbox: `Outbox` and `Lease`, what waits for the cloud, and `waiting_frame`

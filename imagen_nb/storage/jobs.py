@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -13,11 +15,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from imagen_nb.errors import UsageError
 from imagen_nb.request.drawing_settings import DrawingSettings
 from imagen_nb.request.request import MAX_SEED
+from imagen_nb.system.thumbnails import image_read_errors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 JobState = Literal["waiting", "drawing", "done", "failed", "cancelled"]
 FINISHED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 MAX_JOB_ERROR_CHARS = 1000  # what the table takes
 MAX_PREVIEW_BYTES = 10_000
+_MAX_SECONDS = 10**9  # more is no time that anybody waits; NaN is not less, either
+MAX_PREVIEW_SIDE = 1024  # pixels
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # "flux-dev", "black-forest-labs/FLUX.1-dev", "style.safetensors": no path of any system.
@@ -88,6 +96,46 @@ class Job(BaseModel):
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+class JobNow(BaseModel):
+    """How far a job is: what whoever waits for it asks for, several times a second."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: UUID
+    state: JobState
+    progress: dict[str, Any] | None = None
+    error: str | None = None
+    preview: str | None = None
+
+    def steps(self, most: int) -> tuple[int, float]:
+        """Return the denoising steps that have ended, and the seconds that are left.
+
+        At most `most`, and 0 of what is no number: it comes from outside.
+        """
+        told = self.progress or {}
+        step, seconds = told.get("step"), told.get("seconds_left")
+        left = seconds if isinstance(seconds, (int, float)) else 0.0
+        return (
+            min(max(step, 0), most) if isinstance(step, int) else 0,
+            max(float(left), 0.0) if abs(left) < _MAX_SECONDS else 0.0,
+        )
+
+    def preview_image(self) -> Image | None:
+        """Return the picture as it grows, RGB; None for what is no small picture."""
+        from PIL import Image
+
+        try:
+            data = base64.b64decode(self.preview or "", validate=True)
+            if len(data) > MAX_PREVIEW_BYTES:
+                return None
+            with Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG")) as file:
+                if max(file.size) > MAX_PREVIEW_SIDE:
+                    return None
+                return file.convert("RGB")
+        except image_read_errors():
+            return None
 
 
 class WorkerSeen(BaseModel):

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from imagen_nb._version import __version__
-from imagen_nb.backends import Backend, Drawn, made_with
+from imagen_nb.backends import Backend, Drawn, FinishedFile, made_with
 from imagen_nb.errors import Cancelled
 from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.catalog_schema import CatalogBusyError
 from imagen_nb.storage.cost import cost_usd
+from imagen_nb.storage.finished import keep_finished
 from imagen_nb.storage.folders import OutputFolder
 from imagen_nb.storage.input_files import inputs_for_record, save_inputs
 from imagen_nb.storage.output import (
@@ -85,6 +86,9 @@ class Writer:
         self, drawn: Drawn, folder: OutputFolder, context: RecordContext
     ) -> Future[Picture]:
         """Write what a backend drew. Raises `Cancelled` if the writer is closed."""
+        if drawn.file:
+            inputs = drawn.request.inputs
+            return self._submit(keep_finished, drawn.file, folder, inputs)
         cost = cost_usd(context.cost, context.backend, drawn)  # power is measured now
         return self._submit(_save_drawn, drawn, folder, context, cost)
 
@@ -129,6 +133,15 @@ class Writer:
             too_many = self._unwritten[:-MAX_UNWRITTEN_PICTURES]
         wait(too_many)
         return written
+
+    def keep_finished(
+        self, file: FinishedFile, folder: OutputFolder
+    ) -> Future[Picture]:
+        """Write a picture that another machine finished, as it is.
+
+        Raises `Cancelled` if the writer is closed.
+        """
+        return self._submit(keep_finished, file, folder)
 
     def wait(self) -> None:
         """Wait until all pictures that were taken over are written."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
 from uuid import UUID
 
-from imagen_nb.backends import Backend, Progress
+from imagen_nb.backends import Backend, Drawn, Progress, drawn_as
 from imagen_nb.backends.session import Backends
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
-from imagen_nb.errors import BackendError, Cancelled
+from imagen_nb.errors import BackendError, Cancelled, UsageError
 from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.folders import OutputFolder, OutputFolders
@@ -29,9 +29,11 @@ from imagen_nb.storage.writer import (
     find_drawn_today,
 )
 from imagen_nb.studio.nesting import drawing_on_behalf_of
-from imagen_nb.studio.progress import progress_listener
+from imagen_nb.studio.progress import LOADING, progress_listener
 from imagen_nb.system.forks import start_anew_in_forks
 from imagen_nb.system.terminal import print_notice
+
+_WAITING = "waiting for a machine that draws …"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,11 +134,14 @@ class RequestDrawer:
             StorageError: if a picture cannot be kept.
             Cancelled: after `cancel`, or once the session is closed.
         """
+        elsewhere = drawn_as(backend) is not backend
+        require_way_home(backend, call)
         folder = self.folders.folder(call.output, len(requests))
-        self.folders.require_provenance()
-        self.uplink.warn(call.cloud)
+        if not elsewhere:  # whoever draws signs and marks
+            self.folders.require_provenance()
+            self.uplink.warn(call.cloud)
         context = RecordContext(
-            backend,
+            drawn_as(backend),
             self.settings.owner_user_id,
             self.uplink.wants(call.cloud),
             self.settings.cost,
@@ -145,53 +150,56 @@ class RequestDrawer:
         missing = [place for place in range(len(requests)) if place not in pictures]
         if missing:
             new = [requests[place] for place in missing]
-            drawn = self._draw_new(new, folder, context, call)
+            drawn = self._draw_new(backend, new, folder, context, call)
             pictures |= zip(missing, drawn, strict=True)
         return [pictures[place] for place in range(len(requests))]
 
     def _draw_new(
         self,
+        backend: Backend,
         requests: Sequence[Request],
         folder: OutputFolder,
         context: RecordContext,
         call: DrawingCall,
     ) -> list[Picture]:
-        backend = context.backend
         self._explain(backend, requests)
+        elsewhere = drawn_as(backend) is not backend
         listening = progress_listener(
             requests,
             call.progress,
             previews=call.previews and self.settings.preview != "off",
             loaded=self.backends.has_drawn(backend),
+            before=_WAITING if elsewhere else LOADING,
         )
         with (
             listening as listener,
-            self.drawing(),
+            # What is drawn elsewhere needs the cloud, and nothing of this machine.
+            nullcontext() if elsewhere else self.drawing(),
             drawing_on_behalf_of(backend),
         ):
             if call.cancelled.is_set():
                 raise Cancelled("drawing cancelled")
-            written = self._draw_and_write(requests, folder, context, call, listener)
+            drawing = backend.draw(requests, listener, call.cancelled)
+            written = self._write(backend, drawing, folder, context, call)
         if len(written) != len(requests):
             raise BackendError(
                 f"{backend.name} drew {len(written)} of {len(requests)} pictures"
             )
         return [writing.result() for writing in written]
 
-    def _draw_and_write(
+    def _write(
         self,
-        requests: Sequence[Request],
+        backend: Backend,
+        drawing: Iterator[Drawn],
         folder: OutputFolder,
         context: RecordContext,
         call: DrawingCall,
-        listener: Progress | None,
     ) -> list[Future[Picture]]:
         """Draw one picture while the writer's thread writes those before it."""
-        backend = context.backend
         written: list[Future[Picture]] = []
         unwritten: deque[Future[Picture]] = deque()
         try:
-            for drawn in backend.draw(requests, listener, call.cancelled):
+            for drawn in drawing:
                 self.backends.note_drawn(backend)
                 written.append(self.writer.save(drawn, folder, context))
                 if call.kept:
@@ -203,6 +211,8 @@ class RequestDrawer:
                 ):
                     unwritten.popleft().result()
         finally:  # also after an error: what is kept is announced to the cloud
+            if isinstance(drawing, Generator):
+                drawing.close()  # what is drawn elsewhere is cancelled now
             kept = [writing.result() for writing in written if not writing.exception()]
             if kept:
                 ids = [picture.record.id for picture in kept]
@@ -222,6 +232,15 @@ class RequestDrawer:
                     " strength"
                 )
                 return
+
+
+def require_way_home(backend: Backend, call: DrawingCall) -> None:
+    """Raise `UsageError` if another machine is to draw, and the cloud to know nothing."""
+    if drawn_as(backend) is not backend and call.cloud is False:
+        raise UsageError(
+            f"pictures of {backend.name} come by way of the cloud: leave out that they"
+            " are not copied there"
+        )
 
 
 def _tell_kept(kept: Callable[[Picture], None], written: Future[Picture]) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DISPLAY_INTERVAL_S = 0.25  # between two updates; shorter drawings show nothing at all
+LOADING = "loading the model …"
 PREVIEW_SIDE = 128  # pixels of the preview's longer side: one or two kilobytes
 
 
@@ -38,6 +39,7 @@ def progress_listener(
     progress: Progress | bool | None,
     previews: bool = True,
     loaded: bool = False,
+    before: str = LOADING,
 ) -> Iterator[Progress | None]:
     """Give the function to call after each denoising step; None when nobody looks.
 
@@ -47,6 +49,7 @@ def progress_listener(
             to show it in a notebook or on a terminal only.
         previews: whether a notebook shows the picture as it grows.
         loaded: whether the model is loaded already, so that the first step comes soon.
+        before: what a terminal says until the first step.
     """
     steps = sum(request.steps for request in requests)
     if callable(progress):
@@ -55,7 +58,7 @@ def progress_listener(
         with LiveDisplay(steps, previews, loaded) as live:
             yield live
     else:
-        with ProgressBar(steps, progress, loaded) as bar:
+        with ProgressBar(steps, progress, loaded, before) as bar:
             yield None if bar.silent else bar
 
 
@@ -68,21 +71,25 @@ def describe_seconds(seconds: float) -> str:
 class ProgressBar:
     """A progress bar over all denoising steps of all pictures.
 
-    Until the first step a terminal says, with a spinner, that the model is loaded.
+    Until the first step a terminal says, with a spinner, what is waited for.
 
     `shown`: True or False to show or hide it; None to show it on a terminal only.
     `loaded`: whether the model is loaded already.
     """
 
     def __init__(
-        self, steps: int, shown: bool | None = None, loaded: bool = False
+        self,
+        steps: int,
+        shown: bool | None = None,
+        loaded: bool = False,
+        before: str = LOADING,
     ) -> None:
         self._steps = steps
         self._shown = stderr_is_terminal() if shown is None else shown
         self._bar: tqdm[Any] | None = self._begin() if loaded else None
         self._waiting = ExitStack()  # until the first step
         if self._shown and not loaded:
-            self._waiting.enter_context(spinner("loading the model …"))
+            self._waiting.enter_context(spinner(before))
 
     def __call__(self, step: Step) -> None:
         """Count one denoising step."""

@@ -8,7 +8,15 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from imagen_nb.backends import Availability, Backend, Drawn, Progress, Step, made_with
+from imagen_nb.backends import (
+    Availability,
+    Backend,
+    Drawn,
+    Progress,
+    Step,
+    drawn_as,
+    made_with,
+)
 from imagen_nb.errors import BackendError
 from imagen_nb.request.request import Request
 from imagen_nb.storage.record import Record
@@ -73,6 +81,23 @@ class ReplayBackend:
             if drawn.details["batch_index"] == self.record.batch_index:
                 return drawn
         raise BackendError(f"{self.name} drew nothing")
+
+
+class ReplayElsewhere(ReplayBackend):
+    """Lets a picture be drawn again on another machine, which batches as it likes."""
+
+    @property
+    def drawn_as(self) -> Backend:
+        """What the other machine draws with."""
+        return drawn_as(self.inner)
+
+    def draw(
+        self, requests: Sequence[Request], progress: Progress | None, cancel: Event
+    ) -> Iterator[Drawn]:
+        """Draw each request once."""
+        for drawn in self.inner.draw(requests, progress, cancel):
+            self.drawn_with = {**drawn.details, "model": self.model}
+            yield drawn
 
 
 @contextmanager

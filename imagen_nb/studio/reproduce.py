@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from imagen_nb.backends import (
+    REMOTE,
     Backend,
     backend_names,
+    is_remote,
     may_differ,
 )
 from imagen_nb.backends.flux.loras import loras_of_record
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.inputs import download_input
-from imagen_nb.errors import BackendError, CloudError
+from imagen_nb.errors import BackendError, CloudError, UsageError
 from imagen_nb.request.options import IMAGE_OPTIONS, OPTION_NAMES
 from imagen_nb.request.request import Request, resolve
 from imagen_nb.storage.input_files import load_inputs
@@ -24,7 +27,7 @@ from imagen_nb.storage.record import Record
 from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.lookup import Original, has_same_pixels
 from imagen_nb.studio.redraw import limits_to_redraw, redrawable_record
-from imagen_nb.studio.replay import ReplayBackend
+from imagen_nb.studio.replay import ReplayBackend, ReplayElsewhere
 from imagen_nb.system.terminal import print_notice
 
 _COMMON_ARGUMENTS = ("prompt", "seed", "width", "height")  # of every model
@@ -73,10 +76,14 @@ def request_like(
         BackendError: if the recorded backend is not installed, or the picture cannot be
             drawn from its record.
     """
-    record = original.record if backend else redrawable_record(original.record)
-    name = backend or record.backend
-    same = name == record.backend
-    options = _recorded_options(original, record, builder, given, cloud) if same else {}
+    named = backend and backend != REMOTE
+    record = original.record if named else redrawable_record(original.record)
+    name = f"{REMOTE}:{record.backend}" if backend == REMOTE else backend
+    name = name or record.backend
+    same = name in (record.backend, f"{REMOTE}:{record.backend}")
+    options = {}
+    if same:
+        options = _recorded_options(original, record, name, builder, given, cloud)
     like = {**options, **arguments_like(record, given, same)}
     chosen, request = builder.request(**like, backend=name, tags=tags, cloud=cloud)
     return chosen, _derived_from(original.record, "like", request)
@@ -89,15 +96,17 @@ def request_again(
     *,
     tags: Iterable[str],
     cloud: bool | None,
+    elsewhere: str | None = None,
 ) -> tuple[ReplayBackend, Request]:
     """Return the request that a picture was drawn from, and a backend that repeats it.
 
-    `options`: of the backend, instead of the recorded ones. Other arguments and errors
-    are those of `request_like`.
+    `options`: of the backend, instead of the recorded ones; `elsewhere`: "remote", to
+    have another machine draw. Other arguments and errors are those of `request_like`.
     """
     record = redrawable_record(original.record)
-    recorded = _recorded_options(original, record, builder, options, cloud)
-    chosen = builder.choose(record.backend, recorded, cloud)
+    name = _name_to_redraw(record, elsewhere)
+    recorded = _recorded_options(original, record, name, builder, options, cloud)
+    chosen = builder.choose(name, recorded, cloud)
     backend = chosen.backend
     request = resolve(
         record.prompt,
@@ -113,7 +122,22 @@ def request_again(
         options=recorded_options(record) | chosen.request_options,
     )
     again = _derived_from(original.record, "reproduce", request)
-    return ReplayBackend(backend, record), again
+    replay = ReplayElsewhere if elsewhere else ReplayBackend
+    return replay(backend, record), again
+
+
+def _name_to_redraw(record: Record, elsewhere: str | None) -> str:
+    """Return the name of the recorded backend, here or elsewhere.
+
+    Raises `UsageError` for another one.
+    """
+    there = f"{REMOTE}:{record.backend}"
+    if elsewhere not in (None, REMOTE, there):
+        raise UsageError(
+            f"reproduce draws with the recorded backend, here or with backend={REMOTE!r}:"
+            f" {elsewhere} is neither (generate(like=…, backend=…) takes others)"
+        )
+    return there if elsewhere else record.backend
 
 
 def _derived_from(record: Record, how: str, request: Request) -> Request:
@@ -181,6 +205,21 @@ def backend_options(
     return options
 
 
+def options_elsewhere(record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what another machine is told of a picture's backend: model and LoRAs.
+
+    The LoRAs by the names of their files; `given` wins.
+    """
+    recorded = {
+        "model": record.options.get("model"),
+        "loras": [
+            (PurePath(str(one.get("path"))).name, one.get("weight", 1))
+            for one in record.loras
+        ],
+    }
+    return {name: value for name, value in {**recorded, **given}.items() if value}
+
+
 def validated_backend_name(name: str) -> str:
     """Return the name of a record's backend. Raises BackendError if there is none."""
     if name not in backend_names():
@@ -246,15 +285,22 @@ def describe_comparison(
 def _recorded_options(
     original: Original,
     record: Record,
+    name: str,
     builder: RequestBuilder,
     given: Mapping[str, Any],
     cloud: bool | None,
 ) -> dict[str, Any]:
-    """Return the options of a picture's backend, and the images it was drawn from."""
-    name, configured = builder.settings.backend_choice()
-    if name != validated_backend_name(record.backend):
+    """Return the options of a picture's backend, and the images it was drawn from.
+
+    `name`: of the backend that is to draw, here or elsewhere.
+    """
+    in_force, configured = builder.settings.backend_choice()
+    if in_force != validated_backend_name(record.backend):
         configured = {}
-    options = backend_options(record, configured, given)
+    if is_remote(name):
+        options = options_elsewhere(record, given)
+    else:
+        options = backend_options(record, configured, given)
     folders = [catalog.folder for catalog in builder.lookup.catalogs()]
     if original.path:
         folders.insert(0, original.path.parent)

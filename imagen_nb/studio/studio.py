@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from imagen_nb.backends import Backend, Progress
+from imagen_nb.backends import Progress
 from imagen_nb.backends.session import Backends
 from imagen_nb.config.settings import Settings, load_settings
 from imagen_nb.errors import UsageError
@@ -21,7 +21,8 @@ from imagen_nb.studio.arguments import (
     suggesting_arguments,
 )
 from imagen_nb.studio.drawing import RequestDrawer
-from imagen_nb.studio.intake import Intake
+from imagen_nb.studio.elsewhere.handle import RemoteJob
+from imagen_nb.studio.elsewhere.session import Elsewhere
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.reproduce import request_again, request_like, with_comparison
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from imagen_nb.studio.lookup import PictureRef
 
 
-class Studio(Intake):
+class Studio(Elsewhere):
     """One session: draws pictures, keeps them, and finds them again.
 
     Invariant: a picture is on disk and in the catalog before a method returns it.
@@ -39,8 +40,8 @@ class Studio(Intake):
             over environment variables and the configuration file.
         config: the configuration file, instead of $IMAGEN_CONFIG or
             ~/.config/imagen.yaml.
-        background: copy pictures to the cloud on a thread of its own after they are
-            drawn; otherwise only `sync` copies them.
+        background: copy what was drawn to the cloud on a thread of its own; otherwise
+            only `sync` does.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -60,7 +61,9 @@ class Studio(Intake):
         if not isinstance(settings, Settings):
             settings = load_settings(settings, config)
         super().__init__(settings, background=background)
-        self._backends = Backends(*settings.backend_choice(), settings.options_of)
+        self._backends = Backends(
+            *settings.backend_choice(), settings.options_of, self._remote_backend
+        )
         self._builder = RequestBuilder(settings, self._backends, self.lookup)
         self._drawer = RequestDrawer(
             settings,
@@ -72,6 +75,31 @@ class Studio(Intake):
             self._announce,
         )
 
+    @overload
+    def generate(
+        self,
+        /,
+        prompt: str | None = None,
+        *,
+        like: PictureRef | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        guidance: float | None = None,
+        backend: str | None = None,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
+        output: str | Path | None = None,
+        again: bool = True,
+        progress: Progress | bool | None = None,
+        wait: Literal[True] = True,
+        **backend_options: Any,
+    ) -> Picture: ...
+    @overload
+    def generate(
+        self, /, prompt: str | None = None, *, wait: Literal[False], **arguments: Any
+    ) -> RemoteJob: ...
     @suggesting_arguments
     def generate(
         self,
@@ -90,8 +118,9 @@ class Studio(Intake):
         output: str | Path | None = None,
         again: bool = True,
         progress: Progress | bool | None = None,
+        wait: bool = True,
         **backend_options: Any,
-    ) -> Picture:
+    ) -> Picture | RemoteJob:
         """Draw one picture and keep it: as PNG, sidecar and catalog entry.
 
         Args:
@@ -104,7 +133,8 @@ class Studio(Intake):
             width: pixels; None is the model's default.
             height: pixels; None is the model's default.
             guidance: guidance scale; None is the model's default.
-            backend: a name of `imagen models`, or "auto"; None is the configured one.
+            backend: a name of `imagen models`, or "auto"; "remote" or "remote:NAME" for
+                a machine that runs `imagen work`; None is the configured one.
             tags: labels to find it by.
             cloud: False marks it never to be copied to the cloud; None follows the
                 configuration.
@@ -114,6 +144,8 @@ class Studio(Intake):
                 one, instead of drawing it again.
             progress: called after each step; True or False shows or hides the bar,
                 which in a notebook has a small preview (unless `preview: off`).
+            wait: False, for remote backends, returns at once: a handle, whose
+                `picture()` is there later.
             **backend_options: what else this backend takes, see below and
                 docs/models.md.
 
@@ -164,6 +196,8 @@ class Studio(Intake):
                 raise UsageError(describe_missing_prompt(backend_options))
             if prompt is not None:
                 note_braces(request.prompt)
+            if not wait:
+                return self._hand_out(chosen, [request], call)[0]
             return self._drawer.draw(chosen, [request], call)[0]
 
     @suggesting_arguments
@@ -172,6 +206,7 @@ class Studio(Intake):
         what: PictureRef,
         /,
         *,
+        backend: str | None = None,
         tags: Iterable[str] = (),
         cloud: bool | None = None,
         output: str | Path | None = None,
@@ -187,6 +222,7 @@ class Studio(Intake):
         Args:
             what: an id (or its first 8 digits), a row of a history, a PNG, a sidecar, a
                 Record or a Picture. A PNG is enough by itself: its record is inside.
+            backend: "remote" to have another machine draw it; by default this one does.
             tags: see `generate`; the original's are not taken over.
             cloud: see `generate`.
             output: see `generate`.
@@ -204,12 +240,40 @@ class Studio(Intake):
         """
         with self._drawer.call(cloud, output, progress) as call:
             original = self.lookup.original(what, cloud)
-            backend, request = request_again(
-                original, self._builder, backend_options, tags=tags, cloud=cloud
+            again, request = request_again(
+                original,
+                self._builder,
+                backend_options,
+                tags=tags,
+                cloud=cloud,
+                elsewhere=backend,
             )
-            picture = self._drawer.draw(backend, [request], call)[0]
-        return with_comparison(picture, original, backend, self.lookup.reader(cloud))
+            picture = self._drawer.draw(again, [request], call)[0]
+        return with_comparison(picture, original, again, self.lookup.reader(cloud))
 
+    @overload
+    def sweep(
+        self,
+        /,
+        prompt: str | Sequence[str],
+        *,
+        seeds: int | Iterable[int] | None = None,
+        steps: int | Iterable[int] | None = None,
+        guidance: float | Iterable[float] | None = None,
+        size: Size | Iterable[Size] | None = None,
+        backend: str | None = None,
+        tags: Iterable[str] = (),
+        cloud: bool | None = None,
+        output: str | Path | None = None,
+        again: bool = True,
+        progress: Progress | bool | None = None,
+        wait: Literal[True] = True,
+        **backend_options: Any,
+    ) -> Pictures: ...
+    @overload
+    def sweep(
+        self, /, prompt: str | Sequence[str], *, wait: Literal[False], **arguments: Any
+    ) -> list[RemoteJob]: ...
     @suggesting_arguments
     def sweep(
         self,
@@ -226,8 +290,9 @@ class Studio(Intake):
         output: str | Path | None = None,
         again: bool = True,
         progress: Progress | bool | None = None,
+        wait: bool = True,
         **backend_options: Any,
-    ) -> Pictures:
+    ) -> Pictures | list[RemoteJob]:
         """Draw every combination of the lists: prompts vary slowest, seeds fastest.
 
         Alternatives in prompts, `{red|blue} boat`, expand in order. `size` is (width,
@@ -252,6 +317,8 @@ class Studio(Intake):
                 cloud=cloud,
                 **backend_options,
             )
+            if not wait:
+                return self._hand_out(chosen, combined.requests, call)
             pictures = self._drawer.draw(chosen, combined.requests, call)
         return Pictures(pictures, combined.axes)
 
@@ -283,28 +350,6 @@ class Studio(Intake):
             pictures = self._drawer.draw(chosen, requests, call)
         axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
         return Pictures(pictures, axes)
-
-    def cancel(self) -> None:
-        """Stop every drawing that is under way, or about to begin, at its next step.
-
-        May be called from any thread.
-
-        Example:
-            >>> studio.cancel()
-        """
-        self._drawer.cancel()
-
-    def drawing_with(self, name: str | None = None) -> tuple[Backend, str]:
-        """Return the backend of this name, by default the configured one.
-
-        Loads no model. The text beside it says why "auto" chose it, once in a session;
-        otherwise it is "".
-
-        Example:
-            >>> backend, why = studio.drawing_with("flux-tiny-local")
-        """
-        backend = self._backends.get(name)
-        return backend, self._backends.why(backend)
 
     def __repr__(self) -> str:
         name, _ = self.settings.backend_choice()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from imagen_nb.backends import Backend
+from imagen_nb.backends import REMOTE, Backend, is_remote
 from imagen_nb.backends.flux.loras import validated_loras
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.config.presets import DrawingPreset
@@ -74,6 +74,23 @@ class Controls:
             reason = self.missing.get(name, f"use one of {known}")
             raise UsageError(f"{short_repr(name)} cannot draw here: {reason}")
         return self.backends[name]
+
+    def offer_elsewhere(self, backends: Mapping[str, Backend]) -> None:
+        """Let these draw too, which other machines have; the chosen one stays."""
+        here = {name: one for name, one in self.backends.items() if not is_remote(name)}
+        chosen = self._form.backend
+        if is_remote(chosen) and chosen in self.backends:
+            here[chosen] = self.backends[chosen]
+        self.backends = {**here, **backends}
+
+    def name_of(self, backend: str) -> str:
+        """Return the name under which a recorded backend draws: here, or elsewhere."""
+        there = f"{REMOTE}:{backend}"
+        return (
+            there
+            if backend not in self.backends and there in self.backends
+            else backend
+        )
 
     def react(self, name: str) -> None:
         """Keep together what belongs together, after Python set this one."""
@@ -142,7 +159,8 @@ class Controls:
         seed of one that has none.
         """
         form = self._form
-        if part == "all" and record.backend not in self.backends:
+        backend = self.name_of(record.backend)
+        if part == "all" and backend not in self.backends:
             raise UsageError(
                 f"{record.backend} cannot draw here, so only its prompt, seed and size "
                 "help"
@@ -154,7 +172,7 @@ class Controls:
                 form.one_per_line = False
                 form.prompt = prompt_as_literal(record.prompt)
             if part == "all":
-                form.fill(form_values_of(record))
+                form.fill({**form_values_of(record), "backend": backend})
             if part in ("all", "size"):
                 form.width, form.height = record.width, record.height
             if part in ("all", "seed") and record.seed is not None:
@@ -197,12 +215,17 @@ class Controls:
         `strength`: another one, for a picture that was drawn from an image. Raises
         `UsageError` for one whose backend cannot draw here, and for another count.
         """
-        if record.backend not in self.backends:
+        backend = self.name_of(record.backend)
+        if backend not in self.backends:
             raise UsageError(f"{record.backend} cannot draw here")
         if not 1 <= count <= MAX_COUNT:
             raise UsageError(f"count must be from 1 to {MAX_COUNT}, not {count}")
         first = drawing_request_like(record).model_copy(
-            update={"tags": tuple(self._form.tag_names()), "cloud": self.to_cloud()}
+            update={
+                "backend": backend,
+                "tags": tuple(self._form.tag_names()),
+                "cloud": self.to_cloud(),
+            }
         )
         if strength is not None:
             first = first.model_copy(update={"strength": strength})

@@ -17,7 +17,6 @@ from imagen_nb.config.presets import (
 from imagen_nb.errors import BackendError, ImagenError, UsageError
 from imagen_nb.request.images import InputImage, decode_input, load_input
 from imagen_nb.request.options import IMAGE_OPTIONS
-from imagen_nb.storage.drawing_queue import DrawingRequest
 from imagen_nb.storage.input_files import load_inputs, recorded_inputs
 from imagen_nb.storage.picture import explain_unreadable
 from imagen_nb.storage.tags import (
@@ -31,11 +30,17 @@ from imagen_nb.studio.lookup import Original, load_original_file
 from imagen_nb.studio.studio import Studio
 from imagen_nb.system.spelling import describe_meant
 from imagen_nb.system.thumbnails import encode_webp
+from imagen_nb.widgets.boxes import tell_boxes
 from imagen_nb.widgets.controls import RECALLABLE, Controls
 from imagen_nb.widgets.facts import describe_call, list_facts
 from imagen_nb.widgets.form import Form
-from imagen_nb.widgets.models import describe_for_page, describe_memory, list_loras
+from imagen_nb.widgets.models import (
+    describe_for_page,
+    describe_memory,
+    list_loras,
+)
 from imagen_nb.widgets.painter import Painter
+from imagen_nb.widgets.recall import drawing_request_again
 from imagen_nb.widgets.strip import DrawnResult, Strip
 from imagen_nb.widgets.work import BackgroundWork
 
@@ -191,6 +196,7 @@ class Page:
         self._send_presets()
         self._work.soon(self._send_loras)
         self._work.soon(self._send_memory)
+        self._ask_boxes(message)
 
     def _send_loras(self) -> None:
         loras, why = list_loras(self._studio.settings)
@@ -199,6 +205,10 @@ class Page:
     def _send_memory(self) -> None:
         text = describe_memory(self._controls.backend, self._studio.settings)
         self._strip.tell("memory", text=text)
+
+    def _ask_boxes(self, message: PageMessage) -> None:
+        """Ask the cloud on a thread of its own: it may take its time, or be away."""
+        self._work.aside(tell_boxes, self._studio, self._controls, self._strip)
 
     def _send_presets(self) -> None:
         self._strip.tell("presets", names=[*load_presets(presets_path())])
@@ -234,9 +244,8 @@ class Page:
 
     def _reproduce(self, result: DrawnResult, message: PageMessage) -> None:
         record, cloud = result.picture.record, self._controls.to_cloud()
-        again = DrawingRequest(
-            prompt=record.prompt, seed=record.seed, again=record.id, cloud=cloud
-        )
+        name = self._controls.name_of(record.backend)
+        again = drawing_request_again(record, name, cloud)
         self._painter.add([again])
 
     def _vary(self, result: DrawnResult, message: PageMessage) -> None:
@@ -315,6 +324,7 @@ _PAGE_ACTIONS: dict[str, Callable[[Page, PageMessage], None]] = {
     "check": Page._check,
     "save-preset": Page._save_preset,
     "use-preset": Page._use_preset,
+    "boxes": Page._ask_boxes,
     "remove-preset": Page._remove_preset,
 }
 _QUEUE_ACTIONS: dict[str, Callable[[Painter, PageMessage], None]] = {

@@ -277,15 +277,19 @@ class Painter:
             progress = JobProgress(job, report)
             if request.again:
                 return self._studio.reproduce(
-                    request.again, cloud=request.cloud, progress=progress
+                    request.again,
+                    backend=request.backend,
+                    cloud=request.cloud,
+                    progress=progress,
                 )
-            return self._studio.generate(
+            picture: Picture = self._studio.generate(
                 request.prompt,
                 backend=self._backend(request),
                 again=False,
                 progress=progress,
                 **drawing_arguments(request, self._folder),
             )
+            return picture
 
     def _backend(self, request: DrawingRequest) -> str | None:
         """Return None for the configured one: so it is loaded once for everybody."""

@@ -11,6 +11,7 @@ import { makeStrip } from "./strip.js";
 import { makeViewer } from "./viewer.js";
 import { connect } from "./wire.js";
 
+const BOXES_MS = 15_000;
 const LIVE_CLASS = "imagen-live"; // see saved_page.py
 
 function makeBar(draw, send, cancel) {
@@ -111,6 +112,7 @@ function render({ model, el }) {
       beside.scrollIntoView({ block: "nearest" });
       beside.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 300, iterations: 2 });
     },
+    boxes: form.boxes,
     step: live.step,
     queue(message) {
       const current = message.items.find((item) => item.drawing);
@@ -137,7 +139,10 @@ function render({ model, el }) {
   };
   const tell = connect(model, (message, buffers) => handlers[message.kind]?.(message, buffers), signal);
   send("hello");
+  // Who else draws, and when they were seen: only while somebody may look.
+  const asking = setInterval(() => document.hidden || tell({ do: "boxes" }), BOXES_MS);
   return () => {
+    clearInterval(asking);
     controller.abort();
     strip.release();
     form.images.release();

@@ -67,7 +67,15 @@ export const makeForm = (model, send, failed, signal) => {
     model.save_changes();
     for (const name of Object.keys(several)) fields.get(name)?.show();
   };
-  const chosen = () => known.find((each) => each.name === backend.value());
+  let elsewhere = [];
+  const chosen = () => [...known, ...elsewhere].find((each) => each.name === backend.value());
+  /** What draws here, then what other machines draw with; the chosen one stays, wherever it is. */
+  const listBackends = () => {
+    const listed = [...known, ...elsewhere];
+    backend.input.replaceChildren(...listed.map(({ name, where }) =>
+      element("option", { value: name }, where ? `${name} (${where})` : name)));
+    backend.show();
+  };
   const showSize = () => {
     const now = `${width.value()}x${height.value()}`;
     size.value = [...size.options].some((one) => one.value === now) ? now : "";
@@ -133,8 +141,7 @@ export const makeForm = (model, send, failed, signal) => {
     },
     hello(message) {
       known = message.backends;
-      backend.input.replaceChildren(...known.map(({ name }) => element("option", { value: name }, name)));
-      backend.show();
+      listBackends();
       showBackend();
       missing.hidden = !message.missing.length;
       missing.replaceChildren(element("summary", {}, "Backends that cannot draw here"),
@@ -144,6 +151,14 @@ export const makeForm = (model, send, failed, signal) => {
         fields.get(name)?.node.append(element("small", { className: "imagen-panel-note" }, text));
       }
       if (message.notes.cloud) cloud.input.disabled = true;
+    },
+    boxes(message) {
+      const one = chosen();
+      elsewhere = message.backends;
+      // A machine that is not heard of any more may come back: its jobs wait.
+      if (one?.where && !chosen()) elsewhere = [...elsewhere, { ...one, where: "not seen lately" }];
+      // An open list is not taken from under the pointer.
+      if (document.activeElement !== backend.input) listBackends();
     },
     image(message, buffers) {
       images.receive(message, buffers);

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from imagen_nb.backends import is_remote
 from imagen_nb.errors import UsageError
 from imagen_nb.request.sweep_syntax import escape, expand
 from imagen_nb.storage.drawing_queue import DrawingRequest
@@ -52,6 +53,22 @@ def drawing_request_like(record: Record) -> DrawingRequest:
                 for name, each in recorded_inputs(record).items()
             },
         }
+    )
+
+
+def drawing_request_again(
+    record: Record, name: str, cloud: bool | None
+) -> DrawingRequest:
+    """Return the request to draw a picture again.
+
+    `name`: of the backend, which says whether another machine draws.
+    """
+    return DrawingRequest(
+        prompt=record.prompt,
+        seed=record.seed,
+        again=record.id,
+        cloud=cloud,
+        backend=name if is_remote(name) else None,
     )
 
 

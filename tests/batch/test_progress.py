@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagen_nb.batch.running.run import JobsBar
+from imagen_nb.batch.running.bar import JobsBar
 
 
 def test_it_says_jobs_a_minute_failures_and_the_time_left(

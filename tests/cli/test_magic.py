@@ -296,7 +296,9 @@ class TestCompletion:
 
     def test_every_backend_is_offered(self, completed: Callable[[str], list[str]]) -> None:
         line = "%imagen --backend "
-        assert completed(line) == sorted(line + name for name in ["auto", *backend_names()])
+        assert completed(line) == sorted(
+            line + name for name in ["auto", "remote", *backend_names()]
+        )
 
     def test_elsewhere_it_offers_nothing(self, completed: Callable[[str], list[str]]) -> None:
         assert completed("%imagen\nzip.__cl") == ["%imagen\nzip.__class__"]

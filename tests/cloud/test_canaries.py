@@ -87,6 +87,9 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": ["doctor --online --json", "doctor --config {bad}"],
     "mcp": [],  # speaks over stdin and stdout: tests/cli/test_mcp.py, tests/studio/agents/
     "sync": ["sync", "sync --dry-run", "sync --verify --json", "sync --dry-run --json"],
+    "jobs list": ["jobs", "jobs list", "jobs list --state failed -n 3 --json"],
+    "jobs cancel": ["jobs cancel --all", "jobs cancel 00000000"],
+    "jobs prune": ["jobs prune --older 30d", "jobs prune --older soon --json"],
     "work": ["work --once", "work --once --json --backends no-such"],
     "status": ["status", "status --json"],
     "reindex": ["reindex {folder}"],

@@ -49,6 +49,18 @@ sheet: Image = pictures.contact_sheet(columns=4, cell=96)
 saved: Path = pictures.save_contact_sheet()
 frame: pd.DataFrame = pictures.frame()
 
+# Drawn elsewhere.
+picture = im.generate("a red boat", backend="remote:flux-dev-local")
+picture = im.reproduce(picture, backend="remote")
+handle: im.RemoteJob = im.generate("a red boat", backend="remote", seed=3, wait=False)
+handles: list[im.RemoteJob] = im.sweep("a boat", seeds=[1, 2], backend="remote", wait=False)
+picture = handle.picture(timeout=60)
+how_far: str = handle.state
+was_open: bool = handle.cancel()
+jobs: pd.DataFrame = im.jobs(["waiting", "drawing"], limit=None)
+handle = im.job(jobs.iloc[0])
+handle = im.job(handle.id)
+
 # The cloud.
 report: im.SyncReport = im.sync()
 report = im.sync(
@@ -129,7 +141,7 @@ except im.UsageError as error:
     bad_value: ValueError = error
 
 # What must not pass: each of these lines is an error of the type checker.
-im.generate("a boat", seed="11")  # type: ignore[arg-type]
+im.generate("a boat", seed="11")  # type: ignore[call-overload]
 im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
 im.Gallery(history, size="large")  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb._version import __version__
+from imagen_nb.backends import BACKENDS, is_remote
 from imagen_nb.backends.flux.libraries import library_versions
 from imagen_nb.batch.jobs.jobs import Job
 from imagen_nb.batch.jobs.notebook import Template, load_template, require_kernel
@@ -25,6 +25,7 @@ from imagen_nb.batch.results.executed import (
 )
 from imagen_nb.batch.results.folder import BatchFolder
 from imagen_nb.batch.results.page import batch_page
+from imagen_nb.batch.running.bar import JobsBar
 from imagen_nb.batch.running.cluster import Cluster
 from imagen_nb.batch.running.loop import BatchPlan, Loop, Runner, make_batch_plan
 from imagen_nb.batch.running.uploads import Uploads
@@ -33,7 +34,7 @@ from imagen_nb.config.settings import environment_name, load_settings
 from imagen_nb.errors import UsageError
 from imagen_nb.system.paths import absolute_path
 from imagen_nb.system.spelling import known_arguments
-from imagen_nb.system.terminal import in_notebook, print_notice
+from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class BatchOptions:
     progress: bool | None = None
     raw_csv: bool = False
     preview: bool | None = None
+    backend: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("retry", 0)):
@@ -89,6 +91,7 @@ def run_batch(
     progress: bool | None = None,
     raw_csv: bool = False,
     preview: bool | None = None,
+    backend: str | None = None,
 ) -> pd.DataFrame:
     """Run a notebook once for each job, and return one table of what became of them.
 
@@ -125,6 +128,8 @@ def run_batch(
             results.csv; else an apostrophe stands before them.
         preview: False shows no picture as it grows in a notebook; None follows the
             configuration.
+        backend: what draws where the notebook names nothing else: a name of `imagen
+            models`, "auto" or "remote"; None follows the configuration.
 
     Returns:
         One row a job: its parameters, `status` (done, failed, not run), `error`,
@@ -155,7 +160,10 @@ def run_batch(
         progress,
         raw_csv,
         preview,
+        backend,
     )
+    if backend is not None and not is_remote(backend):
+        BACKENDS.require(backend)
     folder = BatchFolder(output, notebooks)
     with folder.locked():
         template = _template_to_run(notebook, dask)
@@ -272,6 +280,8 @@ def _kernel_environment(options: BatchOptions) -> dict[str, str]:
         variables[environment_name("output.cloud_sync")] = "off"
     if options.preview is False:
         variables[environment_name("preview")] = "off"
+    if options.backend is not None:
+        variables[environment_name("backend")] = options.backend
     return variables
 
 
@@ -310,41 +320,3 @@ def _write_results(
     statuses = dict(sorted(Counter(table["status"]).items()))
     folder.write_facts({**facts, "jobs": len(jobs), "statuses": statuses})
     folder.write_page(batch_page(folder, jobs, outcomes, facts["notebook"]))
-
-
-class JobsBar:
-    """A progress bar over jobs, in terminals and notebooks; elsewhere silent."""
-
-    def __init__(self, total: int, shown: bool | None = None) -> None:
-        """Show the bar. `shown`: True or False decides, instead of where this runs."""
-        from tqdm.auto import tqdm
-
-        disable = None if shown is None else not shown
-        if in_notebook() and shown is None:
-            disable = False
-        self._bar = tqdm(
-            total=total,
-            desc="batch",
-            unit="job",
-            disable=disable,
-            leave=False,
-            bar_format="{desc}: {n_fmt}/{total_fmt} |{bar:20}| "
-            "{remaining} left{postfix}",
-        )
-        self._began, self._failed = time.monotonic(), 0
-
-    def ended(self, failed: bool) -> None:
-        """Count one more job that has ended, and show the rate."""
-        self._failed += failed
-        minutes = max(time.monotonic() - self._began, 1e-9) / 60
-        parts = [f"{(self._bar.n + 1) / minutes:.1f} jobs/min"]
-        if self._failed:
-            parts.append(f"{self._failed} failed")
-        self._bar.set_postfix_str(", ".join(parts), refresh=False)
-        self._bar.update()
-
-    def __enter__(self) -> JobsBar:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()

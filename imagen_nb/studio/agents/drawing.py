@@ -55,7 +55,8 @@ def draw_within(
     """Draw one picture, as `Studio.generate` does; its errors, and those of bounds."""
     sides = arguments.get("width"), arguments.get("height")
     bounds.require_picture(*sides, arguments.get("steps"))
-    return studio.generate(**arguments, progress=progress)
+    picture: Picture = studio.generate(**arguments, progress=progress)
+    return picture
 
 
 def sweep_within(

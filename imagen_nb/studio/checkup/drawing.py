@@ -103,12 +103,12 @@ def check_weights(settings: Settings) -> Iterator[CheckRow]:
 
 def check_backend(settings: Settings) -> Iterator[CheckRow]:
     """Yield whether the configured backend can draw."""
-    from imagen_nb.backends import make_backend
+    from imagen_nb.backends import is_remote, make_backend
     from imagen_nb.backends.session import describe_backend
 
     name, options = settings.backend_choice()
     options = settings.options_of(name) | options
-    if name != "auto":
+    if name != "auto" and not is_remote(name):
         state = make_backend(name, **options).availability()
         if not state.available:
             yield CheckRow("backend", "wrong", name, state.reason, needed=True)
