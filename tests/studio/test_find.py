@@ -47,7 +47,7 @@ def test_scores_are_how_far_above_the_average_whatever_the_filters(studio: Studi
     everything = studio.find("a boat", n=99, embedder="tiny")
     assert everything["score"].is_monotonic_decreasing
     assert everything["score"].mean() == pytest.approx(0, abs=0.02)  # kept as int8
-    assert everything["score"].std(ddof=0) == pytest.approx(1)
+    assert everything["score"].std(ddof=0) == pytest.approx(1, abs=0.02)
     assert [*everything.columns] == [*studio.history().columns, "score"]
     some = studio.find("a boat", n=99, embedder="tiny", seed=2)
     assert set(some["seed"]) == {2}
