@@ -140,12 +140,10 @@ class Studio(Elsewhere):
                 configuration.
             output: a folder, or a file ending in .png, instead of the configured
                 folder. Never overwrites a file: the next one of that name ends in -2.
-            again: False returns a picture of today with the same settings, if there is
-                one, instead of drawing it again.
+            again: False returns a picture of today with the same settings, if any.
             progress: called after each step; True or False shows or hides the bar,
                 which in a notebook has a small preview (unless `preview: off`).
-            wait: False, for remote backends, returns at once: a handle, whose
-                `picture()` is there later.
+            wait: False, for remote backends, returns a handle at once, a `RemoteJob`.
             **backend_options: what else this backend takes, see below and
                 docs/models.md.
 
@@ -350,7 +348,3 @@ class Studio(Elsewhere):
             pictures = self._drawer.draw(chosen, requests, call)
         axes = [Axis("seed", tuple(seeds))] if len(seeds) > 1 else []
         return Pictures(pictures, axes)
-
-    def __repr__(self) -> str:
-        name, _ = self.settings.backend_choice()
-        return f"<Studio {name}, {self.settings.output.dir}>"

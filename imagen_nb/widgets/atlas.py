@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_COLUMNS = (  # of a history, that the map may colour, filter and search by
+_ATLAS_COLUMNS = (  # of a history, that the map may colour, filter and search by
     "id",
     "prompt",
     "backend",
@@ -80,7 +80,7 @@ def atlas_table(
     """
     has_vector = _has_vector(vectors)
     shown, rows = frame[has_vector], vectors[has_vector]
-    names = [name for name in _COLUMNS if name in shown.columns]
+    names = [name for name in _ATLAS_COLUMNS if name in shown.columns]
     clusters = add_clusters(shown, rows, n)[CLUSTER]
     table = shown[names].assign(**{CLUSTER: clusters})
     for name in ("id", "backend", "model", "cloud"):

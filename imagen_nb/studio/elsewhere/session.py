@@ -41,6 +41,10 @@ class Elsewhere(Intake):
         self._boxes = Boxes(self._uplink.reader)
         self._returning = Returning(self._boxes, self._folders, self._writer)
 
+    def __repr__(self) -> str:
+        name, _ = self.settings.backend_choice()
+        return f"<Studio {name}, {self.settings.output.dir}>"
+
     @known_arguments
     def jobs(
         self, states: str | Iterable[str] | None = None, *, limit: int | None = 100
