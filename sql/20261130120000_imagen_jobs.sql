@@ -51,11 +51,27 @@ CREATE INDEX IF NOT EXISTS imagen_jobs_finished_idx
 
 ALTER TABLE imagen.jobs ENABLE ROW LEVEL SECURITY;
 
-DROP POLICY IF EXISTS imagen_jobs_own ON imagen.jobs;
+-- One policy for each command, so that each can be seen to guard and be changed by itself.
+DROP POLICY IF EXISTS imagen_jobs_select ON imagen.jobs;
 
-CREATE POLICY imagen_jobs_own ON imagen.jobs FOR ALL TO authenticated
+CREATE POLICY imagen_jobs_select ON imagen.jobs FOR SELECT TO authenticated
+  USING (owner_user_id = (SELECT auth.uid()));
+
+DROP POLICY IF EXISTS imagen_jobs_insert ON imagen.jobs;
+
+CREATE POLICY imagen_jobs_insert ON imagen.jobs FOR INSERT TO authenticated
+  WITH CHECK (owner_user_id = (SELECT auth.uid()));
+
+DROP POLICY IF EXISTS imagen_jobs_update ON imagen.jobs;
+
+CREATE POLICY imagen_jobs_update ON imagen.jobs FOR UPDATE TO authenticated
   USING (owner_user_id = (SELECT auth.uid()))
   WITH CHECK (owner_user_id = (SELECT auth.uid()));
+
+DROP POLICY IF EXISTS imagen_jobs_delete ON imagen.jobs;
+
+CREATE POLICY imagen_jobs_delete ON imagen.jobs FOR DELETE TO authenticated
+  USING (owner_user_id = (SELECT auth.uid()));
 
 REVOKE ALL ON TABLE imagen.jobs FROM PUBLIC, anon, authenticated, service_role;
 

@@ -18,15 +18,35 @@ CREATE INDEX IF NOT EXISTS imagen_workers_owner_seen_idx
 
 ALTER TABLE imagen.workers ENABLE ROW LEVEL SECURITY;
 
-DROP POLICY IF EXISTS imagen_workers_own ON imagen.workers;
+-- One policy for each command, so that each can be seen to guard and be changed by itself.
+DROP POLICY IF EXISTS imagen_workers_select ON imagen.workers;
 
-CREATE POLICY imagen_workers_own ON imagen.workers FOR ALL TO authenticated
+CREATE POLICY imagen_workers_select ON imagen.workers FOR SELECT TO authenticated
+  USING (owner_user_id = (SELECT auth.uid()));
+
+DROP POLICY IF EXISTS imagen_workers_insert ON imagen.workers;
+
+CREATE POLICY imagen_workers_insert ON imagen.workers FOR INSERT TO authenticated
+  WITH CHECK (owner_user_id = (SELECT auth.uid()));
+
+DROP POLICY IF EXISTS imagen_workers_update ON imagen.workers;
+
+CREATE POLICY imagen_workers_update ON imagen.workers FOR UPDATE TO authenticated
   USING (owner_user_id = (SELECT auth.uid()))
   WITH CHECK (owner_user_id = (SELECT auth.uid()));
 
+DROP POLICY IF EXISTS imagen_workers_delete ON imagen.workers;
+
+CREATE POLICY imagen_workers_delete ON imagen.workers FOR DELETE TO authenticated
+  USING (owner_user_id = (SELECT auth.uid()));
+
 REVOKE ALL ON TABLE imagen.workers FROM PUBLIC, anon, authenticated, service_role;
 
-GRANT SELECT, INSERT, DELETE ON TABLE imagen.workers TO authenticated;
+GRANT SELECT, DELETE ON TABLE imagen.workers TO authenticated;
+
+-- When it began is the server's to say.
+GRANT INSERT (id, owner_user_id, name, backends, memory_mb, version)
+  ON TABLE imagen.workers TO authenticated;
 
 GRANT UPDATE (name, backends, memory_mb, version, seen_at, stopped_at)
   ON TABLE imagen.workers TO authenticated;

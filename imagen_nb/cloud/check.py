@@ -7,18 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from imagen_nb.cloud.account import NOT_CONFIGURED, account_of, is_supabase_url
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.connection import READER_TIMEOUTS
 from imagen_nb.cloud.errors import RefusedError, UnreachableError
+from imagen_nb.cloud.jobs import JobQueue
 from imagen_nb.cloud.removal import MIGRATION
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError
 
 _FIND_OWNER = "SELECT id, email FROM auth.users;"
 _NOT_NULL_VIOLATION, _INSUFFICIENT_PRIVILEGE = "23502", "42501"  # PostgreSQL's codes
+_MIGRATION_OF_POLICIES = {
+    "images": "imagen_row_level_security",
+    "claims": "imagen_claims",
+    "jobs": "imagen_jobs",
+    "workers": "imagen_workers",
+}
 _ATTEMPTS = 2  # at one question: a second may find a server that was busy
 _SECRET_KEYS = (
     "supabase.key",
@@ -134,6 +142,9 @@ def check_server(settings: Settings) -> Iterator[Finding]:
             lambda: _check_bucket_policies(cloud),
             "imagen_bucket_policies",
         )
+        yield _run_check(
+            "drawing elsewhere", lambda: _check_jobs(cloud), "imagen_job_functions"
+        )
 
 
 def _run_check(
@@ -152,35 +163,58 @@ def _run_check(
 
 
 def _check_policies_of_images(cloud: Cloud) -> None:
-    _check_policies(cloud, "images", {"prompt": None})
+    _check_policies_of_paths(cloud, "images", {"prompt": None})
 
 
 def _check_policies_of_claims(cloud: Cloud) -> None:
     cloud.rows([("storage_path", "eq.x"), ("limit", "1")], table="claims")
-    _check_policies(cloud, "claims", {"image_id": None})
+    _check_policies_of_paths(cloud, "claims", {"image_id": None})
 
 
-def _check_policies(cloud: Cloud, table: str, wrong: dict[str, None]) -> None:
+def _check_jobs(cloud: Cloud) -> None:
+    """Look at the tables of jobs and workers, and at their functions."""
+    for table in ("jobs", "workers"):
+        cloud.rows([("id", f"eq.{uuid4()}")], "id", table)
+    _check_policies(cloud, "jobs", {"request": None})
+    _check_policies(cloud, "workers", {"name": None})
+    JobQueue(cloud).workers()
+
+
+def _check_policies_of_paths(cloud: Cloud, table: str, wrong: dict[str, None]) -> None:
+    """As `_check_policies` does; rows that name paths outside the folder belong to others."""
+    _, folder = cloud.owner()
+    _check_policies(
+        cloud,
+        table,
+        wrong | {"storage_path": f"{folder}x.png"},
+        wrong | {"storage_path": "x.png"},
+    )
+
+
+def _check_policies(
+    cloud: Cloud, table: str, wrong: dict[str, Any], *others: dict[str, Any]
+) -> None:
     """Try rows that break a constraint, which is looked at after the policies.
 
-    So none is written. `wrong`: a column that must have a value, without one.
+    So none is written. `wrong`: a column that must have a value, without one; in
+    `others` with what no own row may have.
     """
     owner, folder = cloud.owner()
-    own = {"owner_user_id": str(owner), "storage_path": f"{folder}x.png"}
+    own = {"owner_user_id": str(owner)}
     code = cloud.insert_error_code(table, own | wrong)
     if code != _NOT_NULL_VIOLATION:
         raise RefusedError(
-            f"own rows are refused ({code}): run `imagen db migrate` (grants, policies)"
+            f"own rows are refused ({code}): run `imagen db migrate` (grants, policies)",
+            _MIGRATION_OF_POLICIES[table],
         )
     if not folder:
         return  # a secret key passes by every policy
-    for others in (
-        own | {"owner_user_id": str(uuid4())},
-        own | {"storage_path": "x.png"},
-    ):
-        if cloud.insert_error_code(table, others | wrong) != _INSUFFICIENT_PRIVILEGE:
+    strange = {"owner_user_id": str(uuid4())} | wrong
+    for row in (strange, *(own | other for other in others)):
+        if cloud.insert_error_code(table, row) != _INSUFFICIENT_PRIVILEGE:
             raise RefusedError(
-                "rows for others are not refused: run `imagen db migrate` (policies)"
+                "rows for others are not refused: run `imagen db migrate` (policies)",
+                _MIGRATION_OF_POLICIES[table],
             )
 
 

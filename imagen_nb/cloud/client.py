@@ -14,7 +14,6 @@ from imagen_nb.cloud.account import Account, Session
 from imagen_nb.cloud.answers import (
     add_missing_rows,
     execute_filtered,
-    rows_of,
     with_columns,
 )
 from imagen_nb.cloud.connection import MAX_ATTEMPTS, Connection, TimeoutPolicy
@@ -264,11 +263,14 @@ class Cloud:
         )
         return self._connection.call(upsert)
 
-    def call(self, function: str, values: Mapping[str, Any]) -> list[Any]:
-        """Return the rows that a function gives, of those in the schema imagen that read."""
+    def call(self, function: str, values: Mapping[str, Any]) -> Any:
+        """Return what a function of the schema imagen gives: rows, or one value of JSON.
 
-        def ask(session: Session) -> list[Any]:
-            return rows_of(session.tables.rpc(function, dict(values)).execute())
+        Asked again where no answer came: calling it twice must do what once does.
+        """
+
+        def ask(session: Session) -> Any:
+            return session.tables.rpc(function, dict(values)).execute().data
 
         return self._connection.call(ask)
 

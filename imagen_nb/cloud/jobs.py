@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from imagen_nb.cloud.account import Session
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
@@ -43,7 +41,7 @@ class JobQueue:
         ]
         for start in range(0, len(rows), _ROWS_PER_INSERT):
             part = rows[start : start + _ROWS_PER_INSERT]
-            self.cloud._connection.call(partial(_insert_new, rows=part))
+            self.cloud.add(part, "jobs", "id", "id")
 
     def jobs(self, ids: Sequence[UUID], previews: bool = False) -> dict[UUID, Job]:
         """Return those of these jobs that exist, by id."""
@@ -204,23 +202,7 @@ class JobQueue:
 
     def _call(self, function: str, **arguments: Any) -> Any:
         owner, _ = self.cloud.owner()
-        given = {**arguments, "owner": str(owner)}
-        return self.cloud._connection.call(
-            partial(_call_function, name=function, arguments=given)
-        )
-
-
-def _insert_new(session: Session, rows: list[dict[str, Any]]) -> None:
-    from postgrest.types import ReturnMethod
-
-    jobs = session.tables.from_("jobs")
-    jobs.upsert(
-        rows, on_conflict="id", ignore_duplicates=True, returning=ReturnMethod.minimal
-    ).execute()
-
-
-def _call_function(session: Session, name: str, arguments: dict[str, Any]) -> Any:
-    return session.tables.rpc(name, arguments).execute().data
+        return self.cloud.call(function, {**arguments, "owner": str(owner)})
 
 
 def _jobs_of(rows: Sequence[Any]) -> list[Job]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 JobState = Literal["waiting", "drawing", "done", "failed", "cancelled"]
 FINISHED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 MAX_JOB_ERROR_CHARS = 1000  # what the table takes
+MAX_JOB_PARENTS = 8
 MAX_PREVIEW_BYTES = 10_000
 _MAX_SECONDS = 10**9  # more is no time that anybody waits; NaN is not less, either
 MAX_PREVIEW_SIDE = 1024  # pixels
@@ -48,12 +49,22 @@ Name = Annotated[str, AfterValidator(_require_plain_name)]
 Sha256 = Annotated[str, AfterValidator(_require_sha256)]
 
 
+class JobParent(BaseModel):
+    """A picture that a job's picture repeats or varies, as `Record.derived_from` has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    how: Literal["like", "reproduce"]
+    id: UUID
+    sha256: Sha256 | None = None
+
+
 class JobRequest(DrawingSettings):
     """What a job asks for: arguments of `Studio.generate`, None for the model's own.
 
     It comes from outside, and can name nothing of the machine that draws: models and
     LoRAs go by name, `init_image` and `mask` by the sha256 of a file in the owner's
-    folder of the bucket.
+    folder of the bucket. `derived_from` is for the picture's record only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +76,11 @@ class JobRequest(DrawingSettings):
     loras: tuple[tuple[Name, float], ...] = ()
     init_image: Sha256 | None = None
     mask: Sha256 | None = None
+    derived_from: Annotated[tuple[JobParent, ...], Field(max_length=MAX_JOB_PARENTS)] = ()
+
+    def parents(self) -> tuple[dict[str, Any], ...]:
+        """Return `derived_from` as a record has it."""
+        return tuple(parent.model_dump(mode="json") for parent in self.derived_from)
 
 
 class Job(BaseModel):

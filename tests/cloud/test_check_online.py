@@ -54,6 +54,14 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
         "imagen_claims",
     ),
     "no right to remove": ("REVOKE DELETE ON imagen.images FROM authenticated", "imagen_delete"),
+    "no jobs": ("ALTER TABLE imagen.jobs RENAME TO gone", "imagen_jobs"),
+    "no right to ask for pictures": ("DROP POLICY imagen_jobs_insert ON imagen.jobs", "imagen_jobs"),
+    "no boxes": ("ALTER TABLE imagen.workers RENAME TO gone", "imagen_workers"),
+    "boxes for everybody": (
+        "CREATE POLICY loose ON imagen.workers FOR INSERT TO authenticated WITH CHECK (TRUE)",
+        "imagen_workers",
+    ),
+    "no functions of jobs": ("DROP FUNCTION imagen.list_workers", "imagen_job_functions"),
     "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
     "no right to upload": (
         "DROP POLICY imagen_generated_insert ON storage.objects",
@@ -102,7 +110,7 @@ def test_what_is_missing_is_named(
     what: str, found: Any, supabase: LocalSupabase, tmp_path: Path
 ) -> None:
     statement, migration = DAMAGE[what]
-    assert [finding.trouble for finding in found()] == [None] * 6
+    assert [finding.trouble for finding in found()] == [None] * 7
     assert supabase.database_url
     with psycopg.connect(supabase.database_url, autocommit=True) as database:
         database.execute(statement.encode())
@@ -164,7 +172,10 @@ def repair(database: psycopg.Connection[Any], what: str) -> None:
         database.execute("ALTER TABLE imagen.gone RENAME TO images")
     if what == "no claims":
         database.execute("ALTER TABLE imagen.gone RENAME TO claims")
-    for table in ("imagen.images", "imagen.claims", "storage.objects"):
+    for lost, table in (("no jobs", "jobs"), ("no boxes", "workers")):
+        if what == lost:
+            database.execute(f"ALTER TABLE imagen.gone RENAME TO {table}".encode())
+    for table in ("imagen.images", "imagen.claims", "imagen.workers", "storage.objects"):
         database.execute(f"DROP POLICY IF EXISTS loose ON {table}".encode())
     for migration in load_migrations():
         for statement in migration.statements:

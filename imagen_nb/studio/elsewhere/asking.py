@@ -51,6 +51,7 @@ def _job_of(
         "scheduler": request.scheduler,
         "strength": request.strength,
         "tags": request.tags,
+        "derived_from": request.derived_from or None,
         **{name: image.sha256 for name, image in request.inputs.items()},
         **options,
     }

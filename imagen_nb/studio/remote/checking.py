@@ -87,7 +87,8 @@ class JobChecker:
         state = backend.availability()
         if not state.available:
             raise BackendError(state.reason)
-        return CheckedJob(job, backend, replace(request, job=job.id))
+        request = replace(request, job=job.id, derived_from=asked.parents())
+        return CheckedJob(job, backend, request)
 
     def _backend(self, job: Job, asked: JobRequest) -> str | None:
         """Return the name of what must draw it; None for this worker's own choice."""
@@ -103,7 +104,9 @@ class JobChecker:
         return name
 
     def _arguments(self, asked: JobRequest) -> dict[str, Any]:
-        arguments = asked.model_dump(exclude={"backend"}, exclude_none=True)
+        arguments = asked.model_dump(
+            exclude={"backend", "derived_from"}, exclude_none=True
+        )
         if asked.model:
             arguments["model"] = _cached_model(asked.model)
         del arguments["loras"]  # not every backend takes them

@@ -230,6 +230,16 @@ def test_it_is_reproduced_and_varied_elsewhere(
     other = laptop.generate(like=first, seed=6, backend="remote")
     assert (other.record.steps, other.record.seed) == (2, 6)
     assert len(box.sent) == 2
+    for child, how in ((again, "reproduce"), (other, "like")):
+        parent = {"how": how, "id": str(first.record.id), "sha256": first.record.sha256}
+        there = box.studio.catalog().get(child.record.id)
+        assert there
+        assert child.record.derived_from == there.record.derived_from == (parent,)
+        family = laptop.lineage(child)
+        ids = [str(first.record.id), str(child.record.id)]
+        assert sorted(family["id"]) == sorted(ids)
+        (row,) = family[family["id"] == ids[0]].to_dict("records")
+        assert (row["how"], row["via"]) == (how, ids[1])
     with pytest.raises(im.UsageError, match="draws with the recorded backend"):
         laptop.reproduce(first, backend="remote:flux-dev-local")
 

@@ -75,6 +75,17 @@ def test_an_input_comes_by_its_sha256(check: Any) -> None:
     assert checked.request.init_image.sha256 == INPUT
 
 
+def test_what_it_is_derived_from_is_for_its_record(check: Any) -> None:
+    parents = [
+        {"how": "like", "id": str(uuid4()), "sha256": "a" * 64},
+        {"how": "reproduce", "id": str(uuid4()), "sha256": None},
+    ]
+    asked = {"prompt": "a boat", "derived_from": parents}
+    assert check(asked).request.derived_from == (*parents,)
+    assert check({"prompt": "a boat"}).request.derived_from == ()
+
+
+PARENT = {"how": "like", "id": "11111111-2222-4333-8444-555555555555", "sha256": "a" * 64}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no prompt": ({"seed": 1}, "prompt: Field required"),
     "a prompt that is no text": ({"prompt": 5}, "prompt: Input should be a valid string"),
@@ -113,6 +124,24 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a file as an input": ({"init_image": "/etc/passwd"}, "init_image: Value error"),
     "a name as an input": ({"init_image": "a.png"}, "init_image: Value error"),
     "another's input": ({"init_image": "b" * 64}, "there is no input image with the sha256 bbb"),
+    "a parent by no way": (
+        {"derived_from": [PARENT | {"how": "mask"}]},
+        "derived_from.0.how: Input should be 'like' or 'reproduce'",
+    ),
+    "a parent without id": (
+        {"derived_from": [PARENT | {"id": "../x"}]},
+        "derived_from.0.id: Input should be a valid UUID",
+    ),
+    "a parent's file": (
+        {"derived_from": [PARENT | {"sha256": "/etc/passwd"}]},
+        "derived_from.0.sha256: Value error, the sha256 of a file",
+    ),
+    "a parent with more": (
+        {"derived_from": [PARENT | {"path": "/etc"}]},
+        "derived_from.0.path: Extra inputs are not permitted",
+    ),
+    "many parents": ({"derived_from": [PARENT] * 9}, "derived_from: Tuple should have at most 8"),
+    "no list of parents": ({"derived_from": PARENT}, "derived_from: Input should be a valid tuple"),
     "a mask alone": ({"mask": INPUT}, "mask needs init_image: give both"),
 }
 

@@ -96,13 +96,22 @@ def before_drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], No
 
 
 def test_a_job_becomes_a_picture_with_its_id(jobs: TestQueue, box: Box) -> None:
-    (id,) = jobs.add({"prompt": "a red boat", "seed": 7, "steps": 3, "tags": ["sea"]})
+    parent = {"how": "like", "id": str(uuid4()), "sha256": "a" * 64}
+    (id,) = jobs.add(
+        {
+            "prompt": "a red boat",
+            "seed": 7,
+            "steps": 3,
+            "tags": ["sea"],
+            "derived_from": [parent],
+        }
+    )
     box.work(name="attic")
     jobs.require_one_picture_each([id], box.folder)
     (entry,) = entries_of(box.folder)
     record = entry.record
     assert (record.id, record.job, record.seed, record.steps) == (id, id, 7, 3)
-    assert (record.tags, record.backend) == (("sea",), TINY)
+    assert (record.tags, record.backend, record.derived_from) == (("sea",), TINY, (parent,))
     assert box.told() == {id: "done"}
     (seen, *_) = jobs.queue.workers()
     assert (seen.name, seen.stopped, seen.backends[0]) == ("attic", True, TINY)
