@@ -76,7 +76,9 @@ class JobRequest(DrawingSettings):
     loras: tuple[tuple[Name, float], ...] = ()
     init_image: Sha256 | None = None
     mask: Sha256 | None = None
-    derived_from: Annotated[tuple[JobParent, ...], Field(max_length=MAX_JOB_PARENTS)] = ()
+    derived_from: Annotated[
+        tuple[JobParent, ...], Field(max_length=MAX_JOB_PARENTS)
+    ] = ()
 
     def parents(self) -> tuple[dict[str, Any], ...]:
         """Return `derived_from` as a record has it."""

@@ -55,7 +55,10 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
     ),
     "no right to remove": ("REVOKE DELETE ON imagen.images FROM authenticated", "imagen_delete"),
     "no jobs": ("ALTER TABLE imagen.jobs RENAME TO gone", "imagen_jobs"),
-    "no right to ask for pictures": ("DROP POLICY imagen_jobs_insert ON imagen.jobs", "imagen_jobs"),
+    "no right to ask for pictures": (
+        "DROP POLICY imagen_jobs_insert ON imagen.jobs",
+        "imagen_jobs",
+    ),
     "no boxes": ("ALTER TABLE imagen.workers RENAME TO gone", "imagen_workers"),
     "boxes for everybody": (
         "CREATE POLICY loose ON imagen.workers FOR INSERT TO authenticated WITH CHECK (TRUE)",

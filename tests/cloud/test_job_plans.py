@@ -27,6 +27,12 @@ SELECT
   CASE WHEN n > %(waiting)s + 100 THEN '2026-05-11'::timestamptz + n * INTERVAL '1 minute' END
 FROM generate_series(1, %(all)s) AS n
 """
+FILL_WORKERS = f"""
+INSERT INTO imagen.workers (id, owner_user_id, name, backends, seen_at)
+SELECT gen_random_uuid(), CASE WHEN mod(n, 3) = 0 THEN '{STRANGER}' ELSE '{OWNER}' END::uuid,
+  'box', '{{b}}', now() - n * INTERVAL '1 minute'
+FROM generate_series(1, 10000) AS n
+"""
 SOAK = pytest.param(1_000_000, marks=pytest.mark.soak)
 MINE = f"owner_user_id = '{OWNER}'"
 # As the functions ask, and as lists and pruning do: what is asked, and the index that answers.
@@ -52,6 +58,11 @@ QUESTIONS = {
         "SELECT * FROM imagen.jobs WHERE id = ANY (ARRAY(SELECT gen_random_uuid()))",
         "jobs_pkey",
     ),
+    "who was heard of": (
+        f"SELECT * FROM imagen.workers WHERE {MINE} AND seen_at > now() - INTERVAL '1 day'"
+        " ORDER BY seen_at DESC LIMIT 100",
+        "imagen_workers_owner_seen_idx",
+    ),
 }
 
 
@@ -61,7 +72,8 @@ def connection(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
         with database.connect() as admin:
             admin.execute("SET session_replication_role = replica")  # no look at auth.users
             admin.execute(FILL.encode(), {"all": request.param, "waiting": WAITING})
-            admin.execute("ANALYZE imagen.jobs")
+            admin.execute(FILL_WORKERS.encode())
+            admin.execute("ANALYZE imagen.jobs, imagen.workers")
         with database.connect("authenticator") as connection:
             yield connection
 

@@ -51,10 +51,10 @@ def test_without_jobs_a_line_says_what_to_run_and_the_next_start_does_it(
         first = studio.generate("a boat", seed=1, backend=TINY, **QUICK)
         assert studio.sync().synced == 1
         for backend in ("remote", f"remote:{TINY}"):
-            with pytest.raises(im.CloudError, match="run `imagen db migrate`$"):
+            with pytest.raises(im.CloudError, match=r"run `imagen db migrate`$"):
                 studio.generate("a boat", backend=backend, **QUICK)
         for ask in (studio.jobs, studio.boxes, JobWorker(studio, backends=[TINY]).run):
-            with pytest.raises(im.CloudError, match="run `imagen db migrate`$"):
+            with pytest.raises(im.CloudError, match=r"run `imagen db migrate`$"):
                 ask()
     local.stop(place)
     newer = local.start(place, with_parent=True)
