@@ -290,13 +290,15 @@ class Cloud:
     def insert_error_code(self, table: str, row: dict[str, Any]) -> str | None:
         """Return the database's error code for a row that it must refuse.
 
-        None if it took the row.
+        None if it took the row. Nothing is read back: who may read it is not asked.
         """
         from postgrest import APIError
+        from postgrest.types import ReturnMethod
 
         def insert(session: Session) -> str | None:
             try:
-                session.tables.from_(table).insert(row).execute()
+                inserting = session.tables.from_(table)
+                inserting.insert(row, returning=ReturnMethod.minimal).execute()
             except APIError as error:
                 return error.code
             return None

@@ -89,6 +89,7 @@ _REMEDY_OF_CODE = {  # PostgreSQL's codes, PostgREST's, and HTTP's
     "PGRST301": "check supabase.key",
     "PGRST302": "a publishable key needs supabase.email and supabase.password",
     "PGRST303": "the session has run out",
+    "42883": "a function of imagen_nb's is missing: run `imagen db migrate`",
     "42P01": "the table {table} is missing: run `imagen db migrate`",
     "3F000": "the schema imagen is missing: run `imagen db migrate`",
     "23503": "owner_user_id is no user of this project",
