@@ -77,7 +77,7 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_images_backend_idx": "btree (backend)",
         "imagen_images_tags_idx": "gin (tags)",
         "claims_pkey": "btree (storage_path)",
-        "imagen_claims_owner_idx": "btree (owner_user_id)",
+        "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC)",
     }
     assert keys == [
         ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
