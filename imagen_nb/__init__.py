@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         sync,
         tag,
         untag,
+        watch,
     )
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
@@ -92,6 +93,7 @@ _HOMES = {
     "sync": "studio.default",
     "tag": "studio.default",
     "untag": "studio.default",
+    "watch": "studio.default",
 }
 
 __all__ = [
@@ -131,6 +133,7 @@ __all__ = [
     "sync",
     "tag",
     "untag",
+    "watch",
 ]
 
 

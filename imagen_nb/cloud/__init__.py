@@ -10,6 +10,7 @@ Other rooms use:
     errors: `UnreachableError`, `RefusedError`, `RejectedError`, `ObjectMissingError`
     filters: `in_filter`, `array_literal`, `url_chunks`, for PostgREST's addresses
     inputs: `download_input`, an image that a picture was drawn from
+    live: `CloudWatch` and `LiveListener`, pictures told as they come
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase
     migrate: `apply_migrations`, `migration_states`, for `imagen db`

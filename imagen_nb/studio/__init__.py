@@ -6,6 +6,7 @@ Other rooms use:
     deleting: `ids_to_delete` and `ids_to_restore`, what a user named
     default: `studio`, the session behind `im.generate` and the other functions
     pictures: `Pictures`, several pictures with a contact sheet
+    live: `LivePictures`, here and in the cloud as they come
     lookup: `Original` and `PictureRef`, a picture that was found and what names one
     progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
     agents.drawing: `DrawingBounds`, how much an agent may draw

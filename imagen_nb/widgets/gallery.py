@@ -7,6 +7,7 @@ which name pictures by their positions in the frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from imagen_nb.widgets.gallery_arguments import (
     validated_columns,
     validated_size,
 )
-from imagen_nb.widgets.new_pictures import NewPictures
+from imagen_nb.widgets.new_rows import watch_for_rows
 from imagen_nb.widgets.ordering import GalleryOrder
 from imagen_nb.widgets.picture_sender import PictureSender
 from imagen_nb.widgets.rows import (
@@ -39,6 +40,7 @@ from imagen_nb.widgets.work import BackgroundWork
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.studio.live import LivePictures
 
 _UNDO_S = 10  # seconds
 
@@ -59,7 +61,8 @@ class Gallery(PageWidget):
             this machine.
         size: pixels of a thumbnail's side, 64 to 512.
         columns: how many side by side; as many as there is room for unless given.
-        live: also show pictures that are made from now on, by whatever program.
+        live: also show pictures that are made from now on, by whatever program on this
+            machine, and those of other machines as they come into the cloud.
 
     Raises:
         UsageError: when the frame has no pictures' columns, or for a bad size.
@@ -107,7 +110,7 @@ class Gallery(PageWidget):
             "size": validated_size(size),
             "columns": validated_columns(columns),
         }
-        self._new = NewPictures(self._take_new, self._say_trouble) if live else None
+        self._live = self._watch() if live else None  # before the frame is read
         self._rows = GalleryRows(frame_to_show(frame, live))
         super().__init__()
         self._closed = False
@@ -143,8 +146,8 @@ class Gallery(PageWidget):
 
     def _stop(self) -> None:
         self._work.stop()
-        if self._new:
-            self._new.stop()
+        if self._live:
+            self._live.stop()
 
     def __repr__(self) -> str:
         return f"<Gallery: {counted_pictures(len(self._rows))}>"
@@ -198,8 +201,8 @@ class Gallery(PageWidget):
         self._work.in_turn(self._send_shown, view)
         if self._rows.lacks_details:
             self._work.aside(self._load_details)
-        if self._new:
-            self._new.start()
+        if self._live:
+            self._live.start()
 
     def _forget(self, view: str) -> None:
         self._views.discard(view)
@@ -211,9 +214,6 @@ class Gallery(PageWidget):
         self, kind: str, buffers: Sequence[bytes] = (), **facts: Any
     ) -> None:
         self.send({"kind": kind, **facts}, [*buffers])
-
-    def _say_trouble(self, text: str) -> None:
-        self._send_message("trouble", text=text)
 
     def _filter(self, message: dict[str, Any], question: object) -> None:
         """Filter and sort anew. Nothing else does: what is rated stays in view.
@@ -280,15 +280,14 @@ class Gallery(PageWidget):
         facets = self._rows.search.counts(self._filters)
         self._send_message("facets", facets=facets)
 
-    def _take_new(self, ids: list[str]) -> None:
-        """Take in new pictures, which a view then asks for when it suits."""
-        self._work.in_turn(self._add_new, ids)
+    def _watch(self) -> LivePictures:
+        add = partial(self._work.in_turn, self._add_new)
+        return watch_for_rows(lambda: self._rows, add, self._send_message)
 
-    def _add_new(self, ids: list[str]) -> None:
-        unknown = self._rows.unknown_of(ids)
-        if not unknown:
+    def _add_new(self, rows: pd.DataFrame) -> None:
+        """Take in new pictures, which a view then asks for when it suits."""
+        if not self._rows.add_unknown(rows):
             return
-        self._rows.add(studio().history(ids=unknown, source="local"))
         self._work.aside(self._load_details)
         found = self._rows.search.find(self._filters, self._order)
         count = 0 if found is None else len(found) - len(self._visible)

@@ -238,7 +238,8 @@ def test_a_send_that_fails_takes_no_picture_with_it(connection: psycopg.Connecti
 
 
 def test_a_right_that_is_missing_takes_no_picture_with_it(connection: psycopg.Connection) -> None:
-    connection.execute("REVOKE USAGE ON SCHEMA realtime FROM migrator, supabase_realtime_admin")
+    everybody = "migrator, anon, authenticated, service_role, supabase_realtime_admin"
+    connection.execute(f"REVOKE USAGE ON SCHEMA realtime FROM {everybody}".encode())
     id = add_picture(connection)
     assert connection.execute("SELECT id::text FROM imagen.images").fetchall() == [(id,)]
     assert told(connection) == []
