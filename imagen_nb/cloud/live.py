@@ -27,7 +27,8 @@ class LiveListener:
     Attributes:
         tell: with the ids of pictures, the oldest first, each of them once; again with
             the next ones if it raises a CloudError.
-        trouble: with one line when the cloud cannot be read; once, until it can.
+        trouble: with one line when the cloud cannot be read, once until it can, and
+            with "" then.
         note: with one line that says how pictures are looked for, where that is not
             as fast as it could be.
     """
@@ -85,6 +86,8 @@ class CloudWatch:
             self._wake.clear()
             try:
                 self._look(stopped)
+                if said and not stopped.is_set():
+                    self._listener.trouble("")
                 said = ""
             except CloudError as error:
                 if str(error) != said and not stopped.is_set():

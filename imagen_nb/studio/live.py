@@ -37,7 +37,8 @@ class LivePictures:
     Args:
         lookup: returns where to look; asked again at each look.
         tell: called on threads with "local" or "cloud", and the ids that are there.
-        trouble: called with one line when a place cannot be read; once, until it can.
+        trouble: called with one line when a place cannot be read, once until it can,
+            and with "" when the cloud can be read again.
         note: called with one line that is none, but good to know.
         places: where to look.
     """
@@ -143,7 +144,8 @@ class Watch:
 
     def _take(self, found: pd.DataFrame | str) -> None:
         if isinstance(found, str):
-            print_notice(f"watch: {found}")
+            if found:
+                print_notice(f"watch: {found}")
             return
         for place in reversed(range(len(found))):  # newest first, as in a history
             row = found.iloc[place]

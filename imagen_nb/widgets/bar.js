@@ -62,6 +62,7 @@ export const makeBar = (ask, resize, signal) => {
       element("div", { className: "imagen-line" }, words, sort, way, rejects, size, clear, said), facets.root),
     words, facets, trouble, pill, question,
     complain: (text) => { complain(text); stopBeingBusy(); },
+    note: (text) => { said.title = text; },
     show: (message) => {
       stopBeingBusy();
       facets.show(message.facets, message.chosen);

@@ -36,5 +36,5 @@ def watch_for_rows(
         lambda: studio().lookup,
         tell,
         lambda text: send("trouble", text=text),
-        lambda text: send("done", act="live", text=text),
+        lambda text: send("note", text=text),
     )

@@ -262,6 +262,7 @@ class TestCloudWatch:
             told.trouble.get(timeout=1)
         proxy.down = False
         assert told.get(3) == meanwhile
+        assert told.trouble.get(timeout=WAIT_S) == ""
         later = add(1, hours=3)
         assert told.get(1) == later
         assert told.pictures.empty()
@@ -273,6 +274,7 @@ class TestCloudWatch:
         new = add(2, hours=1)
         assert told.get(2) == new
         assert told.trouble.get(timeout=WAIT_S) == "not just now"
+        assert told.trouble.get(timeout=WAIT_S) == ""
         assert told.trouble.empty()
 
     def test_what_comes_between_a_stop_and_a_start_is_told_then(

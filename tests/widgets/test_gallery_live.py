@@ -34,6 +34,10 @@ def shown(
     yield shown
 
 
+def troubles(shown: View) -> list[str]:
+    return [told["text"] for told, _ in shown.heard if told["kind"] == "trouble"]
+
+
 def looks(proxy: FaultProxy) -> int:
     return sum("/claims?" in path for _, path in [*proxy.requests])
 
@@ -59,7 +63,7 @@ def of(supabase: TwoUsers) -> Account:
 def test_pictures_of_another_machine_come_with_their_thumbnails(
     shown: View, tmp_path: Path, local_supabase: TwoUsers, proxy: FaultProxy
 ) -> None:
-    told, _ = shown.wait("done")
+    told, _ = shown.wait("note")
     assert told["text"].startswith("new pictures are looked for every 2 s")
     render(tmp_path / "third", 2, first=50)
     sync(tmp_path / "third", of(local_supabase))
@@ -79,9 +83,11 @@ def test_a_server_that_goes_is_said_once_and_what_came_meanwhile_is_shown(
     sync(tmp_path / "third", of(local_supabase))
     before = len(proxy.requests)
     wait(lambda: len(proxy.requests) > before + 2)
-    assert sum(told["kind"] == "trouble" for told, _ in shown.heard) == 1
+    (said,) = troubles(shown)
+    assert "Supabase cannot be reached" in said
     proxy.down = False
     wait(lambda: any(m["kind"] == "new" and m["total"] == 3 for m, _ in shown.heard))
+    wait(lambda: troubles(shown) == [said, ""])
     assert len(shown.gallery.visible) == 0  # until a view asks
     assert sorted(shown.gallery._rows._frame["seed"]) == [50, 51, 52]
 
