@@ -20,6 +20,7 @@ from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.filtering import FACETS, GalleryFilters
 from imagen_nb.widgets.gallery_arguments import (
     frame_to_show,
+    order_to_begin_with,
     validated_columns,
     validated_size,
 )
@@ -117,7 +118,7 @@ class Gallery(PageWidget):
         self._visible = np.arange(len(self._rows), dtype=np.int32)
         self._selected = np.empty(0, dtype=np.int32)
         self._filters, self._words = GalleryFilters(), ""
-        self._order = self._rows.search.order_as_given()
+        self._order = order_to_begin_with(self._rows, live)
         self._views: set[str] = set()
         self._deleted: list[int] = []  # what was deleted last
         self._search: object = None  # the last question what is to be shown

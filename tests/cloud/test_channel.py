@@ -170,4 +170,5 @@ def test_a_user_who_signs_in_is_asked_for_by_the_token_of_the_session(
     assert access.token is not None
     assert access.token.get_secret_value() not in repr(access)
     assert access.key == signed_in.key
-    assert access.seconds is not None and 60 < access.seconds <= 3600
+    assert access.seconds is not None
+    assert 60 < access.seconds <= 3600

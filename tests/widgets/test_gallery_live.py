@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,13 +25,13 @@ def shown(
     view: Callable[..., View],
     proxy: FaultProxy,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[View]:
+) -> View:
     """A live gallery of no pictures, beside a cloud with six, which it watches."""
     monkeypatch.setattr(cloud_live, "POLL_S", 0.1)
     shown = view(None, live=True)
     assert shown.ask("open", "shown")[0]["total"] == 0
     wait(lambda: looks(proxy) >= 2)
-    yield shown
+    return shown
 
 
 def troubles(shown: View) -> list[str]:
@@ -68,6 +68,8 @@ def test_pictures_of_another_machine_come_with_their_thumbnails(
     render(tmp_path / "third", 2, first=50)
     sync(tmp_path / "third", of(local_supabase))
     wait(lambda: any(m["kind"] == "new" and m["total"] == 2 for m, _ in shown.heard))
+    told, _ = shown.ask("filter", "shown", words="")
+    assert (told["sort"], told["descending"]) == ("created_at", True)  # the newest at the top
     told, files = shown.ask("want", "cards", at=[0, 1])
     assert told["troubles"] == ["", ""]
     assert {file[8:12] for file in files} == {b"WEBP"}
