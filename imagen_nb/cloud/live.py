@@ -60,6 +60,7 @@ class CloudWatch:
         self._channel: Channel | None = None
         self._heard: list[str] = []
         self._untold: list[str] = []
+        self._noted: set[ChannelState] = set()
         self._wake = threading.Event()
         self._stopped: threading.Event | None = None
 
@@ -132,6 +133,8 @@ class CloudWatch:
             self._wake.set()
 
     def _note(self, state: ChannelState) -> None:
-        if state in (ChannelState.ABSENT, ChannelState.REFUSED):
+        is_news = state not in self._noted
+        if is_news and state in (ChannelState.ABSENT, ChannelState.REFUSED):
+            self._noted.add(state)
             self._listener.note(f"new pictures are looked for every 2 s: {state.value}")
         self._wake.set()  # asked at another pace from now on

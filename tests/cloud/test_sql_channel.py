@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from imagen_nb.cloud.migrate import apply_migrations
+from imagen_nb.cloud.migrate import apply_migrations, load_migrations
 from tests.fixtures.callers import ANON, INSERT_ROW, OTHER, SECRET, USER, Caller, acting, picture
 from tests.fixtures.database_lint import findings
 from tests.fixtures.postgres import (
@@ -274,6 +274,31 @@ def test_a_table_of_messages_that_takes_no_policy_stops_no_migration(
     bare.execute("REVOKE supabase_realtime_admin FROM migrator")
     bare.execute("SET LOCAL ROLE migrator")
     assert bare.execute("SELECT imagen.open_channel()").fetchone() == (False,)
+
+
+def snapshot(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
+    """What the migrations make of triggers, functions, policies and indexes, with all grants."""
+    queries = (
+        "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
+        "SELECT oid::regprocedure::text, prosecdef, proconfig::text, proacl::text, prosrc"
+        " FROM pg_proc WHERE pronamespace = 'imagen'::regnamespace ORDER BY 1",
+        "SELECT * FROM pg_policies ORDER BY 1, 2, 3",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'imagen' ORDER BY 1",
+    )
+    return [row for query in queries for row in connection.execute(query.encode()).fetchall()]
+
+
+def test_running_all_twice_changes_nothing(project: Database) -> None:
+    with project.connect() as connection, connection.transaction(force_rollback=True):
+        before = snapshot(connection)
+        connection.execute("SET LOCAL ROLE migrator")
+        for file in load_migrations():
+            for statement in file.statements:
+                connection.execute(statement.encode())
+        connection.execute("RESET ROLE")
+        assert snapshot(connection) == before
+    assert sum("imagen_channel" in row for row in before) == 1
+    assert sum("EXECUTE FUNCTION imagen.announce" in row[0] for row in before) == 3
 
 
 def test_supabases_linter_has_nothing_to_say(connection: psycopg.Connection) -> None:

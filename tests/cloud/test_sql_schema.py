@@ -68,7 +68,7 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
     keys = migrated.execute(
         """
         SELECT pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'imagen'::regnamespace AND contype <> 'n' ORDER BY 1
+        WHERE connamespace = 'imagen'::regnamespace AND contype NOT IN ('n', 'c') ORDER BY 1
         """
     ).fetchall()
     assert {name: definition.partition(" USING ")[2] for name, definition in indexes} == {
@@ -78,11 +78,20 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_images_tags_idx": "gin (tags)",
         "claims_pkey": "btree (storage_path)",
         "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC)",
+        "jobs_pkey": "btree (id)",
+        "imagen_jobs_waiting_idx": "btree (owner_user_id, priority DESC, created_at, id)"
+        " WHERE (state = 'waiting'::text)",
+        "imagen_jobs_drawing_idx": "btree (owner_user_id, lease_until)"
+        " WHERE (state = 'drawing'::text)",
+        "imagen_jobs_owner_created_idx": "btree (owner_user_id, created_at DESC, id DESC)",
+        "imagen_jobs_finished_idx": "btree (owner_user_id, finished_at)"
+        " WHERE (finished_at IS NOT NULL)",
+        "workers_pkey": "btree (id)",
+        "imagen_workers_owner_seen_idx": "btree (owner_user_id, seen_at DESC)",
     }
     assert keys == [
-        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
-        ("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",),
-        ("PRIMARY KEY (id)",),
+        *[("FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)",)] * 4,
+        *[("PRIMARY KEY (id)",)] * 3,
         ("PRIMARY KEY (storage_path)",),
     ]
 
@@ -182,7 +191,7 @@ def test_running_all_twice_changes_nothing(version: str) -> None:
         run_all(connection)
         after = snapshot(connection)
     assert _sorted_grants(after) == _sorted_grants(before)
-    assert len(before["policies"]) == 10
+    assert len(before["policies"]) == 12
 
 
 def _sorted_grants(value: Any) -> Any:
@@ -214,8 +223,8 @@ def test_what_went_up_before_there_were_claims_is_claimed_by_its_pictures(
     database: Database,
 ) -> None:
     """Of two rows with one path by the older: the later picture's bytes may be there."""
-    *before, claims, _ = load_migrations()
-    assert claims.name == "imagen_claims"
+    files = load_migrations()
+    before = files[: [file.name for file in files].index("imagen_claims")]
     apply_migrations(database.url, files=before)
     with database.connect() as connection:
         for number, path in enumerate(["a.png", "b.png", "b.png"], 1):
@@ -356,8 +365,9 @@ def test_the_api_is_told_to_look_again(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("LISTEN pgrst")
         apply_migrations(database.url)
-        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=3)]
-    assert heard == ["reload config", "reload schema", "reload schema"]
+        heard = [notice.payload for notice in connection.notifies(timeout=5, stop_after=2)]
+    assert heard[0] == "reload config"
+    assert {*heard[1:]} == {"reload schema"}
 
 
 def test_without_an_authenticator_the_rest_is_applied(migrated: psycopg.Connection) -> None:
