@@ -3,7 +3,7 @@
 -- Not concurrently, which no transaction can: writers wait for less than a second per million claims.
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX IF NOT EXISTS imagen_claims_owner_time_idx
-  ON imagen.claims (owner_user_id, claimed_at DESC);
+  ON imagen.claims (owner_user_id, claimed_at DESC, image_id DESC);
 
 -- squawk-ignore require-concurrent-index-deletion
 DROP INDEX IF EXISTS imagen.imagen_claims_owner_idx;

@@ -77,7 +77,7 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_images_backend_idx": "btree (backend)",
         "imagen_images_tags_idx": "gin (tags)",
         "claims_pkey": "btree (storage_path)",
-        "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC)",
+        "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC, image_id DESC)",
         "jobs_pkey": "btree (id)",
         "imagen_jobs_waiting_idx": "btree (owner_user_id, priority DESC, created_at, id)"
         " WHERE (state = 'waiting'::text)",
