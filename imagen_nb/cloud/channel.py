@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from realtime.types import RealtimeChannelConfig
 
 EVENTS = ("pictures", "jobs")
-_FIRST_PAUSE_S, _LONGEST_WAIT_S = 1.0, 60.0  # between two attempts
+_FIRST_PAUSE_S, _LONGEST_ABSENCE_S = 1.0, 60.0  # between two attempts
 _JOIN_TIMEOUT_S = 10
 _MAX_IDS = 1000  # that one message is believed
 _NOT_FOUND = 404  # what a Supabase without Realtime answers
@@ -113,7 +113,7 @@ class Channel:
             if state is ChannelState.ABSENT:
                 return
             self._stopped.wait(pause)
-            pause = min(2 * pause, _LONGEST_WAIT_S)
+            pause = min(2 * pause, _LONGEST_ABSENCE_S)
 
     def _become(self, state: ChannelState) -> None:
         if state is not self.state and not self._stopped.is_set():

@@ -103,10 +103,9 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
     of_picture = "FOREIGN KEY (image_id) REFERENCES imagen.images(id) ON DELETE CASCADE"
     of_user = "FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)"
     assert [key for (key,) in keys] == [
-        "CHECK ((extensions.l2_norm(embedding) > (0)::double precision))",
         *[of_picture] * 2,
-        *[of_user] * 4,
-        "PRIMARY KEY (id)",
+        *[of_user] * 6,
+        *["PRIMARY KEY (id)"] * 3,
         "PRIMARY KEY (image_id, model)",
         "PRIMARY KEY (image_id, parent, how)",
         "PRIMARY KEY (storage_path)",
@@ -398,8 +397,8 @@ def test_who_had_a_list_is_told_nothing(database: Database) -> None:
 
 def test_what_went_up_before_is_a_child_of_its_parents(database: Database) -> None:
     files = load_migrations()
-    assert files[-1].name == "imagen_parents"
-    apply_migrations(database.url, files=files[:-1])
+    (place,) = (n for n, file in enumerate(files) if file.name == "imagen_parents")
+    apply_migrations(database.url, files=files[:place])
     with database.connect() as connection:
         connection.execute(
             "INSERT INTO imagen.images (owner_user_id, prompt, backend, storage_path, sidecar)"
