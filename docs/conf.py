@@ -63,7 +63,10 @@ myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
 nb_execution_mode = "force"
-nb_execution_excludepatterns = ["*/batch.ipynb"]  # a template of jobs
+nb_execution_excludepatterns = [
+    "*/batch.ipynb",  # a template of jobs
+    "*/05-remote.ipynb",  # which fetches a Supabase the first time: as it was saved
+]
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 300

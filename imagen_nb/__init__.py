@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         sync,
         tag,
         untag,
+        watch,
     )
     from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.pictures import Pictures
@@ -102,6 +103,7 @@ _HOMES = {
     "sync": "studio.default",
     "tag": "studio.default",
     "untag": "studio.default",
+    "watch": "studio.default",
 }
 
 __all__ = [
@@ -146,6 +148,7 @@ __all__ = [
     "sync",
     "tag",
     "untag",
+    "watch",
 ]
 
 

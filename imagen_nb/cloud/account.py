@@ -84,6 +84,12 @@ class Session:
             return False
         return self.clock.monotonic() > self.expires_at - seconds
 
+    def seconds_left(self) -> float | None:
+        """Return how long it lives, at least 1 second; None if it never expires."""
+        if self.expires_at is None:
+            return None
+        return max(1.0, self.expires_at - self.clock.monotonic())
+
 
 def sign_in(
     account: Account, http: httpx.Client, clock: SystemClock = SYSTEM_CLOCK

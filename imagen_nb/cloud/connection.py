@@ -96,6 +96,11 @@ class Connection:
             },
         )
 
+    @property
+    def account(self) -> Account:
+        """How it signs in."""
+        return self._account
+
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
         self._closing.set()

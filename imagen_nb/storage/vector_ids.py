@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ID_BYTES = 16
+_NO_ID = b"\xff" * ID_BYTES  # RFC 9562's UUID that no object has
 _TEXT_LENGTH = 36
 _DASHES = [8, 13, 18, 23]  # where they stand in the text of an id
 _DIGITS = [place for place in range(_TEXT_LENGTH) if place not in _DASHES]
@@ -19,7 +21,10 @@ _SPREAD_FIRST, _SPREAD_SECOND = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 
 
 def ids_as_bytes(ids: Sequence[str]) -> NDArray[np.uint8]:
-    """Return ids, texts of UUIDs in any usual form: (count, 16)."""
+    """Return ids, texts of UUIDs in any usual form: (count, 16).
+
+    `_NO_ID` for a text that is none, as a frame of another program may have.
+    """
     import numpy as np
 
     text = "".join(ids)
@@ -27,11 +32,27 @@ def ids_as_bytes(ids: Sequence[str]) -> NDArray[np.uint8]:
         letters = np.frombuffer(text.encode(), np.uint8).reshape(-1, _TEXT_LENGTH)
         if (letters[:, _DASHES] == ord("-")).all():
             digits = letters[:, _DIGITS].tobytes().decode()
-            if digits.isalnum():  # what is no digit after all is refused by fromhex
+            with suppress(ValueError):  # some are no digits after all
                 data = bytes.fromhex(digits)
-                return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
-    data = b"".join(UUID(id).bytes for id in ids)
+                if digits.isalnum():  # fromhex skips spaces
+                    return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
+    data = b"".join(_bytes_of(id) for id in ids)
     return np.frombuffer(data, np.uint8).reshape(-1, ID_BYTES)
+
+
+def are_ids(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which of these, (count, 16), were ids: (count,)."""
+    import numpy as np
+
+    found: NDArray[np.bool_] = (ids != np.uint8(_NO_ID[0])).any(axis=1)
+    return found
+
+
+def _bytes_of(id: str) -> bytes:
+    try:
+        return UUID(id).bytes
+    except ValueError:
+        return _NO_ID
 
 
 def ids_as_texts(ids: NDArray[np.uint8]) -> list[str]:

@@ -18,6 +18,7 @@ from imagen_nb.storage.vector_files import Space, VectorFiles, load_space_of
 from imagen_nb.storage.vector_ids import (
     ID_BYTES,
     IdIndex,
+    are_ids,
     ids_as_bytes,
     ids_as_texts,
 )
@@ -60,9 +61,8 @@ class Nearest:
 class VectorStore:
     """The vectors of a folder's pictures by one model, for any number of processes.
 
-    Each is kept as int8 in proportion to its largest component, 1 byte a dimension. All are
-    compared with a query, which takes 1 ms for 25,000 of 512. They are mapped, not
-    loaded: what stays in memory is 32 bytes a vector.
+    Each is kept as int8 in proportion to its largest component. All are compared with a
+    query: 1 ms for 25,000 of 512. In memory are 32 bytes a vector, the rest is mapped.
 
     Invariant: what was read stays as it was, whatever others write; `_rows` is replaced as
     a whole when there is more, or other files are in its place.
@@ -95,18 +95,18 @@ class VectorStore:
     def add(self, ids: Sequence[str], vectors: Any) -> None:
         """Keep vectors: float32, (len(ids), dimensions), of length 1 or all zeros.
 
-        Those whose id is there already are left out. Raise `StorageError` if the folder
-        cannot be written to.
+        Those whose id is there already, or is none, are left out. Raise `StorageError` if
+        the folder cannot be written to.
         """
         import numpy as np
 
-        given = np.asarray(vectors, np.float32).reshape(len(ids), self.dimensions)
         wanted = ids_as_bytes(ids)
+        given = np.asarray(vectors, np.float32).reshape(len(ids), self.dimensions)
         with self._files.locked():
             known = self._load_whole()
             absent = np.flatnonzero(known.index.places(wanted) < 0)
             _, firsts = np.unique(wanted[absent], axis=0, return_index=True)
-            new = absent[np.sort(firsts)]
+            new = absent[np.sort(firsts[are_ids(wanted[absent[firsts]])])]
             if len(new):
                 rows, lengths = as_int8(given[new], self.dimensions)
                 beside = lengths.astype("<f4").view(np.uint8).reshape(-1, 4)

@@ -8,6 +8,7 @@ Other rooms use:
     elsewhere.handle: `RemoteJob`, a picture that another machine draws
     default: `studio`, the session behind `im.generate` and the other functions
     pictures: `Pictures`, several pictures with a contact sheet
+    live: `LivePictures`, here and in the cloud as they come
     lookup: `Original` and `PictureRef`, a picture that was found and what names one
     progress: `StepWatcher` and `describe_seconds`, to show a drawing as it goes
     agents.drawing: `DrawingBounds`, how much an agent may draw

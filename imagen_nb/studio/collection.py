@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.uplink import Uplink
 from imagen_nb.config.settings import Settings
+from imagen_nb.errors import UsageError
 from imagen_nb.frames.moments import Moment
 from imagen_nb.frames.query import make_query
 from imagen_nb.frames.sources.source import History
@@ -25,6 +27,8 @@ from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from imagen_nb.studio.live import Watch
 
 
 class Collection:
@@ -119,6 +123,60 @@ class Collection:
             limit=limit,
         )
         return history_frame(self._history.table(conditions, source, sidecar=sidecar))
+
+    @known_arguments
+    def watch(
+        self,
+        *,
+        prompt: str | None = None,
+        backend: str | Iterable[str] | None = None,
+        model: str | Iterable[str] | None = None,
+        tags: str | Iterable[str] | None = None,
+        any_tags: str | Iterable[str] | None = None,
+        seed: int | Iterable[int] | None = None,
+        size: str | tuple[int, int] | Iterable[tuple[int, int]] | None = None,
+        source: str = "auto",
+        timeout: float | None = None,
+    ) -> Watch:
+        """Return an iterator over pictures that come from now on, a row of history each.
+
+        It waits for the next picture: of any program on this machine, and of any other
+        machine as it comes into the cloud, however long ago it was drawn. Each picture
+        comes once. It ends when it was idle for too long, at Ctrl-C, and by `close`.
+
+        Args:
+            prompt: as of `history`, and so are the conditions that follow.
+            backend: see there.
+            model: see there.
+            tags: see there; the tags that a picture has when it comes.
+            any_tags: see there.
+            seed: see there.
+            size: see there.
+            source: "local", "cloud", or "auto", both as far as they are there.
+            timeout: in seconds; it ends when none came for so long. None waits for ever.
+
+        Raises:
+            UsageError: for a condition that cannot be understood, or if source is
+                "cloud" and no Supabase is configured.
+
+        Example:
+            >>> for row in im.watch(prompt="boat", timeout=0.1):
+            ...     print(row["seed"], row["prompt"])
+        """
+        from imagen_nb.studio.live import Watch
+
+        conditions = make_query(
+            prompt=prompt,
+            backend=backend,
+            model=model,
+            tags=tags,
+            any_tags=any_tags,
+            seed=seed,
+            size=size,
+        )
+        if source == "cloud" and self._uplink.reader() is None:
+            raise UsageError(f"nothing to watch: {NOT_CONFIGURED}")
+        return Watch(self._history, self.lookup, conditions, source, timeout)
 
     def waiting(self) -> list[CatalogEntry]:
         """Return the pictures that wait for the cloud, oldest first, with their errors.

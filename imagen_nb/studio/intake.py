@@ -21,7 +21,7 @@ from imagen_nb.studio.adopting import (
 )
 from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.library import Library
-from imagen_nb.studio.watching import FolderWatch, watch
+from imagen_nb.studio.watching import FolderWatch, adopt_as_they_come
 from imagen_nb.system.progress import progress_bar
 from imagen_nb.system.spelling import known_arguments
 from imagen_nb.system.terminal import print_notice
@@ -176,7 +176,7 @@ class Intake(Library):
             told(report)
             return [path for path, _ in report.refused]
 
-        watch(watched, adopt, stop)
+        adopt_as_they_come(watched, adopt, stop)
 
     def _adopter(
         self,

@@ -92,7 +92,7 @@ class FolderWatch:
         return not hidden and entry.is_dir() and Path(entry.path) != self._target
 
 
-def watch(
+def adopt_as_they_come(
     watched: FolderWatch,
     adopt: Callable[[Sequence[SourceFile]], Iterable[Path]],
     stop: Event,

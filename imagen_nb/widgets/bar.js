@@ -83,6 +83,7 @@ export const makeBar = (ask, resize, signal) => {
       stopBeingBusy();
       if (last && !timer) meaning.like(last.like); // what could not be done is not done
     },
+    note: (text) => { said.title = text; },
     show: (message) => {
       last = message;
       stopBeingBusy();

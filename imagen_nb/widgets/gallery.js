@@ -103,6 +103,7 @@ const makeGallery = (send, signal) => {
     looking: bar.looking,
     facets: (message) => bar.facets.show(message.facets),
     trouble: (message) => { bar.complain(message.text); dialog.complain(message.text); },
+    note: (message) => bar.note(message.text),
     done: (message, buffers) => {
       if (message.act === "sheet") dialog.sheet(message.text, buffers[0]);
       else if (dialog.at() === null) actions.say(message.text);

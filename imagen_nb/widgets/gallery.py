@@ -7,6 +7,7 @@ which name pictures by their positions in the frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from imagen_nb.system.terminal import counted_pictures
 from imagen_nb.widgets.base import PageWidget
 from imagen_nb.widgets.gallery_arguments import (
     frame_to_show,
+    order_to_begin_with,
     validated_columns,
     validated_size,
 )
-from imagen_nb.widgets.new_pictures import NewPictures
+from imagen_nb.widgets.new_rows import watch_for_rows
 from imagen_nb.widgets.picture_sender import PictureSender
 from imagen_nb.widgets.question import GalleryQuestion, question_of
 from imagen_nb.widgets.ranking import PictureRanker, Ranking
@@ -34,6 +36,7 @@ from imagen_nb.widgets.work import BackgroundWork
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.studio.live import LivePictures
 
 _UNDO_S = 10  # seconds
 
@@ -54,7 +57,8 @@ class Gallery(PageWidget):
             this machine.
         size: pixels of a thumbnail's side, 64 to 512.
         columns: how many side by side; as many as there is room for unless given.
-        live: also show pictures that are made from now on, by whatever program.
+        live: also show pictures that are made from now on, by whatever program on this
+            machine, and those of other machines as they come into the cloud.
 
     Raises:
         UsageError: when the frame has no pictures' columns, or for a bad size.
@@ -103,11 +107,11 @@ class Gallery(PageWidget):
             "size": validated_size(size),
             "columns": validated_columns(columns),
         }
-        self._new = NewPictures(self._take_new, self._say_trouble) if live else None
+        self._live = self._watch() if live else None  # before the frame is read
         self._rows = GalleryRows(frame_to_show(frame, live))
         super().__init__()
         self._closed = False
-        self._shown = ShownRows(self._rows)
+        self._shown = ShownRows(self._rows, order_to_begin_with(self._rows, live))
         self._ranker = PictureRanker(self._rows, self._say_looking)
         self._selected = np.empty(0, dtype=np.int32)
         self._views: set[str] = set()
@@ -139,8 +143,8 @@ class Gallery(PageWidget):
     def _stop(self) -> None:
         self._asked = None  # gives up what is searched for
         self._work.stop()
-        if self._new:
-            self._new.stop()
+        if self._live:
+            self._live.stop()
 
     def __repr__(self) -> str:
         return f"<Gallery: {counted_pictures(len(self._rows))}>"
@@ -193,8 +197,8 @@ class Gallery(PageWidget):
         self._work.in_turn(self._send_shown, view)
         if self._rows.lacks_details:
             self._work.aside(self._load_details)
-        if self._new:
-            self._new.start()
+        if self._live:
+            self._live.start()
 
     def _forget(self, view: str) -> None:
         self._views.discard(view)
@@ -206,9 +210,6 @@ class Gallery(PageWidget):
         self, kind: str, buffers: Sequence[bytes] = (), **facts: Any
     ) -> None:
         self.send({"kind": kind, **facts}, [*buffers])
-
-    def _say_trouble(self, text: str) -> None:
-        self._send_message("trouble", text=text)
 
     def _ask(self, question: GalleryQuestion) -> None:
         """Show what is asked for; it is given up for a newer question."""
@@ -255,15 +256,14 @@ class Gallery(PageWidget):
         facets = self._rows.search.counts(self._shown.filters)
         self._send_message("facets", facets=facets)
 
-    def _take_new(self, ids: list[str]) -> None:
-        """Take in new pictures, which a view then asks for when it suits."""
-        self._work.in_turn(self._add_new, ids)
+    def _watch(self) -> LivePictures:
+        add = partial(self._work.in_turn, self._add_new)
+        return watch_for_rows(lambda: self._rows, add, self._send_message)
 
-    def _add_new(self, ids: list[str]) -> None:
-        unknown = self._rows.unknown_of(ids)
-        if not unknown:
+    def _add_new(self, rows: pd.DataFrame) -> None:
+        """Take in new pictures, which a view then asks for when it suits."""
+        if not self._rows.add_unknown(rows):
             return
-        self._rows.add(studio().history(ids=unknown, source="local"))
         self._work.aside(self._load_details)
         count = len(self._shown.find_again()) - len(self._shown.positions)
         self._send_message("new", count=max(0, count), total=self._rows.total)

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from imagen_nb.errors import UsageError
 from imagen_nb.studio.default import studio
+from imagen_nb.widgets.ordering import GalleryOrder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from imagen_nb.widgets.rows import GalleryRows
 
 _SIZE_RANGE = (64, 512)  # pixels of a thumbnail's side
 
@@ -23,6 +26,13 @@ def frame_to_show(frame: pd.DataFrame | None, live: bool) -> pd.DataFrame:
         "give a history, as in im.Gallery(im.history()), or live=True for what is made"
         " from now on"
     )
+
+
+def order_to_begin_with(rows: GalleryRows, live: bool) -> GalleryOrder:
+    """Return the order that the rows have; where none are yet, the newest at the top."""
+    if live and not len(rows):
+        return GalleryOrder("created_at", descending=True)
+    return rows.search.order_as_given()
 
 
 def validated_size(size: int) -> int:

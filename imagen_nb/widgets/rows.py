@@ -64,6 +64,13 @@ class GalleryRows:
             self._frame, self._details, self._changed_tags, self._gone
         )
 
+    def add_unknown(self, frame: pd.DataFrame) -> bool:
+        """Add those of these rows whose pictures are not here; return whether any."""
+        new = frame[frame["id"].isin(self.unknown_of([*frame["id"]]))]
+        if len(new):
+            self.add(new)
+        return len(new) > 0
+
     @property
     def total(self) -> int:
         """How many there are, without those that are gone."""

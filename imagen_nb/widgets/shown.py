@@ -29,11 +29,12 @@ class ShownRows:
         positions: of the rows, in the order in which they are shown.
     """
 
-    def __init__(self, rows: GalleryRows) -> None:
+    def __init__(self, rows: GalleryRows, order: GalleryOrder) -> None:
+        """`order`: of the first question, and after what is ranked."""
         self._rows = rows
         self._question = GalleryQuestion()
         self._ranking: Ranking | None = None
-        self._order = rows.search.order_as_given()  # while there is no ranking
+        self._order = order  # while there is no ranking
         self.positions: Positions = np.arange(len(rows), dtype=np.int32)
 
     @property

@@ -53,7 +53,11 @@ def connection() -> Iterator[psycopg.Connection]:
                 b" SELECT id, owner_user_id, 'picture-' || row_number() OVER (), 'like'"
                 b" FROM imagen.images"
             )
-            admin.execute("ANALYZE imagen.parents, imagen.images, storage.objects")
+            admin.execute(
+                b"INSERT INTO imagen.claims (storage_path, image_id, owner_user_id)"
+                b" SELECT storage_path, id, owner_user_id FROM imagen.images"
+            )  # all at one time, as a migration claims an old history
+            admin.execute("ANALYZE imagen.parents, imagen.images, imagen.claims, storage.objects")
         with database.connect("authenticator") as connection:
             yield connection
 
@@ -79,6 +83,20 @@ def indexes(nodes: list[dict[str, Any]]) -> list[str]:
     """The indexes of a plan that reads no table from end to end."""
     assert "Seq Scan" not in [node["Node Type"] for node in nodes]
     return [node["Index Name"] for node in nodes if "Index Name" in node]
+
+
+@pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])
+def test_what_was_claimed_last_is_read_from_the_index(
+    connection: psycopg.Connection, caller: Caller
+) -> None:
+    nodes = plan(
+        connection,
+        caller,
+        "SELECT image_id, claimed_at FROM imagen.claims WHERE owner_user_id = %(owner)s"
+        " AND claimed_at IS NOT NULL ORDER BY claimed_at DESC, image_id DESC LIMIT 100",
+    )
+    assert indexes(nodes) == ["imagen_claims_owner_time_idx"]
+    assert not [node for node in nodes if "Sort" in node["Node Type"]]
 
 
 @pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])

@@ -77,7 +77,6 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_images_backend_idx": "btree (backend)",
         "imagen_images_tags_idx": "gin (tags)",
         "claims_pkey": "btree (storage_path)",
-        "imagen_claims_owner_idx": "btree (owner_user_id)",
         "embeddings_pkey": "btree (image_id, model)",
         "imagen_embeddings_owner_idx": "btree (owner_user_id, model, dimensions, image_id)",
         **{
@@ -102,6 +101,7 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "imagen_workers_owner_seen_idx": "btree (owner_user_id, seen_at DESC)",
         "parents_pkey": "btree (image_id, parent, how)",
         "imagen_parents_owner_idx": "btree (owner_user_id, parent)",
+        "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC, image_id DESC)",
     }
     of_picture = "FOREIGN KEY (image_id) REFERENCES imagen.images(id) ON DELETE CASCADE"
     of_user = "FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from imagen_nb.storage.reindex import reindex
-from imagen_nb.storage.vector_ids import IdIndex, ids_as_bytes, ids_as_texts
+from imagen_nb.storage.vector_ids import IdIndex, are_ids, ids_as_bytes, ids_as_texts
 from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_dots, turned_unit
 from imagen_nb.storage.vectors import VectorStore, stores_in
 from tests.fixtures.vectors import (
@@ -159,9 +159,11 @@ class TestIds:
     @pytest.mark.parametrize(
         "text", ["", "x" * 36, " " * 36, "0" * 36, f"{UUID(int=0)}"[:-1] + "g"]
     )
-    def test_what_is_no_id_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match=r"UUID|hexadecimal"):
-            ids_as_bytes([text, str(uuid4())])
+    def test_what_is_no_id_is_told_apart(self, text: str) -> None:
+        other = str(uuid4())
+        found = ids_as_bytes([text, other])
+        assert are_ids(found).tolist() == [False, True]
+        assert ids_as_texts(found[1:]) == [other]
 
     @given(st.lists(st.uuids(), unique=True), st.lists(st.uuids()), st.integers(0, 20))
     def test_each_stands_where_it_is(self, ids: list[UUID], others: list[UUID], start: int) -> None:
@@ -287,3 +289,11 @@ def test_a_reindex_drops_the_vectors_of_pictures_that_are_gone(tmp_path: Path) -
     store.add([str(uuid4()) for _ in range(5)], some_units(5, 8))
     reindex(tmp_path)
     assert len(store) == 0
+
+
+def test_what_is_no_id_is_never_there(tmp_path: Path) -> None:
+    store, ids = VectorStore(tmp_path, "m", 8), ["none", str(uuid4()), "x" * 36]
+    store.add(ids, some_units(3, 8))
+    assert len(store) == 1
+    assert store.missing(ids) == [ids[0], ids[2]]
+    assert np.isnan(store.vectors(ids)).any(axis=1).tolist() == [True, False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -70,6 +71,8 @@ waiting: pd.DataFrame = im.pending()
 adopted: pd.DataFrame = im.adopt("outputs", tags=["old"], cloud=False, progress=True)
 adopted = im.adopt([Path("a.png"), "b.jpg"], output="ours")
 family: pd.DataFrame = im.lineage(picture)
+for row in im.watch(prompt="boat", tags="sea", source="cloud", timeout=60):
+    came: pd.Series[Any] = row
 same: im.Picture = im.reproduce(frame.iloc[0], output="again", cloud=False)
 is_same: bool | None = same.identical
 why_not: tuple[str, ...] = same.differs

@@ -159,7 +159,7 @@ class TestMeaning:
         def refuse(*_: object) -> None:
             raise UsageError("which embedder? give embedder=, one of one, other")
 
-        monkeypatch.setattr(ranking, "make_embedder", refuse)
+        monkeypatch.setattr(Studio, "embedder", refuse)
         told, _ = view(history).ask("filter", "trouble", words="a boat", meant=True)
         assert told["text"].startswith("which embedder?")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.catalog_rows import utc_text
-from imagen_nb.studio.default import studio
 
 _LOOK_PAUSE_S = 0.4  # between two looks, so that a picture is told of within a second
 
@@ -21,14 +20,18 @@ class NewPictures:
     Invariant: the thread runs between `start` and `stop`, and nothing is told twice.
 
     Args:
+        catalogs: returns where to look; asked again at each look.
         tell: called, on the thread, with the ids of new pictures.
         report: called, on the thread, with one line for a catalog that cannot be read.
     """
 
     def __init__(
-        self, tell: Callable[[list[str]], None], report: Callable[[str], None]
+        self,
+        catalogs: Callable[[], Sequence[Catalog]],
+        tell: Callable[[list[str]], None],
+        report: Callable[[str], None],
     ) -> None:
-        self._tell, self._report = tell, report
+        self._catalogs, self._tell, self._report = catalogs, tell, report
         self._begun = utc_text(datetime.now(UTC))
         self._newest: dict[Path, int] = {}  # rows of catalogs that were told of
         self._stopped: threading.Event | None = None
@@ -52,11 +55,7 @@ class NewPictures:
 
     def look(self) -> list[str]:
         """Return the ids of pictures that came since the last look."""
-        return [
-            id
-            for catalog in studio().lookup.catalogs()
-            for id in self._look_into(catalog)
-        ]
+        return [id for catalog in self._catalogs() for id in self._look_into(catalog)]
 
     def _run(self, stopped: threading.Event) -> None:
         said = ""
