@@ -157,7 +157,11 @@ def throughput(options: argparse.Namespace) -> None:
                 settings(server, url, "own") | {"supabase": {}}, background=False
             )
             with own:
-                processes = {"box": worker, "laptop": os.getpid(), "server": server_pid()}
+                processes = {
+                    "box": worker,
+                    "laptop": os.getpid(),
+                    "server": server_pid(),
+                }
                 measure_sweeps(studio, own, milliseconds, options, processes)
 
 
@@ -182,10 +186,13 @@ def measure_sweeps(
     for some, backend in ((studio, f"remote:{FLUX_TINY.name}"), (own, FLUX_TINY.name)):
         some.sweep("a boat", seeds=range(16), backend=backend, progress=False)
     there, here, spent = [], [], dict.fromkeys(processes, 0.0)
+    own_s = 0.0
     for turn in range(options.sweeps):
         for name in ("there", "here") if turn % 2 else ("here", "there"):
             if name == "here":
+                began = time.process_time()
                 here.append(swept(own, FLUX_TINY.name))
+                own_s += time.process_time() - began
                 continue
             before = {name: processor_s(pid) for name, pid in processes.items()}
             there.append(swept(studio, f"remote:{FLUX_TINY.name}"))
@@ -196,7 +203,7 @@ def measure_sweeps(
         f"{milliseconds} ms: {jobs} jobs here {median(here):.1f} s, elsewhere"
         f" {median(there):.1f} s ({', '.join(f'{s:.1f}' for s in there)}): throughput"
         f" ratio {median(here) / median(there):.2f} (goal ≥ 0.95); processor time of"
-        f" one sweep elsewhere: {shares}; {load()}",
+        f" one sweep elsewhere: {shares}; here {own_s / len(here):.1f} s; {load()}",
         flush=True,
     )
 
