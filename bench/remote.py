@@ -1,7 +1,7 @@
 """What it costs that another machine draws: laptop, box and local Supabase, a process each.
 
     python bench/remote.py [picture] [throughput] [claim] [--rounds 15] [--jobs 200]
-                           [--sweeps 3] [--finished 0]
+                           [--sweeps 3] [--delays 0 50] [--finished 0]
 
 picture: one picture of the embedded FLUX with backend="remote", less what `generate` takes here,
 interleaved, at 0 and at 50 ms of added round-trip time. Goals: ≤ 0.3 s until the first progress is
@@ -110,7 +110,7 @@ def one_picture(studio: Studio, backend: str) -> tuple[float, float]:
 
 
 def added_to_a_picture(options: argparse.Namespace) -> None:
-    for milliseconds in (0, 50):
+    for milliseconds in options.delays:
         with (
             running() as server,
             delayed(server.url, milliseconds) as url,
@@ -146,7 +146,7 @@ def measure_a_picture(
 
 
 def throughput(options: argparse.Namespace) -> None:
-    for milliseconds in (0, 50):
+    for milliseconds in options.delays:
         with (
             running() as server,
             delayed(server.url, milliseconds) as url,
@@ -312,6 +312,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--sweeps", type=int, default=3)
+    parser.add_argument("--delays", type=int, nargs="*", default=[0, 50])
     parser.add_argument("--finished", type=int, default=0)
     options = parser.parse_args()
     for name in options.parts or PARTS:

@@ -18,8 +18,8 @@ from imagen_nb.studio.remote.leases import WorkerIdentity
 MAX_TOGETHER = 16  # pictures of one call; others wait for other workers
 _WHOLE_BATCH = 8  # what small models denoise together
 _CALL_S = 5.0  # of drawing that is claimed at a time
-_LIVELY_POLL_S = 0.1
-_LIVELY_S = 5.0  # after the last job, as somebody tries one prompt after the other
+_TRIED_POLL_S = 0.1
+_TRIED_FOR_S = 5.0  # after the last job, as somebody tries one prompt after the other
 _BUSY_POLL_S = 0.2
 _BUSY_S = 60.0  # after the last job; then it asks less often
 _DRAWING_POLL_S = 0.3  # more while it draws and sends, which questions would slow
@@ -108,8 +108,8 @@ class _Patience:
 
     def next(self) -> float:
         passed_s = time.monotonic() - self.last_job
-        if passed_s < _LIVELY_S:
-            return _LIVELY_POLL_S
+        if passed_s < _TRIED_FOR_S:
+            return _TRIED_POLL_S
         if passed_s > _BUSY_S:
             self.seconds = min(_IDLE_POLL_S, self.seconds * _SLOWER)
         return self.seconds

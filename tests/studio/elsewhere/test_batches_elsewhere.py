@@ -129,7 +129,8 @@ def test_a_batch_over_two_workers_is_whole_when_one_is_killed(
         again = [*jobs.queue.jobs([*left]).values()]
     (table,) = results
     assert [*table["status"]] == ["done"] * count, table["error"].dropna().tolist()
-    assert {(job.state, job.attempts) for job in again} == {("done", 2)}
+    assert {job.state for job in again} == {"done"}
+    assert min(job.attempts for job in again) > 1
     drawn = {str(id) for ids in table["picture_ids"] for id in ids}
     assert len(drawn) == count
     assert {row["id"] for row in server.rows()} == drawn
