@@ -28,6 +28,8 @@ from imagen_nb.system.terminal import print_notice
 
 _FETCHERS = 4  # pictures on their way here at once
 _SHORTEST_S, _LONGEST_S = 0.1, 1.0  # between two questions
+_MORE_FOR_EACH_S = 0.01  # of several jobs, whose answers are larger
+_LONGEST_LIVELY_S = 0.5
 _LIVELY_S = 5.0  # how long it is asked often after something has changed
 _STRETCHED_BY = 1.3
 _AHEAD = 200  # jobs whose pictures are fetched before it is their turn
@@ -45,10 +47,12 @@ class _Pace:
     pause_s: float = _SHORTEST_S
     changed_at: float = field(default_factory=time.monotonic)
 
-    def note(self, changed: bool) -> None:
+    def note(self, changed: bool, others: int = 0) -> None:
+        """Note an answer; `others`: how many more jobs it was about than one."""
         now = time.monotonic()
         if changed:
-            self.changed_at, self.pause_s = now, _SHORTEST_S
+            shortest = _SHORTEST_S + _MORE_FOR_EACH_S * others
+            self.changed_at, self.pause_s = now, min(shortest, _LONGEST_LIVELY_S)
         elif now - self.changed_at > _LIVELY_S:
             self.pause_s = min(_STRETCHED_BY * self.pause_s, _LONGEST_S)
 
@@ -177,7 +181,7 @@ class Following:
             return
         self._cut_off.discard("queue")
         changes = [self._note(job, found.get(job.id)) for job in waiting]
-        self._pace.note(any(changes))
+        self._pace.note(any(changes), len(waiting) - 1)
         self._fetch([job for job in waiting if not job.is_open and not job.error])
 
     def _fetch(self, done: Sequence[_Followed]) -> None:

@@ -18,8 +18,11 @@ from imagen_nb.studio.remote.leases import WorkerIdentity
 MAX_TOGETHER = 16  # pictures of one call; others wait for other workers
 _WHOLE_BATCH = 8  # what small models denoise together
 _CALL_S = 5.0  # of drawing that is claimed at a time
+_TRIED_POLL_S = 0.1
+_TRIED_FOR_S = 5.0  # after the last job, as somebody tries one prompt after the other
 _BUSY_POLL_S = 0.2
 _BUSY_S = 60.0  # after the last job; then it asks less often
+_DRAWING_POLL_S = 0.3  # more while it draws and sends, which questions would slow
 _IDLE_POLL_S = 2.0
 _SLOWER = 1.2  # each time
 _MAX_OUTAGE_PAUSE_S = 30.0  # where the queue does not answer
@@ -104,7 +107,10 @@ class _Patience:
         self.last_job, self.seconds = time.monotonic(), _BUSY_POLL_S
 
     def next(self) -> float:
-        if time.monotonic() - self.last_job > _BUSY_S:
+        passed_s = time.monotonic() - self.last_job
+        if passed_s < _TRIED_FOR_S:
+            return _TRIED_POLL_S
+        if passed_s > _BUSY_S:
             self.seconds = min(_IDLE_POLL_S, self.seconds * _SLOWER)
         return self.seconds
 
@@ -206,7 +212,10 @@ class JobClaimer:
                 continue
             if not claimed and self._once:
                 return
-            pause = 0.0 if claimed else self._patience.next()
+            pause = 0.0
+            if not claimed:
+                self._identity.held.wait_until_empty(_DRAWING_POLL_S)
+                pause = self._patience.next()
 
     def _claim(self, count: int) -> int:
         """Claim up to so many and check them; return how many there were."""

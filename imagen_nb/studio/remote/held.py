@@ -19,6 +19,7 @@ class _Held:
     unwanted: str = ""
     progress: dict[str, Any] = field(default_factory=dict)
     has_news: bool = False
+    was_told: bool = False
 
 
 class HeldJobs:
@@ -44,6 +45,7 @@ class HeldJobs:
         with self._changed:
             for id in ids:
                 self._jobs.pop(id, None)
+            self._changed.notify_all()
 
     def claimed_at(self, id: UUID) -> float | None:
         """Return when a job was claimed, as `add` was told; None if it is not here."""
@@ -57,6 +59,7 @@ class HeldJobs:
             held = self._jobs.get(id)
             if held and held.claimed_at == claimed_at:
                 del self._jobs[id]
+                self._changed.notify_all()
 
     def __contains__(self, id: UUID) -> bool:
         with self._changed:
@@ -109,7 +112,7 @@ class HeldJobs:
             for id, held in self._jobs.items():
                 if held.has_news:
                     news[id] = dict(held.progress)
-                    held.has_news = False
+                    held.has_news, held.was_told = False, True
                     held.progress.pop("preview", None)  # told once
             return news
 
@@ -118,11 +121,25 @@ class HeldJobs:
         with self._changed:
             self._changed.wait_for(self._has_news, seconds)
 
+    def wait_for_first_news(self, seconds: float) -> None:
+        """Wait, for so long, until something was noted of a job for the first time."""
+        with self._changed:
+            self._changed.wait_for(self._has_first_news, seconds)
+
+    def wait_until_empty(self, seconds: float) -> None:
+        """Wait, for so long, until this worker has nothing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._jobs, seconds)
+
     def stop_waiting(self) -> None:
         """Let nobody wait for news any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _has_first_news(self) -> bool:
+        jobs = self._jobs.values()
+        return self._closed or any(one.has_news and not one.was_told for one in jobs)
 
     def _has_news(self) -> bool:
         return self._closed or any(held.has_news for held in self._jobs.values())

@@ -12,7 +12,8 @@ from imagen_nb.errors import CloudError
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.held import HeldJobs
 
-_TOLD_EVERY_S = 0.5  # at most: progress is to be looked at, not to be counted
+# At most, but for a job's first step, for which somebody waits.
+_TOLD_EVERY_S = 0.5
 _ASKED_EVERY_S = 1.0  # at least: so soon a worker hears that a job was cancelled
 _LONGEST_PAUSE_S = 5.0
 
@@ -78,9 +79,11 @@ class LeaseKeeper:
     def _renew_all(self) -> None:
         pause, renewed_at = 0.0, 0.0
         while not self._closed.wait(pause):
-            self._identity.held.wait_for_news(_ASKED_EVERY_S)
+            held = self._identity.held
+            held.wait_for_news(_ASKED_EVERY_S)
             soonest = renewed_at + _TOLD_EVERY_S - time.monotonic()
-            if self._closed.wait(max(0.0, soonest)):
+            held.wait_for_first_news(max(0.0, soonest))
+            if self._closed.is_set():
                 return
             renewed_at = time.monotonic()
             try:

@@ -25,6 +25,7 @@ from imagen_nb.studio.remote.settling import Fate, Settler
 _AT_ONCE = 16  # whose rows go up in one request
 _SENDERS = 2  # threads: more would take the drawing's processor, and few at once wait
 _FRESH_S = 0.5  # an answer of the queue so old is taken for one of now
+_GATHER_S = 0.3  # for pictures that are drawn together, as requests cost processor time
 _PAUSES_S = (0.5, 30.0)  # the first and the longest, where the cloud does not answer
 _WHY_DROPPED = {  # by the state that the queue tells
     "done": "another machine drew it",
@@ -161,12 +162,18 @@ class JobSender:
         """Do what there is; return whether pictures cannot be sent just now."""
         self._tell_failures()
         with self._changed:
+            self._changed.wait_for(self._is_together, _GATHER_S)
             part = [*self._drawn.items()][:_AT_ONCE]
         self._remove_duplicates(part)
         self._send([id for id, _ in part])
         if self._left_by_others and time.monotonic() >= self._settle_at:
             self._settle_left()
         return self._put_off([id for id, _ in part])
+
+    def _is_together(self) -> bool:
+        """Return whether it is no use to wait for more pictures before these are sent."""
+        most = min(_AT_ONCE, len(self._identity.held.ids()))
+        return self._closing or len(self._drawn) >= most
 
     def _tell_failures(self) -> None:
         while self._failures:

@@ -41,8 +41,6 @@ class JobSteps(StepWatcher):
         self.cancelled = cancelled  # which `RequestDrawer.call` looks at, too
         self._jobs, self._held = jobs, held
         self._shown_at, self._turn = 0.0, 0
-        for job in jobs:
-            held.note([job.id], {"step": 0, "steps": job.request.steps_run})
 
     def __call__(self, step: Step) -> None:
         """Note one denoising step. Raise `Cancelled` if nobody wants what is drawn."""

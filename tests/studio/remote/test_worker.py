@@ -437,13 +437,15 @@ def test_without_a_supabase_it_says_so(folder: Path) -> None:
 
 def test_it_asks_less_often_when_nothing_came_for_a_minute() -> None:
     patience = _Patience(time.monotonic())
+    assert patience.next() == patience.next() == 0.1
+    patience.last_job -= 6
     assert patience.next() == patience.next() == 0.2
-    patience.last_job -= 61
+    patience.last_job -= 55
     waits = [patience.next() for _ in range(30)]
     assert waits == sorted(waits)
     assert waits[-1] == 2.0
     patience.found()
-    assert patience.next() == 0.2
+    assert patience.next() == 0.1
 
 
 def test_it_claims_what_is_drawn_within_some_seconds() -> None:
