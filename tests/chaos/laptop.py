@@ -96,6 +96,3 @@ def main(config: str, plan_file: str) -> None:
                 time.sleep(0.2)  # as a person does who reads this
     print("home", flush=True)
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

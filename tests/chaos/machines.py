@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ import yaml
 
 from tests.chaos.plans import Item
 from tests.fixtures.fault_proxy import FaultProxy
+from tests.fixtures.kill_points import killing
 
-_LAPTOP = Path(__file__).with_name("laptop.py")
+_LAPTOP = "from tests.chaos.laptop import main; import sys; main(*sys.argv[1:])"
 _WORKER = """
 from tests.chaos.clocks import shift_clock
 from tests.fixtures.pictures import wait_little
@@ -30,7 +32,8 @@ main()
 class Machine:
     """One process, and what was done to it.
 
-    `settings`: its imagen.yaml. `hours`: how far its clock is off.
+    `settings`: its imagen.yaml. `hours`: how far its clock is off. `dies_at`: a point of
+    tests/fixtures/kill_points.py where its next process ends, if it gets there.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Machine:
     hours: float
     proxy: FaultProxy
     room: Path  # for its configuration and its log
+    dies_at: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     process: subprocess.Popen[bytes] | None = None
 
@@ -74,12 +78,16 @@ class Machine:
         assert self.process
         self.process.kill()
         self.process.wait(60)
-        self.counts["killed"] += 1
 
     def ends(self, seconds: float) -> int:
         """Wait for its end, and return its exit status."""
         assert self.process
         return self.process.wait(seconds)
+
+    @property
+    def was_killed(self) -> bool:
+        """By whomever."""
+        return self.process is not None and self.process.poll() == -signal.SIGKILL
 
     @property
     def is_up(self) -> bool:
@@ -91,7 +99,7 @@ class Worker(Machine):
     """`imagen work`."""
 
     def command(self) -> list[str]:
-        code = _WORKER.format(hours=self.hours)
+        code = killing(self.dies_at) + _WORKER.format(hours=self.hours)
         return ["-c", code, "work", "--name", self.name, "--config", self.config()]
 
 
@@ -111,7 +119,7 @@ class Laptop(Machine):
         }
         path = self.room / f"{self.name}.json"
         path.write_text(json.dumps(told))
-        return [str(_LAPTOP), self.config(), str(path)]
+        return ["-c", killing(self.dies_at) + _LAPTOP, self.config(), str(path)]
 
     @property
     def is_home(self) -> bool:

@@ -26,6 +26,7 @@ from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import User, npm_as_at_home, second_user, settings
 
 LEASE_S = 2
+_ACTS_TO_A_RESTART = 25
 # Nobody is to be given up here however often workers die; the queue's own tests give up.
 _PATIENT = """
 CREATE FUNCTION imagen.be_patient() RETURNS TRIGGER LANGUAGE plpgsql AS
@@ -34,6 +35,17 @@ CREATE TRIGGER be_patient BEFORE INSERT ON imagen.jobs
 FOR EACH ROW EXECUTE FUNCTION imagen.be_patient();
 """
 _NETWORK = ("500", "502 with HTML", "503", "hang", "cut before", "cut during", "cut after")
+_KEEPING = ("before-png:2", "after-png:3", "after-sidecar:5", "after-catalog:2")
+_FETCHING = (*_KEEPING, "after-catalog:9")
+_SENDING = (
+    *_KEEPING,
+    "after-claim:2",
+    "after-upload:3",
+    "before-row:2",
+    "after-row:1",
+    "after-row:2",
+    "after-ack:2",
+)
 
 
 @dataclass
@@ -183,7 +195,7 @@ class Mischief:
             machine.start()
         while not all(laptop.is_home for laptop in world.laptops):
             assert time.monotonic() < until, f"not at home: {world.story()}"
-            time.sleep(self.dice.uniform(0.1, 0.5))  # chance, not an event that is awaited
+            time.sleep(self.dice.uniform(0.2, 1.2))  # chance, not an event that is awaited
             if self.acts:
                 self.acts -= 1
                 self._act()
@@ -194,17 +206,17 @@ class Mischief:
 
     def _act(self) -> None:
         world, act = self.world, self.dice.random()
-        if act < 0.4:
+        if self.acts % _ACTS_TO_A_RESTART == 0:
+            world.restart_server(self.dice.choice(["killed", "stopped"]))
+        elif act < 0.4:
             self._kill(self.dice.choice(world.workers))
         elif act < 0.55:
             self._kill(self.dice.choice(world.laptops))
         elif act < 0.75:
             self._cut(self.dice.choice(world.machines))
-        elif act < 0.95:
+        else:
             for machine in world.machines:
                 machine.proxy.down = False
-        else:
-            world.restart_server(self.dice.choice(["killed", "stopped"]))
 
     def _kill(self, machine: Machine) -> None:
         if machine.is_up:
@@ -226,7 +238,15 @@ class Mischief:
             if machine.is_up or (isinstance(machine, Laptop) and machine.is_home):
                 continue
             assert machine.process
-            if machine.process.returncode != -signal.SIGKILL:
+            if machine.was_killed:
+                machine.counts["killed at a point" if machine.dies_at else "killed"] += 1
+            else:
                 assert isinstance(machine, Worker), machine.log.read_text()[-3000:]
                 machine.counts["ended by themselves"] += 1
+            machine.dies_at = self._point_of(machine) if self.acts else ""
             machine.start()
+
+    def _point_of(self, machine: Machine) -> str:
+        """Where every second process dies, unless it is killed before."""
+        points = _SENDING if isinstance(machine, Worker) else _FETCHING
+        return self.dice.choice([*points, *([""] * len(points))])
