@@ -119,5 +119,5 @@ def _require_every_file_known(
 ) -> None:
     """Each picture that is in the cloud lies in exactly one worker's folder."""
     kept = Counter(str(entry.record.id) for folder in folders for entry in entries_of(folder))
-    assert set(kept) == set(rows), (set(kept) ^ set(rows))
+    assert set(kept) == set(rows), set(kept) ^ set(rows)
     assert set(kept.values()) <= {1}, [id for id, number in kept.items() if number > 1]

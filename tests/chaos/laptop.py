@@ -95,4 +95,3 @@ def main(config: str, plan_file: str) -> None:
                 print(f"again: {error}", flush=True)
                 time.sleep(0.2)  # as a person does who reads this
     print("home", flush=True)
-

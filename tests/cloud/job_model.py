@@ -1,4 +1,4 @@
-"""The queue of jobs as it should be: what tests/cloud/test_job_states.py compares PostgreSQL with."""
+"""The queue of jobs as it should be: tests/cloud/test_job_states.py compares PostgreSQL with it."""
 
 from __future__ import annotations
 
