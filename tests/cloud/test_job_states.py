@@ -338,10 +338,11 @@ def test_sixty_histories_of_the_queue() -> None:
         run(SEED, 60)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_in_a_function_is_found(name: str) -> None:
     with histories(MISTAKES[name]) as run, pytest.raises((AssertionError, psycopg.Error)):
-        run(SEED, 200)
+        run(SEED, 500)
 
 
 @pytest.mark.soak
