@@ -136,6 +136,7 @@ def test_without_any_extra_each_section_of_the_readme_works(
     assert {title for title in done if done[title]} == {
         "Install",
         "In a notebook",
+        "Find",
         "In the shell",
         "Batches",
         "What was made",

@@ -282,14 +282,16 @@ def _claim_for(
     a crash left of this very file is completed.
     """
     sidecar = sidecar_of(path)
-    if not _is_free(path, temporary) or not _is_free_sidecar(sidecar, record):
+    left = load_sidecar(sidecar)  # once: other threads place files of this name, too
+    is_left = left and (left.id, left.sha256) == (record.id, record.sha256)
+    if not _is_free(path, temporary) or (os.path.lexists(sidecar) and not is_left):
         return None
-    left = load_sidecar(sidecar)
-    if left and path.exists():  # whole: only its row is missing
+    if left and is_left and path.exists():  # whole: only its row is missing
         return SavedPicture(path, sidecar, left)
     storage_path = storage_path_of(day, path.stem, path.suffix)
     complete = record.model_copy(update={"storage_path": storage_path})
-    sidecar.unlink(missing_ok=True)
+    if is_left:
+        sidecar.unlink(missing_ok=True)
     with temporary_file(path.parent, complete.to_sidecar().encode()) as written:
         try:
             move_to_new_name(written, sidecar)
@@ -312,14 +314,6 @@ def _is_free(path: Path, temporary: Path) -> bool:
     if not os.path.lexists(path):
         return True
     return path.is_file() and filecmp.cmp(path, temporary, shallow=False)
-
-
-def _is_free_sidecar(sidecar: Path, record: Record) -> bool:
-    """Return whether no sidecar is there, or one that a crash left of this picture."""
-    if not os.path.lexists(sidecar):
-        return True
-    left = load_sidecar(sidecar)
-    return left is not None and (left.id, left.sha256) == (record.id, record.sha256)
 
 
 def _withdraw(sidecar: Path, record: Record) -> None:

@@ -11,6 +11,7 @@ from imagen_nb.batch.warm.clean.contents import ModuleContents
 
 def test_colours_that_pillow_has_parsed_are_given_back() -> None:
     contents = ModuleContents()
+    ImageColor.getrgb.cache_clear()  # or what another test has parsed is not parsed again
     before = ImageColor.colormap["teal"] = "#008080"
     contents.add("PIL.ImageColor", ImageColor, is_fresh=True)
     assert ImageColor.getrgb("teal") == (0, 128, 128)

@@ -146,6 +146,16 @@ class TestAFolder:
             assert sum(pool.map(adopt, range(4))) == 40
         assert len([*(tmp_path / "ours").glob("*.png")]) == 40
 
+    def test_many_that_get_one_name_have_each_a_row_of_their_own(
+        self, studio: Studio, tmp_path: Path
+    ) -> None:
+        for number in range(60):
+            write_png(tmp_path / "in" / f"{number}.png", A1111, shade=number)
+        first = studio.adopt_files(tmp_path / "in")
+        again = studio.adopt_files(tmp_path / "in")
+        assert (len({*first.adopted}), again.adopted) == (60, [])
+        assert sorted(again.present) == sorted(first.adopted)
+
     def test_what_was_deleted_here_stays_deleted(self, studio: Studio, theirs: Path) -> None:
         studio.delete(studio.adopt(theirs / "holiday.jpg"))
         again = studio.adopt_files(theirs / "holiday.jpg")

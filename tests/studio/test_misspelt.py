@@ -73,7 +73,7 @@ def test_what_is_like_no_argument_gets_no_hint(studio: im.Studio) -> None:
 
 
 def test_the_nearest_backend_is_named(studio: im.Studio) -> None:
-    with pytest.raises(UsageError, match=r"or auto; did you mean flux-tiny-local\?"):
+    with pytest.raises(UsageError, match=r"or auto, or remote; did you mean flux-tiny-local\?"):
         studio.generate("a boat", backend="flux-tiny-locl")
     with pytest.raises(UsageError, match=r"did you mean auto\?"):
         studio.generate("a boat", backend="Auto")

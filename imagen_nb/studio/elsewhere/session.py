@@ -77,6 +77,7 @@ class Elsewhere(Intake):
         paths = {id: str(picture.path) for id, picture in here.items()}
         return jobs_frame(found, names, paths)
 
+    @known_arguments
     def job(self, what: UUID | str | Mapping[str, Any] | pd.Series[Any]) -> RemoteJob:
         """Return the handle of a job: also after a restart, or on another machine.
 

@@ -29,7 +29,8 @@ const createClient = (url, key) => connect(url, key, { auth: { persistSession: f
 
 def example() -> str:
     """The program of the docs, with Supabase's client taken from where the tests have it."""
-    (program,) = re.findall(r"```js\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    _, page = _PAGE.read_text(encoding="utf-8").split("## From another program", 1)
+    program = re.findall(r"```js\n(.*?)```", page, re.DOTALL)[0]
     assert _IMPORT in program
     return str(program).replace(_IMPORT, _FOUND_HERE)
 
