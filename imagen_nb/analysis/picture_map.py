@@ -15,10 +15,10 @@ from imagen_nb.analysis.style import (
     titled_axes,
 )
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.mapping.clusters import cluster_numbers
+from imagen_nb.frames.mapping.clusters import cluster_numbers, has_vector
 from imagen_nb.frames.mapping.naming import cluster_names
 from imagen_nb.frames.mapping.projection import UMAP_INSTALL, project
-from imagen_nb.frames.schema import require_columns
+from imagen_nb.frames.schema import prompts_of, require_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def draw_map(
     import numpy as np
 
     require_columns(frame, "id", "storage_path", "local_path")
-    known = np.flatnonzero(np.nan_to_num(vectors).any(axis=1))
+    known = np.flatnonzero(has_vector(vectors))
     title = f"{len(known):,} picture{'s' if len(known) != 1 else ''} by their look"
     ax = titled_axes(ax, title, "", "", _INCHES)
     if not len(known):
@@ -98,9 +98,7 @@ def _named_clusters(
         if n is not None:  # asked for
             raise
         return _Clusters(np.zeros(len(shown), np.int64), {})
-    prompts = shown["prompt"].tolist() if "prompt" in shown.columns else []
-    texts = [one if isinstance(one, str) else "" for one in prompts]
-    return _Clusters(numbers, cluster_names(numbers, texts or [""] * len(shown)))
+    return _Clusters(numbers, cluster_names(numbers, prompts_of(shown)))
 
 
 def _in_unit_square(points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ Other rooms use:
     inputs: `download_input` and `upload_input`, images that pictures are drawn from;
         `fetch_input`, one known by its sha256
     jobs: `JobQueue`, the pictures that another machine draws
+    keyset: `RowKey`, `key_of`, `last_key`, `moment_in_url`: pages by key
     live: `CloudWatch` and `LiveListener`, pictures told as they come
     local: `start`, `stop`, `status` of a local Supabase
     local.configure: `write_to_config`, `yaml_lines` of a local Supabase

@@ -16,23 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from uuid import UUID
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
+from imagen_nb.cloud.keyset import RowKey, key_of, last_key
 
 _ROWS_PER_LOOK = 100
 _CLAIMS_TO_BEGIN = 1000  # the last ones, of which some may have no row yet
 _MAX_EXPECTED = 1000  # claims whose pictures never came are forgotten, the oldest first
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _At:
-    """Where a row stands; a newer one is greater. `id`: of its picture."""
-
-    moment: datetime
-    id: str
 
 
 @dataclass(slots=True)
@@ -46,7 +37,7 @@ class _Newest:
     table: str
     time: str
     id: str
-    floor: _At | None = None
+    floor: RowKey | None = None
 
     def begin(self, count: int) -> list[str]:
         """Return the newest `count`; those below them are old from now on."""
@@ -61,7 +52,7 @@ class _Newest:
         between two looks is found, and a look that finds nothing is one request.
         """
         found: list[str] = []
-        top: _At | None = None
+        top: RowKey | None = None
         while rows := self._page(_ROWS_PER_LOOK, top):
             new = [row.id for row in rows if self._is_new(row, known)]
             found += new
@@ -70,27 +61,24 @@ class _Newest:
             top = rows[-1]
         return [*dict.fromkeys(found)]
 
-    def _is_new(self, row: _At, known: Sequence[set[str]]) -> bool:
+    def _is_new(self, row: RowKey, known: Sequence[set[str]]) -> bool:
         if self.floor is not None and row <= self.floor:
             return False
         return not any(row.id in ids for ids in known)
 
-    def _page(self, count: int, top: _At | None = None) -> list[_At]:
+    def _page(self, count: int, top: RowKey | None = None) -> list[RowKey]:
         """Return the keys of the newest rows, or of those below `top`."""
         owner, _ = self.cloud.owner()
         conditions = [("owner_user_id", f"eq.{owner}"), (self.time, "not.is.null")]
         if top:
-            at = _utc_in_url(top.moment)
-            either = f"({self.time}.lt.{at},{self.id}.lt.{top.id})"
-            conditions += [(self.time, f"lte.{at}"), ("or", either)]
+            conditions += top.filters_below(self.time, self.id)
         order = f"{self.time}.desc,{self.id}.desc"
         conditions += [("order", order), ("limit", str(count))]
         rows = self.cloud.rows(conditions, f"{self.id},{self.time}", self.table)
+        if rows:
+            last_key(rows, top, self.time, self.id)  # or it would be asked for ever
         with decoding():
-            keys = [_At(_moment_of(row[self.time]), _id(row[self.id])) for row in rows]
-            if top and keys and not keys[-1] < top:
-                raise ValueError("a page that does not go on")
-        return keys
+            return [key_of(row, self.time, self.id) for row in rows]
 
 
 @dataclass(slots=True)
@@ -149,16 +137,3 @@ class Arrivals:
         for id in ids:
             self._told.add(id)
             self._expected.pop(id, None)
-
-
-def _moment_of(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _id(text: str) -> str:
-    return str(UUID(text))
-
-
-def _utc_in_url(moment: datetime) -> str:
-    """Return the moment with Z: the + of an offset would be read as a blank."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -82,6 +82,25 @@ def is_claimed_by(entry: CatalogEntry, claim: Claim, owner: UUID) -> bool:
     return is_id_claimed_by(entry.record.id, claim, owner)
 
 
+def unnamed_objects(entries: Sequence[CatalogEntry], cloud: Cloud) -> list[str]:
+    """Return the paths that these pictures have claimed and that no row names.
+
+    What lies there is theirs alone, and may be removed.
+    """
+    paths = {entry.record.storage_path or "": entry for entry in entries}
+    if not paths:
+        return []
+    owner, _ = cloud.owner()
+    claims = cloud.claims_of([*paths])
+    own = [
+        path
+        for path, claim in claims.items()
+        if path in paths and is_claimed_by(paths[path], claim, owner)
+    ]
+    named = cloud.rows_by("storage_path", own, "storage_path", "images")
+    return [path for path in own if path not in named]
+
+
 def is_id_claimed_by(id: UUID, claim: Claim, owner: UUID) -> bool:
     """Return whether a claim is of the picture with this id, or an earlier id of it."""
     earlier = [claim.image_id]

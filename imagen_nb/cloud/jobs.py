@@ -10,6 +10,7 @@ from uuid import UUID
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
 from imagen_nb.cloud.filters import in_filter, url_chunks
+from imagen_nb.cloud.keyset import RowKey, last_key
 from imagen_nb.cloud.rows import replace_nul
 from imagen_nb.storage.jobs import MAX_JOB_ERROR_CHARS, Job, JobNow, WorkerSeen
 
@@ -69,22 +70,17 @@ class JobQueue:
         conditions = [("owner_user_id", f"eq.{owner}")]
         conditions += [("state", in_filter(states))] if states is not None else []
         order = [("order", "created_at.desc,id.desc")]
+        top: RowKey | None = None
         while limit is None or len(found) < limit:
-            beyond = []
-            if found:
-                last = found[-1]
-                at = last.created_at.isoformat() if last.created_at else ""
-                before = (
-                    f'(created_at.lt."{at}",and(created_at.eq."{at}",id.lt.{last.id}))'
-                )
-                beyond = [("or", before)]
+            below = top.filters_below() if top else []
             rest = [] if limit is None else [("limit", str(limit - len(found)))]
             rows = self.cloud.rows(
-                [*conditions, *beyond, *order, *rest], _COLUMNS, "jobs"
+                [*conditions, *below, *order, *rest], _COLUMNS, "jobs"
             )
             if not rows:
                 break
             found += _jobs_of(rows)
+            top = last_key(rows, top)
         return found
 
     def claim(

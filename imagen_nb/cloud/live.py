@@ -15,6 +15,7 @@ from imagen_nb.cloud.arrivals import Arrivals
 from imagen_nb.cloud.channel import Channel, ChannelState
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import CloudError
+from imagen_nb.system.restartable import RestartableThread
 
 POLL_S = 2.0
 _POLL_WHILE_OPEN_S = 30.0  # for messages that were lost
@@ -62,24 +63,16 @@ class CloudWatch:
         self._untold: list[str] = []
         self._noted: set[ChannelState] = set()
         self._wake = threading.Event()
-        self._stopped: threading.Event | None = None
+        self._thread = RestartableThread(self._run, "imagen-cloud-live")
 
     def start(self) -> None:
         """Watch from now on; a second call changes nothing."""
-        if self._stopped is None:
-            self._stopped = threading.Event()
-            arguments = (self._stopped,)
-            name = "imagen-cloud-live"
-            threading.Thread(
-                target=self._run, args=arguments, name=name, daemon=True
-            ).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """End the threads after a question that is under way, which is not waited for."""
-        if self._stopped:
-            self._stopped.set()
-            self._stopped = None
-            self._wake.set()
+        self._thread.stop()
+        self._wake.set()
 
     def _run(self, stopped: threading.Event) -> None:
         said = ""

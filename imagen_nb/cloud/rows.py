@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.cloud.claims import MAX_IDS, is_claimed_by, next_id
+from imagen_nb.cloud.claims import MAX_IDS, next_id, unnamed_objects
 from imagen_nb.cloud.client import Cloud, RecordedPicture
 from imagen_nb.cloud.errors import RejectedError
 from imagen_nb.cloud.upload import is_same_file, load_png
@@ -125,15 +125,12 @@ class RowWriter:
     def _remove_second_copy(self, entry: CatalogEntry, first: str) -> None:
         """Remove the object that went up for this picture beside the one of its row.
 
-        Another machine sent the same file under another name. Only what this picture
-        has claimed, and no row names.
+        Another machine sent the same file under another name.
         """
-        path, (owner, _) = entry.record.storage_path or "", self.cloud.owner()
-        claim = self.cloud.claims_of([path]).get(path) if path != first else None
-        if claim and is_claimed_by(entry, claim, owner):
-            named = self.cloud.rows_by("storage_path", [path], "storage_path", "images")
-            if not named:
-                self.cloud.remove([path])
+        if entry.record.storage_path != first:
+            second = unnamed_objects([entry], self.cloud)
+            if second:
+                self.cloud.remove(second)
 
 
 def cloud_row_of(entry: CatalogEntry) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
@@ -16,7 +15,7 @@ from imagen_nb.cloud.errors import (
 )
 from imagen_nb.cloud.filters import url_chunks
 from imagen_nb.storage.catalog import Catalog
-from imagen_nb.storage.vectors import VectorStore, stores_in
+from imagen_nb.storage.vectors import Nearest, VectorStore, stores_in
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
@@ -29,33 +28,13 @@ _DIGITS_SENT = 5  # of a component, which the database keeps as float16
 _NO_PICTURE_CODES = ("42501", "23503")  # PostgreSQL's: refused by policy, by key
 
 
-@dataclass(frozen=True, slots=True)
-class CloudHits:
-    """What a search in the cloud found, best first.
-
-    Attributes:
-        ids: the pictures'.
-        cosines: between their vectors and the query, float32, beside the ids.
-        mean: of the cosines of the user's vectors by this model, by a sample of them;
-            NaN where there is none.
-        std: their standard deviation.
-        total: how many vectors of the user the cloud has by this model.
-    """
-
-    ids: list[str]
-    cosines: NDArray[np.float32]
-    mean: float
-    std: float
-    total: int
-
-
 def find_in_cloud(
     cloud: Cloud,
     model: str,
     query: NDArray[np.float32],
     count: int,
     ids: Sequence[str] | None = None,
-) -> CloudHits:
+) -> Nearest:
     """Return those of the user's pictures in the cloud that are nearest to a query.
 
     Args:
@@ -65,6 +44,10 @@ def find_in_cloud(
         count: how many at most.
         ids: compare only these pictures, all of them. Otherwise an index is asked,
             which may miss a few where there are very many.
+
+    Returns:
+        The nearest. Average and deviation are by a sample of the user's vectors of this
+        model, of which there are `total`.
 
     Raises:
         NoVectorsError: if the database has no vectors.
@@ -127,7 +110,7 @@ def _search(
     query: NDArray[np.float32],
     count: int,
     ids: Sequence[str] | None,
-) -> CloudHits:
+) -> Nearest:
     import numpy as np
 
     owner, _ = cloud.owner()
@@ -146,7 +129,7 @@ def _search(
         return _hits_of(row)
 
 
-def _hits_of(row: dict[str, Any]) -> CloudHits:
+def _hits_of(row: dict[str, Any]) -> Nearest:
     import numpy as np
 
     ids = [str(id) for id in row["image_ids"]]
@@ -157,17 +140,17 @@ def _hits_of(row: dict[str, Any]) -> CloudHits:
         np.nan if row[name] is None else float(row[name])
         for name in ("mean", "deviation")
     )
-    return CloudHits(ids, cosines, mean, std, int(row["total"]))
+    return Nearest(ids, cosines, mean, std, int(row["total"]))
 
 
-def _best_of(parts: Sequence[CloudHits], count: int) -> CloudHits:
+def _best_of(parts: Sequence[Nearest], count: int) -> Nearest:
     import numpy as np
 
     ids = [id for part in parts for id in part.ids]
     cosines = np.concatenate([part.cosines for part in parts])
     best = np.argsort(-cosines, kind="stable")[:count]
     first = parts[0]
-    return CloudHits(
+    return Nearest(
         [ids[place] for place in best],
         cosines[best],
         first.mean,

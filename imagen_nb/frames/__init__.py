@@ -17,7 +17,8 @@ Other rooms use:
     finding.coverage: `describe_uncovered`, what the usual embedder does not know
     finding.in_frame: `similar_pictures` and `find_in_frame`, the best rows of a frame
     finding.search: `Search`, the best of a history, with scores
-    mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors
+    mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors;
+        `has_vector`, which rows are vectors
     mapping.naming: `cluster_names`, by the words of prompts
     mapping.projection: `project`, vectors as points of a plane
     plugins.embedders: `Embedder`, `make_embedder`, `unit_vectors`

@@ -193,6 +193,13 @@ def text_or_empty(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def prompts_of(frame: pd.DataFrame) -> list[str]:
+    """Return a frame's prompts; "" for what is none, or where there is no such column."""
+    if "prompt" not in frame.columns:
+        return [""] * len(frame)
+    return [text_or_empty(prompt) for prompt in frame["prompt"]]
+
+
 def parse_sidecar(value: object) -> dict[str, Any] | None:
     """Return a sidecar (a dict, or JSON) as plain values; None for anything else."""
     if isinstance(value, str):

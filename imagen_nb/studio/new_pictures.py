@@ -10,6 +10,7 @@ from pathlib import Path
 from imagen_nb.errors import ImagenError
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.catalog_rows import utc_text
+from imagen_nb.system.restartable import RestartableThread
 
 _LOOK_PAUSE_S = 0.4  # between two looks, so that a picture is told of within a second
 
@@ -34,24 +35,16 @@ class NewPictures:
         self._catalogs, self._tell, self._report = catalogs, tell, report
         self._begun = utc_text(datetime.now(UTC))
         self._newest: dict[Path, int] = {}  # rows of catalogs that were told of
-        self._stopped: threading.Event | None = None
+        self._thread = RestartableThread(self._run, "imagen-local-live")
         self.look()
 
     def start(self) -> None:
         """Look from now on; a second call changes nothing."""
-        if self._stopped is None:
-            self._stopped = threading.Event()
-            arguments = (self._stopped,)
-            name = "imagen-widget-live"
-            threading.Thread(
-                target=self._run, args=arguments, name=name, daemon=True
-            ).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """End the thread after its current look."""
-        if self._stopped:
-            self._stopped.set()
-            self._stopped = None
+        self._thread.stop()
 
     def look(self) -> list[str]:
         """Return the ids of pictures that came since the last look."""

@@ -16,6 +16,7 @@ Other rooms use:
     paths: paths as people write them
     plugins: what other packages add by entry points
     progress: progress bars
+    restartable: a thread that is started and stopped again and again
     secret_text: secrets, stripped and kept out of messages
     spelling: the known name that was probably meant
     terminal: notices, tables, pictures and a spinner on a terminal

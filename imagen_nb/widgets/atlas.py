@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.mapping.clusters import CLUSTER, add_clusters
+from imagen_nb.frames.mapping.clusters import CLUSTER, add_clusters, has_vector
 from imagen_nb.frames.mapping.projection import project
 from imagen_nb.frames.pictures.locate import complete_from_cloud, locate_pictures
 from imagen_nb.frames.pictures.parallel import map_in_threads
@@ -60,7 +60,7 @@ def make_atlas(
     `widget`: the class, as of `require_atlas`; `vectors`: of the frame's pictures.
     """
     table = atlas_table(frame, vectors, n)
-    small: Any = _small_pictures(frame[_has_vector(vectors)], thumbnails, cloud)
+    small: Any = _small_pictures(frame[has_vector(vectors)], thumbnails, cloud)
     table["picture"] = small
     return widget(
         table.reset_index(drop=True),
@@ -78,8 +78,8 @@ def atlas_table(
 
     Without the pictures that have no vector.
     """
-    has_vector = _has_vector(vectors)
-    shown, rows = frame[has_vector], vectors[has_vector]
+    known = has_vector(vectors)
+    shown, rows = frame[known], vectors[known]
     names = [name for name in _ATLAS_COLUMNS if name in shown.columns]
     clusters = add_clusters(shown, rows, n)[CLUSTER]
     table = shown[names].assign(**{CLUSTER: clusters})
@@ -93,12 +93,6 @@ def atlas_table(
         ]
     points = project(rows).points
     return table.assign(x=points[:, 0], y=points[:, 1])
-
-
-def _has_vector(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-    import numpy as np
-
-    return np.asarray(np.nan_to_num(vectors).any(axis=1))
 
 
 def cluster_labels(table: pd.DataFrame) -> list[dict[str, Any]]:

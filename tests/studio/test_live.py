@@ -33,7 +33,7 @@ def here(folder: Path) -> Iterator[Studio]:
 def _no_thread_is_left() -> Iterator[None]:
     yield
     until = time.monotonic() + WAIT_S
-    names = ("imagen-widget-live", "imagen-cloud-live", "imagen-channel")
+    names = ("imagen-local-live", "imagen-cloud-live", "imagen-channel")
     while [one.name for one in threading.enumerate() if one.name in names]:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -66,7 +66,7 @@ def test_it_ends_when_none_came_for_so_long(here: Studio) -> None:
 
 def test_its_threads_end_with_it(here: Studio) -> None:
     watch = here.watch()
-    assert any(thread.name == "imagen-widget-live" for thread in threading.enumerate())
+    assert any(thread.name == "imagen-local-live" for thread in threading.enumerate())
     del watch  # as at the end of a loop that was left
 
 

@@ -114,4 +114,4 @@ def is_watching() -> bool:
     import threading
 
     names = {thread.name for thread in threading.enumerate()}
-    return bool(names & {"imagen-cloud-live", "imagen-channel", "imagen-widget-live"})
+    return bool(names & {"imagen-cloud-live", "imagen-channel", "imagen-local-live"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from imagen_nb.backends.flux.models import Model
 from imagen_nb.backends.flux.pipelines import PIPELINE_KINDS
 from imagen_nb.errors import BackendError
 
+HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
 
 

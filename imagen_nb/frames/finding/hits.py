@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.frames.finding.computing import store_of
 from imagen_nb.frames.plugins.embedders import Embedder
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.vectors import Nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,30 +19,12 @@ _FEWEST = 3  # pictures whose average says something
 _NO_DEVIATION = 1e-6  # of cosines: what rounding makes of equal ones
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Pictures, the best first, and how like they are.
+def scores_of(hits: Nearest) -> list[float]:
+    """Return by how many standard deviations each lies above the average.
 
-    Attributes:
-        ids: the pictures'.
-        cosines: beside them: float32, never NaN.
-        mean: of the cosines of all pictures of the collection, these or not.
-        std: their standard deviation.
-        total: how many they are.
+    All 0 where that says nothing: of fewer than three pictures, or of equal ones.
     """
-
-    ids: list[str]
-    cosines: NDArray[np.float32]
-    mean: float
-    std: float
-    total: int
-
-    def scores(self) -> list[float]:
-        """Return by how many standard deviations each lies above the average.
-
-        All 0 where that says nothing: of fewer than three pictures, or of equal ones.
-        """
-        return z_scores(self.cosines, self.mean, self.std, self.total)
+    return z_scores(hits.cosines, hits.mean, hits.std, hits.total)
 
 
 def z_scores(
@@ -63,19 +45,17 @@ def local_hits(
     query: NDArray[np.float32],
     count: int,
     ids: Sequence[str] | None = None,
-) -> Hits:
+) -> Nearest:
     """Return at most `count` pictures of each catalog that have a vector, or of these.
 
     Some may be deleted pictures, whose vectors are left for a while.
     """
     import numpy as np
 
-    found = Hits([], np.empty(0, np.float32), 0.0, 0.0, 0)
+    found = Nearest([], np.empty(0, np.float32), np.nan, np.nan, 0)
     for catalog in catalogs:
-        near = store_of(catalog, embedder).best(query, count, ids)
-        if near.total:
-            here = Hits(near.ids, near.cosines, near.mean, near.std, near.total)
-            found = both_hits(found, here)
+        here = store_of(catalog, embedder).best(query, count, ids)
+        found = both_hits(found, here)
     return found
 
 
@@ -85,7 +65,7 @@ def cloud_hits(
     query: NDArray[np.float32],
     count: int,
     ids: Sequence[str] | None = None,
-) -> Hits:
+) -> Nearest:
     """Return at most `count` of the user's pictures in the cloud, or of these.
 
     Raises:
@@ -94,11 +74,10 @@ def cloud_hits(
     """
     from imagen_nb.cloud.vectors import find_in_cloud
 
-    found = find_in_cloud(cloud, embedder.model, query, count, ids)
-    return Hits(found.ids, found.cosines, found.mean, found.std, found.total)
+    return find_in_cloud(cloud, embedder.model, query, count, ids)
 
 
-def both_hits(here: Hits, there: Hits) -> Hits:
+def both_hits(here: Nearest, there: Nearest) -> Nearest:
     """Return the pictures of two collections, each once, on one scale.
 
     What both have is as like as here. Average and deviation are those of the larger
@@ -120,9 +99,9 @@ def _best_first(
     mean: float,
     std: float,
     total: int,
-) -> Hits:
+) -> Nearest:
     import numpy as np
 
     order = np.argsort(-cosines, kind="stable")
     best = [ids[place] for place in order.tolist()]
-    return Hits(best, cosines[order], mean, std, total)
+    return Nearest(best, cosines[order], mean, std, total)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from imagen_nb.cloud.account import NOT_CONFIGURED
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import CloudError, UsageError
-from imagen_nb.frames.finding.hits import Hits, both_hits, cloud_hits, local_hits
+from imagen_nb.frames.finding.hits import both_hits, cloud_hits, local_hits, scores_of
 from imagen_nb.frames.plugins.embedders import Embedder
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import history_frame
 from imagen_nb.frames.sources.source import History, require_source
+from imagen_nb.storage.vectors import Nearest
 from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
@@ -83,14 +84,14 @@ class Search:
         """How many hits are looked at: the conditions leave some out."""
         return self.n * _ROWS_PER_HIT + len(self.left_out)
 
-    def _hits(self, source: str, ids: Sequence[str] | None) -> Hits:
+    def _hits(self, source: str, ids: Sequence[str] | None) -> Nearest:
         """Return the best of this machine, of the cloud, or of both; or of these ids."""
         if source == "local":
             return self._local(ids)
         there = cloud_hits(self._cloud(), self.embedder, self.query, self._count, ids)
         return there if source == "cloud" else both_hits(self._local(ids), there)
 
-    def _local(self, ids: Sequence[str] | None) -> Hits:
+    def _local(self, ids: Sequence[str] | None) -> Nearest:
         catalogs = self.history.catalogs()
         return local_hits(catalogs, self.embedder, self.query, self._count, ids)
 
@@ -107,14 +108,14 @@ class Search:
         left = ids if chosen is None else [id for id in ids if id in chosen]
         return [id for id in left if id not in self.left_out]
 
-    def _best(self, table: pa.Table, hits: Hits) -> pd.DataFrame:
+    def _best(self, table: pa.Table, hits: Nearest) -> pd.DataFrame:
         """Return the best rows of a table, best first, with their scores."""
         import pyarrow as pa
 
         places = {id: place for place, id in enumerate(table["id"].to_pylist())}
         found = [
             (places[id], score)
-            for id, score in zip(hits.ids, hits.scores(), strict=True)
+            for id, score in zip(hits.ids, scores_of(hits), strict=True)
             if id in places and id not in self.left_out
         ][: self.n]
         rows = pa.array([place for place, _ in found], pa.int64())

@@ -1,7 +1,7 @@
-"""Many pictures by their vectors at once: clusters, places on a map, near-duplicates.
+"""Many pictures by their vectors at once: clusters, places on a map.
 
 Other rooms use:
-    clusters: `add_clusters`, `cluster_numbers`: clusters named by the words of prompts
+    clusters: `add_clusters`, `cluster_numbers`: clusters named by the words of prompts;
+        `has_vector`, which rows are vectors
     projection: `project`, what a map of vectors is
-    alike: `group_alike`, pictures whose vectors are nearly the same
 """

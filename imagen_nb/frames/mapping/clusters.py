@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.mapping.naming import cluster_names
 from imagen_nb.frames.mapping.projection import UMAP_INSTALL
+from imagen_nb.frames.schema import prompts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,23 +17,8 @@ if TYPE_CHECKING:
 
 CLUSTER = "cluster"  # the column
 _KMEANS_SEED = 21  # the same vectors give the same clusters
-_CANDIDATES = (
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    10,
-    12,
-    14,
-    16,
-    20,
-    24,
-    28,
-    32,
-)  # numbers of clusters
+# Numbers of clusters.
+_CANDIDATES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 _JUDGED = 2_000  # vectors by which the number is chosen
 _STARTS = 4  # of k-means, of which the best counts
 
@@ -55,9 +41,7 @@ def add_clusters(
     import pandas as pd
 
     numbers = cluster_numbers(vectors, n)
-    prompts = frame["prompt"].tolist() if "prompt" in frame.columns else []
-    texts = [one if isinstance(one, str) else "" for one in prompts]
-    names = cluster_names(numbers, texts or [""] * len(frame))
+    names = cluster_names(numbers, prompts_of(frame))
     column = [names[number] if number >= 0 else np.nan for number in numbers.tolist()]
     return frame.assign(**{CLUSTER: pd.array(column, dtype="str")})
 
@@ -73,7 +57,7 @@ def cluster_numbers(vectors: NDArray[np.float32], n: int | None) -> NDArray[np.i
     wanted = _validated_clusters(n)
     kmeans = _require_kmeans()
     numbers = np.full(len(vectors), -1)
-    known = np.flatnonzero(np.nan_to_num(vectors).any(axis=1))
+    known = np.flatnonzero(has_vector(vectors))
     if not len(known):
         return numbers
     rows = vectors[known]
@@ -83,6 +67,13 @@ def cluster_numbers(vectors: NDArray[np.float32], n: int | None) -> NDArray[np.i
     order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
     numbers[known] = np.argsort(order)[found]
     return numbers
+
+
+def has_vector(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows are vectors, neither NaN nor zeros: (count,)."""
+    import numpy as np
+
+    return np.asarray(np.nan_to_num(vectors).any(axis=1))
 
 
 def _validated_clusters(n: int | None) -> int | None:

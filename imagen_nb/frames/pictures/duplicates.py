@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import operator
 import sqlite3
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.frames.pictures.grouping import linked_groups, near_pairs
 from imagen_nb.frames.pictures.locate import (
     PictureLocation,
     complete_from_cloud,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_NEAR_BITS = 24  # of 64: pictures with nothing in common differ in about 32
-_HASHES_PER_BLOCK = 512  # compared with all others at once: 40 MB for 10,000 of them
 _PICTURES_PER_SAVE = 500  # hashed before the hashes are saved
 
 Groups = list[list[int]]
@@ -108,7 +108,7 @@ def find_alike(
     Raises:
         UsageError: if `alike` is no cosine above 0.
     """
-    from imagen_nb.frames.mapping.alike import group_alike
+    from imagen_nb.frames.pictures.alike import group_alike
 
     if not isinstance(alike, int | float) or not 0 < alike <= 1:
         raise UsageError(f"alike is a cosine, above 0 and up to 1, not {alike!r}")
@@ -149,34 +149,17 @@ def group_near(hashes: Sequence[int], bits: int) -> Groups:
     import pandas as pd
 
     codes, unique = pd.factorize(np.array(hashes, dtype=np.uint64))
-    members = [[code] for code in range(len(unique))]
-    free = np.ones(len(unique), dtype=bool)
-    for leader, others in _near_pairs(unique, bits):
-        if not free[leader]:
-            continue
-        for other in map(int, others[free[others]]):
-            differing = np.bitwise_count(unique[members[leader]] ^ unique[other])
-            if differing.max() <= bits:
-                members[leader].append(other)
-                free[other] = False
-                members[other] = []
-    group_of = {code: number for number, group in enumerate(members) for code in group}
-    return group_equal([group_of[int(code)] for code in codes])
 
+    def is_near(block: slice) -> NDArray[np.bool_]:
+        differing = unique[block, None] ^ unique[None, block.start :]
+        return np.asarray(np.bitwise_count(differing) <= bits)
 
-def _near_pairs(
-    unique: NDArray[np.uint64], bits: int
-) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield each hash that has near ones after it, with the positions of those."""
-    import numpy as np
+    def fits(group: list[int], other: int) -> bool:
+        return bool((np.bitwise_count(unique[group] ^ unique[other]) <= bits).all())
 
-    for start in range(0, len(unique), _HASHES_PER_BLOCK):
-        block = unique[start : start + _HASHES_PER_BLOCK, None]
-        near = np.bitwise_count(block ^ unique[None, start:]) <= bits
-        for row in map(int, np.flatnonzero(near.sum(axis=1) > 1)):
-            others = np.flatnonzero(near[row, row + 1 :]) + row + 1
-            if len(others):
-                yield start + row, others + start
+    groups = linked_groups(len(unique), near_pairs(len(unique), is_near), fits)
+    first_of = {code: group[0] for group in groups for code in group}
+    return group_equal([first_of.get(int(code), int(code)) for code in codes])
 
 
 def _make_phash() -> Callable[[Image], int]:

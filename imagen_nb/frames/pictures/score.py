@@ -8,7 +8,7 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import ImagenError, UsageError
 from imagen_nb.frames.pictures.batches import decoded_batches
 from imagen_nb.frames.plugins.scorers import load_scorer
-from imagen_nb.frames.schema import HISTORY_COLUMNS, text_or_empty
+from imagen_nb.frames.schema import HISTORY_COLUMNS, prompts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,7 @@ def score_pictures(frame: pd.DataFrame, name: str, cloud: Cloud | None) -> pd.Da
     scorer = load_scorer(name)
     if name in HISTORY_COLUMNS:
         raise UsageError(f"the scorer {name} would replace the column {name}")
-    prompts = frame["prompt"] if "prompt" in frame.columns else [None] * len(frame)
-    texts = [text_or_empty(prompt) for prompt in prompts]
+    texts = prompts_of(frame)
     scores = np.full(len(frame), np.nan)
     for batch in decoded_batches(frame, cloud, "scoring pictures"):
         of_batch = [texts[position] for position in batch.positions]

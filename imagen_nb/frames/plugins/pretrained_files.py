@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends.flux.weights import load_json_object, weight_files
+from imagen_nb.backends.flux.weights import (
+    HUGGING_FACE_ID,
+    load_json_object,
+    weight_files,
+)
 from imagen_nb.errors import BackendError
 from imagen_nb.system.paths import expand_user
 
-_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _CONFIG = "config.json"
 _CLIP, _SIGLIP = "clip", ("siglip", "siglip2")
 # What decides vectors, of the files that a folder may have.
@@ -73,7 +75,7 @@ def find_folder(source: str) -> Path | None:
     folder = expand_user(source)
     if folder.is_dir():
         return folder.absolute()
-    if not _ID.fullmatch(source):
+    if not HUGGING_FACE_ID.fullmatch(source):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -133,7 +135,7 @@ def _explain_lacking(folder: Path) -> str:
 
 
 def _explain_absent(source: str) -> str:
-    if not _ID.fullmatch(source):
+    if not HUGGING_FACE_ID.fullmatch(source):
         return (
             f"there is no folder {source}: name a folder with a CLIP or SigLIP model,"
             " or a Hugging Face id"

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from imagen_nb.cloud.filters import (
     in_filter,
     url_chunks,
 )
+from imagen_nb.cloud.keyset import RowKey, key_of, last_key, moment_in_url
 from imagen_nb.frames.query import Query
 from imagen_nb.frames.schema import (
     empty_table,
@@ -83,39 +84,18 @@ class ApiSource:
         return table.slice(0, query.limit)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _RowKey:
-    """Where in the history a row stands; a newer one is greater."""
-
-    moment: datetime  # in UTC
-    id: str
-
-    @property
-    def filters_below(self) -> list[ApiFilter]:
-        """Filters for the rows after this one.
-
-        The first condition is what the index on created_at needs. The second one is an
-        `and` with one member, as the query may have an `or` already.
-        """
-        at = _moment_in_url(self.moment)
-        return [
-            ("created_at", f"lte.{at}"),
-            ("and", f"(or(created_at.lt.{at},id.lt.{self.id}))"),
-        ]
-
-
 @dataclass(frozen=True, slots=True)
 class _TimeRange:
     """Rows below `top` (None: from the newest) that are not older than `bottom`."""
 
-    top: _RowKey | None = None
+    top: RowKey | None = None
     bottom: datetime | None = None
 
     @property
     def filters(self) -> list[ApiFilter]:
-        filters = self.top.filters_below if self.top else []
+        filters = self.top.filters_below() if self.top else []
         if self.bottom:
-            filters.append(("created_at", f"gte.{_moment_in_url(self.bottom)}"))
+            filters.append(("created_at", f"gte.{moment_in_url(self.bottom)}"))
         return filters
 
 
@@ -125,7 +105,7 @@ class _Page:
 
     range: _TimeRange
     table: pa.Table
-    last: _RowKey
+    last: RowKey
     covers: timedelta
 
 
@@ -242,18 +222,16 @@ class _PageReader:
 
 
 def _first_and_last_key(
-    rows: list[dict[str, Any]], top: _RowKey | None
-) -> tuple[_RowKey, _RowKey]:
+    rows: list[dict[str, Any]], top: RowKey | None
+) -> tuple[RowKey, RowKey]:
     """Return the keys of a page's first and last row.
 
     Raise UnreachableError where they are none, or the last one is not below `top`: what
     answers everything alike would be asked for ever.
     """
     with decoding():
-        first, last = _key_of_row(rows[0]), _key_of_row(rows[-1])
-        if top is not None and not last < top:
-            raise ValueError("a page that does not go on")
-        return first, last
+        first = key_of(rows[0])
+    return first, last_key(rows, top)
 
 
 def _last_id(rows: list[dict[str, Any]], top: str | None) -> str:
@@ -263,11 +241,6 @@ def _last_id(rows: list[dict[str, Any]], top: str | None) -> str:
         if top is not None and not last < top:
             raise ValueError("a page that does not go on")
         return last
-
-
-def _key_of_row(row: dict[str, Any]) -> _RowKey:
-    moment = datetime.fromisoformat(row["created_at"])
-    return _RowKey(moment.astimezone(UTC), str(UUID(row["id"])))
 
 
 def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRange]:
@@ -285,17 +258,17 @@ def _ranges_after(page: _Page, oldest: datetime, threads: int) -> list[_TimeRang
     ]
 
 
-def _key_above(edge: datetime) -> _RowKey:
+def _key_above(edge: datetime) -> RowKey:
     """Return the key that all rows before this moment are below, and none at it."""
-    return _RowKey(edge, _LOWEST_ID)
+    return RowKey(edge, _LOWEST_ID)
 
 
 def _api_conditions(query: Query) -> Iterator[ApiFilter]:
     """Yield filters, but for ids and limit; `_matching_table` does the rest."""
     if query.since:
-        yield "created_at", f"gte.{_moment_in_url(query.since)}"
+        yield "created_at", f"gte.{moment_in_url(query.since)}"
     if query.until:
-        yield "created_at", f"lt.{_moment_in_url(query.until)}"
+        yield "created_at", f"lt.{moment_in_url(query.until)}"
     if query.backends is not None:
         yield "backend", in_filter(query.backends)
     if query.models is not None:
@@ -320,12 +293,6 @@ def _api_conditions(query: Query) -> Iterator[ApiFilter]:
 
 def _has_many_seeds(query: Query) -> bool:
     return query.seeds is not None and len(query.seeds) > MAX_VALUES_PER_URL
-
-
-def _moment_in_url(moment: datetime) -> str:
-    """Return the moment in UTC, with Z: the + of an offset would be read as a blank."""
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _matching_table(rows: list[dict[str, Any]], query: Query) -> pa.Table:

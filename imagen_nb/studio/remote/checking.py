@@ -8,7 +8,6 @@ machine has.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from uuid import UUID
 from imagen_nb.backends import Backend
 from imagen_nb.backends.flux.lora_files import LORA_SUFFIX
 from imagen_nb.backends.flux.models import FLUX_DEV
-from imagen_nb.backends.flux.weights import locate_weights
+from imagen_nb.backends.flux.weights import HUGGING_FACE_ID, locate_weights
 from imagen_nb.config.groups import WorkSettings
 from imagen_nb.errors import BackendError, UsageError
 from imagen_nb.request.images import InputImage, decode_input
@@ -31,7 +30,6 @@ from imagen_nb.system.paths import absolute_path, expand_user
 
 FetchInput = Callable[[str], bytes]  # given its sha256
 _MAX_CACHED_INPUTS = 4  # a batch has one of each, mostly
-_HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +156,7 @@ def _cached_model(name: str) -> str:
         f"model: {name} is no model of this worker's Hugging Face cache"
     )
     row = replace(FLUX_DEV, source=name)
-    if not _HUGGING_FACE_ID.fullmatch(name) or row.folder is not None:
+    if not HUGGING_FACE_ID.fullmatch(name) or row.folder is not None:
         raise missing
     if locate_weights(row) is None:
         raise missing

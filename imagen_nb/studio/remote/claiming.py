@@ -14,6 +14,7 @@ from imagen_nb.storage.jobs import Job
 from imagen_nb.studio.remote.checking import CheckedJob, JobChecker
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.leases import WorkerIdentity
+from imagen_nb.studio.remote.threads import WorkerThread
 
 MAX_TOGETHER = 16  # pictures of one call; others wait for other workers
 _WHOLE_BATCH = 8  # what small models denoise together
@@ -131,7 +132,7 @@ class ClaimerLinks:
 
 
 class JobClaimer:
-    """The thread, which ends when `stopping` is set and gives back what is ready."""
+    """Claims on its `thread`, which ends when `stopping` is set and gives back what is ready."""
 
     def __init__(
         self,
@@ -144,43 +145,21 @@ class JobClaimer:
         memory_mb: int | None,
         once: bool,
     ) -> None:
-        """Start nothing. `once`: end as soon as there is nothing to claim."""
+        """Start nothing. `once`: end when nothing is held and there is nothing to claim."""
         self._identity, self._checker, self._pace = identity, checker, pace
         self._links, self._stopping = links, stopping
         self._memory_mb, self._once = memory_mb, once
         self.ready = ReadyJobs()
         self._registered = self._was_answered = False
-        self._trouble: BaseException | None = None
         self._patience = _Patience(time.monotonic())
-        self._thread = threading.Thread(
-            target=self._run, daemon=True, name="imagen-job-claims"
-        )
-
-    def start(self) -> None:
-        """Begin to claim."""
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for the end of the thread."""
-        self._thread.join()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will become ready."""
-        return not self._thread.is_alive()
-
-    def require_well(self) -> None:
-        """Raise what ended the thread, if something did."""
-        if self._trouble:
-            raise self._trouble
+        self.thread = WorkerThread(self._run, "imagen-job-claims")
 
     def _run(self) -> None:
         try:
             self._claim_all()
-        except BaseException as error:  # raised again by whoever draws
-            self._trouble = error
-        if self._stopping.is_set():
-            self.give_back()
+        finally:
+            if self._stopping.is_set():
+                self.give_back()
 
     def give_back(self) -> None:
         """Let what is ready wait for another worker."""
@@ -201,6 +180,7 @@ class JobClaimer:
                 self.ready.wait_for_room(most, _BUSY_POLL_S)
                 pause = 0.0
                 continue
+            had_jobs = bool(self._identity.held.ids())  # which may fail, and wait again
             try:
                 claimed = self._claim(most - len(self.ready))
             except CloudError as error:
@@ -210,7 +190,7 @@ class JobClaimer:
                 self._links.outage.began(error)
                 pause = min(_MAX_OUTAGE_PAUSE_S, 2 * pause or 1.0)
                 continue
-            if not claimed and self._once:
+            if self._once and not (claimed or had_jobs):
                 return
             pause = 0.0
             if not claimed:

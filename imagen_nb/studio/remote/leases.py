@@ -11,6 +11,7 @@ from imagen_nb.cloud.jobs import JobQueue
 from imagen_nb.errors import CloudError
 from imagen_nb.studio.remote.events import Outage
 from imagen_nb.studio.remote.held import HeldJobs
+from imagen_nb.studio.remote.threads import WorkerThread
 
 # At most, but for a job's first step, for which somebody waits.
 _TOLD_EVERY_S = 0.5
@@ -45,36 +46,18 @@ class WorkerIdentity:
 
 
 class LeaseKeeper:
-    """A thread that renews. It waits for the network only, never for the card."""
+    """Renews on its `thread`, which waits for the network only, never for the card."""
 
     def __init__(self, identity: WorkerIdentity, outage: Outage) -> None:
         self._identity, self._outage = identity, outage
         self._closed = threading.Event()
-        self._trouble: BaseException | None = None
-        self._thread = threading.Thread(
-            target=self._run, daemon=True, name="imagen-leases"
-        )
-
-    def start(self) -> None:
-        """Begin to renew what there is and what comes."""
-        self._thread.start()
+        self.thread = WorkerThread(self._renew_all, "imagen-leases")
 
     def close(self) -> None:
         """Renew nothing more."""
         self._closed.set()
         self._identity.held.stop_waiting()
-        self._thread.join()
-
-    def require_well(self) -> None:
-        """Raise what ended the thread, if something did."""
-        if self._trouble:
-            raise self._trouble
-
-    def _run(self) -> None:
-        try:
-            self._renew_all()
-        except BaseException as error:  # raised again by whoever draws
-            self._trouble = error
+        self.thread.join()
 
     def _renew_all(self) -> None:
         pause, renewed_at = 0.0, 0.0

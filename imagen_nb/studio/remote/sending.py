@@ -21,6 +21,7 @@ from imagen_nb.storage.outbox import Outbox
 from imagen_nb.studio.remote.events import Outage, Tell, WorkEvent
 from imagen_nb.studio.remote.leases import WorkerIdentity
 from imagen_nb.studio.remote.settling import Fate, Settler
+from imagen_nb.studio.remote.threads import WorkerThread
 
 _AT_ONCE = 16  # whose rows go up in one request
 _SENDERS = 2  # threads: more would take the drawing's processor, and few at once wait
@@ -45,7 +46,7 @@ class _Failure:
 
 
 class JobSender:
-    """A thread that sends, beside the drawing.
+    """Sends on its `thread`, beside the drawing.
 
     Invariant: a job is forgotten only when the queue knows what became of it, or its
     picture was discarded; as long as the cloud does not answer, it is tried again.
@@ -70,16 +71,13 @@ class JobSender:
         self._settle_at = time.monotonic()
         self._closing = False
         self._close_by = float("inf")
-        self._trouble: BaseException | None = None
-        self._thread = threading.Thread(
-            target=self._run, daemon=True, name="imagen-job-sender"
-        )
+        self.thread = WorkerThread(self._run, "imagen-job-sender")
 
     def start(self) -> None:
         """Begin, with what an earlier worker left in this folder."""
         entries = unsent_job_pictures(self._catalog)
         self._left_by_others = {str(entry.record.id) for entry in entries}
-        self._thread.start()
+        self.thread.start()
 
     def drawn(self, id: UUID, path: Path | None = None) -> None:
         """Send a job's picture, which is kept; `path`: of the file just written.
@@ -104,11 +102,6 @@ class JobSender:
         with self._changed:
             return not self._drawn and not self._failures
 
-    def require_well(self) -> None:
-        """Raise what ended the thread, if something did."""
-        if self._trouble:
-            raise self._trouble
-
     def close(self, seconds: float) -> int:
         """Send what is left; where the cloud does not answer, give up after so long.
 
@@ -117,26 +110,23 @@ class JobSender:
         with self._changed:
             self._closing, self._close_by = True, time.monotonic() + seconds
             self._changed.notify_all()
-        self._thread.join()
+        self.thread.join()
         return len(self._drawn)
 
     def _run(self) -> None:
         pause = _PAUSES_S[0]
-        try:
-            while self._wait_for_work():
-                try:
-                    is_stuck = self._work()
-                    self._outage.ended()
-                    pause = _PAUSES_S[0]
-                    if is_stuck and self._gave_up_after(pause):
-                        return
-                except CloudError as error:
-                    self._outage.began(error)
-                    if self._gave_up_after(pause):
-                        return
-                    pause = min(2 * pause, _PAUSES_S[1])
-        except BaseException as error:  # raised again by whoever draws
-            self._trouble = error
+        while self._wait_for_work():
+            try:
+                is_stuck = self._work()
+                self._outage.ended()
+                pause = _PAUSES_S[0]
+                if is_stuck and self._gave_up_after(pause):
+                    return
+            except CloudError as error:
+                self._outage.began(error)
+                if self._gave_up_after(pause):
+                    return
+                pause = min(2 * pause, _PAUSES_S[1])
 
     def _wait_for_work(self) -> bool:
         """Return whether there is something to do; False when closed and done."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from uuid import UUID
 
-from imagen_nb.cloud.claims import is_claimed_by
+from imagen_nb.cloud.claims import unnamed_objects
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import RefusedError, RejectedError, decoding
 from imagen_nb.cloud.jobs import JobQueue
@@ -108,23 +108,12 @@ class Settler:
 
     def _remove_objects(self, entries: Sequence[CatalogEntry]) -> None:
         """Remove what these pictures have in the bucket, by their own claims only."""
-        sent = {
-            entry.record.storage_path: entry
+        sent = [
+            entry
             for entry in entries
             if entry.cloud_state != "off" and entry.record.storage_path
-        }
-        if not sent:
-            return
-        owner, _ = self.cloud.owner()
-        claims = self.cloud.claims_of([*sent])
-        named = self.cloud.rows_by("storage_path", [*sent], "id,storage_path", "images")
-        own = [
-            path
-            for path, entry in sent.items()
-            if path not in named
-            and path in claims
-            and is_claimed_by(entry, claims[path], owner)
         ]
+        own = unnamed_objects(sent, self.cloud)
         if not own:
             return
         try:

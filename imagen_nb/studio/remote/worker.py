@@ -99,7 +99,7 @@ class JobWorker:
         """Draw until `stop`.
 
         Args:
-            once: end when nothing is left to be claimed.
+            once: end when nothing is left to be claimed, nor may wait again as it failed.
             max_idle: end when nothing was to be drawn for so many seconds.
 
         Raises:
@@ -168,7 +168,7 @@ class JobWorker:
                 parts.claimer.ready.put_back(parts.drawer.draw(jobs))
             else:
                 parts.drawer.tell_suspects()
-            if self.was_stopped or (not jobs and parts.claimer.is_over):
+            if self.was_stopped or (not jobs and parts.claimer.thread.is_over):
                 return
             now = time.monotonic()
             if jobs or not parts.sender.is_idle:
@@ -190,21 +190,20 @@ class _Parts:
 
     def start(self) -> None:
         self.sender.start()
-        self.keeper.start()
-        self.claimer.start()
+        self.keeper.thread.start()
+        self.claimer.thread.start()
 
     def require_well(self) -> None:
         """Raise what ended one of the threads, if something did."""
-        self.keeper.require_well()
-        self.claimer.require_well()
-        self.sender.require_well()
+        for part in (self.keeper, self.claimer, self.sender):
+            part.thread.require_well()
 
     def close(self, seconds: float) -> int:
         """Give back what was not begun, send what was drawn, say that it ends.
 
         Return how many pictures could not be sent within so many seconds.
         """
-        self.claimer.join()
+        self.claimer.thread.join()
         self.claimer.give_back()
         left = self.sender.close(seconds)
         self.keeper.close()

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.finding.hits import Hits, both_hits, z_scores
+from imagen_nb.frames.finding.hits import both_hits, scores_of, z_scores
 from imagen_nb.frames.finding.in_frame import find_in_frame
 from imagen_nb.frames.finding.looked_for import query_vector
+from imagen_nb.storage.vectors import Nearest
 
 
 def rows(*vectors: tuple[float, ...]) -> np.ndarray:
@@ -39,13 +40,13 @@ def test_scores_that_would_say_nothing_are_0(cosines: list[float]) -> None:
 
 def test_both_have_each_picture_once_on_the_scale_of_the_larger() -> None:
     cosines = np.array([0.6, 0.4, 0.2], np.float32)
-    here = Hits(["b", "c", "a"], cosines, float(cosines.mean()), float(cosines.std()), 3)
-    there = Hits(["b", "d"], np.array([0.61, 0.5], np.float32), 0.3, 0.1, 50)
+    here = Nearest(["b", "c", "a"], cosines, float(cosines.mean()), float(cosines.std()), 3)
+    there = Nearest(["b", "d"], np.array([0.61, 0.5], np.float32), 0.3, 0.1, 50)
     both = both_hits(here, there)
     assert both.ids == ["b", "d", "c", "a"]
-    assert both.scores() == pytest.approx([3, 2, 1, -1], abs=1e-5)
-    same = Hits(there.ids, there.cosines, 0.3, 0.1, 3)
-    assert both_hits(here, same).scores()[0] == here.scores()[0]
+    assert scores_of(both) == pytest.approx([3, 2, 1, -1], abs=1e-5)
+    same = Nearest(there.ids, there.cosines, 0.3, 0.1, 3)
+    assert scores_of(both_hits(here, same))[0] == scores_of(here)[0]
 
 
 def test_what_is_not_wanted_is_led_away_from() -> None:

@@ -15,10 +15,10 @@ from PIL import Image, ImageEnhance
 from sklearn.metrics import adjusted_rand_score
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.mapping.alike import group_alike
 from imagen_nb.frames.mapping.clusters import add_clusters, cluster_numbers
 from imagen_nb.frames.mapping.naming import cluster_names
 from imagen_nb.frames.mapping.projection import principal_components, project
+from imagen_nb.frames.pictures.alike import group_alike
 from imagen_nb.studio.default import using
 from imagen_nb.studio.studio import Studio
 
