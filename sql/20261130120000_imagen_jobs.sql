@@ -9,11 +9,11 @@ CREATE TABLE IF NOT EXISTS imagen.jobs (
   memory_mb INT, -- of the card, that drawing it needs; NULL: not known
   priority INT NOT NULL DEFAULT 0, -- the highest first
   state TEXT NOT NULL DEFAULT 'waiting',
-  attempts INT NOT NULL DEFAULT 0, -- workers that began
+  attempts INT NOT NULL DEFAULT 0, -- how often a worker began to draw it
   max_attempts INT NOT NULL DEFAULT 3,
   worker_id UUID, -- whose it is, or was last
   lease_until TIMESTAMPTZ, -- by the server's clock; then another worker may take it
-  progress JSONB, -- {"step": 2, "steps": 4, "seconds_left": 1.5}
+  progress JSONB, -- {"step": 2, "steps": 4, "seconds_left": 1.5}; NULL until it is begun
   preview TEXT, -- a small WebP, in Base64
   error TEXT,
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),

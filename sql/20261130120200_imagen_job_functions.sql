@@ -2,6 +2,9 @@
 -- security says whose jobs there are. Times are the server's, so that no machine's clock matters.
 -- `owner` is for secret keys, which have no user of their own; for anybody else only their own id
 -- finds anything.
+--
+-- An attempt counts when a worker first tells progress of a job, or what became of it, and not when it
+-- claims it: what it has fetched ahead when it dies is not to blame.
 
 -- Claims up to `count` jobs that this worker can draw, for so many seconds. A job whose worker was
 -- not heard of in time waits again, unless it was begun too often or its picture is there. `held` is
@@ -46,7 +49,7 @@ BEGIN
   FROM told WHERE jobs.id = told.id;
 
   UPDATE imagen.jobs SET
-    state = 'waiting', attempts = jobs.attempts - 1, lease_until = NULL, started_at = NULL
+    state = 'waiting', lease_until = NULL, progress = NULL, preview = NULL, started_at = NULL
   WHERE jobs.owner_user_id = mine AND jobs.state = 'drawing'
     AND jobs.worker_id = claim_jobs.worker AND jobs.id <> ALL (claim_jobs.held);
 
@@ -64,7 +67,7 @@ BEGIN
     FOR UPDATE SKIP LOCKED
   ), claimed AS (
     UPDATE imagen.jobs SET
-      state = 'drawing', worker_id = claim_jobs.worker, attempts = jobs.attempts + 1,
+      state = 'drawing', worker_id = claim_jobs.worker,
       lease_until = now() + make_interval(secs => least(greatest(claim_jobs.lease_seconds, 1), 3600)),
       started_at = now(), error = NULL
     FROM next WHERE jobs.id = next.id
@@ -93,6 +96,8 @@ BEGIN
 
   UPDATE imagen.jobs AS held SET
     lease_until = now() + make_interval(secs => least(greatest(renew_jobs.lease_seconds, 1), 3600)),
+    attempts = held.attempts
+      + (held.progress IS NULL AND renew_jobs.progress ? held.id::text)::int,
     progress = coalesce((renew_jobs.progress -> held.id::text) - 'preview', held.progress),
     preview = coalesce(renew_jobs.progress -> held.id::text ->> 'preview', held.preview)
   WHERE held.id = ANY (renew_jobs.jobs) AND held.owner_user_id = mine
@@ -130,6 +135,7 @@ BEGIN
 
   UPDATE imagen.jobs AS held SET
     state = 'done', worker_id = finish_jobs.worker, finished_at = now(), error = NULL,
+    attempts = held.attempts + (held.state = 'drawing' AND held.progress IS NULL)::int,
     lease_until = NULL, progress = NULL, preview = NULL
   WHERE held.id = ANY (there) AND held.owner_user_id = mine AND held.state <> 'done';
   RETURN there;
@@ -163,8 +169,11 @@ DECLARE
   told TEXT;
 BEGIN
   UPDATE imagen.jobs SET
-    state = CASE WHEN fail_job.again AND jobs.attempts < jobs.max_attempts THEN 'waiting' ELSE 'failed' END,
-    finished_at = CASE WHEN fail_job.again AND jobs.attempts < jobs.max_attempts THEN NULL ELSE now() END,
+    state = CASE WHEN fail_job.again AND jobs.attempts + (jobs.progress IS NULL)::int < jobs.max_attempts
+      THEN 'waiting' ELSE 'failed' END,
+    finished_at = CASE WHEN fail_job.again AND jobs.attempts + (jobs.progress IS NULL)::int < jobs.max_attempts
+      THEN NULL ELSE now() END,
+    attempts = jobs.attempts + (jobs.progress IS NULL)::int,
     error = left(fail_job.error, 1000), lease_until = NULL, progress = NULL, preview = NULL
   WHERE jobs.id = fail_job.job AND jobs.owner_user_id = mine
     AND jobs.worker_id = fail_job.worker AND jobs.state = 'drawing'
@@ -185,7 +194,7 @@ DECLARE
   released INT;
 BEGIN
   UPDATE imagen.jobs AS held SET
-    state = 'waiting', attempts = held.attempts - 1, worker_id = NULL,
+    state = 'waiting', attempts = held.attempts - (held.progress IS NOT NULL)::int, worker_id = NULL,
     lease_until = NULL, progress = NULL, preview = NULL, started_at = NULL
   WHERE held.id = ANY (release_jobs.jobs) AND held.owner_user_id = mine
     AND held.worker_id = release_jobs.worker AND held.state = 'drawing';

@@ -92,7 +92,7 @@ class Job(BaseModel):
         id: of the job, and of its picture.
         request: as it was asked for, unchecked: see `job_request`.
         state: waiting, drawing, done, failed or cancelled.
-        attempts: how many workers began.
+        attempts: how often a worker began to draw it.
         progress: step, steps and seconds_left, while it is drawn.
         preview: a small picture of how far it is, in Base64.
     """

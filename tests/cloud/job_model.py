@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -11,7 +11,10 @@ OPEN = ("waiting", "drawing")
 
 @dataclass
 class ModelJob:
-    """`added`: the how manieth addition brought it. `late`: its lease is over."""
+    """`added`: the how manieth addition brought it. `late`: its lease is over.
+
+    `begun`: its worker told progress, which is one of the `attempts`.
+    """
 
     id: UUID
     owner: str
@@ -23,9 +26,14 @@ class ModelJob:
     attempts: int = 0
     worker: UUID | None = None
     late: bool = False
+    begun: bool = False
 
     def wait_again(self) -> None:
-        self.state, self.late = "waiting", False
+        self.state, self.late, self.begun = "waiting", False, False
+
+    def begin(self) -> None:
+        self.attempts += not self.begun
+        self.begun = True
 
 
 @dataclass
@@ -60,12 +68,11 @@ class ModelQueue:
                 self._tell_late(job)
         for job in self.drawn_by(owner, worker, self.jobs.keys() - held):
             job.wait_again()
-            job.attempts -= 1
         fitting = [job for job in own if job.backend in (None, backend)]
         waiting = [job for job in fitting if job.state == "waiting"]
         waiting.sort(key=lambda job: (-job.priority, job.added, job.id))
         for job in waiting[:count]:
-            job.state, job.worker, job.attempts = "drawing", worker, job.attempts + 1
+            job.state, job.worker = "drawing", worker
         return [job.id for job in waiting[:count]]
 
     def _tell_late(self, job: ModelJob) -> None:
@@ -75,22 +82,29 @@ class ModelQueue:
         elif job.attempts >= job.max_attempts:
             job.state = "failed"
 
-    def renew(self, owner: str, worker: UUID, ids: Iterable[UUID]) -> dict[UUID, str]:
+    def renew(
+        self, owner: str, worker: UUID, ids: Iterable[UUID], begun: Container[UUID] = ()
+    ) -> dict[UUID, str]:
         told = dict.fromkeys(ids, "lost")
         for job in self.drawn_by(owner, worker, ids):
             job.late = False
+            if job.id in begun:
+                job.begin()
             told[job.id] = "drawing"
         return told | {job.id: job.state for job in self.of(owner, ids) if job.state not in OPEN}
 
     def finish(self, owner: str, worker: UUID, ids: Iterable[UUID]) -> set[UUID]:
         there = {id for id in ids if self.pictures.get(id) == owner}
         for job in self.of(owner, there):
+            if job.state == "drawing":
+                job.begin()
             if job.state != "done":
                 job.state, job.worker, job.late = "done", worker, False
         return there
 
     def fail(self, owner: str, worker: UUID, id: UUID, again: bool) -> str:
         for job in self.drawn_by(owner, worker, [id]):
+            job.begin()
             job.wait_again()
             if not again or job.attempts >= job.max_attempts:
                 job.state = "failed"
@@ -100,8 +114,8 @@ class ModelQueue:
     def release(self, owner: str, worker: UUID, ids: Iterable[UUID]) -> int:
         jobs = self.drawn_by(owner, worker, ids)
         for job in jobs:
+            job.attempts, job.worker = job.attempts - job.begun, None
             job.wait_again()
-            job.attempts, job.worker = job.attempts - 1, None
         return len(jobs)
 
     def cancel(self, owner: str, ids: Iterable[UUID]) -> set[UUID]:

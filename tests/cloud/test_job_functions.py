@@ -64,6 +64,13 @@ def claim(
     return ask(connection, query, worker, BACKENDS, memory, count, held or [])
 
 
+def begin(connection: psycopg.Connection, worker: UUID, *ids: UUID) -> None:
+    """Tell the first progress of jobs."""
+    progress = Jsonb({str(id): {"step": 0} for id in ids})
+    query = "SELECT imagen.renew_jobs(%s, %s, 60, %s)"
+    ask(connection, query, worker, [*ids], progress)
+
+
 def state(connection: psycopg.Connection, id: UUID) -> tuple[Any, ...]:
     with acting(connection, USER):
         query = "SELECT state, attempts, error FROM imagen.jobs WHERE id = %s"
@@ -97,7 +104,7 @@ def test_jobs_are_claimed_once_the_most_urgent_and_the_oldest_first(
     assert held == [urgent, min(first, second)]
     assert claim(connection, SECOND_BOX) == [max(first, second)]
     assert claim(connection, held=held) == []
-    assert state(connection, urgent) == ("drawing", 1, None)
+    assert state(connection, urgent) == ("drawing", 0, None)
 
 
 def test_a_worker_gets_what_it_can_draw(connection: psycopg.Connection) -> None:
@@ -112,8 +119,11 @@ def test_a_lost_workers_job_is_drawn_by_another_until_its_attempts_are_used_up(
 ) -> None:
     id = add(connection, max_attempts=2)
     assert claim(connection) == [id]
+    begin(connection, BOX, id)
+    begin(connection, BOX, id)
     expire(connection)
     assert claim(connection, SECOND_BOX) == [id]
+    begin(connection, SECOND_BOX, id)
     lost = ask(connection, "SELECT imagen.renew_jobs(%s, %s)", BOX, [id])
     assert lost == [{str(id): "lost"}]
     expire(connection)
@@ -122,13 +132,26 @@ def test_a_lost_workers_job_is_drawn_by_another_until_its_attempts_are_used_up(
     assert "2 workers" in state(connection, id)[2]
 
 
+def test_what_a_lost_worker_had_not_begun_is_drawn_however_often_that_was(
+    connection: psycopg.Connection,
+) -> None:
+    killer, ahead = add(connection, priority=1, max_attempts=2), add(connection, max_attempts=2)
+    for _ in range(2):
+        assert claim(connection) == [killer, ahead]
+        begin(connection, BOX, killer)
+        expire(connection)
+    assert claim(connection) == [ahead]
+    assert state(connection, killer)[:2] == ("failed", 2)
+    assert state(connection, ahead) == ("drawing", 0, None)
+
+
 def test_a_lost_workers_job_is_done_if_its_picture_is_there(connection: psycopg.Connection) -> None:
     id = add(connection)
     claim(connection)
     keep_picture(connection, id)
     expire(connection)
     assert claim(connection, SECOND_BOX) == []
-    assert state(connection, id) == ("done", 1, None)
+    assert state(connection, id) == ("done", 0, None)
 
 
 def test_what_a_worker_got_without_hearing_of_it_is_given_again(
@@ -139,8 +162,8 @@ def test_what_a_worker_got_without_hearing_of_it_is_given_again(
     unheard = add(connection)
     claim(connection, held=held)
     assert claim(connection, held=held) == [unheard]
-    assert state(connection, unheard) == ("drawing", 1, None)
-    assert state(connection, held[0]) == ("drawing", 1, None)
+    assert state(connection, unheard) == ("drawing", 0, None)
+    assert state(connection, held[0]) == ("drawing", 0, None)
 
 
 def test_renewing_tells_progress_and_prolongs(connection: psycopg.Connection) -> None:
@@ -193,10 +216,13 @@ def test_failing_ends_a_job_or_lets_it_wait_again(connection: psycopg.Connection
 
 
 def test_what_is_given_back_counts_as_no_attempt(connection: psycopg.Connection) -> None:
-    id = add(connection)
+    begun, ahead = add(connection, priority=1), add(connection)
     claim(connection)
-    assert ask(connection, "SELECT imagen.release_jobs(%s, %s)", BOX, [id]) == [1]
-    assert state(connection, id) == ("waiting", 0, None)
+    begin(connection, BOX, begun)
+    assert state(connection, begun)[1] == 1
+    release = "SELECT imagen.release_jobs(%s, %s)"
+    assert ask(connection, release, BOX, [begun, ahead]) == [2]
+    assert [state(connection, id) for id in (begun, ahead)] == [("waiting", 0, None)] * 2
 
 
 def test_what_is_cancelled_is_drawn_by_nobody(connection: psycopg.Connection) -> None:

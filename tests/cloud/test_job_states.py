@@ -155,9 +155,11 @@ class Histories(RuleBasedStateMachine):
     def renew(self, data: st.DataObject, box: int, secretly: bool) -> None:
         one = self.boxes[box]
         ids = self.some(data, one)
-        query = "SELECT imagen.renew_jobs(%s, %s, 600, '{}', %s)"
-        (told,) = self.ask(one.owner, secretly, query, one.id, ids)
-        expected = self.model.renew(one.owner, one.id, ids)
+        begun = self.some(data, one)
+        progress = Jsonb({str(id): {"step": 1} for id in begun})
+        query = "SELECT imagen.renew_jobs(%s, %s, 600, %s, %s)"
+        (told,) = self.ask(one.owner, secretly, query, one.id, ids, progress)
+        expected = self.model.renew(one.owner, one.id, ids, begun)
         assert told == {str(id): state for id, state in expected.items()}
         one.held -= {id for id, state in expected.items() if state != "drawing"}
 
@@ -289,9 +291,25 @@ MISTAKES = {
         "held.state NOT IN ('done', 'cancelled')",
     ),
     "what is another's fails": ("fail_job", "AND jobs.worker_id = fail_job.worker", ""),
-    "it is tried for ever": ("fail_job", "AND jobs.attempts < jobs.max_attempts", ""),
+    "it is tried for ever": (
+        "fail_job",
+        "AND jobs.attempts + (jobs.progress IS NULL)::int < jobs.max_attempts",
+        "",
+    ),
+    "each progress is an attempt": ("renew_jobs", "held.progress IS NULL AND", "true AND"),
+    "no progress is an attempt": ("renew_jobs", "held.progress IS NULL AND", "false AND"),
+    "what failed at once is no attempt": (
+        "fail_job",
+        "attempts = jobs.attempts + (jobs.progress IS NULL)::int",
+        "attempts = jobs.attempts",
+    ),
+    "what was begun once stays begun": ("claim_jobs", "progress = NULL", "progress = '{}'"),
     "what is done is given back": ("release_jobs", "AND held.state = 'drawing'", ""),
-    "giving back is an attempt": ("release_jobs", "held.attempts - 1", "held.attempts"),
+    "giving back is an attempt": (
+        "release_jobs",
+        "held.attempts - (held.progress IS NOT NULL)::int",
+        "held.attempts",
+    ),
     "what is done is cancelled": ("cancel_jobs", "AND held.state IN ('waiting', 'drawing')", ""),
     "what waits is pruned": ("prune_jobs", "AND jobs.finished_at IS NOT NULL", "OR true"),
 }

@@ -71,14 +71,15 @@ class ReadyJobs:
     def take(self, count: int, seconds: float) -> list[CheckedJob]:
         """Return up to so many jobs for the first one's backend.
 
-        Wait so long for the first one.
+        Wait so long for the first one. What was begun before comes by itself: it may be
+        what ended a worker, which costs all that it draws an attempt.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._jobs, seconds)
             if not self._jobs:
                 return []
-            backend = self._jobs[0].backend
-            same = [job for job in self._jobs if job.backend is backend][:count]
+            first = self._jobs[0]
+            same = [job for job in self._jobs if _go_together(first, job)][:count]
             if len(same) > _WHOLE_BATCH:  # more are on their way: no single one behind
                 del same[len(same) // _WHOLE_BATCH * _WHOLE_BATCH :]
             self._jobs = [job for job in self._jobs if job not in same]
@@ -95,6 +96,12 @@ class ReadyJobs:
         """Wait, for so long, until fewer than `most` are ready."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._jobs) < most, seconds)
+
+
+def _go_together(first: CheckedJob, other: CheckedJob) -> bool:
+    if first.job.attempts or other.job.attempts:
+        return first is other
+    return first.backend is other.backend
 
 
 @dataclass(slots=True)

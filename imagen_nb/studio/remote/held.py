@@ -19,7 +19,7 @@ class _Held:
     unwanted: str = ""
     progress: dict[str, Any] = field(default_factory=dict)
     has_news: bool = False
-    was_told: bool = False
+    was_told: bool = False  # of a step that has ended
 
 
 class HeldJobs:
@@ -97,7 +97,10 @@ class HeldJobs:
             return held.unwanted if held else "lost"
 
     def note(self, ids: Iterable[UUID], facts: Mapping[str, Any]) -> None:
-        """Note progress of jobs, to be told with the next renewal."""
+        """Note progress of jobs, to be told with the next renewal.
+
+        The first of a job counts as an attempt at drawing it.
+        """
         with self._changed:
             for id in ids:
                 if held := self._jobs.get(id):
@@ -112,7 +115,8 @@ class HeldJobs:
             for id, held in self._jobs.items():
                 if held.has_news:
                     news[id] = dict(held.progress)
-                    held.has_news, held.was_told = False, True
+                    held.has_news = False
+                    held.was_told = bool(held.progress.get("step"))
                     held.progress.pop("preview", None)  # told once
             return news
 

@@ -68,22 +68,24 @@ def kill_while_it_draws(process: subprocess.Popen[str], jobs: TestQueue, name: s
     """SIGKILL once it has drawn one job and is drawing another; return what it left."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        os.kill(process.pid, signal.SIGSTOP)  # so that nothing ends while it is looked at
-        left = left_by(jobs, name)
-        os.kill(process.pid, signal.SIGKILL if left else signal.SIGCONT)
-        if left:
-            return left
-        time.sleep(0.3)  # it runs meanwhile
+        if left_by(jobs, name):
+            os.kill(process.pid, signal.SIGSTOP)  # so that nothing ends while it is looked at
+            left = left_by(jobs, name)
+            os.kill(process.pid, signal.SIGKILL if left else signal.SIGCONT)
+            if left:
+                return left
+        time.sleep(0.05)
     raise AssertionError("it drew nothing")
 
 
 def left_by(jobs: TestQueue, name: str) -> set[UUID]:
-    """The jobs that a worker draws, without a picture yet, if it has finished others."""
+    """The jobs that a worker has begun, without a picture yet, if it has finished others."""
     mine = {box.id for box in jobs.queue.workers() if box.name == name}
-    states = {job.id: job.state for job in jobs.queue.newest() if job.worker_id in mine}
-    drawing = {id for id, state in states.items() if state == "drawing"}
+    mine_now = [job for job in jobs.queue.newest() if job.worker_id in mine]
+    drawing = {job.id for job in mine_now if job.state == "drawing" and job.progress}
+    has_drawn = any(job.state == "done" for job in mine_now)
     has_rows = drawing & {UUID(row["id"]) for row in jobs.server.rows()}
-    return drawing if "done" in states.values() and not has_rows else set()
+    return drawing if has_drawn and not has_rows else set()
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.soak)])
