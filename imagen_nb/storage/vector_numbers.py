@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +26,8 @@ _FINER = (
 )
 _ROWS_PER_BLOCK = 32_768  # compared by one thread at once
 _MAX_THREADS = 4  # then memory is the limit, not the processor
+
+_T = TypeVar("_T")
 
 
 def as_int8(
@@ -67,16 +71,51 @@ def turned_unit(query: Any) -> NDArray[np.float32]:
     return np.asarray(given @ _turning(len(given)) / length, np.float32)
 
 
-def near_dots(rows: NDArray[np.int8], unit: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return about the scalar product of a turned query with each row.
+@dataclass(frozen=True, slots=True)
+class NearCosines:
+    """About the cosine of a query and each row, NaN for a row of zeros, and how they lie.
 
-    The query is rounded as well: cosines are wrong by some 0.0003.
+    `mean` and `std` are of the `total` that are no NaN; NaN if there are none.
+    """
+
+    values: NDArray[np.float32]
+    mean: float
+    std: float
+    total: int
+
+
+def near_cosines(
+    rows: NDArray[np.int8], inverses: NDArray[np.float32], unit: NDArray[np.float32]
+) -> NearCosines:
+    """Compare a turned query, which is rounded as well: cosines are wrong by some 0.0003.
+
+    `inverses`: of the rows' lengths, NaN for a row of zeros.
     """
     import numpy as np
 
     scale = _scales_of(unit[None])[0, 0]
     rounded = np.rint(unit[None] * scale).astype(np.int8)
-    return np.asarray(_products(rows, rounded)[0] / scale, np.float32)
+    values = inverses / scale
+
+    def multiply(block: slice) -> tuple[int, float, float]:
+        part = values[block]
+        part *= _product(rows[block], rounded)
+        usual = part[~np.isnan(part)]  # which is in the processor's cache now
+        if not len(usual):
+            return 0, 0.0, 0.0
+        mean = float(usual.mean(dtype=np.float64))
+        usual -= np.float32(mean)
+        return len(usual), mean, float(usual @ usual)
+
+    counts, means, squares = (
+        np.array([*_each_block(len(rows), multiply)]).reshape(-1, 3).T
+    )
+    total = int(counts.sum())
+    if not total:
+        return NearCosines(values, np.nan, np.nan, 0)
+    mean = float(counts @ means) / total
+    spread = float(squares.sum() + counts @ (means - mean) ** 2)
+    return NearCosines(values, mean, (spread / total) ** 0.5, total)
 
 
 def exact_dots(
@@ -88,34 +127,35 @@ def exact_dots(
     scale = _scales_of(unit[None])[0, 0]
     rounded = np.rint(unit * scale)
     rest = np.rint((unit * scale - rounded) * _FINER)
-    coarse, fine = _products(rows, np.stack([rounded, rest]).astype(np.int8))
-    return np.asarray((coarse + fine / np.float32(_FINER)) / scale, np.float32)
+    queries = np.stack([rounded, rest]).astype(np.int8)
+    found = np.empty(len(rows), np.float32)
+
+    def multiply(block: slice) -> None:
+        coarse, fine = (_product(rows[block], query[None]) for query in queries)
+        found[block] = (coarse + fine / np.float32(_FINER)) / scale
+
+    for _ in _each_block(len(rows), multiply):
+        pass
+    return found
 
 
-def _products(rows: NDArray[np.int8], queries: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Multiply each query with each row, in threads that end with it: (queries, rows)."""
+def _product(rows: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.float32]:
     import numpy as np
     from simsimd import cdist
 
-    found = np.empty((len(queries), len(rows)), np.float32)
+    return np.asarray(cdist(query, rows, metric="dot", out_dtype="float32"))[0]
 
-    def multiply(start: int) -> None:
-        block = slice(start, start + _ROWS_PER_BLOCK)
-        for number, query in enumerate(queries):
-            products = cdist(
-                query[None], rows[block], metric="dot", out_dtype="float32"
-            )
-            found[number, block] = np.asarray(products)[0]
 
-    starts = range(0, len(rows), _ROWS_PER_BLOCK)
-    threads = min(len(starts), os.cpu_count() or 1, _MAX_THREADS)
+def _each_block(count: int, work: Callable[[slice], _T]) -> Iterator[_T]:
+    """Give what the work returns for each block of rows; in threads that end with it."""
+    starts = range(0, count, _ROWS_PER_BLOCK)
+    blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
+    threads = min(len(blocks), os.cpu_count() or 1, _MAX_THREADS)
     if threads < 2:
-        for start in starts:
-            multiply(start)
-        return found
+        yield from map(work, blocks)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(multiply, starts))
-    return found
+        yield from pool.map(work, blocks)
 
 
 def _scales_of(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from imagen_nb.storage.vector_numbers import (
     as_int8,
     as_units,
     exact_dots,
-    near_dots,
+    near_cosines,
     turned_unit,
 )
 from imagen_nb.system.terminal import print_notice
@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 
 _COPIED_ROWS = 16_384  # at once
 _MAX_DEAD_SHARE = 0.2  # of the rows; with more, the store is written anew
-_RESCORED_PER_HIT, _MIN_RESCORED = (
-    4,
-    200,
-)  # rows compared again without rounding the query
+# Rows compared again without rounding the query.
+_RESCORED_PER_HIT, _MIN_RESCORED = 4, 200
+_SAMPLED_EACH, _SPARE_OF_SAMPLE = (
+    64,
+    20,
+)  # one of so many; how many of it above the bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +167,18 @@ class VectorStore:
         import numpy as np
 
         known, unit = self._load(), turned_unit(query)
-        near = near_dots(known.rows, unit) * known.inverses
-        usual = near if known.all_have_vectors else near[known.lengths > 0]
+        near = near_cosines(known.rows, known.inverses, unit)
         allowed = None if among is None else known.places_of([*among])
-        rescored = _largest(near, _RESCORED_PER_HIT * count + _MIN_RESCORED, allowed)
+        most = _RESCORED_PER_HIT * count + _MIN_RESCORED
+        rescored = _largest(near.values, most, allowed)
         exact = (known.rows[rescored] @ unit) * known.inverses[rescored]
         order = np.argsort(-exact, kind="stable")[:count]
         return Nearest(
             ids=ids_as_texts(known.ids[rescored[order]]),
             cosines=exact[order],
-            mean=float(usual.mean(dtype=np.float64)) if len(usual) else np.nan,
-            std=float(usual.std(dtype=np.float64)) if len(usual) else np.nan,
-            total=len(usual),
+            mean=near.mean,
+            std=near.std,
+            total=near.total,
         )
 
     def unsent(self) -> list[str]:
@@ -293,11 +295,6 @@ class _Rows:
         return np.divide(1, self.lengths, out=nothing, where=self.lengths > 0)
 
     @cached_property
-    def all_have_vectors(self) -> bool:
-        """Whether no row is zeros."""
-        return bool((self.lengths > 0).all())
-
-    @cached_property
     def index(self) -> IdIndex:
         """Where each id stands."""
         import numpy as np
@@ -333,16 +330,32 @@ def stores_in(folder: Path) -> list[VectorStore]:
 def _largest(
     values: NDArray[np.float32], count: int, allowed: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
-    """Return where the largest values are, in any order; NaN is none."""
+    """Return where the largest values are, in ascending order; NaN is none."""
     import numpy as np
 
-    ranked = -(values if allowed is None else values[allowed])  # NaN is sorted last
-    if count < len(ranked):
-        places = np.argpartition(ranked, count)[:count]
-    else:
-        places = np.arange(len(ranked))
-    places = np.sort(places[~np.isnan(ranked[places])])
+    ranked = values if allowed is None else values[allowed]
+    places = np.flatnonzero(ranked >= _likely_bound(ranked, count))
+    if len(places) < count:
+        places = np.flatnonzero(~np.isnan(ranked))
+    if len(places) > count:
+        largest = np.argpartition(-ranked[places], count)[:count]
+        places = np.sort(places[largest])
     return places if allowed is None else allowed[places]
+
+
+def _likely_bound(values: NDArray[np.float32], count: int) -> float:
+    """Return a value than which some more than `count` are larger, most likely.
+
+    By a sample, as to sort them all would take longer than to compute them.
+    """
+    import numpy as np
+
+    sample = values[::_SAMPLED_EACH]
+    sample = sample[~np.isnan(sample)]
+    expected = 2 * count // _SAMPLED_EACH + _SPARE_OF_SAMPLE
+    if expected >= len(sample):
+        return -np.inf
+    return float(np.partition(sample, -expected)[-expected])
 
 
 def _blocks(rows: NDArray[Any], kept: NDArray[np.int64]) -> Iterator[bytes]:

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.vector_ids import IdIndex, are_ids, ids_as_bytes, ids_as_texts
-from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_dots, turned_unit
-from imagen_nb.storage.vectors import VectorStore, stores_in
+from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_cosines, turned_unit
+from imagen_nb.storage.vectors import VectorStore, _largest, stores_in
 from tests.fixtures.vectors import (
     DIMENSIONS,
     add_numbered,
@@ -135,7 +135,33 @@ def test_products_in_threads_are_those_of_numpy(count: int) -> None:
     unit = turned_unit(chosen.standard_normal(24))
     expected = rows.astype(np.float64) @ unit
     assert np.abs(exact_dots(rows, unit) - expected).max() < 0.05
-    assert np.abs(near_dots(rows, unit) - expected).max() < 4
+    inverses = np.where(np.arange(count) % 7 == 3, np.nan, 0.01).astype(np.float32)
+    near = near_cosines(rows, inverses, unit)
+    known = ~np.isnan(inverses)
+    assert (np.isnan(near.values) == ~known).all()
+    assert np.abs(near.values - expected * inverses)[known].max() < 0.04
+    found = near.values[known].astype(np.float64)
+    assert (near.total, near.mean) == (known.sum(), pytest.approx(found.mean(), abs=1e-6))
+    assert near.std == pytest.approx(found.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("order", ["mixed", "ascending", "descending", "equal"])
+def test_the_largest_of_many_are_found_in_whatever_order_they_are(order: str) -> None:
+    values = np.random.default_rng(1).standard_normal(50_000).astype(np.float32)
+    values = {
+        "mixed": values,
+        "ascending": np.sort(values),
+        "descending": np.sort(values)[::-1],
+        "equal": np.zeros_like(values),
+    }[order]
+    values[5::7] = np.nan
+    allowed = np.arange(3, 50_000, 2)
+    for places in (None, allowed):
+        found = _largest(values, 400, places)
+        among = values if places is None else values[places]
+        assert (np.sort(values[found]) == np.sort(among[~np.isnan(among)])[-400:]).all()
+        assert len(found) == 400
+        assert places is None or np.isin(found, places).all()
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 512, 768, 1152])
@@ -145,7 +171,8 @@ def test_extreme_rows_do_not_overflow(dimensions: int) -> None:
     assert (exact_dots(turned, turned_unit(ones)) / lengths)[0] == pytest.approx(1, abs=1e-3)
     full = np.full((1, dimensions), 127, np.int8)
     unit = np.full(dimensions, dimensions**-0.5, np.float32)
-    assert near_dots(full, unit)[0] == pytest.approx(127 * dimensions**0.5, rel=1e-4)
+    near = near_cosines(full, np.ones(1, np.float32), unit)
+    assert near.values[0] == pytest.approx(127 * dimensions**0.5, rel=1e-4)
 
 
 class TestIds:
