@@ -7,6 +7,7 @@ BROWSER := .venv/.browser
 FIREFOX := .venv/.firefox
 DOCS := .venv/.docs
 STRACE := .venv/.strace
+ATLAS := .venv/.atlas
 
 # Tests run in so many processes side by side; half of their time they wait. Threads of torch that
 # wait for work sleep: spinning, two processes on two cores take ten times as long as one.
@@ -35,7 +36,7 @@ test: $(STAMP) $(BROWSER) $(STRACE)
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Everything, the long forms of tests too.
-soak: $(STAMP) $(BROWSER) $(FIREFOX) $(STRACE)
+soak: $(STAMP) $(BROWSER) $(FIREFOX) $(STRACE) $(ATLAS)
 	.venv/bin/python -m compileall -q imagen_nb
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "soak or not soak"
 
@@ -124,6 +125,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt hatchling editables setuptools
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $(PLAIN) $(STAMP)
+
+# The widget of the extra map, and what it imports; all that it asks for are 6.8 GB.
+$(ATLAS): $(STAMP)
+	$(PIP) install -c constraints.txt duckdb inquirer
+	$(PIP) install -c constraints.txt --no-deps embedding-atlas
+	touch $(ATLAS)
 
 $(DOCS): $(STAMP)
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[docs]"
