@@ -40,8 +40,8 @@ def _kernel() -> Iterator[None]:
     kernels.close_kernel()
 
 
-def test_twenty_notebooks_at_random(cold_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(20, cold_place, monkeypatch, 17)
+def test_ten_notebooks_at_random(cold_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare(10, cold_place, monkeypatch, 17)
 
 
 @pytest.mark.soak

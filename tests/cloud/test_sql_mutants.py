@@ -152,5 +152,10 @@ def test_no_grant_is_revoked_unnoticed(connection: psycopg.Connection) -> None:
     assert unnoticed(connection, [revoked(*grant) for grant in held]) == []
 
 
+def test_a_fifth_of_what_more_can_be_granted_is_noticed(connection: psycopg.Connection) -> None:
+    assert unnoticed(connection, [*wider_grants(connection)][::5]) == []
+
+
+@pytest.mark.soak
 def test_nothing_more_is_granted_unnoticed(connection: psycopg.Connection) -> None:
     assert unnoticed(connection, wider_grants(connection)) == []

@@ -108,12 +108,6 @@ def test_what_was_acknowledged_survives_a_power_loss(tmp_path: Path, disk: Path)
     assert check(recording, choose(states, 1100), disk) >= 1000
 
 
-def test_adopted_files_survive_a_power_loss(tmp_path: Path, disk: Path) -> None:
-    recording = record(tmp_path, ADOPTING_ACTS)
-    states = distinct_states(recording, random_states=3, seed=17)
-    assert check(recording, choose(states, 300), disk) >= 280
-
-
 @pytest.mark.soak
 def test_adopted_files_survive_every_power_loss(tmp_path: Path, disk: Path) -> None:
     seed = secrets.randbelow(1_000_000)

@@ -40,16 +40,16 @@ def run_histories(number: int, count: int, kind: type[Histories] = Histories) ->
     run_state_machine_as_test(seed(number)(kind), settings=settings(BASIC, max_examples=count))
 
 
-def test_two_hundred_histories() -> None:
-    run_histories(SEED, 200)
+def test_a_hundred_histories() -> None:
+    run_histories(SEED, 100)
 
 
-def test_thirty_histories_with_deletions() -> None:
-    run_histories(SEED, 30, DeletingHistories)
+def test_twenty_histories_with_deletions() -> None:
+    run_histories(SEED, 20, DeletingHistories)
 
 
-def test_forty_histories_with_files_of_other_programs() -> None:
-    run_histories(SEED, 40, AdoptingHistories)
+def test_fifteen_histories_with_files_of_other_programs() -> None:
+    run_histories(SEED, 15, AdoptingHistories)
 
 
 @pytest.mark.soak

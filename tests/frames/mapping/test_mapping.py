@@ -149,7 +149,7 @@ class TestMap:
         with pytest.raises(UsageError, match="umap-learn"):
             project(vectors, "umap")
 
-    @pytest.mark.slow
+    @pytest.mark.soak  # compiling UMAP takes a minute
     def test_umap_lays_scenes_together_the_same_each_time(self, scenes: pd.DataFrame) -> None:
         _, vectors = scenes.imagen._vectors("tiny")
         first = project(vectors)

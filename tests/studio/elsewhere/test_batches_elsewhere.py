@@ -36,15 +36,15 @@ def test_notebooks_draw_elsewhere(
     config.write_text(json.dumps(settings(folder, local_supabase)))
     rows = [
         {"prompt": "a boat", "seed": seed, "steps": 1, "width": 64, "height": 64}
-        for seed in range(3)
+        for seed in range(2)
     ]
     results = run_batch(
         rows, output=tmp_path / "runs", config=config, backend="remote", progress=False
     )
-    assert [*results["status"]] == ["done"] * 3, results["error"].tolist()
+    assert [*results["status"]] == ["done"] * 2, results["error"].tolist()
     drawn = {str(id) for ids in results["picture_ids"] for id in ids}
     assert drawn == {str(id) for id in box.sent}
-    assert Catalog(folder).counts()["synced"] == 3
+    assert Catalog(folder).counts()["synced"] == 2
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def left_by(jobs: TestQueue, name: str) -> set[UUID]:
     return drawing if has_drawn and not has_rows else set()
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_batch_over_two_workers_is_whole_when_one_is_killed(
     server: ServerState,
     local_supabase: TwoUsers,
@@ -122,12 +122,15 @@ def test_a_batch_over_two_workers_is_whole_when_one_is_killed(
     with (
         empty_queue(local_supabase, server) as jobs,
         worker_process("first", boxes[0], local_supabase) as first,
-        worker_process("second", boxes[1], local_supabase),
     ):
         batch = threading.Thread(target=run)
         batch.start()
-        left = kill_while_it_draws(first, jobs, "first")
-        batch.join()
+        while not any(job.state == "drawing" for job in jobs.queue.newest()):
+            assert batch.is_alive()
+            time.sleep(0.05)
+        with worker_process("second", boxes[1], local_supabase):  # else it may draw them all
+            left = kill_while_it_draws(first, jobs, "first")
+            batch.join()
         again = [*jobs.queue.jobs([*left]).values()]
     (table,) = results
     assert [*table["status"]] == ["done"] * count, table["error"].dropna().tolist()

@@ -222,13 +222,15 @@ def test_with_a_secret_key_the_one_that_is_overtaken_leaves_nothing(
     def overtake(self: RowWriter, entries: Any) -> Any:
         if not overtaken:
             overtaken.append(True)
+            worker.stop()  # or it would claim the job itself again
             while not second.events:
                 jobs.expire()
                 second.work()
         return write(self, entries)
 
     monkeypatch.setattr(RowWriter, "write", overtake)
-    box.work()
+    with box.worker() as worker:
+        worker.run()
     assert (box.told(), second.told()) == ({id: "dropped"}, {id: "done"})
     jobs.require_one_picture_each([id], second.folder)
     assert not [*box.folder.glob("*.png*")]
@@ -264,12 +266,14 @@ def test_a_lease_lost_while_drawing_leaves_nothing(
     ids = jobs.add(*boats(1))
 
     def another_draws_it() -> None:
+        worker.stop()  # or it would claim the job itself again
         while not second.events:  # the first one's lease is renewed meanwhile
             jobs.expire()
             second.work()
 
     before_drawing(another_draws_it)
-    box.work()
+    with box.worker() as worker:
+        worker.run()
     assert (box.told(), second.told()) == ({ids[0]: "dropped"}, {ids[0]: "done"})
     jobs.require_one_picture_each(ids, second.folder)
     assert not [*box.folder.glob("*.png*")]
