@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -26,13 +28,18 @@ def progress_bar(
     `shown`: None is on a terminal only.
     """
     disable = None if shown is None else not shown
-    with tqdm(desc=what, leave=False, disable=disable) as bar:
+    with tqdm(desc=what, leave=False, disable=disable, file=_bar_file()) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         yield progress
+
+
+def _bar_file() -> TextIO:
+    """Return where bars go: a notebook has a red block for what is left of stderr."""
+    return sys.stdout if in_notebook() else sys.stderr
 
 
 @contextmanager
@@ -51,7 +58,11 @@ def page_progress_bar(shown_after: int = 2) -> Iterator[Callable[[int], None]]:
             if pages > shown_after:
                 if bar is None:
                     bar = tqdm(
-                        desc="reading", unit=" pictures", leave=False, disable=disable
+                        desc="reading",
+                        unit=" pictures",
+                        leave=False,
+                        disable=disable,
+                        file=_bar_file(),
                     )
                 bar.update(rows - bar.n)
 

@@ -64,8 +64,10 @@ def make_atlas(
     table["picture"] = small
     return widget(
         table.reset_index(drop=True),
+        row_id="id" if "id" in table.columns else None,
         x="x",
         y="y",
+        image="picture",
         text="prompt" if "prompt" in table.columns else None,
         labels=cluster_labels(table),
     )
