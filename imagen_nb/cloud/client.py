@@ -22,6 +22,7 @@ from imagen_nb.cloud.filters import in_filter, url_chunks
 from imagen_nb.cloud.objects import (
     StoredObject,
     Upload,
+    load_object,
     load_object_info,
     load_signed_urls,
     read_url,
@@ -306,10 +307,7 @@ class Cloud:
         return self._connection.call(insert)
 
     def require_upload_right(self, path: str) -> None:
-        """Ask for the right to make this object, without making it.
-
-        Raise the error that `upload` would.
-        """
+        """Raise the error that `upload` would, without making this object."""
         self._connection.call(
             lambda session: session.storage.from_(BUCKET).create_signed_upload_url(path)
         )
@@ -327,6 +325,10 @@ class Cloud:
             sign = partial(load_signed_urls, paths=chunk, expires_in=expires_in)
             urls |= self._connection.call(sign)
         return urls
+
+    def download(self, path: str) -> bytes:
+        """Return an object that this user may read. Raise ObjectMissingError if none."""
+        return self._connection.call(partial(load_object, path=path))
 
     def read(self, url: str, max_bytes: int | None = None) -> bytes:
         """Return what is at a signed URL.

@@ -25,6 +25,8 @@ _FINER = (
     254  # a component's rounding error, at most a half, fills an int8 when times this
 )
 _ROWS_PER_BLOCK = 32_768  # compared by one thread at once
+# One of so many is sampled, and how many of the sample are to be above the bound.
+_SAMPLED_EACH, _SPARE_OF_SAMPLE = 64, 20
 _MAX_THREADS = 4  # then memory is the limit, not the processor
 
 _T = TypeVar("_T")
@@ -118,6 +120,37 @@ def near_cosines(
     return NearCosines(values, mean, (spread / total) ** 0.5, total)
 
 
+def largest_of(
+    values: NDArray[np.float32], count: int, allowed: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Return where the largest values are, in ascending order; NaN is none."""
+    import numpy as np
+
+    ranked = values if allowed is None else values[allowed]
+    places = np.flatnonzero(ranked >= _likely_bound(ranked, count))
+    if len(places) < count:
+        places = np.flatnonzero(~np.isnan(ranked))
+    if len(places) > count:
+        largest = np.argpartition(-ranked[places], count)[:count]
+        places = np.sort(places[largest])
+    return places if allowed is None else allowed[places]
+
+
+def _likely_bound(values: NDArray[np.float32], count: int) -> float:
+    """Return a value than which some more than `count` are larger, most likely.
+
+    By a sample, as to sort them all would take longer than to compute them.
+    """
+    import numpy as np
+
+    sample = values[::_SAMPLED_EACH]
+    sample = sample[~np.isnan(sample)]
+    expected = 2 * count // _SAMPLED_EACH + _SPARE_OF_SAMPLE
+    if expected >= len(sample):
+        return -np.inf
+    return float(np.partition(sample, -expected)[-expected])
+
+
 def exact_dots(
     rows: NDArray[np.int8], unit: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -143,7 +176,8 @@ def _product(rows: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.floa
     import numpy as np
     from simsimd import cdist
 
-    return np.asarray(cdist(query, rows, metric="dot", out_dtype="float32"))[0]
+    products = cdist(query, rows, metric="dot", out_dtype="float32")
+    return np.asarray(np.asarray(products)[0], np.float32)
 
 
 def _each_block(count: int, work: Callable[[slice], _T]) -> Iterator[_T]:

@@ -26,6 +26,7 @@ from imagen_nb.storage.vector_numbers import (
     as_int8,
     as_units,
     exact_dots,
+    largest_of,
     near_cosines,
     turned_unit,
 )
@@ -39,10 +40,6 @@ _COPIED_ROWS = 16_384  # at once
 _MAX_DEAD_SHARE = 0.2  # of the rows; with more, the store is written anew
 # Rows compared again without rounding the query.
 _RESCORED_PER_HIT, _MIN_RESCORED = 4, 200
-_SAMPLED_EACH, _SPARE_OF_SAMPLE = (
-    64,
-    20,
-)  # one of so many; how many of it above the bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +167,7 @@ class VectorStore:
         near = near_cosines(known.rows, known.inverses, unit)
         allowed = None if among is None else known.places_of([*among])
         most = _RESCORED_PER_HIT * count + _MIN_RESCORED
-        rescored = _largest(near.values, most, allowed)
+        rescored = largest_of(near.values, most, allowed)
         exact = (known.rows[rescored] @ unit) * known.inverses[rescored]
         order = np.argsort(-exact, kind="stable")[:count]
         return Nearest(
@@ -325,37 +322,6 @@ def stores_in(folder: Path) -> list[VectorStore]:
             if store.folder == path.parent:  # else somebody has copied it here
                 found.append(store)
     return found
-
-
-def _largest(
-    values: NDArray[np.float32], count: int, allowed: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Return where the largest values are, in ascending order; NaN is none."""
-    import numpy as np
-
-    ranked = values if allowed is None else values[allowed]
-    places = np.flatnonzero(ranked >= _likely_bound(ranked, count))
-    if len(places) < count:
-        places = np.flatnonzero(~np.isnan(ranked))
-    if len(places) > count:
-        largest = np.argpartition(-ranked[places], count)[:count]
-        places = np.sort(places[largest])
-    return places if allowed is None else allowed[places]
-
-
-def _likely_bound(values: NDArray[np.float32], count: int) -> float:
-    """Return a value than which some more than `count` are larger, most likely.
-
-    By a sample, as to sort them all would take longer than to compute them.
-    """
-    import numpy as np
-
-    sample = values[::_SAMPLED_EACH]
-    sample = sample[~np.isnan(sample)]
-    expected = 2 * count // _SAMPLED_EACH + _SPARE_OF_SAMPLE
-    if expected >= len(sample):
-        return -np.inf
-    return float(np.partition(sample, -expected)[-expected])
 
 
 def _blocks(rows: NDArray[Any], kept: NDArray[np.int64]) -> Iterator[bytes]:

@@ -13,8 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from imagen_nb.storage.reindex import reindex
 from imagen_nb.storage.vector_ids import IdIndex, are_ids, ids_as_bytes, ids_as_texts
-from imagen_nb.storage.vector_numbers import as_int8, exact_dots, near_cosines, turned_unit
-from imagen_nb.storage.vectors import VectorStore, _largest, stores_in
+from imagen_nb.storage.vector_numbers import (
+    as_int8,
+    exact_dots,
+    largest_of,
+    near_cosines,
+    turned_unit,
+)
+from imagen_nb.storage.vectors import VectorStore, stores_in
 from tests.fixtures.vectors import (
     DIMENSIONS,
     add_numbered,
@@ -157,7 +163,7 @@ def test_the_largest_of_many_are_found_in_whatever_order_they_are(order: str) ->
     values[5::7] = np.nan
     allowed = np.arange(3, 50_000, 2)
     for places in (None, allowed):
-        found = _largest(values, 400, places)
+        found = largest_of(values, 400, places)
         among = values if places is None else values[places]
         assert (np.sort(values[found]) == np.sort(among[~np.isnan(among)])[-400:]).all()
         assert len(found) == 400

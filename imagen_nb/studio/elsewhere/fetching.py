@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from imagen_nb.backends import FinishedFile
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.cloud.errors import decoding
-from imagen_nb.cloud.picture_cache import CloudPicture, download_picture
+from imagen_nb.cloud.picture_cache import CloudPicture
 from imagen_nb.errors import BackendError, StorageError
 from imagen_nb.storage.record import Record
 from imagen_nb.system.thumbnails import image_read_errors
@@ -22,11 +22,10 @@ _ROW_COLUMNS = "id,owner_user_id,storage_path,tags,sidecar"
 
 @dataclass(frozen=True, slots=True)
 class LocatedPicture:
-    """A finished picture as its row has it, and where its file can be read."""
+    """A finished picture as its row has it."""
 
     record: Record
     copy: CloudPicture
-    url: str | None
 
 
 def locate_finished(
@@ -34,7 +33,7 @@ def locate_finished(
 ) -> dict[UUID, LocatedPicture | BackendError]:
     """Return where these pictures are, or why one of them cannot be had.
 
-    Two requests for all of them. Raises `CloudError`.
+    One request for all of them. Raises `CloudError`.
     """
     rows = cloud.rows_by_id([*map(str, ids)], _ROW_COLUMNS)
     found: dict[UUID, LocatedPicture | BackendError] = {}
@@ -43,14 +42,7 @@ def locate_finished(
             found[id] = _located(id, rows.get(str(id)))
         except BackendError as error:
             found[id] = error
-    there = [one for one in found.values() if isinstance(one, LocatedPicture)]
-    urls = cloud.signed_urls([one.copy.storage_path for one in there])
-    return {
-        id: one
-        if isinstance(one, BackendError)
-        else replace(one, url=urls[one.copy.storage_path])
-        for id, one in found.items()
-    }
+    return found
 
 
 def fetch_finished(cloud: Cloud, located: LocatedPicture) -> FinishedFile:
@@ -58,7 +50,8 @@ def fetch_finished(cloud: Cloud, located: LocatedPicture) -> FinishedFile:
 
     Raises `CloudError` if it cannot be read, or is not the one of its record.
     """
-    png = download_picture(cloud, located.copy, located.url)
+    png = cloud.download(located.copy.storage_path)
+    located.copy.require_match(png)
     return FinishedFile(png, _as_written(located.record, png).to_sidecar())
 
 
@@ -72,9 +65,8 @@ def _located(id: UUID, row: dict[str, Any] | None) -> LocatedPicture:
         raise BackendError(f"the row of {id} does not say which file is its picture")
     with decoding():
         path = str(row["storage_path"])
-    return LocatedPicture(
-        record, CloudPicture(str(id), path, record.sha256, record.bytes), None
-    )
+    copy = CloudPicture(str(id), path, record.sha256, record.bytes)
+    return LocatedPicture(record, copy)
 
 
 def _record_in(row: dict[str, Any]) -> Record:
