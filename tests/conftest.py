@@ -36,6 +36,7 @@ from tests.fixtures.signing import signing_settings
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
 DAY = datetime.date(2026, 5, 11)
+AUTHORITY = Path(__file__).parent / "fixtures" / "authority.pem"  # one, whose key is gone
 
 settings.register_profile("imagen", deadline=None)  # machines are busy; speed is bench's to judge
 settings.load_profile("imagen")
@@ -88,6 +89,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Nothing here speaks TLS, but each client of httpx loads all authorities: 30 ms for a machine's.
+    monkeypatch.setenv("SSL_CERT_FILE", str(AUTHORITY))
 
 
 @pytest.fixture(scope="session")

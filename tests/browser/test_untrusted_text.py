@@ -46,6 +46,11 @@ MAGIC = [one_line(" ".join(filter(None, map(str.strip, prompt.split("\n"))))) fo
 
 
 @pytest.fixture
+def page(lab: Lab) -> Page:
+    return lab.page
+
+
+@pytest.fixture
 def ran(notebook: Callable[..., Notebook], page: Page, shots: Path) -> Callable[[str], Locator]:
     """The outputs by their cells' names, after all have run; nothing was asked for meanwhile."""
     asked: list[str] = []
