@@ -89,7 +89,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    # Nothing here speaks TLS, but each client of httpx loads all authorities: 30 ms for a machine's.
+    # Nothing here speaks TLS, but each client of httpx loads all authorities, in 30 ms.
     monkeypatch.setenv("SSL_CERT_FILE", str(AUTHORITY))
 
 

@@ -46,9 +46,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def jupyter(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A JupyterLab with a home, settings and folder of its own."""
-    with started("jupyterlab", tmp_path_factory.mktemp("jupyter")) as server:
+    with started("jupyterlab", tmp_path_factory.mktemp("jupyter"), kernels) as server:
         yield server
 
 
