@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import itertools
 import os
 import socket
 import sys
@@ -54,6 +55,7 @@ class _ByFile(LoadFileScheduling):
         return "lab" if file.startswith("tests/browser/") and file not in _NOT_IN_LAB else file
 
 
+_homes = itertools.count()
 _NOT_IN_LAB = {
     f"tests/browser/test_{name}.py" for name in ("elsewhere", "report_page", "batch_page")
 }
@@ -82,7 +84,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
-    home = tmp_path_factory.mktemp("home")
+    # Not by `mktemp`, which looks at all folders there are, for each test.
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
+    home.mkdir(parents=True)
     for name in os.environ:
         if name.startswith(("IMAGEN_", "XDG_", "SUPABASE_", "REPLICATE_", "HF_", "PAPERMILL_")):
             monkeypatch.delenv(name)
