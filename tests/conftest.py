@@ -86,7 +86,7 @@ def pytest_collection_finish() -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
     # Not by `mktemp`, which looks at all folders there are, for each test.
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
-    home.mkdir(parents=True)
+    home.mkdir(0o700, parents=True)
     for name in os.environ:
         if name.startswith(("IMAGEN_", "XDG_", "SUPABASE_", "REPLICATE_", "HF_", "PAPERMILL_")):
             monkeypatch.delenv(name)
