@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gc
+import itertools
 import os
 import socket
 import sys
@@ -36,6 +37,7 @@ from tests.fixtures.signing import signing_settings
 pytest_plugins = ["tests.fixtures.supabase_fixtures"]
 
 DAY = datetime.date(2026, 5, 11)
+AUTHORITY = Path(__file__).parent / "fixtures" / "authority.pem"  # one, whose key is gone
 
 settings.register_profile("imagen", deadline=None)  # machines are busy; speed is bench's to judge
 settings.load_profile("imagen")
@@ -53,6 +55,7 @@ class _ByFile(LoadFileScheduling):
         return "lab" if file.startswith("tests/browser/") and file not in _NOT_IN_LAB else file
 
 
+_homes = itertools.count()
 _NOT_IN_LAB = {
     f"tests/browser/test_{name}.py" for name in ("elsewhere", "report_page", "batch_page")
 }
@@ -81,13 +84,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
-    home = tmp_path_factory.mktemp("home")
+    # Not by `mktemp`, which looks at all folders there are, for each test.
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
+    home.mkdir(0o700, parents=True)
     for name in os.environ:
         if name.startswith(("IMAGEN_", "XDG_", "SUPABASE_", "REPLICATE_", "HF_", "PAPERMILL_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Nothing here speaks TLS, but each client of httpx loads all authorities, in 30 ms.
+    monkeypatch.setenv("SSL_CERT_FILE", str(AUTHORITY))
 
 
 @pytest.fixture(scope="session")

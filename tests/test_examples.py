@@ -75,11 +75,16 @@ def pictures(values: dict[str, Any]) -> Iterator[im.Pictures]:
 
 
 @pytest.fixture
-def names(values: dict[str, Any], pictures: im.Pictures) -> Iterator[dict[str, Any]]:
+def names(
+    values: dict[str, Any], pictures: im.Pictures, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Any]]:
     """What examples may take for granted: a session, a picture, several, their history, a job."""
+    text = request.node.callspec.params["text"]
     with im.Studio(values, background=False) as studio, using(studio):
-        job = studio.generate("a boat", backend="remote:flux-tiny-local", wait=False)
-        job.cancel()
+        job = None
+        if "job" in text:
+            job = studio.generate("a boat", backend="remote:flux-tiny-local", wait=False)
+            job.cancel()
         yield {
             "im": im,
             "analysis": analysis,
@@ -91,9 +96,10 @@ def names(values: dict[str, Any], pictures: im.Pictures) -> Iterator[dict[str, A
             "Path": Path,
             "df": pictures.frame(),
         }
-    with im.Studio(values, background=False) as studio:  # examples may close theirs
-        for one in studio.trash():
-            studio.restore(one.id)
+    if "delete" in text:
+        with im.Studio(values, background=False) as studio:  # examples may close theirs
+            for one in studio.trash():
+                studio.restore(one.id)
 
 
 @pytest.mark.slow

@@ -24,9 +24,9 @@ def part(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module(f"gpu.{name}")
 
 
-def checked(out: Path, *options: str, timeout: float) -> list[dict[str, Any]]:
-    """What it finds out about each case, with tiny models."""
-    command = [sys.executable, str(BENCH / "gpu_check.py"), "--tiny", "--out", str(out), *options]
+def checked(python: Path, out: Path, *options: str, timeout: float) -> list[dict[str, Any]]:
+    """What it finds out about each case, with tiny models, when this Python runs it."""
+    command = [str(python), str(BENCH / "gpu_check.py"), "--tiny", "--out", str(out), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
@@ -36,12 +36,15 @@ def checked(out: Path, *options: str, timeout: float) -> list[dict[str, Any]]:
     return rows
 
 
-def test_cases_are_measured_and_one_that_fails_stops_no_other(tmp_path: Path) -> None:
+def test_cases_are_measured_and_one_that_fails_stops_no_other(
+    tmp_path: Path, quick_python: Path
+) -> None:
     scratch = tmp_path / "models"
     (scratch / "schnell").mkdir(parents=True)
     (scratch / "schnell" / "model_index.json").write_text("{}")
     names = "schnell:whole,klein:whole"
-    rows = checked(tmp_path, "--only", names, "--scratch", str(scratch), timeout=500)
+    options = ["--only", names, "--scratch", str(scratch)]
+    rows = checked(quick_python, tmp_path, *options, timeout=500)
     broken, whole = rows
     assert (broken["model"], broken["error"][:13]) == ("schnell", "BackendError:")
     assert "error" not in whole
@@ -54,7 +57,7 @@ def test_cases_are_measured_and_one_that_fails_stops_no_other(tmp_path: Path) ->
 def test_every_case_runs_or_says_that_it_needs_a_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = checked(tmp_path, "--seconds", "3600", timeout=3700)
+    rows = checked(Path(sys.executable), tmp_path, "--seconds", "3600", timeout=3700)
     cases = part("cases", monkeypatch).CASES
     assert [(row["model"], row["case"]) for row in rows] == [(c.model, c.name) for c in cases]
     lacks = re.compile("(needs a|requires) (CUDA|second graphics card)")

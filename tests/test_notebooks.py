@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -27,10 +26,12 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_kernels")
 @pytest.mark.parametrize("path", [*NOTEBOOKS, BATCH], ids=lambda path: path.name)
-def test_it_runs_and_its_outputs_are_those_that_were_saved(path: Path, tmp_path: Path) -> None:
+def test_it_runs_and_its_outputs_are_those_that_were_saved(
+    path: Path, tmp_path: Path, quick_python: Path
+) -> None:
     """By nbval, in a kernel of this very interpreter."""
     command = [
-        sys.executable,
+        str(quick_python),
         "-m",
         "pytest",
         "--nbval-lax" if path == BATCH else "--nbval",

@@ -27,6 +27,7 @@ from tests.fixtures.supabase_fixtures import npm_as_at_home
 
 ROOT = Path(__file__).parent.parent
 SECTIONS = sections((ROOT / "README.md").read_text(encoding="utf-8"))
+AUTHORITIES = os.environ.get("SSL_CERT_FILE")  # of this machine, before tests have their own
 WEIGHTS = "imagen_nb/backends/tiny/weights"
 EMBEDDER = "imagen_nb/frames/plugins/tiny_embedder/weights"
 
@@ -146,8 +147,11 @@ def test_without_any_extra_each_section_of_the_readme_works(
 
 @pytest.mark.soak
 def test_pip_installs_the_wheel_alone_into_an_empty_environment_and_the_readme_works(
-    built: dict[str, Path], tmp_path: Path
+    built: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    if AUTHORITIES:
+        monkeypatch.setenv("SSL_CERT_FILE", AUTHORITIES)
     home = tmp_path / "home"
     home.mkdir()
     venv.create(tmp_path / "venv", with_pip=True)

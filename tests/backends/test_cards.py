@@ -39,6 +39,15 @@ OTHER_NAMES_OF_FULL = [
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"),
     MemoryError(),
 ]
+# Each error in the first network, and two in the second: all in both are long.
+FULL_IN: list[Any] = [
+    *((FluxTransformer2DModel, "forward", error) for error in OTHER_NAMES_OF_FULL),
+    *((AutoencoderKL, "decode", error) for error in OTHER_NAMES_OF_FULL[:2]),
+    *(
+        pytest.param(AutoencoderKL, "decode", error, marks=pytest.mark.soak)
+        for error in OTHER_NAMES_OF_FULL[2:]
+    ),
+]
 APART = {"text_encoders": "offloaded"}
 BROKEN = ACCELERATOR_ERROR("CUDA error: an illegal memory access was encountered\nmore")
 
@@ -180,15 +189,12 @@ class TestFullWhileEncoding:
 
 
 class TestOtherNames:
-    @pytest.mark.parametrize("error", OTHER_NAMES_OF_FULL, ids=lambda error: str(error)[:40])
-    @pytest.mark.parametrize(
-        ("network", "method"), [(FluxTransformer2DModel, "forward"), (AutoencoderKL, "decode")]
-    )
+    @pytest.mark.parametrize(("network", "method", "error"), FULL_IN, ids=lambda it: str(it)[:40])
     def test_a_smaller_plan_goes_on(
         self,
-        error: Exception,
         network: type,
         method: str,
+        error: Exception,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:

@@ -68,6 +68,12 @@ crafted = pytest.mark.parametrize("kind", CRAFTED)
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where pictures go."""
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], Path]:
     def written(kind: str) -> Path:
         file = tmp_path / "loras" / "x.safetensors"
@@ -113,7 +119,7 @@ def test_so_is_a_model_with_it(
     kind: str, write: Callable[[str], Path], folder: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
-    shutil.copytree(FLUX_TINY.source, model)
+    shutil.copytree(FLUX_TINY.source, model, copy_function=os.symlink)
     (weights,) = (model / "transformer").glob("*.safetensors")
     os.replace(write(kind), weights)
     assert weights_gb_in_16_bits(model / "transformer") >= 0

@@ -146,6 +146,15 @@ def apart(one: Drawn, other: Drawn) -> int:
     return int(np.abs(pixels_of(one).astype(int) - pixels_of(other)).max())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_models(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The models that most tests draw with stay in memory until the last one."""
+    names = {case.folder for case in CASES.values()}
+    backends = [custom(str(request.getfixturevalue(name))) for name in sorted(names)]
+    yield
+    del backends
+
+
 class TestEachKind:
     @each
     def test_it_is_what_diffusers_draws(self, case: Case, weights: Path) -> None:

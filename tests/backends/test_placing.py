@@ -309,9 +309,25 @@ class TestCompiling:
             output_type="latent",
         )
 
+    @pytest.mark.parametrize(
+        ("drawn", "compiled"),
+        [
+            ([(64, 1), (96, 1), (128, 1)], [2, 2, 0]),
+            pytest.param(
+                [(64, 1), (96, 1), (128, 1), (192, 1), (64, 1), (64, 2), (96, 2)],
+                [2, 2, 0, 0, 0, 2, 0],
+                marks=pytest.mark.soak,
+            ),
+        ],
+        ids=["sizes", "batches"],
+    )
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
     def test_sizes_compile_twice_and_each_batch_size_once(
-        self, row: Model, monkeypatch: pytest.MonkeyPatch
+        self,
+        drawn: list[tuple[int, int]],
+        compiled: list[int],
+        row: Model,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """As docs/models.md says; for each of the two kinds of blocks."""
         from torch._dynamo.testing import CompileCounter
@@ -321,7 +337,7 @@ class TestCompiling:
         compile_with(monkeypatch, counter)
         pipeline = load_pipeline(row, MemoryPlan(dtype="float32", compile=True, device="cpu"))
         counts = []
-        for side, pictures in ((64, 1), (96, 1), (128, 1), (192, 1), (64, 1), (64, 2), (96, 2)):
+        for side, pictures in drawn:
             before = counter.frame_count
             pipeline(
                 ["a boat"] * pictures,
@@ -332,7 +348,7 @@ class TestCompiling:
                 output_type="latent",
             )
             counts.append(counter.frame_count - before)
-        assert counts == [2, 2, 0, 0, 0, 2, 0]
+        assert counts == compiled
 
 
 def compile_with(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:

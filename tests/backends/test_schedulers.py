@@ -24,6 +24,14 @@ FROM_IMAGE = [name for name, row in SCHEDULERS.items() if row.from_image]
 NOT_FROM_IMAGE = [name for name, row in SCHEDULERS.items() if not row.from_image]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plain_models(schnell_folder: Path, dev_folder: Path) -> Iterator[None]:
+    """The models that these tests draw with stay in memory until the last one."""
+    backends = [custom(str(folder)) for folder in (schnell_folder, dev_folder)]
+    yield
+    del backends
+
+
 @pytest.fixture
 def backend(folder: Path) -> FluxBackend:
     """Of schnell's layout, then of dev's."""

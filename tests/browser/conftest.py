@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import (
@@ -44,9 +46,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def jupyter(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A JupyterLab with a home, settings and folder of its own."""
-    with started("jupyterlab", tmp_path_factory.mktemp("jupyter")) as server:
+    with started("jupyterlab", tmp_path_factory.mktemp("jupyter"), kernels) as server:
         yield server
 
 
@@ -62,14 +64,35 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Iterator[Page]:
     """A fresh page that may speak to this machine only, and fails the test when it tried others."""
     page = context.new_page()
+    with _watched(page):
+        yield page
+        page.close()
+
+
+@pytest.fixture(scope="session")
+def lab_page(context: BrowserContext) -> Iterator[Page]:
+    """A page of all tests in JupyterLab, which takes 5 s of a processor to load."""
+    page = context.new_page()
+    yield page
+    page.close()
+
+
+@contextmanager
+def _watched(page: Page) -> Iterator[None]:
+    """Of a usual size; asserts that it asked nobody else, and that no script of it failed."""
     page.set_viewport_size({"width": 1280, "height": 900})
     foreign: list[str] = []
     errors: list[str] = []
-    page.on("request", lambda request: foreign.append(request.url) if _leaves(request) else None)
-    page.on("pageerror", lambda error: None if _of_notebook_7(error) else errors.append(str(error)))
-    page.on("dialog", lambda dialog: _answer(dialog, errors))
-    yield page
-    page.close()
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "request": lambda request: foreign.append(request.url) if _leaves(request) else None,
+        "pageerror": lambda error: None if _of_notebook_7(error) else errors.append(str(error)),
+        "dialog": lambda dialog: _answer(dialog, errors),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
     assert not foreign, "requests to foreign hosts"
     assert not errors, "errors on the page"
 
@@ -96,11 +119,14 @@ def _of_notebook_7(error: Error) -> bool:
 
 
 @pytest.fixture
-def lab(jupyter: Server, page: Page) -> Iterator[Lab]:
-    """JupyterLab in the page; its kernels are ended afterwards."""
-    lab = Lab(jupyter, page)
-    yield lab
-    lab.close()
+def lab(jupyter: Server, lab_page: Page) -> Iterator[Lab]:
+    """JupyterLab in a page; what was opened is gone afterwards, and its kernels are ended."""
+    lab = Lab(jupyter, lab_page)
+    try:
+        with _watched(lab_page):
+            yield lab
+    finally:
+        lab.leave()
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ CELLS = [
     [pytest.param(name, marks=() if name == "notebook" else pytest.mark.soak) for name in PLACES],
 )
 def test_pictures_and_widgets_show_and_answer(
-    application: str, page: Page, tmp_path: Path, shots: Path
+    application: str, page: Page, kernels: Path, tmp_path: Path, shots: Path
 ) -> None:
     """One test for each, as starting a server and a kernel takes longer than all else."""
-    with shown(application, tmp_path, page, CELLS):
+    with shown(application, tmp_path, kernels, page, CELLS):
         check_others_widgets(page)
         check_gallery(page)
         check_panel(page)

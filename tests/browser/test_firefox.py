@@ -37,12 +37,12 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Firefox]:
+def browser(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Firefox]:
     """Shows these cells in Voilà."""
     folder = tmp_path_factory.mktemp("firefox")
     home = folder / "firefox-home"
     home.mkdir()
-    with started("voila", folder) as server, firefox(home) as browser:
+    with started("voila", folder, kernels) as server, firefox(home) as browser:
         cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
         named = {"name": "python3", "display_name": "Python 3", "language": "python"}
         book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": named})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,12 +27,20 @@ READ = "df = im.history(source='local').iloc[::-1].reset_index(drop=True)"
 SHOW = "gallery = im.Gallery(df)\ngallery"
 
 
-@pytest.fixture
-def drawn(tmp_path: Path) -> None:
-    """Nine pictures in the notebook's folder, drawn here: a kernel would load FLUX."""
-    with Studio({"backend": "flux-tiny-local", "output": {"dir": tmp_path / "pictures"}}) as studio:
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine pictures, drawn here: a kernel would load FLUX."""
+    folder = tmp_path_factory.mktemp("drawn") / "pictures"
+    with Studio({"backend": "flux-tiny-local", "output": {"dir": folder}}) as studio:
         for prompt, width in zip(PROMPTS, [64] + [128] * 20, strict=False):
             studio.generate(prompt, seed=1, steps=1, progress=False, width=width)
+    return folder
+
+
+@pytest.fixture
+def drawn(pictures: Path, tmp_path: Path) -> None:
+    """They are in the notebook's folder."""
+    shutil.copytree(pictures, tmp_path / "pictures")
 
 
 @pytest.fixture

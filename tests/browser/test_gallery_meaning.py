@@ -27,6 +27,11 @@ SCENES = (
 SHOW = "gallery = im.Gallery(im.history(source='local'))\ngallery"
 
 
+@pytest.fixture
+def page(lab: Lab) -> Page:
+    return lab.page
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "pictures"

@@ -182,10 +182,10 @@ def test_cells_run_while_it_draws_and_what_was_just_typed_is_drawn(
         "import ctypes; ctypes.PyDLL(None).sleep(4)",
     )
     shown.notebook.run(2)  # the model is loaded
-    shown.type("Steps", "200")
+    shown.type("Steps", "80")
     shown.type("Count", "30")
     shown.draw("a red boat")
-    expect(shown.root.get_by_text(re.compile(r"step \d+ of 200, 0:\d\d left"))).to_be_visible()
+    expect(shown.root.get_by_text(re.compile(r"step \d+ of 80, 0:\d\d left"))).to_be_visible()
     expect(shown.root.get_by_role("img", name="the picture so far")).to_be_visible()
     shown.shoot(shots / "panel-drawing.png")
     expect(shown.notebook.run(2)).not_to_contain_text("of 30: 30")

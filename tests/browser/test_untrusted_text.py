@@ -33,7 +33,7 @@ CELLS = {
     "errors": "for p in EVIL:\n"
     "    try: im.generate('x', backend=p)\n"
     "    except im.ImagenError: get_ipython().showtraceback()",
-    "preview": "im.sweep(EVIL[0], steps=200, seeds=range(2))",
+    "preview": "im.sweep(EVIL[0], steps=120, seeds=range(2))",
     "magic": "for p in EVIL:\n"
     "    display(get_ipython().run_cell_magic('imagen', '--seed 2 --steps 1', p))",
     "typed": f"%%imagen --seed 3 --steps 1 --tag '{EVIL['an element']}'\n{EVIL['an element']}",
@@ -43,6 +43,11 @@ PLACES = list(CELLS)
 WHOLE = 2000  # characters of a prompt in a saved gallery
 SHOWN = [one_line(prompt) for prompt in PROMPTS]
 MAGIC = [one_line(" ".join(filter(None, map(str.strip, prompt.split("\n"))))) for prompt in PROMPTS]
+
+
+@pytest.fixture
+def page(lab: Lab) -> Page:
+    return lab.page
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from tests.fixtures.histories import inserted, records
 from tests.fixtures.server_state import ServerState
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
+OTHERS = 20
+
 
 def bare_row(owner: str) -> dict[str, Any]:
     """What the table asks of a row, and no more: as another program may write it."""
@@ -35,8 +37,8 @@ def bare(server: ServerState, local_supabase: TwoUsers) -> list[str]:
 
 @pytest.fixture
 def others(server: ServerState, local_supabase: TwoUsers) -> None:
-    """120 rows that have a time."""
-    inserted(server, records(local_supabase.user_id))
+    """Rows that have a time."""
+    inserted(server, records(local_supabase.user_id)[:OTHERS])
 
 
 @pytest.fixture(params=[1000, 3])
@@ -56,8 +58,8 @@ def test_rows_without_a_time_are_a_history(bare: list[str], studio: Studio) -> N
 @pytest.mark.usefixtures("others")
 def test_rows_without_a_time_come_last_and_once(bare: list[str], studio: Studio) -> None:
     frame = studio.history(source="cloud")
-    assert (len(frame), frame["id"].is_unique) == (128, True)
-    assert frame["id"].tolist()[120:] == bare
+    assert (len(frame), frame["id"].is_unique) == (OTHERS + 8, True)
+    assert frame["id"].tolist()[OTHERS:] == bare
     assert frame["created_at"].isna().sum() == 8
 
 
@@ -72,8 +74,8 @@ def test_rows_without_a_time_change_no_type(studio: Studio) -> None:
 def test_a_limit_takes_rows_without_a_time_after_all_others(
     bare: list[str], studio: Studio
 ) -> None:
-    assert studio.history(source="cloud", limit=120)["created_at"].notna().all()
-    assert studio.history(source="cloud", limit=122)["id"].tolist()[120:] == bare[:2]
+    assert studio.history(source="cloud", limit=OTHERS)["created_at"].notna().all()
+    assert studio.history(source="cloud", limit=OTHERS + 2)["id"].tolist()[OTHERS:] == bare[:2]
 
 
 @pytest.mark.usefixtures("others")
@@ -82,12 +84,12 @@ def test_ids_and_words_find_rows_without_a_time_and_a_time_does_not(
 ) -> None:
     assert studio.history(source="cloud", ids=bare)["id"].tolist() == bare
     assert studio.history(source="cloud", prompt="bare")["id"].tolist() == bare
-    assert len(studio.history(source="cloud", since="100 days")) == 120
+    assert len(studio.history(source="cloud", since="100 days")) == OTHERS
 
 
 @pytest.mark.usefixtures("bare", "others")
 def test_rows_without_a_time_are_merged(studio: Studio) -> None:
-    assert len(studio.history(source="merged")) == 128
+    assert len(studio.history(source="merged")) == OTHERS + 8
 
 
 def test_the_command_shows_a_row_that_says_little(

@@ -87,7 +87,7 @@ class Reader:
     read: Callable[[bytes, Path], None]
     strategy: st.SearchStrategy[bytes]
     seeds: Sequence[bytes]
-    examples: int = 40
+    examples: int = 20
 
 
 def _record(**fields: Any) -> Record:

@@ -59,7 +59,7 @@ class TestWaysOfDrawing:
         first = studio.generate("a red boat at sunset", seed=11, guidance=0.0, **FAST)
         assert_repeated(studio, first, first, tmp_path / "again")
 
-    @pytest.mark.parametrize("seeds", [1, 2, 5, 11])
+    @pytest.mark.parametrize("seeds", [1, 2, pytest.param(5, marks=pytest.mark.soak), 11])
     def test_each_of_a_sweep_of_any_batch_size(
         self, studio: Studio, tmp_path: Path, seeds: int
     ) -> None:
@@ -71,13 +71,16 @@ class TestWaysOfDrawing:
     def test_several_prompts_in_one_batch(self, studio: Studio, tmp_path: Path) -> None:
         pictures = studio.sweep("a {red|blue|green} {boat|house}", seeds=[7], **FAST)
         assert {picture.record.batch_size for picture in pictures} == {6}
-        for number, picture in enumerate(pictures):
+        for number in (0, 3, 5):
+            picture = pictures[number]
+            assert picture.record.batch_index == number
             assert_repeated(studio, picture, picture, tmp_path / str(number))
 
     def test_a_grid_of_sizes_and_steps(self, studio: Studio, tmp_path: Path) -> None:
         sizes = [(128, 128), (96, 128)]
         pictures = studio.sweep("a star", seeds=[1, 2], steps=[1, 3], size=sizes, progress=False)
-        for number, picture in enumerate(pictures):
+        for number in (0, 3, 6):  # all values of each of the three, whatever their order
+            picture = pictures[number]
             assert_repeated(studio, picture, picture, tmp_path / str(number))
 
     def test_like_another(self, studio: Studio, tmp_path: Path) -> None:
@@ -96,7 +99,7 @@ im.sweep("a {{red|blue}} moon", seeds=range(3), steps=2)
         NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
         paths = sorted((tmp_path / "batch").glob("*.png"))
         assert len(paths) == 6
-        for number, path in enumerate(paths):
+        for number, path in enumerate(paths[::5]):  # the first and the last
             again = studio.reproduce(path, output=tmp_path / str(number), progress=False)
             assert again.identical is True
             assert again.record.batch_size == 6

@@ -29,6 +29,7 @@ from tests.fixtures.kill_points import killing
 from tests.fixtures.panels import Seen, pngs, until
 
 PATIENCE_S = 60
+LONG = 60  # steps, a second or two: still being drawn when the next thing is done
 TYPED = {"count": 2, "seed": 7, "lock_seed": True, "tags": "sea, red"}  # as the page sends it
 
 
@@ -72,7 +73,7 @@ class TestDrawing:
     def test_drawing_waits_for_no_cell_and_no_cell_for_it(
         self, panel: Seen, studio: Studio
     ) -> None:
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.drawing()
         picture = studio.generate("a blue star", seed=1)
         panel.drawn(1)
@@ -80,11 +81,11 @@ class TestDrawing:
 
     def test_previews_come_four_times_a_second_and_are_small(self, panel: Seen) -> None:
         started = time.monotonic()
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.drawn(1)
         steps = panel.told("step")
         assert 1 <= len(steps) <= (time.monotonic() - started) * 4 + 1
-        assert all(one["steps"] == 200 and one["left"].endswith(" left") for one in steps)
+        assert all(one["steps"] == LONG and one["left"].endswith(" left") for one in steps)
         assert 0 < max(panel.weights("step")) < 4_000
 
     def test_python_draws_as_the_button_does(self, panel: Seen) -> None:
@@ -216,7 +217,7 @@ class TestCancelling:
     def test_stops_at_the_next_step_leaves_nothing_and_goes_on(
         self, panel: Seen, folder: Path
     ) -> None:
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.draw("a blue star", steps=4)
         panel.say("remove", id=panel.drawing())
         panel.drawn(1)
@@ -226,17 +227,17 @@ class TestCancelling:
         assert "cancelled" in [one["text"] for one in panel.told("said")]
 
     def test_does_not_touch_what_a_cell_draws(self, panel: Seen, studio: Studio) -> None:
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.drawing()
         drawn: list[Any] = []
-        cell = threading.Thread(target=lambda: drawn.append(studio.generate("a star", steps=50)))
+        cell = threading.Thread(target=lambda: drawn.append(studio.generate("a star", steps=20)))
         cell.start()
         panel.panel.cancel()
         cell.join(PATIENCE_S)
         assert len(drawn) == 1
 
     def test_what_waits_can_be_removed_and_reordered(self, panel: Seen) -> None:
-        panel.draw("first", steps=200)
+        panel.draw("first", steps=LONG)
         for prompt in ("second", "third", "fourth"):
             panel.draw(prompt, steps=4)
         panel.drawing()
@@ -351,7 +352,7 @@ class TestTheEnd:
     def test_closing_stops_after_the_step_and_leaves_the_rest_to_the_next(
         self, panel: Seen, studio: Studio, folder: Path
     ) -> None:
-        panel.draw("a red boat", steps=200, count=2)
+        panel.draw("a red boat", steps=LONG, count=2)
         panel.drawing()
         panel.panel.close()
         assert pngs(folder) == []
@@ -368,7 +369,7 @@ class TestTheEnd:
     def test_what_was_drawn_when_the_session_closed_waits_for_the_next(
         self, panel: Seen, folder: Path
     ) -> None:
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.drawing()
         panel.panel._studio.close()
         until(lambda: panel.told("failed"))
@@ -384,7 +385,7 @@ class TestTheEnd:
     def test_what_python_cancels_waits_until_somebody_resumes(
         self, panel: Seen, studio: Studio
     ) -> None:
-        panel.draw("a red boat", steps=200)
+        panel.draw("a red boat", steps=LONG)
         panel.drawing()
         studio.cancel()
         until(lambda: panel.told("failed"))
@@ -442,7 +443,7 @@ class TestAKilledKernel:
     def test_what_it_drew_waits_again_as_the_first(
         self, folder: Path, panel: Seen, quick_python: Path
     ) -> None:
-        with process(quick_python, folder, "a red boat", 2, 200) as kernel:
+        with process(quick_python, folder, "a red boat", 2, LONG) as kernel:
             assert kernel.stdout is not None
             while kernel.stdout.readline() != "drawing\n":
                 pass
@@ -498,7 +499,7 @@ class TestAKilledKernel:
     ) -> None:
         code = textwrap.dedent(PROCESS).partition("while")[0]
         code += "while len(panel.pictures) < 1: time.sleep(0.05)"
-        command = [quick_python, "-c", code, str(folder), "a red boat", "3", "200"]
+        command = [quick_python, "-c", code, str(folder), "a red boat", "3", str(LONG)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert (done.returncode, done.stderr) == (0, "")
         panel.say("hello")

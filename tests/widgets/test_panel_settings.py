@@ -145,7 +145,7 @@ class TestOptions:
         self, panel: Seen, studio: Studio
     ) -> None:
         panel.say("image", [PHOTO], name="init_image")
-        panel.draw("a red boat", steps=200, count=1, strength=1.0)
+        panel.draw("a red boat", steps=60, count=1, strength=1.0)
         panel.drawing()
         panel.panel.close()
         following = Seen(Panel(studio), panel._told)
