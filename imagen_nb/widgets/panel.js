@@ -140,7 +140,14 @@ function render({ model, el }) {
   const tell = connect(model, (message, buffers) => handlers[message.kind]?.(message, buffers), signal);
   send("hello");
   // Who else draws, and when they were seen: only while somebody may look.
-  const asking = setInterval(() => document.hidden || tell({ do: "boxes" }), BOXES_MS);
+  const ask = () => {
+    try {
+      if (!document.hidden) tell({ do: "boxes" });
+    } catch {
+      clearInterval(asking); // the kernel was ended: this panel hears nothing any more
+    }
+  };
+  const asking = setInterval(ask, BOXES_MS);
   return () => {
     clearInterval(asking);
     controller.abort();
