@@ -63,8 +63,8 @@ def reindex(
     """Enter every picture of the folder, and remove entries without a picture.
 
     What the cloud has of a picture stays as the catalog knew it. A damaged catalog is
-    renamed to `catalog.sqlite3.damaged`. If several copies have one id, the first by
-    name is entered.
+    renamed to `catalog.sqlite3.damaged`. If several copies have one id, that which the
+    catalog has stays there, otherwise the first by name is entered.
 
     Args:
         folder: the output folder.
@@ -93,7 +93,7 @@ def _rebuild_rows(
         _finish_moves(catalog)
     with catalog.connection() as connection:
         before = {path for (path,) in connection.execute("SELECT path FROM images")}
-    scan = _FolderScan(catalog.folder)
+    scan = _FolderScan(catalog.folder, before)
     rows = scan.rows()
     while _enter_next_rows(catalog, rows):
         if progress:
@@ -142,7 +142,8 @@ def _enter_next_rows(catalog: Catalog, scanned: Iterator[ScannedPicture]) -> boo
 class _FolderScan:
     """One pass over a folder. `names`: of the pictures that `rows` has given so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: set[str]) -> None:
+        """`known`: the names that the catalog has, which come first."""
         self.folder = folder
         self.names: set[str] = set()
         self.torn: list[Path] = []
@@ -157,13 +158,14 @@ class _FolderScan:
             elif entry.name.endswith(PICTURE_SUFFIXES):
                 self.skipped.append(folder / entry.name)
         self._pictures = sorted(
-            name for name in self._files if name.endswith(PICTURE_SUFFIXES)
+            (name for name in self._files if name.endswith(PICTURE_SUFFIXES)),
+            key=lambda name: (name not in known, os.path.splitext(name)),
         )
         self.total = len(self._pictures)
         self.done = 0
 
     def rows(self) -> Iterator[ScannedPicture]:
-        """Give each picture with a record, in order of names."""
+        """Give each picture with a record, and of several with one id the first."""
         for name in self._pictures:
             self.done += 1
             loaded = self._load_sidecar(f"{name}.json") or self._rebuild_sidecar(name)

@@ -12,8 +12,10 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from PIL import Image
 
 from imagen_nb.errors import CloudError
+from imagen_nb.storage.catalog import CatalogEntry
 from imagen_nb.storage.record import Record
 from imagen_nb.storage.tags import (
     TagChange,
@@ -81,25 +83,17 @@ class Histories(RuleBasedStateMachine):
         machine, self._ids = self.machines[name], self._ids + 1
         id, before = UUID(int=0x1D << 64 | self._ids), {e.path.name for e in machine.entries()}
         lived = machine.survives(lambda: machine.draw(id, prompt, seed, shade, tags), dies)
-        for entry in machine.entries():
-            picture = self._picture(machine, entry.record)
+        entries, color = machine.entries(), (shade, seed, len(prompt))
+        for entry in entries:
             if entry.path.name not in before:
-                self.intents.begin(picture, entry.record.tags)
-            elif tags and entry.record.prompt == prompt and entry.record.seed == seed:
-                # The same again has the tags added, if its process lived so long.
-                self._note_again(machine, entry.record, tags, shade, lived)
-
-    def _note_again(
-        self, machine: Machine, record: Record, tags: tuple[str, ...], shade: int, lived: bool
-    ) -> None:
-        from PIL import Image
-
-        found = next(e for e in machine.entries() if e.record.id == record.id)
-        with Image.open(found.path) as image:
-            same = image.getpixel((0, 0)) == (shade, record.seed, len(record.prompt))
-        if same:
-            added = TagChange(added=tags)
-            self.intents.note(machine.name, self._picture(machine, record), added, lived)
+                self.intents.begin(self._picture(machine, entry.record), entry.record.tags)
+        old = [entry for entry in entries if entry.path.name in before]
+        again = [entry.record for entry in old if _is_drawing(entry, prompt, seed, color)]
+        for record in again if tags else []:
+            # The same again has the tags added, if its process lived so long: one of them, where
+            # there are several, as another machine's was adopted.
+            picture, added = self._picture(machine, record), TagChange(added=tags)
+            self.intents.note(machine.name, picture, added, lived and len(again) == 1)
 
     @rule(
         name=machines,
@@ -385,3 +379,11 @@ class DeletingHistories(Histories):
             machine.survives(lambda: move_to_trash(machine.catalog, ids), dies)
             machine.survives(lambda: restore_from_trash(machine.catalog, ids), dies)
             restore_from_trash(machine.catalog, ids)
+
+
+def _is_drawing(entry: CatalogEntry, prompt: str, seed: int, color: tuple[int, int, int]) -> bool:
+    """Whether a picture is what drawing this again gives."""
+    if (entry.record.prompt, entry.record.seed) != (prompt, seed):
+        return False
+    with Image.open(entry.path) as image:
+        return image.getpixel((0, 0)) == color

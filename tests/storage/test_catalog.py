@@ -517,6 +517,28 @@ def test_of_copies_with_one_id_one_is_entered(catalog: Catalog, keep: Keep, fold
     assert len(catalog.latest(5)) == 1
 
 
+def test_of_copies_with_one_id_that_which_was_entered_stays(
+    catalog: Catalog, keep: Keep, folder: Path
+) -> None:
+    kept = keep()
+    for name in ("a copy", f"{kept.path.stem}-2"):
+        (folder / f"{name}.png").write_bytes(kept.path.read_bytes())
+        (folder / f"{name}.png.json").write_bytes(kept.sidecar_path.read_bytes())
+    catalog.add_many([(kept, "synced")])
+    reindex(folder)
+    assert [entry.path for entry in catalog.latest(5)] == [kept.path]
+
+
+def test_a_new_catalog_has_the_picture_and_not_its_numbered_copy(
+    catalog: Catalog, keep: Keep, folder: Path
+) -> None:
+    kept = keep()
+    (folder / f"{kept.path.stem}-2.png").write_bytes(kept.path.read_bytes())
+    (folder / f"{kept.path.stem}-2.png.json").write_bytes(kept.sidecar_path.read_bytes())
+    reindex(folder)
+    assert [entry.path for entry in catalog.latest(5)] == [kept.path]
+
+
 def test_torn_and_missing_sidecars_are_restored_from_the_picture(
     catalog: Catalog, keep: Keep, folder: Path
 ) -> None:
