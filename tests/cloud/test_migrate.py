@@ -290,6 +290,7 @@ def test_names_are_what_the_supabase_cli_takes_and_in_the_right_order() -> None:
         "imagen_claims_time",
         "imagen_announce",
         "imagen_channel",
+        "imagen_votes",
     ]
     assert len({name[:14] for name in names}) == len(names)
     # The Supabase CLI splits these otherwise than PostgreSQL reads them.

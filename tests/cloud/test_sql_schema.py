@@ -99,6 +99,8 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         ),
         "workers_pkey": "btree (id)",
         "imagen_workers_owner_seen_idx": "btree (owner_user_id, seen_at DESC)",
+        "votes_pkey": "btree (owner_user_id, id)",
+        "imagen_votes_owner_created_idx": "btree (owner_user_id, created_at DESC, id DESC)",
         "parents_pkey": "btree (image_id, parent, how)",
         "imagen_parents_owner_idx": "btree (owner_user_id, parent)",
         "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC, image_id DESC)",
@@ -107,10 +109,11 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
     of_user = "FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)"
     assert [key for (key,) in keys if not key.startswith("CHECK")] == [
         *[of_picture] * 2,
-        *[of_user] * 6,
+        *[of_user] * 7,
         *["PRIMARY KEY (id)"] * 3,
         "PRIMARY KEY (image_id, model)",
         "PRIMARY KEY (image_id, parent, how)",
+        "PRIMARY KEY (owner_user_id, id)",
         "PRIMARY KEY (storage_path)",
     ]
     assert [key for (key,) in keys if key.startswith("CHECK")] == [
@@ -189,6 +192,28 @@ def test_jobs_and_workers_have_exactly_these_columns(migrated: psycopg.Connectio
     ]
 
 
+def test_votes_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = 'imagen.votes'::regclass AND attnum > 0 ORDER BY attnum
+        """
+    ).fetchall()
+    assert found == [
+        ("owner_user_id", "uuid", True, None),
+        ("id", "uuid", True, None),
+        ("question", "text", True, None),
+        ("voter", "text", True, None),
+        ("left_id", "uuid", True, None),
+        ("right_id", "uuid", True, None),
+        ("outcome", "text", True, None),
+        ("created_at", "timestamp with time zone", True, "now()"),
+        ("seconds", "double precision", False, None),
+        ("takes_back", "uuid", False, None),
+    ]
+
+
 def test_claims_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
     found = migrated.execute(
         """
@@ -248,7 +273,7 @@ def snapshot(connection: psycopg.Connection) -> dict[str, list[Any]]:
         "columns": """
             SELECT attname, atttypid, attacl FROM pg_attribute
             WHERE attrelid::regclass::text
-              IN ('imagen.images', 'imagen.claims', 'imagen.jobs', 'imagen.workers')
+              IN ('imagen.images', 'imagen.claims', 'imagen.jobs', 'imagen.workers', 'imagen.votes')
             ORDER BY attrelid, attnum
             """,
         "claims": "SELECT * FROM imagen.claims ORDER BY 1",
@@ -285,7 +310,7 @@ def test_running_all_twice_changes_nothing(version: str) -> None:
         run_all(connection)
         after = snapshot(connection)
     assert _sorted_grants(after) == _sorted_grants(before)
-    assert len(before["policies"]) == 23 - 4 * (version == "15")  # which has no pgvector
+    assert len(before["policies"]) == 26 - 4 * (version == "15")  # which has no pgvector
 
 
 def _sorted_grants(value: Any) -> Any:
@@ -304,7 +329,7 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
     with database.connect() as connection:
         before = _sorted_grants(snapshot(connection))
         connection.execute(
-            "GRANT ALL ON imagen.images, imagen.claims, imagen.jobs, imagen.workers"
+            "GRANT ALL ON imagen.images, imagen.claims, imagen.jobs, imagen.workers, imagen.votes"
             " TO anon, authenticated"
         )
         connection.execute("GRANT UPDATE (request) ON imagen.jobs TO authenticated")
@@ -314,6 +339,7 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
         connection.execute("ALTER POLICY imagen_claims_insert ON imagen.claims WITH CHECK (TRUE)")
         connection.execute("ALTER POLICY imagen_jobs_update ON imagen.jobs USING (TRUE)")
         connection.execute("ALTER POLICY imagen_workers_select ON imagen.workers USING (TRUE)")
+        connection.execute("ALTER POLICY imagen_votes_insert ON imagen.votes WITH CHECK (TRUE)")
         assert _sorted_grants(snapshot(connection)) != before
         run_all(connection)
         after = _sorted_grants(snapshot(connection))
