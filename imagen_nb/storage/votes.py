@@ -54,13 +54,14 @@ def _to_utc_of_calendar(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL, which no database takes")
+    text.encode()  # half a character raises a ValueError
     return text
 
 
-_Text = Annotated[str, AfterValidator(_without_nul)]
+_Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Vote(BaseModel):

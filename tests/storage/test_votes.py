@@ -6,10 +6,7 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,7 +39,8 @@ from imagen_nb.storage.votes import (
 )
 from imagen_nb.storage.votes_csv import load_votes_text, parse_votes_csv
 from imagen_nb.system.csv_text import frame_as_csv
-from tests.fixtures.kill_points import killing
+from tests.fixtures.forks import forks
+from tests.fixtures.kill_points import arm
 from tests.fixtures.pictures import render
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -87,6 +85,7 @@ def new_store() -> Iterator[VoteStore]:
 # What is kept
 
 
+@settings(max_examples=40)
 @given(batches)
 def test_what_was_kept_comes_back_as_it_was_in_order(kept: list[list[Vote]]) -> None:
     with new_store() as store:
@@ -102,7 +101,7 @@ def test_without_a_file_there_are_none_and_reading_makes_none(store: VoteStore) 
     assert [*store.folder.iterdir()] == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.lists(any_votes, min_size=1, max_size=3), st.lists(any_votes, min_size=1, max_size=3))
 def test_a_line_torn_anywhere_takes_no_other_vote_with_it(
     kept: list[Vote], torn: list[Vote]
@@ -202,44 +201,51 @@ def test_threads_lose_nothing_of_each_other(store: VoteStore) -> None:
     assert sorted(store.all(), key=lambda one: one.id) == sorted(votes, key=lambda one: one.id)
 
 
-def voting_process(folder: Path, count: int, killed_at: str = "") -> subprocess.Popen[str]:
-    """Prints the id of each vote once it is kept."""
-    script = """
-    import sys
-    from pathlib import Path
-    from uuid import uuid4
-    from imagen_nb.storage.votes import Vote, VoteStore
-    store = VoteStore(Path(sys.argv[1]))
-    for _ in range(int(sys.argv[2])):
-        one = Vote(left=uuid4(), right=uuid4(), outcome="left", question="q" * 150)
-        store.add([one])
-        print(one.id, flush=True)
-    """
-    command = [sys.executable, "-c", killing(killed_at) + textwrap.dedent(script)]
-    return subprocess.Popen(
-        [*command, str(folder), str(count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
+def voting_child(folder: Path, notes: Path, count: int, killed_at: str) -> int:
+    """Fork a process that notes the id of each vote once it is kept; return its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        if killed_at:
+            arm(killed_at)
+        store = VoteStore(folder)
+        with notes.open("a", buffering=1) as told:
+            for _ in range(count):
+                one = vote(question="q" * 150)
+                store.add([one])
+                told.write(f"{one.id}\n")
+    finally:
+        os._exit(0)
 
 
-def test_processes_lose_nothing_of_each_other_though_some_are_killed(store: VoteStore) -> None:
-    """Each of two dies between writing and flushing, two go on."""
-    deaths = ["", "", "before-flush:4", "before-flush:9"]
-    processes = [voting_process(store.folder, 15, killed_at) for killed_at in deaths]
-    told = [process.communicate(timeout=60)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, *[-signal.SIGKILL] * 2]
-    found = [str(one.id) for one in store.all()]
-    assert len(found) == len({*found})
-    assert {id for ids in told for id in ids} <= {*found}
-    assert len(found) - sum(map(len, told)) <= 2  # what was being written at the deaths
-    assert [len(ids) for ids in told[:2]] == [15, 15]
+class TestProcesses:
+    pytestmark = forks
+
+    def test_they_lose_nothing_of_each_other_though_some_are_killed(
+        self, store: VoteStore, tmp_path: Path
+    ) -> None:
+        """Each of two dies between writing and flushing, two go on."""
+        deaths = ["", "", "before-flush:4", "before-flush:9"]
+        notes = [tmp_path / str(number) for number in range(4)]
+        children = [
+            voting_child(store.folder, note, 25, killed_at)
+            for note, killed_at in zip(notes, deaths, strict=True)
+        ]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        assert codes == [0, 0, *[-signal.SIGKILL] * 2]
+        told = [note.read_text().split() for note in notes]
+        assert [len(ids) for ids in told] == [25, 25, 3, 8]
+        found = [str(one.id) for one in store.all()]
+        assert len(found) == len({*found})
+        assert {id for ids in told for id in ids} <= {*found}
+        assert len(found) - sum(map(len, told)) <= 2  # what was written at the deaths
 
 
 # Up to where they were sent
 
 
+@settings(max_examples=50)
 @given(
     st.lists(any_votes, max_size=9, unique_by=lambda one: one.id),
     st.integers(0, 9),
@@ -403,6 +409,7 @@ def _line(text: str) -> str:
     return "".join(filter(str.isprintable, text)).replace("'", "").strip()
 
 
+@settings(max_examples=40)
 @given(st.lists(any_votes, max_size=5, unique_by=lambda one: one.id), st.booleans())
 def test_what_a_frame_writes_is_read_as_it_was(votes: list[Vote], raw: bool) -> None:
     lines = [
