@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS imagen.votes (
   CONSTRAINT imagen_votes_pictures CHECK (left_id <> right_id),
   CONSTRAINT imagen_votes_outcome CHECK (outcome IN ('left', 'right', 'tie', 'skip')),
   CONSTRAINT imagen_votes_created_at CHECK (
-    created_at >= '1970-01-01T00:00:00Z' AND created_at < '9999-01-01T00:00:00Z'
+    extract(YEAR FROM created_at AT TIME ZONE 'UTC') BETWEEN 1970 AND 9998
   ),
   CONSTRAINT imagen_votes_seconds CHECK (seconds >= 0 AND seconds < 'Infinity')
 );

@@ -117,15 +117,22 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         "PRIMARY KEY (storage_path)",
     ]
     assert [key for (key,) in keys if key.startswith("CHECK")] == [
+        "CHECK (((EXTRACT(year FROM (created_at AT TIME ZONE 'UTC'::text)) >= (1970)::numeric)"
+        " AND (EXTRACT(year FROM (created_at AT TIME ZONE 'UTC'::text)) <= (9998)::numeric)))",
         "CHECK (((jsonb_typeof(request) = 'object'::text)"
         " AND (jsonb_typeof((request -> 'prompt'::text)) = 'string'::text)"
         " AND (length((request)::text) <= 65536)))",
         "CHECK (((max_attempts >= 1) AND (max_attempts <= 10)))",
+        "CHECK (((seconds >= (0)::double precision) AND (seconds < 'Infinity'::double precision)))",
         "CHECK ((cardinality(backends) <= 100))",
         "CHECK ((extensions.l2_norm(embedding) > (0)::double precision))",
+        "CHECK ((left_id <> right_id))",
         "CHECK ((length(error) <= 1000))",
         "CHECK ((length(name) <= 200))",
         "CHECK ((length(preview) <= 14000))",
+        "CHECK ((length(question) <= 200))",
+        "CHECK ((length(voter) <= 100))",
+        "CHECK ((outcome = ANY (ARRAY['left'::text, 'right'::text, 'tie'::text, 'skip'::text])))",
         "CHECK ((state = ANY (ARRAY['waiting'::text, 'drawing'::text, 'done'::text,"
         " 'failed'::text, 'cancelled'::text])))",
     ]
@@ -212,6 +219,36 @@ def test_votes_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
         ("seconds", "double precision", False, None),
         ("takes_back", "uuid", False, None),
     ]
+
+
+WRONG_VOTES = {
+    "a long question": {"question": "q" * 201},
+    "a long name": {"voter": "v" * 101},
+    "one picture": {"left_id": str(UUID(int=2)), "right_id": str(UUID(int=2))},
+    "another outcome": {"outcome": "both"},
+    "less than no time": {"seconds": -0.1},
+    "endless": {"seconds": float("inf")},
+    "no number": {"seconds": float("nan")},
+    "before computers": {"created_at": "1969-12-31T23:59:59Z"},
+    "beyond Python's calendar": {"created_at": "9999-01-01T00:00:00Z"},
+    "never": {"created_at": "infinity"},
+}
+
+
+@pytest.mark.parametrize("wrong", [{}, *WRONG_VOTES.values()], ids=["right", *WRONG_VOTES])
+def test_what_is_no_vote_is_no_row(migrated: psycopg.Connection, wrong: dict[str, Any]) -> None:
+    """So whatever the table has, the library can read."""
+    names = ("question", "voter", "left_id", "right_id", "outcome", "seconds", "created_at")
+    usual = ("q" * 200, "\u263a" * 100, str(UUID(int=2)), str(UUID(int=3)), "tie", 0, "1970-01-01Z")
+    row = dict(zip(names, usual, strict=True)) | {"id": UUID(int=1), "owner_user_id": OWNER} | wrong
+    marks = ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO imagen.votes ({', '.join(row)}) VALUES ({marks})".encode()
+    with migrated.transaction(force_rollback=True):
+        if not wrong:
+            assert migrated.execute(insert, [*row.values()]).rowcount == 1
+            return
+        with pytest.raises(psycopg.errors.CheckViolation):
+            migrated.execute(insert, [*row.values()])
 
 
 def test_claims_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
