@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     make_folder(Path(root) / FOLDER)
     store = VoteStore(Path(root) / FOLDER)
     kept = 0
-    for count in (1, 1, 3, 1, 8, 1, 1):
+    for count in (1, 1, 3, 1, 20, 1, 6):
         store.add(numbered_votes(range(kept, kept + count)))
         kept += count
         os.write(notes, (json.dumps({"what": f"{kept} votes", "kept": kept}) + "\n").encode())
