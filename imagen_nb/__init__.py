@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from imagen_nb.storage.picture import Picture
     from imagen_nb.storage.record import Record
+    from imagen_nb.storage.votes import Vote
     from imagen_nb.studio.autolog.switch import autolog
     from imagen_nb.studio.default import (
         adopt,
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
         sync,
         tag,
         untag,
+        unvote,
+        vote,
+        votes,
         watch,
     )
     from imagen_nb.studio.elsewhere.handle import RemoteJob
@@ -79,6 +83,7 @@ _HOMES = {
     "Studio": "studio.studio",
     "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
+    "Vote": "storage.votes",
     "adopt": "studio.default",
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
@@ -103,6 +108,9 @@ _HOMES = {
     "sync": "studio.default",
     "tag": "studio.default",
     "untag": "studio.default",
+    "unvote": "studio.default",
+    "vote": "studio.default",
+    "votes": "studio.default",
     "watch": "studio.default",
 }
 
@@ -123,6 +131,7 @@ __all__ = [
     "Studio",
     "SyncReport",
     "UsageError",
+    "Vote",
     "__version__",
     "adopt",
     "autolog",
@@ -148,6 +157,9 @@ __all__ = [
     "sync",
     "tag",
     "untag",
+    "unvote",
+    "vote",
+    "votes",
     "watch",
 ]
 

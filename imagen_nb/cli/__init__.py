@@ -26,6 +26,7 @@ from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
 from imagen_nb.cli.verify import verify
+from imagen_nb.cli.vote import vote, votes
 from imagen_nb.cli.work import work
 from imagen_nb.errors import ImagenError
 from imagen_nb.system.terminal import abandon_stdout, accept_any_text, print_notice
@@ -48,6 +49,8 @@ app.command()(embed)
 app.command()(report)
 app.command()(reproduce)
 app.command()(tag)
+app.command()(vote)
+app.command()(votes)
 app.command()(delete)
 app.command()(restore)
 app.command()(models)

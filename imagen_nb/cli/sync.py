@@ -48,7 +48,7 @@ def sync(
     config: options.ConfigOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Copy pictures and tags that wait to your Supabase; `--verify` reads the copies back."""
+    """Copy pictures, tags and votes that wait to your Supabase; `--verify` reads copies back."""
     from imagen_nb.cloud.sync_report import RepairReport
     from imagen_nb.studio.studio import Studio
     from imagen_nb.system.progress import progress_bar
@@ -154,6 +154,7 @@ def print_sync_report(
             "postponed": [{"id": id, "error": why} for id, why in report.postponed],
             "pending": report.pending,
             "tagged": report.tagged,
+            "votes": report.votes,
             "removed": report.removed,
             "unremoved": [{"id": id, "error": why} for id, why in report.unremoved],
             "trouble": report.trouble,

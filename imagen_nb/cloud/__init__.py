@@ -23,5 +23,6 @@ Other rooms use:
     sync: `drain`, which sends pictures of a catalog
     sync_report: `SyncReport` and `RepairReport`, what a sync and a repair did
     vectors: `find_in_cloud`, the pictures there that are nearest to a vector
+    votes: `load_cloud_votes`, those of all machines
     uplink: `Uplink`, what a session does with the cloud
 """

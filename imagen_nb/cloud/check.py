@@ -26,6 +26,7 @@ _MIGRATION_OF_POLICIES = {
     "claims": "imagen_claims",
     "jobs": "imagen_jobs",
     "workers": "imagen_workers",
+    "votes": "imagen_votes",
 }
 _ATTEMPTS = 2  # at one question: a second may find a server that was busy
 _SECRET_KEYS = (
@@ -145,6 +146,7 @@ def check_server(settings: Settings) -> Iterator[Finding]:
         yield _run_check(
             "drawing elsewhere", lambda: _check_jobs(cloud), "imagen_job_functions"
         )
+        yield _run_check("votes", lambda: _check_votes(cloud), "imagen_votes")
 
 
 def _run_check(
@@ -178,6 +180,11 @@ def _check_jobs(cloud: Cloud) -> None:
     _check_policies(cloud, "jobs", {"request": None})
     _check_policies(cloud, "workers", {"name": None})
     JobQueue(cloud).workers()
+
+
+def _check_votes(cloud: Cloud) -> None:
+    cloud.rows([("id", f"eq.{uuid4()}")], "id", "votes")
+    _check_policies(cloud, "votes", {"question": None})
 
 
 def _check_policies_of_paths(cloud: Cloud, table: str, wrong: dict[str, None]) -> None:

@@ -4,6 +4,7 @@ CloudError
 ├── UnreachableError         passes by itself: torn connections, time-outs, 5xx, 429
 │   └── TooSlowError         one upload took too long; others may not
 ├── NoVectorsError           no search there: its table or pgvector is missing
+├── NoVotesError             no votes there: their table is missing
 ├── RefusedError             concerns all: key, sign-in, rights, no bucket, no table
 └── RejectedError            concerns this picture: too large, wrong type, broken row
     ├── ObjectExistsError    there is an object at its path already
@@ -65,6 +66,10 @@ class RefusedError(CloudError):
 
 class NoVectorsError(CloudError):
     """The database has no imagen.embeddings; everything else works."""
+
+
+class NoVotesError(CloudError):
+    """The database has no imagen.votes; everything else works."""
 
 
 class RejectedError(CloudError):
@@ -263,7 +268,7 @@ def _table_error_of(code: str, message: str) -> CloudError:
 
 
 def _table_named_in(message: str) -> str:
-    others = ("claims", "embeddings", "parents", "jobs", "workers")
+    others = ("claims", "embeddings", "parents", "jobs", "workers", "votes")
     named = [name for name in others if name in message]
     return f"imagen.{named[0] if named else 'images'}"
 

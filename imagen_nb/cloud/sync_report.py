@@ -33,6 +33,7 @@ class SyncReport:
         removed: How many deleted pictures were removed from the cloud.
         unremoved: The ids of deleted pictures that stay there, each with the reason.
         vectors: How many vectors were sent, for finding pictures there.
+        votes: How many votes were sent.
 
     Example:
         >>> report = im.SyncReport(synced=3, pending=1, seconds=0.5)
@@ -50,6 +51,7 @@ class SyncReport:
     removed: int = 0
     unremoved: tuple[tuple[str, str], ...] = ()
     vectors: int = 0
+    votes: int = 0
 
     def __add__(self, other: SyncReport) -> SyncReport:
         return SyncReport(
@@ -63,6 +65,7 @@ class SyncReport:
             self.removed + other.removed,
             self.unremoved + other.unremoved,
             self.vectors + other.vectors,
+            self.votes + other.votes,
         )
 
     @property
@@ -87,10 +90,13 @@ class SyncReport:
         figures = (
             f"{self.synced} synced, {len(self.failed)} failed, {self.pending} pending"
         )
+        votes = f", {self.votes} votes" if self.votes else ""
         vectors = f", {self.vectors} vectors" if self.vectors else ""
         removed = f", {self.removed} removed" if self.removed else ""
         left = f", {len(self.unremoved)} not removed" if self.unremoved else ""
-        return f"{figures}{tagged}{vectors}{removed}{left} ({self.seconds:.1f} s)"
+        return (
+            f"{figures}{tagged}{votes}{vectors}{removed}{left} ({self.seconds:.1f} s)"
+        )
 
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None

@@ -18,6 +18,7 @@ from imagen_nb.cloud.sync_report import RepairReport, SyncReport
 from imagen_nb.cloud.tags import push_tags
 from imagen_nb.cloud.vectors import push_vectors
 from imagen_nb.cloud.verify import compare_copies, repair_copies
+from imagen_nb.cloud.votes import push_votes
 from imagen_nb.cloud.worker import Worker
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import CloudError, UsageError
@@ -89,7 +90,7 @@ class Uplink:
         worker.notify(catalog, [str(id) for id in ids] if off else None)
 
     def changed(self, catalog: Catalog, seconds: float = 0.0) -> None:
-        """Send this catalog's queued tags, new vectors and removals in the background.
+        """Send this catalog's tags, votes, vectors and removals in the background.
 
         Unless sync is off. `seconds`: until they are due.
         """
@@ -235,9 +236,10 @@ def _drain_all(
 def _push_changes_too(
     report: SyncReport, catalog: Catalog, cloud: Cloud, gate: SendGate
 ) -> SyncReport:
-    """Write queued tags and new vectors, and remove what was deleted."""
+    """Write queued tags, new votes and vectors, and remove what was deleted."""
     try:
         report = replace(report, tagged=push_tags(catalog, cloud))
+        report = replace(report, votes=push_votes(catalog, cloud, gate.is_open))
         vectors = push_vectors(catalog, cloud, gate.is_open)
         report = replace(report, vectors=vectors)
         removal = push_removals(catalog, cloud)

@@ -15,6 +15,7 @@ from imagen_nb.cloud.sync import MAX_SENDERS, SendGate, drain
 from imagen_nb.cloud.sync_report import SyncReport
 from imagen_nb.cloud.tags import push_tags
 from imagen_nb.cloud.vectors import push_vectors
+from imagen_nb.cloud.votes import push_votes
 from imagen_nb.errors import ImagenError, describe_mistake
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.outbox import Outbox
@@ -165,6 +166,7 @@ class Worker:
             report = drain(catalog, cloud, pending, gate=gate, senders=gate.senders())
             if not report.trouble and ids is None and gate.is_open():
                 push_tags(catalog, cloud)
+                push_votes(catalog, cloud, gate.is_open)
                 push_vectors(catalog, cloud, gate.is_open)
                 removal = push_removals(catalog, cloud, refused_too=False)
                 report = replace(report, unremoved=removal.refused)

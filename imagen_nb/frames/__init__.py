@@ -2,6 +2,7 @@
 
 Other rooms use:
     moments: `Moment`, and `local_times` of a column of times
+    votes: `votes_frame`, votes as rows
     words: `SearchWords`, and `parse_search_words` from what a user types
     lineage: `FamilySearch`, what pictures were drawn from
     families: `find_parents`, `families_frame`, the families of many pictures

@@ -24,12 +24,15 @@ Other rooms use:
     reindex: `reindex`, which rebuilds a catalog
     removal_rows: `cancel_removals`, within a transaction
     removals: `QueuedRemoval`, what the cloud is still to remove, and `load_removals`
+    sent_votes: `unsent_votes` and `mark_votes_sent`, what the cloud lacks
     tags: `TagChange`, its makers, and the queue of changes for the cloud
     trash: `move_to_trash`, `restore_from_trash`, `queue_without_files` and
         `trashed_pictures`, deleted pictures
     trash_moves: `TRASH_DAYS`, how long a deleted picture can be restored
     vectors: `VectorStore`, what embedders say of a folder's pictures
     verification: `verify_picture`, whether a file is as it was made
+    votes: `Vote` and `VoteStore`, which of two pictures is better; `standing`
+    votes_csv: `parse_votes_csv` and `load_votes_text`, votes from a file
     watermark: `marker_of`, what writes an invisible one into pictures, if they are to have it
     writer: `Writer`, the thread that writes pictures, `RecordContext` and `ForeignPicture`
 """

@@ -21,6 +21,7 @@ from imagen_nb.storage.removals import (
     finish_removals,
     refuse_removals,
 )
+from imagen_nb.storage.sent_votes import forget_sent_votes
 from imagen_nb.system.leases import Leases
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Outbox:
         with self.catalog.connection(durable=True) as connection:
             statement = "UPDATE images SET cloud_state = 'pending' WHERE id = ?"
             connection.executemany(statement, [(id,) for id in changed])
+            forget_sent_votes(connection)
         return changed
 
     def resend(self, entries: Iterable[CatalogEntry]) -> None:

@@ -21,11 +21,11 @@ from imagen_nb.storage.tags import (
 from imagen_nb.storage.trash import TrashedPicture, trashed_pictures
 from imagen_nb.studio.deleting import delete_pictures, restore_pictures
 from imagen_nb.studio.lookup import ids_of, require_in_cloud
-from imagen_nb.studio.searching import Searching
+from imagen_nb.studio.voting import Voting
 from imagen_nb.system.spelling import known_arguments
 
 
-class Library(Searching):
+class Library(Voting):
     """What a session does with pictures that are there: it sends, tags, deletes them."""
 
     @known_arguments

@@ -182,13 +182,16 @@ def _owner_died(name: str) -> bool:
 
 
 @contextmanager
-def explain_folder_errors(folder: Path) -> Iterator[None]:
-    """Raise `StorageError`, with what to do, for an `OSError` of a folder of pictures."""
+def explain_folder_errors(folder: Path, what: str = "pictures") -> Iterator[None]:
+    """Raise `StorageError`, with what to do, for an `OSError` of a folder of pictures.
+
+    `what`: cannot be kept there.
+    """
     try:
         yield
     except OSError as error:
         reason = explain_os_error(error)
-        raise StorageError(f"cannot keep pictures in {folder}: {reason}") from error
+        raise StorageError(f"cannot keep {what} in {folder}: {reason}") from error
 
 
 def explain_os_error(

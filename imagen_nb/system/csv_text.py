@@ -45,6 +45,17 @@ def harmless_cell(value: Any) -> Any:
     return f"'{text}" if begins else text
 
 
+def plain_cell(text: str) -> str:
+    """Return the text that `harmless_cell` put an apostrophe in front of.
+
+    Example:
+        >>> plain_cell("'=1+1"), plain_cell("'tis")
+        ('=1+1', "'tis")
+    """
+    inner = text.removeprefix("'")
+    return inner if harmless_cell(inner) == text else text
+
+
 def _harmless_frame(frame: pd.DataFrame) -> pd.DataFrame:
     texts = {
         str(name): column.astype(object).map(harmless_cell)

@@ -80,6 +80,12 @@ COMMANDS: dict[str, list[str]] = {
     "reproduce": ["reproduce {id}", "reproduce 00000000-0000-4000-8000-000000000009"],
     "tag": ["tag {id} --add keeper", "tag 00000000-0000-4000-8000-000000000009 --add keeper"],
     "adopt": ["adopt {config} --json", "adopt {elsewhere} --dry-run"],
+    "vote": [
+        "vote {id} 00000000-0000-4000-8000-000000000009 left",
+        "vote --import {jobs}",
+        "vote --take-back 00000000",
+    ],
+    "votes": ["votes", "votes --format csv", "votes --source cloud --json"],
     "delete": ["delete {id} --yes", "delete 00000000-0000-4000-8000-000000000009 --yes"],
     "restore": ["restore", "restore {id}", "restore 00000000-0000-4000-8000-000000000009"],
     "models": ["models", "models --json", "models --plan flux-schnell-local"],

@@ -16,7 +16,7 @@ from imagen_nb.cloud import local
 from imagen_nb.cloud.account import account_of
 from imagen_nb.cloud.check import Finding, check_server
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import NoVectorsError
+from imagen_nb.cloud.errors import NoVectorsError, NoVotesError
 from imagen_nb.cloud.local import LocalSupabase
 from imagen_nb.cloud.local.configure import write_to_config
 from imagen_nb.cloud.migrate import apply_migrations
@@ -63,6 +63,12 @@ DAMAGE = {  # what a user finds wrong: the statement, and the migration that is 
     "boxes for everybody": (
         "CREATE POLICY loose ON imagen.workers FOR INSERT TO authenticated WITH CHECK (TRUE)",
         "imagen_workers",
+    ),
+    "no votes": ("ALTER TABLE imagen.votes RENAME TO gone", "imagen_votes"),
+    "no right to vote": ("DROP POLICY imagen_votes_insert ON imagen.votes", "imagen_votes"),
+    "votes for everybody": (
+        "CREATE POLICY loose ON imagen.votes FOR INSERT TO authenticated WITH CHECK (TRUE)",
+        "imagen_votes",
     ),
     "no functions of jobs": ("DROP FUNCTION imagen.list_workers", "imagen_job_functions"),
     "no bucket": ("DELETE FROM storage.buckets", "imagen_bucket"),
@@ -113,7 +119,7 @@ def test_what_is_missing_is_named(
     what: str, found: Any, supabase: LocalSupabase, tmp_path: Path
 ) -> None:
     statement, migration = DAMAGE[what]
-    assert [finding.trouble for finding in found()] == [None] * 7
+    assert [finding.trouble for finding in found()] == [None] * 8
     assert supabase.database_url
     with psycopg.connect(supabase.database_url, autocommit=True) as database:
         database.execute(statement.encode())
@@ -167,6 +173,37 @@ def test_without_the_last_migration_a_deleted_picture_waits_to_be_removed(
         assert rows == database.execute("SELECT FROM storage.objects").rowcount == 1
 
 
+@pytest.mark.slow
+def test_without_their_table_votes_wait_and_all_else_works(
+    supabase: LocalSupabase, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert supabase.database_url
+    render(folder, 2)
+    with (
+        psycopg.connect(supabase.database_url, autocommit=True) as database,
+        Studio(settings(folder, supabase), background=False) as studio,
+    ):
+        vote = studio.vote(*studio.history(source="local")["id"], "left")
+        database.execute("ALTER TABLE imagen.votes RENAME TO gone")
+        database.execute("NOTIFY pgrst, 'reload schema'")
+        try:
+            studio.tag(studio.history(source="local"), "sea")
+            report = studio.sync()
+            said = capfd.readouterr().err
+            here = [*studio.votes()["id"]], [*studio.votes()["id"]]
+            told = capfd.readouterr().err
+            with pytest.raises(NoVotesError, match="`imagen db migrate` makes it"):
+                studio.votes(source="cloud")
+        finally:
+            repair(database, "no votes")
+        assert (report.synced, report.votes, report.trouble) == (2, 0, None)
+        assert said.count("your Supabase has no table of votes") == 1
+        assert here == ([str(vote.id)], [str(vote.id)])
+        assert told.count("your Supabase has no table of votes: `imagen db migrate`") == 1
+        assert studio.sync().votes == 1
+        assert [*studio.votes(source="cloud")["id"]] == [str(vote.id)]
+
+
 def repair(database: psycopg.Connection[Any], what: str) -> None:
     """As it was: every migration may run twice."""
     from imagen_nb.cloud.migrate import load_migrations
@@ -175,11 +212,12 @@ def repair(database: psycopg.Connection[Any], what: str) -> None:
         database.execute("ALTER TABLE imagen.gone RENAME TO images")
     if what == "no claims":
         database.execute("ALTER TABLE imagen.gone RENAME TO claims")
-    for lost, table in (("no jobs", "jobs"), ("no boxes", "workers")):
+    for lost, table in (("no jobs", "jobs"), ("no boxes", "workers"), ("no votes", "votes")):
         if what == lost:
             database.execute(f"ALTER TABLE imagen.gone RENAME TO {table}".encode())
-    for table in ("imagen.images", "imagen.claims", "imagen.workers", "storage.objects"):
-        database.execute(f"DROP POLICY IF EXISTS loose ON {table}".encode())
+    for table in ("images", "claims", "workers", "votes"):
+        database.execute(f"DROP POLICY IF EXISTS loose ON imagen.{table}".encode())
+    database.execute("DROP POLICY IF EXISTS loose ON storage.objects")
     for migration in load_migrations():
         for statement in migration.statements:
             database.execute(statement.encode())

@@ -79,8 +79,10 @@ def test_without_jobs_the_commands_say_what_to_run(
         assert "Traceback" not in said
     run(["doctor", *config, "--online", "--json"])
     rows = [row for row in json.loads(capsys.readouterr().out) if row["state"] == "wrong"]
-    assert [(row["name"], row["what"]) for row in rows] == [("supabase", "drawing elsewhere")]
-    (wrong,) = (one for one in check_server(load_settings(path=file)) if one.trouble)
+    missing = ["drawing elsewhere", "votes"]
+    assert [(row["name"], row["what"]) for row in rows] == [("supabase", what) for what in missing]
+    wrong, votes = (one for one in check_server(load_settings(path=file)) if one.trouble)
+    assert (votes.what, votes.migration) == ("votes", "imagen_votes")
     assert (wrong.what, wrong.migration) == ("drawing elsewhere", "imagen_jobs")
     assert str(wrong.trouble).endswith("the table imagen.jobs is missing: run `imagen db migrate`")
 

@@ -41,6 +41,9 @@ POLICIES = {
     "imagen_jobs_select": 4,
     "imagen_jobs_update": 5,
     "imagen_parents_select": 5,
+    "imagen_votes_delete": 5,
+    "imagen_votes_insert": 5,
+    "imagen_votes_select": 5,
     "imagen_workers_delete": 4,
     "imagen_workers_insert": 4,
     "imagen_workers_select": 4,
@@ -148,7 +151,7 @@ def test_row_level_security_does_not_go_off_unnoticed(connection: psycopg.Connec
 
 def test_no_grant_is_revoked_unnoticed(connection: psycopg.Connection) -> None:
     held = grants(connection)
-    assert len(held) == 74
+    assert len(held) == 81
     assert unnoticed(connection, [revoked(*grant) for grant in held]) == []
 
 

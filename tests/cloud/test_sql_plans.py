@@ -57,7 +57,15 @@ def connection() -> Iterator[psycopg.Connection]:
                 b"INSERT INTO imagen.claims (storage_path, image_id, owner_user_id)"
                 b" SELECT storage_path, id, owner_user_id FROM imagen.images"
             )  # all at one time, as a migration claims an old history
-            admin.execute("ANALYZE imagen.parents, imagen.images, imagen.claims, storage.objects")
+            admin.execute(
+                b"INSERT INTO imagen.votes (owner_user_id, id, question, voter, left_id, right_id,"
+                b" outcome, created_at) SELECT owner_user_id, id, '?', '', id, gen_random_uuid(),"
+                b" 'left', created_at FROM imagen.images LIMIT 20000"
+            )
+            admin.execute(
+                "ANALYZE imagen.parents, imagen.images, imagen.claims, imagen.votes,"
+                " storage.objects"
+            )
         with database.connect("authenticator") as connection:
             yield connection
 
@@ -96,6 +104,21 @@ def test_what_was_claimed_last_is_read_from_the_index(
         " AND claimed_at IS NOT NULL ORDER BY claimed_at DESC, image_id DESC LIMIT 100",
     )
     assert indexes(nodes) == ["imagen_claims_owner_time_idx"]
+    assert not [node for node in nodes if "Sort" in node["Node Type"]]
+
+
+@pytest.mark.parametrize("caller", [USER, SECRET], ids=["owner", "secret key"])
+@pytest.mark.parametrize(
+    "below",
+    ["", "AND created_at <= %(before)s AND (created_at < %(before)s OR id < %(id)s)"],
+    ids=["the newest", "next page"],
+)
+def test_pages_of_votes_are_read_from_the_index(
+    connection: psycopg.Connection, caller: Caller, below: str
+) -> None:
+    query = f"SELECT * FROM imagen.votes WHERE owner_user_id = %(owner)s {below} {NEWEST}"
+    nodes = plan(connection, caller, query)
+    assert indexes(nodes) == ["imagen_votes_owner_created_idx"]
     assert not [node for node in nodes if "Sort" in node["Node Type"]]
 
 

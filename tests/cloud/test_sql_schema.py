@@ -99,6 +99,8 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
         ),
         "workers_pkey": "btree (id)",
         "imagen_workers_owner_seen_idx": "btree (owner_user_id, seen_at DESC)",
+        "votes_pkey": "btree (owner_user_id, id)",
+        "imagen_votes_owner_created_idx": "btree (owner_user_id, created_at DESC, id DESC)",
         "parents_pkey": "btree (image_id, parent, how)",
         "imagen_parents_owner_idx": "btree (owner_user_id, parent)",
         "imagen_claims_owner_time_idx": "btree (owner_user_id, claimed_at DESC, image_id DESC)",
@@ -107,22 +109,30 @@ def test_the_tables_have_exactly_these_indexes_and_keys(migrated: psycopg.Connec
     of_user = "FOREIGN KEY (owner_user_id) REFERENCES auth.users(id)"
     assert [key for (key,) in keys if not key.startswith("CHECK")] == [
         *[of_picture] * 2,
-        *[of_user] * 6,
+        *[of_user] * 7,
         *["PRIMARY KEY (id)"] * 3,
         "PRIMARY KEY (image_id, model)",
         "PRIMARY KEY (image_id, parent, how)",
+        "PRIMARY KEY (owner_user_id, id)",
         "PRIMARY KEY (storage_path)",
     ]
     assert [key for (key,) in keys if key.startswith("CHECK")] == [
+        "CHECK (((EXTRACT(year FROM (created_at AT TIME ZONE 'UTC'::text)) >= (1970)::numeric)"
+        " AND (EXTRACT(year FROM (created_at AT TIME ZONE 'UTC'::text)) <= (9998)::numeric)))",
         "CHECK (((jsonb_typeof(request) = 'object'::text)"
         " AND (jsonb_typeof((request -> 'prompt'::text)) = 'string'::text)"
         " AND (length((request)::text) <= 65536)))",
         "CHECK (((max_attempts >= 1) AND (max_attempts <= 10)))",
+        "CHECK (((seconds >= (0)::double precision) AND (seconds < 'Infinity'::double precision)))",
         "CHECK ((cardinality(backends) <= 100))",
         "CHECK ((extensions.l2_norm(embedding) > (0)::double precision))",
+        "CHECK ((left_id <> right_id))",
         "CHECK ((length(error) <= 1000))",
         "CHECK ((length(name) <= 200))",
         "CHECK ((length(preview) <= 14000))",
+        "CHECK ((length(question) <= 200))",
+        "CHECK ((length(voter) <= 100))",
+        "CHECK ((outcome = ANY (ARRAY['left'::text, 'right'::text, 'tie'::text, 'skip'::text])))",
         "CHECK ((state = ANY (ARRAY['waiting'::text, 'drawing'::text, 'done'::text,"
         " 'failed'::text, 'cancelled'::text])))",
     ]
@@ -189,6 +199,58 @@ def test_jobs_and_workers_have_exactly_these_columns(migrated: psycopg.Connectio
     ]
 
 
+def test_votes_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE attrelid = 'imagen.votes'::regclass AND attnum > 0 ORDER BY attnum
+        """
+    ).fetchall()
+    assert found == [
+        ("owner_user_id", "uuid", True, None),
+        ("id", "uuid", True, None),
+        ("question", "text", True, None),
+        ("voter", "text", True, None),
+        ("left_id", "uuid", True, None),
+        ("right_id", "uuid", True, None),
+        ("outcome", "text", True, None),
+        ("created_at", "timestamp with time zone", True, "now()"),
+        ("seconds", "double precision", False, None),
+        ("takes_back", "uuid", False, None),
+    ]
+
+
+WRONG_VOTES = {
+    "a long question": {"question": "q" * 201},
+    "a long name": {"voter": "v" * 101},
+    "one picture": {"left_id": str(UUID(int=2)), "right_id": str(UUID(int=2))},
+    "another outcome": {"outcome": "both"},
+    "less than no time": {"seconds": -0.1},
+    "endless": {"seconds": float("inf")},
+    "no number": {"seconds": float("nan")},
+    "before computers": {"created_at": "1969-12-31T23:59:59Z"},
+    "beyond Python's calendar": {"created_at": "9999-01-01T00:00:00Z"},
+    "never": {"created_at": "infinity"},
+}
+
+
+@pytest.mark.parametrize("wrong", [{}, *WRONG_VOTES.values()], ids=["right", *WRONG_VOTES])
+def test_what_is_no_vote_is_no_row(migrated: psycopg.Connection, wrong: dict[str, Any]) -> None:
+    """So whatever the table has, the library can read."""
+    names = ("question", "voter", "left_id", "right_id", "outcome", "seconds", "created_at")
+    usual = ("q" * 200, "\u263a" * 100, str(UUID(int=2)), str(UUID(int=3)), "tie", 0, "1970-01-01Z")
+    row = dict(zip(names, usual, strict=True)) | {"id": UUID(int=1), "owner_user_id": OWNER} | wrong
+    marks = ", ".join(["%s"] * len(row))
+    insert = f"INSERT INTO imagen.votes ({', '.join(row)}) VALUES ({marks})".encode()
+    with migrated.transaction(force_rollback=True):
+        if not wrong:
+            assert migrated.execute(insert, [*row.values()]).rowcount == 1
+            return
+        with pytest.raises(psycopg.errors.CheckViolation):
+            migrated.execute(insert, [*row.values()])
+
+
 def test_claims_have_exactly_these_columns(migrated: psycopg.Connection) -> None:
     found = migrated.execute(
         """
@@ -248,7 +310,7 @@ def snapshot(connection: psycopg.Connection) -> dict[str, list[Any]]:
         "columns": """
             SELECT attname, atttypid, attacl FROM pg_attribute
             WHERE attrelid::regclass::text
-              IN ('imagen.images', 'imagen.claims', 'imagen.jobs', 'imagen.workers')
+              IN ('imagen.images', 'imagen.claims', 'imagen.jobs', 'imagen.workers', 'imagen.votes')
             ORDER BY attrelid, attnum
             """,
         "claims": "SELECT * FROM imagen.claims ORDER BY 1",
@@ -285,7 +347,7 @@ def test_running_all_twice_changes_nothing(version: str) -> None:
         run_all(connection)
         after = snapshot(connection)
     assert _sorted_grants(after) == _sorted_grants(before)
-    assert len(before["policies"]) == 23 - 4 * (version == "15")  # which has no pgvector
+    assert len(before["policies"]) == 26 - 4 * (version == "15")  # which has no pgvector
 
 
 def _sorted_grants(value: Any) -> Any:
@@ -304,7 +366,7 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
     with database.connect() as connection:
         before = _sorted_grants(snapshot(connection))
         connection.execute(
-            "GRANT ALL ON imagen.images, imagen.claims, imagen.jobs, imagen.workers"
+            "GRANT ALL ON imagen.images, imagen.claims, imagen.jobs, imagen.workers, imagen.votes"
             " TO anon, authenticated"
         )
         connection.execute("GRANT UPDATE (request) ON imagen.jobs TO authenticated")
@@ -314,6 +376,7 @@ def test_running_again_puts_right_what_was_changed_by_hand(database: Database) -
         connection.execute("ALTER POLICY imagen_claims_insert ON imagen.claims WITH CHECK (TRUE)")
         connection.execute("ALTER POLICY imagen_jobs_update ON imagen.jobs USING (TRUE)")
         connection.execute("ALTER POLICY imagen_workers_select ON imagen.workers USING (TRUE)")
+        connection.execute("ALTER POLICY imagen_votes_insert ON imagen.votes WITH CHECK (TRUE)")
         assert _sorted_grants(snapshot(connection)) != before
         run_all(connection)
         after = _sorted_grants(snapshot(connection))

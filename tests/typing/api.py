@@ -77,6 +77,12 @@ same: im.Picture = im.reproduce(frame.iloc[0], output="again", cloud=False)
 is_same: bool | None = same.identical
 why_not: tuple[str, ...] = same.differs
 tagged: int = im.tag(frame, "sea", "keeper") + im.untag([picture, "3f1c9a52"], "sea")
+vote: im.Vote = im.vote(picture, identity, "left")
+vote = im.vote(frame.iloc[0], "3f1c9a52", "tie", question="which?", voter="me", seconds=1.5)
+vote = im.unvote(vote)
+vote = im.unvote(vote.id)
+votes: pd.DataFrame = im.votes()
+votes = im.votes("which?", voter=["me", "you"], source="local")
 rated: int = im.rate(picture, 5) + im.rate(path, None) + im.keep(frame.iloc[0]) + im.reject(id)
 gone: int = im.delete(frame, cloud_after=10) + im.delete("3f1c9a52") + im.restore([picture, path])
 other: im.Picture = im.generate(like=same, steps=8)
