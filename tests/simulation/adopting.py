@@ -110,19 +110,23 @@ class AdoptingHistories(DeletingHistories):
         lived = machine.survives(lambda: machine.adopt(files, tags, cloud), dies)
         self._note_adopted(machine, before, tags, lived)
 
-    def _begin_adopting(self, machine: Machine, files: Sequence[Path], cloud: bool) -> set[str]:
-        """Return the ids that are there before."""
+    def _begin_adopting(
+        self, machine: Machine, files: Sequence[Path], cloud: bool
+    ) -> dict[str, str | None]:
+        """Return the pictures that are there before: their sha256, by id."""
         self.asked[machine.name] |= {path for path in files if path in self.originals}
         if not cloud:
             machine.private |= {_sha256(path.read_bytes()) for path in files}
-        return {str(entry.record.id) for entry in machine.entries()}
+        return {str(entry.record.id): entry.record.sha256 for entry in machine.entries()}
 
     def _note_adopted(
-        self, machine: Machine, before: set[str], tags: tuple[str, ...], lived: bool
+        self, machine: Machine, before: dict[str, str | None], tags: tuple[str, ...], lived: bool
     ) -> None:
+        """A file that was there before may only have got another id, from the cloud."""
         for entry in machine.entries():
             if str(entry.record.id) not in before:
-                self._begin_adopted(machine, entry.record, tags, lived)
+                is_new = entry.record.sha256 not in before.values()
+                self._begin_adopted(machine, entry.record, tags, lived and is_new)
 
     def _begin_adopted(
         self, machine: Machine, record: Record, tags: tuple[str, ...], lived: bool
