@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         watch,
     )
     from imagen_nb.studio.elsewhere.handle import RemoteJob
+    from imagen_nb.studio.judging import agreement, ranking
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
@@ -80,6 +81,7 @@ _HOMES = {
     "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
     "adopt": "studio.default",
+    "agreement": "studio.judging",
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "delete": "studio.default",
@@ -93,6 +95,7 @@ _HOMES = {
     "keep": "studio.default",
     "lineage": "studio.default",
     "pending": "studio.default",
+    "ranking": "studio.judging",
     "rate": "studio.default",
     "reject": "studio.default",
     "report": "analysis.report.page",
@@ -125,6 +128,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "adopt",
+    "agreement",
     "autolog",
     "configure",
     "delete",
@@ -138,6 +142,7 @@ __all__ = [
     "keep",
     "lineage",
     "pending",
+    "ranking",
     "rate",
     "reject",
     "report",
