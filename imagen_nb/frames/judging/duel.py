@@ -32,13 +32,14 @@ class DuelState:
     one by one to the `posterior`, which belongs to the first ones.
 
     `items`: ids of pictures. `group`: of each, those that are compared with each other
-    have the same number. `first`: how many of each group are to be in order, None for
-    all. `left`, `right`, `outcome`: the votes (NaN: skipped), of which those of `own` are
-    by the present voter.
+    have the same number. `pairs`: the places of all such two. `first`: how many of each
+    group are to be in order, None for all. `left`, `right`, `outcome`: the votes (NaN:
+    skipped), of which those of `own` are by the present voter.
     """
 
     items: tuple[str, ...]
     group: Integers
+    pairs: tuple[Integers, Integers]
     first: int | None
     left: Integers
     right: Integers
@@ -111,9 +112,9 @@ def begin_duel(
             f" {len(rows):,}: choose some of them"
         )
     items = tuple(ids_of_rows(rows))
-    group = (
-        pd.factorize(rows[within].astype(object))[0] if within else np.zeros(len(rows))
-    )
+    group = np.zeros(len(rows), np.int64)
+    if within:  # those without a prompt are a group of their own
+        group = pd.factorize(rows[within].astype(object), use_na_sentinel=False)[0]
     if votes is None:
         votes = pd.DataFrame({"left": [], "right": [], "outcome": []}, dtype=object)
     given = compare(items, votes)
@@ -121,7 +122,8 @@ def begin_duel(
     none = fit_posterior(len(items), *_no_votes(), component=np.zeros(0, np.int64))
     state = DuelState(
         items,
-        np.asarray(group, np.int64),
+        group,
+        _pairs_within(group),
         first,
         given.left,
         given.right,
@@ -132,6 +134,14 @@ def begin_duel(
         np.zeros((len(items), len(items))),
     )
     return _refitted(state)
+
+
+def _pairs_within(group: Integers) -> tuple[Integers, Integers]:
+    """Return the places of all two pictures of the same group, the lesser one first."""
+    import numpy as np
+
+    first, second = np.nonzero(np.triu(group[:, None] == group, 1))
+    return first, second
 
 
 def _no_votes() -> tuple[Integers, Integers, Floats]:

@@ -61,12 +61,9 @@ def next_sites(
 
     rest = 1 / np.maximum(1 / variance - sites.precision, _SMALLEST_PRECISION)
     middle = rest * (difference / variance - sites.shift)
-    at, weights, tied = _tilted(middle, rest, y, tie)
-    first = (weights * at).sum(axis=0)
-    second = (weights * np.square(at - first)).sum(axis=0)
-    precision = np.maximum(1 / second - 1 / rest, _SMALLEST_PRECISION)
-    shift = first * (precision + 1 / rest) - middle / rest
-    chance = (weights * tied).sum(axis=0)
+    mean, spread, chance = _tilted_moments(middle, np.sqrt(rest), y, tie)
+    precision = np.maximum(1 / spread - 1 / rest, _SMALLEST_PRECISION)
+    shift = mean * (precision + 1 / rest) - middle / rest
     off = (tie - TIE_MEAN) / _TIE_DEVIATION
     slope = (y == 0.5).sum() - chance.sum() - off / _TIE_DEVIATION
     curvature = (chance * (1 - chance)).sum() + _TIE_DEVIATION**-2
@@ -86,30 +83,37 @@ def site_of(
     return float(found.precision[0]), float(found.shift[0])
 
 
-def _tilted(
-    middle: Floats, variance: Floats, y: Floats, tie: float
+def _tilted_moments(
+    middle: Floats, deviation: Floats, y: Floats, tie: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Return where integrals are evaluated, the weights, and the chance of a tie there.
+    """Return mean and variance of differences once outcomes are known, and P(tie).
 
-    Each (nodes, comparisons); weights are those of a normal distribution times the
-    likelihood of the outcome, and sum to 1.
+    Of a normal distribution times the likelihood of the outcome, point by point: so the
+    arrays are as long as there are comparisons, and stay in the processor's cache.
     """
     import numpy as np
 
-    nodes, normal = _quadrature()
-    at = middle + nodes[:, None] * np.sqrt(variance)
-    half, weight = np.exp(at / 2), math.exp(tie)
-    total = half + 1 / half + weight
-    tied = weight / total
-    seen = np.where(y == 1, half, np.where(y == 0, 1 / half, weight)) / total
-    weights = normal[:, None] * seen
-    return at, weights / weights.sum(axis=0), tied
+    sign = np.where(y == 0, -0.5, 0.5)  # as if the first one had always won, or a tie
+    start, slope = sign * middle, sign * deviation
+    is_tie, weight = y == 0.5, math.exp(tie)
+    sums = np.zeros((4, len(y)))
+    for node, normal in zip(*_quadrature(), strict=True):
+        half = np.exp(start + slope * node)
+        total = half + 1 / half + weight
+        mass = normal * np.where(is_tie, weight, half) / total
+        sums[0] += mass
+        sums[1] += node * mass
+        sums[2] += node**2 * mass
+        sums[3] += mass / total
+    _, first, second, by_total = sums / sums[0]
+    variance = np.maximum(second - first**2, _SMALLEST_PRECISION) * deviation**2
+    return middle + deviation * first, variance, weight * by_total
 
 
 @functools.cache
-def _quadrature() -> tuple[Floats, Floats]:
+def _quadrature() -> tuple[list[float], list[float]]:
     """Return points of the standard normal distribution, evenly apart, and its density."""
     import numpy as np
 
     nodes = np.linspace(-_DEVIATIONS, _DEVIATIONS, _NODES)
-    return nodes, np.exp(-np.square(nodes) / 2)
+    return nodes.tolist(), np.exp(-np.square(nodes) / 2).tolist()

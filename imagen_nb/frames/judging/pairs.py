@@ -11,7 +11,7 @@ times the probability that the two stand in the wrong order now. So uncertain ne
 and pictures of which little is known are asked for, and foregone conclusions are not.
 Information alone finds strengths; weighed so, the order is found with fewer votes
 (bench/ranking.py). Where only the first n matter, it counts by the probability that one of
-the two is among them. Of a pair that was asked for k times it counts 1 / (1 + k), as people
+the two is among them. Of a pair that this voter had k times it counts 1 / (1 + k), as people
 answer the same again. (That pairs are chosen by the strengths found so far leaves the
 posterior as it is: the likelihood does not depend on how pairs were chosen.)
 """
@@ -35,6 +35,7 @@ _REPEATS = 0.05  # of all pairs are asked again, to see whether one agrees with 
 _PROBIT = 1.702  # a logistic function so much narrower is about a normal distribution's
 # Of the bell curve: pi · log 2 / 2 in units of the normal distribution, here in log odds.
 _ENTROPY_VARIANCE = 1.0888 * _PROBIT**2
+_MOST_WEIGHED = 40_000  # pairs: of more, so many by chance
 _JITTER = 0.1  # of information: people who vote at once do not all get the same pair
 
 
@@ -72,18 +73,28 @@ def next_pair(
     looked_at = [(places[pair.left], places[pair.right]) for pair in pending]
     if rng.random() < _REPEATS and (again := _repeated(state, rng, looked_at)):
         return again
-    a, b = np.nonzero(np.triu(state.group[:, None] == state.group, 1))
+    a, b = state.pairs
     if not len(a):
         return None
+    if len(a) > _MOST_WEIGHED:
+        some = rng.integers(len(a), size=_MOST_WEIGHED)
+        a, b = a[some], b[some]
     value = _information_on_order(state, a, b)
     value *= _relevance(state, a, b, rng)
-    count = len(state.items)
-    low, high = np.minimum(state.left, state.right), np.maximum(state.left, state.right)
-    asked = np.bincount(low * count + high, minlength=count**2)
+    keys, count = _pair_keys(state), len(state.items)
+    asked = np.bincount(keys[state.own], minlength=count**2)
     value /= 1 + asked[a * count + b]
     value *= 1 - _JITTER * rng.random(len(a))
     best = _best_allowed(value, a * count + b, _not_now(state, looked_at, len(a)))
     return _oriented(state, int(a[best]), int(b[best]), rng, looked_at)
+
+
+def _pair_keys(state: DuelState) -> Integers:
+    """Return a number for the pair of each vote, whichever was on the left: (votes,)."""
+    import numpy as np
+
+    keys: Integers = np.minimum(state.left, state.right) * len(state.items)
+    return keys + np.maximum(state.left, state.right)
 
 
 def _information_on_order(state: DuelState, a: Integers, b: Integers) -> Floats:
@@ -139,9 +150,7 @@ def _not_now(
     """Return the pairs that are not asked for, as numbers: never, and not now."""
     import numpy as np
 
-    count = len(state.items)
-    keys = np.minimum(state.left, state.right) * count
-    keys = keys + np.maximum(state.left, state.right)
+    keys, count = _pair_keys(state), len(state.items)
     skipped = keys[np.isnan(state.outcome) & state.own]
     recent = keys[state.own][-min(_NOT_SOON, pairs // 2) :] if pairs > 1 else keys[:0]
     now = [min(pair) * count + max(pair) for pair in looked_at]
@@ -182,29 +191,19 @@ def _repeated(
     state: DuelState, rng: np.random.Generator, looked_at: Sequence[tuple[int, int]]
 ) -> Pair | None:
     """Return a pair that this voter answered once, some time ago, the other way round."""
-    own = [
-        (left, right)
-        for left, right in zip(
-            state.left[state.own].tolist(), state.right[state.own].tolist(), strict=True
-        )
-    ]
-    answered = (state.outcome[state.own] >= 0).tolist()  # NaN is not
-    times: dict[tuple[int, int], int] = {}
-    for left, right in own:
-        key = (min(left, right), max(left, right))
-        times[key] = times.get(key, 0) + 1
-    now = {(min(pair), max(pair)) for pair in looked_at}
-    once = [
-        (left, right)
-        for (left, right), is_answer in zip(
-            own[:-_NOT_SOON], answered[:-_NOT_SOON], strict=True
-        )
-        if is_answer
-        and state.group[left] == state.group[right]
-        and times[min(left, right), max(left, right)] == 1
-        and (min(left, right), max(left, right)) not in now
-    ]
-    if not once:
+    import numpy as np
+
+    own = np.flatnonzero(state.own)
+    keys = _pair_keys(state)[own]
+    now = [min(pair) * len(state.items) + max(pair) for pair in looked_at]
+    _, first, times = np.unique(keys, return_index=True, return_counts=True)
+    once = np.sort(first[(times == 1) & ~np.isin(keys[first], now)])
+    votes = own[once[once < len(own) - _NOT_SOON]]
+    answered = ~np.isnan(state.outcome[votes])
+    together = state.group[state.left[votes]] == state.group[state.right[votes]]
+    votes = votes[answered & together]
+    if not len(votes):
         return None
-    left, right = once[int(rng.integers(len(once)))]
+    vote = votes[rng.integers(len(votes))]
+    left, right = state.left[vote], state.right[vote]
     return Pair(state.items[right], state.items[left], repeat=True)
