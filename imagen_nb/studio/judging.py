@@ -91,8 +91,8 @@ def agreement(
         >>> votes = pd.DataFrame(
         ...     {"left": [left, right], "right": [right, left], "outcome": ["left", "right"]}
         ... )
-        >>> im.agreement(df, votes=votes)["said"].iloc[0]
-        'asked again, nobody answers the same on 100% (27% to 100%) of 1 pairs'
+        >>> im.agreement(df, votes=votes)["said"].iloc[-1]
+        'the left one was chosen in 50% (13% to 87%) of 2 votes'
     """
     return measure_agreement(df, _chosen_votes(votes, question, None))
 

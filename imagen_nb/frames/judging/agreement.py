@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.frames.judging.comparisons import Comparisons, compare, ids_of_rows
+from imagen_nb.frames.judging.comparisons import (
+    Comparisons,
+    compare,
+    ids_of_rows,
+    with_distinct_ids,
+)
 from imagen_nb.frames.judging.ranking import stars_of
 from imagen_nb.frames.judging.statistics import Estimate, chance_of_more, kendall, share
 from imagen_nb.frames.judging.strengths import fit
@@ -45,7 +50,7 @@ def measure_agreement(frame: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     require_columns(frame, "id", "tags")
-    frame = frame[frame["id"].notna() & ~frame["id"].astype(str).duplicated()]
+    frame = with_distinct_ids(frame)
     decided = compare(ids_of_rows(frame), votes).decided()
     rows = [
         *_with_labels(frame, decided),
@@ -77,10 +82,10 @@ def _with_labels(frame: pd.DataFrame, decided: Comparisons) -> Iterator[dict[str
     rejects = np.array([REJECT in each for each in tags], np.bool_)
     others, name = (rejects, "a reject") if rejects.any() else (~keepers, "another")
     if tau := kendall(stars, found.strength, found.component):
-        said = f"more stars, more strength: tau is {_interval(tau)}, of {tau.count} pictures"
+        said = f"tau of stars and strength is {_interval(tau)}, {_of(tau, 'picture')}"
         yield _agreement_row("votes and ratings", _KENDALL, tau, said)
     if won := _won_by_stars(stars, decided):
-        said = f"the one with more stars won {_percent(won)} of {won.count} votes"
+        said = f"the one with more stars won {_percent(won, 'vote')}"
         yield _agreement_row("votes and ratings", _SHARE, won, said)
     if more := chance_of_more(found.strength, keepers, others, found.component):
         said = (
@@ -123,12 +128,12 @@ def _among_voters(decided: Comparisons) -> Iterator[dict[str, Any]]:
                 _verdict(answers[one][k]) == _verdict(answers[other][k]) for k in both
             )
             found = share(same, len(both))
-            said = f"{names} answer the same on {_percent(found)} of {len(both)} pairs"
+            said = f"{names} answer the same on {_percent(found, 'pair')}"
             yield _agreement_row(names, _SHARE, found, said)
         stratum = _common(fits[one].component, fits[other].component)
         x = np.where(stratum < 0, np.nan, fits[one].strength)
         if tau := kendall(x, fits[other].strength, stratum):
-            said = f"the orders of {names}: tau is {_interval(tau)}, of {tau.count} pictures"
+            said = f"tau of the orders of {names} is {_interval(tau)}, {_of(tau, 'picture')}"
             yield _agreement_row(names, _KENDALL, tau, said)
 
 
@@ -166,10 +171,7 @@ def _with_oneself(decided: Comparisons) -> Iterator[dict[str, Any]]:
         if again:
             found = share(sum(one == other for one, other in again), len(again))
             name = _named(voter)
-            said = (
-                f"asked again, {name} answers the same on {_percent(found)}"
-                f" of {len(again)} pairs"
-            )
+            said = f"asked again, {name} answers the same on {_percent(found, 'pair')}"
             yield _agreement_row(f"{name} again", _SHARE, found, said)
 
 
@@ -179,15 +181,15 @@ def _by_side(decided: Comparisons) -> Iterator[dict[str, Any]]:
     if not len(clear):
         return
     found = share(int((clear == 1).sum()), len(clear))
-    said = f"the left one was chosen in {_percent(found)} of {len(clear)} votes"
+    said = f"the left one was chosen in {_percent(found, 'vote')}"
     if not found.low <= 0.5 <= found.high:
         said += ": the side matters, show pairs both ways"
     yield _agreement_row("left and right", _SHARE, found, said)
 
 
 def _named(voter: str) -> str:
-    """Return a voter's name in one line, not too long; "nobody" for none."""
-    name = " ".join(voter.split()) or "nobody"
+    """Return a voter's name in one line, not too long; "an unnamed voter" for none."""
+    name = " ".join(voter.split()) or "an unnamed voter"
     return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
 
 
@@ -197,5 +199,10 @@ def _interval(found: Estimate) -> str:
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
-def _percent(found: Estimate) -> str:
-    return f"{found.value:.0%} ({found.low:.0%} to {found.high:.0%})"
+def _percent(found: Estimate, what: str) -> str:
+    interval = f"({found.low:.0%} to {found.high:.0%})"
+    return f"{found.value:.0%} {interval} {_of(found, what)}"
+
+
+def _of(found: Estimate, what: str) -> str:
+    return f"of {found.count:,} {what}{'s' if found.count != 1 else ''}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagen_nb.frames.judging.duel import refitted
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,8 +54,13 @@ def is_certain(
     at: float = SURE,
     margin: float = MARGIN,
 ) -> bool:
-    """Return whether the order of the first ones is as certain as `at`, 0 to 1."""
-    return certainty(state, first, margin) >= at
+    """Return whether the order of the first ones is as certain as `at`, 0 to 1.
+
+    If it seems so, all votes are fitted anew, and it has to be so then.
+    """
+    if certainty(state, first, margin) < at:
+        return False
+    return certainty(refitted(state), first, margin) >= at
 
 
 def _certainty_of_group(

@@ -67,6 +67,14 @@ def ids_of_rows(frame: pd.DataFrame) -> list[str]:
     return _id_texts(frame["id"])
 
 
+def with_distinct_ids(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have an id, the first of each id."""
+    import pandas as pd
+
+    ids = pd.Series(ids_of_rows(frame), dtype=object)
+    return frame[((ids != "") & ~ids.duplicated()).to_numpy()]
+
+
 def compare(items: Iterable[str], votes: pd.DataFrame) -> Comparisons:
     """Return votes on these pictures; those on others are counted and left out.
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.judging.comparisons import OUTCOMES, compare, ids_of_rows
+from imagen_nb.frames.judging.comparisons import (
+    OUTCOMES,
+    compare,
+    ids_of_rows,
+    with_distinct_ids,
+)
 from imagen_nb.frames.judging.outcomes import site_of
 from imagen_nb.frames.judging.strengths import Posterior, components_of, fit_posterior
 from imagen_nb.frames.schema import require_columns
@@ -105,7 +110,7 @@ def begin_duel(
             f"first is how many pictures, 1 or more, or None, not {first!r}"
         )
     require_columns(frame, "id", *([within] if within else []))
-    rows = frame[frame["id"].notna() & ~frame["id"].astype(str).duplicated()]
+    rows = with_distinct_ids(frame)
     if len(rows) > MOST_PICTURES:
         raise UsageError(
             f"a duel takes {MOST_PICTURES:,} pictures at most, and these are"
@@ -133,7 +138,7 @@ def begin_duel(
         none.mean,
         np.zeros((len(items), len(items))),
     )
-    return _refitted(state)
+    return refitted(state)
 
 
 def _pairs_within(group: Integers) -> tuple[Integers, Integers]:
@@ -150,8 +155,8 @@ def _no_votes() -> tuple[Integers, Integers, Floats]:
     return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
 
 
-def _refitted(state: DuelState) -> DuelState:
-    """Return the state with the posterior of all its votes."""
+def refitted(state: DuelState) -> DuelState:
+    """Return the state with all its votes fitted anew."""
     import numpy as np
 
     decided = ~np.isnan(state.outcome)
@@ -171,7 +176,7 @@ def _with_last_vote(state: DuelState) -> DuelState:
 
     decided = int((~np.isnan(state.outcome)).sum())
     if decided >= len(state.posterior.sites.precision) * _REFIT_AFTER:
-        return _refitted(state)
+        return refitted(state)
     a, b = int(state.left[-1]), int(state.right[-1])
     column = state.covariance[:, a] - state.covariance[:, b]
     variance = float(column[a] - column[b])

@@ -16,11 +16,11 @@ voters are consistent and votes few, as the likelihood is then far from normal.
 
 Libraries that are kept up were compared in November 2026. choix 0.4.1 has expectation
 propagation too, without ties (its issue 17), a spread, or speed, as it loops in Python
-over votes; where there are no ties, bench/ranking.py finds the same strengths. evalica 0.4.2 knows ties, and
-neither a prior nor intervals but by bootstrap. GLM of statsmodels 0.15 and
-LogisticRegression of scikit-learn 1.9 take a tie for half a win, and give no covariance
-with a prior. SciPy would maximise the likelihood, which is not what is needed. So the
-hundred lines stand here, on NumPy, and rankings need nothing that is not installed.
+over votes; where there are no ties, bench/ranking.py finds the same strengths. evalica
+0.4.2 knows ties, and neither a prior nor intervals but by bootstrap. GLM of statsmodels
+0.15 and LogisticRegression of scikit-learn 1.9 take a tie for half a win, and give no
+covariance with a prior. SciPy would maximise the likelihood, which is not what is needed.
+So the hundred lines stand here, on NumPy, and rankings need nothing that is not installed.
 
 Sources: Bradley and Terry, "Rank analysis of incomplete block designs I", Biometrika 39
 (1952); Davidson, "On extending the Bradley–Terry model to accommodate ties", Journal of
