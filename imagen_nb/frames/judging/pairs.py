@@ -112,9 +112,9 @@ def _information_on_order(state: DuelState, a: Integers, b: Integers) -> Floats:
 def expected_information(difference: Floats, variance: Floats) -> Floats:
     """Return the mutual information of strengths and a better-or-worse answer, in nats.
 
-    The entropy of the answer, less what it would be if the strengths were known. By two
-    approximations: MacKay's of the mean of a logistic function, and Houlsby's of the
-    entropy by a bell curve.
+    The entropy of the answer, less what it would be if the strengths were known. The
+    entropy by a bell curve, as Houlsby has it, which can be integrated; the mean of a
+    logistic function by MacKay's approximation.
 
     Args:
         difference: of two strengths, its mean, 0 or more: (pairs,).
@@ -123,11 +123,11 @@ def expected_information(difference: Floats, variance: Floats) -> Floats:
     import numpy as np
 
     odds = difference / np.sqrt(1 + np.pi / 8 * variance)
-    chance = 1 / (1 + np.exp(-odds))
-    entropy = np.logaddexp(0, odds) - chance * odds
     wide = 1 + variance / _ENTROPY_VARIANCE
-    bell = np.exp(-0.5 * difference**2 / (_ENTROPY_VARIANCE * wide)) / np.sqrt(wide)
-    return np.maximum(entropy - np.log(2) * bell, 1e-12)
+    unknown = np.exp(-0.5 * odds**2 / _ENTROPY_VARIANCE)
+    known = np.exp(-0.5 * difference**2 / (_ENTROPY_VARIANCE * wide)) / np.sqrt(wide)
+    information: Floats = np.log(2) * (unknown - known)
+    return information
 
 
 def _relevance(

@@ -45,21 +45,20 @@ def voted(
 
 
 class TestOrder:
-    @pytest.mark.parametrize("count", [10, 20])
-    def test_voters_who_are_right_in_90_percent_find_it(self, count: int) -> None:
-        """With 1.3 · n · log2 n votes, for ten such voters' orders on average."""
-        votes = int(1.3 * count * math.log2(count))
+    def test_voters_who_are_right_in_90_percent_find_it(self) -> None:
+        """With 1.3 · n · log2 n votes, of several such voters on average."""
+        votes = int(1.3 * 20 * math.log2(20))
         taus = []
-        for seed in range(10):
+        for seed in range(6):
             rng = np.random.default_rng(seed)
-            strengths = rng.normal(0, 1, count)
-            state, _ = voted(begin_duel(pictures(count)), strengths, votes, steady(0.9), rng)
+            strengths = rng.normal(0, 1, 20)
+            state, _ = voted(begin_duel(pictures(20)), strengths, votes, steady(0.9), rng)
             taus.append(kendall_tau(strengths, state.mean))
         assert np.mean(taus) >= 0.9
 
     def test_pairs_by_chance_find_less(self) -> None:
         ours, by_chance = [], []
-        for seed in range(6):
+        for seed in range(4):
             rng = np.random.default_rng(seed)
             strengths = rng.normal(0, 2, 16)
             state, _ = voted(begin_duel(pictures(16)), strengths, 80, logistic(), rng)
@@ -76,10 +75,10 @@ class TestOrder:
 
     def test_the_certainty_of_the_first_ones_is_about_how_often_they_are_right(self) -> None:
         told, right = [], []
-        for seed in range(30):
+        for seed in range(16):
             rng = np.random.default_rng(seed)
-            strengths = rng.normal(0, 2, 8)
-            state, _ = voted(begin_duel(pictures(8), first=2), strengths, 50, logistic(), rng)
+            strengths = rng.normal(0, 2, 6)
+            state, _ = voted(begin_duel(pictures(6), first=2), strengths, 40, logistic(), rng)
             told.append(certainty(state, margin=0.0))
             order, true = np.argsort(-state.mean), np.argsort(-strengths)
             right.append(order[:2].tolist() == true[:2].tolist())
@@ -190,12 +189,12 @@ class TestPairs:
         state = begin_duel(pictures(500), votes_frame(rows), first=5)
         took = []
         for _ in range(15):
-            start = time.perf_counter()
+            start = time.thread_time()  # the machine may be busy: bench/ranking.py has the clock
             pair = next_pair(state, rng)
             assert pair is not None
             state = state.after(pair.left, pair.right, "left")
-            took.append(time.perf_counter() - start)
-        assert min(took) < 0.02  # the machine may be busy: bench/ranking.py has the median
+            took.append(time.thread_time() - start)
+        assert np.median(took) < 0.02
 
 
 class TestState:
@@ -228,7 +227,7 @@ class TestState:
         state = begin_duel(frame)
         for _ in range(12):
             state = state.after(A, C, "left")
-        assert certainty(state) == pytest.approx(0.5, abs=0.06)
+        assert certainty(state, margin=0.0) == pytest.approx(0.5, abs=0.06)
         for _ in range(12):
             state = state.after(D, B, "left")
         assert certainty(state) > 0.95
@@ -237,8 +236,8 @@ class TestState:
 
     def test_near_ties_stand_in_any_order(self) -> None:
         state = begin_duel(pictures(2))
-        for _ in range(200):
-            state = state.after(A, B, "tie")
+        for number in range(200):
+            state = state.after(A, B, ("left", "right", "tie")[number % 3])
         assert certainty(state, margin=0.0) < 0.7
         assert certainty(state, margin=0.5) > 0.95
 

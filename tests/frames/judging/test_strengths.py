@@ -146,9 +146,6 @@ class TestDegenerateVotes:
     def test_ten_thousand_votes_take_less_than_a_second(self) -> None:
         true = np.random.default_rng(9).normal(0, 2, 200)
         votes = simulated(true, 10_000, logistic(0.3), np.random.default_rng(10))
-        took = []
-        for _ in range(2):  # the machine may be busy
-            start = time.perf_counter()
-            fit(true, *votes)
-            took.append(time.perf_counter() - start)
-        assert min(took) < 1
+        start = time.thread_time()  # the machine may be busy: bench/ranking.py has the clock
+        fit(true, *votes)
+        assert time.thread_time() - start < 1
