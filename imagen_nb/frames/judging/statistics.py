@@ -66,9 +66,8 @@ def kendall(x: Floats, y: Floats, stratum: Integers) -> Estimate | None:
 
     def tau(agreeing: Floats, differing_x: Floats, differing_y: Floats) -> Floats:
         possible = np.sqrt(differing_x * differing_y)
-        return np.divide(
-            agreeing, possible, out=np.full(len(possible), np.nan), where=possible > 0
-        )
+        found: Floats = np.full(len(possible), np.nan)
+        return np.divide(agreeing, possible, out=found, where=possible > 0)
 
     return _jackknifed(sums, 2, tau, (-1.0, 1.0))
 
@@ -103,7 +102,8 @@ def chance_of_more(
         sums[1, above], sums[1, below] = len(below), len(above)
 
     def chance(wins: Floats, pairs: Floats) -> Floats:
-        return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+        found: Floats = np.full(len(pairs), np.nan)
+        return np.divide(wins, pairs, out=found, where=pairs > 0)
 
     # Each pair is in the sums of both of its pictures: so half of a sum is the number.
     return _jackknifed(sums, 2, chance, (0.0, 1.0))

@@ -114,7 +114,8 @@ def fit(items: Sequence[object], i: Integers, j: Integers, y: Floats) -> Strengt
     strength, error = np.full(count, np.nan), np.full(count, np.nan)
     uncertainty = _variance_of_log_spread(known)
     for members, covariance in known.blocks:
-        strength[members] = known.mean[members]
+        # Equal ones are equal, which sums of numbers in another order are not.
+        strength[members] = np.round(known.mean[members], 9)
         # Of the difference to the component's mean, which only the prior decides.
         variance = covariance.diagonal() - known.spread**2 / len(members)
         by_spread = 2 * known.spread**-2 * (covariance @ known.mean[members])
@@ -240,7 +241,7 @@ def _posterior_of(
         first, second = places[i[votes]], places[j[votes]]
         precision = _laplacian(first, second, sites.precision[votes], size)
         precision[np.diag_indices(size)] += spread**-2
-        covariance = np.linalg.inv(precision)
+        covariance: Floats = np.linalg.inv(precision).astype(np.float64, copy=False)
         shift = np.bincount(first, sites.shift[votes], size)
         shift -= np.bincount(second, sites.shift[votes], size)
         mean[members] = covariance @ shift
