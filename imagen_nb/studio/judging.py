@@ -92,7 +92,7 @@ def agreement(
         ...     {"left": [left, right], "right": [right, left], "outcome": ["left", "right"]}
         ... )
         >>> im.agreement(df, votes=votes)["said"].iloc[-1]
-        'the left one was chosen in 50% (13% to 87%) of 2 votes'
+        'the left one was chosen in 50% ... of 2 votes'
     """
     return measure_agreement(df, _chosen_votes(votes, question, None))
 
