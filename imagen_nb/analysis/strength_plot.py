@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imagen_nb.analysis.style import (
     GROUP_COLOURS,
+    category_texts,
     ink_of,
     label,
     mark_empty,
@@ -67,7 +68,7 @@ def strengths(
     _draw_dots_with_intervals(ax, shown)
     places = range(len(shown))
     pad = _THUMBNAIL_POINTS + 8 if thumbnails else 4
-    ax.set_yticks(places, [_row_label(row) for row in shown.to_dict("records")])
+    ax.set_yticks(places, _row_labels(shown))
     ax.tick_params(axis="y", length=0, pad=pad)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     if thumbnails:
@@ -98,10 +99,22 @@ def _colours_of(shown: pd.DataFrame) -> list[str]:
     return [GROUP_COLOURS[number % len(GROUP_COLOURS)] for number in numbers]
 
 
-def _row_label(row: dict[Any, Any]) -> str:
-    prompt = label(row.get("prompt") or "", _LABEL_CHARS)
-    seed = row.get("seed")
-    return prompt if seed is None or seed != seed else f"{prompt} · {seed}"
+def _row_labels(shown: pd.DataFrame) -> list[str]:
+    """Return each picture's prompt and seed, and its steps if they differ."""
+    names = [name for name in ("prompt", "seed", "steps") if name in shown.columns]
+    if "steps" in names and shown["steps"].nunique() < 2:
+        names.remove("steps")
+    columns = [category_texts(shown, name) for name in names]
+    known = [shown[name].notna() for name in names]
+    labels = []
+    for place in range(len(shown)):
+        texts = [
+            label(column.iloc[place], _LABEL_CHARS)
+            for column, is_known in zip(columns, known, strict=True)
+            if is_known.iloc[place]
+        ]
+        labels.append(" · ".join(texts))
+    return labels
 
 
 def _draw_small_pictures(ax: Axes, shown: pd.DataFrame, cloud: Cloud | None) -> None:

@@ -254,6 +254,14 @@ class TestStrengths:
         assert not ax.lines
         assert np.ptp(np.array(ax.collections[0].get_segments())[:, :, 0], axis=1).max() == 0
 
+    def test_a_row_says_which_picture_it_is(self) -> None:
+        df = ranked(frame(4)).assign(prompt="a $ boat", steps=[1, 4, 4, 4])
+        df["seed"] = pd.array([7, None, 8, 9], dtype="Int64")
+        shown = [text.get_text() for text in analysis.strengths(df).get_yticklabels()]
+        assert shown[2:] == [r"a \$ boat · 4 steps", r"a \$ boat · 7 · 1 step"]
+        alike = analysis.strengths(df.assign(steps=4)).get_yticklabels()
+        assert alike[0].get_text() == r"a \$ boat · 9"
+
     def test_a_frame_that_is_no_ranking_is_refused(self) -> None:
         with pytest.raises(UsageError, match="lacks strength, low, high"):
             analysis.strengths(frame(2))

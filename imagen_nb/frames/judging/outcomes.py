@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The logarithm of a tie's weight is normal around -2: 6 % of equal pictures, or 1 to 30 %.
 TIE_MEAN, _TIE_DEVIATION = -2.0, 2.0
 _SMALLEST_PRECISION = 1e-9
+_AT_ONCE = 500  # comparisons
 _NODES, _DEVIATIONS = 33, 5.0  # of integrals: so many points, to so far from the middle
 
 
@@ -88,32 +89,37 @@ def _tilted_moments(
 ) -> tuple[Floats, Floats, Floats]:
     """Return mean and variance of differences once outcomes are known, and P(tie).
 
-    Of a normal distribution times the likelihood of the outcome, point by point: so the
-    arrays are as long as there are comparisons, and stay in the processor's cache.
+    Of a normal distribution times the likelihood of the outcome, some comparisons at a
+    time: so the arrays stay in the processor's cache.
     """
     import numpy as np
 
+    nodes, normal, powers = _quadrature()
+    weight, is_tie = math.exp(tie), y == 0.5
     sign = np.where(y == 0, -0.5, 0.5)  # as if the first one had always won, or a tie
-    start, slope = sign * middle, sign * deviation
-    is_tie, weight = y == 0.5, math.exp(tie)
-    sums = np.zeros((4, len(y)))
-    for node, normal in zip(*_quadrature(), strict=True):
-        half = np.exp(start + slope * node)
+    moments, chance = np.empty((3, len(y))), np.empty(len(y))
+    for begin in range(0, len(y), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        half = np.exp(sign[some] * (middle[some] + nodes * deviation[some]))
         total = half + 1 / half + weight
-        mass = normal * np.where(is_tie, weight, half) / total
-        sums[0] += mass
-        sums[1] += node * mass
-        sums[2] += node**2 * mass
-        sums[3] += mass / total
-    _, first, second, by_total = sums / sums[0]
-    variance = np.maximum(second - first**2, _SMALLEST_PRECISION) * deviation**2
-    return middle + deviation * first, variance, weight * by_total
+        mass = normal * np.where(is_tie[some], weight, half) / total
+        moments[:, some] = powers @ mass
+        chance[some] = (mass / total).sum(axis=0)
+    zeroth, first, second = moments
+    first = first / zeroth
+    spread = np.maximum(second / zeroth - first**2, _SMALLEST_PRECISION)
+    mean = middle + deviation * first
+    return mean, spread * deviation**2, weight * chance / zeroth
 
 
 @functools.cache
-def _quadrature() -> tuple[list[float], list[float]]:
-    """Return points of the standard normal distribution, evenly apart, and its density."""
+def _quadrature() -> tuple[Floats, Floats, Floats]:
+    """Return points of the standard normal distribution, evenly apart.
+
+    The points and the density there, both (points, 1), and the points' powers 0 to 2.
+    """
     import numpy as np
 
     nodes = np.linspace(-_DEVIATIONS, _DEVIATIONS, _NODES)
-    return nodes.tolist(), np.exp(-np.square(nodes) / 2).tolist()
+    density = np.exp(-np.square(nodes) / 2)
+    return nodes[:, None], density[:, None], np.array([nodes**0, nodes, nodes**2])
