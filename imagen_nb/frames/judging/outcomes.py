@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The logarithm of a tie's weight is normal around -2: 6 % of equal pictures, or 1 to 30 %.
 TIE_MEAN, _TIE_DEVIATION = -2.0, 2.0
 _SMALLEST_PRECISION = 1e-9
-_AT_ONCE = 500  # comparisons
+_COMPARISONS_AT_ONCE = 500  # comparisons
 _NODES, _DEVIATIONS = 33, 5.0  # of integrals: so many points, to so far from the middle
 
 
@@ -98,8 +98,8 @@ def _tilted_moments(
     weight, is_tie = math.exp(tie), y == 0.5
     sign = np.where(y == 0, -0.5, 0.5)  # as if the first one had always won, or a tie
     moments, chance = np.empty((3, len(y))), np.empty(len(y))
-    for begin in range(0, len(y), _AT_ONCE):
-        some = slice(begin, begin + _AT_ONCE)
+    for begin in range(0, len(y), _COMPARISONS_AT_ONCE):
+        some = slice(begin, begin + _COMPARISONS_AT_ONCE)
         half = np.exp(sign[some] * (middle[some] + nodes * deviation[some]))
         total = half + 1 / half + weight
         mass = normal * np.where(is_tie[some], weight, half) / total

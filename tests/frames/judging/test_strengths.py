@@ -74,7 +74,7 @@ class TestStrengths:
         peer = LogisticRegression(C=100.0, fit_intercept=False, tol=1e-8).fit(design, y)
         found = fit(true, i, j, y)
         expected = peer.coef_[0] - peer.coef_[0].mean()
-        assert found.strength == pytest.approx(expected, abs=0.05)
+        assert found.strength == pytest.approx(expected, abs=0.05, rel=0.02)
 
     def test_ties_draw_together_and_their_weight_is_found(self) -> None:
         true = np.random.default_rng(5).normal(0, 1.5, 20)
