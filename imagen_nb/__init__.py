@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         watch,
     )
     from imagen_nb.studio.elsewhere.handle import RemoteJob
+    from imagen_nb.studio.judging import agreement, ranking
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
@@ -85,6 +86,7 @@ _HOMES = {
     "UsageError": "errors",
     "Vote": "storage.votes",
     "adopt": "studio.default",
+    "agreement": "studio.judging",
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "delete": "studio.default",
@@ -98,6 +100,7 @@ _HOMES = {
     "keep": "studio.default",
     "lineage": "studio.default",
     "pending": "studio.default",
+    "ranking": "studio.judging",
     "rate": "studio.default",
     "reject": "studio.default",
     "report": "analysis.report.page",
@@ -134,6 +137,7 @@ __all__ = [
     "Vote",
     "__version__",
     "adopt",
+    "agreement",
     "autolog",
     "configure",
     "delete",
@@ -147,6 +151,7 @@ __all__ = [
     "keep",
     "lineage",
     "pending",
+    "ranking",
     "rate",
     "reject",
     "report",

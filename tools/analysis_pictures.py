@@ -2,14 +2,16 @@
 
 python tools/analysis_pictures.py            some 170 small pictures, and docs/analysis/*.png
 
-The pictures, seeds and latencies are real. Days, tags and prices are given to them here, for a
-history of one afternoon has none to show.
+The pictures, seeds and latencies are real. Days, tags, prices and votes are given to them here,
+for a history of one afternoon has none to show.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import math
+import random
 import tempfile
 from pathlib import Path
 
@@ -66,6 +68,20 @@ def drawn(folder: Path) -> pd.DataFrame:
     )
 
 
+def votes_on(df: pd.DataFrame) -> pd.DataFrame:
+    """Votes of somebody who likes steps, up to 4, and has a favourite seed."""
+    rng = random.Random(5)
+    liked = dict(
+        zip(df["id"], df["steps"].clip(upper=4) + (df["seed"] == 3), strict=True)
+    )
+    votes = []
+    for _ in range(5 * len(df)):
+        left, right = rng.sample(sorted(liked), 2)
+        better = rng.random() < 1 / (1 + math.exp(liked[right] - liked[left]))
+        votes.append((left, right, "left" if better else "right"))
+    return pd.DataFrame(votes, columns=["left", "right", "outcome"])
+
+
 def draw_map(folder: Path) -> Axes:
     """The map of pictures that show five things."""
     with im.Studio(
@@ -98,6 +114,8 @@ def main() -> None:
         save(analysis.cost(df), "cost")
         save(analysis.tags(df), "tags")
         save(analysis.grid(boats.assign(backend="flux-tiny-local")), "grid")
+        ranked = im.ranking(boats, votes=votes_on(boats))
+        save(analysis.strengths(ranked, most=8, thumbnails=True), "strengths")
     with tempfile.TemporaryDirectory() as folder:
         im.configure(output={"dir": folder}, backend="flux-tiny-local")
         save(draw_map(Path(folder)), "map")

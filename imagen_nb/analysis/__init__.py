@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.analysis.picture_grid import grid
+from imagen_nb.analysis.strength_plot import strengths
 from imagen_nb.analysis.style import (
     GROUP_COLOURS,
     add_legend,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["BY", "cost", "grid", "label", "latency", "per_day", "tags"]
+__all__ = ["BY", "cost", "grid", "label", "latency", "per_day", "strengths", "tags"]
 
 BY = ("backend", "size", "steps")
 _PERIODS = (  # from how many days on, what a bar is, its width in days, where it begins

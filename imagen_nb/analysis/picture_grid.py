@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from imagen_nb.analysis.style import (
     mark_empty,
     titled_axes,
 )
+from imagen_nb.frames.judging.ranking import column_or_stars
 from imagen_nb.frames.schema import require_columns
 
 if TYPE_CHECKING:
@@ -26,10 +28,16 @@ if TYPE_CHECKING:
 _MAX_SEEDS, _MAX_PICTURES = 8, 64
 _MAX_PICTURE_PIXELS = 192  # of the longer side
 _HALF_CELL = 0.47  # half of a picture's longer side, if a cell is 1 wide
+_NUMBER_COLUMN = "\x1fnumber"  # a column that no frame has
 _SETTING_SEPARATOR = "\x1f"  # the unit separator, which hardly any text has
 
 
-def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -> Axes:
+def grid(
+    df: pd.DataFrame,
+    ax: Axes | None = None,
+    cloud: Cloud | None = None,
+    number: str | None = None,
+) -> Axes:
     """Draw the pictures themselves, seeds across and settings down.
 
     What was not drawn is a gap. Settings are prompt, backend, model, size and steps, as
@@ -42,16 +50,20 @@ def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -
         ax: the axes to draw on; None makes a new figure, as large as needed.
         cloud: the client that fetches pictures that are not on this machine
             (`studio.reader()`); None fetches none.
+        number: a column of numbers that are written on the pictures, such as `strength`
+            of `im.ranking`; "rating" is the stars of their tags.
 
     Raises:
-        UsageError: if the frame lacks a column.
+        UsageError: if the frame lacks a column, or the column is not one of numbers.
 
     Example:
-        >>> analysis.grid(im.history(prompt="boat"))
+        >>> analysis.grid(im.history(prompt="boat"), number="rating")
     """
     needed = ("id", "storage_path", "local_path", "prompt", "seed", "steps")
     require_columns(df, *needed, "width", "height")
     order = ["prompt", "width", "height", "steps"]
+    if number is not None:
+        df = df.assign(**{_NUMBER_COLUMN: column_or_stars(df, number)})
     known = df[df["seed"].notna()].sort_values(order, kind="stable")
     setting = _setting_texts(known)
     cells = known.assign(setting=setting).drop_duplicates(["seed", "setting"])
@@ -62,8 +74,10 @@ def grid(df: pd.DataFrame, ax: Axes | None = None, cloud: Cloud | None = None) -
         return mark_empty(ax)
     shown = cells[cells["seed"].isin(seeds) & cells["setting"].isin(rows)]
     images = _load_small_images(shown, cloud)
-    for seed, row, image in zip(shown["seed"], shown["setting"], images, strict=True):
-        _draw_in_cell(ax, image, seeds.index(seed), rows.index(row))
+    numbers = shown[_NUMBER_COLUMN] if number is not None else [math.nan] * len(shown)
+    cell_rows = zip(shown["seed"], shown["setting"], images, numbers, strict=True)
+    for seed, row, image, value in cell_rows:
+        _draw_in_cell(ax, image, value, seeds.index(seed), rows.index(row))
     _label_rows_and_columns(ax, seeds, rows)
     if len(shown) < len(df):
         left_out = len(df) - len(shown)
@@ -106,10 +120,16 @@ def _load_small_images(shown: pd.DataFrame, cloud: Cloud | None) -> list[Image]:
     )
 
 
-def _draw_in_cell(ax: Axes, image: Image, column: int, row: int) -> None:
-    """Draw a picture into its cell, as wide and high as it is."""
+def _draw_in_cell(ax: Axes, image: Image, value: float, column: int, row: int) -> None:
+    """Draw a picture into its cell, as wide and high as it is, with its number if any."""
     wide, high = (_HALF_CELL * side / max(image.size) for side in image.size)
     ax.imshow(image, extent=(column - wide, column + wide, row + high, row - high))
+    if value != value:
+        return
+    text = f"{value:.0f}" if value == round(value) else f"{round(value, 1) + 0.0:.1f}"
+    place: Any = {"ha": "center", "va": "bottom", "fontsize": 8}
+    box: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    ax.text(column, row + high - 0.04, text, place, color="black", bbox=box)
 
 
 def _label_rows_and_columns(

@@ -18,6 +18,8 @@ Other rooms use:
     finding.coverage: `describe_uncovered`, what the usual embedder does not know
     finding.in_frame: `similar_pictures` and `find_in_frame`, the best rows of a frame
     finding.search: `Search`, the best of a history, with scores
+    judging.agreement: `measure_agreement`, of votes, ratings, keepers and voters
+    judging.ranking: `rank`, `rank_by`: strengths by votes, stars or a column
     mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors;
         `has_vector`, which rows are vectors
     mapping.naming: `cluster_names`, by the words of prompts

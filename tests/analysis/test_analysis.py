@@ -28,6 +28,9 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Axes]] = {
     "cost": analysis.cost,
     "tags": analysis.tags,
     "grid": analysis.grid,
+    "grid with stars": lambda df: analysis.grid(df, number="rating"),
+    "strengths": lambda df: analysis.strengths(ranked(df)),
+    "strengths with pictures": lambda df: analysis.strengths(ranked(df), thumbnails=True),
 }
 EVIL = ["$\\frac{", "<img src=x onerror=alert(1)>", "\u202eевро 🚤\n舟\0", "_hidden", "x" * 10_000]
 
@@ -64,6 +67,13 @@ def frame(count: int, folder: Path | None = None) -> pd.DataFrame:
     return made.astype({"created_at": "datetime64[us, UTC]", "latency_ms": "Int64"})
 
 
+def ranked(df: pd.DataFrame) -> pd.DataFrame:
+    """The pictures with strengths, as `im.ranking` adds them, in two components."""
+    numbers = np.arange(float(len(df)))
+    added = {"strength": numbers - 3, "low": numbers - 4.5, "high": numbers - 1.5}
+    return df.assign(**added, component=pd.array(numbers % 2, dtype="Int64"))
+
+
 def drawn(ax: Axes) -> Image.Image:
     """The figure as pixels; warnings are errors here, so that every glyph is known."""
     buffer = io.BytesIO()
@@ -79,6 +89,7 @@ def test_every_figure_is_drawn_of_any_frame(name: str, count: int, tmp_path: Pat
     assert np.asarray(page).std() > 0
     texts = [text.get_text() for text in ax.texts]
     lacking = {"cost": "no costs", "tags": "no tags"}.get(name, "no pictures")
+    lacking = "no strengths" if name.startswith("strengths") else lacking
     assert (lacking in texts) == (count == 0 or (name == "tags" and count == 1))
 
 
@@ -205,6 +216,55 @@ class TestGrid:
         assert {"boat 26", "boat 29"} <= {
             t.get_text().split(" · ")[0] for t in ax.get_yticklabels()
         }
+
+    def test_numbers_are_written_on_the_pictures(self, tmp_path: Path) -> None:
+        df = frame(4, tmp_path).assign(
+            prompt="a boat",
+            backend="b",
+            height=128,
+            seed=[1, 2, 3, 4],
+            strength=[1.26, -0.04, 2, None],
+        )
+        assert [text.get_text() for text in analysis.grid(df, number="strength").texts] == [
+            "1.3",
+            "0.0",
+            "2",
+        ]
+        stars = df.assign(tags=[["rating:5"], [], ["rating:1"], []])
+        written = analysis.grid(stars, number="rating").texts
+        assert [text.get_text() for text in written] == ["5", "1"]
+
+
+class TestStrengths:
+    def test_the_strongest_are_at_the_top_with_their_intervals(self, tmp_path: Path) -> None:
+        df = ranked(frame(30, tmp_path))
+        df.loc[29, ["strength", "low", "high"]] = np.nan
+        ax = analysis.strengths(df, most=5)
+        assert ax.collections[1].get_offsets()[:, 0].tolist() == [25, 24, 23, 22, 21]
+        segments = np.array(ax.collections[0].get_segments())
+        assert segments[0].tolist() == [[23.5, 0], [26.5, 0]]
+        assert "25 of 30 pictures are not shown" in ax.get_xlabel()
+        assert len({tuple(colour) for colour in ax.collections[1].get_facecolors()}) == 2
+        low, high = ax.get_ylim()
+        assert low > high
+
+    def test_without_intervals_there_are_dots_only(self) -> None:
+        df = frame(3).assign(strength=[5.0, 4, 1], low=np.nan, high=np.nan)
+        ax = analysis.strengths(df)
+        assert not ax.lines
+        assert np.ptp(np.array(ax.collections[0].get_segments())[:, :, 0], axis=1).max() == 0
+
+    def test_a_row_says_which_picture_it_is(self) -> None:
+        df = ranked(frame(4)).assign(prompt="a $ boat", steps=[1, 4, 4, 4])
+        df["seed"] = pd.array([7, None, 8, 9], dtype="Int64")
+        shown = [text.get_text() for text in analysis.strengths(df).get_yticklabels()]
+        assert shown[2:] == [r"a \$ boat · 4 steps", r"a \$ boat · 7 · 1 step"]
+        alike = analysis.strengths(df.assign(steps=4)).get_yticklabels()
+        assert alike[0].get_text() == r"a \$ boat · 9"
+
+    def test_a_frame_that_is_no_ranking_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="lacks strength, low, high"):
+            analysis.strengths(frame(2))
 
 
 def test_axes_of_ones_own_are_drawn_on() -> None:

@@ -110,6 +110,12 @@ left: pd.DataFrame = gallery.visible
 gallery.close()
 compared: im.Compare = im.Compare(picture, frame.iloc[0])
 
+# Judging.
+votes = pd.DataFrame({"left": ["a"], "right": ["b"], "outcome": ["tie"]})
+ranked: pd.DataFrame = im.ranking(frame, votes=votes, question="which?", voter="ada")
+ranked = im.ranking(frame, by="rating")
+agreed: pd.DataFrame = im.agreement(frame, votes=votes, question="which?")
+
 # A session of one's own.
 studio: im.Studio = im.configure(backend="auto", output={"dir": "~/pictures"})
 with im.Studio({"steps": 4}, config=Path("imagen.yaml"), background=False) as own:
