@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         untag,
         watch,
     )
+    from imagen_nb.studio.effects import effects
     from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
@@ -83,6 +84,7 @@ _HOMES = {
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "delete": "studio.default",
+    "effects": "studio.effects",
     "embed": "studio.default",
     "find": "studio.default",
     "generate": "studio.default",
@@ -128,6 +130,7 @@ __all__ = [
     "autolog",
     "configure",
     "delete",
+    "effects",
     "embed",
     "find",
     "generate",
