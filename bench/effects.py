@@ -2,8 +2,8 @@
 
 python bench/effects.py [--histories 1000] [--peers] [--only NAME]
 
-Histories are simulated (tests/fixtures/simulated_histories.py): what each setting does is known, or,
-of whole stars, is what a history of 400 times the size says. For each design:
+Histories are simulated (tests/fixtures/simulated_histories.py): what each setting does is known,
+or, of whole stars, is what a history of 400 times the size says. For each design:
 
     covers      how often an interval of 95 % has the effect in it (goal: 93 to 97 %)
     superior    likewise of the superiority, of ratings
@@ -12,9 +12,9 @@ of whole stars, is what a history of 400 times the size says. For each design:
                 (goal: at most 7 %; after Benjamini and Hochberg's correction)
     pairs       how often two settings that do not interact are told to (goal: at most 7 %)
 
-With --peers (needs `pip install statsmodels`) the same histories by other ways: a linear mixed model
-with a random intercept of each block, least squares without blocks, and the proportional-odds model
-(OrderedModel) with a column for each prompt.
+With --peers (needs `pip install statsmodels`) the same histories by other ways: a linear mixed
+model with a random intercept of each block, least squares without blocks, and the proportional-odds
+model (OrderedModel) with a column for each prompt.
 """
 
 from __future__ import annotations

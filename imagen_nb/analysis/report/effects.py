@@ -13,7 +13,12 @@ from imagen_nb.analysis.style import detached_axes
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.effects.describing import LEVEL, describe_move
 from imagen_nb.frames.effects.estimating import estimate_effects
-from imagen_nb.frames.effects.outcomes import RATING, STRENGTH, VOTES, star_ratings
+from imagen_nb.frames.effects.outcomes import (
+    ON_RATING,
+    ON_VOTES,
+    STRENGTH,
+    star_ratings,
+)
 from imagen_nb.frames.effects.record_settings import load_record_settings
 from imagen_nb.frames.effects.summary import untold_lines
 from imagen_nb.storage.catalog import Catalog
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_EFFECTS = 40  # rows of a table
 _MOST_UNTOLD = 8
-_TITLES = {RATING: "What matters: ratings", VOTES: "What matters: votes"}
+_TITLES = {ON_RATING: "What matters: ratings", ON_VOTES: "What matters: votes"}
 _NUMBERS = ("effect", "interval", "better in", "adjusted p", "pictures", "blocks")
 
 
@@ -46,8 +51,8 @@ def _all_effects(
     df: pd.DataFrame, catalogs: Sequence[Catalog]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     for on, rows in (
-        (RATING, df[star_ratings(df) > 0]),
-        (VOTES, df[df[STRENGTH].notna()] if STRENGTH in df.columns else df.iloc[:0]),
+        (ON_RATING, df[star_ratings(df) > 0]),
+        (ON_VOTES, df[df[STRENGTH].notna()] if STRENGTH in df.columns else df.iloc[:0]),
     ):
         if len(rows) > 1:
             records = load_record_settings(rows, catalogs)

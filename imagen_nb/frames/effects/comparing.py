@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.effects.factors import OTHERS, Factor, merged, moving_together
-from imagen_nb.frames.effects.outcomes import Outcome
+from imagen_nb.frames.effects.outcomes import Measure
 from imagen_nb.frames.effects.within import (
     Basis,
     Blocks,
@@ -79,7 +79,7 @@ class Study:
     """
 
     def __init__(
-        self, outcome: Outcome, factors: Sequence[Factor], blocks: Blocks
+        self, outcome: Measure, factors: Sequence[Factor], blocks: Blocks
     ) -> None:
         import numpy as np
 

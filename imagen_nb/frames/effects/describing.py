@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from imagen_nb.frames.effects.comparing import Comparison, Untold
+from imagen_nb.frames.effects.comparing import FEWEST_BLOCKS, Comparison, Untold
 from imagen_nb.frames.effects.interactions import Interaction, Move
-from imagen_nb.frames.effects.outcomes import Outcome, Scale
+from imagen_nb.frames.effects.outcomes import Measure, Scale
 from imagen_nb.frames.effects.prompt_words import WORDS
 from imagen_nb.frames.effects.record_settings import LORA_PREFIX
 from imagen_nb.system.markup import one_line
 
 LEVEL = 0.05  # of adjusted p: below, an effect counts as seen
 _MINUS = "\N{MINUS SIGN}"
-_LONGEST_NAME = 80  # characters of a setting's name, which a LoRA's file may have
+_LONGEST_SETTING = 80  # characters of a setting's name, which a LoRA's file may have
 
 
 def shown_number(scale: Scale, value: float) -> float:
@@ -40,14 +40,14 @@ def describe_move(name: str, level: str, reference: str) -> str:
 
 def name_text(name: str) -> str:
     """Return a setting's name in one line."""
-    return one_line(name, _LONGEST_NAME)
+    return one_line(name, _LONGEST_SETTING)
 
 
-def describe_comparison(outcome: Outcome, one: Comparison, p_adjusted: float) -> str:
+def describe_effect(outcome: Measure, one: Comparison, p_adjusted: float) -> str:
     """Return a comparison as a sentence without its full stop."""
     how = "" if not one.is_slope else " (along a straight line)"
     moved = describe_move(one.factor.name, one.level, one.reference) + how
-    told = _describe_effect(outcome, one)
+    told = _describe_size(outcome, one)
     often = ""
     if outcome.is_ordinal:
         often = f", the better one in {_percent(one.superiority[0])} of pairs"
@@ -56,7 +56,7 @@ def describe_comparison(outcome: Outcome, one: Comparison, p_adjusted: float) ->
     return f"{moved}: {told}{often}, {count}{doubt}"
 
 
-def _describe_effect(outcome: Outcome, one: Comparison) -> str:
+def _describe_size(outcome: Measure, one: Comparison) -> str:
     if outcome.scale is Scale.LOG_ODDS:
         wins, low, high = (
             1 / (1 + math.exp(-x)) for x in (one.effect, one.low, one.high)
@@ -70,8 +70,8 @@ def _describe_effect(outcome: Outcome, one: Comparison) -> str:
         return (
             f"{abs(effect):.{_percent_digits(effect)}f} %"
             f" {'longer' if effect >= 0 else 'shorter'}"
-            f" ({_signed(low, _percent_digits(low))} to"
-            f" {_signed(high, _percent_digits(high))})"
+            f" ({_signed_text(low, _percent_digits(low))} to"
+            f" {_signed_text(high, _percent_digits(high))})"
         )
     digits = 1 if outcome.scale is Scale.STARS else _digits_for(high - low)
     way = "higher" if effect >= 0 else "lower"
@@ -80,7 +80,7 @@ def _describe_effect(outcome: Outcome, one: Comparison) -> str:
     name = "" if outcome.scale is Scale.STARS else f"{name_text(outcome.name)} "
     return (
         f"{name}{verb}{abs(effect):.{digits}f}{unit} {way}"
-        f" ({_signed(low, digits)} to {_signed(high, digits)})"
+        f" ({_signed_text(low, digits)} to {_signed_text(high, digits)})"
     )
 
 
@@ -99,12 +99,12 @@ def _digits_for(width: float) -> int:
     return min(8, max(0, 1 - math.floor(math.log10(width))))
 
 
-def _signed(value: float, digits: int) -> str:
+def _signed_text(value: float, digits: int) -> str:
     text = f"{abs(value):,.{digits}f}"
     return text if value >= 0 or not float(text.replace(",", "")) else _MINUS + text
 
 
-def describe_interaction(outcome: Outcome, one: Interaction, p_adjusted: float) -> str:
+def describe_interaction(outcome: Measure, one: Interaction, p_adjusted: float) -> str:
     """Return how one setting depends on another, as a sentence without its full stop."""
     first, second = one.first, one.second
     moved = describe_move(first.factor.name, first.level, first.reference)
@@ -118,13 +118,13 @@ def describe_interaction(outcome: Outcome, one: Interaction, p_adjusted: float) 
     )
     way = "more" if value >= 0 else "less"
     if outcome.scale is Scale.LOG_TIME:
-        low_text, high_text = (_signed(number, 0) for number in (low, high))
+        low_text, high_text = (_signed_text(number, 0) for number in (low, high))
         size = f"by {abs(value):.0f} % {way} ({low_text} to {high_text})"
         return f"{moved} changes the time {size} {where}"
     digits = 1 if outcome.scale is Scale.STARS else _digits_for(high - low)
     unit = f" {outcome.scale.value}" if outcome.scale.value else ""
     size = f"{abs(value):.{digits}f}{unit} {way}"
-    interval = f"({_signed(low, digits)} to {_signed(high, digits)})"
+    interval = f"({_signed_text(low, digits)} to {_signed_text(high, digits)})"
     return f"{moved} brings {size} {interval} {where}"
 
 
@@ -143,7 +143,7 @@ def describe_untold(one: Untold) -> str:
     moved = describe_move(name, one.level, one.reference)
     if one.blocks:
         noun = one.noun[one.blocks != 1]
-        return f"{moved}: only {one.blocks} {noun} to tell it by"
+        return f"{moved}: only {one.blocks} {noun} of the {FEWEST_BLOCKS} that it takes"
     if one.others:
         return (
             f"{moved} cannot be told from {listed(one.others)}, which changed with it"
@@ -156,6 +156,11 @@ def describe_together(parts: Sequence[str]) -> str:
     return (
         f"{listed(parts)} always changed together: which of them it was cannot be told"
     )
+
+
+def describe_unknown(name: str) -> str:
+    """Return that no picture tells of a setting."""
+    return f"{name_text(name)} is not known of these pictures"
 
 
 def describe_never_beside(name: str) -> str:

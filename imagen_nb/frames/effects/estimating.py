@@ -15,22 +15,23 @@ from imagen_nb.frames.effects.comparing import (
     require_statistics,
 )
 from imagen_nb.frames.effects.describing import (
-    describe_comparison,
+    describe_effect,
     describe_interaction,
     describe_never_beside,
     describe_together,
+    describe_unknown,
     describe_untold,
     name_text,
     shown_number,
 )
 from imagen_nb.frames.effects.factors import OTHERS, Factor, make_factor
 from imagen_nb.frames.effects.interactions import Interaction, interactions
-from imagen_nb.frames.effects.outcomes import Outcome, outcome_of
+from imagen_nb.frames.effects.outcomes import Measure, measure_of
 from imagen_nb.frames.effects.prompt_words import WORDS
 from imagen_nb.frames.effects.settings import setting_columns, with_known_records
 from imagen_nb.frames.effects.summary import summary_of
-from imagen_nb.frames.effects.word_studies import word_studies
 from imagen_nb.frames.effects.within import Blocks
+from imagen_nb.frames.effects.word_studies import word_studies
 from imagen_nb.frames.schema import require_columns
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def estimate_effects(
     require_statistics()
     require_columns(frame, "prompt", "seed")
     asked = _asked_settings(settings)
-    outcome = outcome_of(frame, on, votes)
+    outcome = measure_of(frame, on, votes)
     known = outcome.values == outcome.values  # not NaN
     taken, note = with_known_records(None if records is None else records[known])
     rows = np.flatnonzero(known) if taken is None else np.flatnonzero(known)[taken]
@@ -93,6 +94,7 @@ def estimate_effects(
     search = _Search(replace(outcome, values=outcome.values[rows]), {*asked})
     search.notes += [note] if note else []
     columns = setting_columns(frame, records, on, asked)
+    search.notes += [describe_unknown(name) for name in asked if name not in columns]
     factors = [*search.varying(columns)]
     if search.is_constant():
         return _as_frame(search)
@@ -122,7 +124,7 @@ class _Search:
     Invariant: no pair of levels of a setting is in `found` twice.
     """
 
-    outcome: Outcome
+    outcome: Measure
     asked: set[str]
     found: list[Comparison] = field(default_factory=list)
     pairs: list[Interaction] = field(default_factory=list)
@@ -150,7 +152,8 @@ class _Search:
         if different == 0:
             self.notes.append(f"no picture has a {name_text(self.outcome.name)}")
         elif different == 1:
-            self.notes.append("all pictures have the same: there is nothing to compare")
+            same = f"the same {name_text(self.outcome.name)}"
+            self.notes.append(f"all have {same}: there is nothing to compare")
         return different < 2
 
     def look(self, factors: Sequence[Factor], blocks: Blocks) -> None:
@@ -200,12 +203,12 @@ class _Search:
 
     def finish(self, factors: Sequence[Factor], words: bool) -> None:
         """Note what varies and was never comparable; forget what was told after all."""
-        self.untold = [
-            one
-            for one in self.untold
-            if not {one.level, one.reference}
-            <= self._told.get(_key_of(one.factor), set())
-        ]
+        first: dict[tuple[str, str], Untold] = {}
+        for one in self.untold:
+            told = self._told.get(_key_of(one.factor), set())
+            if not {one.level, one.reference} <= told:
+                first.setdefault((_key_of(one.factor), one.level), one)
+        self.untold = [*first.values()]
         for factor in factors:
             if factor.name not in self._seen and self._is_asked((factor.name,)):
                 self.notes.append(describe_never_beside(factor.name))
@@ -240,17 +243,17 @@ def _as_frame(search: _Search) -> pd.DataFrame:
             "pictures": one.pictures,
             "blocks": one.blocks,
             "within": one.within,
-            "said": describe_comparison(outcome, one, p),
+            "said": describe_effect(outcome, one, p),
         }
         for one, p in zip(search.found, adjusted, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS]).astype(_DTYPES)
+    frame = pd.DataFrame(rows, columns=[*COLUMNS]).astype(_COLUMN_TYPES)
     frame.attrs |= _attributes(search)
     frame.attrs["summary"] = summary_of(frame)
     return frame
 
 
-_DTYPES = {
+_COLUMN_TYPES = {
     **dict.fromkeys(("setting", "level", "reference", "unit", "within", "said"), "str"),
     **dict.fromkeys(("effect", "low", "high", "superiority", "p"), "float64"),
     **dict.fromkeys(("superiority_low", "superiority_high", "p_adjusted"), "float64"),

@@ -75,8 +75,8 @@ def _interaction(study: Study, first: Factor, second: Factor) -> Interaction | N
     columns = np.column_stack([study.columns, products])
     basis = Basis(columns, study.blocks, weights)
     cells, rows = [], []
-    for one in _moves(first):
-        for other in _moves(second):
+    for one in _moves_of(first):
+        for other in _moves_of(second):
             row = np.zeros(columns.shape[1])
             row[study.columns.shape[1] :] = np.outer(one.row, other.row).ravel()
             if basis.tells(row[None])[0]:
@@ -88,7 +88,7 @@ def _interaction(study: Study, first: Factor, second: Factor) -> Interaction | N
     return _tested(fit, cells, basis.directions(np.array(rows)))
 
 
-def _moves(factor: Factor) -> Iterator[Move]:
+def _moves_of(factor: Factor) -> Iterator[Move]:
     """Yield the moves from the reference to each other level, and the slope's."""
     import numpy as np
 

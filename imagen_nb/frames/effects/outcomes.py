@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-RATING, VOTES, LATENCY, STRENGTH = "rating", "votes", "latency_ms", "strength"
+ON_RATING, ON_VOTES, ON_LATENCY, STRENGTH = "rating", "votes", "latency_ms", "strength"
 
 
 class Scale(Enum):
@@ -32,7 +32,7 @@ class Scale(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Measure:
     """What is compared.
 
     `name`: as asked for; `values`: float64, one a row, NaN where it is not known, on the
@@ -49,7 +49,7 @@ class Outcome:
         return self.scale in (Scale.STARS, Scale.RANKS)
 
 
-def outcome_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Outcome:
+def measure_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Measure:
     """Return what the pictures of the frame are compared by.
 
     Raises:
@@ -57,30 +57,30 @@ def outcome_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Outc
     """
     if not isinstance(on, str):
         raise UsageError(f"on is the name of a column, not {type(on).__name__}")
-    if on == VOTES and VOTES not in frame.columns:
-        return Outcome(VOTES, _numbers(_strengths(frame, votes), on), Scale.LOG_ODDS)
-    if on == RATING and RATING not in frame.columns:
-        return Outcome(RATING, star_ratings(frame), Scale.STARS)
+    if on == ON_VOTES and ON_VOTES not in frame.columns:
+        return Measure(ON_VOTES, _numbers(_strengths(frame, votes), on), Scale.LOG_ODDS)
+    if on == ON_RATING and ON_RATING not in frame.columns:
+        return Measure(ON_RATING, star_ratings(frame), Scale.STARS)
     if on not in frame.columns:
-        known = [RATING, VOTES, *_columns_of_numbers(frame)]
+        known = [ON_RATING, ON_VOTES, *_columns_of_numbers(frame)]
         hint = describe_meant(on, known) or f": give {', '.join(known)}"
         raise UsageError(f"there is no column {on!r} to compare by{hint}")
     return _outcome_of_column(frame[on], on)
 
 
-def _outcome_of_column(column: pd.Series[Any], on: str) -> Outcome:
+def _outcome_of_column(column: pd.Series[Any], on: str) -> Measure:
     import numpy as np
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
         codes = column.cat.codes.to_numpy(np.float64)
-        return Outcome(on, np.where(codes < 0, np.nan, codes), Scale.RANKS)
+        return Measure(on, np.where(codes < 0, np.nan, codes), Scale.RANKS)
     values = _numbers(column, on)
-    if on == RATING:
-        return Outcome(on, values, Scale.STARS)
-    if on == LATENCY:
-        return Outcome(on, np.log(np.where(values > 0, values, np.nan)), Scale.LOG_TIME)
-    return Outcome(on, values, Scale.NUMBER)
+    if on == ON_RATING:
+        return Measure(on, values, Scale.STARS)
+    if on == ON_LATENCY:
+        return Measure(on, np.log(np.where(values > 0, values, np.nan)), Scale.LOG_TIME)
+    return Measure(on, values, Scale.NUMBER)
 
 
 def star_ratings(frame: pd.DataFrame) -> NDArray[np.float64]:

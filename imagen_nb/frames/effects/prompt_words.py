@@ -53,7 +53,7 @@ def alternatives(prompts: Sequence[str]) -> list[Alternatives]:
     """
     tokens = [tokens_of(prompt) for prompt in prompts]
     usual = Counter(tokens).most_common(_MOST_PROMPTS)
-    places = _places([prompt for prompt, _ in usual])
+    places = _shared_places([prompt for prompt, _ in usual])
     found = []
     for group in _joined_places(places):
         levels = sorted({text for place in group for text in places[place]})
@@ -62,7 +62,7 @@ def alternatives(prompts: Sequence[str]) -> list[Alternatives]:
     return found
 
 
-def _places(prompts: Sequence[_Prompt]) -> dict[_Prompt, dict[str, _Prompt]]:
+def _shared_places(prompts: Sequence[_Prompt]) -> dict[_Prompt, dict[str, _Prompt]]:
     """Return which prompt each alternative gives, by the prompt around it."""
     known = set(prompts)
     phrases = _phrases(prompts)

@@ -30,11 +30,11 @@ _PLAIN = (
     "threads",
 )
 _PARTS = (*_PLAIN, "scheduler_name", "scheduler", "loras", "options", "inputs")
-_IDS_PER_SELECT = 5_000  # for more, the records of all pictures are read
+_RECORDS_AT_ONCE = 5_000  # for more, the records of all pictures are read
 _ROWS_PER_FETCH = 20_000
 _LONGEST_OPTION = 60  # characters of a text that is a setting
 
-_Parts = Mapping[str, Any]
+_RecordParts = Mapping[str, Any]
 
 
 def load_record_settings(
@@ -69,12 +69,12 @@ def load_record_settings(
 
 def _parts_of_rows(
     frame: pd.DataFrame, catalogs: Sequence[Catalog]
-) -> Iterator[_Parts]:
+) -> Iterator[_RecordParts]:
     """Yield what matters of each row's record; nothing where that is not known."""
     own: list[Any] = [None] * len(frame)
     if "sidecar" in frame.columns:
         own = [parse_sidecar(one) for one in frame["sidecar"]]
-    kept: dict[str, _Parts] = {}
+    kept: dict[str, _RecordParts] = {}
     if "id" in frame.columns and not all(own):
         ids = {str(id) for id in frame["id"]}
         for catalog in catalogs:
@@ -85,10 +85,10 @@ def _parts_of_rows(
         yield record or kept.get(str(id)) or {}
 
 
-def _read_parts(catalog: Catalog, ids: set[str]) -> Iterator[tuple[str, _Parts]]:
+def _read_parts(catalog: Catalog, ids: set[str]) -> Iterator[tuple[str, _RecordParts]]:
     paths = ", ".join(f"'$.{name}'" for name in _PARTS)
     statement, values = f"SELECT id, json_extract(sidecar, {paths}) FROM images", []
-    if len(ids) <= _IDS_PER_SELECT:
+    if len(ids) <= _RECORDS_AT_ONCE:
         statement += " WHERE id IN (SELECT value FROM json_each(?))"
         values = [json.dumps(sorted(ids))]
     with catalog.reader() as connection:
@@ -99,13 +99,13 @@ def _read_parts(catalog: Catalog, ids: set[str]) -> Iterator[tuple[str, _Parts]]
                     yield id, dict(zip(_PARTS, json.loads(parts), strict=True))
 
 
-def _settings_of(parts: _Parts) -> dict[str, Any]:
+def _settings_of(parts: _RecordParts) -> dict[str, Any]:
     row: dict[str, Any] = {name: parts.get(name) for name in _PLAIN}
     row[IS_KNOWN] = bool(parts)
     row["scheduler"] = parts.get("scheduler_name") or parts.get("scheduler")
     row["options"] = dict(_options_of(parts.get("options")))
     row[INPUTS] = _digest_of(parts.get("inputs"))
-    return row | dict(_loras_of(parts.get("loras")))
+    return row | dict(_lora_weights(parts.get("loras")))
 
 
 def _options_of(options: Any) -> Iterator[tuple[str, Any]]:
@@ -117,7 +117,7 @@ def _options_of(options: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _loras_of(loras: Any) -> Iterator[tuple[str, float]]:
+def _lora_weights(loras: Any) -> Iterator[tuple[str, float]]:
     for one in loras if isinstance(loras, list) else ():
         path = isinstance(one, Mapping) and (one.get("path") or one.get("name"))
         if path:

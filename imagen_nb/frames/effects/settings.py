@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.effects.outcomes import LATENCY
+from imagen_nb.frames.effects.outcomes import ON_LATENCY, STRENGTH
 from imagen_nb.frames.effects.record_settings import (
     INPUTS,
     IS_KNOWN,
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-SIZE = "size"
+SIZE_SETTING = "size"
 _HOW_TO_FETCH = "im.history(sidecar=True) fetches them"
-_USUAL = (  # of a picture's look, in the order in which they are told
+_OF_LOOK = (  # of a picture's look, in the order in which they are told
     "model",
     "backend",
     "steps",
     "guidance",
     "true_cfg",
     "scheduler",
-    SIZE,
-    "strength",
+    SIZE_SETTING,
+    STRENGTH,
     "max_sequence_length",
     "negative_prompt",
 )
@@ -61,17 +61,17 @@ def setting_columns(
         UsageError: for a name that is neither a column nor a known setting.
     """
     known = _known_columns(frame, records)
-    usual = [*_USUAL, *(_OF_TIME if on == LATENCY else ())]
+    usual = [*_OF_LOOK, *(_OF_TIME if on == ON_LATENCY else ())]
     others = [name for name in known if name.startswith(LORA_PREFIX)]
     if records is not None:
-        plain = {*_USUAL, *_OF_TIME, INPUTS, IS_KNOWN, *others}
+        plain = {*_OF_LOOK, *_OF_TIME, INPUTS, IS_KNOWN, *others}
         others += [name for name in records.columns if name not in plain]
     names = [name for name in (*usual, *others) if name in known and name != on]
     for name in asked:
         _require_setting(name, [*known, *map(str, frame.columns), *usual])
         if name not in names and (name in known or name in frame.columns):
             names.append(name)
-    found = {name: known[name] if name in known else frame[name] for name in names}
+    found = {name: frame[name] if name not in known else known[name] for name in names}
     return _without_twin_backend(found, asked)
 
 
@@ -82,19 +82,23 @@ def _known_columns(
     if records is not None:
         known = {str(name): records[name] for name in records.columns}
     known |= {
-        name: frame[name] for name in (*_USUAL, *_OF_TIME) if name in frame.columns
+        name: frame[name]
+        for name in (*_OF_LOOK, *_OF_TIME)
+        if name in frame.columns and name != STRENGTH  # of a ranking, unless asked for
     }
     known |= {
         str(name): frame[name]
         for name in frame.columns
         if str(name).startswith(LORA_PREFIX)
     }
-    if {"width", "height"} <= {*frame.columns} and SIZE not in frame.columns:
+    if {"width", "height"} <= {*frame.columns} and SIZE_SETTING not in frame.columns:
         wide, high = (
             frame[name].astype("Int64").astype("str") for name in ("width", "height")
         )
         sizes = wide + "×" + high
-        known[SIZE] = sizes.where(frame["width"].notna() & frame["height"].notna())
+        known[SIZE_SETTING] = sizes.where(
+            frame["width"].notna() & frame["height"].notna()
+        )
     return known
 
 

@@ -27,6 +27,7 @@ _RANK_TOLERANCE = 1e-9  # of eigenvalues, relative to the largest
 _TELLABLE_TOLERANCE = 1e-6  # of a contrast that the blocks cannot tell
 _SHARE_OF_NONE = 1e-9  # of the information: a block with less tells nothing
 _EXACT_ENTRIES = 200_000  # of all blocks' matrices; beyond, the jackknife is linearized
+_ROUNDING = 1e-10  # of what varies
 _LEFT_RIDGE = 1e-10  # where one block alone decides
 
 
@@ -121,16 +122,22 @@ class Fit:
     """What the blocks say of the combinations of a basis.
 
     `estimates`: (rank,); `left_out`: how they change without each cluster, (clusters,
-    rank).
+    rank); `rounding`: what an estimate along a direction of length 1 may be by the
+    rounding of calculations alone.
     """
 
     basis: Basis
     estimates: Floats
     left_out: Floats
+    rounding: float
 
     def value(self, direction: Floats) -> float:
         """Return the estimate in a direction of the basis."""
-        return float(direction @ self.estimates)
+        return self._without_rounding(direction, float(direction @ self.estimates))
+
+    def _without_rounding(self, direction: Floats, value: float) -> float:
+        least = self.rounding * float(direction @ direction) ** 0.5
+        return value if abs(value) > least else 0.0
 
     def information(self, direction: Floats) -> Floats:
         """Return how much each cluster tells of it: (clusters,), together about 1."""
@@ -144,15 +151,14 @@ class Fit:
 
     def certainty(self, direction: Floats) -> Certainty:
         """Return how certain the estimate in this direction is."""
-        import numpy as np
-
         shares = self.information(direction)
         telling = shares > _SHARE_OF_NONE
         count = int(telling.sum())
         effective = shares.sum() ** 2 / max(1e-300, (shares**2).sum())
         changes = self.left_out[telling] @ direction
         variance = float((changes**2).sum()) * (count - 1) / max(1, count)
-        return Certainty(np.sqrt(variance), float(effective) - 1, telling)
+        error = self._without_rounding(direction, variance**0.5)
+        return Certainty(error, float(effective) - 1, telling)
 
     def covariance(self, directions: Floats) -> Floats:
         """Return the covariance of estimates in several directions: (count, count)."""
@@ -200,7 +206,8 @@ def fit_within(basis: Basis, outcome: Floats) -> Fit:
     scores += sums * left_sums[:, None]
     if count * basis.rank**2 <= _EXACT_ENTRIES:
         scores = _exactly_left_out(rows, sums, scores, blocks)
-    return Fit(basis, estimates, -scores)
+    rounding = _ROUNDING * float(np.sqrt(centred @ centred))
+    return Fit(basis, estimates, -scores, rounding)
 
 
 def _exactly_left_out(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from imagen_nb.frames.effects.blocking import Nuisances
 from imagen_nb.frames.effects.comparing import Study
 from imagen_nb.frames.effects.factors import Factor
-from imagen_nb.frames.effects.outcomes import Outcome
+from imagen_nb.frames.effects.outcomes import Measure
 from imagen_nb.frames.effects.prompt_words import (
     Alternatives,
     alternatives,
@@ -18,7 +18,7 @@ from imagen_nb.frames.effects.prompt_words import (
 
 
 def word_studies(
-    outcome: Outcome, factors: Sequence[Factor], nuisances: Nuisances
+    outcome: Measure, factors: Sequence[Factor], nuisances: Nuisances
 ) -> Iterator[Study]:
     """Yield the studies of each place of words, and of each word across prompts.
 
@@ -35,7 +35,7 @@ def word_studies(
 
 
 def _studies_of_place(
-    outcome: Outcome,
+    outcome: Measure,
     factors: Sequence[Factor],
     place: Alternatives,
     nuisances: Nuisances,
