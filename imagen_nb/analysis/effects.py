@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_ROWS = 24
-_ROW_INCHES, _FRAME_INCHES, _WIDE = 0.32, 1.2, 7.0
+_EFFECT_INCHES, _FRAME_INCHES, _WIDE = 0.32, 1.2, 7.0
 _MOST_MOVE_CHARS, _MOST_LEVEL_CHARS = 60, 20
 _NEEDED = (
     *("setting", "level", "reference", "effect", "low", "high"),
@@ -76,7 +76,7 @@ def plot(effects: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def effects_inches(rows: int) -> tuple[float, float]:
     """Return the width and height, in inches, of a figure of so many effects."""
-    return _WIDE, _FRAME_INCHES + _ROW_INCHES * min(_MOST_ROWS, max(3, rows))
+    return _WIDE, _FRAME_INCHES + _EFFECT_INCHES * min(_MOST_ROWS, max(3, rows))
 
 
 def _axis_text(effects: pd.DataFrame, shown: int) -> str:

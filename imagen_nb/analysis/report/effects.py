@@ -16,7 +16,7 @@ from imagen_nb.frames.effects.estimating import estimate_effects
 from imagen_nb.frames.effects.outcomes import (
     ON_RATING,
     ON_VOTES,
-    STRENGTH,
+    STRENGTH_COLUMN,
     star_ratings,
 )
 from imagen_nb.frames.effects.record_settings import load_record_settings
@@ -52,7 +52,12 @@ def _all_effects(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     for on, rows in (
         (ON_RATING, df[star_ratings(df) > 0]),
-        (ON_VOTES, df[df[STRENGTH].notna()] if STRENGTH in df.columns else df.iloc[:0]),
+        (
+            ON_VOTES,
+            df[df[STRENGTH_COLUMN].notna()]
+            if STRENGTH_COLUMN in df.columns
+            else df.iloc[:0],
+        ),
     ):
         if len(rows) > 1:
             records = load_record_settings(rows, catalogs)
@@ -73,12 +78,14 @@ def _section(on: str, effects: pd.DataFrame) -> str:
         " prompt and seed are compared, all settings at once; intervals of 95 %, p"
         " adjusted by Benjamini and Hochberg.</p>\n"
     )
-    rows = [_table_row(row) for row in effects.head(_MOST_EFFECTS).to_dict("records")]
+    rows = [
+        _effect_cells(row) for row in effects.head(_MOST_EFFECTS).to_dict("records")
+    ]
     table = html_table(("what",), _NUMBERS, rows)
     return html_section(_TITLES[on], intro, figure, table, *_remarks(effects))
 
 
-def _table_row(row: Mapping[Any, Any]) -> tuple[str, ...]:
+def _effect_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
     moved = describe_move(row["setting"], row["level"], row["reference"])
     often = row["superiority"]
     return (

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.frames.effects.outcomes import Compared
 from imagen_nb.frames.effects.record_settings import INPUTS
 from imagen_nb.frames.effects.within import Blocks
 from imagen_nb.frames.schema import prompts_of, text_or_empty
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Whole = NDArray[np.int64]
 
-_SEED = ("seed", "seeds")
+_SEED_NOUNS = ("seed", "seeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Nuisances:
     """What makes pictures different that is no setting, of each row.
 
     `prompts`: texts, "" where it is not known; `images`: which images it was drawn
-    from; `seeds`: unlike all others where it is not known; both int64, equal for equals.
+    from; `seeds`: unlike all others where it is not known; `apart`: what cannot be
+    compared has different ones. All but the prompts are int64, equal for equals.
     """
 
     prompts: list[str]
     images: Whole
     seeds: Whole
+    apart: Whole
 
     def block_kinds(self) -> list[Blocks]:
         """Return what settings are compared within, the strictest first.
@@ -43,7 +46,7 @@ class Nuisances:
         same_prompt = codes_of(zip(prompts, self.images, strict=True))
         return [
             Blocks(pictures, pictures, "prompt and seed"),
-            Blocks(same_prompt, pictures, "prompt", _SEED),
+            Blocks(same_prompt, pictures, "prompt", _SEED_NOUNS),
         ]
 
     def word_kinds(self, places: Whole, rows: Whole) -> list[Blocks]:
@@ -60,23 +63,29 @@ class Nuisances:
         same_place = codes_of(zip(around, images, strict=True))
         return [
             Blocks(pictures, pictures, "prompt but for the words, and seed"),
-            Blocks(same_place, drawn, "prompt but for the words", _SEED),
+            Blocks(same_place, drawn, "prompt but for the words", _SEED_NOUNS),
         ]
 
     def all_prompts(self) -> Blocks:
         """Return all pictures as one group in which prompts are independent."""
-        import numpy as np
-
-        every = np.zeros(len(self.prompts), np.int64)
-        return Blocks(every, codes_of(self.prompts), "all", ("prompt", "prompts"))
+        prompts = codes_of(zip(self.prompts, self.apart, strict=True))
+        return Blocks(self.apart, prompts, "all", ("prompt", "prompts"))
 
 
-def nuisances_of(frame: pd.DataFrame, records: pd.DataFrame | None) -> Nuisances:
+def nuisances_of(
+    frame: pd.DataFrame, records: pd.DataFrame | None, outcome: Compared
+) -> Nuisances:
     """Return what makes the rows of a frame different; `records` as of settings."""
     images = [""] * len(frame)
     if records is not None:
         images = [*map(text_or_empty, records[INPUTS])]
-    return Nuisances(prompts_of(frame), codes_of(images), codes_of(_seed_keys(frame)))
+    apart = [0.0] * len(frame) if outcome.apart is None else outcome.apart.tolist()
+    return Nuisances(
+        prompts_of(frame),
+        codes_of(zip(images, apart, strict=True)),
+        codes_of(_seed_keys(frame)),
+        codes_of(apart),
+    )
 
 
 def _seed_keys(frame: pd.DataFrame) -> Iterable[Any]:

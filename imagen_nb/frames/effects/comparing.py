@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.effects.factors import OTHERS, Factor, merged, moving_together
-from imagen_nb.frames.effects.outcomes import Measure
+from imagen_nb.frames.effects.outcomes import Compared
 from imagen_nb.frames.effects.within import (
     Basis,
     Blocks,
@@ -71,7 +71,7 @@ class Untold:
     noun: tuple[str, str] = ("block", "blocks")
 
 
-class Study:
+class BlockStudy:
     """Pictures that are compared within one kind of blocks.
 
     Invariant: every group has two rows or more, and `factors` are those that vary
@@ -79,7 +79,7 @@ class Study:
     """
 
     def __init__(
-        self, outcome: Measure, factors: Sequence[Factor], blocks: Blocks
+        self, outcome: Compared, factors: Sequence[Factor], blocks: Blocks
     ) -> None:
         import numpy as np
 

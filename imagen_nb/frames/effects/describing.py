@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from imagen_nb.frames.effects.comparing import FEWEST_BLOCKS, Comparison, Untold
 from imagen_nb.frames.effects.interactions import Interaction, Move
-from imagen_nb.frames.effects.outcomes import Measure, Scale
+from imagen_nb.frames.effects.outcomes import Compared, Scale
 from imagen_nb.frames.effects.prompt_words import WORDS
 from imagen_nb.frames.effects.record_settings import LORA_PREFIX
 from imagen_nb.system.markup import one_line
@@ -43,26 +43,26 @@ def name_text(name: str) -> str:
     return one_line(name, _LONGEST_SETTING)
 
 
-def describe_effect(outcome: Measure, one: Comparison, p_adjusted: float) -> str:
+def describe_effect(outcome: Compared, one: Comparison, p_adjusted: float) -> str:
     """Return a comparison as a sentence without its full stop."""
     how = "" if not one.is_slope else " (along a straight line)"
     moved = describe_move(one.factor.name, one.level, one.reference) + how
     told = _describe_size(outcome, one)
     often = ""
     if outcome.is_ordinal:
-        often = f", the better one in {_percent(one.superiority[0])} of pairs"
+        often = f", the better one in {_percent_text(one.superiority[0])} of pairs"
     doubt = "" if p_adjusted < LEVEL else ", which may be chance"
     count = f"{one.blocks:,} {one.noun[1]}"
     return f"{moved}: {told}{often}, {count}{doubt}"
 
 
-def _describe_size(outcome: Measure, one: Comparison) -> str:
+def _describe_size(outcome: Compared, one: Comparison) -> str:
     if outcome.scale is Scale.LOG_ODDS:
         wins, low, high = (
             1 / (1 + math.exp(-x)) for x in (one.effect, one.low, one.high)
         )
-        interval = f"({_percent(low)} to {_percent(high)})"
-        return f"preferred in {_percent(wins)} of votes {interval}"
+        interval = f"({_percent_text(low)} to {_percent_text(high)})"
+        return f"preferred in {_percent_text(wins)} of votes {interval}"
     effect, low, high = (
         shown_number(outcome.scale, value) for value in (one.effect, one.low, one.high)
     )
@@ -84,7 +84,7 @@ def _describe_size(outcome: Measure, one: Comparison) -> str:
     )
 
 
-def _percent(part: float) -> str:
+def _percent_text(part: float) -> str:
     return f"{100 * part:.0f} %"
 
 
@@ -104,7 +104,7 @@ def _signed_text(value: float, digits: int) -> str:
     return text if value >= 0 or not float(text.replace(",", "")) else _MINUS + text
 
 
-def describe_interaction(outcome: Measure, one: Interaction, p_adjusted: float) -> str:
+def describe_interaction(outcome: Compared, one: Interaction, p_adjusted: float) -> str:
     """Return how one setting depends on another, as a sentence without its full stop."""
     first, second = one.first, one.second
     moved = describe_move(first.factor.name, first.level, first.reference)

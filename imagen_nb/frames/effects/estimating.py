@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.effects.blocking import nuisances_of
 from imagen_nb.frames.effects.comparing import (
+    BlockStudy,
     Comparison,
-    Study,
     Untold,
     require_statistics,
 )
@@ -26,7 +26,7 @@ from imagen_nb.frames.effects.describing import (
 )
 from imagen_nb.frames.effects.factors import OTHERS, Factor, make_factor
 from imagen_nb.frames.effects.interactions import Interaction, interactions
-from imagen_nb.frames.effects.outcomes import Measure, measure_of
+from imagen_nb.frames.effects.outcomes import Compared, compared_of
 from imagen_nb.frames.effects.prompt_words import WORDS
 from imagen_nb.frames.effects.settings import setting_columns, with_known_records
 from imagen_nb.frames.effects.summary import summary_of
@@ -85,13 +85,13 @@ def estimate_effects(
     require_statistics()
     require_columns(frame, "prompt", "seed")
     asked = _asked_settings(settings)
-    outcome = measure_of(frame, on, votes)
+    outcome = compared_of(frame, on, votes)
     known = outcome.values == outcome.values  # not NaN
     taken, note = with_known_records(None if records is None else records[known])
     rows = np.flatnonzero(known) if taken is None else np.flatnonzero(known)[taken]
     frame = frame.iloc[rows]
     records = None if records is None or taken is None else records.iloc[rows]
-    search = _Search(replace(outcome, values=outcome.values[rows]), {*asked})
+    search = _Search(outcome.taken(rows), {*asked})
     search.notes += [note] if note else []
     columns = setting_columns(frame, records, on, asked)
     search.notes += [describe_unknown(name) for name in asked if name not in columns]
@@ -99,7 +99,7 @@ def estimate_effects(
     if search.is_constant():
         return _as_frame(search)
     outcome = search.outcome
-    nuisances = nuisances_of(frame, records)
+    nuisances = nuisances_of(frame, records, outcome)
     for blocks in nuisances.block_kinds():
         search.look(factors, blocks)
     for study in word_studies(outcome, factors, nuisances) if words else ():
@@ -124,7 +124,7 @@ class _Search:
     Invariant: no pair of levels of a setting is in `found` twice.
     """
 
-    outcome: Measure
+    outcome: Compared
     asked: set[str]
     found: list[Comparison] = field(default_factory=list)
     pairs: list[Interaction] = field(default_factory=list)
@@ -160,7 +160,7 @@ class _Search:
         """Compare what is not compared yet within these blocks."""
         if all(self._is_told(factor) for factor in factors):
             return
-        study = Study(self.outcome, factors, blocks)
+        study = BlockStudy(self.outcome, factors, blocks)
         before = len(self.found)
         self._take(study)
         names = {one.factor.name for one in self.found[before:]}
@@ -170,11 +170,11 @@ class _Search:
             if (pair.first.factor.name, pair.second.factor.name) not in done:
                 self.pairs.append(pair)
 
-    def look_for_words(self, study: Study) -> None:
+    def look_for_words(self, study: BlockStudy) -> None:
         """Compare words of prompts; settings beside them are accounted for, no more."""
         self._take(study, only=WORDS)
 
-    def _take(self, study: Study, only: str | None = None) -> None:
+    def _take(self, study: BlockStudy, only: str | None = None) -> None:
         for factor in study.factors:
             self._seen |= {*factor.parts}
             wanted = (

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from imagen_nb.frames.effects.comparing import (
-    Study,
+    BlockStudy,
     interval_quantile,
     require_statistics,
 )
@@ -53,7 +53,7 @@ class Interaction:
     blocks: int
 
 
-def interactions(study: Study, factors: Sequence[Factor]) -> Iterator[Interaction]:
+def interactions(study: BlockStudy, factors: Sequence[Factor]) -> Iterator[Interaction]:
     """Yield the pairs of these settings that the blocks tell of.
 
     All levels of a pair are tested together, by Wald's test with the covariance of
@@ -66,7 +66,9 @@ def interactions(study: Study, factors: Sequence[Factor]) -> Iterator[Interactio
             yield found
 
 
-def _interaction(study: Study, first: Factor, second: Factor) -> Interaction | None:
+def _interaction(
+    study: BlockStudy, first: Factor, second: Factor
+) -> Interaction | None:
     import numpy as np
 
     products = first.columns()[:, :, None] * second.columns()[:, None, :]

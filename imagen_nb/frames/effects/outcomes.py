@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-ON_RATING, ON_VOTES, ON_LATENCY, STRENGTH = "rating", "votes", "latency_ms", "strength"
+ON_RATING, ON_VOTES, ON_LATENCY = "rating", "votes", "latency_ms"
+STRENGTH_COLUMN, _COMPONENT_COLUMN = "strength", "component"  # of a ranking
 
 
 class Scale(Enum):
@@ -32,16 +33,24 @@ class Scale(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Compared:
     """What is compared.
 
     `name`: as asked for; `values`: float64, one a row, NaN where it is not known, on the
-    scale on which differences are taken (the logarithm of a time).
+    scale on which differences are taken (the logarithm of a time); `apart`: numbers, one
+    a row, where rows of different ones cannot be compared: strengths of pictures that no
+    votes connect.
     """
 
     name: str
     values: NDArray[np.float64]
     scale: Scale
+    apart: NDArray[np.float64] | None = None
+
+    def taken(self, rows: NDArray[np.intp]) -> Compared:
+        """Return it for these rows only."""
+        apart = None if self.apart is None else self.apart[rows]
+        return replace(self, values=self.values[rows], apart=apart)
 
     @property
     def is_ordinal(self) -> bool:
@@ -49,7 +58,7 @@ class Measure:
         return self.scale in (Scale.STARS, Scale.RANKS)
 
 
-def measure_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Measure:
+def compared_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Compared:
     """Return what the pictures of the frame are compared by.
 
     Raises:
@@ -57,10 +66,10 @@ def measure_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Meas
     """
     if not isinstance(on, str):
         raise UsageError(f"on is the name of a column, not {type(on).__name__}")
-    if on == ON_VOTES and ON_VOTES not in frame.columns:
-        return Measure(ON_VOTES, _numbers(_strengths(frame, votes), on), Scale.LOG_ODDS)
+    if on == ON_VOTES:  # a ranking has a column of that name: how many there are
+        return _strengths(frame, votes)
     if on == ON_RATING and ON_RATING not in frame.columns:
-        return Measure(ON_RATING, star_ratings(frame), Scale.STARS)
+        return Compared(ON_RATING, star_ratings(frame), Scale.STARS)
     if on not in frame.columns:
         known = [ON_RATING, ON_VOTES, *_columns_of_numbers(frame)]
         hint = describe_meant(on, known) or f": give {', '.join(known)}"
@@ -68,19 +77,21 @@ def measure_of(frame: pd.DataFrame, on: str, votes: pd.DataFrame | None) -> Meas
     return _outcome_of_column(frame[on], on)
 
 
-def _outcome_of_column(column: pd.Series[Any], on: str) -> Measure:
+def _outcome_of_column(column: pd.Series[Any], on: str) -> Compared:
     import numpy as np
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
         codes = column.cat.codes.to_numpy(np.float64)
-        return Measure(on, np.where(codes < 0, np.nan, codes), Scale.RANKS)
+        return Compared(on, np.where(codes < 0, np.nan, codes), Scale.RANKS)
     values = _numbers(column, on)
     if on == ON_RATING:
-        return Measure(on, values, Scale.STARS)
+        return Compared(on, values, Scale.STARS)
     if on == ON_LATENCY:
-        return Measure(on, np.log(np.where(values > 0, values, np.nan)), Scale.LOG_TIME)
-    return Measure(on, values, Scale.NUMBER)
+        return Compared(
+            on, np.log(np.where(values > 0, values, np.nan)), Scale.LOG_TIME
+        )
+    return Compared(on, values, Scale.NUMBER)
 
 
 def star_ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -97,17 +108,22 @@ def star_ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
     return np.array(found, dtype=np.float64)
 
 
-def _strengths(frame: pd.DataFrame, votes: pd.DataFrame | None) -> pd.Series[Any]:
-    """Return the strength of each picture: the frame's own, or by these votes."""
-    if votes is None:
-        if STRENGTH in frame.columns:
-            return frame[STRENGTH]
+def _strengths(frame: pd.DataFrame, votes: pd.DataFrame | None) -> Compared:
+    """Return the strength of each picture: by these votes, or as the frame has it."""
+    ranked = frame
+    if votes is not None:
+        ranking: Any = import_module("imagen_nb.frames.judging.ranking")
+        found = ranking.rank(frame, votes).drop_duplicates("id").set_index("id")
+        ranked = found.reindex(frame["id"])
+    elif STRENGTH_COLUMN not in frame.columns:
         raise UsageError(
             "no votes to compare by: give votes=im.votes(), or a frame of im.ranking()"
         )
-    ranking: Any = import_module("imagen_nb.frames.judging.ranking")
-    ranked = ranking.rank(frame, votes).drop_duplicates("id").set_index("id")
-    return frame["id"].map(ranked[STRENGTH])
+    values = _numbers(ranked[STRENGTH_COLUMN], ON_VOTES)
+    apart = None
+    if _COMPONENT_COLUMN in ranked.columns:
+        apart = _numbers(ranked[_COMPONENT_COLUMN], ON_VOTES)
+    return Compared(ON_VOTES, values, Scale.LOG_ODDS, apart)
 
 
 def _numbers(column: pd.Series[Any], on: str) -> NDArray[np.float64]:

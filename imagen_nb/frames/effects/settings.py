@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import UsageError
-from imagen_nb.frames.effects.outcomes import ON_LATENCY, STRENGTH
+from imagen_nb.frames.effects.outcomes import ON_LATENCY, STRENGTH_COLUMN
 from imagen_nb.frames.effects.record_settings import (
     INPUTS,
     IS_KNOWN,
@@ -30,7 +30,7 @@ _OF_LOOK = (  # of a picture's look, in the order in which they are told
     "true_cfg",
     "scheduler",
     SIZE_SETTING,
-    STRENGTH,
+    STRENGTH_COLUMN,
     "max_sequence_length",
     "negative_prompt",
 )
@@ -68,7 +68,7 @@ def setting_columns(
         others += [name for name in records.columns if name not in plain]
     names = [name for name in (*usual, *others) if name in known and name != on]
     for name in asked:
-        _require_setting(name, [*known, *map(str, frame.columns), *usual])
+        _require_known_setting(name, [*known, *map(str, frame.columns), *usual])
         if name not in names and (name in known or name in frame.columns):
             names.append(name)
     found = {name: frame[name] if name not in known else known[name] for name in names}
@@ -84,7 +84,8 @@ def _known_columns(
     known |= {
         name: frame[name]
         for name in (*_OF_LOOK, *_OF_TIME)
-        if name in frame.columns and name != STRENGTH  # of a ranking, unless asked for
+        if name in frame.columns
+        and name != STRENGTH_COLUMN  # of a ranking, unless asked for
     }
     known |= {
         str(name): frame[name]
@@ -102,7 +103,7 @@ def _known_columns(
     return known
 
 
-def _require_setting(name: str, known: Iterable[str]) -> None:
+def _require_known_setting(name: str, known: Iterable[str]) -> None:
     if name in _COMPARED_WITHIN:
         raise UsageError(
             f"{name} is what pictures are compared within, and no setting"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from imagen_nb.frames.effects.blocking import Nuisances
-from imagen_nb.frames.effects.comparing import Study
+from imagen_nb.frames.effects.comparing import BlockStudy
 from imagen_nb.frames.effects.factors import Factor
-from imagen_nb.frames.effects.outcomes import Measure
+from imagen_nb.frames.effects.outcomes import Compared
 from imagen_nb.frames.effects.prompt_words import (
     Alternatives,
     alternatives,
@@ -18,8 +17,8 @@ from imagen_nb.frames.effects.prompt_words import (
 
 
 def word_studies(
-    outcome: Measure, factors: Sequence[Factor], nuisances: Nuisances
-) -> Iterator[Study]:
+    outcome: Compared, factors: Sequence[Factor], nuisances: Nuisances
+) -> Iterator[BlockStudy]:
     """Yield the studies of each place of words, and of each word across prompts.
 
     Words in one place are compared between prompts that are otherwise the same: with
@@ -31,19 +30,19 @@ def word_studies(
     for place in places:
         yield from _studies_of_place(outcome, factors, place, nuisances)
     for word in scattered_words(nuisances.prompts, words_in(places)):
-        yield Study(outcome, [word, *factors], nuisances.all_prompts())
+        yield BlockStudy(outcome, [word, *factors], nuisances.all_prompts())
 
 
 def _studies_of_place(
-    outcome: Measure,
+    outcome: Compared,
     factors: Sequence[Factor],
     place: Alternatives,
     nuisances: Nuisances,
-) -> Iterator[Study]:
+) -> Iterator[BlockStudy]:
     import numpy as np
 
     rows = np.flatnonzero(place.places >= 0)
     taken = [factor.taken(rows) for factor in (place.factor, *factors)]
-    here = replace(outcome, values=outcome.values[rows])
+    here = outcome.taken(rows)
     for blocks in nuisances.word_kinds(place.places, rows):
-        yield Study(here, taken, blocks)
+        yield BlockStudy(here, taken, blocks)
