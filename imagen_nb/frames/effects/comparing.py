@@ -207,18 +207,11 @@ class BlockStudy:
 
     def _entangled(self, factor: Factor, contrast: Floats) -> tuple[str, ...]:
         """Return the settings without any one of which the contrast could be told."""
-        import numpy as np
-
         found = []
         for other in self.factors:
-            if other is factor:
-                continue
-            start, width = self.offset(other), other.columns().shape[1]
-            kept = np.delete(
-                np.arange(self.columns.shape[1]), range(start, start + width)
-            )
-            basis = Basis(self.columns[:, kept], self.blocks, np.ones(len(self.values)))
-            if basis.tells(contrast[None, kept])[0]:
+            start = self.offset(other)
+            columns = slice(start, start + other.columns().shape[1])
+            if other is not factor and self.fit.basis.tells_without(columns, contrast):
                 found.append(other.name)
         return tuple(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LORA_PREFIX = "LoRA "  # of a column: the weight of that LoRA, 0 where it was not used
-OPTION_COLUMNS_MOST = 20  # of a backend's own options
 INPUTS = "inputs"  # the column of a digest of the images that it was drawn from
 IS_KNOWN = "record is known"  # the column that says whose records were found
 _PLAIN = (
@@ -30,6 +30,7 @@ _PLAIN = (
     "threads",
 )
 _PARTS = (*_PLAIN, "scheduler_name", "scheduler", "loras", "options", "inputs")
+_MOST_LORAS, _MOST_OPTIONS = 20, 20  # that are looked at
 _RECORDS_AT_ONCE = 5_000  # for more, the records of all pictures are read
 _ROWS_PER_FETCH = 20_000
 _LONGEST_OPTION = 60  # characters of a text that is a setting
@@ -43,8 +44,9 @@ def load_record_settings(
     """Return the settings in each row's record, with the frame's index.
 
     From the frame's own sidecars, or else from these catalogs; `IS_KNOWN` is False for
-    a picture that is in neither. A LoRA has a column of its own, `LORA_PREFIX` and its name; so
-    has each option of a backend that is a number, a truth value or a short text.
+    a picture that is in neither. Each of the most used LoRAs has a column of its own,
+    `LORA_PREFIX` and its name; so has each option of a backend that is a number, a truth
+    value or a short text.
 
     Raises:
         StorageError: if a catalog cannot be read.
@@ -52,16 +54,15 @@ def load_record_settings(
     import pandas as pd
 
     rows = [_settings_of(parts) for parts in _parts_of_rows(frame, catalogs)]
-    loras = sorted(
-        {name for row in rows for name in row if name.startswith(LORA_PREFIX)}
-    )
+    used = Counter(name for row in rows for name in row if name.startswith(LORA_PREFIX))
+    loras = sorted(name for name, _ in used.most_common(_MOST_LORAS))
     options = sorted({name for row in rows for name in row["options"]})
     columns: dict[str, list[Any]] = {
         name: [row.get(name) for row in rows] for name in (*_PLAIN, "scheduler", INPUTS)
     }
     for name in loras:
         columns[name] = [row.get(name, 0.0) for row in rows]
-    for name in options[:OPTION_COLUMNS_MOST]:
+    for name in options[:_MOST_OPTIONS]:
         columns.setdefault(name, [row["options"].get(name) for row in rows])
     found = pd.DataFrame(columns, index=frame.index, dtype=object)
     return found.assign(**{IS_KNOWN: [row[IS_KNOWN] for row in rows]})

@@ -86,10 +86,8 @@ class Basis:
         self.blocks = blocks
         self._roots = np.sqrt(weights)
         centred = blocks.centred(columns) * self._roots[:, None]
-        values, vectors = np.linalg.eigh(centred.T @ centred)
-        kept = values > _RANK_TOLERANCE * max(1e-300, float(values.max(initial=0)))
-        self._vectors = vectors[:, kept]
-        self._scales = np.sqrt(values[kept])
+        self._products: Floats = centred.T @ centred
+        self._vectors, self._scales = _independent(self._products)
         self.rows: Floats = centred @ (self._vectors / self._scales)
 
     @property
@@ -107,6 +105,16 @@ class Basis:
 
         return np.abs(self.residue(contrasts)).max(axis=1) < _TELLABLE_TOLERANCE
 
+    def tells_without(self, left_out: slice, contrast: Floats) -> bool:
+        """Return whether one contrast could be told, had these columns not varied."""
+        import numpy as np
+
+        kept = np.delete(np.arange(len(contrast)), left_out)
+        vectors, _ = _independent(self._products[np.ix_(kept, kept)])
+        shorter = contrast[kept]
+        residue = shorter - vectors @ (vectors.T @ shorter)
+        return bool(np.abs(residue).max() < _TELLABLE_TOLERANCE)
+
     def directions(self, contrasts: Floats) -> Floats:
         """Return contrasts that can be told in this basis: (count, rank)."""
         return (contrasts @ self._vectors) / self._scales
@@ -115,6 +123,15 @@ class Basis:
         """Return the outcome without the means of groups, weighted as the columns are."""
         found: Floats = self.blocks.centred(outcome[:, None])[:, 0] * self._roots
         return found
+
+
+def _independent(products: Floats) -> tuple[Floats, Floats]:
+    """Return the directions in which columns vary, as columns, and how far they do."""
+    import numpy as np
+
+    values, vectors = np.linalg.eigh(products)
+    kept = values > _RANK_TOLERANCE * max(1e-300, float(values.max(initial=0)))
+    return vectors[:, kept], np.sqrt(values[kept])
 
 
 @dataclass(frozen=True, slots=True)
