@@ -29,6 +29,7 @@ FEWEST_BLOCKS = 5  # that a comparison is told of
 COVERAGE = 0.95  # of intervals
 _LEAST_FREEDOM = 2.0  # degrees, or one or two blocks decide alone
 _ROUNDING_VARIANCE = 1 / 12  # of a number that is rounded to whole ones
+_LEAST_MOVE = 1e-9  # of a column, which is 0 to 1
 _CLASS_DIGITS = 5  # of what cannot be told of a level
 
 
@@ -103,7 +104,7 @@ class BlockStudy:
             return np.zeros(0, bool)
         groups, count = self.blocks.groups, int(self.blocks.groups.max()) + 1
         columns = self.blocks.centred(factor.columns())
-        moves = np.abs(columns).max(axis=1) > _RELATIVE_ZERO
+        moves = np.abs(columns).max(axis=1) > _LEAST_MOVE
         return np.asarray(np.bincount(groups, moves, count)[groups] > 0)
 
     @cached_property
@@ -156,7 +157,9 @@ class BlockStudy:
         import numpy as np
 
         classes = self._classes(factor)
-        counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(classes))
+        counts = np.bincount(
+            factor.codes[factor.codes >= 0], minlength=len(factor.labels)
+        )
         for members in classes.values():
             reference = factor.reference(members)
             for level in members:
@@ -229,7 +232,7 @@ class BlockStudy:
         direction = self.fit.basis.directions(row[None])[0]
         certainty = self.fit.certainty(direction)
         if certainty.count < FEWEST_BLOCKS or certainty.freedom < _LEAST_FREEDOM:
-            few = min(certainty.count, FEWEST_BLOCKS - 1)
+            few = min(certainty.count, round(certainty.freedom + 1), FEWEST_BLOCKS - 1)
             return Untold(factor, level, reference, (), few, self.blocks.noun)
         effect, low, high, p = self._interval(direction, certainty)
         superiority = (float("nan"),) * 3
@@ -247,7 +250,7 @@ class BlockStudy:
         self, direction: Floats, certainty: Certainty
     ) -> tuple[float, float, float, float]:
         effect, error = self.fit.value(direction), certainty.error
-        if self.outcome.is_ordinal:
+        if self.outcome.is_ordinal and (self.values % 1 == 0).all():
             # Whole stars are rounded: blocks that agree to the star may yet differ.
             rounding = _ROUNDING_VARIANCE * float(direction @ direction)
             error = max(error, rounding**0.5)
@@ -270,9 +273,6 @@ class BlockStudy:
         ]
         # No test of signs gives less: all blocks on one side.
         return (bounds[0], bounds[1], bounds[2]), max(p, 2.0 ** (1 - certainty.count))
-
-
-_RELATIVE_ZERO = 1e-9  # of a column, which is 0 to 1
 
 
 def _merged_factors(

@@ -116,16 +116,15 @@ def describe_interaction(outcome: Compared, one: Interaction, p_adjusted: float)
         shown_number(outcome.scale, number)
         for number in (one.effect, one.low, one.high)
     )
-    way = "more" if value >= 0 else "less"
     if outcome.scale is Scale.LOG_TIME:
-        low_text, high_text = (_signed_text(number, 0) for number in (low, high))
-        size = f"by {abs(value):.0f} % {way} ({low_text} to {high_text})"
-        return f"{moved} changes the time {size} {where}"
+        way = "longer" if value >= 0 else "shorter"
+        ends = f"({_signed_text(low, 0)} to {_signed_text(high, 0)})"
+        return f"{moved}: {abs(value):.0f} % {way} {ends} {where}"
+    way = "more" if value >= 0 else "less"
     digits = 1 if outcome.scale is Scale.STARS else _digits_for(high - low)
     unit = f" {outcome.scale.value}" if outcome.scale.value else ""
-    size = f"{abs(value):.{digits}f}{unit} {way}"
-    interval = f"({_signed_text(low, digits)} to {_signed_text(high, digits)})"
-    return f"{moved} brings {size} {interval} {where}"
+    ends = f"({_signed_text(low, digits)} to {_signed_text(high, digits)})"
+    return f"{moved}: {abs(value):.{digits}f}{unit} {way} {ends} {where}"
 
 
 def _at(move: Move, level: str) -> str:

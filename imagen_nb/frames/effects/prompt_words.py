@@ -70,6 +70,8 @@ def _shared_places(prompts: Sequence[_Prompt]) -> dict[_Prompt, dict[str, _Promp
     for prompt in prompts:
         for start, stop in phrases[prompt]:
             around = (*prompt[:start], _GAP, *prompt[stop:])
+            if len(around) == 1:  # nothing else is the same
+                continue
             found[around][" ".join(prompt[start:stop])] = prompt
             bare = (*prompt[:start], *prompt[stop:])
             if bare in known:

@@ -46,7 +46,7 @@ def test_words_are_compared_with_the_same_seed_and_settings_beside_them() -> Non
     frame["score"] = of_seeds + red + 3 * (frame["steps"] == 8) + rng.normal(0, 0.3, len(frame))
     effects = estimate_effects(frame, "score", words=True).set_index("setting")
     words = effects.loc["words"]
-    assert words["said"].startswith("“red” instead of “blue”: score 1.")
+    assert words["said"].startswith("“red” instead of “blue”: score 0.")
     assert words["low"] < 1 < words["high"] < 2
     assert words["within"] == "prompt but for the words, and seed"
     assert "words" not in set(estimate_effects(frame, "score")["setting"])
