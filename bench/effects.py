@@ -116,7 +116,9 @@ def peers(design: Design, count: int) -> None:
     import statsmodels.formula.api as smf
     from statsmodels.miscmodels.ordinal_model import OrderedModel
 
-    truth = truth_of(design, design.effects)[("steps", "8", "4")][0]
+    known = truth_of(design, design.effects)
+    key = flipped(("steps", "8", "4"), known)
+    truth = known[key][0] * (1 if key[1] == "8" else -1)
     hits: dict[str, list[bool]] = defaultdict(list)
     for number in range(count):
         for effects in (design.effects, NONE):
@@ -126,6 +128,8 @@ def peers(design: Design, count: int) -> None:
                 many=lambda d: (d["steps"] == 8) * 1.0
             )
             frame["block"] = frame["prompt"] + " " + frame["seed"].astype(str)
+            if frame["block"].is_unique:
+                frame["block"] = frame["prompt"]
             formula = f"{design.on} ~ many + guidance"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.studio.default import studio
 from imagen_nb.system.spelling import known_arguments
@@ -65,6 +65,7 @@ def effects(
         >>> print(effects.attrs["summary"])
     """
     from imagen_nb.frames.effects.estimating import estimate_effects
+    from imagen_nb.frames.effects.outcomes import ON_VOTES, STRENGTH_COLUMN
     from imagen_nb.frames.effects.record_settings import load_record_settings
     from imagen_nb.frames.schema import require_columns
 
@@ -72,6 +73,14 @@ def effects(
     records = None
     if "id" in df.columns or "sidecar" in df.columns:
         records = load_record_settings(df, studio().lookup.catalogs())
+    if votes is None and on == ON_VOTES and STRENGTH_COLUMN not in df.columns:
+        votes = _votes_of_session()
     return estimate_effects(
         df, on, settings=settings, words=words, records=records, votes=votes
     )
+
+
+def _votes_of_session() -> pd.DataFrame | None:
+    """Return the votes of the default session, or None if it keeps none."""
+    found: Any = getattr(studio(), "votes", None)
+    return None if found is None else found()

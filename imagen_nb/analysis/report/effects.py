@@ -34,38 +34,39 @@ _TITLES = {ON_RATING: "What matters: ratings", ON_VOTES: "What matters: votes"}
 _NUMBERS = ("effect", "interval", "better in", "adjusted p", "pictures", "blocks")
 
 
-def effects_section(df: pd.DataFrame, catalogs: Sequence[Catalog]) -> str:
+def effects_section(
+    df: pd.DataFrame, catalogs: Sequence[Catalog], votes: pd.DataFrame | None = None
+) -> str:
     """Return what each setting does to ratings and votes; "" where nothing can be told.
 
-    Votes are told of a frame with strengths, as `im.ranking` gives it. `catalogs`: where
-    records are, which the frame may lack.
+    Args:
+        df: the pictures. Those of a ranking have strengths already.
+        catalogs: where records are, which the frame may lack.
+        votes: as `imagen_nb.votes` gives them, or None.
     """
-    return "".join(
-        _section(on, effects)
-        for on, effects in _all_effects(df, catalogs)
-        if len(effects)
-    )
+    has_votes = STRENGTH_COLUMN in df.columns or (votes is not None and len(votes) > 0)
+    rated = df[star_ratings(df) > 0]
+    asked = [(ON_RATING, rated)] + [(ON_VOTES, df)] * has_votes
+    try:
+        found = [
+            (on, _effects_of(rows, on, catalogs, votes))
+            for on, rows in asked
+            if len(rows) > 1
+        ]
+    except UsageError as error:  # what it needs is not installed
+        print_notice(f"the report shows no effects: {error}")
+        return ""
+    return "".join(_section(on, effects) for on, effects in found if len(effects))
 
 
-def _all_effects(
-    df: pd.DataFrame, catalogs: Sequence[Catalog]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    for on, rows in (
-        (ON_RATING, df[star_ratings(df) > 0]),
-        (
-            ON_VOTES,
-            df[df[STRENGTH_COLUMN].notna()]
-            if STRENGTH_COLUMN in df.columns
-            else df.iloc[:0],
-        ),
-    ):
-        if len(rows) > 1:
-            records = load_record_settings(rows, catalogs)
-            try:
-                yield on, estimate_effects(rows, on, records=records)
-            except UsageError as error:  # what it needs is not installed
-                print_notice(f"the report shows no effects: {error}")
-                return
+def _effects_of(
+    rows: pd.DataFrame,
+    on: str,
+    catalogs: Sequence[Catalog],
+    votes: pd.DataFrame | None,
+) -> pd.DataFrame:
+    records = load_record_settings(rows, catalogs)
+    return estimate_effects(rows, on, records=records, votes=votes)
 
 
 def _section(on: str, effects: pd.DataFrame) -> str:
