@@ -159,7 +159,7 @@ def merged(factors: list[Factor], rows: NDArray[np.bool_]) -> Factor:
 
     names = " and ".join([", ".join(f.name for f in factors[:-1]), factors[-1].name])
     first = factors[0]
-    labels = []
+    labels: list[str] = []
     codes = np.full(len(first.codes), -1)
     for code in range(len(first.labels)):
         at = np.flatnonzero(rows & (first.codes == code))

@@ -93,7 +93,7 @@ class Basis:
     @property
     def rank(self) -> int:
         """How many combinations can be told."""
-        return self.rows.shape[1]
+        return len(self._scales)
 
     def residue(self, contrasts: Floats) -> Floats:
         """Return what of contrasts (count, columns) cannot be told, as such rows."""
@@ -103,7 +103,8 @@ class Basis:
         """Return which contrasts of the columns, (count, columns), can be told."""
         import numpy as np
 
-        return np.abs(self.residue(contrasts)).max(axis=1) < _TELLABLE_TOLERANCE
+        largest = np.abs(self.residue(contrasts)).max(axis=1)
+        return np.asarray(largest < _TELLABLE_TOLERANCE)
 
     def tells_without(self, left_out: slice, contrast: Floats) -> bool:
         """Return whether one contrast could be told, had these columns not varied."""
@@ -164,7 +165,8 @@ class Fit:
         along = self.basis.rows @ direction
         own = np.bincount(blocks.clusters, along**2, len(self.left_out))
         sums = np.bincount(blocks.clusters, along, len(self.left_out))
-        return (own + sums**2 * _of_others(blocks)) / max(1e-300, own.sum())
+        told: Floats = own + sums**2 * _of_others(blocks)
+        return told / max(1e-300, float(own.sum()))
 
     def certainty(self, direction: Floats) -> Certainty:
         """Return how certain the estimate in this direction is."""
@@ -238,8 +240,8 @@ def _exactly_left_out(
     lost = _summed(products, blocks.clusters, count).reshape(count, rank, rank)
     lost += sums[:, :, None] * (sums * _of_others(blocks)[:, None])[:, None, :]
     left = np.eye(rank) * (1 + _LEFT_RIDGE) - lost
-    found: Floats = np.linalg.solve(left, scores[:, :, None])[:, :, 0]
-    return found
+    found = np.linalg.solve(left, scores[:, :, None])[:, :, 0]
+    return np.asarray(found, np.float64)
 
 
 def _summed(values: Floats, codes: Whole, count: int) -> Floats:
