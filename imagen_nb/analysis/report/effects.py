@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_EFFECTS = 40  # rows of a table
 _MOST_UNTOLD = 8
+_LEAST_P = 0.001  # that is written out
 _TITLES = {ON_RATING: "What matters: ratings", ON_VOTES: "What matters: votes"}
 _NUMBERS = ("effect", "interval", "better in", "adjusted p", "pictures", "blocks")
 
@@ -74,10 +75,11 @@ def _section(on: str, effects: pd.DataFrame) -> str:
     alt = "Points with intervals: what each setting does. The table has the numbers."
     figure = f'<div class="charts">\n{chart_html(ax, alt)}</div>\n'
     seen = int((effects["p_adjusted"] < LEVEL).sum())
+    within = " or ".join(effects["within"].unique())
     intro = (
-        f"<p>{seen:,} of {len(effects):,} comparisons show a difference. Pictures of one"
-        " prompt and seed are compared, all settings at once; intervals of 95 %, p"
-        " adjusted by Benjamini and Hochberg.</p>\n"
+        f"<p>{seen:,} of {len(effects):,} comparisons show{'s' * (seen == 1)} a"
+        f" difference. Compared are pictures of the same {within}, all settings at once;"
+        " intervals of 95 %, p adjusted by Benjamini and Hochberg.</p>\n"
     )
     rows = [
         _effect_cells(row) for row in effects.head(_MOST_EFFECTS).to_dict("records")
@@ -88,13 +90,13 @@ def _section(on: str, effects: pd.DataFrame) -> str:
 
 def _effect_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:
     moved = describe_move(row["setting"], row["level"], row["reference"])
-    often = row["superiority"]
+    often, p = row["superiority"], row["p_adjusted"]
     return (
         moved,
         f"{row['effect']:+.2f} {row['unit']}",
         f"{row['low']:+.2f} to {row['high']:+.2f}",
         "" if math.isnan(often) else f"{100 * often:.0f} %",
-        f"{row['p_adjusted']:.3f}",
+        f"{p:.3f}" if p >= _LEAST_P else f"< {_LEAST_P}",
         f"{row['pictures']:,}",
         f"{row['blocks']:,}",
     )
