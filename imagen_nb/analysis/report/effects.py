@@ -32,7 +32,14 @@ _MOST_EFFECTS = 40  # rows of a table
 _MOST_UNTOLD = 8
 _LEAST_P = 0.001  # that is written out
 _TITLES = {ON_RATING: "What matters: ratings", ON_VOTES: "What matters: votes"}
-_NUMBERS = ("effect", "interval", "better in", "adjusted p", "pictures", "blocks")
+_EFFECT_NUMBERS = (
+    "effect",
+    "interval",
+    "better in",
+    "adjusted p",
+    "pictures",
+    "blocks",
+)
 
 
 def effects_section(
@@ -84,7 +91,7 @@ def _section(on: str, effects: pd.DataFrame) -> str:
     rows = [
         _effect_cells(row) for row in effects.head(_MOST_EFFECTS).to_dict("records")
     ]
-    table = html_table(("what",), _NUMBERS, rows)
+    table = html_table(("what",), _EFFECT_NUMBERS, rows)
     return html_section(_TITLES[on], intro, figure, table, *_remarks(effects))
 
 
