@@ -150,7 +150,7 @@ class _Search:
 
         different = len(np.unique(self.outcome.values))
         if different == 0:
-            self.notes.append(f"no picture has a {name_text(self.outcome.name)}")
+            self.notes.append(f"{name_text(self.outcome.name)}: no picture has any")
         elif different == 1:
             same = f"the same {name_text(self.outcome.name)}"
             self.notes.append(f"all have {same}: there is nothing to compare")

@@ -111,7 +111,7 @@ def star_ratings(frame: pd.DataFrame) -> NDArray[np.float64]:
 def _strengths(frame: pd.DataFrame, votes: pd.DataFrame | None) -> Compared:
     """Return the strength of each picture: by these votes, or as the frame has it."""
     ranked = frame
-    if votes is not None:
+    if votes is not None and len(votes):
         ranking: Any = import_module("imagen_nb.frames.judging.ranking")
         found = ranking.rank(frame, votes).drop_duplicates("id").set_index("id")
         ranked = found.reindex(frame["id"])

@@ -166,8 +166,8 @@ class TestNotTold:
             ),
             (sweep(1, 4, steps=[4, 8]), "only 4 blocks of the 5 that it takes"),
             (sweep(steps=[4, 8]).head(1), "all have the same rating: there is nothing to compare"),
-            (sweep(steps=[4, 8]).head(0), "no picture has a rating"),
-            (sweep(steps=[4, 8]).assign(rating=None), "no picture has a rating"),
+            (sweep(steps=[4, 8]).head(0), "rating: no picture has any"),
+            (sweep(steps=[4, 8]).assign(rating=None), "rating: no picture has any"),
             (sweep(steps=[4, 8]).assign(rating=3), "all have the same rating"),
             (
                 sweep(steps=[4, 8]).assign(prompt=[f"q{n}" for n in range(40)]),
@@ -227,6 +227,7 @@ class TestRefused:
             ({"on": "prompt"}, "the column 'prompt' is no numbers"),
             ({"on": None}, "on is the name of a column, not NoneType"),
             ({"on": "votes"}, "no votes to compare by: give votes="),
+            ({"on": "votes", "votes": pd.DataFrame()}, "no votes to compare by"),
             ({"settings": ["stps"]}, "there is no setting 'stps'; did you mean steps"),
             ({"settings": "xxxxxxxx"}, "settings are columns of the frame"),
             ({"settings": "prompt"}, "words=True compares words of prompts"),
