@@ -52,10 +52,11 @@ def by_key(effects: pd.DataFrame) -> Iterator[tuple[Key, pd.Series]]:
             continue
         if "straight line" in row["said"]:  # quartiles differ
             yield (setting, "high", "low"), row
-        elif setting == "words" and "night" not in row["said"]:
-            continue
+        elif setting == "words" and "night" in row["said"]:
+            ends = ("night", "day") if "night" in row["level"] else ("day", "night")
+            yield (setting, *ends), row
         elif setting == "words":
-            yield (setting, "night", "day"), row
+            continue
         else:
             yield (setting, row["level"], row["reference"]), row
 
@@ -76,7 +77,7 @@ def exact_effect(design: Design, effects: Effects, key: Key) -> float:
     if name == "guidance" and level == "high":
         name = "slope"
     value = effects.get(name, 0.0)
-    value *= -1 if level == "euler" else 1  # the other way round
+    value *= -1 if level in ("euler", "day") else 1  # the other way round
     return 100 * np.expm1(value) if design.on == "latency_ms" else value
 
 
