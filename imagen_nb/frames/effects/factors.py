@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -80,7 +82,7 @@ def make_factor(name: str, values: pd.Series[Any]) -> Factor | None:
     """
     plain = [plain_value(value) for value in values]
     if all(_is_number(value) for value in plain if value is not None):
-        numbers = [None if one is None else _rounded(one) for one in plain]
+        numbers = [_rounded(one) for one in plain]
         if len({*numbers} - {None}) > MOST_NUMBERS:
             return _slope_factor(name, numbers)
         return _level_factor(name, numbers, sorted({*numbers} - {None}))
@@ -92,21 +94,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _rounded(value: float) -> float:
-    """Return the number as it is told apart: 0.1 + 0.2 is 0.3."""
+def _rounded(value: float | None) -> float | None:
+    """Return the number as it is told apart: 0.1 + 0.2 is 0.3; infinity is none."""
+    if value is None or not math.isfinite(value):
+        return None
     return float(f"{float(value):.6g}")
 
 
 def _text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return one_line(value, LONGEST_LABEL) or "(empty)"
+    return str(value)
 
 
 def _frequent(texts: list[str | None]) -> tuple[list[str | None], list[Any]]:
     """Return the texts with all but the most frequent ones as one, and their levels."""
-    from collections import Counter
-
     counts = Counter(text for text in texts if text is not None)
     if len(counts) <= MOST_LEVELS:
         return texts, sorted(counts)
@@ -124,15 +126,27 @@ def _level_factor(name: str, values: list[Any], levels: list[Any]) -> Factor | N
         return None
     places = {level: place for place, level in enumerate(levels)}
     codes = np.array([places[value] for value in values], dtype=np.int64)
-    labels = tuple(map(_label, levels))
+    labels = _labels_of(levels)
     baseline = "0" if name.startswith(LORA_PREFIX) else "no"  # without it
     return Factor(name, labels, codes, parts=(name,), baseline=baseline)
 
 
-def _label(level: Any) -> str:
+def _labels_of(levels: list[Any]) -> tuple[str, ...]:
+    """Return a label of its own for each level, in one line."""
+    labels: list[str] = []
+    for level in levels:
+        text = _label_of_level(level)
+        alike = sum(one.startswith(text) for one in labels)
+        labels.append(f"{text} ({alike + 1})" if text in labels else text)
+    return tuple(labels)
+
+
+def _label_of_level(level: Any) -> str:
     if level is None:
         return NONE
-    return level if isinstance(level, str) else f"{level:g}"
+    if isinstance(level, str):
+        return one_line(level, LONGEST_LABEL) or "(empty)"
+    return f"{level:g}"
 
 
 def _slope_factor(name: str, numbers: list[float | None]) -> Factor:

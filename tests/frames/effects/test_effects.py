@@ -95,6 +95,24 @@ class TestTold:
         assert told == {("flag", "yes", "no"), ("mood", "calm", "none")}
         assert len(estimate_effects(frame, "rating")) == 0
 
+    def test_texts_that_begin_alike_are_levels_of_their_own(self) -> None:
+        begins = "blurry, low quality, watermark, text, signature, "
+        frame = sweep(negative_prompt=[begins + "frame", begins + "jpeg", ""])
+        effects = estimate_effects(frame, "rating")
+        (reference,) = {*effects["reference"]}
+        labels = {*effects["level"], reference}
+        assert len(labels) == 3
+        assert "(empty)" in labels
+        assert max(map(len, labels)) < 50
+
+    def test_numbers_beyond_all_numbers_are_none(self) -> None:
+        frame = sweep(guidance=[0.0, float("inf"), -float("inf"), *map(float, range(1, 9))])
+        told = {
+            tuple(row)
+            for row in estimate_effects(frame, "rating")[["level", "reference"]].to_numpy()
+        }
+        assert told == {("6", "2"), ("none", "given")}
+
     def test_a_lora_is_told_beside_leaving_it_out(self) -> None:
         frame = sweep(**{"LoRA flat": [0.0, 0.5, 1.0]})
         said = "\n".join(estimate_effects(frame, "rating")["said"])
@@ -227,7 +245,6 @@ class TestRefused:
             ({"on": "prompt"}, "the column 'prompt' is no numbers"),
             ({"on": None}, "on is the name of a column, not NoneType"),
             ({"on": "votes"}, "no votes to compare by: give votes="),
-            ({"on": "votes", "votes": pd.DataFrame()}, "no votes to compare by"),
             ({"settings": ["stps"]}, "there is no setting 'stps'; did you mean steps"),
             ({"settings": "xxxxxxxx"}, "settings are columns of the frame"),
             ({"settings": "prompt"}, "words=True compares words of prompts"),
@@ -241,6 +258,10 @@ class TestRefused:
     def test_one_line_says_what_to_do(self, change: dict[str, Any], line: str) -> None:
         with pytest.raises(UsageError, match=line.replace("(", r"\(")):
             im.effects(sweep(steps=[4, 8]), **change)
+
+    def test_no_votes_are_none_however_they_are_given(self) -> None:
+        with pytest.raises(UsageError, match="no votes to compare by"):
+            im.effects(sweep(steps=[4, 8]), "votes", votes=pd.DataFrame())
 
     def test_columns_that_lack_are_named(self) -> None:
         with pytest.raises(UsageError, match="this frame lacks prompt, seed: start from"):
@@ -288,6 +309,6 @@ def test_twenty_thousand_pictures_take_seconds() -> None:
             "rating": rng.integers(1, 6, count),
         }
     )
-    started = time.perf_counter()
+    started = time.process_time()  # a busy machine slows the clock, not this
     assert len(estimate_effects(frame, "rating")) >= 10
-    assert time.perf_counter() - started < 15  # 2 s; machines are busy
+    assert time.process_time() - started < 5
