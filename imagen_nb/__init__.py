@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         votes,
         watch,
     )
+    from imagen_nb.studio.effects import effects
     from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.judging import agreement, ranking
     from imagen_nb.studio.pictures import Pictures
@@ -90,6 +91,7 @@ _HOMES = {
     "autolog": "studio.autolog.switch",
     "configure": "studio.default",
     "delete": "studio.default",
+    "effects": "studio.effects",
     "embed": "studio.default",
     "find": "studio.default",
     "generate": "studio.default",
@@ -141,6 +143,7 @@ __all__ = [
     "autolog",
     "configure",
     "delete",
+    "effects",
     "embed",
     "find",
     "generate",

@@ -7,6 +7,8 @@
 A notebook shows a figure below its cell. Prompts and tags are untrusted text: `$` does
 not start mathematics, and a character that the font lacks becomes a white square.
 
+`analysis.effects.plot` draws what `im.effects` returns.
+
 Other rooms use:
     picture_map: `draw_map`, pictures where they lie by their look
     report.page: `report` and `write_report`, a history as one HTML page
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.analysis import effects as effects  # analysis.effects.plot
 from imagen_nb.analysis.picture_grid import grid
 from imagen_nb.analysis.strength_plot import strengths
 from imagen_nb.analysis.style import (

@@ -13,6 +13,11 @@ Other rooms use:
     sources.source: `History`, the pictures of a session from the cloud, here, or both
     sources.details: `load_record_details`, what only records have
     sources.usage: `with_usage`, what prompts were used for elsewhere
+    effects.describing: `describe_move`, what was changed, and `LEVEL`, what is seen
+    effects.estimating: `estimate_effects`, what each setting does, with sentences
+    effects.outcomes: `star_ratings`, and names of what is compared
+    effects.record_settings: `load_record_settings`, what only records hold
+    effects.summary: `untold_lines`, what cannot be told
     finding.computing: `embed_missing` and `vectors_of_frame`, what pictures lack computed
     finding.looked_for: `query_vector`, from what is wanted and what is not
     finding.coverage: `describe_uncovered`, what the usual embedder does not know

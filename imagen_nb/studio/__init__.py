@@ -4,6 +4,7 @@ Other rooms use:
     studio: `Studio`, the session
     adopting: `AdoptReport`, what became of files of other programs
     deleting: `ids_to_delete` and `ids_to_restore`, what a user named
+    effects: `effects`, which setting matters
     elsewhere.boxes: `describe_box`, `describe_ago`, of machines that draw for others
     elsewhere.handle: `RemoteJob`, a picture that another machine draws
     default: `studio`, the session behind `im.generate` and the other functions

@@ -46,11 +46,15 @@ def _chart_tags(df: pd.DataFrame) -> Iterator[str]:
         ax = draw(df, ax=detached_axes(FIGURE_INCHES))
         if not ax.has_data():
             continue
-        svg = _svg_bytes(ax)
-        if len(svg) <= _MAX_SVG_BYTES:
-            yield _chart_tag("chart", alt, "svg+xml", svg)
-        else:
-            yield _chart_tag("chart", alt, "webp", _webp_bytes(ax))
+        yield chart_html(ax, alt)
+
+
+def chart_html(ax: Axes, alt: str) -> str:
+    """Return a figure as HTML; `alt`: what it is, for screen readers."""
+    svg = _svg_bytes(ax)
+    if len(svg) <= _MAX_SVG_BYTES:
+        return _chart_tag("chart", alt, "svg+xml", svg)
+    return _chart_tag("chart", alt, "webp", _webp_bytes(ax))
 
 
 def picture_grid_html(df: pd.DataFrame, cloud: Cloud | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.analysis.report import charts, tables
+from imagen_nb.analysis.report.effects import effects_section
 from imagen_nb.analysis.report.families import families_section
 from imagen_nb.analysis.report.tables import html_section
 from imagen_nb.analysis.report.thumbnails import thumbnails_section
@@ -105,6 +106,7 @@ def report_html(df: pd.DataFrame, session: Studio, title: str, pictures: int) ->
         _report_heading(df, title),
         tables.totals_section(df),
         html_section("Figures", charts.charts_html(df)),
+        effects_section(df, session.lookup.catalogs()),
     ]
     if pictures and len(df):
         grid = charts.picture_grid_html(df, cloud)
