@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         watch,
     )
     from imagen_nb.studio.elsewhere.handle import RemoteJob
+    from imagen_nb.studio.optimizing.study import Study
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
@@ -78,6 +79,7 @@ _HOMES = {
     "RemoteJob": "studio.elsewhere.handle",
     "StorageError": "errors",
     "Studio": "studio.studio",
+    "Study": "studio.optimizing.study",
     "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
     "adopt": "studio.default",
@@ -123,6 +125,7 @@ __all__ = [
     "RemoteJob",
     "StorageError",
     "Studio",
+    "Study",
     "SyncReport",
     "UsageError",
     "__version__",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from imagen_nb.errors import BackendError, Cancelled, ImagenError, UsageError
 from imagen_nb.request.validation import short_repr
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.optimizing.goals import Goal, mean_and_error
-from imagen_nb.studio.optimizing.sampling import propose, unknown, values_now
+from imagen_nb.studio.optimizing.sampling import propose, values_now
 from imagen_nb.studio.optimizing.space import SearchSpace, describe_other_space
 from imagen_nb.studio.optimizing.study_file import (
     KeptTrial,
@@ -166,10 +167,10 @@ class StudySearch:
             elif goal.measure:
                 scores[goal.name] = [*goal.measure(pictures)]
                 values.append(mean_and_error(scores[goal.name])[0])
-        if any(map(unknown, values)):
-            self.file.fail(number, _NO_NUMBER)
-        else:
+        if all(map(math.isfinite, values)):
             self.file.complete(number, values, scores)
+        else:
+            self.file.fail(number, _NO_NUMBER)
 
     def _vote(self, drawn: Mapping[int, Sequence[Picture]]) -> None:
         """Ask about the new trials and the best one so far, seed by seed."""

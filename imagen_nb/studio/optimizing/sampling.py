@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -172,8 +171,3 @@ def front_of(goals: Sequence[Goal], values: Mapping[int, Sequence[float]]) -> li
         if not any(is_better(goals, other, own) for other in values.values())
     ]
     return sorted(front, key=lambda number: -goals[0].sign * values[number][0])
-
-
-def unknown(number: float) -> bool:
-    """Return whether a score is none: NaN or infinite."""
-    return not math.isfinite(number)

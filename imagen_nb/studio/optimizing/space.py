@@ -293,10 +293,15 @@ def _range(name: str, value: tuple[Any, ...], step: int) -> Range:
     return Range(name, float(low), float(high))
 
 
+def _without_numpy(value: Any) -> Any:
+    """Return one of numpy's numbers as Python's; anything else as it is."""
+    is_scalar = hasattr(value, "item") and not getattr(value, "ndim", 0)
+    return value.item() if is_scalar else value
+
+
 def _plain_number(value: Any) -> Any:
     """Return a number without numpy's types; None for what is none."""
-    if hasattr(value, "item"):
-        value = value.item()
+    value = _without_numpy(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number else None
 
@@ -306,8 +311,7 @@ def _choices(name: str, values: list[Any], wildcards: Wildcards) -> Choices:
         values = [*expanded_prompts(values, wildcards)]
     if not values:
         raise UsageError(f"{name}: there is nothing to choose from in an empty list")
-    plain = [value.item() if hasattr(value, "item") else value for value in values]
-    return _labelled_choices(name, plain)
+    return _labelled_choices(name, [*map(_without_numpy, values)])
 
 
 def _labelled_choices(name: str, values: Sequence[Any]) -> Choices:
