@@ -91,12 +91,7 @@ relatives: pd.DataFrame = history.imagen.lineage()
 alike = history.imagen.duplicates(near="look", alike=0.99)
 given: pd.DataFrame = history.imagen.export("boats", format="imagefolder")
 study: im.Study = im.optimize(
-    {
-        "prompt": "a {red|blue} boat",
-        "steps": (2, 8),
-        "guidance": [2.5, 3.5],
-        "strength": (0.2, 1.0),
-    },
+    {"prompt": "a {red|blue} boat", "steps": (2, 8), "guidance": [2.5, 3.5]},
     score="clip",
     trials=20,
     seeds=range(3),
@@ -108,9 +103,8 @@ study = im.optimize({"prompt": "a boat", "steps": (2, 8)}, score=lambda one: one
 study = im.optimize(
     {"prompt": "a boat", "steps": [2, 8]}, score=["clip", "latency_ms"], goals={"clip": "max"}
 )
-study = im.optimize(name="boats", ask=lambda several: [0.0] * len(several)).resume(
-    4, progress=False
-)
+study = im.optimize(name="boats", ask=lambda several: [0.0] * len(several))
+study = study.resume(4, progress=False)
 tried: pd.DataFrame = study.frame()
 best: pd.Series[Any] = study.best
 best_of_both: pd.DataFrame = study.front()

@@ -16,7 +16,7 @@ from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.arguments import note_single_seed, suggesting_arguments
 from imagen_nb.studio.elsewhere.session import Elsewhere
 from imagen_nb.studio.optimizing.goals import Goal, Measure, ScoreFunction, parse_goals
-from imagen_nb.studio.optimizing.running import StudySearch
+from imagen_nb.studio.optimizing.running import StudySearch, require_same_plan
 from imagen_nb.studio.optimizing.space import (
     SearchSpace,
     parse_space,
@@ -154,6 +154,8 @@ class Optimizing(Elsewhere):
         require_columns_apart(search.space, search.goals)
         _require_apart(search.space, settings)
         plan = search.plan(self._kept_settings(search, settings))
+        if before is not None:
+            require_same_plan(file.name, before, plan)
         if trials is None and before is None:
             trials = _USUAL_TRIALS
         if trials is not None:
