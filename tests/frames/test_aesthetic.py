@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from imagen_nb.errors import BackendError, ImagenError, UsageError
+from imagen_nb.frames.plugins import aesthetic as module
 from imagen_nb.frames.plugins.aesthetic import Aesthetic, aesthetic
 from imagen_nb.frames.plugins.embedders import make_embedder, unit_vectors
 from imagen_nb.studio.studio import Studio
@@ -39,7 +40,7 @@ class LaionHead(nn.Module):
 def clip_of_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small random CLIP stands for the one of heads with so many numbers."""
     folder = str(save_clip(tmp_path / "clip"))
-    monkeypatch.setitem(aesthetic.of.__globals__["_CLIP_OF_DIMENSIONS"], DIMENSIONS, folder)
+    monkeypatch.setitem(module._CLIP_OF_DIMENSIONS, DIMENSIONS, folder)
     return folder
 
 

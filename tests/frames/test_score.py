@@ -227,9 +227,11 @@ class TestClip:
         assert drawn.imagen.score(name)[name].between(-1, 1).all()
 
     def test_what_lacks_is_one_line(self, drawn: pd.DataFrame, tmp_path: Path) -> None:
-        with pytest.raises(ImagenError, match="the weights of .*siglip2.* are not on this machine"):
+        with pytest.raises(
+            ImagenError, match=r"the weights of .*siglip2.* are not on this machine"
+        ):
             drawn.imagen.score("clip:siglip2-base")
-        with pytest.raises(UsageError, match="unknown embedder 'tinny'.*did you mean tiny"):
+        with pytest.raises(UsageError, match=r"unknown embedder 'tinny'.*did you mean tiny"):
             drawn.imagen.score("clip:tinny")
         with pytest.raises(UsageError, match="sharpness takes nothing after its name"):
             drawn.imagen.score("sharpness:much")
