@@ -120,29 +120,16 @@ class Optimizing(Elsewhere):
             >>> study.best[["prompt", "steps", "clip:tiny"]]
         """
         require_optuna()
-        catalog = self._folders.catalog(output)
-        file = StudyFile(catalog.folder, _name_in(catalog.folder, name))
+        folder = self._folders.catalog(output).folder
+        file = StudyFile(folder, _name_in(folder, name))
         before = file.plan()
         if before is None and space is None:
-            raise UsageError(
-                f"there is no study {file.name} in {catalog.folder}"
-                if name
-                else 'give a space, such as {"prompt": "a {red|blue} boat"}'
-            )
+            raise UsageError(_explain_no_space(file, name))
         if before is not None:
             settings, backend, seeds = _as_before(before, settings, backend, seeds)
-        how = HowToDraw(
-            backend, settings, self._builder.tags(tags), cloud, output, progress
-        )
-        drawing = TrialPictures(
-            file.name,
-            _validated_seeds(seeds),
-            how,
-            self._builder,
-            self._drawer,
-            self._catalogs,
-            self._ids_tagged,
-        )
+        labels = self._builder.tags(tags)
+        how = HowToDraw(backend, settings, labels, cloud, output, progress)
+        drawing = self._trial_pictures(file.name, _validated_seeds(seeds), how)
         search = StudySearch(
             file,
             self._space(space, before, drawing),
@@ -156,13 +143,26 @@ class Optimizing(Elsewhere):
         plan = search.plan(self._kept_settings(search, settings))
         if before is not None:
             require_same_plan(file.name, before, plan)
-        if trials is None and before is None:
-            trials = _USUAL_TRIALS
-        if trials is not None:
+        if trials is None:
+            trials = None if before else _USUAL_TRIALS
+        else:
             trials = validated_int("trials", trials, 0, _MAX_TRIALS)
         if trials != 0:
             search.run(plan, trials)
         return Study(search, plan)
+
+    def _trial_pictures(
+        self, study: str, seeds: tuple[int, ...], how: HowToDraw
+    ) -> TrialPictures:
+        return TrialPictures(
+            study,
+            seeds,
+            how,
+            self._builder,
+            self._drawer,
+            self._catalogs,
+            self._ids_tagged,
+        )
 
     def _space(
         self,
@@ -235,6 +235,12 @@ class Optimizing(Elsewhere):
         backend, _ = search.pictures.request(first, search.pictures.seeds[0])
         kept = {name: plain_setting(name, value) for name, value in settings.items()}
         return {**kept, _BACKEND: backend.name}
+
+
+def _explain_no_space(file: StudyFile, name: str | None) -> str:
+    if name is None:
+        return 'give a space, such as {"prompt": "a {red|blue} boat"}'
+    return f"there is no study {file.name} in {file.folder}: give it a space"
 
 
 def _name_in(folder: Path, name: str | None) -> str:

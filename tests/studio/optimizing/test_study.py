@@ -342,7 +342,7 @@ class TestGoingOn:
         assert "\n" not in str(error.value)
 
     def test_a_study_that_is_not_there_is_not_opened(self, studio: Studio) -> None:
-        with pytest.raises(UsageError, match="there is no study boats in"):
+        with pytest.raises(UsageError, match="there is no study boats in .*: give it a space"):
             studio.optimize(name="boats")
         with pytest.raises(UsageError, match="give a space, such as"):
             studio.optimize(score=sharp)
