@@ -12,6 +12,7 @@ from imagen_nb.backends import Progress
 from imagen_nb.errors import UsageError
 from imagen_nb.request.request import MAX_SEED
 from imagen_nb.request.validation import short_repr, validated_int
+from imagen_nb.storage.names import parse_destination
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.arguments import note_single_seed, suggesting_arguments
 from imagen_nb.studio.elsewhere.session import Elsewhere
@@ -120,6 +121,8 @@ class Optimizing(Elsewhere):
             >>> study.best[["prompt", "steps", "clip:tiny"]]
         """
         require_optuna()
+        if output is not None:
+            parse_destination(output, _MAX_TRIALS)  # a folder, not one file
         folder = self._folders.catalog(output).folder
         file = StudyFile(folder, _name_in(folder, name))
         before = file.plan()

@@ -331,6 +331,7 @@ class TestGoingOn:
             ({"at_once": 0}, "at_once must be from 1"),
             ({"score": None}, "say what is to be high"),
             ({"score": "sharpnes"}, r"unknown scorer 'sharpnes'.*did you mean sharpness\?"),
+            ({"output": "one.png"}, "one.png names one picture"),
             ({"stepz": 3}, r"stepz \(did you mean steps\?\)"),
         ],
     )
@@ -342,7 +343,7 @@ class TestGoingOn:
         assert "\n" not in str(error.value)
 
     def test_a_study_that_is_not_there_is_not_opened(self, studio: Studio) -> None:
-        with pytest.raises(UsageError, match="there is no study boats in .*: give it a space"):
+        with pytest.raises(UsageError, match=r"there is no study boats in .*: give it a space"):
             studio.optimize(name="boats")
         with pytest.raises(UsageError, match="give a space, such as"):
             studio.optimize(score=sharp)
