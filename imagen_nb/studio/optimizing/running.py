@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,7 @@ class StudySearch:
             trials = self.file.trials()
             _require_hope(self.file.name, trials)
             left = [trial for trial in trials if trial.state == "running"]
+            interrupted = {trial.number for trial in left}
             new = min(self.at_once, wanted - _count_complete(trials)) - len(left)
             if new > 0:
                 name = self.file.name
@@ -123,13 +124,13 @@ class StudySearch:
                     )
             if not left:
                 return
-            self._round(left)
+            self._round(left, interrupted)
 
-    def _round(self, trials: Sequence[KeptTrial]) -> None:
-        """Draw trials together, and score them."""
+    def _round(self, trials: Sequence[KeptTrial], interrupted: Container[int]) -> None:
+        """Draw trials together, and score them. `interrupted`: those begun before."""
         drawable = self._drawable(trials)
         try:
-            drawn = self.pictures.draw(drawable)
+            drawn = self.pictures.draw(drawable, interrupted)
         except BackendError as error:  # of one trial: the others are asked again
             failed = first_undrawn(self.pictures, drawable)
             if failed is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -70,21 +70,25 @@ class TrialPictures:
         )
 
     def draw(
-        self, trials: Mapping[int, tuple[KeptTrial, Mapping[str, Any]]]
+        self,
+        trials: Mapping[int, tuple[KeptTrial, Mapping[str, Any]]],
+        interrupted: Container[int],
     ) -> dict[int, list[Picture]]:
         """Return the pictures of each trial, in the order of the seeds.
 
-        What is there already, of a run that was interrupted, is not drawn again. Those
-        that one backend draws are drawn together.
+        Those that one backend draws are drawn together.
 
         Args:
             trials: by number, with the settings of each. Their requests can be drawn.
+            interrupted: the numbers of those that were begun before: what is there of
+                them is not drawn again.
         """
         found: dict[int, dict[int, Picture]] = {}
         asked: dict[int, list[tuple[int, Request]]] = {}
         backends: dict[int, Backend] = {}
         for number, (trial, settings) in trials.items():
-            found[number] = self.there(trial, settings["prompt"])
+            was_begun = number in interrupted
+            found[number] = self.there(trial, settings["prompt"]) if was_begun else {}
             for seed in self.seeds:
                 if seed not in found[number]:
                     tags = tags_of(self.study, number)
