@@ -24,7 +24,7 @@ _CLIP_OF_DIMENSIONS = {
     512: "openai/clip-vit-base-patch32",
     768: "openai/clip-vit-large-patch14",
 }
-_PARAMETER = re.compile(r"(?:.*\.)?(?:(\d+)\.)?(weight|bias)")
+_PARAMETER = re.compile(r"(?:(?:.+\.)?(\d+)\.|.+\.)?(weight|bias)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ class Optimizing(Elsewhere):
         folder = self._folders.catalog(output).folder
         file = StudyFile(folder, _name_in(folder, name))
         before = file.plan()
+        settings = {name: one for name, one in settings.items() if one is not None}
         if before is None and space is None:
             raise UsageError(_explain_no_space(file, name))
         if before is not None:

@@ -8,13 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.backends import Backend, Progress
+from imagen_nb.backends import Backend, Progress, UnknownOptionError
 from imagen_nb.request.request import Request
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.picture import Picture
 from imagen_nb.studio.arguments import RequestBuilder
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.optimizing.study_file import KeptTrial
+
+_NUMBERS = ("steps", "guidance", "size", "width", "height")
 
 FindTagged = Callable[[str, datetime], Sequence[str]]
 
@@ -61,13 +63,17 @@ class TrialPictures:
         size = given.pop("size", None)
         if size is not None:
             given["width"], given["height"] = size
-        return self.builder.request(
-            **given,
-            seed=seed,
-            backend=self.how.backend,
-            tags=(*self.how.tags, *tags),
-            cloud=self.how.cloud,
-        )
+        try:
+            return self.builder.request(
+                **given,
+                seed=seed,
+                backend=self.how.backend,
+                tags=(*self.how.tags, *tags),
+                cloud=self.how.cloud,
+            )
+        except UnknownOptionError as error:  # what may be meant by a misspelt one
+            error.known = (*error.known, *_NUMBERS)
+            raise
 
     def draw(
         self,

@@ -103,7 +103,10 @@ def strengths_of(
         strengths = strengths + step
         if np.abs(step).max(initial=0) < _SMALL:
             break
-    errors = np.sqrt(np.diag(np.linalg.inv(_derivatives(wins, strengths)[1])))
+    covariance = np.linalg.inv(_derivatives(wins, strengths)[1])
+    # Of a strength against the others' mean: votes say nothing of all together.
+    among = np.eye(len(place)) - 1 / max(len(place), 1)
+    errors = np.sqrt(np.diag(among @ covariance @ among))
     return {
         number: (float(strengths[index]), float(errors[index]))
         for number, index in place.items()

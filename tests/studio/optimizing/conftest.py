@@ -33,6 +33,6 @@ def optimize(studio: Studio) -> Callable[..., Study]:
     return call
 
 
-def steps(picture: Any) -> float:
+def step_count(picture: Any) -> float:
     """A score that is known without looking: what is best has most steps."""
     return float(picture.record.steps)

@@ -16,7 +16,7 @@ from imagen_nb.studio.optimizing.goals import Goal, Measure, mean_and_error, par
 from imagen_nb.studio.optimizing.sampling import front_of, is_better
 from imagen_nb.studio.optimizing.study import Study
 
-from .conftest import steps
+from .conftest import step_count
 
 
 def by_scorer(name: str) -> Measure:
@@ -30,7 +30,7 @@ def parsed(score: Any, goals: Any = None) -> list[tuple[str, str]]:
 
 
 def test_each_has_a_name_and_a_usual_direction() -> None:
-    assert parsed(steps) == [("steps", "max")]
+    assert parsed(step_count) == [("step_count", "max")]
     assert parsed("clip") == [("clip", "max")]
     assert parsed(["clip", "latency_ms"]) == [("clip", "max"), ("latency_ms", "min")]
     assert parsed(lambda one: 1.0) == [("score", "max")]
@@ -38,8 +38,8 @@ def test_each_has_a_name_and_a_usual_direction() -> None:
 
 
 def test_a_direction_can_be_given_for_all_or_by_name() -> None:
-    assert parsed(steps, "min") == [("steps", "min")]
-    assert parsed([steps, "clip"], {"clip": "min"}) == [("steps", "max"), ("clip", "min")]
+    assert parsed(step_count, "min") == [("step_count", "min")]
+    assert parsed([step_count, "clip"], {"clip": "min"}) == [("step_count", "max"), ("clip", "min")]
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,8 @@ def test_several_goals_give_a_front(optimize: Callable[..., Study]) -> None:
 
 
 def test_a_score_cannot_hide_a_setting(optimize: Callable[..., Study]) -> None:
+    def steps(picture: Any) -> float:
+        return step_count(picture)
+
     with pytest.raises(UsageError, match="a score cannot be named steps"):
         optimize({"prompt": "a boat", "steps": (1, 4)}, score=steps)

@@ -21,14 +21,14 @@ from imagen_nb.studio.optimizing.study_file import StudyFile
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forks import forks
 
-from .conftest import SPACE, steps
+from .conftest import SPACE, step_count
 
 Optimize = Callable[..., Study]
 
 
 def sharp(picture: im.Picture) -> float:
     """Of how many steps: with another name than the setting."""
-    return steps(picture)
+    return step_count(picture)
 
 
 class TestSearching:
@@ -108,7 +108,7 @@ class TestTrouble:
             looked_at.append(str(picture.record.id))
             if len(looked_at) == 6:
                 raise ZeroDivisionError("a mistake of the user's")
-            return steps(picture)
+            return step_count(picture)
 
         with pytest.raises(ZeroDivisionError):
             optimize(score=wrong, trials=4)
@@ -122,7 +122,7 @@ class TestTrouble:
 
     def test_a_score_that_is_no_number_fails_the_trial_only(self, optimize: Optimize) -> None:
         def picky(picture: im.Picture) -> float:
-            return math.nan if picture.record.steps == 2 else steps(picture)
+            return math.nan if picture.record.steps == 2 else step_count(picture)
 
         space = {"prompt": "a {red|blue} boat", "steps": [1, 2, 3]}
         study = optimize(space, score=picky, trials=9, at_once=2)
@@ -173,7 +173,7 @@ class TestTrouble:
         seen: list[float] = []
 
         def interrupted(picture: im.Picture) -> float:
-            seen.append(steps(picture))
+            seen.append(step_count(picture))
             if len(seen) == 4:
                 raise KeyboardInterrupt
             return seen[-1]
@@ -210,7 +210,7 @@ class TestKilled:
         def deadly(picture: im.Picture) -> float:
             if when == "while it scores":
                 die_at(6)
-            return steps(picture)
+            return step_count(picture)
 
         def progress(step: Any) -> None:
             if when == "while it draws":

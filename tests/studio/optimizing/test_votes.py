@@ -34,13 +34,14 @@ def test_strengths_come_near_those_that_voters_have_in_mind() -> None:
         wins = random.random() < 1 / (1 + math.exp(true[other] - true[one]))
         ballots.append(Ballot(seed=number, trials=(one, other), scores=(int(wins), int(not wins))))
     for number, (strength, error) in strengths_of(ballots, range(4)).items():
-        assert error < 0.2 or number in (0, 3)
+        assert error < 0.2
         assert abs(strength - true[number]) < 4 * error
 
 
 def test_who_was_never_asked_about_is_average() -> None:
     found = strengths_of([Ballot(seed=0, trials=(0, 1), scores=(0, 1))], [0, 1, 2])
-    assert found[2] == pytest.approx((0, 2))  # what is taken for granted
+    assert found[2][0] == 0
+    assert found[2][1] > found[0][1]
     assert strengths_of([], []) == {}
 
 
@@ -52,7 +53,7 @@ def test_a_voter_is_followed(optimize: Callable[..., Study]) -> None:
         best = max(picture.record.steps or 0 for picture in pictures)
         return [float(picture.record.steps == best) for picture in pictures]  # the best only
 
-    space = {"prompt": "a boat", "steps": (1, 4), "guidance": [0.0, 1.0]}
+    space = {"prompt": "a boat", "steps": (1, 4), "guidance": [0.0, 1.0, 2.0]}
     study = optimize(space, score="votes", ask=likes_steps, trials=8)
     assert all(len({*seeds}) == 1 for seeds in asked)  # of one seed each
     assert [len(seeds) for seeds in asked] == [4, 4, 5, 5]  # later the best so far, too
@@ -60,7 +61,7 @@ def test_a_voter_is_followed(optimize: Callable[..., Study]) -> None:
     assert frame["steps"].loc[frame["votes"].idxmax()] == 4
     assert study.best["steps"] == 4
     assert frame["votes_se"].between(0.1, 2).all()
-    again = optimize(None, score="votes", ask=likes_steps, trials=9)
+    again = optimize(space, score="votes", ask=likes_steps, trials=9)
     assert len(again.frame()) == 9
 
 
