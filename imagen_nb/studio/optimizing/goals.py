@@ -17,7 +17,7 @@ Direction = Literal["max", "min"]
 Measure = Callable[[Sequence[Picture]], Sequence[float]]
 ScoreFunction = Callable[[Picture], float]
 VOTES = "votes"
-_DIRECTIONS = ("max", "min")
+_DIRECTIONS: tuple[Direction, ...] = ("max", "min")
 _OF_RECORD = ("latency_ms", "cost_usd_estimate", "bytes")  # the less, the better
 _LAMBDA = "<lambda>"
 
@@ -106,12 +106,17 @@ def _directions(goals: object, names: Sequence[str]) -> dict[str, Direction]:
                 f"no goal is named {short_repr(name)}: there is"
                 f" {', '.join(names)}{describe_meant(name, names)}"
             )
-        if direction not in _DIRECTIONS:
-            raise UsageError(
-                f"a goal is max or min, by name or for all, not {short_repr(direction)}"
-            )
-        usual[name] = direction
+        usual[name] = _validated_direction(direction)
     return usual
+
+
+def _validated_direction(given: object) -> Direction:
+    for direction in _DIRECTIONS:
+        if given == direction:
+            return direction
+    raise UsageError(
+        f"a goal is max or min, by name or for all, not {short_repr(given)}"
+    )
 
 
 def _recorded(name: str, pictures: Sequence[Picture]) -> list[float]:

@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,7 +84,7 @@ class KeptTrial:
     started: datetime
     values: tuple[float, ...] = ()
     pictures: tuple[str, ...] = ()
-    scores: Mapping[str, Sequence[float | None]] | None = None
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     ballots: tuple[Ballot, ...] = ()
     error: str = ""
 
@@ -241,7 +241,7 @@ class StudyFile:
         self,
         number: int,
         values: Sequence[float],
-        scores: Mapping[str, Sequence[float | None]],
+        scores: Mapping[str, Sequence[float]],
     ) -> None:
         """Note a trial's scores: of its pictures by goal, and all in all."""
         self._set(number, _SCORES, {name: [*found] for name, found in scores.items()})
@@ -306,9 +306,13 @@ class StudyFile:
                 os.fsync(file.fileno())
 
 
-def directions_of(goals: Mapping[str, Direction]) -> list[str]:
+def directions_of(
+    goals: Mapping[str, Direction],
+) -> list[Literal["maximize", "minimize"]]:
     """Return the directions as Optuna names them."""
-    return [f"{direction}imize" for direction in goals.values()]
+    return [
+        "maximize" if direction == "max" else "minimize" for direction in goals.values()
+    ]
 
 
 def plan_goals(goals: Sequence[Goal]) -> dict[str, Direction]:
@@ -331,7 +335,7 @@ def _kept_trial(trial: Any) -> KeptTrial:
         datetime.fromisoformat(attributes[_STARTED]),
         tuple(trial.values or ()),
         tuple(attributes.get(_PICTURES, ())),
-        attributes.get(_SCORES),
+        attributes.get(_SCORES, {}),
         tuple(map(Ballot.model_validate, attributes.get(_BALLOTS, ()))),
         attributes.get(_ERROR, ""),
     )

@@ -102,10 +102,8 @@ class TrialPictures:
                     backends[id(backend)] = backend
                     asked.setdefault(id(backend), []).append((number, request))
         for key, requests in asked.items():
-            for number, picture in self._drawn(backends[key], requests):
-                seed = picture.record.seed
-                if seed is not None:
-                    found[number][seed] = picture
+            for number, seed, picture in self._drawn(backends[key], requests):
+                found[number][seed] = picture
         return {
             number: [of_trial[seed] for seed in self.seeds]
             for number, of_trial in found.items()
@@ -113,24 +111,30 @@ class TrialPictures:
 
     def _drawn(
         self, backend: Backend, requests: Sequence[tuple[int, Request]]
-    ) -> list[tuple[int, Picture]]:
+    ) -> list[tuple[int, int, Picture]]:
+        """Return the pictures, each with its trial's number and its seed."""
         how = self.how
         with self.drawer.call(how.cloud, how.output, how.progress) as call:
             drawn = self.drawer.draw(backend, [each for _, each in requests], call)
         return [
-            (number, picture)
-            for (number, _), picture in zip(requests, drawn, strict=True)
+            (number, request.seed, picture)
+            for (number, request), picture in zip(requests, drawn, strict=True)
         ]
 
     def there(self, trial: KeptTrial, prompt: str) -> dict[int, Picture]:
         """Return the pictures of a trial that were drawn already, by seed."""
         tag = tags_of(self.study, trial.number)[-1]
         pictures = self.pictures(self.tagged(tag, trial.started))
-        return {
-            picture.record.seed: picture
-            for picture in pictures
-            if picture.record.prompt == prompt and picture.record.seed in self.seeds
-        }
+        found: dict[int, Picture] = {}
+        for picture in pictures:
+            seed = picture.record.seed
+            if (
+                seed is not None
+                and seed in self.seeds
+                and picture.record.prompt == prompt
+            ):
+                found[seed] = picture
+        return found
 
     def pictures(self, ids: Sequence[str]) -> list[Picture]:
         """Return those of these pictures that are on this machine, in their order."""
