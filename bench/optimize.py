@@ -1,8 +1,8 @@
-"""A search by `im.optimize` / a grid, and chance, with as many pictures; on the embedded FLUX.
+"""A search by `im.optimize` / a grid with as many pictures, on the embedded FLUX.
 
-python bench/optimize.py [--runs 10] [--trials 32] [--size 128]
+python bench/optimize.py [--runs 10] [--trials 32] [--size 96] [--chance]
 
-In each run one object in one colour is wanted, and words, steps and guidance may vary. The score
+In each run one object in one colour is wanted, and words, steps and scheduler may vary. The score
 asks the embedder `tiny`, which looks at the picture only, how sure it is of colour and object: the
 logarithm of its share for them among all 12 colours × 24 objects. Each side draws the same number
 of pictures, of the same seeds. Then both sides' best settings draw 8 pictures of new seeds, and the
@@ -46,7 +46,9 @@ WORDS = {
     "style": ("flat", "sketch", "pixel art", "photo"),
 }
 TEMPLATE = "a {size} {wanted} {place}, {ground} {sky}, {style}"
-RANGES = {"steps": (1, 8), "true_cfg": (1.0, 5.0)}
+STEPS = (1, 6)
+SCHEDULERS = ("euler", "euler-karras", "euler-exponential", "unipc", "dpm++")
+CHOICES = {**WORDS, "scheduler": SCHEDULERS}
 SHARPNESS = 30.0  # of the embedder's shares: what its cosines are multiplied by
 SEEDS, NEW_SEEDS = range(2), range(1000, 1008)
 
@@ -92,14 +94,18 @@ class Run:
             prompt_of(self.wanted, words),
             seeds=seeds,
             steps=settings["steps"],
-            true_cfg=settings["true_cfg"],
+            scheduler=settings["scheduler"],
             **self.common,
         )
         return statistics.fmean(map(self.score, pictures))
 
     def by_search(self) -> float:
         groups = {name: "{" + "|".join(words) + "}" for name, words in WORDS.items()}
-        space = {"prompt": prompt_of(self.wanted, groups), **RANGES}
+        space = {
+            "prompt": prompt_of(self.wanted, groups),
+            "steps": STEPS,
+            "scheduler": [*SCHEDULERS],
+        }
         study = self.studio.optimize(
             space,
             score=self.score,
@@ -115,19 +121,19 @@ class Run:
             best["prompt"],
             seeds=NEW_SEEDS,
             steps=int(best["steps"]),
-            true_cfg=float(best["true_cfg"]),
+            scheduler=best["scheduler"],
             **self.common,
         )
         return statistics.fmean(map(self.score, pictures))
 
     def by_grid(self) -> float:
-        """Two values of as many settings as fit; the rest of the trials by chance."""
-        values = {name: self.random.sample(words, 2) for name, words in WORDS.items()}
-        values |= {name: [*ends] for name, ends in RANGES.items()}
-        fixed = {name: self.random.choice(words) for name, words in WORDS.items()}
-        fixed |= {"steps": FLUX_TINY.defaults.steps, "true_cfg": 1.0}
+        """Two values of as many settings as fit; the others keep one."""
+        values = {name: self.random.sample(each, 2) for name, each in CHOICES.items()}
+        values |= {"steps": [*STEPS]}
+        fixed = {name: self.random.choice(each) for name, each in CHOICES.items()}
+        fixed |= {"steps": FLUX_TINY.defaults.steps}
         varied = self.random.sample([*values], int(math.log2(self.trials)))
-        grid = [fixed]
+        grid: list[dict[str, Any]] = [fixed]
         for name in varied:
             grid = [each | {name: value} for each in grid for value in values[name]]
         return self._best_of(grid)
@@ -136,13 +142,8 @@ class Run:
         return self._best_of([self._random_settings() for _ in range(self.trials)])
 
     def _random_settings(self) -> dict[str, Any]:
-        words = {name: self.random.choice(words) for name, words in WORDS.items()}
-        steps = self.random.randint(*RANGES["steps"])
-        return {
-            **words,
-            "steps": steps,
-            "true_cfg": self.random.uniform(*RANGES["true_cfg"]),
-        }
+        chosen = {name: self.random.choice(each) for name, each in CHOICES.items()}
+        return {**chosen, "steps": self.random.randint(*STEPS)}
 
     def _best_of(self, tried: list[dict[str, Any]]) -> float:
         assert len(tried) == self.trials
@@ -154,26 +155,30 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--trials", type=int, default=32, help="a power of 2")
-    parser.add_argument("--size", type=int, default=128, help="pixels of a side")
+    parser.add_argument("--size", type=int, default=96, help="pixels of a side")
+    parser.add_argument("--chance", action="store_true", help="settings at random, too")
     given = parser.parse_args()
     folder = tempfile.mkdtemp("imagen-bench")
     settings = {"backend": FLUX_TINY.name, "output": {"dir": folder}}
+    others = ("grid", "chance") if given.chance else ("grid",)
     print(f"{given.trials * len(SEEDS)} pictures a side; mean log share on new seeds")
-    print(f"{'wanted':>20} {'search':>8} {'grid':>8} {'chance':>8}")
-    wins = {"grid": 0, "chance": 0}
+    print(f"{'wanted':>20}" + "".join(f"{side:>9}" for side in ("search", *others)))
+    wins = dict.fromkeys(others, 0)
     with Studio(settings, background=False) as studio:
         for number in range(given.runs):
             run = Run(studio, number, given.trials, given.size)
-            search, grid, chance = run.by_search(), run.by_grid(), run.by_chance()
-            wins["grid"] += search > grid
-            wins["chance"] += search > chance
-            print(
-                f"{run.wanted:>20} {search:8.3f} {grid:8.3f} {chance:8.3f}", flush=True
-            )
-    print(
-        f"the search is better than the grid in {wins['grid']} of {given.runs} runs"
-        f" (goal ≥ 8 of 10), than chance in {wins['chance']}"
-    )
+            found = {"search": run.by_search(), "grid": run.by_grid()}
+            if given.chance:
+                found["chance"] = run.by_chance()
+            for side in others:
+                wins[side] += found["search"] > found[side]
+            numbers = "".join(f"{number:9.3f}" for number in found.values())
+            print(f"{run.wanted:>20}{numbers}", flush=True)
+    for side, won in wins.items():
+        goal = " (goal ≥ 8 of 10)" if side == "grid" else ""
+        print(
+            f"the search is better than the {side} in {won} of {given.runs} runs{goal}"
+        )
 
 
 if __name__ == "__main__":

@@ -164,8 +164,8 @@ def test_what_cannot_be_searched_is_one_line_and_draws_nothing(
     case: str, optimize: Callable[..., Study], folder: Path
 ) -> None:
     space, line = REFUSED[case]
+    size = None if case == "an odd size" else (64, 64)
     with pytest.raises(UsageError, match=line) as error:
-        size = None if case == "an odd size" else (64, 64)
         optimize(space, score=step_count, trials=2, size=size)
     assert "\n" not in str(error.value)
     assert not [*folder.glob("*.png")]
