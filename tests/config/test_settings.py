@@ -76,7 +76,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
 
 LISTS = ("tags", "lora_dirs", "work.backends")
 _EMPTY_GROUPS = (  # of the template
-    *("supabase", "replicate", "memory", "cost", "provenance", "find", "work"),
+    *("supabase", "replicate", "memory", "cost", "provenance", "find", "score", "work"),
     "owner_user_id",
 )
 
