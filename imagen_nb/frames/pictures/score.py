@@ -12,7 +12,11 @@ from imagen_nb.cloud.client import Cloud
 from imagen_nb.config.settings import Settings
 from imagen_nb.errors import ImagenError, StorageError, UsageError
 from imagen_nb.frames.pictures.batches import decoded_batches
-from imagen_nb.frames.pictures.locate import PictureLocation, locate_pictures
+from imagen_nb.frames.pictures.locate import (
+    PictureLocation,
+    complete_from_cloud,
+    locate_pictures,
+)
 from imagen_nb.frames.plugins.scorers import (
     Scorer,
     load_scorer,
@@ -88,6 +92,8 @@ def score_pictures(
 
     scores = np.full(len(frame), np.nan)
     locations, texts = locate_pictures(frame), prompts_of(frame)
+    if scorer.kept_as is not None:  # by the hash, which the cloud knows of its own
+        locations = complete_from_cloud(locations, cloud)
     kept = _KeptScores(scorer, catalogs, locations, texts)
     lacking = np.arange(len(frame))
     if scorer.kept_as is not None:

@@ -34,6 +34,7 @@ from imagen_nb.studio.optimizing.study_file import (
 from imagen_nb.studio.optimizing.trial_pictures import HowToDraw, TrialPictures
 from imagen_nb.studio.optimizing.votes import Voter
 from imagen_nb.studio.pictures import Pictures
+from imagen_nb.system.secret_text import is_secret_name
 
 if TYPE_CHECKING:
     from imagen_nb.frames.pictures.score import NamedScorer
@@ -237,7 +238,11 @@ class Optimizing(Elsewhere):
         """Return what is the same for all trials, as JSON values, and who draws."""
         first = next(iter(search.space.border()))
         backend, _ = search.pictures.request(first, search.pictures.seeds[0])
-        kept = {name: plain_setting(name, value) for name, value in settings.items()}
+        kept = {
+            name: plain_setting(name, value)
+            for name, value in settings.items()
+            if not is_secret_name(name)
+        }
         return {**kept, _BACKEND: backend.name}
 
 
@@ -267,7 +272,7 @@ def _as_before(
     """Return settings, backend and seeds, as they were where they are not given."""
     kept = {name: value for name, value in before.settings.items() if name != _BACKEND}
     return (
-        settings or kept,
+        {**kept, **settings},
         backend or before.settings.get(_BACKEND),
         before.seeds if seeds is None else seeds,
     )

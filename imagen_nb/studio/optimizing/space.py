@@ -15,6 +15,7 @@ from imagen_nb.request.sweep_syntax import split_groups
 from imagen_nb.request.validation import checked_prompt, short_repr
 from imagen_nb.request.wildcards import Wildcards
 from imagen_nb.storage.picture import Picture
+from imagen_nb.system.secret_text import is_secret_name
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -243,6 +244,8 @@ def _require_setting(name: object) -> None:
             "seeds are the same for all trials, so that settings are compared and not"
             " luck: give seeds=, not in the space"
         )
+    if is_secret_name(name):
+        raise UsageError(f"a study is kept in a file: give {name}= beside the space")
     if name in ("tags", "cloud", "output", "progress", "backend", "like", "wait"):
         raise UsageError(f"{name} cannot vary: give {name}= beside the space")
 

@@ -149,6 +149,7 @@ REFUSED = {
     "no choices": ({"prompt": "a", "steps": []}, "nothing to choose from"),
     "seeds": ({"prompt": "a", "seed": (1, 5)}, "give seeds=, not in the space"),
     "tags": ({"prompt": "a", "tags": [["a"], ["b"]]}, "give tags= beside the space"),
+    "a secret": ({"prompt": "a", "api_token": "r8_secret", "steps": (1, 2)}, "beside the space"),
     "an object": ({"prompt": "a", "steps": [object(), 2]}, "cannot keep <object"),
     "too many steps": ({"prompt": "a", "steps": (2, 5000)}, "steps must be from 1 to"),
     "an odd size": ({"prompt": "a", "size": [(64, 64), (65, 64)]}, "65"),

@@ -21,7 +21,7 @@ from imagen_nb.studio.optimizing.study_file import StudyFile
 from imagen_nb.studio.studio import Studio
 from tests.fixtures.forks import forks
 
-from .conftest import SPACE, step_count
+from .conftest import SMALL, SPACE, step_count
 
 Optimize = Callable[..., Study]
 
@@ -315,6 +315,11 @@ class TestGoingOn:
         path.write_bytes(b"no JSON\n" + path.read_bytes())
         with pytest.raises(StorageError, match=r"boats\.jsonl is damaged"):
             optimize(score=sharp, trials=2)
+
+    def test_no_secret_is_kept(self, studio: Studio, folder: Path) -> None:
+        search = studio.optimize(SPACE, score=sharp, trials=1, name="boats", seeds=[1], **SMALL)
+        kept = studio._kept_settings(search._search, {"api_token": "r8_secret", "steps": 2})
+        assert kept == {"steps": 2, "backend": "flux-tiny-local"}
 
     @pytest.mark.parametrize("name", ["", "../boats", "a b", "x" * 61, "-a", "bö", 5])
     def test_a_name_is_a_word(self, name: Any, optimize: Optimize) -> None:
