@@ -93,6 +93,12 @@ class StudySearch:
                 self._tell_how_far()
                 raise
 
+    def is_finished(self) -> bool:
+        """Return whether as many trials have a score as were asked for, and none runs."""
+        trials = self.file.trials()
+        is_running = any(trial.state == "running" for trial in trials)
+        return not is_running and _count_complete(trials) >= self.file.wanted()
+
     def _require_possible(self) -> None:
         """Raise `UsageError` for settings that cannot be drawn; draws nothing."""
         for goal in self.goals:

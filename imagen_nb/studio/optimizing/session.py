@@ -148,10 +148,12 @@ class Optimizing(Elsewhere):
         plan = search.plan(self._kept_settings(search, settings))
         if before is not None:
             require_same_plan(file.name, before, plan)
-        if trials is None:
-            trials = None if before else _USUAL_TRIALS
-        else:
+        if trials is not None:
             trials = validated_int("trials", trials, 0, _MAX_TRIALS)
+        elif before is None:
+            trials = _USUAL_TRIALS
+        elif search.is_finished():
+            trials = 0
         if trials != 0:
             search.run(plan, trials)
         return Study(search, plan)

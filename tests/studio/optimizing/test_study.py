@@ -255,7 +255,7 @@ class TestGoingOn:
         self, optimize: Optimize, studio: Studio
     ) -> None:
         optimize(score=sharp, goals="min", trials=2)
-        opened = studio.optimize(name="boats", trials=0)
+        opened = studio.optimize(name="boats")  # it is finished: there is nothing to do
         assert opened.best["sharp"] == opened.frame()["sharp"].min()
         with pytest.raises(
             UsageError, match="has the score sharp, a function of yours: give score="
