@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         jobs,
         keep,
         lineage,
+        optimize,
         pending,
         rate,
         reject,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from imagen_nb.studio.effects import effects
     from imagen_nb.studio.elsewhere.handle import RemoteJob
     from imagen_nb.studio.judging import agreement, ranking
+    from imagen_nb.studio.optimizing.study import Study
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
@@ -83,6 +85,7 @@ _HOMES = {
     "RemoteJob": "studio.elsewhere.handle",
     "StorageError": "errors",
     "Studio": "studio.studio",
+    "Study": "studio.optimizing.study",
     "SyncReport": "cloud.sync_report",
     "UsageError": "errors",
     "Vote": "storage.votes",
@@ -101,6 +104,7 @@ _HOMES = {
     "jobs": "studio.default",
     "keep": "studio.default",
     "lineage": "studio.default",
+    "optimize": "studio.default",
     "pending": "studio.default",
     "ranking": "studio.judging",
     "rate": "studio.default",
@@ -134,6 +138,7 @@ __all__ = [
     "RemoteJob",
     "StorageError",
     "Studio",
+    "Study",
     "SyncReport",
     "UsageError",
     "Vote",
@@ -153,6 +158,7 @@ __all__ = [
     "jobs",
     "keep",
     "lineage",
+    "optimize",
     "pending",
     "ranking",
     "rate",

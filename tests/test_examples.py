@@ -17,7 +17,7 @@ from imagen_nb.studio.default import using
 from imagen_nb.widgets.accessor import Accessor
 from tests.fixtures.supabase_fixtures import TwoUsers, settings
 
-OWNERS = (im.Studio, im.Picture, im.Pictures, im.RemoteJob, im.SyncReport, Accessor)
+OWNERS = (im.Studio, im.Picture, im.Pictures, im.RemoteJob, im.Study, im.SyncReport, Accessor)
 
 
 class AnyOutput(doctest.OutputChecker):
@@ -70,6 +70,8 @@ def values(tmp_path_factory: pytest.TempPathFactory, local_supabase: TwoUsers) -
 def pictures(values: dict[str, Any]) -> Iterator[im.Pictures]:
     with im.Studio(values, background=False) as studio:
         pictures = studio.sweep("a {red|blue} boat", seeds=range(2), progress=False)
+        space = {"prompt": "a {red|blue} boat", "steps": (1, 2)}
+        studio.optimize(space, score="sharpness", trials=2, seeds=[0], name="boats")
         studio.sync()
         yield pictures
 
@@ -78,7 +80,7 @@ def pictures(values: dict[str, Any]) -> Iterator[im.Pictures]:
 def names(
     values: dict[str, Any], pictures: im.Pictures, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Any]]:
-    """What examples may take for granted: a session, a picture, several, their history, a job."""
+    """What examples may take for granted: a session, pictures, their history, a job, a study."""
     text = request.node.callspec.params["text"]
     with im.Studio(values, background=False) as studio, using(studio):
         job = None
@@ -92,6 +94,7 @@ def names(
             "picture": pictures[0],
             "pictures": pictures,
             "job": job,
+            "study": studio.optimize(name="boats") if "study" in text else None,
             "threading": threading,
             "Path": Path,
             "df": pictures.frame(),

@@ -1,4 +1,4 @@
-"""The groups of settings: output, supabase, replicate, memory, cost, find, work …; their types."""
+"""The groups of settings: output, supabase, replicate, memory, cost, find, score …; their types."""
 
 from __future__ import annotations
 
@@ -183,6 +183,12 @@ class FindSettings(SettingsGroup):
 
     embedder: _StrippedText | None = None
     background: Annotated[BackgroundChoice, BeforeValidator(on_or_off)] = "auto"
+
+
+class ScoreSettings(SettingsGroup):
+    """What scorers need. `aesthetic`: the file of a head on CLIP."""
+
+    aesthetic: _UserPath | None = None
 
 
 class WorkSettings(SettingsGroup):

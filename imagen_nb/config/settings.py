@@ -32,6 +32,7 @@ from imagen_nb.config.groups import (
     PreviewChoice,
     ProvenanceSettings,
     ReplicateSettings,
+    ScoreSettings,
     SettingsGroup,
     SupabaseSettings,
     WorkSettings,
@@ -84,6 +85,7 @@ EXPECTED = {  # what a message asks for instead of a value that cannot be used
     "provenance.watermark": "true or false",
     "find.embedder": "a name, a folder or a Hugging Face id, as in docs/plugins.md",
     "find.background": ", ".join(get_args(BackgroundChoice)),
+    "score.aesthetic": "a file, safetensors or as torch.save writes it",
     "work.backends": "names of `imagen models`, as in [flux-dev-local, flux-schnell-local]",
     "work.max_pixels": "a whole number of pixels, 1 or more",
     "work.max_steps": "a whole number, 1 or more",
@@ -120,6 +122,7 @@ class Settings(SettingsGroup):
     memory: MemorySettings = MemorySettings()
     provenance: ProvenanceSettings = ProvenanceSettings()
     find: FindSettings = FindSettings()
+    score: ScoreSettings = ScoreSettings()
     work: WorkSettings = WorkSettings()
     owner_user_id: UUID | None = None
     preview: Annotated[PreviewChoice, BeforeValidator(on_or_off)] = "auto"

@@ -122,6 +122,10 @@ find:
   # Look at new pictures while nothing is drawn: on; off; auto: once something was looked for.
   #background: auto
 
+score:
+  # A head on CLIP, for `df.imagen.score("aesthetic")`: LAION's, as docs/plugins.md names them.
+  #aesthetic: ~/models/sac+logos+ava1-l14-linearMSE.pth
+
 work:
   # What `imagen work` draws with for your other machines: what can draw here at no price, or these,
   # of which the first draws what names none.

@@ -38,6 +38,6 @@ Other rooms use:
     pictures.export: `export_pictures`, with sidecars or as data sets
     pictures.duplicates: `find_duplicates`, the same file or pictures that look alike;
         `find_alike`, by vectors
-    pictures.score: `score_pictures`, a number for each, by a scorer
+    pictures.score: `find_scorer` by name, and `score_pictures`, a number for each
     pictures.signed_urls: `sign_frame`, a URL for each row
 """

@@ -22,10 +22,48 @@ def expand(prompt: str) -> list[str]:
     """
     texts, end = _alternatives(prompt, 0, depth=0)
     if end != len(prompt):
-        raise UsageError(
-            f"'}}' without '{{' at character {end + 1} of the prompt: write \\}}"
-        )
+        raise _unopened_brace(end)
     return texts
+
+
+def split_groups(prompt: str) -> list[list[str]]:
+    r"""Return the parts of a prompt in order: of a group in braces its alternatives.
+
+    Text between groups is a part with one: "a {red|blue} boat" -> [["a "], ["red", "blue"],
+    [" boat"]]. Every choice of one from each part, joined, is one of `expand`, of which
+    there may be too many to list. Raise `UsageError` for a brace without its partner.
+    """
+    parts, at = [], 0
+    while at < len(prompt):
+        if prompt[at] == "{":
+            inner, at = _group(prompt, at, depth=0)
+        elif prompt[at] == "}":
+            raise _unopened_brace(at)
+        else:
+            end = _plain_end(prompt, at, depth=0)
+            inner, at = [_ESCAPED.sub(r"\1", prompt[at:end])], end
+        parts.append(inner)
+    return parts
+
+
+def _unopened_brace(at: int) -> UsageError:
+    return UsageError(
+        f"'}}' without '{{' at character {at + 1} of the prompt: write \\}}"
+    )
+
+
+def _group(text: str, at: int, depth: int) -> tuple[list[str], int]:
+    """Return the alternatives of the group that begins here, and where it has ended."""
+    if depth == _MAX_DEPTH:
+        raise UsageError(
+            f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{"
+        )
+    inner, close = _alternatives(text, at + 1, depth + 1)
+    if close == len(text):
+        raise UsageError(
+            f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
+        )
+    return inner, close + 1
 
 
 def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
@@ -35,18 +73,9 @@ def _alternatives(text: str, at: int, depth: int) -> tuple[list[str], int]:
     while at < len(text):
         char = text[at]
         if char == "{":
-            if depth == _MAX_DEPTH:
-                raise UsageError(
-                    f"the prompt has braces more than {_MAX_DEPTH} deep: write \\{{"
-                )
-            inner, close = _alternatives(text, at + 1, depth + 1)
-            if close == len(text):
-                raise UsageError(
-                    f"'{{' without '}}' at character {at + 1} of the prompt: write \\{{"
-                )
+            inner, at = _group(text, at, depth)
             _require_few(len(done) + len(current) * len(inner))
             current = _combined(current, inner)
-            at = close + 1
         elif char == "}":
             break
         elif char == "|" and depth:

@@ -24,6 +24,7 @@ Other rooms use:
     reindex: `reindex`, which rebuilds a catalog
     removal_rows: `cancel_removals`, within a transaction
     removals: `QueuedRemoval`, what the cloud is still to remove, and `load_removals`
+    scores: `ScoreStore` and `ScoredPicture`, what scorers say of a folder's pictures
     sent_votes: `unsent_votes` and `mark_votes_sent`, what the cloud lacks
     tags: `TagChange`, its makers, and the queue of changes for the cloud
     trash: `move_to_trash`, `restore_from_trash`, `queue_without_files` and

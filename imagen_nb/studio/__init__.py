@@ -9,6 +9,7 @@ Other rooms use:
     elsewhere.handle: `RemoteJob`, a picture that another machine draws
     default: `studio`, the session behind `im.generate` and the other functions
     judging: `ranking` and `agreement`, what votes say of a frame
+    optimizing.study: `Study`, a search of settings
     pictures: `Pictures`, several pictures with a contact sheet
     live: `LivePictures`, here and in the cloud as they come
     lookup: `Original` and `PictureRef`, a picture that was found and what names one

@@ -202,6 +202,18 @@ class Searching(Collection):
         """
         return self._embed(self.embedder(embedder), progress)
 
+    @known_arguments
+    def score(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Return a frame with a column of this name, a score; as `df.imagen.score`.
+
+        Example:
+            >>> studio.score(df, "clip:tiny").nlargest(3, "clip:tiny")
+        """
+        from imagen_nb.frames.pictures.score import find_scorer, score_pictures
+
+        scorer = find_scorer(name, self.settings)
+        return score_pictures(frame, scorer, self._catalogs(), self.reader())
+
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Let the background wait while something else than this session draws.

@@ -25,9 +25,16 @@ class FrameComparisons:
     def score(self, name: str) -> pd.DataFrame:
         """Return the frame with a column of this name: each picture's score.
 
-        The higher, the better. "sharpness", the variance of the Laplacian, tells sharp
-        pictures from blurred ones. Packages may bring others, see docs/plugins.md. It is
-        NaN for a picture that cannot be had or that nothing can be said of.
+        The higher, the better. It is NaN for a picture that cannot be had or that
+        nothing can be said of. Scores are kept: a picture is looked at once.
+
+        Args:
+            name: "sharpness", the variance of the Laplacian, tells sharp pictures from
+                blurred ones. "clip" tells how well a picture shows what its prompt
+                says, by the configured embedder (find.embedder), else the best that is
+                here; "clip:tiny" by this one, as of `similar`. "aesthetic" tells what
+                people like, by a head on CLIP from a file of yours (score.aesthetic),
+                or "aesthetic:FILE". Packages may bring others, see docs/plugins.md.
 
         Raises:
             UsageError: when there is no such scorer, or it has the name of a column of
@@ -36,10 +43,9 @@ class FrameComparisons:
 
         Example:
             >>> df.imagen.score("sharpness").nlargest(8, "sharpness").imagen.gallery()
+            >>> df.imagen.score("clip:tiny")["clip:tiny"].mean()
         """
-        from imagen_nb.frames.pictures.score import score_pictures
-
-        return score_pictures(self._frame, name, self._cloud)
+        return self._studio.score(self._frame, name)
 
     @known_arguments
     def similar(

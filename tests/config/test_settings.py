@@ -64,6 +64,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "provenance.watermark": (True, False, True),
     "find.embedder": ("a", "b", "c"),
     "find.background": ("on", "off", "auto"),
+    "score.aesthetic": (Path("/a"), Path("/b"), Path("/c")),
     "work.backends": (("flux-dev-local",), ("flux-tiny-local",), ("flux",)),
     "work.max_pixels": (1, 2, 3),
     "work.max_steps": (1, 2, 3),
@@ -75,7 +76,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
 
 LISTS = ("tags", "lora_dirs", "work.backends")
 _EMPTY_GROUPS = (  # of the template
-    *("supabase", "replicate", "memory", "cost", "provenance", "find", "work"),
+    *("supabase", "replicate", "memory", "cost", "provenance", "find", "score", "work"),
     "owner_user_id",
 )
 

@@ -11,10 +11,27 @@ import pytest
 from PIL import Image, ImageFilter
 
 from imagen_nb.errors import ImagenError, UsageError
+from imagen_nb.frames.plugins.agreement import Agreement
 from imagen_nb.frames.plugins.scorers import SCORERS
 from imagen_nb.frames.plugins.sharpness import sharpness
+from imagen_nb.studio.studio import Studio
+from tests.fixtures.dual_encoders import save_clip
 
 Frames = Callable[..., pd.DataFrame]
+
+
+class Counted:
+    """A scorer that remembers the prompts of what it was given; a score is their length."""
+
+    reads_prompts = True
+
+    def __init__(self) -> None:
+        self.version = "1"
+        self.seen: list[str] = []
+
+    def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        self.seen += prompts
+        return [float("nan") if each == "unsayable" else float(len(each)) for each in prompts]
 
 
 @pytest.fixture
@@ -107,3 +124,124 @@ def test_no_scorer_replaces_a_column_of_the_history(
     monkeypatch.setattr(SCORERS.__class__, "load", lambda kind, name: sharpness)
     with pytest.raises(UsageError, match="the scorer seed would replace the column seed"):
         made("a boat").imagen.score("seed")
+
+
+class TestKept:
+    """A scorer with a version looks at each picture once."""
+
+    @pytest.fixture
+    def counted(self, scorer: Callable[..., None]) -> Counted:
+        mine = Counted()
+        scorer(mine)
+        return mine
+
+    def test_each_picture_is_looked_at_once(self, made: Frames, counted: Counted) -> None:
+        frame = made("a boat", "a house")
+        first = frame.imagen.score("mine")["mine"].tolist()
+        frame = pd.concat([frame, made("a tree", first=5)], ignore_index=True)
+        assert frame.imagen.score("mine")["mine"].tolist() == [*first, 6.0]
+        assert counted.seen == ["a boat", "a house", "a tree"]
+        without = frame.drop(columns="sidecar")  # the catalog knows the file's hash
+        assert without.imagen.score("mine")["mine"].tolist() == [*first, 6.0]
+        assert len(counted.seen) == 3
+
+    def test_another_version_looks_again_and_one_without_always(
+        self, made: Frames, counted: Counted
+    ) -> None:
+        frame = made("a boat")
+        frame.imagen.score("mine")
+        counted.version = "2"
+        frame.imagen.score("mine")
+        assert len(counted.seen) == 2
+        del counted.version
+        frame.imagen.score("mine")
+        frame.imagen.score("mine")
+        assert len(counted.seen) == 4
+
+    def test_the_prompt_counts_where_it_is_read(self, made: Frames, counted: Counted) -> None:
+        frame = made("a boat")
+        other = frame.assign(prompt="a house by the sea")
+        assert frame.imagen.score("mine")["mine"].tolist() == [6.0]
+        assert other.imagen.score("mine")["mine"].tolist() == [18.0]
+        assert frame.imagen.score("mine")["mine"].tolist() == [6.0]
+        counted.reads_prompts = False
+        frame.imagen.score("mine")
+        other.imagen.score("mine")
+        assert counted.seen == ["a boat", "a house by the sea", "a boat"]
+
+    def test_that_nothing_can_be_said_is_kept_too(self, made: Frames, counted: Counted) -> None:
+        frame = made("unsayable")
+        assert frame.imagen.score("mine")["mine"].isna().all()
+        assert frame.imagen.score("mine")["mine"].isna().all()
+        assert len(counted.seen) == 1
+
+    def test_a_file_that_was_changed_is_not_taken_for_what_it_was(
+        self, made: Frames, counted: Counted
+    ) -> None:
+        frame = made("a boat", "a house")
+        first, other = map(Path, frame["local_path"])
+        first.write_bytes(other.read_bytes())
+        frame.imagen.score("mine")
+        made_anew = frame.iloc[1:].imagen.score("mine")
+        assert made_anew["mine"].tolist() == [7.0]
+        assert counted.seen == ["a boat", "a house"]
+
+    def test_where_they_cannot_be_kept_they_are_there_even_so(
+        self, made: Frames, counted: Counted, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        frame = made("a boat")
+        (folder / ".imagen" / "scores.sqlite3").mkdir(parents=True)
+        assert frame.imagen.score("mine")["mine"].tolist() == [6.0]
+        assert "scores are not kept: cannot write" in capsys.readouterr().err
+
+
+class TestClip:
+    PROMPTS = ("a red boat on the sea", "a green cactus in the desert")
+
+    @pytest.fixture
+    def drawn(self, session: Callable[[Studio], Studio], folder: Path) -> pd.DataFrame:
+        settings = {"output": {"dir": str(folder)}, "backend": "flux-tiny-local"}
+        studio = session(Studio(settings, background=False))
+        return studio.sweep([*self.PROMPTS], seeds=[1, 2], progress=False).frame()
+
+    def test_a_picture_fits_what_it_was_drawn_from_better(self, drawn: pd.DataFrame) -> None:
+        own = drawn.imagen.score("clip:tiny")["clip:tiny"]
+        exchanged = drawn.assign(prompt=[*drawn["prompt"][::-1]])
+        assert (own > exchanged.imagen.score("clip:tiny")["clip:tiny"] + 0.1).all()
+        assert own.between(-1, 1).all()
+
+    def test_without_a_name_it_is_the_configured_embedder(
+        self, drawn: pd.DataFrame, session: Callable[[Studio], Studio], folder: Path
+    ) -> None:
+        expected = drawn.imagen.score("clip:tiny")["clip:tiny"].tolist()
+        session(Studio({"output": {"dir": str(folder)}, "find": {"embedder": "tiny"}}))
+        assert drawn.imagen.score("clip")["clip"].tolist() == expected
+
+    def test_a_picture_without_words_it_knows_has_no_score(self, drawn: pd.DataFrame) -> None:
+        for prompt in ("", "  ", "qwrtz"):
+            scored = drawn.assign(prompt=prompt).imagen.score("clip:tiny")
+            assert scored["clip:tiny"].isna().all()
+
+    def test_a_folder_of_clip_does_too(self, drawn: pd.DataFrame, tmp_path: Path) -> None:
+        name = f"clip:{save_clip(tmp_path / 'mine')}"
+        assert drawn.imagen.score(name)[name].between(-1, 1).all()
+
+    def test_what_lacks_is_one_line(self, drawn: pd.DataFrame, tmp_path: Path) -> None:
+        with pytest.raises(
+            ImagenError, match=r"the weights of .*siglip2.* are not on this machine"
+        ):
+            drawn.imagen.score("clip:siglip2-base")
+        with pytest.raises(UsageError, match=r"unknown embedder 'tinny'.*did you mean tiny"):
+            drawn.imagen.score("clip:tinny")
+        with pytest.raises(UsageError, match="sharpness takes nothing after its name"):
+            drawn.imagen.score("sharpness:much")
+
+    def test_an_embedder_that_reads_nothing_is_told(self) -> None:
+        class Eyes:
+            model, dimensions = "eyes-1", 3
+
+            def embed_images(self, images: Sequence[Image.Image]) -> Any:
+                return [[1.0, 0.0, 0.0]] * len(images)
+
+        with pytest.raises(ImagenError, match="the embedder eyes-1 reads no texts"):
+            Agreement(Eyes())([Image.new("RGB", (8, 8))], ["a boat"])  # type: ignore[arg-type]

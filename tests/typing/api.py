@@ -98,6 +98,24 @@ clustered: pd.DataFrame = history.imagen.clusters(6, embedder="tiny")
 relatives: pd.DataFrame = history.imagen.lineage()
 alike = history.imagen.duplicates(near="look", alike=0.99)
 given: pd.DataFrame = history.imagen.export("boats", format="imagefolder")
+study: im.Study = im.optimize(
+    {"prompt": "a {red|blue} boat", "steps": (2, 8), "guidance": [2.5, 3.5]},
+    score="clip",
+    trials=20,
+    seeds=range(3),
+    name="boats",
+    backend="flux-tiny-local",
+    size=(128, 128),
+)
+study = im.optimize({"prompt": "a boat", "steps": (2, 8)}, score=lambda one: one.record.steps or 0)
+study = im.optimize(
+    {"prompt": "a boat", "steps": [2, 8]}, score=["clip", "latency_ms"], goals={"clip": "max"}
+)
+study = im.optimize(name="boats", ask=lambda several: [0.0] * len(several))
+study = study.resume(4, progress=False)
+tried: pd.DataFrame = study.frame()
+best: pd.Series[Any] = study.best
+best_of_both: pd.DataFrame = study.front()
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
 # Pictures of one's own pipelines.

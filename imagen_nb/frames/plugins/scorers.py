@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
+from imagen_nb.errors import UsageError
 from imagen_nb.system.plugins import PluginKind
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ class Scorer(Protocol):
     `ImagenError` that says in one line what to do if weights are missing, and lets
     other errors pass. A picture's number does not depend, but for rounding, on what else
     is in the call.
+
+    It may have more, which `scorer_version`, `reads_prompts` and `load_scorer` look for:
+
+    version: text of up to 100 characters that changes whenever its numbers do. With it
+        they are kept beside the catalog, and each picture is looked at once.
+    reads_prompts: False if its numbers are the same whatever the prompts say.
+    of: a method that the entry point's object has where a name may go on, as in
+        "clip:tiny": called with what stands after the colon, or with None, it returns
+        the scorer.
     """
 
     def __call__(
@@ -37,12 +47,40 @@ class Scorer(Protocol):
         ...
 
 
-def load_scorer(name: str) -> Scorer:
-    """Return the scorer registered as `name`.
+def load_scorer(name: str, arguments: Mapping[str, str | None] | None = None) -> Scorer:
+    """Return the scorer of this name, "sharpness" or "clip:tiny".
+
+    Args:
+        name: as registered, and what else it takes after a colon.
+        arguments: what is taken where nothing stands after a name, by name.
 
     Raises:
-        UsageError: for an unknown name.
+        UsageError: for an unknown name, or a colon after one that takes nothing.
         ImagenError: if it cannot be loaded.
     """
-    found: Scorer = SCORERS.load(name)
-    return found
+    registered, colon, given = name.partition(":")
+    found: Any = SCORERS.load(registered)
+    make = getattr(found, "of", None)
+    if make is not None:
+        scorer: Scorer = make(given or (arguments or {}).get(registered))
+        return scorer
+    if colon:
+        raise UsageError(
+            f"the scorer {registered} takes nothing after its name: say {registered!r}"
+        )
+    plain: Scorer = found
+    return plain
+
+
+def scorer_version(scorer: Scorer) -> str | None:
+    """Return under which version a scorer's numbers are kept; None: they are not.
+
+    Raise what the scorer raises where its files must be read for it.
+    """
+    version = getattr(scorer, "version", None)
+    return version if isinstance(version, str) else None
+
+
+def reads_prompts(scorer: Scorer) -> bool:
+    """Return whether a picture's number depends on what it was drawn from."""
+    return bool(getattr(scorer, "reads_prompts", True))

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 _SIDE = 512  # pixels of the longer side: sizes are compared at one scale
 
 
-def sharpness(images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
-    """Return the variance of each picture's Laplacian, in squared levels of 0 to 255.
+class Sharpness:
+    """The variance of a picture's Laplacian, in squared levels of 0 to 255.
 
     Blurred pictures have some tens, sharp ones hundreds to thousands; noise is taken
     for sharp. Larger pictures are looked at with 512 pixels of the longer side. After
@@ -23,7 +23,16 @@ def sharpness(images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
         >>> sharpness([Image.new("RGB", (64, 64))], [""])
         [0.0]
     """
-    return [_laplacian_variance(image) for image in images]
+
+    version = "1"
+    reads_prompts = False
+
+    def __call__(self, images: Sequence[Image], prompts: Sequence[str]) -> list[float]:
+        """Return a number for each picture; NaN for one of fewer than three rows."""
+        return [_laplacian_variance(image) for image in images]
+
+
+sharpness = Sharpness()
 
 
 def _laplacian_variance(image: Image) -> float:

@@ -291,3 +291,15 @@ def test_imagen_work_draws_what_was_handed_out(
         )
         assert np.array_equal(pixels(there), pixels(here))
     assert set(laptop.jobs()["worker"]) == {"attic"}
+
+
+def test_a_search_is_drawn_by_the_box(box: StandIn, laptop: im.Studio) -> None:
+    space = {"prompt": "a {red|blue} boat", "steps": (1, 3)}
+    usual: dict[str, Any] = {"size": (64, 64), "progress": False, "name": "boats", "seeds": [1, 2]}
+    study = laptop.optimize(space, score="clip:tiny", trials=3, **usual)
+    frame = study.frame()
+    assert frame["state"].tolist() == ["complete"] * 3
+    drawn = {str(one.record.id) for one in laptop.catalog().latest(9)}
+    assert {id for ids in frame["pictures"] for id in ids} == drawn
+    assert {*map(str, box.began)} == drawn
+    assert len(laptop.history(tags="trial:boats/1", source="local")) == 2
