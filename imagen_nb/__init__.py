@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         sweep,
         sync,
         tag,
+        train_lora,
         untag,
         watch,
     )
@@ -102,6 +103,7 @@ _HOMES = {
     "sweep": "studio.default",
     "sync": "studio.default",
     "tag": "studio.default",
+    "train_lora": "studio.default",
     "untag": "studio.default",
     "watch": "studio.default",
 }
@@ -147,6 +149,7 @@ __all__ = [
     "sweep",
     "sync",
     "tag",
+    "train_lora",
     "untag",
     "watch",
 ]

@@ -33,7 +33,7 @@ INTENDED = {  # names that several modules define on purpose, with the reason
     **dict.fromkeys(
         (
             *("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
-            *("delete", "restore", "adopt", "find", "embed"),
+            *("delete", "restore", "adopt", "find", "embed", "train_lora"),
         ),
         _SHORTCUT,
     ),

@@ -17,7 +17,7 @@ from imagen_nb.system.atomic import write_atomically
 from imagen_nb.system.locks import describe_holder
 from imagen_nb.system.terminal import print_notice
 
-_PURPOSE, _JOURNAL, _LOCK = "export.json", "done.jsonl", "lock"
+_PURPOSE_NAME, _JOURNAL_NAME, _STAGING_LOCK = "export.json", "done.jsonl", "lock"
 
 
 class Staging:
@@ -29,7 +29,7 @@ class Staging:
 
     def __init__(self, place: Path) -> None:
         self.folder = place / "export"  # with the rights that folders have
-        self._journal = place / _JOURNAL
+        self._journal = place / _JOURNAL_NAME
         self._done: dict[int, Path] = {}
 
     @property
@@ -76,11 +76,11 @@ def staged_export(target: Path, purpose: str, *, resumable: bool) -> Iterator[St
     digest = hashlib.sha256(target.name.encode(errors="surrogatepass")).hexdigest()
     place = target.with_name(f".imagen-export-{digest[:16]}")
     place.mkdir(exist_ok=True)
-    lock = FileLock(place / _LOCK)
+    lock = FileLock(place / _STAGING_LOCK)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        holder = describe_holder(place / _LOCK)
+        holder = describe_holder(place / _STAGING_LOCK)
         raise StorageError(f"{holder} exports to {target}: wait for it") from None
     keep = False
     try:
@@ -102,7 +102,7 @@ def staged_export(target: Path, purpose: str, *, resumable: bool) -> Iterator[St
 
 
 def _prepared(place: Path, purpose: str) -> Staging:
-    staging, note = Staging(place), place / _PURPOSE
+    staging, note = Staging(place), place / _PURPOSE_NAME
     if note.is_file() and note.read_text(encoding="utf-8") == purpose:
         if staging.take_up():
             return staging
@@ -110,7 +110,7 @@ def _prepared(place: Path, purpose: str) -> Staging:
     for path in place.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != _LOCK:
+        elif path.name != _STAGING_LOCK:
             path.unlink()
     staging.folder.mkdir()
     write_atomically(note, purpose.encode())

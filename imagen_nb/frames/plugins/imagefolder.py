@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagen_nb.errors import StorageError
 from imagen_nb.frames.plugins.exporters import ExportedPicture
-from imagen_nb.frames.plugins.metadata import metadata_of
+from imagen_nb.frames.plugins.metadata import shared_facts
 
 METADATA = "metadata.jsonl"
 
@@ -41,7 +41,7 @@ class ImageFolder:
                 path = folder / picture.name
                 path.write_bytes(picture.data)
                 line = {"file_name": picture.name, "text": picture.caption}
-                line |= metadata_of(picture)
+                line |= shared_facts(picture)
                 lines.write(json.dumps(line, ensure_ascii=True) + "\n")
                 lines.flush()  # or a process that is killed takes it along
                 yield path

@@ -17,7 +17,7 @@ _LEFT_OUT = {
 }
 
 
-def metadata_of(picture: ExportedPicture) -> dict[str, Any]:
+def shared_facts(picture: ExportedPicture) -> dict[str, Any]:
     """Return the frame's columns that others can use, the whole record excepted."""
     return without_private_columns(picture.row)
 

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.frames.plugins.exporters import ExportedPicture
-from imagen_nb.frames.plugins.metadata import metadata_of, without_private_columns
+from imagen_nb.frames.plugins.metadata import shared_facts, without_private_columns
 from imagen_nb.frames.plugins.shards import write_shards
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHARD_MB = 500.0
+_TABLE_MB = 500.0
 _ROWS_PER_GROUP = 100  # what readers load at a time, as the Hub's own tables have it
-_DTYPES = {"int": "int64", "float": "float64", "bool": "bool"}  # others are text
+_FEATURE_DTYPES = {
+    "int": "int64",
+    "float": "float64",
+    "bool": "bool",
+}  # others are text
 
 
 class Parquet:
@@ -27,7 +31,7 @@ class Parquet:
         pictures: Iterable[ExportedPicture],
         folder: Path,
         *,
-        shard_mb: float = _SHARD_MB,
+        shard_mb: float = _TABLE_MB,
     ) -> Iterator[Path]:
         """Write `image` (bytes and name), `text` and the frame's columns; yield the file.
 
@@ -44,7 +48,7 @@ class Parquet:
         folder: Path,
         done: Sequence[Path],
         *,
-        shard_mb: float = _SHARD_MB,
+        shard_mb: float = _TABLE_MB,
     ) -> Iterator[Path]:
         """See `ResumableExporter.resume`: files that are whole stay."""
         return write_shards(pictures, folder, done, ".parquet", shard_mb, _write_table)
@@ -59,10 +63,10 @@ def _write_table(pictures: Iterable[ExportedPicture], path: Path) -> None:
         for group in _groups(pictures):
             if writer is None:
                 kinds = without_private_columns(group[0].kinds)
-                schema = _schema(kinds)
+                schema = _table_schema(kinds)
                 # Pictures are compressed already.
                 writer = pq.ParquetWriter(path, schema, compression="zstd")
-            rows = [_row_of(picture, kinds) for picture in group]
+            rows = [_table_row(picture, kinds) for picture in group]
             writer.write_table(pa.Table.from_pylist(rows, schema))
     finally:
         if writer:
@@ -80,7 +84,7 @@ def _groups(pictures: Iterable[ExportedPicture]) -> Iterator[list[ExportedPictur
         yield group
 
 
-def _schema(kinds: Mapping[str, str]) -> pa.Schema:
+def _table_schema(kinds: Mapping[str, str]) -> pa.Schema:
     """Return the columns with what datasets make of them (huggingface: info.features)."""
     import pyarrow as pa
 
@@ -88,7 +92,7 @@ def _schema(kinds: Mapping[str, str]) -> pa.Schema:
     fields = [("image", image), ("text", pa.string())]
     features: dict[str, Any] = {"image": {"_type": "Image"}, "text": _value("string")}
     for name, kind in kinds.items():
-        dtype = _DTYPES.get(kind, "string")
+        dtype = _FEATURE_DTYPES.get(kind, "string")
         type_ = pa.type_for_alias(dtype)
         feature = _value(dtype)
         if kind == "texts":
@@ -106,9 +110,9 @@ def _value(dtype: str) -> dict[str, str]:
     return {"dtype": dtype, "_type": "Value"}
 
 
-def _row_of(picture: ExportedPicture, kinds: Mapping[str, str]) -> dict[str, Any]:
+def _table_row(picture: ExportedPicture, kinds: Mapping[str, str]) -> dict[str, Any]:
     image = {"bytes": picture.data, "path": picture.name}
-    row = metadata_of(picture)
+    row = shared_facts(picture)
     values = {name: _cell(row.get(name), kind) for name, kind in kinds.items()}
     return {"image": image, "text": picture.caption, **values}
 

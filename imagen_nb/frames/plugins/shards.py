@@ -8,7 +8,7 @@ from pathlib import Path
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.plugins.exporters import ExportedPicture
 
-_MAX_PICTURES = 10_000  # in one file
+_MAX_PER_SHARD = 10_000  # in one file
 
 
 def write_shards(
@@ -32,10 +32,10 @@ def write_shards(
         write: writes some pictures to a file; it goes through them once.
 
     Raises:
-        UsageError: for a size of less than 1 MB.
+        UsageError: for a size that is none.
     """
-    if not isinstance(shard_mb, int | float) or not shard_mb >= 1:
-        raise UsageError(f"shard_mb is a number of MB, 1 or more, not {shard_mb!r}")
+    if not isinstance(shard_mb, int | float) or not shard_mb > 0:
+        raise UsageError(f"shard_mb is a number of MB above 0, not {shard_mb!r}")
     whole = {path.name for path in done}
     for path in folder.iterdir():
         if path.name not in whole:
@@ -65,7 +65,7 @@ class _Source:
 
     def next_shard(self) -> Iterator[ExportedPicture]:
         self.given, size = 0, 0
-        while self._next is not None and self.given < _MAX_PICTURES:
+        while self._next is not None and self.given < _MAX_PER_SHARD:
             size += len(self._next.data)
             if self.given and size > self._max_bytes:
                 return

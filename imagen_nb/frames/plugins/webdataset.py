@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path, PurePath
 
 from imagen_nb.frames.plugins.exporters import ExportedPicture
-from imagen_nb.frames.plugins.metadata import metadata_of
+from imagen_nb.frames.plugins.metadata import shared_facts
 from imagen_nb.frames.plugins.shards import write_shards
 
-_SHARD_MB = 500.0
+_TAR_MB = 500.0
 
 
 class WebDataset:
@@ -23,7 +23,7 @@ class WebDataset:
         pictures: Iterable[ExportedPicture],
         folder: Path,
         *,
-        shard_mb: float = _SHARD_MB,
+        shard_mb: float = _TAR_MB,
     ) -> Iterator[Path]:
         """Write `<name>.png`, `<name>.txt` and `<name>.json` of each; yield its tar.
 
@@ -38,7 +38,7 @@ class WebDataset:
         folder: Path,
         done: Sequence[Path],
         *,
-        shard_mb: float = _SHARD_MB,
+        shard_mb: float = _TAR_MB,
     ) -> Iterator[Path]:
         """See `ResumableExporter.resume`: files that are whole stay."""
         return write_shards(pictures, folder, done, ".tar", shard_mb, _write_tar)
@@ -50,13 +50,13 @@ def _write_tar(pictures: Iterable[ExportedPicture], path: Path) -> None:
             name = PurePath(picture.name)
             # A sample's name ends at its first dot; % is in no name, so it stays unique.
             key = name.stem.replace(".", "%")
-            facts = json.dumps(metadata_of(picture), ensure_ascii=True)
-            _add(archive, f"{key}{name.suffix}", picture.data)
-            _add(archive, f"{key}.txt", picture.caption.encode(errors="replace"))
-            _add(archive, f"{key}.json", facts.encode())
+            facts = json.dumps(shared_facts(picture), ensure_ascii=True)
+            _add_member(archive, f"{key}{name.suffix}", picture.data)
+            _add_member(archive, f"{key}.txt", picture.caption.encode(errors="replace"))
+            _add_member(archive, f"{key}.json", facts.encode())
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+def _add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)  # of nobody, and without a time
     member.size = len(data)
     archive.addfile(member, BytesIO(data))
