@@ -202,9 +202,7 @@ class TestSplit:
     PROMPTS = st.lists(st.text(max_size=3), min_size=1, max_size=40)
 
     @given(PROMPTS, st.randoms())
-    def test_no_prompt_is_on_two_sides_whatever_the_order(
-        self, prompts: list[str], by: Any
-    ) -> None:
+    def test_no_prompt_is_on_two_sides_in_any_order(self, prompts: list[str], by: Any) -> None:
         prompts = ["", "x", "y", *prompts]
         shares = {"train": 0.7, "valid": 0.2, "test": 0.1}
         sides = dict(zip(prompts, split_by_prompt(prompts, shares), strict=True))
@@ -270,7 +268,7 @@ def test_options_are_those_of_the_format(frame: pd.DataFrame, tmp_path: Path) ->
     for options, said in [
         (
             {"repeat": 3},
-            "unknown argument repeat: .*kohya takes repeats, name; did you mean repeats",
+            "argument repeat: .*kohya takes repeats, name; did you mean repeats",
         ),
         ({"repeats": 0}, "repeats is a whole number"),
         ({"name": "../x"}, "name has letters"),
@@ -394,9 +392,9 @@ class TestGoingOn:
             with pytest.raises(_BrokenOffError):
                 frame.imagen.export(tmp_path / "set", "imagefolder")
         (staged,) = tmp_path.glob(".imagen-*")
-        with FileLock(staged / "lock"):
-            with pytest.raises(StorageError, match="exports to .*set: wait for it"):
-                frame.imagen.export(tmp_path / "set", "imagefolder")
+        busy = pytest.raises(StorageError, match=r"exports to .*set: wait for it")
+        with FileLock(staged / "lock"), busy:
+            frame.imagen.export(tmp_path / "set", "imagefolder")
         assert frame.imagen.export(tmp_path / "set", "imagefolder")["path"].notna().all()
 
     def test_an_exporter_that_cannot_go_on_leaves_nothing(

@@ -90,6 +90,13 @@ clustered: pd.DataFrame = history.imagen.clusters(6, embedder="tiny")
 relatives: pd.DataFrame = history.imagen.lineage()
 alike = history.imagen.duplicates(near="look", alike=0.99)
 given: pd.DataFrame = history.imagen.export("boats", format="imagefolder")
+given = history.imagen.export("set", "kohya", captions="{prompt}, flat", repeats=10)
+given = history.imagen.export("set", "parquet", split={"train": 0.9, "test": 0.1}, size=512)
+lora: Path = im.train_lora("set", "boats.safetensors")
+lora = im.train_lora(
+    Path("set"), "x.safetensors", model="tiny", steps=9, preview_prompts=["a boat"]
+)
+picture = im.generate("a red boat", loras=(lora, 0.8))
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
 # Pictures of one's own pipelines.

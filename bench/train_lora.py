@@ -1,0 +1,256 @@
+"""What a LoRA teaches the embedded FLUX: an object in a colour that it cannot draw.
+
+python bench/train_lora.py [--run FOLDER] [--object boat] [--colour olive] [--steps 300]
+
+1. A probe (tools/train_tiny_flux/probe.py), which sees pictures only, is trained on scenes drawn by
+   code, with one more colour than the FLUX knows. It is kept in --run, and used again from there.
+2. The FLUX draws all its objects in all its colours: is there a pair that it cannot draw?
+3. 20 pictures of the object in the new colour are drawn by code, with captions, as a data set.
+4. `imagen train-lora` (its function) trains a LoRA on them.
+5. The FLUX draws it with and without the LoRA, from the same seeds; the probe says what is there.
+   So are other prompts: does it still draw what it could?
+
+The processor's time is that of all threads of this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+TOOLS = Path(__file__).parent.parent / "tools" / "train_tiny_flux"
+NEW_COLOURS = {
+    "olive": (112, 120, 36),
+    "maroon": (112, 20, 52),
+    "beige": (224, 200, 156),
+}
+GOAL_BEFORE, GOAL_AFTER, GOAL_MINUTES = 0.10, 0.80, 10
+PICTURES = 20
+PREVIEWS = 3
+ASKED = ("a {}", "a {} in the snow", "a small {} at night")  # the first decides
+
+
+def tools_with(colour: str) -> tuple[Any, Any, Any]:
+    """The modules scenes, drawing and probe, which know one colour more."""
+    sys.path.insert(0, str(TOOLS))
+    import vocabulary
+
+    vocabulary.COLOURS[colour] = NEW_COLOURS[colour]
+    import drawing
+    import probe
+    import scenes
+
+    return scenes, drawing, probe
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    wall, processor = time.perf_counter(), time.process_time()
+    yield
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    print(f"{what}: {wall:.0f} s, {processor:.0f} s of processors", flush=True)
+
+
+def drawn(
+    prompts: Sequence[str], seeds: Sequence[int], loras: Path | None = None
+) -> list[Any]:
+    """Each prompt with its seed, as `im.generate` would draw it with the usual settings."""
+    from imagen_nb.backends import make_backend
+    from imagen_nb.request.request import resolve
+
+    backend = make_backend("flux-tiny-local", loras=loras)
+    requests = [
+        resolve(prompt, defaults=backend.defaults, limits=backend.limits, seed=seed)
+        for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    return [one.image for one in backend.draw(requests, None, Event())]
+
+
+def share(seen: list[dict[str, str]], kind: str, colour: str) -> float:
+    right = [(one["object"], one["colour"]) == (kind, colour) for one in seen]
+    return sum(right) / len(right)
+
+
+def weakest_pairs(
+    probe: Any, judge: Any, known: Sequence[str], seeds: int
+) -> list[tuple[float, str]]:
+    """All pairs of object and known colour, those that the FLUX draws worst first."""
+    from vocabulary import OBJECTS
+
+    pairs = [(kind, colour) for kind in OBJECTS for colour in known]
+    prompts = [f"a {colour} {kind}" for kind, colour in pairs for _ in range(seeds)]
+    seen = probe.verdicts(judge, drawn(prompts, [*range(seeds)] * len(pairs)))
+    rates = [
+        (share(seen[n * seeds : (n + 1) * seeds], *pair), f"{pair[1]} {pair[0]}")
+        for n, pair in enumerate(pairs)
+    ]
+    return sorted(rates)
+
+
+def write_data_set(
+    scenes: Any, drawing: Any, folder: Path, kind: str, colour: str
+) -> list[str]:
+    """20 pictures with captions beside them, no two of one scene; returns the captions."""
+    rng, captions = Random(f"{colour} {kind}"), []
+    folder.mkdir(parents=True, exist_ok=True)
+    while len(captions) < PICTURES:
+        scene = scenes.random_scene(rng)
+        is_plain = len(scene.things) == 1 and scene.count == 1
+        if not is_plain or scene.background == colour or scene.style == "pixel":
+            continue
+        thing = scenes.Thing(kind, colour, scene.things[0].size)
+        scene = scenes.Scene(
+            (thing,),
+            position=scene.position,
+            place=scene.place,
+            sky=scene.sky,
+            background=scene.background,
+            style=scene.style,
+        )
+        path = folder / f"{len(captions):02d}.png"
+        drawing.picture(scene, rng).save(path)
+        captions.append(scenes.caption(scene, rng))
+        path.with_suffix(".txt").write_text(f"{captions[-1]}\n", encoding="utf-8")
+    return captions
+
+
+def other_prompts(scenes: Any, kind: str, colour: str, count: int) -> list[Any]:
+    """Scenes of one object that have nothing to do with what was learnt."""
+    rng, found = Random("others"), []
+    while len(found) < count:
+        scene = scenes.random_scene(rng)
+        thing = scene.things[0] if len(scene.things) == 1 and scene.count == 1 else None
+        if (
+            thing
+            and thing.kind != kind
+            and colour not in (thing.colour, scene.background)
+        ):
+            found.append(scene)
+    return found
+
+
+def prove(options: argparse.Namespace, run: Path) -> bool:
+    import imagen_nb as im
+
+    kind, colour = options.object, options.colour
+    scenes, drawing, probe = tools_with(colour)
+    from vocabulary import COLOURS
+
+    run.mkdir(parents=True, exist_ok=True)
+    if not (run / "probe.pt").is_file():
+        with timed(f"a probe of {options.probe_steps} steps"):
+            probe.train(run, options.probe_steps, mixed=False)
+    judge = probe.trained_probe(run)
+    rng = Random("fresh scenes")
+    fresh = [probe.single_scene(rng) for _ in range(500)]
+    right = probe.accuracy(
+        fresh, probe.verdicts(judge, [drawing.picture(s, rng) for s in fresh])
+    )
+    print(f"the probe on 500 scenes drawn by code: {right}", flush=True)
+
+    if options.scan:
+        known = [name for name in COLOURS if name != colour]
+        weakest = weakest_pairs(probe, judge, known, options.scan)
+        print(
+            f"known colours, drawn worst of {len(weakest)} pairs: {weakest[:6]}",
+            flush=True,
+        )
+
+    captions = write_data_set(scenes, drawing, run / "set", kind, colour)
+    print(f"the data set says: {captions[:3]} …")
+    lora = run / f"{colour}-{kind}.safetensors"
+    lora.unlink(missing_ok=True)
+    settings = {"backend": "flux-tiny-local", "output": {"dir": str(run / "pictures")}}
+    began, processor = time.perf_counter(), time.process_time()
+    with im.Studio(settings, background=False) as studio:
+        studio.train_lora(
+            run / "set",
+            lora,
+            steps=options.steps,
+            rank=options.rank,
+            learning_rate=options.learning_rate,
+            batch=options.batch,
+            preview_every=-(-options.steps // PREVIEWS),
+            progress=False,
+        )
+        previews = studio.history(tag="train-lora", source="local", limit=None)
+    minutes = (time.perf_counter() - began) / 60
+    processor = time.process_time() - processor
+    print(
+        f"training: {minutes * 60:.0f} s, {processor:.0f} s of processors,"
+        f" {len(previews)} previews kept; {lora.stat().st_size / 1e6:.1f} MB"
+    )
+    seeds = [
+        *range(1000, 1000 + options.seeds)
+    ]  # none of which anything was trained with
+    before = after = 0.0
+    others = other_prompts(scenes, kind, colour, 100)
+    texts = [scenes.caption(scene, rng) for scene in others]
+    asked = [
+        f"a {colour} {kind}",
+        f"a {colour} {kind} in the snow",
+        f"a small {colour} {kind} at night",
+    ]
+    for number, prompt in enumerate(asked):
+        rates = [
+            share(
+                probe.verdicts(judge, drawn([prompt] * len(seeds), seeds, which)),
+                kind,
+                colour,
+            )
+            for which in (None, lora)
+        ]
+        print(
+            f"{prompt!r}: {rates[0]:.0%} of seeds without, {rates[1]:.0%} with the LoRA"
+        )
+        before, after = rates if number == 0 else (before, after)
+    for which, name in ((None, "without"), (lora, "with")):
+        seen = probe.verdicts(judge, drawn(texts, [*range(100)], which))
+        kept = probe.accuracy(others, seen)
+        print(
+            f"100 other prompts {name} the LoRA: object {kept['object']:.0%}, its colour"
+            f" {kept['colour']:.0%}, surroundings {kept['surroundings']:.0%}"
+        )
+    red = share(
+        probe.verdicts(judge, drawn([f"a red {kind}"] * 50, range(50), lora)),
+        kind,
+        "red",
+    )
+    print(f"'a red {kind}' with the LoRA is red in {red:.0%} of 50 seeds")
+    met = before <= GOAL_BEFORE and after >= GOAL_AFTER and minutes <= GOAL_MINUTES
+    print(
+        "met" if met else "NOT met",
+        f"(≤ {GOAL_BEFORE:.0%}, ≥ {GOAL_AFTER:.0%}, ≤ {GOAL_MINUTES} min)",
+    )
+    return met
+
+
+def main(arguments: Sequence[str] | None = None) -> bool:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", type=Path, help="kept; a temporary folder unless given"
+    )
+    parser.add_argument("--object", default="boat")
+    parser.add_argument("--colour", default="olive", choices=NEW_COLOURS)
+    parser.add_argument("--probe-steps", type=int, default=1200)
+    parser.add_argument("--scan", type=int, default=4, help="seeds a pair; 0: no scan")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--seeds", type=int, default=100)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        return prove(options, options.run or Path(folder))
+
+
+if __name__ == "__main__":
+    raise SystemExit(0 if main() else 1)
