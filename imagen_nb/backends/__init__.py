@@ -27,7 +27,8 @@ Other rooms use:
     flux.drawing.loaded: `LoadedModel`, a model in memory
     flux.training.pictures: `load_training_pictures` of a data set
     flux.training.settings: `TrainingSettings`
-    flux.training.trainer: `train` a LoRA, `TrainingWatch` and `TrainingProgress`
+    flux.training.trainer: `train` a LoRA
+    flux.training.watch: `TrainingWatch` and `TrainingProgress`, what is told meanwhile
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from imagen_nb.system.terminal import print_notice
 if TYPE_CHECKING:
     from imagen_nb.backends.flux.models import Model
     from imagen_nb.backends.flux.training.pictures import TrainingPicture
-    from imagen_nb.backends.flux.training.trainer import TrainingProgress
+    from imagen_nb.backends.flux.training.watch import TrainingProgress
 
 TRAINING_TAG = "train-lora"  # of previews
 _SUFFIX = ".safetensors"
@@ -94,7 +94,8 @@ class LoraTraining(Elsewhere):
         """
         from imagen_nb.backends.flux.training.pictures import load_training_pictures
         from imagen_nb.backends.flux.training.settings import TrainingSettings
-        from imagen_nb.backends.flux.training.trainer import TrainingWatch, train
+        from imagen_nb.backends.flux.training.trainer import train
+        from imagen_nb.backends.flux.training.watch import TrainingWatch
 
         settings = TrainingSettings(
             steps=steps,

@@ -25,11 +25,8 @@ from imagen_nb.backends.flux.training.objective import sample_sigmas
 from imagen_nb.backends.flux.training.pictures import TrainingPicture, load_training_pictures
 from imagen_nb.backends.flux.training.samples import load_pixels, sides_of
 from imagen_nb.backends.flux.training.settings import TrainingSettings
-from imagen_nb.backends.flux.training.trainer import (
-    TrainingProgress,
-    TrainingWatch,
-    train,
-)
+from imagen_nb.backends.flux.training.trainer import train
+from imagen_nb.backends.flux.training.watch import TrainingProgress, TrainingWatch
 from imagen_nb.errors import BackendError, StorageError, UsageError
 from tests.fixtures import flux_layout
 from tests.fixtures.backend_calls import draw, request_for

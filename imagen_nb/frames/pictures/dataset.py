@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,13 +155,14 @@ class Dataset:
         self, staging: Staging, side: str, places: Sequence[int], reading: _Reading
     ) -> None:
         folder = staging.folder / side
-        folder.mkdir(exist_ok=True)
         before = [path for place, path in staging.done.items() if place in {*places}]
         exporter: Any = self._exporter
         if before:
             arguments = (reading.pictures(), folder, before)
             written: Iterable[Path] = exporter.resume(*arguments, **self._options.own)
         else:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir(parents=True)
             written = exporter(reading.pictures(), folder, **self._options.own)
         count = 0
         for path in map(Path, written):

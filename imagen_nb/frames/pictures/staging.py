@@ -84,7 +84,7 @@ def staged_export(target: Path, purpose: str, *, resumable: bool) -> Iterator[St
         raise StorageError(f"{holder} exports to {target}: wait for it") from None
     keep = False
     try:
-        staging = _prepared(place, purpose)
+        staging = _prepared(place, purpose if resumable else None)
         try:
             yield staging
         except BaseException:
@@ -101,9 +101,10 @@ def staged_export(target: Path, purpose: str, *, resumable: bool) -> Iterator[St
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _prepared(place: Path, purpose: str) -> Staging:
+def _prepared(place: Path, purpose: str | None) -> Staging:
+    """Return what is there for this purpose, or else an empty one; None is for none."""
     staging, note = Staging(place), place / _PURPOSE_NAME
-    if note.is_file() and note.read_text(encoding="utf-8") == purpose:
+    if purpose and note.is_file() and note.read_text(encoding="utf-8") == purpose:
         if staging.take_up():
             return staging
         staging = Staging(place)
@@ -113,5 +114,5 @@ def _prepared(place: Path, purpose: str) -> Staging:
         elif path.name != _STAGING_LOCK:
             path.unlink()
     staging.folder.mkdir()
-    write_atomically(note, purpose.encode())
+    write_atomically(note, (purpose or "").encode())
     return staging

@@ -9,6 +9,7 @@ from pathlib import Path
 from imagen_nb.errors import StorageError
 from imagen_nb.frames.plugins.exporters import ExportedPicture
 from imagen_nb.frames.plugins.metadata import shared_facts
+from imagen_nb.frames.plugins.shards import remove_others
 
 METADATA = "metadata.jsonl"
 
@@ -35,6 +36,7 @@ class ImageFolder:
         done: Sequence[Path],
     ) -> Iterator[Path]:
         """See `ResumableExporter.resume`."""
+        remove_others(folder, [folder / METADATA, *done])
         _keep_lines(folder / METADATA, len(done))
         with (folder / METADATA).open("a", encoding="utf-8") as lines:
             for picture in pictures:

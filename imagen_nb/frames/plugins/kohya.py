@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.plugins.exporters import ExportedPicture
+from imagen_nb.frames.plugins.shards import remove_others
 
 _SAFE_NAME = re.compile(r"[\w][\w -]{0,99}", re.ASCII)
 
@@ -45,9 +46,10 @@ class Kohya:
         repeats: int = 1,
         name: str = "pictures",
     ) -> Iterator[Path]:
-        """See `ResumableExporter.resume`: what was not finished is written again."""
+        """See `ResumableExporter.resume`."""
         concept = folder / _concept_name(repeats, name)
         concept.mkdir(exist_ok=True)
+        remove_others(concept, [*done, *(path.with_suffix(".txt") for path in done)])
         for picture in pictures:
             path = concept / picture.name
             text = " ".join(picture.caption.split())  # sd-scripts read one line

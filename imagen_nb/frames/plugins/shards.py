@@ -36,11 +36,8 @@ def write_shards(
     """
     if not isinstance(shard_mb, int | float) or not shard_mb > 0:
         raise UsageError(f"shard_mb is a number of MB above 0, not {shard_mb!r}")
-    whole = {path.name for path in done}
-    for path in folder.iterdir():
-        if path.name not in whole:
-            path.unlink()
-    number, source = len(whole), _Source(pictures, int(shard_mb * 1e6))
+    remove_others(folder, done)
+    number, source = len({*done}), _Source(pictures, int(shard_mb * 1e6))
     while source.has_more():
         path = folder / f"{number:05d}{suffix}"
         unfinished = path.with_name(f"{path.name}.part")
@@ -49,6 +46,14 @@ def write_shards(
         for _ in range(source.given):
             yield path
         number += 1
+
+
+def remove_others(folder: Path, done: Sequence[Path]) -> None:
+    """Remove the files of a folder that are not among these: they may be torn."""
+    names = {path.name for path in done}
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
 
 
 class _Source:

@@ -50,6 +50,9 @@ class Workplace:
             yield
         finally:
             lock.release()
+            (self.folder / _TRAINING_LOCK).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a state, instead of the one before."""
@@ -92,10 +95,7 @@ class Workplace:
 
     def clear(self) -> None:
         """Remove what a finished training needs no more; LoRAs of previews stay."""
-        for name in (_CHECKPOINT, _TRAINING_LOCK):
-            (self.folder / name).unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        (self.folder / _CHECKPOINT).unlink(missing_ok=True)
 
 
 @contextmanager
