@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from importlib.util import find_spec
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ class Training:
             "imagen_nb": __version__,
             "versions": dict(library_versions()),
             "model": row.recorded,
-            **asdict(settings),
+            **settings.deciding(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from imagen_nb.errors import UsageError
 from imagen_nb.request.validation import validated_int
@@ -46,6 +46,11 @@ class TrainingSettings:
                 f"learning_rate is above 0, at most {_MAX_RATE:g}, not {rate!r}"
             )
         return self
+
+    def deciding(self) -> dict[str, int | float]:
+        """Return those that the LoRA follows from, by name."""
+        told = {"checkpoint_every", "preview_every"}
+        return {name: one for name, one in asdict(self).items() if name not in told}
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, 0 for the first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from imagen_nb.backends.flux.drawing.loaded import in_memory
@@ -89,8 +89,7 @@ def _purpose(
     row: Model, pictures: Sequence[TrainingPicture], settings: TrainingSettings
 ) -> str:
     """Return what tells this training from others: equal texts, equal LoRAs."""
-    chosen = replace(settings, checkpoint_every=1, preview_every=0)
-    facts = [row.source, asdict(chosen)]
+    facts = [row.source, settings.deciding()]
     shown = [(one.sha256(), one.caption, one.repeats) for one in pictures]
     return hashlib.sha256(json.dumps([facts, shown]).encode()).hexdigest()
 
