@@ -181,7 +181,7 @@ def prove(options: argparse.Namespace, run: Path) -> bool:
             preview_every=-(-options.steps // PREVIEWS),
             progress=False,
         )
-        previews = studio.history(tag="train-lora", source="local", limit=None)
+        previews = studio.history(tags="train-lora", source="local", limit=None)
     minutes = (time.perf_counter() - began) / 60
     processor = time.process_time() - processor
     print(

@@ -128,7 +128,7 @@ class TestLayouts:
         monkeypatch.setattr(pipeline.transformer, "forward", noted)
         size = {"width": 32, "height": 32, "num_inference_steps": 1}
         with torch.no_grad():
-            pipeline("a boat", max_sequence_length=16, guidance_scale=1.0, **size)
+            pipeline(prompt="a boat", max_sequence_length=16, guidance_scale=1.0, **size)
             image = TrainingPicture(load_training_pictures(boats)[0].path, "")
             layout = layouts.layout_of(row)
             tokens = layout.tokenize(pipeline.vae, load_pixels(image, 32, row.limits.multiple))

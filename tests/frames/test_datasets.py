@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -89,7 +89,7 @@ class TestReadBack:
         assert len(seen) == len(frame)
         for (_, row), side in zip(frame.iterrows(), done["split"], strict=True):
             was, text, image = seen[row["id"]]
-            assert (was, text) == (side, " ".join(row["prompt"].split()))
+            assert (was, text) == (side, row["prompt"])
             assert np.array_equal(image, pixels(row["local_path"]))
 
     def test_imagefolder_by_datasets(
@@ -140,7 +140,7 @@ class TestReadBack:
             read = [*samples.to_tuple("png", "txt", "json")]
         assert [facts["seed"] for _, _, facts in read] == frame["seed"].tolist()
         for (image, text, facts), (_, row) in zip(read, frame.iterrows(), strict=True):
-            assert text == " ".join(row["prompt"].split())
+            assert text == row["prompt"]
             assert facts["tags"] == ["sea"]
             assert np.array_equal(image, pixels(row["local_path"]))
 
@@ -199,17 +199,15 @@ class TestCaptions:
 
 
 class TestSplit:
-    PROMPTS = st.lists(st.text(max_size=3), min_size=1, max_size=40)
-
-    @given(PROMPTS, st.randoms())
-    def test_no_prompt_is_on_two_sides_in_any_order(self, prompts: list[str], by: Any) -> None:
+    @given(st.lists(st.text(max_size=3), max_size=30))
+    @settings(max_examples=30)
+    def test_no_prompt_is_on_two_sides_in_any_order(self, prompts: list[str]) -> None:
         prompts = ["", "x", "y", *prompts]
         shares = {"train": 0.7, "valid": 0.2, "test": 0.1}
         sides = dict(zip(prompts, split_by_prompt(prompts, shares), strict=True))
         assert {*sides.values()} == {*shares}
-        by.shuffle(prompts)
-        again = split_by_prompt(prompts, shares)
-        assert again == [sides[prompt] for prompt in prompts]
+        again = split_by_prompt(prompts[::-1], shares)
+        assert again == [sides[prompt] for prompt in prompts[::-1]]
 
     def test_the_shares_are_those_asked_for(self) -> None:
         prompts = [f"a boat {n % 200}" for n in range(1000)]
@@ -252,7 +250,7 @@ class TestSize:
         frame = pd.concat([made("a boat", size=(96, 64)), made("a house", size=(32, 16))])
         done = frame.imagen.export(tmp_path / "set", "imagefolder", size=48)
         first, second = map(Path, done["path"])
-        assert Image.open(first).size == (48, 32)
+        assert pixels(first).shape == (32, 48, 3)
         assert second.read_bytes() == Path(frame["local_path"].iloc[1]).read_bytes()
         lines = (tmp_path / "set" / "metadata.jsonl").read_text().splitlines()
         sides = [(line["width"], line["height"]) for line in map(json.loads, lines)]
@@ -319,7 +317,7 @@ class TestGoingOn:
     ) -> None:
         options = {"split": split, "size": 40, **SHARDS.get(format, {})}
         frame.imagen.export(tmp_path / "whole", format, **options)
-        for count in (2, 5, 6, 9):
+        for count in (2, 7):
             target = tmp_path / f"set-{count}"
             for _ in break_after(count, monkeypatch):
                 with pytest.raises(_BrokenOffError):
@@ -437,4 +435,5 @@ def test_a_picture_with_transparency_keeps_it_when_made_smaller(
     Image.new("RGBA", (96, 64), (255, 0, 0, 128)).save(file, "PNG")
     path.write_bytes(file.getvalue())
     done = frame.head(1).imagen.export(tmp_path / "set", "imagefolder", size=48)
-    assert Image.open(done["path"][0]).getpixel((0, 0)) == (255, 0, 0, 128)
+    with Image.open(done["path"][0]) as image:
+        assert image.getpixel((0, 0)) == (255, 0, 0, 128)

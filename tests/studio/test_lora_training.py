@@ -61,7 +61,7 @@ def test_what_previews_show_can_be_said(studio: Studio, boats: Path, tmp_path: P
     studio.train_lora(
         boats, tmp_path / "cat.safetensors", preview_every=4, preview_prompts=prompts, **FEW
     )
-    assert studio.history(tag="cat", source="local")["prompt"].tolist() == prompts
+    assert studio.history(tags="cat", source="local")["prompt"].tolist() == prompts
 
 
 def test_nothing_is_overwritten_and_wrong_arguments_are_refused_first(
@@ -104,4 +104,4 @@ class TestCommand:
         assert (tmp_path / "boats.safetensors").is_file()
         assert run(["train-lora", str(boats), *words]) == 1
         assert "boats.safetensors exists" in capsys.readouterr().err
-        assert run(["train-lora", str(tmp_path / "none"), *words]) == 1
+        assert run(["train-lora", str(tmp_path / "none"), *words]) == 2

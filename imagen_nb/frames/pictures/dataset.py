@@ -166,7 +166,7 @@ class Dataset:
             written = exporter(reading.pictures(), folder, **self._options.own)
         count = 0
         for path in map(Path, written):
-            if path.is_relative_to(folder) and path != folder:
+            if path.is_relative_to(folder):
                 if count < len(reading.given):
                     staging.note(reading.given[count], path)
                 count += 1

@@ -45,7 +45,7 @@ def unique_names(locations: Sequence[PictureLocation]) -> list[str]:
 
 
 def dataset_captions(frame: pd.DataFrame, captions: str | None) -> list[str]:
-    """Return what each picture shows, in one line each.
+    """Return what each picture shows: the prompt as it is, or other words in one line.
 
     Args:
         frame: the rows.
@@ -56,16 +56,14 @@ def dataset_captions(frame: pd.DataFrame, captions: str | None) -> list[str]:
         UsageError: if the frame lacks a column.
     """
     if captions is None:
-        texts = prompts_of(frame)
-    elif isinstance(captions, str):
-        texts = captions_of_rows(frame, captions)
-    else:
+        return prompts_of(frame)
+    if not isinstance(captions, str):
         raise UsageError(
             f"captions names a column, or is a text such as '{{prompt}}, {{style}}', "
             f"not {captions!r}"
         )
-    lines = (" ".join(text.split()) for text in texts)
-    return [line.strip(" ,;") for line in lines] if captions else [*lines]
+    texts = captions_of_rows(frame, captions)
+    return [" ".join(text.split()).strip(" ,;") for text in texts]
 
 
 def row_for_others(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,7 @@ class ExportedPicture:
         row: what the frame says of it, as JSON values: its columns (the prompt, the
             seed, `tags`, a score …), times in ISO 8601, None where it says nothing.
             Without `local_path` and `cloud`, which are nothing to others.
-        caption: what it shows, in one line: the prompt unless the user asked for other
-            words.
+        caption: what it shows: the prompt unless the user asked for other words.
         kinds: for each column of any picture's `row`, what its values are: "int",
             "float", "bool", "text", "texts" (lists of text), "json" for anything else,
             "none" if no picture has one. All pictures of an export share it.

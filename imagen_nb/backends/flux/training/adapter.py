@@ -90,4 +90,16 @@ def lora_file(transformer: Any, base: str, trigger: str, about: Any) -> bytes:
         _PREFIX + name: one.to(transformer.dtype).contiguous()
         for name, one in lora_weights(transformer).items()
     }
-    return bytes(save(weights, header))
+    return _with_sorted_header(save(weights, header))
+
+
+def _with_sorted_header(file: bytes) -> bytes:
+    """Return a safetensors file with a header in one order: the library's is random.
+
+    The header, JSON, stands behind its length in 8 bytes; positions in it count from
+    its end (https://github.com/huggingface/safetensors#format).
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
