@@ -155,7 +155,8 @@ class Dataset:
         self, staging: Staging, side: str, places: Sequence[int], reading: _Reading
     ) -> None:
         folder = staging.folder / side
-        before = [path for place, path in staging.done.items() if place in {*places}]
+        own = {*places}
+        before = [path for place, path in staging.done.items() if place in own]
         exporter: Any = self._exporter
         if before:
             arguments = (reading.pictures(), folder, before)
@@ -186,7 +187,8 @@ class Dataset:
         Raise `ImagenError` if it cannot be had.
         """
         data, size = load_picture_file(location, self._cloud), self._options.size
-        return (size and made_smaller(data, size)) or (data, None)
+        smaller = made_smaller(data, size) if size else None
+        return smaller or (data, None)
 
     def picture(
         self, place: int, file: LoadedFile, row: dict[str, Any]

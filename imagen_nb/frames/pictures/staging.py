@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ class Staging:
         self._done: dict[int, Path] = {}
 
     @property
-    def done(self) -> dict[int, Path]:
+    def done(self) -> Mapping[int, Path]:
         """The file of each picture that was written, by its position in the frame."""
-        return dict(self._done)
+        return self._done
 
     def note(self, position: int, path: Path) -> None:
         """Remember that the picture of this position is in a file that is whole."""

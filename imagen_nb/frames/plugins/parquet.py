@@ -93,20 +93,17 @@ def _table_schema(kinds: Mapping[str, str]) -> pa.Schema:
     features: dict[str, Any] = {"image": {"_type": "Image"}, "text": _value("string")}
     for name, kind in kinds.items():
         dtype = _FEATURE_DTYPES.get(kind, "string")
-        type_ = pa.type_for_alias(dtype)
-        feature = _value(dtype)
+        arrow, feature = pa.type_for_alias(dtype), _value(dtype)
         if kind == "texts":
-            type_, feature = (
-                pa.list_(type_),
-                {"feature": feature, "_type": "Sequence"},
-            )
-        fields.append((name, type_))
+            arrow = pa.list_(arrow)
+            feature = {"feature": feature, "_type": "Sequence"}
+        fields.append((name, arrow))
         features[name] = feature
     info = json.dumps({"info": {"features": features}})
     return pa.schema(fields, {"huggingface": info})
 
 
-def _value(dtype: str) -> dict[str, str]:
+def _value(dtype: str) -> dict[str, Any]:
     return {"dtype": dtype, "_type": "Value"}
 
 
