@@ -99,8 +99,10 @@ def _kind_of(value: object) -> str:
 def require_size(size: object) -> None:
     """Raise `UsageError` unless it is a longer side in pixels, or None."""
     least, most = _SIZES
+    if size is None:
+        return
     is_number = isinstance(size, int) and not isinstance(size, bool)
-    if size is not None and not (is_number and least <= size <= most):
+    if not is_number or size not in range(least, most + 1):
         raise UsageError(
             f"size is the longer side in pixels, {least} to {most}, not {size!r}"
         )
