@@ -146,7 +146,7 @@ def lora_of(options: argparse.Namespace, run: Path) -> Path:
 
 
 def taught(options: argparse.Namespace, run: Path, scenes: Any, drawing: Any) -> float:
-    """Train the LoRA, unless it is in `run` already; return the minutes that it took."""
+    """Train the LoRA, unless it is in `run` already; return the minutes of processors."""
     import imagen_nb as im
 
     lora, told = lora_of(options, run), run / "training.json"
@@ -180,7 +180,7 @@ def taught(options: argparse.Namespace, run: Path, scenes: Any, drawing: Any) ->
         told.write_text(json.dumps(facts), encoding="utf-8")
     facts = json.loads(told.read_text(encoding="utf-8"))
     print(f"training, {options.steps} steps of {options.batch}: {facts}", flush=True)
-    return float(facts["seconds"]) / 60
+    return float(facts["of processors"]) / 60
 
 
 def trusted_judge(
@@ -238,7 +238,7 @@ def prove(options: argparse.Namespace, run: Path) -> bool:
     red = rate(f"a red {kind}", "red", lora, options.seeds // 2)
     print(f"'a red {kind}' with the LoRA: red in {red:.0%}")
     before, after = decisive[0]
-    goals = f"(≤ {GOAL_BEFORE:.0%}, ≥ {GOAL_AFTER:.0%}, ≤ {GOAL_MINUTES} minutes)"
+    goals = f"(≤ {GOAL_BEFORE:.0%}, ≥ {GOAL_AFTER:.0%}, ≤ {GOAL_MINUTES} minutes of processors)"
     met = before <= GOAL_BEFORE and after >= GOAL_AFTER and minutes <= GOAL_MINUTES
     print("met" if met else "NOT met", goals)
     return met
