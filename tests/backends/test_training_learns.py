@@ -42,7 +42,8 @@ def scene_tools(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def olive_share(backend: Any) -> list[float]:
     """Of each picture, the share of pixels that are olive."""
-    requests = [request_for(backend, "a olive boat", seed=seed, steps=6) for seed in range(12)]
+    prompt = "a olive boat on the sea"  # where nothing else is of such a colour
+    requests = [request_for(backend, prompt, seed=seed, steps=6) for seed in range(12)]
     pictures = [np.asarray(one.image, int) for one in draw(backend, *requests)]
     return [float((np.abs(one - OLIVE).max(axis=2) < NEAR).mean()) for one in pictures]
 
