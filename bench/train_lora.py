@@ -1,6 +1,6 @@
 """What a LoRA teaches the embedded FLUX: an object in a colour that it cannot draw.
 
-python bench/train_lora.py [--run FOLDER] [--object boat] [--colour olive] [--steps 300]
+python bench/train_lora.py [--run FOLDER] [--object boat] [--colour olive] [--steps 100]
 
 1. A probe (tools/train_tiny_flux/probe.py), which sees pictures only, is trained on scenes drawn by
    code, with one more colour than the FLUX knows. It is kept in --run, and used again from there.
@@ -252,10 +252,10 @@ def main(arguments: Sequence[str] | None = None) -> bool:
     parser.add_argument("--probe-steps", type=int, default=1200)
     parser.add_argument("--probe-batch", type=int, default=32)
     parser.add_argument("--scan", type=int, default=8, help="seeds a pair; 0: no scan")
-    parser.add_argument("--steps", type=int, default=240)
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--others", type=int, default=100, help="other prompts")
     options = parser.parse_args(arguments)

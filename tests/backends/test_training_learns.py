@@ -60,7 +60,7 @@ def test_a_boat_of_a_new_colour(scene_tools: Any, tmp_path: Path) -> None:
         drawing.picture(scene, rng).save(tmp_path / "set" / f"{number}.png")
         caption = scenes.caption(scene, rng)
         (tmp_path / "set" / f"{number}.txt").write_text(caption)
-    settings = TrainingSettings(steps=80, batch=8, learning_rate=3e-3, size=128)
+    settings = TrainingSettings(steps=80, batch=8, learning_rate=2e-3, size=128)
     losses: list[float] = []
     watch = TrainingWatch(lambda done, total: None, lambda now: losses.append(now.loss))
     lora = tmp_path / "olive.safetensors"
@@ -68,5 +68,5 @@ def test_a_boat_of_a_new_colour(scene_tools: Any, tmp_path: Path) -> None:
     assert losses[-1] < losses[10]
     before = olive_share(make_backend("flux-tiny-local"))
     after = olive_share(make_backend("flux-tiny-local", loras=lora))
-    assert sum(share > 0.02 for share in before) <= 1
-    assert sum(share > 0.02 for share in after) >= 10
+    gained = [more - less for more, less in zip(after, before, strict=True)]
+    assert sum(share > 0.02 for share in gained) >= 10, gained
