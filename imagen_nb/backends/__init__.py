@@ -4,9 +4,11 @@ Other rooms use:
     session: `Backends`, those of one session; `describe_backend`, one in a line;
         `choose_backend`, which one auto is
     tiny: `FLUX_TINY` and its `WEIGHTS`, the embedded model
+    local_models: `local_model`, one by the name that people call it;
+        `backend_arguments`, what draws with it
+    flux.backend: `FluxBackend`, which draws with one model
     flux.models: `Model`, `LOCAL_MODELS`, `short_name`: the FLUX models known by name
     flux.weights: `locate_weights`, `explain_missing`, `explain_incomplete`
-    flux.custom: `custom_model`, any folder or Hugging Face id of FLUX layout
     flux.schedulers: `SCHEDULERS` by name
     flux.loras: `parse_lora` of a command line, `loras_of_record`
     flux.lora_files: `lora_rows`, the LoRAs of a folder
@@ -23,6 +25,10 @@ Other rooms use:
     flux.memory.ram: `total_ram_gb`, what this process may use
     flux.memory.words: `explain_plan`, `plan_as_data`, `describe_machine`
     flux.drawing.loaded: `LoadedModel`, a model in memory
+    flux.training.pictures: `load_training_pictures` of a data set
+    flux.training.settings: `TrainingSettings`
+    flux.training.trainer: `train` a LoRA
+    flux.training.watch: `TrainingWatch` and `TrainingProgress`, what is told meanwhile
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from imagen_nb.cli.models import bench_gpu, models
 from imagen_nb.cli.status import reindex, status
 from imagen_nb.cli.sync import sync
 from imagen_nb.cli.tag import tag
+from imagen_nb.cli.train_lora import train_lora
 from imagen_nb.cli.verify import verify
 from imagen_nb.cli.vote import vote, votes
 from imagen_nb.cli.work import work
@@ -53,6 +54,7 @@ app.command()(vote)
 app.command()(votes)
 app.command()(delete)
 app.command()(restore)
+app.command()(train_lora)
 app.command()(models)
 app.command()(bench_gpu)
 app.command()(mcp)

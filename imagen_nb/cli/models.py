@@ -179,8 +179,9 @@ def print_memory_plan(
     from imagen_nb.backends.flux.memory.keys import validated_memory
     from imagen_nb.backends.flux.memory.machine import plan_for
     from imagen_nb.backends.flux.memory.words import explain_plan, plan_as_data
+    from imagen_nb.backends.local_models import local_model
 
-    row = model_of_option(model)
+    row = local_model(model)
     plan = plan_for(row, validated_memory(settings.memory.given()), machine)
     if as_json:
         print(json.dumps(plan_as_data(row.recorded, plan), indent=2))
@@ -209,6 +210,7 @@ def bench_gpu(
     from imagen_nb.backends.flux.memory.machine import this_machine
     from imagen_nb.backends.flux.random_weights.architectures import TINY_MODEL
     from imagen_nb.backends.flux.random_weights.layout import temporary_model
+    from imagen_nb.backends.local_models import local_model
 
     machine = this_machine()
     if not machine.gpu_gb and random_weights != TINY_MODEL:
@@ -217,7 +219,7 @@ def bench_gpu(
             " what would be done with one"
         )
     if random_weights is None:
-        print_timings(model, model_of_option(model), machine, steps, as_json)
+        print_timings(model, local_model(model), machine, steps, as_json)
         return
     with temporary_model(random_weights, machine) as row:
         print_timings(row.recorded, row, machine, steps, as_json)
@@ -237,17 +239,6 @@ def print_timings(
         print(json.dumps([timing.as_data() for timing in timings], indent=2))
     else:
         print(timings_as_markdown(name, machine, timings))
-
-
-def model_of_option(model: str) -> Model:
-    """Return the row of the model that `--model` names."""
-    from imagen_nb.backends.flux.custom import custom_model
-    from imagen_nb.backends.flux.models import LOCAL_MODELS, short_name
-    from imagen_nb.backends.tiny import FLUX_TINY
-
-    local = (*LOCAL_MODELS, FLUX_TINY)
-    rows = {short_name(row): row for row in local} | {row.name: row for row in local}
-    return rows[model] if model in rows else custom_model(model)
 
 
 def machine_of_options(

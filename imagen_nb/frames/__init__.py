@@ -36,6 +36,7 @@ Other rooms use:
     pictures.diff: `diff_pictures`, two pictures field by field, and `differing_fields`
     pictures.download: `download_pictures`, the files in one folder
     pictures.export: `export_pictures`, with sidecars or as data sets
+    pictures.dataset: `DatasetOptions`, what is asked of a data set
     pictures.duplicates: `find_duplicates`, the same file or pictures that look alike;
         `find_alike`, by vectors
     pictures.score: `find_scorer` by name, and `score_pictures`, a number for each

@@ -22,7 +22,7 @@ from imagen_nb.studio.arguments import (
 )
 from imagen_nb.studio.drawing import RequestDrawer
 from imagen_nb.studio.elsewhere.handle import RemoteJob
-from imagen_nb.studio.optimizing.session import Optimizing
+from imagen_nb.studio.lora_training import LoraTraining
 from imagen_nb.studio.pictures import Pictures
 from imagen_nb.studio.reproduce import request_again, request_like, with_comparison
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imagen_nb.studio.lookup import PictureRef
 
 
-class Studio(Optimizing):
+class Studio(LoraTraining):
     """One session: draws pictures, keeps them, and finds them again.
 
     Invariant: a picture is on disk and in the catalog before a method returns it.

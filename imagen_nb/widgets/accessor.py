@@ -14,7 +14,7 @@ from imagen_nb.system.spelling import known_arguments
 from imagen_nb.widgets.frame_overviews import FrameOverviews
 
 if TYPE_CHECKING:  # importing imagen_nb imports this: nothing heavy
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from uuid import UUID
 
@@ -122,34 +122,59 @@ class Accessor(FrameOverviews):
 
         return download_pictures(self._frame, folder, self._cloud)
 
-    @known_arguments
-    def export(self, target: Path | str, format: str = "sidecars") -> pd.DataFrame:
+    def export(
+        self,
+        target: Path | str,
+        format: str = "sidecars",
+        *,
+        captions: str | None = None,
+        split: Mapping[str, float] | None = None,
+        size: int | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
         """Write every picture into a folder, or a zip, to give away or to train with.
 
         Args:
             target: the folder, or a new file that ends in .zip.
             format: "sidecars" writes pictures as `download` does, and beside each its
-                record, for `imagen reindex` or `imagen reproduce` elsewhere.
-                "imagefolder" writes a metadata.jsonl beside them, as Hugging Face's
-                datasets read it: `text` is the prompt, and there is each column of the
-                frame. Packages may bring others, see docs/plugins.md. All but sidecars
-                want a folder that is new or empty, and fill it as a whole or not at
-                all.
+                record, for `imagen reindex` or `imagen reproduce` elsewhere. The others
+                are data sets: "imagefolder" (a metadata.jsonl, as Hugging Face's
+                datasets read it), "kohya" (a .txt beside each, in a folder
+                "<repeats>_<name>"), "webdataset" (tar files) and "parquet" (tables with
+                the pictures in them). Packages may bring others, see docs/plugins.md.
+            captions: what a data set says that a picture shows: a column of the frame,
+                or a text with columns in braces, "{prompt}, {style}"; the prompt unless
+                given.
+            split: shares of the pictures by name, {"train": 0.9, "test": 0.1}: each
+                side is a folder of this name, and all pictures of one prompt are on one
+                side, the same one each time.
+            size: pixels of the longer side: larger pictures are made smaller, as PNG,
+                none is enlarged; None leaves all as they are.
+            **options: of the format: repeats=… and name=… of "kohya"; shard_mb=…, MB of
+                pictures in one file, of "webdataset" and "parquet".
+
+        A data set wants a folder that is new or empty, and fills it as a whole or not
+        at all. One that was broken off goes on with the same call: what is finished
+        waits in a hidden folder beside the target.
 
         Returns:
-            As `download`; of a zip, `path` is the name inside it.
+            As `download`, of a split with the column `split`; of a zip, `path` is the
+            name inside it.
 
         Raises:
-            UsageError: when there are no pictures, or no such format.
+            UsageError: when there are no pictures, or no such format or option.
             StorageError: when it cannot be written, or is there already.
 
         Example:
             >>> df.head(2).imagen.export("given.zip")
             >>> df.imagen.export("boats", format="imagefolder")
+            >>> df.imagen.export("set", "kohya", captions="{prompt}, flat", repeats=10)
         """
+        from imagen_nb.frames.pictures.dataset import DatasetOptions
         from imagen_nb.frames.pictures.export import export_pictures
 
-        return export_pictures(self._frame, target, self._cloud, format)
+        asked = DatasetOptions(captions, split, size, options)
+        return export_pictures(self._frame, target, self._cloud, format, asked)
 
     @known_arguments
     def signed_urls(self, expires_in: int = 86400) -> pd.Series[str]:

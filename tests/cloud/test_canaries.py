@@ -88,6 +88,7 @@ COMMANDS: dict[str, list[str]] = {
     "votes": ["votes", "votes --format csv", "votes --source cloud --json"],
     "delete": ["delete {id} --yes", "delete 00000000-0000-4000-8000-000000000009 --yes"],
     "restore": ["restore", "restore {id}", "restore 00000000-0000-4000-8000-000000000009"],
+    "train-lora": ["train-lora {folder} --steps 1", "train-lora {config} --output {folder}/x.pt"],
     "models": ["models", "models --json", "models --plan flux-schnell-local"],
     "bench-gpu": ["bench-gpu"],
     "doctor": ["doctor --online --json", "doctor --config {bad}"],

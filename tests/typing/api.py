@@ -116,6 +116,13 @@ study = study.resume(4, progress=False)
 tried: pd.DataFrame = study.frame()
 best: pd.Series[Any] = study.best
 best_of_both: pd.DataFrame = study.front()
+given = history.imagen.export("set", "kohya", captions="{prompt}, flat", repeats=10)
+given = history.imagen.export("set", "parquet", split={"train": 0.9, "test": 0.1}, size=512)
+lora: Path = im.train_lora("set", "boats.safetensors")
+lora = im.train_lora(
+    Path("set"), "x.safetensors", model="tiny", steps=9, preview_prompts=["a boat"]
+)
+picture = im.generate("a red boat", loras=(lora, 0.8))
 page: Path = im.report(history, "boats.html", title="Boats", pictures=100)
 
 # Pictures of one's own pipelines.

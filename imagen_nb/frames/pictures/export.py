@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.cloud.client import Cloud
 from imagen_nb.errors import StorageError, UsageError
-from imagen_nb.frames.pictures.dataset import write_dataset
+from imagen_nb.frames.pictures.dataset import Dataset, DatasetOptions
 from imagen_nb.frames.pictures.download import download_pictures
+from imagen_nb.frames.pictures.staging import Staging, staged_export
 from imagen_nb.frames.plugins.exporters import EXPORTERS, SIDECARS
 from imagen_nb.frames.schema import parse_sidecar, text_or_empty
 from imagen_nb.storage.names import sidecar_of
@@ -31,44 +31,51 @@ from imagen_nb.system.paths import absolute_path
 if TYPE_CHECKING:
     import pandas as pd
 
+_AS_IT_IS = DatasetOptions()
+
 
 def export_pictures(
     frame: pd.DataFrame,
     target: Path | str,
     cloud: Cloud | None,
     format: str = SIDECARS,
+    options: DatasetOptions = _AS_IT_IS,
 ) -> pd.DataFrame:
     """Write every picture in a format, as `Accessor.export` documents.
 
     Returns:
-        A frame as that of `download_pictures`; in a zip, `path` is the name inside it.
+        A frame as that of `download_pictures`, with the column split where one was
+        asked for; in a zip, `path` is the name inside it.
 
     Raises:
         UsageError: if there are no pictures, the frame lacks columns, or there is no
-            such format.
+            such format or option.
         StorageError: if the folder or zip cannot be written, or is there already: only
             with sidecars may pictures be added to a folder.
     """
     EXPORTERS.require(format)
     if not len(frame):
         raise UsageError("there are no pictures to export")
+    if format == SIDECARS and options != _AS_IT_IS:
+        raise UsageError(
+            "captions, split, size and other options are for data sets: with sidecars,"
+            " pictures stay as they are"
+        )
     path = absolute_path(target)
     is_zip = path.suffix.lower() == ".zip"
     if format == SIDECARS and not is_zip:
         return _export_to_folder(frame, path, cloud)
+    dataset = None if format == SIDECARS else Dataset(frame, format, options, cloud)
     if _is_occupied(path):
         raise StorageError(f"{path} exists: choose another name, or remove it")
     with explain_folder_errors(path.parent):
         make_folder(path.parent)
-        with tempfile.TemporaryDirectory(
-            dir=path.parent, prefix=".imagen-export-"
-        ) as private:
-            folder = Path(private) / "export"  # with the rights that folders have
-            folder.mkdir()
-            if format == SIDECARS:
+        with _staging(path, dataset) as staging:
+            folder = staging.folder
+            if dataset is None:
                 done = _export_to_folder(frame, folder, cloud)
             else:
-                done = write_dataset(frame, folder, format, cloud)
+                done = dataset.write(staging)
             inside = done["path"].map(lambda one: _name_inside(folder, one), "ignore")
             if is_zip:
                 _zip_folder(folder, path)
@@ -76,6 +83,12 @@ def export_pictures(
             os.replace(folder, path)
             flush_folder(path.parent)
     return done.assign(path=inside.map(lambda one: str(path / one), "ignore"))
+
+
+def _staging(path: Path, dataset: Dataset | None) -> AbstractContextManager[Staging]:
+    if dataset is None:
+        return staged_export(path, SIDECARS, resumable=False)
+    return staged_export(path, dataset.purpose, resumable=dataset.is_resumable)
 
 
 def _is_occupied(path: Path) -> bool:
