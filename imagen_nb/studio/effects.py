@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imagen_nb.studio.default import studio
 from imagen_nb.system.spelling import known_arguments
@@ -74,13 +74,7 @@ def effects(
     if "id" in df.columns or "sidecar" in df.columns:
         records = load_record_settings(df, studio().lookup.catalogs())
     if votes is None and on == ON_VOTES and STRENGTH_COLUMN not in df.columns:
-        votes = _votes_of_session()
+        votes = studio().votes()
     return estimate_effects(
         df, on, settings=settings, words=words, records=records, votes=votes
     )
-
-
-def _votes_of_session() -> pd.DataFrame | None:
-    """Return the votes of the default session, or None if it keeps none."""
-    found: Any = getattr(studio(), "votes", None)
-    return None if found is None else found()

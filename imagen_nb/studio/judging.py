@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from imagen_nb.errors import UsageError
 from imagen_nb.frames.judging.agreement import measure_agreement
 from imagen_nb.frames.judging.ranking import BY_VOTES, rank, rank_by
+from imagen_nb.studio.default import studio
 from imagen_nb.system.spelling import known_arguments
 
 if TYPE_CHECKING:
@@ -101,15 +102,10 @@ def _chosen_votes(
     votes: pd.DataFrame | None, question: str | None, voter: str | None
 ) -> pd.DataFrame:
     """Return the votes on one question, or of one voter."""
-    chosen = _standing_votes() if votes is None else votes
+    chosen = studio().votes() if votes is None else votes
     for column, wanted in (("question", question), ("voter", voter)):
         if wanted is not None:
             if column not in chosen.columns:
                 raise UsageError(f"these votes have no column {column}")
             chosen = chosen[chosen[column] == wanted]
     return chosen
-
-
-def _standing_votes() -> pd.DataFrame:
-    """Return all votes of the default session: `studio().votes()`, once it has them."""
-    raise UsageError("give votes=, a frame with the columns left, right and outcome")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_EFFECTS = 40  # rows of a table
 _MOST_UNTOLD = 8
 _LEAST_P = 0.001  # that is written out
-_TITLES = {ON_RATING: "What matters: ratings", ON_VOTES: "What matters: votes"}
+_RATED, _VOTED = "What matters: ratings", "What matters: votes"
 _EFFECT_NUMBERS = (
     "effect",
     "interval",
@@ -52,19 +52,24 @@ def effects_section(
         catalogs: where records are, which the frame may lack.
         votes: as `imagen_nb.votes` gives them, or None.
     """
-    has_votes = STRENGTH_COLUMN in df.columns or (votes is not None and len(votes) > 0)
     rated = df[star_ratings(df) > 0]
-    asked = [(ON_RATING, rated)] + [(ON_VOTES, df)] * has_votes
+    asked: list[tuple[str, str, pd.DataFrame, pd.DataFrame | None]] = []
+    if len(rated) > 1:
+        asked.append((_RATED, ON_RATING, rated, None))
+    if STRENGTH_COLUMN in df.columns:
+        asked.append((_VOTED, ON_VOTES, df, None))
+    elif votes is not None and len(df) > 1:
+        for question, some in votes.groupby("question", sort=True):
+            asked.append((f"{_VOTED}, {question}", ON_VOTES, df, some))
     try:
         found = [
-            (on, _effects_of(rows, on, catalogs, votes))
-            for on, rows in asked
-            if len(rows) > 1
+            (title, _effects_of(rows, on, catalogs, some))
+            for title, on, rows, some in asked
         ]
     except UsageError as error:  # what it needs is not installed
         print_notice(f"the report shows no effects: {error}")
         return ""
-    return "".join(_section(on, effects) for on, effects in found if len(effects))
+    return "".join(_section(title, effects) for title, effects in found if len(effects))
 
 
 def _effects_of(
@@ -77,7 +82,7 @@ def _effects_of(
     return estimate_effects(rows, on, records=records, votes=votes)
 
 
-def _section(on: str, effects: pd.DataFrame) -> str:
+def _section(title: str, effects: pd.DataFrame) -> str:
     ax = plot(effects, detached_axes(effects_inches(len(effects))))
     alt = "Points with intervals: what each setting does. The table has the numbers."
     figure = f'<div class="charts">\n{chart_html(ax, alt)}</div>\n'
@@ -92,7 +97,7 @@ def _section(on: str, effects: pd.DataFrame) -> str:
         _effect_cells(row) for row in effects.head(_MOST_EFFECTS).to_dict("records")
     ]
     table = html_table(("what",), _EFFECT_NUMBERS, rows)
-    return html_section(_TITLES[on], intro, figure, table, *_remarks(effects))
+    return html_section(title, intro, figure, table, *_remarks(effects))
 
 
 def _effect_cells(row: Mapping[Any, Any]) -> tuple[str, ...]:

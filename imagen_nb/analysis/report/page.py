@@ -106,7 +106,7 @@ def report_html(df: pd.DataFrame, session: Studio, title: str, pictures: int) ->
         _report_heading(df, title),
         tables.totals_section(df),
         html_section("Figures", charts.charts_html(df)),
-        effects_section(df, session.lookup.catalogs()),
+        effects_section(df, session.lookup.catalogs(), session.votes()),
     ]
     if pictures and len(df):
         grid = charts.picture_grid_html(df, cloud)

@@ -5,22 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from imagen_nb.errors import UsageError
+from imagen_nb.frames.judging.strengths import fit
 from imagen_nb.request.validation import short_repr
 from imagen_nb.storage.picture import Picture
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 Voter = Callable[[Sequence[Picture]], Sequence[float]]
-_PRIOR_SD = 2.0  # of strengths, in log odds: who always wins is not infinitely strong
-_NEWTON_STEPS = 50  # of Newton's method at most; some five are enough
-_SMALL = 1e-9
 
 
 class Ballot(BaseModel):
@@ -84,44 +77,19 @@ def strengths_of(
 ) -> dict[int, tuple[float, float]]:
     """Return each trial's strength, in log odds, and its standard error.
 
-    Bradley and Terry's model ("Rank analysis of incomplete block designs", Biometrika
-    1952, https://doi.org/10.2307/2334029) with a normal prior of standard deviation 2,
-    so that who won or lost everything, or was never asked about, has a strength too;
-    the mode by Newton's method, errors from the curvature there.
+    As of `im.ranking`; who was never asked about is average, with the prior's deviation.
     """
     import numpy as np
 
     place = {number: index for index, number in enumerate(trials)}
-    wins = np.zeros((len(place), len(place)))
-    for winner, loser in (pair for ballot in ballots for pair in ballot.wins()):
-        if winner in place and loser in place:
-            wins[place[winner], place[loser]] += 1
-    strengths = np.zeros(len(place))
-    for _ in range(_NEWTON_STEPS):
-        gradient, curvature = _derivatives(wins, strengths)
-        step = np.linalg.solve(curvature, gradient)
-        strengths = strengths + step
-        if np.abs(step).max(initial=0) < _SMALL:
-            break
-    covariance = np.linalg.inv(_derivatives(wins, strengths)[1])
-    # Of a strength against the others' mean: votes say nothing of all together.
-    among = np.eye(len(place)) - 1 / max(len(place), 1)
-    errors = np.sqrt(np.diag(among @ covariance @ among))
+    won = [pair for ballot in ballots for pair in ballot.wins()]
+    pairs = [(place[one], place[other]) for one, other in won if {one, other} <= {*place}]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    fitted = fit(trials, first, second, np.ones(len(pairs)))
+    asked = fitted.component >= 0
+    strengths = np.where(asked, fitted.strength, 0.0)
+    errors = np.where(asked, fitted.standard_error, fitted.spread)
     return {
         number: (float(strengths[index]), float(errors[index]))
         for number, index in place.items()
     }
-
-
-def _derivatives(
-    wins: NDArray[np.float64], strengths: NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return gradient and negative Hessian of the log posterior: (n,), (n, n)."""
-    import numpy as np
-
-    met = wins + wins.T
-    expected = 1 / (1 + np.exp(strengths[None, :] - strengths[:, None]))
-    gradient = (wins - met * expected).sum(axis=1) - strengths / _PRIOR_SD**2
-    information = met * expected * (1 - expected)
-    precision = np.eye(len(strengths)) / _PRIOR_SD**2
-    return gradient, np.diag(information.sum(axis=1)) - information + precision
