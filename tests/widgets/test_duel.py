@@ -65,6 +65,10 @@ class Judge(View):
         return [told for told, _ in self.heard if told["kind"] == kind]
 
 
+def answers(votes: pd.DataFrame) -> list[tuple[str, ...]]:
+    return [*votes[["left", "right", "outcome"]].itertuples(index=False, name=None)]
+
+
 @pytest.fixture(scope="module")
 def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("judged")
@@ -105,8 +109,9 @@ def test_two_pictures_of_one_prompt_come_first_and_the_next_two_with_them(
     frame: pd.DataFrame, judge: Open
 ) -> None:
     shown = judge(frame)
-    files = {Path(path).read_bytes(): id for path, id in zip(frame["local_path"], frame["id"])}
-    prompts = dict(zip(frame["id"], frame["prompt"]))
+    by_id = frame.set_index("id")
+    files = {Path(path).read_bytes(): id for id, path in by_id["local_path"].items()}
+    prompts = by_id["prompt"].to_dict()
     kinds = [told["kind"] for told, _ in shown.heard if told["kind"] in ("pair", "turn")]
     assert kinds == ["pair", "pair", "turn"]
     for place, (told, sent) in enumerate(shown.heard[:2]):
@@ -135,7 +140,7 @@ def test_every_answer_is_a_vote_and_the_loaded_pair_comes_next(
         shown.vote(outcome)
         assert shown.pair() == after
     votes = session.votes()
-    assert [*zip(votes["left"], votes["right"], votes["outcome"])] == asked
+    assert answers(votes) == asked
     assert {*votes["question"]} == {"which is calmer?"}
     assert {*votes["voter"]} == {"ada"}
     assert [*votes["seconds"]] == [1.5] * 4
@@ -250,7 +255,7 @@ def test_two_votes_before_an_answer_are_two_and_two_pages_have_one_line(
     shown.sent = 2
     shown.turn = shown._next_turn()
     votes = shown.duel.votes
-    assert [*zip(votes["left"], votes["right"])] == pairs
+    assert answers(votes) == [(*pair, "left") for pair in pairs]
     shown.heard.clear()
     shown.gallery._on_message(None, {"kind": "open", "view": "another"}, ())
     shown.wait("turn")
@@ -284,7 +289,7 @@ def test_a_full_disk_loses_no_vote(
     shown.vote("right")
     assert shown.wait("trouble", 3)[0]["text"] == ""
     votes = shown.duel.votes
-    assert [*zip(votes["left"], votes["right"], votes["outcome"])] == asked
+    assert answers(votes) == asked
 
 
 @pytest.mark.slow
