@@ -107,11 +107,13 @@ const makeDuel = (view, send, signal) => {
       parts.trouble.textContent = message.text;
     },
     end: (message, buffers) => {
-      parts.end.replaceChildren(...endOf(message, buffers, goOn, signal));
+      parts.end.replaceChildren(...endOf(message, buffers, signal));
       setOver(true);
     },
   };
-  parts.acts.append(...BUTTONS.map(([text, outcome, title]) => button(text, title, () => vote(outcome), signal)),
+  const more = button("Go on", "Ask for more (Enter)", goOn, signal);
+  more.classList.add("imagen-more");
+  parts.acts.append(more, ...BUTTONS.map(([text, outcome, title]) => button(text, title, () => vote(outcome), signal)),
     button("Undo", "Take the last answer back (u or Backspace)", undo, signal));
   listen(parts.root, { vote, undo, goOn }, signal);
   signal.addEventListener("abort", () => { for (const pair of pairs.values()) pair.drop(); }, { once: true });
@@ -129,7 +131,7 @@ const makeParts = () => {
     note: element("p", { className: "imagen-note" }),
     trouble: element("p", { role: "alert" }),
   };
-  const keys = element("p", { className: "imagen-note" }, KEYS);
+  const keys = element("p", { className: "imagen-note" }, element("span", { className: "imagen-aim" }, "Click here, then: "), KEYS);
   made.root = element("div", { className: "imagen-widget imagen-duel", tabIndex: 0, role: "group", hidden: true },
     made.question, made.prompt, made.pairs, made.end, made.acts, made.status, made.trouble, made.note, keys);
   return made;
@@ -155,7 +157,7 @@ const makePair = (message, buffers) => {
 };
 
 /** What is shown at the end: the best pictures of each group. */
-const endOf = (message, buffers, goOn, signal) => {
+const endOf = (message, buffers, signal) => {
   let place = 0;
   const rows = message.groups.map((count, group) => {
     const figures = buffers.slice(place, place + count).map((buffer, number) => element("figure", {},
@@ -165,8 +167,7 @@ const endOf = (message, buffers, goOn, signal) => {
     return element("section", {}, element("p", { className: "imagen-words" }, isolatedText(message.prompts[group])),
       element("div", { className: "imagen-best" }, ...figures));
   });
-  return [element("p", {}, "The order of the best is sure enough."), ...rows,
-    button("Go on", "Ask for more (Enter)", goOn, signal)];
+  return [element("p", {}, "The order of the best is sure enough."), ...rows];
 };
 
 const listen = (root, { vote, undo, goOn }, signal) => {

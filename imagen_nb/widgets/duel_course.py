@@ -131,7 +131,7 @@ class DuelCourse:
         where = f" of each {self._within}" if several else ""
         if first is None:
             return f"the order{where}"
-        return f"the first{where}" if first == 1 else f"the first {first}{where}"
+        return f"{'the best one' if first == 1 else f'the order of the first {first}'}{where}"
 
     def describe_nothing(self) -> str:
         """Return one line: why no two pictures can be compared."""

@@ -70,11 +70,12 @@ def test_keys_vote_until_the_order_is_sure(
         "v = duel.votes; print(len(v), *v['outcome'][-1:], v['seconds'].between(0, 60).all())",
         "print(*duel.ranking()['width'])",
     )
+    opened.run(0)
     opened.run(1)
     shown, page = opened.run(2), lab.page
     root = shown.get_by_role("group", name="which is better?")
     expect(now(shown).locator("img")).to_have_count(2)
-    expect(shown.get_by_text("a red boat", exact=True)).to_be_visible()
+    expect(root.get_by_text("a red boat", exact=True)).to_be_visible()
     expect(shown.locator(".imagen-saved")).to_be_hidden()
     assert "seed" not in root.inner_text()
     cells = page.locator(".jp-Notebook-cell").count()
@@ -99,6 +100,9 @@ def test_keys_vote_until_the_order_is_sure(
     assert now(shown).get_attribute("data-key") != first  # the same pair, asked anew
 
     end = shown.locator(".imagen-end")
+    page.wait_for_timeout(300)
+    page.screenshot(path=shots / "duel-light.png")
+    page.evaluate("() => { keyTimes.length = 0; }")
     for _ in range(60):
         left, right = now(shown).evaluate(_WIDTHS)
         page.keyboard.press(KEYS["left" if left > right else "right"])
@@ -108,7 +112,7 @@ def test_keys_vote_until_the_order_is_sure(
     expect(end).to_be_visible()
     expect(end.get_by_role("img")).to_have_count(1)
     expect(now(shown)).to_be_hidden()
-    expect(root.get_by_role("status")).to_contain_text("% sure of the first")
+    expect(root.get_by_role("status")).to_contain_text("% sure of the best one")
     page.screenshot(path=shots / "duel-end-light.png")
     times = page.evaluate("keyTimes")
     print(
@@ -123,7 +127,6 @@ def test_keys_vote_until_the_order_is_sure(
     page.keyboard.press("Backspace")
     page.keyboard.press("Backspace")
     expect(now(shown)).to_be_visible()
-    page.screenshot(path=shots / "duel-light.png")
     count = int(votes(opened, 3).split()[0])
     page.keyboard.press("Escape")
     assert votes(opened, 3).split()[2] == "True"
@@ -143,6 +146,7 @@ def test_buttons_do_the_same_and_untrusted_prompts_are_text(
         "duel = im.Duel(df[df['prompt'] != 'a red boat'], '<b>which</b>?', first=None)\nduel",
         "print(*duel.votes['outcome'])",
     )
+    opened.run(0)
     opened.run(1)
     shown, page = opened.run(2), lab.page
     root = shown.get_by_role("group", name="<b>which</b>?")
