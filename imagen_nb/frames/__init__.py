@@ -29,6 +29,7 @@ Other rooms use:
     judging.duel: `begin_duel`, all votes of a duel and what they tell
     judging.pairs: `next_pair`, the pair that teaches most
     judging.ranking: `rank`, `rank_by`: strengths by votes, stars or a column
+    judging.strengths: `fit`, strengths of what was compared
     mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors;
         `has_vector`, which rows are vectors
     mapping.naming: `cluster_names`, by the words of prompts
