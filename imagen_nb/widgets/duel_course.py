@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from imagen_nb.widgets.duel_votes import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_QUICK_UNDOS = 8  # states that are remembered, of up to 8 MB
 
 
 class DuelCourse:
@@ -49,6 +52,7 @@ class DuelCourse:
         columns = (votes["left"], votes["right"], votes["outcome"])
         self._before = [*zip(*columns, strict=True)]
         self._answers: list[Answer] = []
+        self._earlier: deque[DuelState] = deque(maxlen=_QUICK_UNDOS)
         self._left_out: set[str] = set()
         self._rng = np.random.default_rng()
         self.state = self._begin()
@@ -73,18 +77,25 @@ class DuelCourse:
     def answer(self, answer: Answer) -> None:
         """Take an answer into account."""
         self._answers.append(answer)
+        self._earlier.append(self.state)
         pair = answer.pair
         if self.compares(pair):
             self.state = self.state.after(pair.left, pair.right, answer.outcome)
 
     def undo(self, answer: Answer) -> None:
         """Take an answer into account no longer."""
+        is_last = self._answers[-1] is answer
         self._answers.remove(answer)
-        self.state = self._begin()
+        if is_last and self._earlier:
+            self.state = self._earlier.pop()
+        else:  # all answers are fitted anew
+            self._earlier.clear()
+            self.state = self._begin()
 
     def leave_out(self, ids: Iterable[str]) -> None:
         """Compare these no longer."""
         self._left_out |= set(ids)
+        self._earlier.clear()
         self.state = self._begin()
 
     def compares(self, pair: Pair) -> bool:

@@ -193,6 +193,20 @@ def test_undo_takes_the_last_vote_back_and_asks_again(
 
 
 @pytest.mark.slow
+def test_after_any_number_of_undos_nothing_is_known_again(frame: pd.DataFrame, judge: Open) -> None:
+    shown = judge(frame)
+    for outcome in ("left", "right", "tie", "skip", "left") * 3:
+        shown.vote(outcome)
+    for _ in range(15):
+        shown.does("undo")
+    state = shown.duel._course.state
+    assert len(state.outcome) == 0
+    assert not state.mean.any()
+    assert len(shown.duel.votes) == 0
+    assert shown.turn["text"].startswith("0 votes")
+
+
+@pytest.mark.slow
 def test_it_ends_when_the_order_is_sure_and_goes_on_if_asked(
     frame: pd.DataFrame, judge: Open
 ) -> None:
