@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from imagen_nb.studio.pictures import Pictures
     from imagen_nb.studio.studio import Studio
     from imagen_nb.widgets.compare import Compare
+    from imagen_nb.widgets.duel import Duel
     from imagen_nb.widgets.gallery import Gallery
     from imagen_nb.widgets.panel import Panel
 
@@ -77,6 +78,7 @@ _HOMES = {
     "CloudError": "errors",
     "Compare": "widgets.compare",
     "ConfigError": "errors",
+    "Duel": "widgets.duel",
     "Gallery": "widgets.gallery",
     "ImagenError": "errors",
     "Panel": "widgets.panel",
@@ -131,6 +133,7 @@ __all__ = [
     "CloudError",
     "Compare",
     "ConfigError",
+    "Duel",
     "Gallery",
     "ImagenError",
     "Panel",

@@ -33,7 +33,8 @@ INTENDED = {  # names that several modules define on purpose, with the reason
     **dict.fromkeys(
         (
             *("generate", "sweep", "reproduce", "history", "report", "tag", "sync"),
-            *("delete", "restore", "adopt", "find", "embed", "vote", "votes", "train_lora"),
+            *("delete", "restore", "adopt", "find", "embed", "vote", "votes"),
+            "train_lora",
         ),
         _SHORTCUT,
     ),

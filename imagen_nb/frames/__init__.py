@@ -24,7 +24,12 @@ Other rooms use:
     finding.in_frame: `similar_pictures` and `find_in_frame`, the best rows of a frame
     finding.search: `Search`, the best of a history, with scores
     judging.agreement: `measure_agreement`, of votes, ratings, keepers and voters
+    judging.certainty: `certainty` and `is_certain`, of an order
+    judging.comparisons: `ids_of_rows` and `with_distinct_ids`, a frame's pictures
+    judging.duel: `begin_duel`, all votes of a duel and what they tell
+    judging.pairs: `next_pair`, the pair that teaches most
     judging.ranking: `rank`, `rank_by`: strengths by votes, stars or a column
+    judging.strengths: `fit`, strengths of what was compared
     mapping.clusters: `add_clusters`, `cluster_numbers`, by k-means of vectors;
         `has_vector`, which rows are vectors
     mapping.naming: `cluster_names`, by the words of prompts

@@ -141,6 +141,10 @@ compared: im.Compare = im.Compare(picture, frame.iloc[0])
 votes = pd.DataFrame({"left": ["a"], "right": ["b"], "outcome": ["tie"]})
 ranked: pd.DataFrame = im.ranking(frame, votes=votes, question="which?", voter="ada")
 ranked = im.ranking(frame, by="rating")
+duel: im.Duel = im.Duel(frame, "which is calmer?", voter="ada", first=None, within=None)
+ranked = im.Duel(history).ranking()
+votes = duel.votes
+duel.close()
 agreed: pd.DataFrame = im.agreement(frame, votes=votes, question="which?")
 
 # A session of one's own.
@@ -187,6 +191,7 @@ im.generate("a boat", seed="11")  # type: ignore[call-overload]
 im.sweep("a boat", seeds="1..8")  # type: ignore[arg-type]
 picture.path = path  # type: ignore[misc]
 im.Gallery(history, size="large")  # type: ignore[arg-type]
+im.Duel(history, first="3")  # type: ignore[arg-type]
 im.sync(timeout="5")  # type: ignore[arg-type]
 im.autolog(output="pictures")  # type: ignore[call-arg]
 im.nothing_like_that()  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ def test_a_file_is_a_module_whose_imports_are_there_and_used(path: Path, tmp_pat
             assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is not used"
 
 
-@pytest.mark.parametrize("widget", [im.Gallery, im.Compare, im.Panel])
+@pytest.mark.parametrize("widget", [im.Gallery, im.Compare, im.Duel, im.Panel])
 def test_together_they_are_one_module(widget: type, tmp_path: Path) -> None:
     code = str(widget._esm)
     assert check(code, tmp_path) == ""
@@ -60,7 +60,8 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
 def test_no_style_of_one_widget_applies_to_another() -> None:
     """They are on one page: names of classes are the page's."""
     panel = (Path(script.__file__).parent / "panel.css").read_text(encoding="utf-8")
-    gallery, own = ({*_CLASS.findall(sheet)} for sheet in (str(im.Gallery._css), panel))
+    sheets = (str(im.Gallery._css), panel, str(im.Duel._css))
+    gallery, own, duel = ({*_CLASS.findall(sheet)} for sheet in sheets)
     assert len(gallery) > 5
     assert len(own) > 5
-    assert not gallery & own
+    assert not (gallery | duel) & own

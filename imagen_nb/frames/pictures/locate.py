@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")  # what the bucket takes
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 _WHOLE_BYTES = re.compile(r"(\d{1,15})(\.0)?")
+NO_ROW = "the cloud has no row of it"
 _LOCATION_COLUMNS = "id,storage_path,sha256:sidecar->>sha256,bytes:sidecar->>bytes"
 
 
@@ -242,7 +243,7 @@ def _completed_location(
 ) -> PictureLocation:
     id = location.picture.id
     if id not in rows:
-        error = errors.get(id, "the cloud has no row of it")
+        error = errors.get(id, NO_ROW)
         return replace(location, lookup_error=error)
     row = rows[id]
     facts = _hash_and_size(row["sha256"], row["bytes"])

@@ -162,7 +162,7 @@ class Study:
         )[names]
         head = "".join(f"<th>{escaped_html(name)}</th>" for name in names)
         rows = "".join(
-            "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
+            "<tr>" + "".join(_table_cell(value) for value in row) + "</tr>"
             for row in best.head(_SHOWN_TRIALS).itertuples(index=False)
         )
         caption = escaped_html(self._summary())
@@ -172,7 +172,7 @@ class Study:
         )
 
 
-def _cell(value: object) -> str:
+def _table_cell(value: object) -> str:
     return f"<td>{escaped_html(_short(value))}</td>"
 
 

@@ -83,7 +83,9 @@ def strengths_of(
 
     place = {number: index for index, number in enumerate(trials)}
     won = [pair for ballot in ballots for pair in ballot.wins()]
-    pairs = [(place[one], place[other]) for one, other in won if {one, other} <= {*place}]
+    pairs = [
+        (place[one], place[other]) for one, other in won if {one, other} <= {*place}
+    ]
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     fitted = fit(trials, first, second, np.ones(len(pairs)))
     asked = fitted.component >= 0
