@@ -60,7 +60,7 @@ def test_a_voter_is_followed(optimize: Callable[..., Study]) -> None:
     frame = study.frame()
     assert frame["steps"].loc[frame["votes"].idxmax()] == 4
     assert study.best["steps"] == 4
-    assert frame["votes_se"].between(0.1, 2).all()
+    assert frame["votes_se"].between(0.1, 10).all()  # nothing was ever a surprise
     again = optimize(space, score="votes", ask=likes_steps, trials=9)
     assert len(again.frame()) == 9
 
