@@ -77,7 +77,7 @@ def strengths_of(
 ) -> dict[int, tuple[float, float]]:
     """Return each trial's strength, in log odds, and its standard error.
 
-    As of `im.ranking`; who was never asked about is average, with the prior's deviation.
+    As of `im.ranking`; who was never asked about is average, and less is known of nobody.
     """
     import numpy as np
 
@@ -90,7 +90,8 @@ def strengths_of(
     fitted = fit(trials, first, second, np.ones(len(pairs)))
     asked = fitted.component >= 0
     strengths = np.where(asked, fitted.strength, 0.0)
-    errors = np.where(asked, fitted.standard_error, fitted.spread)
+    unknown = np.fmax.reduce(fitted.standard_error, initial=fitted.spread)
+    errors = np.where(asked, fitted.standard_error, unknown)
     return {
         number: (float(strengths[index]), float(errors[index]))
         for number, index in place.items()
