@@ -195,6 +195,18 @@ class AdoptingHistories(DeletingHistories):
         super().verify_and_repair(name)
         self.damaged |= self.deleted  # which another machine's removal may reach later
 
+    def lose_copy(self, name: str, number: int, what: str) -> None:
+        """A machine that adopted it may find that its id is another picture's now.
+
+        Then its file gets an id of its own, and takes the tags along that are set there.
+        """
+        super().lose_copy(name, number, what)
+        for machine in self.machines.values():
+            for entry in machine.entries():
+                if str(entry.record.id) in self.damaged:
+                    self.intents.give_up(self._picture(machine, entry.record))
+                    self.doubled.add(entry.record.sha256 or "")
+
     def copy_pictures(self, source: str, copier: str) -> None:
         """Copies of two machines may be two pictures: each may have got an id of its own."""
         here = self.machines[source].entries()
