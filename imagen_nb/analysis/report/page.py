@@ -101,12 +101,15 @@ def _is_replaceable(target: Path) -> bool:
 def report_html(df: pd.DataFrame, session: Studio, title: str, pictures: int) -> str:
     """Return the page as HTML; arguments are those of `write_report`."""
     cloud = session.reader()
+    votes = session.votes(
+        source="auto" if pictures else "local"
+    )  # then nothing is fetched
     parts = [
         page_head(title, _REPORT_STYLESHEET, "data:"),
         _report_heading(df, title),
         tables.totals_section(df),
         html_section("Figures", charts.charts_html(df)),
-        effects_section(df, session.lookup.catalogs(), session.votes()),
+        effects_section(df, session.lookup.catalogs(), votes),
     ]
     if pictures and len(df):
         grid = charts.picture_grid_html(df, cloud)
