@@ -226,7 +226,7 @@ SchedulerListOption = Annotated[str | None, typer.Option(help="Like euler,unipc.
 
 
 class HistorySourceOption(StrEnum):
-    """Where to read the history."""
+    """Where to read pictures, or votes."""
 
     auto = "auto"
     cloud = "cloud"

@@ -43,15 +43,6 @@ class VotesFormat(StrEnum):
     json = "json"
 
 
-class VoteSource(StrEnum):
-    """Where votes are read from."""
-
-    auto = "auto"
-    cloud = "cloud"
-    local = "local"
-    merged = "merged"
-
-
 def vote(
     left: Annotated[
         str | None,
@@ -176,9 +167,9 @@ def votes(
         typer.Option("-n", "--number", min=1, help="Rows of the table, the newest."),
     ] = _VOTES_SHOWN,
     source: Annotated[
-        VoteSource,
+        options.HistorySourceOption,
         typer.Option(help="cloud, local, merged, or auto: both if the cloud answers."),
-    ] = VoteSource.auto,
+    ] = options.HistorySourceOption.auto,
     format: Annotated[
         VotesFormat,
         typer.Option(

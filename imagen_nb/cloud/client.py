@@ -90,7 +90,9 @@ class Cloud:
             clock: What sessions run out by, and what waits between attempts.
         """
         self._connection = Connection(account, attempts, timeouts, transport, clock)
-        self.lacks_vectors = self.lacks_votes = False  # until it has said so
+        self.missing: set[type[Exception]] = (
+            set()
+        )  # of MissingTableError, as it said so
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""

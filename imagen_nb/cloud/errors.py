@@ -3,8 +3,9 @@
 CloudError
 ├── UnreachableError         passes by itself: torn connections, time-outs, 5xx, 429
 │   └── TooSlowError         one upload took too long; others may not
-├── NoVectorsError           no search there: its table or pgvector is missing
-├── NoVotesError             no votes there: their table is missing
+├── MissingTableError        not migrated so far; everything else works
+│   ├── NoVectorsError       no search there: its table or pgvector is missing
+│   └── NoVotesError         no votes there: their table is missing
 ├── RefusedError             concerns all: key, sign-in, rights, no bucket, no table
 └── RejectedError            concerns this picture: too large, wrong type, broken row
     ├── ObjectExistsError    there is an object at its path already
@@ -64,11 +65,15 @@ class RefusedError(CloudError):
         self.migration, self.code = migration, code
 
 
-class NoVectorsError(CloudError):
+class MissingTableError(CloudError):
+    """The database lacks a table that not everything needs."""
+
+
+class NoVectorsError(MissingTableError):
     """The database has no imagen.embeddings; everything else works."""
 
 
-class NoVotesError(CloudError):
+class NoVotesError(MissingTableError):
     """The database has no imagen.votes; everything else works."""
 
 

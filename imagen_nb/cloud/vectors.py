@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import (
-    MISSING_CODES,
-    NoVectorsError,
-    RefusedError,
-    decoding,
-)
+from imagen_nb.cloud.errors import NoVectorsError, RefusedError, decoding
 from imagen_nb.cloud.filters import url_chunks
+from imagen_nb.cloud.missing import missing_as, push_unless_missing
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import ids_in_state
 from imagen_nb.storage.vectors import Nearest, VectorStore, stores_in
-from imagen_nb.system.terminal import print_notice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,20 +74,8 @@ def push_vectors(
     Raises:
         CloudError: what was not sent stays for the next time.
     """
-    sent = 0
-    if cloud.lacks_vectors:
-        return sent
-    try:
-        for store in stores_in(catalog.folder):
-            waiting = _synced_of(catalog, store.unsent())
-            for ids in url_chunks(waiting, _VECTORS_PER_REQUEST):
-                if not may_go_on():
-                    return sent
-                sent += _push_vectors_of(store, ids, cloud)
-    except NoVectorsError as error:
-        cloud.lacks_vectors = True
-        print_notice(f"cloud sync: {error}")
-    return sent
+    parts = _push_parts(catalog, cloud, may_go_on)
+    return push_unless_missing(cloud, NoVectorsError, parts)
 
 
 def forget_sent_vectors(catalog: Catalog, ids: Sequence[str]) -> None:
@@ -122,7 +105,7 @@ def _search(
         "ids": None if ids is None else [*ids],
         "owner": str(owner),  # a secret key sees everybody's
     }
-    with _telling_what_is_missing():
+    with missing_as(_no_vectors()):
         rows = cloud.call("find", values)
     with decoding():
         (row,) = rows
@@ -159,18 +142,23 @@ def _best_of(parts: Sequence[Nearest], count: int) -> Nearest:
     )
 
 
+def _push_parts(
+    catalog: Catalog, cloud: Cloud, may_go_on: Callable[[], bool]
+) -> Iterator[int]:
+    for store in stores_in(catalog.folder):
+        waiting = _synced_of(catalog, store.unsent())
+        for ids in url_chunks(waiting, _VECTORS_PER_REQUEST):
+            if not may_go_on():
+                return
+            yield _push_vectors_of(store, ids, cloud)
+
+
 def _synced_of(catalog: Catalog, ids: Sequence[str]) -> list[str]:
     """Return those of these pictures that are in the cloud and wanted there."""
-    import json
-
     if not ids:
         return []
-    query = (
-        "SELECT id FROM images WHERE cloud_state = 'synced'"
-        " AND id IN (SELECT value FROM json_each(?))"
-    )
     with catalog.connection() as connection:
-        return [id for (id,) in connection.execute(query, (json.dumps([*ids]),))]
+        return ids_in_state(connection, "synced", ids)
 
 
 def _push_vectors_of(store: VectorStore, ids: Sequence[str], cloud: Cloud) -> int:
@@ -212,7 +200,7 @@ def _send(rows: list[dict[str, Any]], cloud: Cloud) -> None:
 
 
 def _write_vectors(rows: list[dict[str, Any]], cloud: Cloud) -> None:
-    with _telling_what_is_missing():
+    with missing_as(_no_vectors()):
         cloud.add(rows, "embeddings", "image_id,model", "image_id")
 
 
@@ -229,14 +217,8 @@ def _literal(vector: NDArray[np.float32]) -> str:
     return "[" + ",".join(f"{x:.{_DIGITS_SENT}g}" for x in vector) + "]"
 
 
-@contextmanager
-def _telling_what_is_missing() -> Iterator[None]:
-    try:
-        yield
-    except RefusedError as error:
-        if error.code not in MISSING_CODES:
-            raise
-        raise NoVectorsError(
-            "your Supabase has no vectors: `imagen db migrate` makes a place for them, "
-            "where pgvector 0.8 is to be had"
-        ) from None
+def _no_vectors() -> NoVectorsError:
+    return NoVectorsError(
+        "your Supabase has no vectors: `imagen db migrate` makes a place for them, "
+        "where pgvector 0.8 is to be had"
+    )

@@ -6,18 +6,12 @@ Adding one twice, as after an answer that was lost, leaves the first as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from imagen_nb.cloud.client import Cloud
-from imagen_nb.cloud.errors import (
-    MISSING_CODES,
-    NoVotesError,
-    RefusedError,
-    RejectedError,
-    decoding,
-)
+from imagen_nb.cloud.errors import NoVotesError, RejectedError, decoding
 from imagen_nb.cloud.keyset import RowKey, last_key
+from imagen_nb.cloud.missing import missing_as, push_unless_missing
 from imagen_nb.storage.catalog import Catalog
 from imagen_nb.storage.sent_votes import mark_votes_sent, unsent_votes
 from imagen_nb.storage.votes import Vote
@@ -48,19 +42,8 @@ def push_votes(
     Raises:
         CloudError: what was not sent stays for the next time.
     """
-    sent = 0
-    if cloud.lacks_votes:
-        return sent
-    try:
-        for votes, place in unsent_votes(catalog, _VOTES_PER_REQUEST):
-            if not may_go_on():
-                break
-            sent += _send_votes(votes, cloud)
-            mark_votes_sent(catalog, place)
-    except NoVotesError as error:
-        cloud.lacks_votes = True
-        print_notice(f"cloud sync: {error}")
-    return sent
+    parts = _send_parts(catalog, cloud, may_go_on)
+    return push_unless_missing(cloud, NoVotesError, parts)
 
 
 def load_cloud_votes(cloud: Cloud) -> list[Vote]:
@@ -80,13 +63,24 @@ def load_cloud_votes(cloud: Cloud) -> list[Vote]:
     last: RowKey | None = None
     while True:
         below = last.filters_below() if last else []
-        with _telling_of_no_table():
+        with missing_as(_no_votes_table()):
             rows = cloud.rows([*filters, *below], _VOTE_COLUMNS, "votes")
         if not rows:
             return found
         with decoding():
             found += [Vote.model_validate(row) for row in rows]
         last = last_key(rows, last)
+
+
+def _send_parts(
+    catalog: Catalog, cloud: Cloud, may_go_on: Callable[[], bool]
+) -> Iterator[int]:
+    for votes, place in unsent_votes(catalog, _VOTES_PER_REQUEST):
+        if not may_go_on():
+            return
+        count = _send_votes(votes, cloud)
+        mark_votes_sent(catalog, place)
+        yield count
 
 
 def _send_votes(votes: Sequence[Vote], cloud: Cloud) -> int:
@@ -99,7 +93,7 @@ def _send_votes(votes: Sequence[Vote], cloud: Cloud) -> int:
     owner, _ = cloud.owner()
     rows = [_row_of_vote(vote, str(owner)) for vote in votes]
     try:
-        with _telling_of_no_table():
+        with missing_as(_no_votes_table()):
             cloud.add(rows, "votes", _KEY, "id")
     except RejectedError as error:
         if len(votes) == 1:
@@ -116,13 +110,7 @@ def _row_of_vote(vote: Vote, owner: str) -> dict[str, Any]:
     return {**values, "left_id": left, "right_id": right, "owner_user_id": owner}
 
 
-@contextmanager
-def _telling_of_no_table() -> Iterator[None]:
-    try:
-        yield
-    except RefusedError as error:
-        if error.code not in MISSING_CODES:
-            raise
-        raise NoVotesError(
-            "your Supabase has no table of votes: `imagen db migrate` makes it"
-        ) from None
+def _no_votes_table() -> NoVotesError:
+    return NoVotesError(
+        "your Supabase has no table of votes: `imagen db migrate` makes it"
+    )

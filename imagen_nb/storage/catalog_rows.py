@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -187,6 +187,34 @@ def next_queue_time(connection: sqlite3.Connection, now: datetime) -> str:
         return utc_text(max(now, following))
     except (TypeError, ValueError, OverflowError):  # none, or a crafted sidecar's
         return utc_text(now)
+
+
+def ids_in_state(
+    connection: sqlite3.Connection, state: str, ids: Iterable[str]
+) -> list[str]:
+    """Return those of these pictures whose `cloud_state` is this one."""
+    query = (
+        "SELECT id FROM images WHERE cloud_state = ?"
+        " AND id IN (SELECT value FROM json_each(?))"
+    )
+    found = connection.execute(query, (state, json.dumps([*ids])))
+    return [id for (id,) in found]
+
+
+def set_mark(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Note a number in the table `marks`, in place of the one before."""
+    connection.execute(
+        "INSERT INTO marks VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
+
+
+def get_mark(connection: sqlite3.Connection, name: str) -> int | None:
+    """Return the number that was noted; None if none was."""
+    query = "SELECT value FROM marks WHERE name = ?"
+    found = connection.execute(query, (name,)).fetchone()
+    return found[0] if found else None
 
 
 def move_row(connection: sqlite3.Connection, old_id: str, record: Record) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from imagen_nb.storage.catalog_rows import (
     ScannedPicture,
     enter_scanned,
+    get_mark,
     scanned_picture,
+    set_mark,
 )
 from imagen_nb.storage.names import PICTURE_SUFFIXES, is_sidecar
 from imagen_nb.storage.output import load_sidecar
@@ -23,6 +25,7 @@ from imagen_nb.storage.trash_moves import names_on_the_move
 from imagen_nb.system.atomic import time_in
 from imagen_nb.system.terminal import print_notice
 
+_FOLDER_MARK = "folder_mtime_ns"  # when the folder was last seen complete
 _MAX_ENTERED = 1000  # more would take seconds: `imagen reindex` shows its progress
 _SETTLED_S = 2.0  # a folder changed later than this may change in the same clock tick
 
@@ -33,8 +36,7 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
     If there are very many, say so on stderr instead. Raises what SQLite raises.
     """
     changed_ns = folder.stat().st_mtime_ns
-    query = "SELECT value FROM marks WHERE name = 'folder_mtime_ns'"
-    if connection.execute(query).fetchone() == (changed_ns,):
+    if get_mark(connection, _FOLDER_MARK) == changed_ns:
         return
     moving = names_on_the_move(connection)  # deleted or restored by somebody just now
     missing = [
@@ -54,11 +56,7 @@ def enter_missing(connection: sqlite3.Connection, folder: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     enter_scanned(connection, pictures, replace=False)
     if settled:
-        connection.execute(
-            "INSERT INTO marks VALUES ('folder_mtime_ns', ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (changed_ns,),
-        )
+        set_mark(connection, _FOLDER_MARK, changed_ns)
     connection.execute("COMMIT")
 
 

@@ -6,11 +6,11 @@ nothing there. Votes on pictures that were made with the cloud switched off stay
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 
 from imagen_nb.storage.catalog import Catalog
+from imagen_nb.storage.catalog_rows import get_mark, ids_in_state, set_mark
 from imagen_nb.storage.votes import Vote, VotesPlace, VoteStore
 
 _MARKS = ("votes_sent_bytes", "votes_sent_digest")  # names in the table marks
@@ -35,13 +35,9 @@ def unsent_votes(
 
 def mark_votes_sent(catalog: Catalog, place: VotesPlace) -> None:
     """Note that the cloud has what stands before this place, as far as it is to go."""
-    values = zip(_MARKS, (place.offset, place.digest), strict=True)
     with catalog.transaction() as connection:
-        connection.executemany(
-            "INSERT INTO marks VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            [*values],
-        )
+        for name, value in zip(_MARKS, (place.offset, place.digest), strict=True):
+            set_mark(connection, name, value)
 
 
 def forget_sent_votes(connection: sqlite3.Connection) -> None:
@@ -50,23 +46,16 @@ def forget_sent_votes(connection: sqlite3.Connection) -> None:
 
 
 def _sent_place(catalog: Catalog) -> VotesPlace:
-    query = "SELECT name, value FROM marks WHERE name IN (?, ?)"
     with catalog.connection() as connection:
-        found = dict(connection.execute(query, _MARKS).fetchall())
-    offset, digest = (found.get(name, 0) for name in _MARKS)
+        offset, digest = (get_mark(connection, name) or 0 for name in _MARKS)
     return VotesPlace(offset, digest)
 
 
 def _without_private(catalog: Catalog, votes: Sequence[Vote]) -> list[Vote]:
     """Return those of which neither picture was made with the cloud switched off."""
     ids = [str(id) for vote in votes for id in (vote.left, vote.right)]
-    query = (
-        "SELECT id FROM images WHERE cloud_state = 'off'"
-        " AND id IN (SELECT value FROM json_each(?))"
-    )
     with catalog.connection() as connection:
-        rows = connection.execute(query, (json.dumps(ids),)).fetchall()
-    private = {id for (id,) in rows}
+        private = {*ids_in_state(connection, "off", ids)}
     return [
         vote
         for vote in votes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -109,9 +109,8 @@ def near_cosines(
         usual -= np.float32(mean)
         return len(usual), mean, float(usual @ usual)
 
-    counts, means, squares = (
-        np.array([*_each_block(len(rows), multiply)]).reshape(-1, 3).T
-    )
+    parts = np.array(_in_blocks(len(rows), multiply)).reshape(-1, 3)
+    counts, means, squares = parts.T
     total = int(counts.sum())
     if not total:
         return NearCosines(values, np.nan, np.nan, 0)
@@ -167,8 +166,7 @@ def exact_dots(
         coarse, fine = (_product(rows[block], query[None]) for query in queries)
         found[block] = (coarse + fine / np.float32(_FINER)) / scale
 
-    for _ in _each_block(len(rows), multiply):
-        pass
+    _in_blocks(len(rows), multiply)
     return found
 
 
@@ -180,16 +178,15 @@ def _product(rows: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.floa
     return np.asarray(np.asarray(products)[0], np.float32)
 
 
-def _each_block(count: int, work: Callable[[slice], _T]) -> Iterator[_T]:
-    """Give what the work returns for each block of rows; in threads that end with it."""
+def _in_blocks(count: int, work: Callable[[slice], _T]) -> list[_T]:
+    """Return what the work returns for each block of rows; in threads that end with it."""
     starts = range(0, count, _ROWS_PER_BLOCK)
     blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
     threads = min(len(blocks), os.cpu_count() or 1, _MAX_THREADS)
     if threads < 2:
-        yield from map(work, blocks)
-        return
+        return [work(block) for block in blocks]
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(work, blocks)
+        return [*pool.map(work, blocks)]
 
 
 def _scales_of(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.powerloss.states import Promise, Recording, State, write_tree
+from tests.powerloss.recording import record
+from tests.powerloss.states import Promise, Recording, State, distinct_states, write_tree
 
 ProblemsOf = Callable[[Path, Sequence[Promise]], Iterator[str]]
 
@@ -49,3 +50,27 @@ def violations(
             if problems:
                 place = recording.explain(state.places[max(state.places)])
                 yield "\n".join([place, *(f"- {text}" for text in problems)])
+
+
+def survive(
+    scenario: str, folder: Path, problems_of: ProblemsOf, capsys: pytest.CaptureFixture[str]
+) -> int:
+    """Fail if a state breaks a promise of the scenario; return how many states there were."""
+    recording = record(folder, (), scenario=scenario)
+    states = distinct_states(recording, random_states=12, seed=17)
+    wrong = [*violations(recording, states, problems_of, capsys)]
+    assert not wrong, f"{len(wrong)} of {len(states)} states:\n\n" + "\n\n".join(wrong[:3])
+    return len(states)
+
+
+def is_noticed(
+    mutation: str,
+    scenario: str,
+    folder: Path,
+    problems_of: ProblemsOf,
+    capsys: pytest.CaptureFixture[str],
+) -> bool:
+    """Whether a state breaks a promise where the product has this mistake."""
+    recording = record(folder, (), mutation, scenario)
+    states = distinct_states(recording, random_states=1, seed=17)
+    return any(violations(recording, states[::-1], problems_of, capsys))

@@ -6,13 +6,11 @@ operations is made, and opened by the product.
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,6 +19,7 @@ from imagen_nb.storage import reindex as reindexing
 from tests.powerloss.checks import problems_of
 from tests.powerloss.recording import record
 from tests.powerloss.states import Recording, State, choose, distinct_states, write_tree
+from tests.powerloss.stores import folder_for_states
 
 # In the order of the day. Those of MUTANT need no model, and so no torch.
 ACTS = (
@@ -62,11 +61,9 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A folder for the states: in memory, if there is such a place."""
-    memory = Path("/dev/shm")
-    usable = memory.is_dir() and os.access(memory, os.W_OK)
-    with TemporaryDirectory(dir=memory if usable else None) as folder:
-        yield Path(folder)
+    """A folder for the states."""
+    with folder_for_states() as folder:
+        yield folder
 
 
 def violations(

@@ -10,9 +10,8 @@ import pytest
 
 from imagen_nb.storage.vectors import VectorStore, stores_in
 from tests.fixtures.vectors import DIMENSIONS, ROUNDING, add_numbered, numbered_ids, units_of
-from tests.powerloss.recording import record
-from tests.powerloss.states import Promise, distinct_states
-from tests.powerloss.stores import violations
+from tests.powerloss.states import Promise
+from tests.powerloss.stores import is_noticed, survive
 from tests.powerloss.vector_scenario import FOLDER
 
 SCENARIO = "tests.powerloss.vector_scenario"
@@ -44,17 +43,11 @@ def _unkept(store: VectorStore, promises: Sequence[Promise]) -> Iterator[str]:
 
 
 def test_vectors_survive_a_power_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recording = record(tmp_path, (), scenario=SCENARIO)
-    states = distinct_states(recording, random_states=12, seed=17)
-    wrong = [*violations(recording, states, problems_of, capsys)]
-    assert len(states) > 150
-    assert not wrong, f"{len(wrong)} of {len(states)} states:\n\n" + "\n\n".join(wrong[:3])
+    assert survive(SCENARIO, tmp_path, problems_of, capsys) > 150
 
 
 @pytest.mark.parametrize("mutation", ["no file flush", "no folder flush"])
 def test_vectors_that_are_not_flushed_would_be_noticed(
     mutation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recording = record(tmp_path, (), mutation, SCENARIO)
-    states = distinct_states(recording, random_states=1, seed=17)
-    assert any(violations(recording, states[::-1], problems_of, capsys))
+    assert is_noticed(mutation, SCENARIO, tmp_path, problems_of, capsys)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagen_nb.storage.votes import VoteStore
-from tests.powerloss.recording import record
-from tests.powerloss.states import Promise, distinct_states
-from tests.powerloss.stores import violations
+from tests.powerloss.states import Promise
+from tests.powerloss.stores import is_noticed, survive
 from tests.powerloss.vote_scenario import FOLDER, numbered_votes
 
 SCENARIO = "tests.powerloss.vote_scenario"
@@ -32,17 +31,11 @@ def problems_of(root: Path, promises: Sequence[Promise]) -> Iterator[str]:
 
 
 def test_votes_survive_a_power_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recording = record(tmp_path, (), scenario=SCENARIO)
-    states = distinct_states(recording, random_states=12, seed=17)
-    wrong = [*violations(recording, states, problems_of, capsys)]
-    assert len(states) > 25
-    assert not wrong, f"{len(wrong)} of {len(states)} states:\n\n" + "\n\n".join(wrong[:3])
+    assert survive(SCENARIO, tmp_path, problems_of, capsys) > 25
 
 
 @pytest.mark.parametrize("mutation", ["no file flush", "no folder flush"])
 def test_votes_that_are_not_flushed_would_be_noticed(
     mutation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recording = record(tmp_path, (), mutation, SCENARIO)
-    states = distinct_states(recording, random_states=1, seed=17)
-    assert any(violations(recording, states[::-1], problems_of, capsys))
+    assert is_noticed(mutation, SCENARIO, tmp_path, problems_of, capsys)

@@ -90,9 +90,8 @@ class JobDrawer:
     def _draw_together(self, jobs: Sequence[CheckedJob]) -> None:
         jobs = sorted(jobs, key=lambda job: _alike(job.request, jobs))
         requests, backend = [job.request for job in jobs], jobs[0].backend
-        for (
-            job
-        ) in jobs:  # told at once, lest a job that ends this process is drawn for ever
+        # Told at once, lest a job that ends this process is drawn for ever.
+        for job in jobs:
             self.held.note([job.id], {"step": 0, "steps": job.request.steps})
         was_loaded = self.drawer.backends.has_drawn(backend)
         began = time.monotonic()
