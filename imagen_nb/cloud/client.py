@@ -90,9 +90,7 @@ class Cloud:
             clock: What sessions run out by, and what waits between attempts.
         """
         self._connection = Connection(account, attempts, timeouts, transport, clock)
-        self.missing: set[type[Exception]] = (
-            set()
-        )  # of MissingTableError, as it said so
+        self.missing: set[type[Exception]] = set()  # tables, by what is raised
 
     def close(self) -> None:
         """End the connections; a wait between two attempts ends too."""
